@@ -1,0 +1,25 @@
+//! The wire protocols of `vouch`, without a socket, a clock, a runtime or a log:
+//! bytes come in as arguments, messages go out as values, and the reverse.
+//!
+//! | protocol | module | specification | our half |
+//! |---|---|---|---|
+//! | Postfix policy delegation | [`policy`] | Postfix `SMTPD_POLICY_README` | server |
+//! | Dovecot auth-client | [`auth::client`] | Dovecot `auth_protocol.md` | server |
+//! | SMTP, LMTP | [`smtp`] | RFC 5321, RFC 2033, RFC 4954, RFC 3207 | client |
+//! | IMAP | [`imap`] | RFC 9051, RFC 3501, RFC 4959, RFC 5530 | client |
+//! | SASL PLAIN, LOGIN | [`sasl`] | RFC 4616; Murchison's LOGIN draft | both |
+//!
+//! A codec cuts one message from a buffer ([`line`]), counts it against a limit,
+//! and only then parses it. A dialog (`opening`, `login`, `recipients`, `auth`)
+//! is told what the remote said and answers with the next step to take; it owns
+//! no connection, so a test of it is a list of replies.
+
+pub mod auth;
+pub mod encryption;
+pub mod error;
+pub mod imap;
+pub mod line;
+pub mod policy;
+pub mod sasl;
+pub mod secret;
+pub mod smtp;

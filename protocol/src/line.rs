@@ -1,0 +1,100 @@
+//! Cuts lines: the one place that counts bytes before anything is parsed.
+
+use bytes::{Buf, BytesMut};
+
+use crate::error::DecodeError;
+
+/// Cuts lines that end with LF or CRLF from a growing buffer.
+///
+/// Bytes that were searched once are not searched again, so a peer that sends
+/// one byte at a time costs no more than one that sends whole lines.
+#[derive(Debug)]
+pub struct LineCutter {
+    limit: usize,
+    searched: usize,
+}
+
+impl LineCutter {
+    /// A cutter for lines of at most `limit` bytes, line end included.
+    pub const fn new(limit: usize) -> Self {
+        Self { limit, searched: 0 }
+    }
+
+    /// The next line without its line end, or `None` until it is complete.
+    ///
+    /// # Errors
+    /// [`DecodeError::TooLong`] as soon as a line cannot end within the limit.
+    pub fn cut(&mut self, buffer: &mut BytesMut) -> Result<Option<BytesMut>, DecodeError> {
+        let too_long = DecodeError::TooLong { limit: self.limit };
+        let Some(at) = buffer[self.searched..].iter().position(|&byte| byte == b'\n') else {
+            self.searched = buffer.len();
+            return if buffer.len() >= self.limit {
+                Err(too_long)
+            } else {
+                Ok(None)
+            };
+        };
+        let end = self.searched + at;
+        if end >= self.limit {
+            return Err(too_long);
+        }
+        self.searched = 0;
+        let mut line = buffer.split_to(end);
+        buffer.advance(1);
+        if line.last() == Some(&b'\r') {
+            line.truncate(end - 1);
+        }
+        Ok(Some(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(limit: usize, pieces: &[&[u8]]) -> Result<Vec<Vec<u8>>, DecodeError> {
+        let mut cutter = LineCutter::new(limit);
+        let mut buffer = BytesMut::new();
+        let mut out = Vec::new();
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+            while let Some(line) = cutter.cut(&mut buffer)? {
+                out.push(line.to_vec());
+            }
+        }
+        Ok(out)
+    }
+
+    #[test]
+    fn cuts_both_line_ends_and_keeps_a_lone_cr() {
+        let cut = lines(64, &[b"a\nb\r\n\r\n\nc\rd\nrest"]).unwrap();
+        assert_eq!(cut, [&b"a"[..], b"b", b"", b"", b"c\rd"]);
+    }
+
+    #[test]
+    fn every_cut_reads_the_same() {
+        let whole = b"one\r\ntwo\nthree\r\n";
+        for at in 0..=whole.len() {
+            let (head, tail) = whole.split_at(at);
+            assert_eq!(
+                lines(16, &[head, tail]).unwrap(),
+                [&b"one"[..], b"two", b"three"],
+                "cut at {at}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_the_line_end() {
+        assert_eq!(lines(4, &[b"abc\n"]).unwrap(), [b"abc"]);
+        assert!(matches!(
+            lines(4, &[b"abcd\n"]),
+            Err(DecodeError::TooLong { limit: 4 })
+        ));
+        assert!(matches!(
+            lines(4, &[b"abcd"]),
+            Err(DecodeError::TooLong { limit: 4 })
+        ));
+        assert!(lines(4, &[b"abc"]).unwrap().is_empty());
+    }
+}
