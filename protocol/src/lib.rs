@@ -9,7 +9,7 @@
 //! | IMAP | [`imap`] | RFC 9051, RFC 3501, RFC 4959, RFC 5530 | client |
 //! | SASL PLAIN, LOGIN | [`sasl`] | RFC 4616; Murchison's LOGIN draft | both |
 //!
-//! A codec cuts one message from a buffer ([`line`]), counts it against a limit,
+//! A codec cuts one message from a buffer ([`mod@line`]), counts it against a limit,
 //! and only then parses it. A dialog (`opening`, `login`, `recipients`, `auth`)
 //! is told what the remote said and answers with the next step to take; it owns
 //! no connection, so a test of it is a list of replies.

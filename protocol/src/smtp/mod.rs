@@ -1,1 +1,300 @@
-//! To come.
+//! SMTP and LMTP as a client, as far as asking needs them.
+//!
+//! [`Codec`] turns bytes into [`Reply`] values and [`Command`] values into bytes.
+//! Three dialogs say what to send next: [`opening`] until the session is usable,
+//! [`auth`] for one login, [`recipients`] for the recipients of one transaction.
+//! None of them ever sends `DATA`.
+//!
+//! RFC 5321 (SMTP), RFC 2033 (LMTP), RFC 3207 (STARTTLS), RFC 4954 (AUTH).
+
+use bytes::BytesMut;
+use tokio_util::codec::{Decoder, Encoder};
+
+use crate::error::{DecodeError, EncodeError};
+use crate::line::LineCutter;
+
+pub mod auth;
+pub mod capability;
+pub mod command;
+pub mod opening;
+pub mod recipients;
+pub mod reply;
+
+pub use capability::{Capabilities, Limits, Mechanisms};
+pub use command::Command;
+pub use reply::{EnhancedCode, Reply};
+
+/// Longest line of a reply, in bytes, line end included. RFC 5321 §4.5.3.1.5
+/// grants a server 512; some exceed it in EHLO and in explanations.
+pub const MAX_LINE: usize = 4096;
+
+/// Most lines in one reply. EHLO replies of real servers have fewer than 30.
+pub const MAX_LINES: usize = 128;
+
+/// Longest reply, in bytes, line ends not counted: what one session may hold.
+pub const MAX_REPLY: usize = 64 * 1024;
+
+/// Which of the two sister protocols a remote speaks. To us they differ in the
+/// word of the first command only (RFC 2033 §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// RFC 5321: `EHLO`.
+    Smtp,
+    /// RFC 2033: `LHLO`.
+    Lmtp,
+}
+
+/// Bytes to [`Reply`], [`Command`] to bytes.
+///
+/// A reply may come in any number of pieces. After an error the connection is of
+/// no use any more. Commands that may leave in one write are encoded one after
+/// another into the same buffer.
+#[derive(Debug)]
+pub struct Codec {
+    cutter: LineCutter,
+    lines: Vec<String>,
+    size: usize,
+}
+
+impl Codec {
+    /// A codec at the beginning of a connection.
+    pub const fn new() -> Self {
+        Self {
+            cutter: LineCutter::new(MAX_LINE),
+            lines: Vec::new(),
+            size: 0,
+        }
+    }
+}
+
+impl Default for Codec {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder for Codec {
+    type Item = Reply;
+    type Error = DecodeError;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Reply>, DecodeError> {
+        while let Some(line) = self.cutter.cut(buffer)? {
+            self.size += line.len();
+            if self.size > MAX_REPLY {
+                return Err(DecodeError::TooLong { limit: MAX_REPLY });
+            }
+            if self.lines.len() == MAX_LINES {
+                return Err(DecodeError::Malformed("a reply of more than 128 lines"));
+            }
+            let line = reply::parse_line(&line)?;
+            self.lines.push(line.text);
+            if line.is_last {
+                self.size = 0;
+                return Ok(Some(Reply::new(line.code, std::mem::take(&mut self.lines))));
+            }
+        }
+        Ok(None)
+    }
+
+    fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Reply>, DecodeError> {
+        match self.decode(buffer)? {
+            None if !buffer.is_empty() || !self.lines.is_empty() => Err(DecodeError::Truncated),
+            reply => Ok(reply),
+        }
+    }
+}
+
+impl Encoder<&Command> for Codec {
+    type Error = EncodeError;
+
+    /// Appends one command line, CRLF included. On an error nothing is appended.
+    fn encode(&mut self, command: &Command, buffer: &mut BytesMut) -> Result<(), EncodeError> {
+        command.encode(buffer)
+    }
+}
+
+/// `text` as one line for a log or a terminal: at most `limit` characters, and
+/// none that would break the line or turn its direction.
+fn sanitised(text: impl Iterator<Item = char>, limit: usize) -> String {
+    let harmless = |c: char| match c {
+        c if c.is_control() => '?',
+        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '?',
+        c => c,
+    };
+    text.take(limit).map(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(pieces: &[&[u8]]) -> Result<Vec<Reply>, DecodeError> {
+        let mut codec = Codec::new();
+        let mut buffer = BytesMut::new();
+        let mut replies = Vec::new();
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+            while let Some(reply) = codec.decode(&mut buffer)? {
+                replies.push(reply);
+            }
+        }
+        match codec.decode_eof(&mut buffer)? {
+            None => Ok(replies),
+            Some(reply) => panic!("{reply} came late"),
+        }
+    }
+
+    fn shown(bytes: &[u8]) -> Vec<String> {
+        read(&[bytes]).unwrap().iter().map(Reply::to_string).collect()
+    }
+
+    const SESSION: &[u8] = b"220 mbox.example.org LMTP\r\n250-mbox.example.org\r\n250-PIPELINING\n\
+        250-ENHANCEDSTATUSCODES\r\n250-LIMITS RCPTMAX=50\r\n250 IGNOREQUOTA\r\n\
+        250 2.1.0 ok\r\n250 2.1.5 ok\r\n\
+        550-Mailbox unknown.  Either there is no mailbox associated with this\r\n\
+        550-name or you do not have authorization to see it.\r\n550 5.1.1 User unknown\r\n\
+        451 4.3.0 Too many concurrent deliveries for user\r\n334 \r\n334\r\n250\n535 5.7.8 caf\xe9\r\n";
+
+    #[test]
+    fn a_session_reads_as_its_replies() {
+        let text = "Mailbox unknown.  Either there is no mailbox associated with this \
+            name or you do not have authorization to see it. 5.1.1 User unknown";
+        assert_eq!(
+            shown(SESSION),
+            [
+                "220 mbox.example.org LMTP",
+                "250 mbox.example.org PIPELINING ENHANCEDSTATUSCODES LIMITS RCPTMAX=50 IGNOREQUOTA",
+                "250 2.1.0 ok",
+                "250 2.1.5 ok",
+                &format!("550 {text}"),
+                "451 4.3.0 Too many concurrent deliveries for user",
+                "334",
+                "334",
+                "250",
+                "535 5.7.8 caf\u{fffd}",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_cut_reads_the_same() {
+        let whole = read(&[SESSION]).unwrap();
+        for at in 0..=SESSION.len() {
+            let (head, tail) = SESSION.split_at(at);
+            assert_eq!(read(&[head, tail]).unwrap(), whole, "cut at {at}");
+        }
+        let bytes: Vec<&[u8]> = SESSION.chunks(1).collect();
+        assert_eq!(read(&bytes).unwrap(), whole, "byte by byte");
+    }
+
+    #[test]
+    fn an_end_inside_a_reply_is_told_from_an_end_between_replies() {
+        assert!(read(&[b""]).unwrap().is_empty());
+        assert_eq!(read(&[b"250 ok\r\n"]).unwrap().len(), 1);
+        for cut in [&b"2"[..], b"250 ok", b"250 ok\r", b"250-ok\r\n", b"250-ok\r\n250"] {
+            assert!(matches!(read(&[cut]), Err(DecodeError::Truncated)), "{cut:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_reply_is_malformed() {
+        for line in [
+            "", "2", "25", "25x ok", "2500 ok", "250_ok", "099 ok", "+OK", "* OK", " 250 ok", "250\tok",
+        ] {
+            let bytes = format!("{line}\r\n");
+            assert!(
+                matches!(read(&[bytes.as_bytes()]), Err(DecodeError::Malformed(_))),
+                "{line}"
+            );
+        }
+        assert_eq!(shown(b"100 odd\r\n999 odd\r\n"), ["100 odd", "999 odd"]);
+    }
+
+    #[test]
+    fn each_bound_holds() {
+        let line = |length: usize| [b"250 ", "x".repeat(length - 6).as_bytes(), b"\r\n"].concat();
+        assert_eq!(read(&[&line(MAX_LINE)]).unwrap().len(), 1);
+        for long in [line(MAX_LINE + 1), vec![b'2'; MAX_LINE]] {
+            assert!(matches!(
+                read(&[&long]),
+                Err(DecodeError::TooLong { limit: MAX_LINE })
+            ));
+        }
+
+        let lines = |count: usize| [b"250-x\r\n".repeat(count - 1), b"250 x\r\n".to_vec()].concat();
+        assert_eq!(read(&[&lines(MAX_LINES)]).unwrap()[0].lines().len(), MAX_LINES);
+        assert!(matches!(
+            read(&[&lines(MAX_LINES + 1)]),
+            Err(DecodeError::Malformed(_))
+        ));
+
+        let wide = format!("250-{}\r\n", "x".repeat(4000)).repeat(17);
+        assert!(matches!(
+            read(&[wide.as_bytes()]),
+            Err(DecodeError::TooLong { limit: MAX_REPLY })
+        ));
+        // The bounds are those of one reply, not of the connection.
+        assert_eq!(read(&[&line(4000).repeat(20)]).unwrap().len(), 20);
+    }
+
+    #[test]
+    fn a_group_is_commands_one_after_another() {
+        let group = [
+            Command::Mail {
+                from: Vec::new(),
+                smtputf8: false,
+            },
+            Command::Rcpt {
+                to: b"jane@example.org".to_vec(),
+                ignore_quota: true,
+            },
+            Command::Rcpt {
+                to: b"nosuch@example.org".to_vec(),
+                ignore_quota: true,
+            },
+        ];
+        let mut buffer = BytesMut::new();
+        for command in &group {
+            Codec::new().encode(command, &mut buffer).unwrap();
+        }
+        assert_eq!(
+            &buffer[..],
+            b"MAIL FROM:<>\r\nRCPT TO:<jane@example.org> IGNOREQUOTA\r\n\
+              RCPT TO:<nosuch@example.org> IGNOREQUOTA\r\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_end_in_replies_or_an_error(pieces: Vec<Vec<u8>>) {
+            let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+            let _ = read(&pieces);
+        }
+
+        #[test]
+        fn near_replies_stay_within_the_bounds(
+            text in "([2-5][0-9]{0,3}[- ]?[ -~\u{80}-\u{ff}\u{202e}\t\r]{0,300}\r?\n?){0,200}"
+        ) {
+            for reply in read(&[text.as_bytes()]).unwrap_or_default() {
+                prop_assert!(reply.lines().len() <= MAX_LINES);
+                prop_assert!((100..=999).contains(&reply.code()));
+                prop_assert!(!reply.to_string().chars().any(char::is_control));
+            }
+        }
+
+        #[test]
+        fn a_reply_written_is_the_reply_read(
+            code in 100u16..=999,
+            lines in prop::collection::vec("[^\r\n]{0,80}", 1..20),
+        ) {
+            let mut wire = String::new();
+            for (at, line) in lines.iter().enumerate() {
+                let mark = if at + 1 == lines.len() { ' ' } else { '-' };
+                wire += &format!("{code}{mark}{line}\r\n");
+            }
+            prop_assert_eq!(read(&[wire.as_bytes()]).unwrap(), [Reply::new(code, lines)]);
+        }
+    }
+}

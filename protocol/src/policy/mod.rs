@@ -1,0 +1,304 @@
+//! Postfix policy delegation (`SMTPD_POLICY_README`), our half being the server.
+//!
+//! Postfix sends what it knows about an SMTP session as a list of attributes,
+//! waits, and does what one [`Action`] says. Requests on a connection come one
+//! after the other; a client that sends several at once gets its answers in
+//! the same order.
+
+mod action;
+mod request;
+
+use bytes::BytesMut;
+use tokio_util::codec::{Decoder, Encoder};
+
+pub use action::{Action, ActionError};
+pub use request::Request;
+
+use crate::error::{DecodeError, EncodeError};
+use crate::line::LineCutter;
+use request::Attributes;
+
+/// The longest attribute line, in bytes, line end included. Postfix bounds an
+/// SMTP command by 2048; certificate names may be longer.
+const LINE_LIMIT: usize = 8 * 1024;
+
+/// The longest request, in bytes, the empty line included: what one connection
+/// may make us hold.
+const REQUEST_LIMIT: usize = 64 * 1024;
+
+/// Reads requests and writes actions, one connection's worth.
+///
+/// Every [`DecodeError`] is the end of the connection, and nothing is to be
+/// sent before it is closed: Postfix then asks again on a new one.
+#[derive(Debug)]
+pub struct Codec {
+    cutter: LineCutter,
+    attributes: Attributes,
+    /// Bytes of the current request cut so far; 0 between requests.
+    taken: usize,
+}
+
+impl Codec {
+    /// A codec for a new connection.
+    pub fn new() -> Self {
+        Self {
+            cutter: LineCutter::new(LINE_LIMIT),
+            attributes: Attributes::default(),
+            taken: 0,
+        }
+    }
+}
+
+impl Default for Codec {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder for Codec {
+    type Item = Request;
+    type Error = DecodeError;
+
+    /// `request = 1*attribute LF`
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, DecodeError> {
+        loop {
+            let held = buffer.len();
+            let Some(line) = self.cutter.cut(buffer)? else {
+                return Ok(None);
+            };
+            self.taken += held - buffer.len();
+            if self.taken > REQUEST_LIMIT {
+                return Err(DecodeError::TooLong { limit: REQUEST_LIMIT });
+            }
+            if line.is_empty() {
+                self.taken = 0;
+                return std::mem::take(&mut self.attributes).finish().map(Some);
+            }
+            self.attributes.add(line.freeze())?;
+        }
+    }
+
+    fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, DecodeError> {
+        match self.decode(buffer)? {
+            Some(request) => Ok(Some(request)),
+            None if buffer.is_empty() && self.taken == 0 => Ok(None),
+            None => Err(DecodeError::Truncated),
+        }
+    }
+}
+
+impl Encoder<Action> for Codec {
+    type Error = EncodeError;
+
+    /// `reply = "action=" text LF LF`
+    ///
+    /// Never CRLF: Postfix would take CR for a part of the line, and wait for
+    /// the empty line until its time is up.
+    fn encode(&mut self, action: Action, out: &mut BytesMut) -> Result<(), EncodeError> {
+        for part in ["action=", action.as_str(), "\n\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The first request of a message as Postfix 3.7.11 sends it.
+    const POSTFIX: &[u8] = b"request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n\
+        client_address=127.0.0.1\nclient_name=unknown\nclient_port=50918\nreverse_client_name=unknown\n\
+        server_address=127.0.0.1\nserver_port=2525\nhelo_name=client.example.net\n\
+        sender=alice@example.net\nrecipient=bob@example.com\nrecipient_count=0\nqueue_id=\n\
+        instance=58d9.6b0369c5.90a1c.0\nsize=12345\netrn_domain=\nstress=\nsasl_method=\nsasl_username=\n\
+        sasl_sender=\nccert_subject=\nccert_issuer=\nccert_fingerprint=\nccert_pubkey_fingerprint=\n\
+        encryption_protocol=\nencryption_cipher=\nencryption_keysize=0\npolicy_context=\n\n";
+
+    fn read(pieces: &[&[u8]]) -> Result<Vec<Request>, DecodeError> {
+        let mut codec = Codec::new();
+        let mut buffer = BytesMut::new();
+        let mut requests = Vec::new();
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+            while let Some(request) = codec.decode(&mut buffer)? {
+                requests.push(request);
+            }
+        }
+        while let Some(request) = codec.decode_eof(&mut buffer)? {
+            requests.push(request);
+        }
+        Ok(requests)
+    }
+
+    fn postfix() -> Request {
+        Request {
+            protocol_state: "RCPT".into(),
+            client_address: "127.0.0.1".into(),
+            client_port: "50918".into(),
+            client_name: "unknown".into(),
+            helo_name: "client.example.net".into(),
+            sender: "alice@example.net".into(),
+            recipient: "bob@example.com".into(),
+            instance: "58d9.6b0369c5.90a1c.0".into(),
+            ..Request::default()
+        }
+    }
+
+    /// What the fields of `request` look like on the wire.
+    fn wire(request: &Request) -> Vec<u8> {
+        let mut out = b"request=smtpd_access_policy\n".to_vec();
+        for (name, value) in [
+            ("protocol_state", &request.protocol_state),
+            ("client_address", &request.client_address),
+            ("client_port", &request.client_port),
+            ("client_name", &request.client_name),
+            ("helo_name", &request.helo_name),
+            ("sender", &request.sender),
+            ("recipient", &request.recipient),
+            ("queue_id", &request.queue_id),
+            ("instance", &request.instance),
+            ("sasl_username", &request.sasl_username),
+            ("policy_context", &request.policy_context),
+        ] {
+            out.extend_from_slice(name.as_bytes());
+            out.push(b'=');
+            out.extend_from_slice(value);
+            out.push(b'\n');
+        }
+        out.extend_from_slice(if request.stress {
+            b"stress=yes\n\n"
+        } else {
+            b"stress=\n\n"
+        });
+        out
+    }
+
+    #[test]
+    fn reads_what_postfix_sends() {
+        assert_eq!(read(&[POSTFIX]).unwrap(), [postfix()]);
+        assert_eq!(read(&[POSTFIX, POSTFIX]).unwrap(), [postfix(), postfix()]);
+        assert!(read(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn every_cut_reads_the_same() {
+        let whole = [POSTFIX, b"request=smtpd_access_policy\r\nstress=yes\r\n\r\n"].concat();
+        let stressed = Request {
+            stress: true,
+            ..Request::default()
+        };
+        for at in 0..=whole.len() {
+            let (head, tail) = whole.split_at(at);
+            let requests = read(&[head, tail]).unwrap();
+            assert_eq!(requests, [postfix(), stressed.clone()], "cut at {at}");
+        }
+        let single: Vec<&[u8]> = whole.chunks(1).collect();
+        assert_eq!(read(&single).unwrap(), [postfix(), stressed]);
+    }
+
+    #[test]
+    fn ends_between_requests_only() {
+        for at in 1..POSTFIX.len() {
+            let cut = read(&[&POSTFIX[..at]]);
+            assert!(matches!(cut, Err(DecodeError::Truncated)), "cut at {at}: {cut:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_request() {
+        let cases: [&[u8]; 8] = [
+            b"\n",
+            b"\r\n\r\n",
+            b"request=smtpd_access_policy\nrecipient\n\n",
+            b"request=smtpd_access_policy\nrecipient=a\0b\n\n",
+            b"request=smtpd_access_policy\nre\0cipient=a\n\n",
+            b"request=greeting\n\n",
+            b"request=\n\n",
+            b"protocol_state=RCPT\nrecipient=bob@example.com\n\n",
+        ];
+        for case in cases {
+            assert!(
+                matches!(read(&[case]), Err(DecodeError::Malformed(_))),
+                "{}",
+                case.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn holds_no_more_than_its_limits() {
+        let line = [b"x=".as_slice(), &vec![b'a'; 1 << 20], b"\n"].concat();
+        assert!(matches!(
+            read(&[&line]),
+            Err(DecodeError::TooLong { limit: LINE_LIMIT })
+        ));
+
+        let start = b"request=smtpd_access_policy\n".as_slice();
+        let attribute = [b"x=".as_slice(), &[b'a'; 1021], b"\n"].concat();
+        let full = [start, &attribute.repeat(63), b"\n"].concat();
+        assert_eq!(read(&[&full]).unwrap().len(), 1);
+        assert_eq!(
+            read(&[&full, &full]).unwrap().len(),
+            2,
+            "each request has a limit of its own"
+        );
+        let over = [start, &attribute.repeat(64), b"\n"].concat();
+        assert!(matches!(
+            read(&[&over]),
+            Err(DecodeError::TooLong { limit: REQUEST_LIMIT })
+        ));
+    }
+
+    #[test]
+    fn writes_an_action() {
+        let mut out = BytesMut::new();
+        let mut codec = Codec::new();
+        codec.encode(Action::dunno(), &mut out).unwrap();
+        codec
+            .encode(Action::new("550 5.1.1 User unknown").unwrap(), &mut out)
+            .unwrap();
+        assert_eq!(out, &b"action=DUNNO\n\naction=550 5.1.1 User unknown\n\n"[..]);
+    }
+
+    fn value() -> impl Strategy<Value = bytes::Bytes> {
+        let byte = any::<u8>().prop_filter("not of a value", |byte| !b"\0\n\r".contains(byte));
+        prop::collection::vec(byte, 0..40).prop_map(Into::into)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sent_is_read(
+            values in prop::collection::vec(value(), 11),
+            stress: bool,
+            at: prop::sample::Index,
+        ) {
+            let [protocol_state, client_address, client_port, client_name, helo_name, sender, recipient,
+                queue_id, instance, sasl_username, policy_context] = values.try_into().unwrap();
+            let request = Request {
+                protocol_state, client_address, client_port, client_name, helo_name, sender, recipient,
+                queue_id, instance, sasl_username, policy_context, stress,
+            };
+            let wire = wire(&request);
+            let (head, tail) = wire.split_at(at.index(wire.len()));
+            prop_assert_eq!(read(&[head, tail]).unwrap(), [request]);
+        }
+
+        #[test]
+        fn no_bytes_break_it(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..8),
+        ) {
+            let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+            let _ = read(&pieces);
+        }
+
+        #[test]
+        fn no_lines_break_it(
+            text in "(request=smtpd_access_policy\n|[a-z_]{0,9}=?[ -~]{0,9}\r?\n|\n){0,12}",
+        ) {
+            let _ = read(&[text.as_bytes()]);
+        }
+    }
+}
