@@ -1,0 +1,139 @@
+//! Recipients by SMTP or LMTP, and logins by SMTP AUTH.
+
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use protocol::sasl::Mechanism;
+use protocol::smtp::Protocol;
+use tokio::time::Instant;
+
+use super::judge::recipient::Reading;
+use super::{Directory, Username, judge};
+use crate::address::Address;
+use crate::session::pool::Limits;
+use crate::session::smtp::{AuthSession, Hello, Recipient, RecipientSession};
+use crate::session::{Credentials, Pool, Remote};
+use crate::verdict::{Abstention, Kind, Login, Proof, Question, Verdict};
+
+/// What is particular to an SMTP or LMTP directory.
+#[derive(Clone)]
+pub struct Settings {
+    /// How we present ourselves.
+    pub hello: Hello,
+    /// The sender of the probes in wire form; empty is `<>`.
+    pub mail_from: Vec<u8>,
+    /// How doubtful replies are read.
+    pub reading: Reading,
+    /// The only mechanism that logins use, if there is to be one.
+    pub mechanism: Option<Mechanism>,
+    /// What is sent as the user name.
+    pub username: Username,
+    /// Local parts that differ in case only are one.
+    pub fold_case: bool,
+    /// Characters behind which a local part's detail begins.
+    pub recipient_delimiter: String,
+}
+
+/// An SMTP or LMTP server that is asked about recipients and, by SMTP, logins.
+///
+/// The two do not share sessions: AUTH is refused inside a mail transaction
+/// (RFC 4954 §4), and a session that is logged in answers for that user.
+pub struct Smtp {
+    settings: Settings,
+    recipients: Pool<RecipientSession, Verdict>,
+    logins: Pool<AuthSession, Verdict>,
+}
+
+impl Smtp {
+    /// A directory that has not called its remote yet. `recipients` and `logins`
+    /// are the limits of the two kinds of session.
+    pub fn new(remote: Arc<Remote>, settings: Settings, recipients: Limits, logins: Limits) -> Self {
+        let recipients = recipient_pool(remote.clone(), &settings, recipients);
+        let logins = login_pool(remote, &settings, logins);
+        Self {
+            settings,
+            recipients,
+            logins,
+        }
+    }
+
+    async fn recipient(&self, address: &Address, deadline: Instant) -> Verdict {
+        let mut address = address.clone().without_detail(&self.settings.recipient_delimiter);
+        if self.settings.fold_case {
+            address = address.folded();
+        }
+        let recipient = Recipient {
+            wire: address.to_wire(),
+            needs_utf8: address.needs_utf8(),
+        };
+        match self.recipients.ask(recipient, deadline).await {
+            Ok(verdict) => verdict,
+            Err(error) => judge::no_answer(&error),
+        }
+    }
+}
+
+fn recipient_pool(
+    remote: Arc<Remote>,
+    settings: &Settings,
+    limits: Limits,
+) -> Pool<RecipientSession, Verdict> {
+    let peer = remote.peer.clone();
+    let hello = Arc::new(settings.hello.clone());
+    let mail_from: Arc<[u8]> = settings.mail_from.as_slice().into();
+    let reading = settings.reading;
+    let open = Box::new(move |deadline| {
+        let opening = RecipientSession::open(remote.clone(), hello.clone(), mail_from.clone(), deadline);
+        Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
+    });
+    let judge = Box::new(move |recipient: &Recipient, answer| {
+        judge::recipient::judge(reading, &recipient.wire, answer)
+    });
+    Pool::new(peer, limits, open, judge)
+}
+
+fn login_pool(remote: Arc<Remote>, settings: &Settings, limits: Limits) -> Pool<AuthSession, Verdict> {
+    let peer = remote.peer.clone();
+    let hello = Arc::new(settings.hello.clone());
+    let mechanism = settings.mechanism;
+    let open = Box::new(move |deadline| {
+        let opening = AuthSession::open(remote.clone(), hello.clone(), mechanism, deadline);
+        Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
+    });
+    let judge = Box::new(|credentials: &Credentials, outcome| {
+        judge::smtp_auth::judge(&Login::new(&credentials.user), outcome)
+    });
+    Pool::new(peer, limits, open, judge)
+}
+
+impl Directory for Smtp {
+    fn can_answer(&self, kind: &Kind) -> bool {
+        match kind {
+            Kind::Recipient(_) => true,
+            // RFC 2033 knows AUTH no more than it forbids it; nobody offers it to end users.
+            Kind::Login { .. } => self.settings.hello.protocol == Protocol::Smtp,
+        }
+    }
+
+    fn probe<'a>(
+        &'a self,
+        question: &'a Question,
+        deadline: Instant,
+    ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
+        match &question.kind {
+            Kind::Recipient(address) => Box::pin(self.recipient(address, deadline)),
+            kind if !self.can_answer(kind) => Box::pin(ready(Verdict::Abstain(Abstention::NotOurs))),
+            Kind::Login {
+                user,
+                proof: Proof::Password(password),
+            } => Box::pin(super::login(
+                &self.logins,
+                &self.settings.username,
+                user,
+                password,
+                deadline,
+            )),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! From a question to a verdict: route, refuse what cannot be asked, probe.
+//!
+//! What is remembered and what is shared between equal questions comes between
+//! [`refusals`] and the probe, in [`Engine::decide`].
+
+pub mod domains;
+pub mod refusals;
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::address::Domain;
+use crate::directory::Directory;
+use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
+use domains::Domains;
+
+/// A directory as a listener sees it: a name, its domains, and whom to ask.
+pub struct Member {
+    /// The name in the configuration.
+    pub name: Arc<str>,
+    /// The domains it is asked about.
+    pub domains: Domains,
+    /// The remote behind it.
+    pub directory: Box<dyn Directory>,
+}
+
+/// Answers the questions of one listener.
+pub struct Engine {
+    members: Vec<Arc<Member>>,
+    default_domain: Option<Domain>,
+}
+
+/// A verdict and where it came from.
+#[derive(Debug)]
+pub struct Decision {
+    /// The one answer.
+    pub verdict: Verdict,
+    /// Who gave it.
+    pub source: Source,
+    /// The directory that was asked or would have been.
+    pub directory: Option<Arc<str>>,
+}
+
+/// Where a verdict came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The remote was asked.
+    Probe,
+    /// It needed no remote.
+    Local,
+    /// The client's session has used up its limit.
+    Limit,
+}
+
+impl Source {
+    /// The name used in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Local => "local",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+impl Engine {
+    /// An engine over the directories of a listener, asked in this order.
+    pub fn new(members: Vec<Arc<Member>>, default_domain: Option<Domain>) -> Self {
+        Self {
+            members,
+            default_domain,
+        }
+    }
+
+    /// The one answer to `question`, by `deadline`.
+    pub async fn decide(&self, mut question: Question, deadline: Instant) -> Decision {
+        self.complete(&mut question.kind);
+        let Some(member) = self.route(&question.kind) else {
+            let verdict = Verdict::Abstain(Abstention::NotOurs);
+            return Decision {
+                verdict,
+                source: Source::Local,
+                directory: None,
+            };
+        };
+        let directory = Some(member.name.clone());
+        if let Some(verdict) = refusals::refuse(&question.kind) {
+            return Decision {
+                verdict,
+                source: Source::Local,
+                directory,
+            };
+        }
+        let verdict = member.directory.probe(&question, deadline).await;
+        Decision {
+            verdict,
+            source: Source::Probe,
+            directory,
+        }
+    }
+
+    /// Adds the default domain to a login that has none.
+    fn complete(&self, kind: &mut Kind) {
+        if let (Kind::Login { user, .. }, Some(domain)) = (kind, &self.default_domain) {
+            if user.domain().is_none() {
+                *user = Login::new(&[user.as_bytes(), b"@", domain.as_str().as_bytes()].concat());
+            }
+        }
+    }
+
+    /// The first directory that can answer this kind of question and knows the
+    /// domain. A login without any domain is taken by the listener's only
+    /// directory, or by none.
+    fn route(&self, kind: &Kind) -> Option<&Arc<Member>> {
+        let mut able = self
+            .members
+            .iter()
+            .filter(|member| member.directory.can_answer(kind));
+        match kind {
+            Kind::Recipient(address) => able.find(|member| member.domains.has(address.domain())),
+            Kind::Login { user, .. } => match user.domain() {
+                Some(domain) => able.find(|member| member.domains.takes_login(domain)),
+                None => able.next().filter(|_| self.members.len() == 1),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, ready};
+    use std::pin::Pin;
+
+    use protocol::secret::Secret;
+
+    use super::*;
+    use crate::address::Address;
+    use crate::verdict::{Client, Proof};
+
+    /// Accepts whatever it is asked and can be asked one kind of question.
+    struct Yes {
+        logins: bool,
+    }
+
+    impl Directory for Yes {
+        fn can_answer(&self, kind: &Kind) -> bool {
+            matches!(kind, Kind::Login { .. }) == self.logins
+        }
+
+        fn probe<'a>(
+            &'a self,
+            question: &'a Question,
+            _: Instant,
+        ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
+            let name = match &question.kind {
+                Kind::Login { user, .. } => user.as_bytes().to_vec(),
+                Kind::Recipient(address) => address.to_wire(),
+            };
+            Box::pin(ready(Verdict::accept(name)))
+        }
+    }
+
+    fn member(name: &str, logins: bool, domains: &[&str]) -> Arc<Member> {
+        let domains = domains
+            .iter()
+            .map(|domain| Domain::parse(domain).unwrap())
+            .collect();
+        Arc::new(Member {
+            name: name.into(),
+            domains,
+            directory: Box::new(Yes { logins }),
+        })
+    }
+
+    async fn ask(engine: &Engine, kind: Kind) -> (Option<String>, Verdict) {
+        let decision = engine
+            .decide(
+                Question {
+                    kind,
+                    client: Client::default(),
+                },
+                Instant::now(),
+            )
+            .await;
+        (decision.directory.map(|name| name.to_string()), decision.verdict)
+    }
+
+    fn login(user: &str) -> Kind {
+        let proof = Proof::Password(Secret::copy_from(b"pw"));
+        Kind::Login {
+            user: Login::new(user.as_bytes()),
+            proof,
+        }
+    }
+
+    fn recipient(address: &str) -> Kind {
+        Kind::Recipient(Address::from_unquoted(address.as_bytes()).unwrap())
+    }
+
+    const NOT_OURS: Verdict = Verdict::Abstain(Abstention::NotOurs);
+
+    #[tokio::test]
+    async fn recipients_go_to_the_first_directory_with_their_domain() {
+        let members = vec![
+            member("imap", true, &["a.example"]),
+            member("open", false, &[]),
+            member("one", false, &["a.example"]),
+            member("two", false, &["a.example", "b.example"]),
+        ];
+        let engine = Engine::new(members, None);
+        assert_eq!(
+            ask(&engine, recipient("x@A.example")).await.0.as_deref(),
+            Some("one")
+        );
+        assert_eq!(
+            ask(&engine, recipient("x@b.example")).await.0.as_deref(),
+            Some("two")
+        );
+        assert_eq!(ask(&engine, recipient("x@c.example")).await, (None, NOT_OURS));
+    }
+
+    #[tokio::test]
+    async fn logins_go_by_domain_or_to_the_only_directory() {
+        let two = Engine::new(
+            vec![member("a", true, &["a.example"]), member("any", true, &[])],
+            None,
+        );
+        assert_eq!(ask(&two, login("x@a.example")).await.0.as_deref(), Some("a"));
+        assert_eq!(ask(&two, login("x@c.example")).await.0.as_deref(), Some("any"));
+        assert_eq!(ask(&two, login("x")).await, (None, NOT_OURS));
+
+        let one = Engine::new(vec![member("a", true, &["a.example"])], None);
+        assert_eq!(ask(&one, login("x")).await.1, Verdict::accept("x"));
+        assert_eq!(ask(&one, login("x@c.example")).await, (None, NOT_OURS));
+
+        let domain = Domain::parse("a.example").unwrap();
+        let completed = Engine::new(vec![member("a", true, &["a.example"])], Some(domain));
+        assert_eq!(
+            ask(&completed, login("x")).await.1,
+            Verdict::accept("x@a.example")
+        );
+    }
+
+    #[tokio::test]
+    async fn nothing_impossible_reaches_a_directory() {
+        let engine = Engine::new(vec![member("a", true, &[])], None);
+        assert!(matches!(
+            ask(&engine, login("x\r\ny")).await.1,
+            Verdict::Reject(_)
+        ));
+    }
+}

@@ -1,0 +1,120 @@
+//! Why a remote gave no answer to a question.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::wire::WireError;
+
+/// No answer, with the peer and the step at which it was lost.
+///
+/// Cloned freely: one failed opening is the answer to everyone who waited for
+/// it.
+#[derive(Debug, Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    peer: Arc<str>,
+    step: &'static str,
+    detail: String,
+    status: Option<String>,
+    heard: bool,
+}
+
+/// What kind of trouble it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// No connection, or it broke or was closed.
+    Unreachable,
+    /// No answer in time.
+    Timeout,
+    /// The remote broke its protocol.
+    Protocol,
+    /// TLS failed, or a certificate is not good.
+    Tls,
+    /// The remote refused the session for now.
+    Refused,
+    /// It will not work before something is changed, here or at the remote.
+    Config,
+    /// More questions wait than `pool.queue` allows.
+    Overload,
+}
+
+impl Error {
+    /// An error of `kind` at `peer` while we were at `step`.
+    pub fn new(kind: Kind, peer: &Arc<str>, step: &'static str, detail: impl Into<String>) -> Self {
+        let (peer, detail) = (peer.clone(), detail.into());
+        Self(Arc::new(Inner {
+            kind,
+            peer,
+            step,
+            detail,
+            status: None,
+            heard: true,
+        }))
+    }
+
+    /// As [`Error::new`], in the remote's own words; `status` is its code.
+    pub fn said(
+        kind: Kind,
+        peer: &Arc<str>,
+        step: &'static str,
+        status: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Self {
+        let (peer, detail, status) = (peer.clone(), text.into(), Some(status.into()));
+        Self(Arc::new(Inner {
+            kind,
+            peer,
+            step,
+            detail,
+            status,
+            heard: true,
+        }))
+    }
+
+    /// What the wire said. `heard` tells whether any byte of a reply had come.
+    pub fn wire(error: &WireError, peer: &Arc<str>, step: &'static str, heard: bool) -> Self {
+        let kind = match error {
+            WireError::Closed | WireError::Io(_) => Kind::Unreachable,
+            WireError::Timeout => Kind::Timeout,
+            WireError::Decode(_) => Kind::Protocol,
+            WireError::Encode(_) => Kind::Config,
+        };
+        let detail = error.to_string();
+        Self(Arc::new(Inner {
+            kind,
+            peer: peer.clone(),
+            step,
+            detail,
+            status: None,
+            heard,
+        }))
+    }
+
+    /// What kind of trouble it was.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The remote's own status, if these are its words.
+    pub fn status(&self) -> Option<&str> {
+        self.0.status.as_deref()
+    }
+
+    /// Whether the session was lost before it said anything to our question: a
+    /// reused session that the remote had given up meanwhile. The question may
+    /// then be asked again without being counted twice over there.
+    pub fn is_stale(&self) -> bool {
+        !self.0.heard && self.0.kind == Kind::Unreachable
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.0.peer, self.0.step, self.0.detail)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,237 @@
+//! Sessions by IMAP: logins.
+
+use std::sync::Arc;
+
+use protocol::imap::capability::Capabilities;
+use protocol::imap::command::{Command, Tags};
+use protocol::imap::login::{self, Login, LoginError, Outcome};
+use protocol::imap::opening::{Opening, OpeningError, Step};
+use protocol::imap::response::Response;
+use protocol::imap::{Codec, response::Code};
+use protocol::sasl::Mechanism;
+use protocol::secret::Secret;
+use tokio::time::Instant;
+
+use super::error::{Error, Kind};
+use super::{Credentials, Remote, Session, tls, trace};
+use crate::wire::Wire;
+
+/// How logins are tried.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// The only mechanism to use, if there is to be one.
+    pub mechanism: Option<Mechanism>,
+    /// After OK one cheap command must succeed too: Exchange may say OK and
+    /// mean no.
+    pub confirm: bool,
+}
+
+/// A session on which logins are tried.
+pub struct LoginSession {
+    remote: Arc<Remote>,
+    options: Options,
+    wire: Wire<Codec>,
+    capabilities: Capabilities,
+    tags: Tags,
+    local: bool,
+    tls: Option<Arc<tls::Details>>,
+}
+
+impl LoginSession {
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// The step at which the opening failed.
+    pub async fn open(remote: Arc<Remote>, options: Options, deadline: Instant) -> Result<Self, Error> {
+        let connection = remote.connect(deadline).await?;
+        let (local, mut tls) = (connection.local, connection.tls);
+        let mut wire = Wire::new(connection.stream, Codec::new());
+        let mut opening = Opening::new(remote.encryption);
+        let mut step = opening.start();
+        let mut at = "greeting";
+        loop {
+            step = match step {
+                Step::Read => opening.on_response(read(&remote, &mut wire, at, deadline).await?),
+                Step::Send(command) => {
+                    at = "capability and STARTTLS";
+                    send(&remote, &mut wire, &command, at, deadline).await?;
+                    opening.on_response(read(&remote, &mut wire, at, deadline).await?)
+                }
+                Step::StartTls => {
+                    let (stream, details) = remote.start_tls(wire, deadline).await?;
+                    tls = Some(details);
+                    wire = Wire::new(stream, Codec::new());
+                    at = "capability";
+                    opening.on_secured()
+                }
+                Step::Ready(ready) => {
+                    let (capabilities, tags) = (ready.capabilities, ready.tags);
+                    return Ok(Self {
+                        remote,
+                        options,
+                        wire,
+                        capabilities,
+                        tags,
+                        local,
+                        tls,
+                    });
+                }
+                Step::Failed(error) => return Err(refused(&remote.peer, error)),
+            };
+        }
+    }
+
+    /// What the remote offered, and what TLS agreed on: for `vouch check`.
+    pub fn offered(&self) -> (&Capabilities, Option<&tls::Details>) {
+        (&self.capabilities, self.tls.as_deref())
+    }
+}
+
+impl Session for LoginSession {
+    type Question = Credentials;
+    type Answer = Outcome;
+
+    async fn ask(&mut self, question: &Credentials, deadline: Instant) -> Result<Outcome, Error> {
+        let Self {
+            remote,
+            options,
+            wire,
+            capabilities,
+            tags,
+            local,
+            tls,
+        } = self;
+        remote.check_password_may_leave(tls.is_some(), *local)?;
+        let Options { mechanism, confirm } = *options;
+        let (user, password) = (&question.user, &question.password);
+        let mut dialog = Login::new(capabilities, tags, mechanism, user, password, confirm).map_err(
+            |error| match error {
+                LoginError::NoMechanism => no_mechanism(remote, capabilities, mechanism),
+                LoginError::Unsendable(error) => {
+                    Error::new(Kind::Config, &remote.peer, "login", error.to_string())
+                }
+            },
+        )?;
+        let mut step = dialog.start();
+        loop {
+            step = match step {
+                login::Step::Read => dialog.on_response(hear(remote, wire, password, deadline).await?),
+                login::Step::Send(command) => {
+                    send(remote, wire, &command, "login", deadline).await?;
+                    dialog.on_response(hear(remote, wire, password, deadline).await?)
+                }
+                login::Step::Done(outcome) => return Ok(outcome),
+            };
+        }
+    }
+
+    /// Untagged remarks are no goodbye by RFC 9051 §7, but an idle session that
+    /// is not logged in has nothing to be told: any of them retires it.
+    async fn goodbye(&mut self) {
+        match self.wire.next().await {
+            Ok(Some(response)) => trace::heard(&self.remote.peer, &response),
+            Ok(None) | Err(_) => trace::heard(&self.remote.peer, &"[end of connection]"),
+        }
+    }
+
+    async fn close(mut self) {
+        let deadline = Instant::now() + self.remote.timeout;
+        let logout = Command::logout(self.tags.next_tag());
+        if send(&self.remote, &mut self.wire, &logout, "LOGOUT", deadline)
+            .await
+            .is_ok()
+        {
+            // The remote counts the session until it sees the end of it.
+            while let Ok(response) = read(&self.remote, &mut self.wire, "LOGOUT", deadline).await {
+                if matches!(response, Response::Tagged { .. }) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn send(
+    remote: &Remote,
+    wire: &mut Wire<Codec>,
+    command: &Command,
+    step: &'static str,
+    deadline: Instant,
+) -> Result<(), Error> {
+    let deadline = remote.command_deadline(deadline);
+    trace::said(&remote.peer, command);
+    wire.push(command)
+        .map_err(|error| remote.lost(&error, wire, step))?;
+    wire.flush(deadline)
+        .await
+        .map_err(|error| remote.lost(&error, wire, step))
+}
+
+async fn read(
+    remote: &Remote,
+    wire: &mut Wire<Codec>,
+    step: &'static str,
+    deadline: Instant,
+) -> Result<Response, Error> {
+    let response = read_quietly(remote, wire, step, deadline).await?;
+    trace::heard(&remote.peer, &response);
+    Ok(response)
+}
+
+/// Reads an answer from a remote that may know the password by now.
+async fn hear(
+    remote: &Remote,
+    wire: &mut Wire<Codec>,
+    password: &Secret<[u8]>,
+    deadline: Instant,
+) -> Result<Response, Error> {
+    let response = read_quietly(remote, wire, "login", deadline).await?;
+    trace::heard_after(&remote.peer, &response, password);
+    Ok(response)
+}
+
+async fn read_quietly(
+    remote: &Remote,
+    wire: &mut Wire<Codec>,
+    step: &'static str,
+    deadline: Instant,
+) -> Result<Response, Error> {
+    let deadline = remote.command_deadline(deadline);
+    wire.read(deadline)
+        .await
+        .map_err(|error| remote.lost(&error, wire, step))
+}
+
+fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
+    match error {
+        OpeningError::Bye(status) => {
+            let referral = matches!(status.code, Some(Code::Referral));
+            let kind = if referral { Kind::Config } else { Kind::Refused };
+            Error::said(kind, peer, "greeting", status.label(), status.text())
+        }
+        OpeningError::PreAuth => {
+            let detail = "it greets us as logged in already (PREAUTH): no login can be tried there, and no TLS \
+                          started; point address at a port that asks for logins";
+            Error::new(Kind::Config, peer, "greeting", detail)
+        }
+        OpeningError::Refused { step, status } => {
+            Error::said(Kind::Refused, peer, step, status.label(), status.text())
+        }
+        OpeningError::StartTlsMissing => super::starttls_missing(peer),
+        OpeningError::StartTlsRefused(status) => super::starttls_refused(peer, status.label(), status.text()),
+        OpeningError::Unexpected { step } => Error::new(
+            Kind::Protocol,
+            peer,
+            step,
+            "it does not answer as an IMAP server does",
+        ),
+    }
+}
+
+fn no_mechanism(remote: &Remote, offered: &Capabilities, wanted: Option<Mechanism>) -> Error {
+    let mut names: Vec<&str> = offered.auth_other.iter().map(String::as_str).collect();
+    names.extend(offered.auth_plain.then_some("PLAIN"));
+    names.extend(offered.auth_login.then_some("LOGIN"));
+    names.extend(offered.login_disabled.then_some("LOGINDISABLED"));
+    super::no_mechanism(&remote.peer, &names, wanted)
+}

@@ -1,0 +1,108 @@
+//! Sessions with a remote: how one is opened, asked, kept and ended.
+//!
+//! [`connect`] and [`tls`] make a stream of an address; [`imap`] and [`smtp`]
+//! make a [`Session`] of a stream; [`pool`] keeps sessions and hands questions
+//! to them.
+
+pub mod connect;
+pub mod error;
+pub mod imap;
+pub mod pool;
+pub mod remote;
+pub mod smtp;
+pub mod tls;
+pub mod trace;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use protocol::sasl::Mechanism;
+use protocol::secret::Secret;
+use tokio::time::Instant;
+
+pub use error::{Error, Kind};
+pub use pool::Pool;
+pub use remote::Remote;
+
+/// An open session that answers one kind of question, one at a time.
+pub trait Session: Send + Sized + 'static {
+    /// What is asked.
+    type Question: Send + Sync + 'static;
+    /// What the remote says to it.
+    type Answer: Send + 'static;
+
+    /// Asks, and reads to the end of the answer, by `deadline`. After an error
+    /// the session is good for nothing.
+    fn ask(
+        &mut self,
+        question: &Self::Question,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
+
+    /// Waits until the remote says or does something although nothing was
+    /// asked: a goodbye, as a rule. May be dropped at any time.
+    fn goodbye(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Takes leave politely. The caller bounds it.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// An answer, judged.
+#[derive(Debug)]
+pub struct Judged<V> {
+    /// What the answer means to the asker.
+    pub verdict: V,
+    /// What it means to the session.
+    pub after: After,
+}
+
+/// What becomes of a session after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// It goes on.
+    Keep,
+    /// It goes on, one refusal nearer to its limit.
+    KeepRefused,
+    /// It has served its purpose or can no longer be trusted.
+    Close,
+    /// The answer was about the session, not about the question: close it and
+    /// ask once more on a fresh one.
+    AskAgain,
+}
+
+/// A login as it goes out.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The name as the remote knows it.
+    pub user: Vec<u8>,
+    /// The password.
+    pub password: Secret<[u8]>,
+}
+
+/// The remote offers no mechanism that we may use.
+fn no_mechanism(peer: &Arc<str>, offered: &[&str], wanted: Option<Mechanism>) -> Error {
+    let offered = if offered.is_empty() {
+        "none at all".into()
+    } else {
+        offered.join(", ")
+    };
+    let wanted = wanted.map_or("PLAIN or LOGIN", Mechanism::name);
+    let detail = format!(
+        "it offers no mechanism that takes a password: we need {wanted}, it offers {offered}; many servers \
+         offer them only with TLS, or need them switched on"
+    );
+    Error::new(Kind::Config, peer, "login", detail)
+}
+
+/// STARTTLS is required and not offered.
+fn starttls_missing(peer: &Arc<str>) -> Error {
+    let detail = "it does not offer STARTTLS, and tls.starttls = \"required\": somebody between may be hiding \
+                  it, or the remote has no certificate set up";
+    Error::new(Kind::Tls, peer, "STARTTLS", detail)
+}
+
+/// STARTTLS was offered and then refused.
+fn starttls_refused(peer: &Arc<str>, status: impl Into<String>, text: &str) -> Error {
+    let detail = format!("offered, then refused ({text}); not continued in cleartext");
+    Error::said(Kind::Tls, peer, "STARTTLS", status, detail)
+}

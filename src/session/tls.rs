@@ -1,0 +1,295 @@
+//! TLS as a client: whom we trust, and the handshake.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::error::{Error, Kind};
+use crate::wire::Stream;
+
+/// A handshake that takes longer is stalled (some firewalls swallow the larger
+/// first message of the hybrid key exchange).
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A directory's TLS settings.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The name that the certificate must be for: a host name or an IP address.
+    pub server_name: String,
+    /// PEM certificates trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Our own certificate chain and key, PEM, for remotes that ask for one.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Take any certificate; signatures are checked all the same.
+    pub allow_invalid_certs: bool,
+    /// Leave the hybrid post-quantum key exchange out.
+    pub classic_key_exchange: bool,
+}
+
+/// Why TLS settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A file is missing, unreadable or holds no PEM of the right kind.
+    #[error("{0}: {1}")]
+    File(PathBuf, String),
+    /// Not a host name and not an IP address.
+    #[error("\"{0}\" is not a name that a certificate could be for")]
+    Name(String),
+    /// Certificate and key do not belong together, or the key is of a kind
+    /// that is not supported.
+    #[error("certificate and key cannot be used: {0}")]
+    Identity(rustls::Error),
+    /// The provider refused its own defaults.
+    #[error("{0}")]
+    Provider(rustls::Error),
+}
+
+/// What was agreed on in a handshake, for people to read.
+#[derive(Debug, Clone)]
+pub struct Details {
+    /// `TLSv1_3` or `TLSv1_2`.
+    pub version: String,
+    /// The cipher suite.
+    pub suite: String,
+    /// The key exchange group.
+    pub key_exchange: String,
+    /// The remote's own certificate, DER.
+    pub certificate: Vec<u8>,
+}
+
+/// One client configuration for each directory: session resumption lives in it.
+pub struct Client {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+    invalid_allowed: bool,
+}
+
+/// The system's trust anchors. Files that cannot be read are logged and passed
+/// over: one bad file must not stop all mail.
+pub fn system_roots() -> RootCertStore {
+    let loaded = rustls_native_certs::load_native_certs();
+    for error in &loaded.errors {
+        tracing::warn!("a system certificate was passed over: {error}");
+    }
+    let mut roots = RootCertStore::empty();
+    let (_, refused) = roots.add_parsable_certificates(loaded.certs);
+    if refused > 0 {
+        tracing::debug!(
+            refused,
+            "system certificates that cannot be trust anchors were passed over"
+        );
+    }
+    roots
+}
+
+impl Client {
+    /// A client for one directory. `roots` are the system's.
+    ///
+    /// # Errors
+    /// See [`SettingsError`].
+    pub fn new(settings: &Settings, roots: &RootCertStore) -> Result<Self, SettingsError> {
+        let mut provider = aws_lc_rs::default_provider();
+        if settings.classic_key_exchange {
+            provider.kx_groups.retain(|group| !is_hybrid(group.name()));
+        } else {
+            provider.kx_groups.sort_by_key(|group| !is_hybrid(group.name()));
+        }
+        let provider = Arc::new(provider);
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(SettingsError::Provider)?;
+        let builder = if settings.allow_invalid_certs {
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        } else {
+            let mut roots = roots.clone();
+            if let Some(path) = &settings.ca_file {
+                for certificate in read_certificates(path)? {
+                    let refused = |error: rustls::Error| SettingsError::File(path.clone(), error.to_string());
+                    roots.add(certificate).map_err(refused)?;
+                }
+            }
+            builder.with_root_certificates(roots)
+        };
+        let config = match &settings.identity {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let bad_key = |error: rustls::pki_types::pem::Error| {
+                    SettingsError::File(key.clone(), error.to_string())
+                };
+                let private = PrivateKeyDer::from_pem_file(key).map_err(bad_key)?;
+                builder
+                    .with_client_auth_cert(read_certificates(chain)?, private)
+                    .map_err(SettingsError::Identity)?
+            }
+        };
+        let name = ServerName::try_from(settings.server_name.clone())
+            .map_err(|_| SettingsError::Name(settings.server_name.clone()))?;
+        let connector = TlsConnector::from(Arc::new(config));
+        Ok(Self {
+            connector,
+            name,
+            invalid_allowed: settings.allow_invalid_certs,
+        })
+    }
+
+    /// Whether any certificate is taken.
+    pub fn invalid_allowed(&self) -> bool {
+        self.invalid_allowed
+    }
+
+    /// Turns TLS on over `stream`.
+    pub(super) async fn handshake(
+        &self,
+        peer: &Arc<str>,
+        stream: Stream,
+        deadline: Instant,
+    ) -> Result<(Stream, Arc<Details>), Error> {
+        let deadline = deadline.min(Instant::now() + HANDSHAKE_TIMEOUT);
+        match timeout_at(deadline, self.connector.connect(self.name.clone(), stream)).await {
+            Ok(Ok(stream)) => {
+                let details = Arc::new(details(stream.get_ref().1));
+                Ok((Box::new(stream), details))
+            }
+            Ok(Err(error)) => {
+                let hint = error
+                    .get_ref()
+                    .and_then(|inner| inner.downcast_ref())
+                    .map_or("", hint);
+                Err(Error::new(
+                    Kind::Tls,
+                    peer,
+                    "TLS handshake",
+                    format!("{error}{hint}"),
+                ))
+            }
+            Err(_) => {
+                let detail =
+                    "no answer in time; if plain connections work, try tls.key-exchange = \"classic\"";
+                Err(Error::new(Kind::Timeout, peer, "TLS handshake", detail))
+            }
+        }
+    }
+}
+
+fn is_hybrid(group: rustls::NamedGroup) -> bool {
+    group == rustls::NamedGroup::X25519MLKEM768
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+    let failed = |why: String| SettingsError::File(path.to_owned(), why);
+    let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let certificates = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| failed(error.to_string()))?;
+    if certificates.is_empty() {
+        Err(failed("no PEM certificate in it".into()))
+    } else {
+        Ok(certificates)
+    }
+}
+
+fn details(connection: &rustls::ClientConnection) -> Details {
+    let named = |what: Option<String>| what.unwrap_or_else(|| "unknown".into());
+    Details {
+        version: named(
+            connection
+                .protocol_version()
+                .map(|version| format!("{version:?}")),
+        ),
+        suite: named(
+            connection
+                .negotiated_cipher_suite()
+                .map(|suite| format!("{:?}", suite.suite())),
+        ),
+        key_exchange: named(
+            connection
+                .negotiated_key_exchange_group()
+                .map(|group| format!("{:?}", group.name())),
+        ),
+        certificate: connection
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .map(|certificate| certificate.to_vec())
+            .unwrap_or_default(),
+    }
+}
+
+/// What an operator can do about it.
+fn hint(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "; if its CA is your own, name the CA's certificate in tls.ca-file"
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "; set tls.server-name to the name in the certificate, or address to that name",
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => "; the remote's administrator must renew it",
+        rustls::Error::InvalidMessage(_) => "; is this port really one that starts with TLS (tls.implicit)?",
+        rustls::Error::AlertReceived(
+            rustls::AlertDescription::HandshakeFailure | rustls::AlertDescription::ProtocolVersion,
+        ) => "; a remote with TLS 1.1 or older, or without elliptic curves, needs a TLS proxy beside it",
+        _ => "",
+    }
+}
+
+/// Takes any certificate, and still insists that its owner signed the handshake.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,306 @@
+//! The vocabulary: a question, the verdict on it, and why.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use protocol::secret::Secret;
+
+use crate::address::Address;
+
+/// What a client wants to know.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The question itself.
+    pub kind: Kind,
+    /// Who asks.
+    pub client: Client,
+}
+
+/// The two kinds of question.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// Is this login good?
+    Login {
+        /// The name as it was given, completed with a default domain.
+        user: Login,
+        /// What is to show that the client is that user.
+        proof: Proof,
+    },
+    /// Does this recipient exist?
+    Recipient(Address),
+}
+
+/// What a client offers to show that it is the user.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// A password; any bytes but NUL, CR and LF.
+    Password(Secret<[u8]>),
+}
+
+/// On whose behalf a question is asked. All of it is the asking program's
+/// claim, good for logs and limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Client {
+    /// The network address of the end user's host, as text.
+    pub address: Option<String>,
+    /// What ties the questions of one message or session together: Postfix's
+    /// `instance`, Dovecot's `session`.
+    pub session: Option<String>,
+    /// The service that asks: `smtp`, `imap`, …
+    pub service: Option<String>,
+}
+
+/// A login name: bytes as given, and the parts that templates use.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Login(Box<[u8]>);
+
+impl Login {
+    /// The name as it was given.
+    pub fn new(name: &[u8]) -> Self {
+        Self(name.into())
+    }
+
+    /// The whole name.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What stands before the last `@`; all of it when there is none.
+    pub fn local(&self) -> &[u8] {
+        self.split().map_or(&self.0, |(local, _)| local)
+    }
+
+    /// What stands behind the last `@`, as it was given.
+    pub fn domain(&self) -> Option<&[u8]> {
+        self.split().map(|(_, domain)| domain)
+    }
+
+    fn split(&self) -> Option<(&[u8], &[u8])> {
+        let at = self.0.iter().rposition(|&byte| byte == b'@')?;
+        Some((&self.0[..at], &self.0[at + 1..]))
+    }
+}
+
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// The one answer to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The remote knows the user or mailbox, and said so.
+    Accept(Identity),
+    /// The remote's own words about this very user or mailbox were "no", or
+    /// its name cannot exist by its syntax.
+    Reject(Cause),
+    /// Nobody gave an answer about this user or mailbox.
+    Defer(Cause),
+    /// It is not for us to say.
+    Abstain(Abstention),
+}
+
+/// Who was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The name under which the client is now known.
+    pub name: Vec<u8>,
+    /// What the remote said with its yes, where that is worth a log line: a
+    /// mailbox that exists and is full.
+    pub remark: Option<Cause>,
+}
+
+/// Why there is no opinion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abstention {
+    /// No directory of this listener is asked about this domain, or the
+    /// protocol is in a state that is not ours to judge.
+    NotOurs,
+    /// The directory accepts everything, so its yes says nothing.
+    NoOpinion,
+}
+
+/// Why a question was refused or put off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// What kind of trouble it is.
+    pub class: Class,
+    /// The remote's status: a reply code with its enhanced code, or IMAP's
+    /// `NO [CODE]`.
+    pub status: Option<String>,
+    /// The remote's words or ours, sanitised: one line, no control bytes, at
+    /// most some 200 characters. For logs, never for end users.
+    pub text: String,
+}
+
+impl Cause {
+    /// A cause that no remote named.
+    pub fn ours(class: Class, text: impl Into<String>) -> Self {
+        Self {
+            class,
+            status: None,
+            text: text.into(),
+        }
+    }
+
+    /// A cause in the remote's words.
+    pub fn said(class: Class, status: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            class,
+            status: Some(status.into()),
+            text: text.into(),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.status {
+            Some(status) => write!(f, "{}: {} {}", self.class, status, self.text),
+            None => write!(f, "{}: {}", self.class, self.text),
+        }
+    }
+}
+
+/// The classes of causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// No such mailbox.
+    UnknownUser,
+    /// The remote refused the credential.
+    BadCredentials,
+    /// The account or mailbox was closed by its administrator.
+    Disabled,
+    /// The password must be changed first.
+    Expired,
+    /// The mailbox exists and takes no more mail for now.
+    Full,
+    /// The remote refuses us, the client or the kind of message; it says
+    /// nothing about the mailbox.
+    Policy,
+    /// The remote refused the sender of the probe.
+    SenderRefused,
+    /// The remote asked to come back later.
+    Temporary,
+    /// No connection to the remote, or it broke.
+    Unreachable,
+    /// No answer in time.
+    Timeout,
+    /// The remote said something that its protocol does not allow.
+    Protocol,
+    /// TLS could not be agreed on, or the certificate is not good.
+    Tls,
+    /// Too many questions wait already.
+    Overload,
+    /// The client's session has used up its limit.
+    Limit,
+    /// It will not heal without a change of configuration, here or there.
+    Config,
+    /// The name or password has no form in the protocol that would carry it.
+    Syntax,
+}
+
+impl Class {
+    /// The name used in logs, metrics and `--json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownUser => "unknown-user",
+            Self::BadCredentials => "bad-credentials",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Full => "full",
+            Self::Policy => "policy",
+            Self::SenderRefused => "sender-refused",
+            Self::Temporary => "temporary",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::Tls => "tls",
+            Self::Overload => "overload",
+            Self::Limit => "limit",
+            Self::Config => "config",
+            Self::Syntax => "syntax",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Verdict {
+    /// Accepted under the name that was asked about.
+    pub fn accept(name: impl Into<Vec<u8>>) -> Self {
+        Self::Accept(Identity {
+            name: name.into(),
+            remark: None,
+        })
+    }
+
+    /// The name used in logs, metrics and `--json`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Accept(_) => "accept",
+            Self::Reject(_) => "reject",
+            Self::Defer(_) => "defer",
+            Self::Abstain(_) => "abstain",
+        }
+    }
+
+    /// What there is to say about why.
+    pub fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::Accept(identity) => identity.remark.as_ref(),
+            Self::Reject(cause) | Self::Defer(cause) => Some(cause),
+            Self::Abstain(_) => None,
+        }
+    }
+
+    /// The cause's class, or the abstention's name, for logs.
+    pub fn reason(&self) -> Cow<'static, str> {
+        match self {
+            Self::Abstain(Abstention::NotOurs) => "not-ours".into(),
+            Self::Abstain(Abstention::NoOpinion) => "no-opinion".into(),
+            _ => self.cause().map_or("-", |cause| cause.class.name()).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_splits_at_its_last_at() {
+        let login = Login::new(b"a@b@example.org");
+        assert_eq!(
+            (login.local(), login.domain()),
+            (&b"a@b"[..], Some(&b"example.org"[..]))
+        );
+        let bare = Login::new(b"jane");
+        assert_eq!((bare.local(), bare.domain()), (&b"jane"[..], None));
+    }
+
+    #[test]
+    fn a_question_is_printed_without_its_secret() {
+        let proof = Proof::Password(Secret::copy_from(b"hunter2"));
+        let kind = Kind::Login {
+            user: Login::new(b"jane"),
+            proof,
+        };
+        let printed = format!(
+            "{:?}",
+            Question {
+                kind,
+                client: Client::default()
+            }
+        );
+        assert!(
+            !printed.contains("hunter2") && !printed.contains("104, 117"),
+            "{printed}"
+        );
+    }
+}

@@ -1,0 +1,248 @@
+//! A stream with a codec: read one message, write some, each with a deadline.
+
+use std::io;
+
+use bytes::BytesMut;
+use protocol::error::{DecodeError, EncodeError};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::codec::{Decoder, Encoder};
+use zeroize::Zeroize;
+
+/// Bytes made room for at each read: a whole policy request or EHLO reply.
+const READ_CHUNK: usize = 2048;
+
+/// Anything that bytes go in and out of: TCP, a Unix socket, TLS over either,
+/// or a pipe in memory.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A stream of any kind.
+pub type Stream = Box<dyn Io>;
+
+/// Why a message was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The peer closed the connection between two messages.
+    #[error("closed the connection")]
+    Closed,
+    /// The deadline passed first.
+    #[error("no answer in time")]
+    Timeout,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Io(io::Error),
+    /// What came is not of the protocol.
+    #[error("sent something {0}")]
+    Decode(DecodeError),
+    /// What was to be sent has no form in the protocol.
+    #[error("{0}")]
+    Encode(EncodeError),
+}
+
+impl From<DecodeError> for WireError {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Io(error) => Self::Io(error),
+            other => Self::Decode(other),
+        }
+    }
+}
+
+impl From<EncodeError> for WireError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Io(error) => Self::Io(error),
+            other => Self::Encode(other),
+        }
+    }
+}
+
+/// A stream, its codec and their buffers.
+pub struct Wire<C> {
+    stream: Stream,
+    codec: C,
+    input: BytesMut,
+    output: BytesMut,
+    heard: bool,
+}
+
+impl<C> Wire<C> {
+    /// A wire over `stream` on which nothing was read or written yet.
+    pub fn new(stream: Stream, codec: C) -> Self {
+        Self {
+            stream,
+            codec,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            heard: false,
+        }
+    }
+
+    /// The codec, for what it learned on the way.
+    pub fn codec(&self) -> &C {
+        &self.codec
+    }
+
+    /// Whether any byte arrived since the last [`Wire::flush`].
+    pub fn heard(&self) -> bool {
+        self.heard
+    }
+
+    /// Whether bytes arrived that no message has used up. Before TLS starts
+    /// there must be none: they would be taken for protected ones.
+    pub fn has_residue(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// The stream, for TLS to be put over it.
+    pub fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    /// Sends what was pushed, by `deadline`; the buffer is overwritten, since
+    /// it may have held a password.
+    ///
+    /// # Errors
+    /// [`WireError::Timeout`], [`WireError::Io`].
+    pub async fn flush(&mut self, deadline: Instant) -> Result<(), WireError> {
+        self.heard = false;
+        let sent = timeout_at(deadline, async {
+            self.stream.write_all(&self.output).await?;
+            self.stream.flush().await
+        })
+        .await;
+        self.output.as_mut().zeroize();
+        self.output.clear();
+        match sent {
+            Ok(result) => result.map_err(WireError::Io),
+            Err(_) => Err(WireError::Timeout),
+        }
+    }
+
+    /// Puts a message into the output buffer.
+    ///
+    /// # Errors
+    /// [`WireError::Encode`]; nothing of the message is then in the buffer.
+    pub fn push<M>(&mut self, message: M) -> Result<(), WireError>
+    where
+        C: Encoder<M>,
+        WireError: From<C::Error>,
+    {
+        Ok(self.codec.encode(message, &mut self.output)?)
+    }
+
+    /// Bytes that wait to be flushed.
+    pub fn pending_output(&self) -> usize {
+        self.output.len()
+    }
+}
+
+impl<C: Decoder> Wire<C>
+where
+    WireError: From<C::Error>,
+{
+    /// The next message, or `None` when the peer has closed its side. May be
+    /// dropped and called again without losing a byte.
+    ///
+    /// # Errors
+    /// [`WireError::Io`], [`WireError::Decode`].
+    pub async fn next(&mut self) -> Result<Option<C::Item>, WireError> {
+        loop {
+            if !self.input.is_empty() {
+                if let Some(message) = self.codec.decode(&mut self.input)? {
+                    return Ok(Some(message));
+                }
+            } else if self.input.capacity() > 4 * READ_CHUNK {
+                // One long message must not cost an idle connection its memory for ever.
+                self.input = BytesMut::new();
+            }
+            self.input.reserve(READ_CHUNK);
+            let count = self
+                .stream
+                .read_buf(&mut self.input)
+                .await
+                .map_err(WireError::Io)?;
+            if count == 0 {
+                return Ok(self.codec.decode_eof(&mut self.input)?);
+            }
+            self.heard = true;
+        }
+    }
+
+    /// The next message by `deadline`.
+    ///
+    /// # Errors
+    /// As [`Wire::next`], and [`WireError::Closed`], [`WireError::Timeout`].
+    pub async fn read(&mut self, deadline: Instant) -> Result<C::Item, WireError> {
+        match timeout_at(deadline, self.next()).await {
+            Ok(Ok(Some(message))) => Ok(message),
+            Ok(Ok(None)) => Err(WireError::Closed),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(WireError::Timeout),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::duplex;
+    use tokio_util::codec::LinesCodec;
+
+    use super::*;
+
+    /// Lines, with our kind of error.
+    struct Lines(LinesCodec);
+
+    impl Decoder for Lines {
+        type Item = String;
+        type Error = DecodeError;
+        fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<String>, DecodeError> {
+            self.0
+                .decode(buffer)
+                .map_err(|_| DecodeError::Malformed("a line"))
+        }
+    }
+
+    impl Encoder<&str> for Lines {
+        type Error = EncodeError;
+        fn encode(&mut self, line: &str, buffer: &mut BytesMut) -> Result<(), EncodeError> {
+            self.0
+                .encode(line, buffer)
+                .map_err(|_| EncodeError::Unsendable("a line"))
+        }
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(1)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_deadlines_and_the_end() {
+        let (ours, mut theirs) = duplex(1024);
+        let mut wire = Wire::new(Box::new(ours), Lines(LinesCodec::new()));
+        theirs.write_all(b"one\ntwo\npart").await.unwrap();
+        assert_eq!(wire.read(soon()).await.unwrap(), "one");
+        assert!(wire.has_residue() && wire.heard());
+        assert_eq!(wire.read(soon()).await.unwrap(), "two");
+        assert!(matches!(wire.read(soon()).await, Err(WireError::Timeout)));
+        wire.push("hello").unwrap();
+        wire.flush(soon()).await.unwrap();
+        assert!(!wire.heard());
+        theirs.write_all(b"ial\n").await.unwrap();
+        assert_eq!(wire.read(soon()).await.unwrap(), "partial");
+        drop(theirs);
+        assert!(matches!(wire.read(soon()).await, Err(WireError::Closed)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_never_reads_costs_one_deadline() {
+        let (ours, _theirs) = duplex(4);
+        let mut wire = Wire::new(Box::new(ours), Lines(LinesCodec::new()));
+        wire.push("longer than the pipe").unwrap();
+        assert!(matches!(wire.flush(soon()).await, Err(WireError::Timeout)));
+    }
+}

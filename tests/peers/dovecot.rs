@@ -1,0 +1,193 @@
+//! Dovecot as the remote: IMAP, LMTP, and the socket by which Postfix or `doveadm` checks passwords.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+
+use crate::people;
+use crate::support::{Authority, Process, Scratch, free_port, program};
+
+/// A running Dovecot.
+#[derive(Debug)]
+pub(crate) struct Dovecot {
+    process: Process,
+    /// IMAP without TLS at first, with STARTTLS.
+    pub(crate) imap: u16,
+    /// IMAP with TLS from the first byte.
+    pub(crate) imaps: u16,
+    /// LMTP, with STARTTLS.
+    pub(crate) lmtp: u16,
+    /// LMTP on a Unix socket.
+    pub(crate) lmtp_socket: PathBuf,
+    /// The auth-client socket, open to all.
+    pub(crate) auth_socket: PathBuf,
+    /// Its configuration file; `doveadm -c` wants one.
+    pub(crate) config: PathBuf,
+}
+
+impl Dovecot {
+    /// Starts it in the scratch directory, with the mailboxes and logins of [`people`].
+    pub(crate) fn remote(scratch: &Scratch, authority: &Authority) -> Self {
+        let [imap, imaps, lmtp] = [(); 3].map(|()| free_port());
+        let owner = scratch.folder_of("mail", "mail");
+        scratch.write("users", users());
+        let config = scratch.write(
+            "dovecot.conf",
+            config(scratch, authority, owner, [imap, imaps, lmtp]),
+        );
+
+        let mut command = Command::new(program("dovecot").unwrap());
+        command.arg("-F").arg("-c").arg(&config);
+        let mut process = Process::start(scratch, "dovecot-master", &mut command);
+        let lmtp_socket = scratch.path("lmtp");
+        for port in [imap, imaps, lmtp] {
+            process.wait_for_port(port);
+        }
+        process.wait_for_socket(&lmtp_socket);
+        let auth_socket = scratch.path("auth");
+        Self {
+            process,
+            imap,
+            imaps,
+            lmtp,
+            lmtp_socket,
+            auth_socket,
+            config,
+        }
+    }
+
+    /// Ends it: from here on its ports refuse connections.
+    pub(crate) fn stop(&mut self) {
+        self.process.stop();
+    }
+}
+
+/// What must be installed to start [`Dovecot`] and to ask with `doveadm`.
+pub(crate) const PROGRAMS: [&str; 4] = ["dovecot", "doveadm", "imap-login", "lmtp"];
+
+/// Why the installed Dovecot cannot be used: 2.4 has another language of configuration.
+pub(crate) fn unusable() -> Option<String> {
+    let output = Command::new(program("dovecot")?).arg("--version").output().ok()?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (!version.starts_with("2.3.")).then(|| format!("Dovecot {version}, where 2.3 is needed"))
+}
+
+/// The passwd-file. Passwords are in base64, so that any byte may be in one; a quote or backslash in a name is
+/// escaped, as Dovecot escapes it in the key that it looks up.
+fn users() -> String {
+    let line = |name: &str, password: &[u8], fields: &str| {
+        let name: String = name
+            .chars()
+            .flat_map(|c| {
+                matches!(c, '\'' | '"' | '\\')
+                    .then_some('\\')
+                    .into_iter()
+                    .chain([c])
+            })
+            .collect();
+        format!(
+            "{name}:{{PLAIN.B64}}{}::::::{fields}\n",
+            BASE64_STANDARD.encode(password)
+        )
+    };
+    let mut users: String = people::logins()
+        .iter()
+        .map(|(name, password)| line(name, password, ""))
+        .collect();
+    users += &line(
+        people::FAILING_MAILBOX,
+        people::RIGHT,
+        "userdb_mail=nosuchdriver:~/",
+    );
+    users += &line(people::DISABLED, people::RIGHT, "nologin");
+    users
+}
+
+/// The configuration for Dovecot 2.3. A brace must end its line.
+fn config(
+    scratch: &Scratch,
+    authority: &Authority,
+    (uid, gid): (u32, u32),
+    [imap, imaps, lmtp]: [u16; 3],
+) -> String {
+    let certificate = authority.certificate.display();
+    let key = authority.key.display();
+    let scratch = scratch.text("");
+    let scratch = scratch.trim_end_matches('/');
+    // Nothing listens on the discard port: whoever the second passdb is asked about gets a temporary failure.
+    format!(
+        "protocols = imap lmtp
+base_dir = {scratch}/dovecot
+state_dir = {scratch}/dovecot-state
+log_path = {scratch}/dovecot.log
+listen = 127.0.0.1
+auth_verbose = yes
+default_vsz_limit = 0
+shutdown_clients = yes
+first_valid_uid = 1
+mail_max_userip_connections = 0
+mail_uid = {uid}
+mail_gid = {gid}
+mail_home = {scratch}/mail/%d/%n
+mail_location = maildir:~/Maildir
+disable_plaintext_auth = no
+ssl = yes
+ssl_cert = <{certificate}
+ssl_key = <{key}
+auth_username_chars =
+auth_mechanisms = plain login
+auth_failure_delay = 0
+recipient_delimiter = +
+lmtp_rcpt_check_quota = yes
+passdb {{
+  # Without this a refusal waits up to half a second, whatever auth_failure_delay says.
+  driver = static
+  args = noauthenticate nodelay
+}}
+passdb {{
+  driver = imap
+  username_filter = *@failing.example.org
+  args = host=127.0.0.1 port=9
+}}
+passdb {{
+  driver = passwd-file
+  args = username_format=%u {scratch}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = username_format=%u {scratch}/users
+}}
+service anvil {{
+  # No penalty for an address from which many guesses came.
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service auth {{
+  unix_listener {scratch}/auth {{
+    mode = 0666
+  }}
+}}
+service imap-login {{
+  chroot =
+  service_count = 0
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = {imaps}
+    ssl = yes
+  }}
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    port = {lmtp}
+  }}
+  unix_listener {scratch}/lmtp {{
+    mode = 0666
+  }}
+}}
+"
+    )
+}

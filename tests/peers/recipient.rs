@@ -1,0 +1,205 @@
+//! Recipients: Postfix and `socat` ask `vouch`, which asks Dovecot by LMTP and Postfix by SMTP.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::available;
+use crate::dialog::{Dialog, assert_starts};
+use crate::dovecot::Dovecot;
+use crate::people::{FAILING_MAILBOX, KNOWN, MAILBOXES, NOBODY, STRANGERS, UTF8};
+use crate::postfix::Postfix;
+use crate::support::{Authority, Scratch, Vouch, program};
+
+/// Asked for the first time only once the remote is down, so that no memory can help.
+const NEW: &str = "new@example.org";
+
+#[test]
+fn postfix_asks_about_recipients_that_dovecot_knows() {
+    if !available(&["postfix"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let authority = Authority::new(&scratch, "remote");
+    let mut dovecot = Dovecot::remote(&scratch, &authority);
+    let (port, ca) = (dovecot.lmtp, authority.ca.display());
+    let directory = format!(
+        "type = \"lmtp\"\naddress = \"127.0.0.1\"\nport = {port}\n{}",
+        tls("required", &ca)
+    );
+    let (_vouch, policy) = serve(&scratch, &directory);
+    let front = Postfix::front(&scratch, Some(&policy), None);
+
+    let mut dialog = mail(&front);
+    for address in MAILBOXES {
+        assert_starts(&rcpt(&mut dialog, address), "250 2.1.5");
+    }
+    let mut dialog = mail(&front);
+    for address in STRANGERS {
+        assert_starts(&rcpt(&mut dialog, address), "550 5.1.1");
+    }
+    // Dovecot has no SMTPUTF8, so nobody can ask it about these: that is no answer about the mailbox.
+    for address in UTF8 {
+        assert_starts(&rcpt(&mut dialog, address), "450 ");
+    }
+    assert_starts(&rcpt(&mut dialog, FAILING_MAILBOX), "450 4.");
+
+    dovecot.stop();
+    let mut dialog = mail(&front);
+    assert_starts(&rcpt(&mut dialog, NEW), "450 4.4.3");
+    assert_starts(&rcpt(&mut dialog, KNOWN), "250 2.1.5");
+}
+
+#[test]
+fn postfix_asks_about_recipients_that_postfix_knows() {
+    if !available(&["postfix"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let authority = Authority::new(&scratch, "remote");
+    let dovecot = Dovecot::remote(&scratch, &authority);
+    let mut remote = Postfix::remote(&scratch, &authority, &dovecot.auth_socket);
+    let (port, ca) = (remote.smtp, authority.ca.display());
+    let directory = format!(
+        "type = \"smtp\"\naddress = \"localhost\"\nport = {port}\n{}",
+        tls("required", &ca)
+    );
+    let (_vouch, policy) = serve(&scratch, &directory);
+    let front = Postfix::front(&scratch, Some(&policy), None);
+
+    let mut dialog = mail(&front);
+    for address in MAILBOXES.iter().chain(&UTF8[..1]) {
+        assert_starts(&rcpt(&mut dialog, address), "250 2.1.5");
+    }
+    for address in STRANGERS.iter().chain(&UTF8[1..]) {
+        assert_starts(&rcpt(&mut dialog, address), "550 5.1.1");
+    }
+    remote.stop();
+    assert_starts(&rcpt(&mut dialog, NEW), "450 4.4.3");
+}
+
+#[test]
+fn a_remote_with_implicit_tls_is_asked_by_socat() {
+    if !available(&["postfix", "socat"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let authority = Authority::new(&scratch, "remote");
+    let dovecot = Dovecot::remote(&scratch, &authority);
+    let remote = Postfix::remote(&scratch, &authority, &dovecot.auth_socket);
+    let (port, ca) = (remote.smtps, authority.ca.display());
+    let directory = format!(
+        "type = \"smtp\"\naddress = \"127.0.0.1\"\nport = {port}
+[directory.\"mailbox\".tls]\nimplicit = true\nca-file = \"{ca}\"\n"
+    );
+    let (vouch, policy) = serve(&scratch, &directory);
+
+    assert_eq!(ask(&policy, KNOWN), "action=DUNNO\n\n");
+    assert_starts(&ask(&policy, NOBODY), "action=550 5.1.1 ");
+    assert_eq!(ask(&policy, "someone@elsewhere.example.com"), "action=DUNNO\n\n");
+    assert!(
+        vouch.stop().is_some_and(|status| status.success()),
+        "SIGTERM ends the daemon well"
+    );
+}
+
+#[test]
+fn dovecot_is_asked_over_a_unix_socket() {
+    if !available(&["socat"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let authority = Authority::new(&scratch, "remote");
+    let dovecot = Dovecot::remote(&scratch, &authority);
+    let address = dovecot.lmtp_socket.display();
+    let directory = format!(
+        "type = \"lmtp\"\naddress = \"{address}\"\n[directory.\"mailbox\".tls]\nstarttls = \"never\"\n"
+    );
+    let (_vouch, policy) = serve(&scratch, &directory);
+    assert_eq!(ask(&policy, KNOWN), "action=DUNNO\n\n");
+    assert_starts(&ask(&policy, NOBODY), "action=550 5.1.1 ");
+    assert_starts(&ask(&policy, FAILING_MAILBOX), "action=DEFER_IF_PERMIT 4.");
+}
+
+#[test]
+fn a_remote_with_a_foreign_certificate_is_never_a_no() {
+    if !available(&["socat"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let authority = Authority::new(&scratch, "remote");
+    let stranger = Authority::new(&scratch, "stranger");
+    let dovecot = Dovecot::remote(&scratch, &authority);
+    let (port, ca) = (dovecot.lmtp, stranger.ca.display());
+    // Not required: an offer that fails is not followed by cleartext either.
+    let directory = format!(
+        "type = \"lmtp\"\naddress = \"127.0.0.1\"\nport = {port}\n{}",
+        tls("if-available", &ca)
+    );
+    let (_vouch, policy) = serve(&scratch, &directory);
+    assert_starts(&ask(&policy, KNOWN), "action=DEFER_IF_PERMIT 4.");
+    assert_starts(&ask(&policy, NOBODY), "action=DEFER_IF_PERMIT 4.");
+}
+
+/// The TLS table of the directory, with the private authority.
+fn tls(starttls: &str, ca: &impl std::fmt::Display) -> String {
+    format!("[directory.\"mailbox\".tls]\nstarttls = \"{starttls}\"\nca-file = \"{ca}\"\n")
+}
+
+/// Starts `vouch` with one policy listener in front of `directory`, keys of the table `[directory."mailbox"]` and
+/// of tables below it.
+fn serve(scratch: &Scratch, directory: &str) -> (Vouch, std::path::PathBuf) {
+    let policy = scratch.path("policy");
+    let config = format!(
+        "[directory.\"mailbox\"]
+{directory}
+[directory.\"mailbox\".lookup]
+domains = [\"example.org\", \"mail.example.org\"]
+[listener.\"recipients\"]
+protocol = \"policy\"
+socket = \"{}\"
+mode = \"0666\"
+directory = [\"mailbox\"]
+[control]
+socket = \"{}\"
+",
+        policy.display(),
+        scratch.text("control"),
+    );
+    (Vouch::serve(scratch, &config, &[&policy]), policy)
+}
+
+/// A new SMTP session with the front, as far as MAIL.
+fn mail(front: &Postfix) -> Dialog {
+    let mut dialog = Dialog::tcp(front.smtp).hello("EHLO", None);
+    assert_starts(&dialog.command("MAIL FROM:<sender@example.net>"), "250 ");
+    dialog
+}
+
+fn rcpt(dialog: &mut Dialog, address: &str) -> String {
+    dialog.command(&format!("RCPT TO:<{address}>"))
+}
+
+/// What `socat` prints for one policy request about `recipient`.
+fn ask(policy: &Path, recipient: &str) -> String {
+    let mut request = "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n".to_owned();
+    let _ = write!(
+        request,
+        "client_address=192.0.2.7\nsender=sender@example.net\nrecipient={recipient}\n\n"
+    );
+    socat(policy, &request)
+}
+
+/// What `socat` prints of the answer to `request`: it shuts its writing half down and reads to the end, for at most
+/// 20 s.
+pub(crate) fn socat(socket: &Path, request: &str) -> String {
+    let mut child = Command::new(program("socat").unwrap())
+        .args(["-t", "20", "-"])
+        .arg(format!("UNIX-CONNECT:{}", socket.display()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), request.as_bytes()).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
