@@ -259,6 +259,21 @@ impl Verdict {
         }
     }
 
+    /// The remote's status and words, or ours, for logs; empty without any.
+    pub fn detail(&self) -> String {
+        match self.cause() {
+            Some(Cause {
+                status: Some(status),
+                text,
+                ..
+            }) if !text.starts_with(status.as_str()) => {
+                format!("{status} {text}")
+            }
+            Some(cause) => cause.text.clone(),
+            None => String::new(),
+        }
+    }
+
     /// The cause's class, or the abstention's name, for logs.
     pub fn reason(&self) -> Cow<'static, str> {
         match self {

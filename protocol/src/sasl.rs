@@ -265,16 +265,7 @@ mod tests {
         assert_eq!(decoded(b""), Ok(vec![]));
         assert_eq!(decoded(b"="), Ok(vec![]));
         for text in [
-            "==",
-            "Ym9i=",
-            "Ym9",
-            "YQ",
-            "YR==",
-            "Ym 9i",
-            "Ym9i\n",
-            "Ym9i\r\nYm9i",
-            "YQ==YQ==",
-            "-_-_",
+            "==", "Ym9i=", "Ym9", "YQ", "YR==", "Ym 9i", "Ym9i\n", "Ym9i\r\nYm9i", "YQ==YQ==", "-_-_",
         ] {
             assert_eq!(decoded(text.as_bytes()), Err(InvalidBase64), "{text:?}");
         }

@@ -51,11 +51,7 @@ impl Directory for Imap {
                 user,
                 proof: Proof::Password(password),
             } => Box::pin(super::login(
-                &self.logins,
-                &self.username,
-                user,
-                password,
-                deadline,
+                &self.logins, &self.username, user, password, deadline,
             )),
             Kind::Recipient(_) => Box::pin(ready(Verdict::Abstain(Abstention::NotOurs))),
         }

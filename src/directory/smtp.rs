@@ -128,11 +128,7 @@ impl Directory for Smtp {
                 user,
                 proof: Proof::Password(password),
             } => Box::pin(super::login(
-                &self.logins,
-                &self.settings.username,
-                user,
-                password,
-                deadline,
+                &self.logins, &self.settings.username, user, password, deadline,
             )),
         }
     }

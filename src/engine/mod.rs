@@ -100,6 +100,11 @@ impl Engine {
         }
     }
 
+    /// The directory that would be asked this question, if any.
+    pub fn directory_for(&self, kind: &Kind) -> Option<Arc<str>> {
+        self.route(kind).map(|member| member.name.clone())
+    }
+
     /// Adds the default domain to a login that has none.
     fn complete(&self, kind: &mut Kind) {
         if let (Kind::Login { user, .. }, Some(domain)) = (kind, &self.default_domain) {

@@ -20,25 +20,15 @@ pub(crate) const NOBODY: &str = "nobody@example.org";
 
 /// Names with a mailbox as SMTP writes them in `RCPT TO:<…>`, all legal without SMTPUTF8.
 pub(crate) const MAILBOXES: [&str; 9] = [
-    KNOWN,
-    "known+detail@example.org",
-    "KNOWN@Example.ORG",
-    "\"known\"@example.org",
-    "o'brien@example.org",
-    "\"quoted local\"@example.org",
-    "\"two  spaces, a comma\"@example.org",
-    "sub.domain@mail.example.org",
+    KNOWN, "known+detail@example.org", "KNOWN@Example.ORG", "\"known\"@example.org", "o'brien@example.org",
+    "\"quoted local\"@example.org", "\"two  spaces, a comma\"@example.org", "sub.domain@mail.example.org",
     "x#$&*/=?^_`{|}~-y@example.org",
 ];
 
 /// The same kinds of names, without a mailbox.
 pub(crate) const STRANGERS: [&str; 6] = [
-    NOBODY,
-    "nobody+detail@example.org",
-    "NOBODY@Example.ORG",
-    "\"not here\"@example.org",
-    "o'nobody@example.org",
-    "known@mail.example.org",
+    NOBODY, "nobody+detail@example.org", "NOBODY@Example.ORG", "\"not here\"@example.org",
+    "o'nobody@example.org", "known@mail.example.org",
 ];
 
 /// A mailbox with a name in UTF-8, and a stranger with one. Only a remote with SMTPUTF8 can be asked.
@@ -46,12 +36,8 @@ pub(crate) const UTF8: [&str; 2] = ["jörg@example.org", "jürgen@example.org"];
 
 /// Names as they are, unquoted: what the remote keeps in its tables.
 pub(crate) const NAMES: [&str; 6] = [
-    KNOWN,
-    "o'brien@example.org",
-    "quoted local@example.org",
-    "two  spaces, a comma@example.org",
-    "sub.domain@mail.example.org",
-    "x#$&*/=?^_`{|}~-y@example.org",
+    KNOWN, "o'brien@example.org", "quoted local@example.org", "two  spaces, a comma@example.org",
+    "sub.domain@mail.example.org", "x#$&*/=?^_`{|}~-y@example.org",
 ];
 
 /// Logins with their passwords: every way to go wrong between the client and the remote's table.

@@ -150,11 +150,7 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = [
-        "/usr/local/sbin",
-        "/usr/sbin",
-        "/usr/bin",
-        "/usr/lib/dovecot",
-        "/usr/libexec/dovecot",
+        "/usr/local/sbin", "/usr/sbin", "/usr/bin", "/usr/lib/dovecot", "/usr/libexec/dovecot",
     ];
     let folders = std::env::split_paths(&path).chain(system.map(PathBuf::from));
     folders

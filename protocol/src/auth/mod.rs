@@ -153,14 +153,7 @@ mod tests {
         assert_eq!(number(b"4294967295"), Some(u32::MAX));
         assert_eq!(id(b"01"), Some(1));
         for field in [
-            "",
-            "-1",
-            "+1",
-            " 1",
-            "1 ",
-            "1x",
-            "4294967296",
-            "99999999999999999999",
+            "", "-1", "+1", " 1", "1 ", "1x", "4294967296", "99999999999999999999",
         ] {
             assert_eq!(number(field.as_bytes()), None, "{field:?}");
             assert_eq!(id(field.as_bytes()), None, "{field:?}");

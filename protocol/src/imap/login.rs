@@ -448,10 +448,7 @@ mod tests {
         );
         // A BAD is an answer too, and its password is never told to another mechanism.
         for line in [
-            "v1 BAD no",
-            "v1 NO",
-            "v1 NO [PRIVACYREQUIRED]",
-            "v1 NO [CANNOT] mechanism",
+            "v1 BAD no", "v1 NO", "v1 NO [PRIVACYREQUIRED]", "v1 NO [CANNOT] mechanism",
         ] {
             assert_eq!(play(JANE, &[line])[1], format!("answer: {}", &line[3..]));
         }
@@ -476,9 +473,7 @@ mod tests {
         assert_eq!(
             play(COMMAND_ONLY, &["* OK still here", "v1 NO Login failed."]),
             [
-                "v1 LOGIN \"jane@example.org\" \"s3cret\"",
-                "read",
-                "answer: NO Login failed."
+                "v1 LOGIN \"jane@example.org\" \"s3cret\"", "read", "answer: NO Login failed."
             ]
         );
         assert_eq!(
@@ -524,10 +519,7 @@ mod tests {
         assert_eq!(
             play(LOGIN_ONLY, &["+ UGFzc3dvcmQ6", "+ what?", "v1 NO no"]),
             [
-                "v1 AUTHENTICATE LOGIN",
-                "amFuZUBleGFtcGxlLm9yZw==",
-                "czNjcmV0",
-                "answer: NO no"
+                "v1 AUTHENTICATE LOGIN", "amFuZUBleGFtcGxlLm9yZw==", "czNjcmV0", "answer: NO no"
             ]
         );
         assert_eq!(play(LOGIN_ONLY, &["v1 NO no"])[1], "unsupported: NO no");
@@ -551,9 +543,7 @@ mod tests {
         assert_eq!(
             play(all, &["v1 NO not supported", "v2 NO wrong"]),
             [
-                "v1 AUTHENTICATE PLAIN",
-                "v2 LOGIN \"jane@example.org\" \"s3cret\"",
-                "answer: NO wrong"
+                "v1 AUTHENTICATE PLAIN", "v2 LOGIN \"jane@example.org\" \"s3cret\"", "answer: NO wrong"
             ]
         );
         // Not after the password.
@@ -575,9 +565,7 @@ mod tests {
         assert_eq!(
             play(umlaut, &["v1 BAD no", "v2 BAD no"]),
             [
-                "v1 AUTHENTICATE PLAIN",
-                "v2 AUTHENTICATE LOGIN",
-                "unsupported: BAD no"
+                "v1 AUTHENTICATE PLAIN", "v2 AUTHENTICATE LOGIN", "unsupported: BAD no"
             ]
         );
         let control = Ask {
@@ -588,11 +576,7 @@ mod tests {
         assert_eq!(
             play(control, &["v1 BAD no literals", "+", "+", "v2 OK in"]),
             [
-                "v1 LOGIN {5}",
-                "v2 AUTHENTICATE LOGIN",
-                "amEJbmU=",
-                "czNjcmV0",
-                "answer: OK in"
+                "v1 LOGIN {5}", "v2 AUTHENTICATE LOGIN", "amEJbmU=", "czNjcmV0", "answer: OK in"
             ]
         );
     }
@@ -605,34 +589,24 @@ mod tests {
         let none = "the remote offers no mechanism that can be used";
         let table = [
             (
-                "IMAP4rev1 SASL-IR AUTH=PLAIN",
-                None,
-                "v1 AUTHENTICATE PLAIN AGphbmUAczNjcmV0",
+                "IMAP4rev1 SASL-IR AUTH=PLAIN", None, "v1 AUTHENTICATE PLAIN AGphbmUAczNjcmV0",
             ),
             (
-                "IMAP4rev2 AUTH=PLAIN",
-                None,
-                "v1 AUTHENTICATE PLAIN AGphbmUAczNjcmV0",
+                "IMAP4rev2 AUTH=PLAIN", None, "v1 AUTHENTICATE PLAIN AGphbmUAczNjcmV0",
             ),
             ("IMAP4rev1 AUTH=PLAIN", None, "v1 AUTHENTICATE PLAIN"),
             ("IMAP4rev1 AUTH=LOGIN", None, "v1 LOGIN \"jane\" \"s3cret\""),
             (
-                "IMAP4rev1 AUTH=LOGIN LOGINDISABLED",
-                None,
-                "v1 AUTHENTICATE LOGIN",
+                "IMAP4rev1 AUTH=LOGIN LOGINDISABLED", None, "v1 AUTHENTICATE LOGIN",
             ),
             ("IMAP4rev1 AUTH=CRAM-MD5", None, "v1 LOGIN \"jane\" \"s3cret\""),
             ("IMAP4rev1 AUTH=CRAM-MD5 LOGINDISABLED", None, none),
             ("IMAP4rev1 LOGINDISABLED", None, none),
             (
-                "IMAP4rev1 AUTH=PLAIN AUTH=LOGIN",
-                login,
-                "v1 LOGIN \"jane\" \"s3cret\"",
+                "IMAP4rev1 AUTH=PLAIN AUTH=LOGIN", login, "v1 LOGIN \"jane\" \"s3cret\"",
             ),
             (
-                "IMAP4rev1 AUTH=PLAIN AUTH=LOGIN LOGINDISABLED",
-                login,
-                "v1 AUTHENTICATE LOGIN",
+                "IMAP4rev1 AUTH=PLAIN AUTH=LOGIN LOGINDISABLED", login, "v1 AUTHENTICATE LOGIN",
             ),
             ("IMAP4rev1 AUTH=PLAIN LOGINDISABLED", login, none),
             ("IMAP4rev1 AUTH=PLAIN AUTH=LOGIN", plain, "v1 AUTHENTICATE PLAIN"),
@@ -744,14 +718,10 @@ mod tests {
         };
         for (ask, line, ends) in [
             (
-                JANE,
-                "v1 BAD Unknown: AGphbmVAZXhhbXBsZS5vcmcAczNjcmV0",
-                "answer: BAD [withheld]",
+                JANE, "v1 BAD Unknown: AGphbmVAZXhhbXBsZS5vcmcAczNjcmV0", "answer: BAD [withheld]",
             ),
             (
-                COMMAND_ONLY,
-                "v1 BAD [CLIENTBUG] jane s3cret?",
-                "answer: BAD [CLIENTBUG] [withheld]",
+                COMMAND_ONLY, "v1 BAD [CLIENTBUG] jane s3cret?", "answer: BAD [CLIENTBUG] [withheld]",
             ),
             (JANE, "* BYE what is czNjcmV0", "bye: BYE [withheld]"),
             (long, "v1 BAD \"correct ho", "answer: BAD [withheld]"),

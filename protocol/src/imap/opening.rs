@@ -271,19 +271,12 @@ mod tests {
             let did = play(
                 encryption,
                 &[
-                    OFFERED,
-                    "v1 OK go",
-                    "secured",
-                    "* CAPABILITY IMAP4rev1 SASL-IR LITERAL+ AUTH=PLAIN",
+                    OFFERED, "v1 OK go", "secured", "* CAPABILITY IMAP4rev1 SASL-IR LITERAL+ AUTH=PLAIN",
                     "v2 OK done",
                 ],
             );
             let expected = [
-                "read",
-                "v1 STARTTLS",
-                "handshake",
-                "v2 CAPABILITY",
-                "read",
+                "read", "v1 STARTTLS", "handshake", "v2 CAPABILITY", "read",
                 "ready: IMAP4rev1 SASL-IR LITERAL+ AUTH=PLAIN",
             ];
             assert_eq!(did, expected);
@@ -295,22 +288,13 @@ mod tests {
         let did = play(
             Encryption::Required,
             &[
-                "* ok hi",
-                "* CAPABILITY IMAP4rev2 STARTTLS",
-                "v1 OK",
-                "v2 OK",
-                "secured",
+                "* ok hi", "* CAPABILITY IMAP4rev2 STARTTLS", "v1 OK", "v2 OK", "secured",
             ],
         );
         assert_eq!(
             did,
             [
-                "read",
-                "v1 CAPABILITY",
-                "read",
-                "v2 STARTTLS",
-                "handshake",
-                "v3 CAPABILITY"
+                "read", "v1 CAPABILITY", "read", "v2 STARTTLS", "handshake", "v3 CAPABILITY"
             ]
         );
         // In the tagged line, and in an untagged OK, they count as well.
@@ -318,11 +302,7 @@ mod tests {
             &["* OK hi", "v1 OK [CAPABILITY IMAP4rev1 ID] done"][..],
             &["* OK hi", "* OK [CAPABILITY IMAP4rev1 ID]", "v1 OK done"],
             &[
-                "* OK hi",
-                "* CAPABILITY IMAP4",
-                "* CAPABILITY IMAP4rev1 ID",
-                "* OK",
-                "v1 OK done",
+                "* OK hi", "* CAPABILITY IMAP4", "* CAPABILITY IMAP4rev1 ID", "* OK", "v1 OK done",
             ],
         ] {
             assert_eq!(end(Encryption::Never, lines), "ready: IMAP4rev1 ID", "{lines:?}");
@@ -386,8 +366,7 @@ mod tests {
                 ("* NO no", "failed: greeting refused: NO no"),
                 ("* BAD no", "failed: greeting refused: BAD no"),
                 (
-                    "* CAPABILITY IMAP4rev1",
-                    "failed: unexpected response to greeting",
+                    "* CAPABILITY IMAP4rev1", "failed: unexpected response to greeting",
                 ),
                 ("* 5 EXISTS", "failed: unexpected response to greeting"),
                 ("v1 OK hi", "failed: unexpected response to greeting"),
@@ -430,15 +409,9 @@ mod tests {
         let did = play(
             Encryption::Required,
             &[
-                "* OK hi",
-                "* LIST () \"/\" INBOX",
-                "* 23 EXISTS",
-                "* OK [ALERT] your password is for sale",
-                "* NO [REFERRAL imap://evil.example/] over there",
-                "* PREAUTH [ALERT] you are in",
-                "* CAPABILITY IMAP4rev1 STARTTLS",
-                "v1 OK [ALERT] done",
-                "* 1 FETCH (UID 1)",
+                "* OK hi", "* LIST () \"/\" INBOX", "* 23 EXISTS", "* OK [ALERT] your password is for sale",
+                "* NO [REFERRAL imap://evil.example/] over there", "* PREAUTH [ALERT] you are in",
+                "* CAPABILITY IMAP4rev1 STARTTLS", "v1 OK [ALERT] done", "* 1 FETCH (UID 1)",
                 "v2 OK [REFERRAL imap://evil.example/] go",
             ],
         );
@@ -450,10 +423,7 @@ mod tests {
     #[test]
     fn nothing_told_in_cleartext_survives_tls() {
         let before = [
-            OFFERED,
-            "* CAPABILITY IMAP4rev1 AUTH=LOGIN",
-            "v1 OK go",
-            "secured",
+            OFFERED, "* CAPABILITY IMAP4rev1 AUTH=LOGIN", "v1 OK go", "secured",
         ];
         let without = [&before[..], &["v2 OK done"]].concat();
         assert_eq!(

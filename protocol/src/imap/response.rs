@@ -388,16 +388,14 @@ mod tests {
             ("*  OK   ready ", "* OK ready"),
             ("* OK", "* OK"),
             (
-                "* OK [CAPABILITY IMAP4rev1 STARTTLS] hi",
-                "* OK [CAPABILITY IMAP4rev1 STARTTLS] hi",
+                "* OK [CAPABILITY IMAP4rev1 STARTTLS] hi", "* OK [CAPABILITY IMAP4rev1 STARTTLS] hi",
             ),
             ("* OK[CAPABILITY IMAP4rev1] hi", "* …"),
             ("* PREAUTH hello", "* PREAUTH hello"),
             ("* BYE [ALERT] down", "* BYE [ALERT] down"),
             ("* bye", "* BYE"),
             (
-                "* CAPABILITY  IMAP4rev1   AUTH=PLAIN IDLE",
-                "* CAPABILITY IMAP4rev1 AUTH=PLAIN",
+                "* CAPABILITY  IMAP4rev1   AUTH=PLAIN IDLE", "* CAPABILITY IMAP4rev1 AUTH=PLAIN",
             ),
             ("* CAPABILITY", "* CAPABILITY "),
             ("* 5 EXISTS", "* …"),
@@ -408,20 +406,17 @@ mod tests {
             ("v1  no  [limit]", "v1 NO [LIMIT]"),
             ("v1 BAD [CLIENTBUG]what", "v1 BAD [CLIENTBUG] what"),
             (
-                "v1 NO [REFERRAL imap://evil.example/] moved",
-                "v1 NO [REFERRAL] moved",
+                "v1 NO [REFERRAL imap://evil.example/] moved", "v1 NO [REFERRAL] moved",
             ),
             (
-                "v1 NO [WEBALERT https://x/] Web login required.",
-                "v1 NO [WEBALERT] Web login required.",
+                "v1 NO [WEBALERT https://x/] Web login required.", "v1 NO [WEBALERT] Web login required.",
             ),
             ("v1 NO [x-own arg] why", "v1 NO [X-OWN] why"),
             ("v1 NO [ALERT why", "v1 NO [ALERT why"),
             ("v1 NO [] why", "v1 NO [] why"),
             ("v1 NO [ ] why", "v1 NO [ ] why"),
             (
-                "v1 OK [capability imap4rev1 unauthenticate]",
-                "v1 OK [CAPABILITY IMAP4rev1 UNAUTHENTICATE]",
+                "v1 OK [capability imap4rev1 unauthenticate]", "v1 OK [CAPABILITY IMAP4rev1 UNAUTHENTICATE]",
             ),
             ("v1 NO Gesperrt f\u{fc}r heute", "v1 NO Gesperrt f\u{fc}r heute"),
             ("v1 NO a\u{1b}[31mb\tc\u{202e}d", "v1 NO a?[31mb?c?d"),
@@ -438,22 +433,8 @@ mod tests {
     #[test]
     fn refused() {
         for line in [
-            "",
-            " ",
-            "*",
-            "* ",
-            "*OK ready",
-            "v1",
-            "v1 ",
-            "v1 MAYBE",
-            "v1 BYE now",
-            "v1 PREAUTH",
-            " v1 OK",
-            "v\u{e4} OK",
-            "a+b OK",
-            "(v1) OK",
-            "HTTP/1.1 400 Bad Request",
-            "220 mx.example.org ESMTP",
+            "", " ", "*", "* ", "*OK ready", "v1", "v1 ", "v1 MAYBE", "v1 BYE now", "v1 PREAUTH", " v1 OK",
+            "v\u{e4} OK", "a+b OK", "(v1) OK", "HTTP/1.1 400 Bad Request", "220 mx.example.org ESMTP",
         ] {
             let read = Response::parse(line);
             assert!(

@@ -210,13 +210,9 @@ mod tests {
     #[test]
     fn refuses_what_is_no_request() {
         let cases: [&[u8]; 8] = [
-            b"\n",
-            b"\r\n\r\n",
-            b"request=smtpd_access_policy\nrecipient\n\n",
+            b"\n", b"\r\n\r\n", b"request=smtpd_access_policy\nrecipient\n\n",
             b"request=smtpd_access_policy\nrecipient=a\0b\n\n",
-            b"request=smtpd_access_policy\nre\0cipient=a\n\n",
-            b"request=greeting\n\n",
-            b"request=\n\n",
+            b"request=smtpd_access_policy\nre\0cipient=a\n\n", b"request=greeting\n\n", b"request=\n\n",
             b"protocol_state=RCPT\nrecipient=bob@example.com\n\n",
         ];
         for case in cases {

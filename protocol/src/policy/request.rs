@@ -157,11 +157,7 @@ mod tests {
     #[test]
     fn compares_whole_names_and_ignores_the_unknown() {
         let odd = request(&[
-            "recipient_count=7",
-            "Recipient=a",
-            "=x",
-            "recipient =b",
-            "stress=no",
+            "recipient_count=7", "Recipient=a", "=x", "recipient =b", "stress=no",
         ]);
         assert_eq!(odd, Request::default());
     }

@@ -242,12 +242,7 @@ mod tests {
     #[test]
     fn plain_is_one_round_trip() {
         for reply in [
-            "235 2.7.0 ok",
-            "535 5.7.8 no",
-            "454 4.7.0 later",
-            "435 unable",
-            "504 5.5.4 no",
-            "502 no",
+            "235 2.7.0 ok", "535 5.7.8 no", "454 4.7.0 later", "435 unable", "504 5.5.4 no", "502 no",
         ] {
             assert_eq!(
                 play(jane(true, true), &[reply]),
@@ -264,9 +259,7 @@ mod tests {
             ["334 ", "334 ?"],
         ] {
             for end in [
-                "235 2.7.0 ok",
-                "535 no",
-                "454 4.7.0 Temporary authentication failure",
+                "235 2.7.0 ok", "535 no", "454 4.7.0 Temporary authentication failure",
             ] {
                 assert_eq!(
                     play(jane(false, true), &[prompts[0], prompts[1], end]),
@@ -321,11 +314,7 @@ mod tests {
         assert_eq!(again(&["334 ", "535 no"])[3], "reply 535 no");
         // Neither a third time, nor with the other mechanism: the password has been on the wire.
         for reply in [
-            "500 5.5.6 too long",
-            "504 5.5.4 no",
-            "502 no",
-            "535 5.7.8 no",
-            "454 later",
+            "500 5.5.6 too long", "504 5.5.4 no", "502 no", "535 5.7.8 no", "454 later",
         ] {
             assert_eq!(
                 again(&[reply]),
@@ -345,11 +334,7 @@ mod tests {
             assert_eq!(
                 play(long(true, true), &[refusal, "334 ", "334 ", "535 no"]),
                 [
-                    "AUTH PLAIN",
-                    "AUTH LOGIN",
-                    "amFuZUBleGFtcGxlLm9yZw==",
-                    &password,
-                    "reply 535 no"
+                    "AUTH PLAIN", "AUTH LOGIN", "amFuZUBleGFtcGxlLm9yZw==", &password, "reply 535 no"
                 ]
             );
             let unsupported = format!("unsupported {refusal}");
@@ -374,13 +359,7 @@ mod tests {
     #[test]
     fn a_refusal_before_the_user_was_named_is_no_verdict() {
         for reply in [
-            "535 5.7.8 no",
-            "525 5.7.13 off",
-            "454 4.7.0 later",
-            "421 bye",
-            "503 no",
-            "530 tls",
-            "354 x",
+            "535 5.7.8 no", "525 5.7.13 off", "454 4.7.0 later", "421 bye", "503 no", "530 tls", "354 x",
         ] {
             assert_eq!(
                 play(jane(false, true), &[reply]),

@@ -232,12 +232,7 @@ mod tests {
     #[test]
     fn only_220_greets() {
         for greeting in [
-            "421 4.3.2 busy",
-            "554 5.7.1 go away",
-            "250 ok",
-            "200 ok",
-            "354 go",
-            "100 x",
+            "421 4.3.2 busy", "554 5.7.1 go away", "250 ok", "200 ok", "354 go", "100 x",
         ] {
             let steps = play(Encryption::Never, &[greeting]);
             assert_eq!(steps, [format!("failed greeting refused: {greeting}")]);
@@ -247,13 +242,7 @@ mod tests {
     #[test]
     fn a_refused_ehlo_is_not_followed_by_helo() {
         for reply in [
-            "502 5.5.1 no",
-            "500 what",
-            "421 4.3.2 bye",
-            "550 no",
-            "220 mx",
-            "251 mx",
-            "354 x",
+            "502 5.5.1 no", "500 what", "421 4.3.2 bye", "550 no", "220 mx", "251 mx", "354 x",
         ] {
             let steps = play(Encryption::IfOffered, &["220 mx", reply]);
             assert_eq!(steps, [EHLO, &format!("failed EHLO refused: {reply}")]);
@@ -275,13 +264,7 @@ mod tests {
     fn an_offer_taken_back_is_never_followed_by_cleartext() {
         for encryption in [Encryption::IfOffered, Encryption::Required] {
             for reply in [
-                "454 4.7.0 later",
-                "502 no",
-                "354 x",
-                "250 ok",
-                "221 bye",
-                "501 no",
-                "421 bye",
+                "454 4.7.0 later", "502 no", "354 x", "250 ok", "221 bye", "501 no", "421 bye",
             ] {
                 let steps = play(encryption, &["220 mx", OFFER, reply]);
                 assert_eq!(steps[2], format!("failed STARTTLS refused: {reply}"));
@@ -297,8 +280,7 @@ mod tests {
         assert_eq!(
             steps[2..],
             [
-                "failed silence refused: 421 bye",
-                "failed silence refused: 250 ok"
+                "failed silence refused: 421 bye", "failed silence refused: 250 ok"
             ]
         );
     }

@@ -177,9 +177,7 @@ mod tests {
         assert_eq!(
             ask(&mut dialog, "jane@example.org", &["250 2.1.0 ok", "250 2.1.5 ok"]),
             [
-                "MAIL FROM:<>",
-                "RCPT TO:<jane@example.org> IGNOREQUOTA",
-                "recipient 250 2.1.5 ok"
+                "MAIL FROM:<>", "RCPT TO:<jane@example.org> IGNOREQUOTA", "recipient 250 2.1.5 ok"
             ]
         );
         assert_eq!(
@@ -225,12 +223,7 @@ mod tests {
     #[test]
     fn a_refused_sender_is_no_answer_about_the_recipient() {
         for reply in [
-            "553 5.7.1 no",
-            "550 5.1.1 User unknown",
-            "451 later",
-            "421 bye",
-            "354 x",
-            "530 auth",
+            "553 5.7.1 no", "550 5.1.1 User unknown", "451 later", "421 bye", "354 x", "530 auth",
         ] {
             let mut dialog = offering(true, true);
             let steps = ask(&mut dialog, "jane@example.org", &[reply]);
@@ -256,10 +249,7 @@ mod tests {
                 &["250 ok", "250 ok", "550 5.1.1 no"]
             ),
             [
-                "RSET",
-                "MAIL FROM:<> SMTPUTF8",
-                "RCPT TO:<jürgen@example.org>",
-                "recipient 550 5.1.1 no"
+                "RSET", "MAIL FROM:<> SMTPUTF8", "RCPT TO:<jürgen@example.org>", "recipient 550 5.1.1 no"
             ]
         );
         // It serves the others too.

@@ -3,7 +3,7 @@
 use protocol::imap::login::Outcome;
 use protocol::imap::response::{Code, Status, StatusKind};
 
-use super::words::{self, Account};
+use super::words::account::{self, Account};
 use super::{defer, reject};
 use crate::session::{After, Judged};
 use crate::verdict::{Cause, Class, Login, Verdict};
@@ -52,7 +52,7 @@ fn refusal(user: &Login, status: &Status) -> Judged<Verdict> {
 }
 
 fn by_words(user: &Login, status: &Status) -> Judged<Verdict> {
-    match words::account(&status.text(), &user.to_string()) {
+    match account::read(status.text(), &user.to_string()) {
         Some(Account::Temporary) => said(Class::Temporary, status, After::KeepRefused),
         Some(Account::Expired) => no(Class::Expired, status),
         Some(Account::Disabled) => no(Class::Disabled, status),
@@ -73,5 +73,166 @@ fn ours(class: Class, what: &str) -> Judged<Verdict> {
     Judged {
         verdict: Verdict::Defer(Cause::ours(class, what)),
         after: After::Close,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(status: &str) -> Judged<Verdict> {
+        let status = Status::parse(status).unwrap();
+        judge(
+            &Login::new(b"jane@example.org"),
+            Outcome::Status {
+                status,
+                capabilities: None,
+            },
+        )
+    }
+
+    /// The table of IMAP login replies, row by row.
+    #[test]
+    fn table() {
+        use After::{Close, KeepRefused};
+        for (status, verdict, class, after) in [
+            ("OK done", "accept", None, Close),
+            ("OK [CONTACTADMIN] done", "accept", None, Close),
+            ("OK [REFERRAL imap://x/] done", "accept", None, Close),
+            (
+                "NO [AUTHENTICATIONFAILED] no",
+                "reject",
+                Some(Class::BadCredentials),
+                KeepRefused,
+            ),
+            (
+                "no [authenticationfailed] no",
+                "reject",
+                Some(Class::BadCredentials),
+                KeepRefused,
+            ),
+            (
+                "NO [AUTHORIZATIONFAILED] no",
+                "reject",
+                Some(Class::BadCredentials),
+                KeepRefused,
+            ),
+            ("NO [EXPIRED] no", "reject", Some(Class::Expired), KeepRefused),
+            (
+                "NO [CONTACTADMIN] no",
+                "reject",
+                Some(Class::Disabled),
+                KeepRefused,
+            ),
+            ("NO [PRIVACYREQUIRED] no", "defer", Some(Class::Config), Close),
+            ("NO [UNAVAILABLE] no", "defer", Some(Class::Temporary), Close),
+            ("NO [INUSE] no", "defer", Some(Class::Temporary), Close),
+            ("NO [SERVERBUG] no", "defer", Some(Class::Temporary), Close),
+            ("NO [CORRUPTION] no", "defer", Some(Class::Temporary), Close),
+            ("NO [CANNOT] no", "defer", Some(Class::Temporary), Close),
+            ("NO [NOPERM] no", "defer", Some(Class::Temporary), Close),
+            ("NO [OVERQUOTA] no", "defer", Some(Class::Temporary), Close),
+            ("NO [THROTTLED] no", "defer", Some(Class::Temporary), Close),
+            ("NO [X-NEVER-SEEN] no", "defer", Some(Class::Temporary), Close),
+            ("NO [LIMIT] no", "defer", Some(Class::Temporary), Close),
+            ("NO [CLIENTBUG] no", "defer", Some(Class::Protocol), Close),
+            ("BAD what", "defer", Some(Class::Protocol), Close),
+            (
+                "BAD [AUTHENTICATIONFAILED] what",
+                "defer",
+                Some(Class::Protocol),
+                Close,
+            ),
+            (
+                "NO [REFERRAL imap://evil/] no",
+                "defer",
+                Some(Class::Config),
+                Close,
+            ),
+            (
+                "NO [ALERT] Invalid password",
+                "reject",
+                Some(Class::BadCredentials),
+                KeepRefused,
+            ),
+            (
+                "NO [ALERT] Too many simultaneous connections. (Failure)",
+                "defer",
+                Some(Class::Temporary),
+                KeepRefused,
+            ),
+            (
+                "NO [WEBALERT https://x/] Web login required",
+                "reject",
+                Some(Class::BadCredentials),
+                KeepRefused,
+            ),
+            ("NO", "reject", Some(Class::BadCredentials), KeepRefused),
+            (
+                "NO Login failed.",
+                "reject",
+                Some(Class::BadCredentials),
+                KeepRefused,
+            ),
+            (
+                "NO Login failed: authentication failure",
+                "reject",
+                Some(Class::BadCredentials),
+                KeepRefused,
+            ),
+            (
+                "NO Login failed: generic failure",
+                "defer",
+                Some(Class::Temporary),
+                KeepRefused,
+            ),
+            (
+                "NO account disabled",
+                "reject",
+                Some(Class::Disabled),
+                KeepRefused,
+            ),
+            (
+                "NO passphrase expired, has to be reset",
+                "reject",
+                Some(Class::Expired),
+                KeepRefused,
+            ),
+            (
+                "NO encryption needed to use mechanism",
+                "defer",
+                Some(Class::Config),
+                KeepRefused,
+            ),
+            ("NO internal error", "defer", Some(Class::Temporary), KeepRefused),
+        ] {
+            let judged = judged(status);
+            let found = (
+                judged.verdict.name(),
+                judged.verdict.cause().map(|cause| cause.class),
+                judged.after,
+            );
+            assert_eq!(found, (verdict, class, after), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_no_no() {
+        let status = || Status::parse("NO [AUTHENTICATIONFAILED] no").unwrap();
+        for outcome in [
+            Outcome::Bye(status()),
+            Outcome::Surprise,
+            Outcome::Unsupported(status()),
+            Outcome::Unconfirmed(status()),
+            Outcome::Unexpected("x"),
+        ] {
+            let judged = judge(&Login::new(b"jane"), outcome);
+            assert_eq!((judged.verdict.name(), judged.after), ("defer", After::Close));
+        }
+    }
+
+    #[test]
+    fn replies_of_real_servers() {
+        super::super::real_replies(include_str!("imap-replies.txt"), |reply| judged(reply).verdict);
     }
 }

@@ -46,3 +46,31 @@ pub fn no_answer(error: &session::Error) -> Verdict {
         text: error.to_string(),
     })
 }
+
+/// Holds a judge against what real servers say: each row of a table is a class, a
+/// reply and its source. Classes that put a question off are one to the asker.
+#[cfg(test)]
+fn real_replies(table: &str, judge: impl Fn(&str) -> Verdict) {
+    let mut wrong = Vec::new();
+    let rows = table
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for (number, row) in rows.enumerate() {
+        let mut columns = row.split('\t');
+        let (Some(class), Some(reply), Some(_source)) = (columns.next(), columns.next(), columns.next())
+        else {
+            panic!("row {number} has no three columns: {row}");
+        };
+        let expected = match class {
+            "ok" | "exists" | "full" => "accept",
+            "unknown" | "bad" | "disabled" | "expired" => "reject",
+            "policy" | "temp" | "config" | "sender-refused" => "defer",
+            other => panic!("row {number} has an unknown class {other}"),
+        };
+        let verdict = judge(reply);
+        if verdict.name() != expected {
+            wrong.push(format!("{class}: {reply}\n    judged {verdict:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
+}

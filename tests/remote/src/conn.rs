@@ -198,13 +198,9 @@ impl Conn {
         Ok(())
     }
 
-    /// Sends what was said, then shakes hands. Bytes that came in cleartext before are thrown away.
+    /// Sends what was said, then shakes hands. The dialogs have refused cleartext behind STARTTLS before.
     pub(crate) async fn start_tls(&mut self, identity: &Identity) -> Result<(), Over> {
         self.flush().await?;
-        if !self.input.is_empty() {
-            self.violation("cleartext behind STARTTLS");
-            self.input.clear();
-        }
         let plain = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
         let handshake = TlsAcceptor::from(identity.config()).accept(plain);
         let Ok(Ok(stream)) = timeout(HANDSHAKE, handshake).await else {
@@ -242,13 +238,8 @@ impl Conn {
                 failed = log.auth_failed;
             }
         });
-        if self
-            .shared
-            .options
-            .limits
-            .failed_logins
-            .is_some_and(|most| failed >= most)
-        {
+        let limits = self.shared.options.limits;
+        if limits.failed_logins.is_some_and(|most| failed >= most) {
             return Err(self.part("Too many failed logins"));
         }
         Ok(())

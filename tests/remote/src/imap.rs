@@ -18,17 +18,8 @@ const MAX_LITERAL_MINUS: usize = 4096;
 const MAX_LITERALS: usize = 8;
 
 const VERBS: [&str; 11] = [
-    "CAPABILITY",
-    "NOOP",
-    "LOGOUT",
-    "STARTTLS",
-    "AUTHENTICATE",
-    "LOGIN",
-    "ID",
-    "LIST",
-    "NAMESPACE",
-    "UNAUTHENTICATE",
-    "SELECT",
+    "CAPABILITY", "NOOP", "LOGOUT", "STARTTLS", "AUTHENTICATE", "LOGIN", "ID", "LIST", "NAMESPACE",
+    "UNAUTHENTICATE", "SELECT",
 ];
 
 /// The server's side of one session, from the greeting on.

@@ -19,11 +19,12 @@ pub struct SessionLog {
     /// is a test server. Answers to challenges are here too; a literal stands
     /// alone between its line and the rest of that.
     pub commands: Vec<String>,
-    /// The addresses in RCPT as they were sent, without `<>`, each with the code it was answered with.
+    /// The addresses in RCPT as they were sent, without `<>`, each with the code it was answered with;
+    /// 0 until then.
     pub recipients: Vec<(String, u16)>,
     /// How many RCPT commands there were.
     pub rcpt: u32,
-    /// How many of them were not answered with 2yz.
+    /// How many of them were answered, but not with 2yz.
     pub rcpt_refused: u32,
     /// Logins with credentials that were not accepted.
     pub auth_failed: u32,
@@ -53,14 +54,23 @@ impl SessionLog {
         }
     }
 
-    /// Counts a RCPT and remembers its address, within the bound.
-    pub(crate) fn recipient(&mut self, address: &str, code: u16, keep: bool) {
+    /// Counts a RCPT that arrived and remembers its address, within the bound; says whether it did.
+    pub(crate) fn recipient_asked(&mut self, address: &str, keep: bool) -> bool {
         self.rcpt = self.rcpt.saturating_add(1);
+        let kept = keep && self.within_bound(address.len());
+        if kept {
+            self.recipients.push((address.to_owned(), 0));
+        }
+        kept
+    }
+
+    /// The answer to the RCPT that arrived last.
+    pub(crate) fn recipient_answered(&mut self, code: u16, kept: bool) {
         if code / 100 != 2 {
             self.rcpt_refused = self.rcpt_refused.saturating_add(1);
         }
-        if keep && self.within_bound(address.len()) {
-            self.recipients.push((address.to_owned(), code));
+        if let Some(last) = self.recipients.last_mut().filter(|_| kept) {
+            last.1 = code;
         }
     }
 

@@ -51,26 +51,13 @@ impl Options {
     pub fn new(protocol: Protocol) -> Self {
         let capabilities: &[&str] = match protocol {
             Protocol::Imap => &[
-                "IMAP4rev1",
-                "SASL-IR",
-                "LITERAL+",
-                "ID",
-                "AUTH=PLAIN",
-                "AUTH=LOGIN",
+                "IMAP4rev1", "SASL-IR", "LITERAL+", "ID", "AUTH=PLAIN", "AUTH=LOGIN",
             ],
             Protocol::Smtp => &[
-                "PIPELINING",
-                "SMTPUTF8",
-                "8BITMIME",
-                "ENHANCEDSTATUSCODES",
-                "AUTH PLAIN LOGIN",
+                "PIPELINING", "SMTPUTF8", "8BITMIME", "ENHANCEDSTATUSCODES", "AUTH PLAIN LOGIN",
             ],
             Protocol::Lmtp => &[
-                "PIPELINING",
-                "SMTPUTF8",
-                "8BITMIME",
-                "ENHANCEDSTATUSCODES",
-                "IGNOREQUOTA",
+                "PIPELINING", "SMTPUTF8", "8BITMIME", "ENHANCEDSTATUSCODES", "IGNOREQUOTA",
             ],
         };
         Self {

@@ -13,8 +13,9 @@ use crate::verdict;
 /// Bytes of a command line with its CRLF (RFC 5321 §4.5.3.1.4); parameters of MAIL and RCPT may add to it.
 const MAX_COMMAND: usize = 512;
 
-const VERBS: [&str; 12] = [
-    "EHLO", "LHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "DATA",
+const VERBS: [&str; 13] = [
+    "EHLO", "LHLO", "XCLIENT", "STARTTLS", "AUTH", "MAIL", "RCPT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN",
+    "DATA",
 ];
 
 /// The server's side of one session, from the greeting on.
@@ -112,6 +113,9 @@ impl Smtp<'_> {
                 })
             }
             "RSET" | "NOOP" => Ok("250 2.0.0 Ok".to_owned()),
+            "XCLIENT" if self.transaction.is_none() && self.offers("XCLIENT") => {
+                Ok("220 mx.remote.test ready".to_owned())
+            }
             "VRFY" => Ok("252 2.5.2 Cannot verify, but send it".to_owned()),
             _ => Err("502 5.5.1 Command not implemented".to_owned()),
         };
@@ -124,6 +128,8 @@ impl Smtp<'_> {
             "EHLO" | "LHLO" => (self.greeted, self.transaction) = (true, None),
             "RSET" => self.transaction = None,
             "MAIL" => self.transaction = Some(Transaction { utf8, recipients: 0 }),
+            // The session begins anew, on behalf of someone else (Postfix XCLIENT_README).
+            "XCLIENT" => (self.greeted, self.authenticated) = (false, false),
             "STARTTLS" => {
                 if let Security::StartTls(identity) = &self.shared.options.security {
                     self.conn.start_tls(identity).await?;
@@ -289,6 +295,9 @@ impl Smtp<'_> {
     /// `"RCPT TO:" Forward-path [SP Rcpt-parameters]`
     async fn rcpt(&mut self, args: &str) -> Result<(), Over> {
         let address = path_and_parameters(args, "TO:").map_or(args, |(path, _)| path);
+        let mut kept = false;
+        self.conn
+            .note(|log| kept = log.recipient_asked(address, self.shared.options.record));
         let answer = match self.check_recipient(args) {
             Ok((local, domain, ignore_quota)) => {
                 let (found, delay) = self.shared.directory.recipient(&local, &domain);
@@ -299,8 +308,7 @@ impl Smtp<'_> {
         };
         let said = self.say("RCPT", answer).await?;
         let code = said.get(..3).and_then(|code| code.parse().ok()).unwrap_or(0);
-        self.conn
-            .note(|log| log.recipient(address, code, self.shared.options.record));
+        self.conn.note(|log| log.recipient_answered(code, kept));
         Ok(())
     }
 
@@ -357,7 +365,7 @@ impl Smtp<'_> {
     /// What must be the last of a group (RFC 2920 §3.1), or alone if there is no PIPELINING, is: servers in
     /// the field close on a client that errs here.
     fn check_pipelining(&mut self, verb: &str) -> Result<(), Over> {
-        let last = matches!(verb, "EHLO" | "LHLO" | "STARTTLS" | "AUTH");
+        let last = matches!(verb, "EHLO" | "LHLO" | "XCLIENT" | "STARTTLS" | "AUTH");
         if self.conn.more_waits() && (last || !self.offers("PIPELINING")) {
             self.conn.violation("improper pipelining");
             return Err(self.conn.part("Improper pipelining"));

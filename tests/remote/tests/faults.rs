@@ -30,6 +30,16 @@ async fn faults_strike_open_sessions_and_new_ones() {
     assert!(client.silent().await);
     drop(client);
 
+    server.set_fault(Fault::HangBeforeReply.at("RCPT"));
+    let mut client = open(&server).await;
+    client.ask("MAIL FROM:<>").await;
+    client.send("RCPT TO:<jane@example.org>").await;
+    assert!(client.silent().await);
+    assert_eq!(
+        server.sessions()[1].recipients,
+        [("jane@example.org".to_owned(), 0)]
+    );
+
     server.set_fault(Fault::CloseMidReply(5));
     let mut client = Client::greeted(&server).await;
     client.send("EHLO test").await;
@@ -87,8 +97,7 @@ async fn a_reply_of_a_fault_is_believed() {
         "* 1 EXISTS\na OK Anyone may"
     );
     server.set_fault(Fault::reply_with(
-        "LIST",
-        "{tag} BAD User is authenticated but not connected.",
+        "LIST", "{tag} BAD User is authenticated but not connected.",
     ));
     assert!(
         client
@@ -164,18 +173,10 @@ async fn starttls_then_everything_anew() {
         let mut client = Client::greeted(&server).await;
         let (hello, starttls, login, refusal, welcome) = match protocol {
             Protocol::Imap => (
-                "a CAPABILITY",
-                "a STARTTLS",
-                "a LOGIN jane@example.org s3cret",
-                "a NO [PRIV",
-                "a OK",
+                "a CAPABILITY", "a STARTTLS", "a LOGIN jane@example.org s3cret", "a NO [PRIV", "a OK",
             ),
             _ => (
-                "EHLO x",
-                "STARTTLS",
-                "AUTH PLAIN AGphbmVAZXhhbXBsZS5vcmcAczNjcmV0",
-                "538",
-                "235",
+                "EHLO x", "STARTTLS", "AUTH PLAIN AGphbmVAZXhhbXBsZS5vcmcAczNjcmV0", "538", "235",
             ),
         };
         let offered = client.ask(hello).await;
@@ -356,4 +357,14 @@ async fn the_account_is_bounded_and_can_be_forgotten() {
             .await
             .starts_with("a OK")
     );
+}
+
+#[tokio::test]
+async fn nobody_else_gets_the_port_of_a_stopped_server() {
+    let server = Server::start(options(Protocol::Smtp)).unwrap();
+    server.stop().await;
+    let thief = tokio::net::TcpSocket::new_v4().unwrap();
+    assert!(thief.bind(([127, 0, 0, 1], server.port()).into()).is_err());
+    server.start_again().unwrap();
+    open(&server).await;
 }

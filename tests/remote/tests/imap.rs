@@ -46,13 +46,11 @@ async fn logins_are_judged_by_state_and_password() {
         ("LOGIN many@example.org x", "NO [LIMIT]"),
         ("LOGIN \"odd@example.org\" \"a\\\"b\\\\c\"", "OK [CAPABILITY"),
         (
-            "LOGIN {15+}\r\nutf@example.org {10+}\r\npässwörd",
-            "OK [CAPABILITY",
+            "LOGIN {15+}\r\nutf@example.org {10+}\r\npässwörd", "OK [CAPABILITY",
         ),
         ("LOGIN jane@EXAMPLE.org \"s3cret\"", "OK [CAPABILITY"),
         (
-            "AUTHENTICATE plain AGphbmVAZXhhbXBsZS5vcmcAczNjcmV0",
-            "OK [CAPABILITY",
+            "AUTHENTICATE plain AGphbmVAZXhhbXBsZS5vcmcAczNjcmV0", "OK [CAPABILITY",
         ),
     ];
     for (command, wanted) in table {

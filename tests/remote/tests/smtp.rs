@@ -261,3 +261,43 @@ async fn lmtp_over_a_unix_socket_that_stops_and_starts() {
     drop(server);
     assert!(!path.exists());
 }
+
+#[tokio::test]
+async fn xclient_begins_the_session_anew() {
+    let server =
+        Server::start(options(Protocol::Smtp).offering(&["XCLIENT ADDR PORT", "AUTH PLAIN"])).unwrap();
+    let mut client = open(&server).await;
+    assert!(
+        client
+            .ask("XCLIENT ADDR=192.0.2.7 PORT=50123")
+            .await
+            .starts_with("220")
+    );
+    assert!(
+        client
+            .ask(&format!("AUTH PLAIN {PLAIN_GOOD}"))
+            .await
+            .starts_with("503")
+    );
+    client.ask("EHLO test").await;
+    assert!(
+        client
+            .ask(&format!("AUTH PLAIN {PLAIN_GOOD}"))
+            .await
+            .starts_with("235")
+    );
+    assert!(
+        server.sessions()[0]
+            .commands
+            .contains(&"XCLIENT ADDR=192.0.2.7 PORT=50123".to_owned())
+    );
+
+    let server = Server::start(options(Protocol::Smtp)).unwrap();
+    assert!(
+        open(&server)
+            .await
+            .ask("XCLIENT ADDR=192.0.2.7")
+            .await
+            .starts_with("502")
+    );
+}

@@ -269,8 +269,7 @@ mod tests {
             ("CONT\t4\tAGJvYgBiYWQ=", "Cont { id: 4, data: [secret] }"),
             ("CONT\t4\t", "Cont { id: 4, data: [secret] }"),
             (
-                "CONT\t4\tYQ==\tchannel_binding=x",
-                "Cont { id: 4, data: [secret] }",
+                "CONT\t4\tYQ==\tchannel_binding=x", "Cont { id: 4, data: [secret] }",
             ),
         ] {
             let command = Command::parse(&mut line.as_bytes().to_vec()).unwrap();
@@ -292,34 +291,13 @@ mod tests {
     #[test]
     fn refuses_what_breaks_the_grammar() {
         for line in [
-            "",
-            "\t",
-            "auth\t1\tPLAIN\tservice=x",
-            "VERSION",
-            "VERSION\t1",
-            "VERSION\t1\tx",
-            "VERSION\t1\t2\t3",
-            "CPID",
-            "CPID\t0",
-            "CPID\t-1",
-            "CPID\t1\t2",
-            "AUTH",
-            "AUTH\t1",
-            "AUTH\t1\tPLAIN",
-            "AUTH\t0\tPLAIN\tservice=x",
-            "AUTH\t4294967296\tPLAIN\tservice=x",
-            "AUTH\tx\tPLAIN\tservice=x",
-            "AUTH\t1\tPLAIN\tresp=YQ==",
-            "AUTH\t1\tPLAIN\tservice=x\tresp=YQ==\tsecured",
-            "AUTH\t1\tPLAIN\tservice=x\tresp=\t",
-            "AUTH\t1\tPLAIN\tservice=x\0",
-            "CONT",
-            "CONT\t1",
-            "CONT\t0\tYQ==",
-            "CANCEL",
-            "CANCEL\t0",
-            "CANCEL\t1\t1",
-            "USER\t1\tbob\tservice=x",
+            "", "\t", "auth\t1\tPLAIN\tservice=x", "VERSION", "VERSION\t1", "VERSION\t1\tx",
+            "VERSION\t1\t2\t3", "CPID", "CPID\t0", "CPID\t-1", "CPID\t1\t2", "AUTH", "AUTH\t1",
+            "AUTH\t1\tPLAIN", "AUTH\t0\tPLAIN\tservice=x", "AUTH\t4294967296\tPLAIN\tservice=x",
+            "AUTH\tx\tPLAIN\tservice=x", "AUTH\t1\tPLAIN\tresp=YQ==",
+            "AUTH\t1\tPLAIN\tservice=x\tresp=YQ==\tsecured", "AUTH\t1\tPLAIN\tservice=x\tresp=\t",
+            "AUTH\t1\tPLAIN\tservice=x\0", "CONT", "CONT\t1", "CONT\t0\tYQ==", "CANCEL", "CANCEL\t0",
+            "CANCEL\t1\t1", "USER\t1\tbob\tservice=x",
         ] {
             let read = Command::parse(&mut line.as_bytes().to_vec());
             assert!(

@@ -223,20 +223,11 @@ mod tests {
     #[test]
     fn holds_the_client_to_the_order() {
         for lines in [
-            "CPID\t1\n",
-            "AUTH\t1\tPLAIN\tservice=x\n",
-            "VERSION\t2\t0\n",
-            "VERSION\t0\t1\n",
-            "VERSION\t1\t1\nVERSION\t1\t1\n",
-            "VERSION\t1\t1\nCPID\t1\nVERSION\t1\t1\n",
-            "VERSION\t1\t1\nCPID\t1\nCPID\t1\n",
-            "VERSION\t1\t1\nCPID\t0\n",
-            "VERSION\t1\t1\nAUTH\t1\tPLAIN\tservice=x\n",
-            "VERSION\t1\t1\nCONT\t1\t\n",
-            "VERSION\t1\t1\nCANCEL\t1\n",
-            "\n",
-            "VERSION\t1\t1\n\n",
-            "VERSION\t1\t1\nCPID\t1\n\r\n",
+            "CPID\t1\n", "AUTH\t1\tPLAIN\tservice=x\n", "VERSION\t2\t0\n", "VERSION\t0\t1\n",
+            "VERSION\t1\t1\nVERSION\t1\t1\n", "VERSION\t1\t1\nCPID\t1\nVERSION\t1\t1\n",
+            "VERSION\t1\t1\nCPID\t1\nCPID\t1\n", "VERSION\t1\t1\nCPID\t0\n",
+            "VERSION\t1\t1\nAUTH\t1\tPLAIN\tservice=x\n", "VERSION\t1\t1\nCONT\t1\t\n",
+            "VERSION\t1\t1\nCANCEL\t1\n", "\n", "VERSION\t1\t1\n\n", "VERSION\t1\t1\nCPID\t1\n\r\n",
             "VERSION\t1\t1\nCPID\t1\nHELLO\n",
         ] {
             let found = read(&[lines.as_bytes()]);

@@ -1,0 +1,285 @@
+//! The policy door: Postfix asks whether to accept a recipient (Postfix
+//! `SMTPD_POLICY_README`).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::policy::{Action, Codec, Request};
+use tokio::time::Instant;
+
+use super::policy_limits::{Limits, Sessions};
+use super::{Caller, Door, WRITE_TIMEOUT};
+use crate::address::Address;
+use crate::engine::{Decision, Engine, Source};
+use crate::telemetry::log::{self, Answered};
+use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
+use crate::wire::{Wire, WireError};
+
+/// What is told to Postfix, by verdict (`listener.NAME.action`).
+#[derive(Debug, Clone)]
+pub struct Actions {
+    /// The recipient exists.
+    pub accept: Action,
+    /// It does not; `{reply}` stands for the remote's words.
+    pub reject: Action,
+    /// It is closed; `{reply}` likewise.
+    pub disabled: Action,
+    /// There was no answer.
+    pub defer: Action,
+    /// The client's session has used up a limit.
+    pub limit: Action,
+}
+
+/// A policy door's settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The listener's name.
+    pub name: String,
+    /// What is told to Postfix.
+    pub actions: Actions,
+    /// The time from a question to its answer.
+    pub deadline: Duration,
+    /// VRFY is answered too.
+    pub vrfy: bool,
+    /// Everything is answered DUNNO; the log says what would have been.
+    pub dry_run: bool,
+    /// How much one SMTP session may ask.
+    pub limits: Limits,
+}
+
+/// Answers policy requests.
+pub struct Policy {
+    settings: Settings,
+    engine: Engine,
+    sessions: Sessions,
+}
+
+impl Policy {
+    /// A door to `engine`.
+    pub fn new(settings: Settings, engine: Engine) -> Self {
+        let sessions = Sessions::new(settings.limits);
+        Self {
+            settings,
+            engine,
+            sessions,
+        }
+    }
+
+    /// The one action for a request.
+    async fn answer(&self, request: &Request, connection: u64) -> Action {
+        let Some(address) = self.asks_about(request) else {
+            return Action::dunno();
+        };
+        let asked = Instant::now();
+        let client = client(request);
+        let about = String::from_utf8_lossy(&request.recipient).into_owned();
+        let question = Question {
+            kind: Kind::Recipient(address),
+            client,
+        };
+        let decision = self.decide(request, connection, &question, asked).await;
+        let action = action(&self.settings.actions, &decision);
+        self.log(&question.client, &about, &decision, &action, asked.elapsed());
+        if self.settings.dry_run {
+            Action::dunno()
+        } else {
+            action
+        }
+    }
+
+    /// The recipient that a request is about, if it is for us to judge.
+    fn asks_about(&self, request: &Request) -> Option<Address> {
+        let ours = match &request.protocol_state[..] {
+            b"RCPT" => true,
+            b"VRFY" => self.settings.vrfy,
+            _ => false,
+        };
+        if ours {
+            Address::from_unquoted(&request.recipient).ok()
+        } else {
+            None
+        }
+    }
+
+    async fn decide(
+        &self,
+        request: &Request,
+        connection: u64,
+        question: &Question,
+        asked: Instant,
+    ) -> Decision {
+        // What is not ours costs nothing and counts for nothing.
+        let Some(directory) = self.engine.directory_for(&question.kind) else {
+            let verdict = Verdict::Abstain(Abstention::NotOurs);
+            return Decision {
+                verdict,
+                source: Source::Local,
+                directory: None,
+            };
+        };
+        let Some(ticket) = self.sessions.admit(request, connection) else {
+            let why = "the SMTP session has used up listener limits rcpt or rcpt-errors";
+            let verdict = Verdict::Defer(Cause::ours(Class::Limit, why));
+            return Decision {
+                verdict,
+                source: Source::Limit,
+                directory: Some(directory),
+            };
+        };
+        let decision = self
+            .engine
+            .decide(question.clone(), asked + self.settings.deadline)
+            .await;
+        if matches!(decision.verdict, Verdict::Reject(_)) {
+            ticket.refused();
+        }
+        decision
+    }
+
+    fn log(&self, client: &Client, about: &str, decision: &Decision, action: &Action, took: Duration) {
+        let answer = if self.settings.dry_run {
+            format!("DUNNO (dry-run; else {})", action.as_str())
+        } else {
+            action.as_str().to_owned()
+        };
+        log::answered(&Answered {
+            door: &self.settings.name,
+            question: "recipient",
+            about,
+            verdict: decision.verdict.name(),
+            cause: &decision.verdict.reason(),
+            detail: &decision.verdict.detail(),
+            source: decision.source.name(),
+            directory: decision.directory.as_deref().unwrap_or("-"),
+            took,
+            client: client.address.as_deref().unwrap_or("-"),
+            instance: client.session.as_deref().unwrap_or("-"),
+            answer: &answer,
+        });
+    }
+}
+
+/// What each verdict is in Postfix's words.
+fn action(actions: &Actions, decision: &Decision) -> Action {
+    match &decision.verdict {
+        Verdict::Accept(_) => actions.accept.clone(),
+        Verdict::Reject(cause) if cause.class == Class::Disabled => actions.disabled.with_reply(&cause.text),
+        Verdict::Reject(cause) => actions.reject.with_reply(&cause.text),
+        Verdict::Defer(cause) if cause.class == Class::Limit => actions.limit.clone(),
+        Verdict::Defer(_) => actions.defer.clone(),
+        Verdict::Abstain(_) => Action::dunno(),
+    }
+}
+
+fn client(request: &Request) -> Client {
+    let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned());
+    Client {
+        address: text(&request.client_address),
+        session: text(&request.instance),
+        service: Some("smtp".into()),
+    }
+}
+
+impl Door for Policy {
+    fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let Caller {
+                stream,
+                connection,
+                draining,
+                ..
+            } = caller;
+            let mut wire = Wire::new(stream, Codec::new());
+            loop {
+                let request = tokio::select! {
+                    // What was asked before the drain is answered first.
+                    biased;
+                    request = wire.next() => request,
+                    () = draining.cancelled() => return,
+                };
+                let request = match request {
+                    Ok(Some(request)) => request,
+                    Ok(None) => return,
+                    Err(error) => return self.complain(&error, connection),
+                };
+                let action = self.answer(&request, connection).await;
+                let sent = match wire.push(action) {
+                    Ok(()) => wire.flush(Instant::now() + WRITE_TIMEOUT).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = sent {
+                    return self.complain(&error, connection);
+                }
+            }
+        })
+    }
+}
+
+impl Policy {
+    /// A client that breaks off is its own affair; one that sends nonsense is
+    /// the administrator's.
+    fn complain(&self, error: &WireError, connection: u64) {
+        let door = &self.settings.name;
+        match error {
+            WireError::Decode(error) => {
+                tracing::warn!(
+                    door, connection, "closed: the client's request is {error}; is it a Postfix?"
+                );
+            }
+            error => tracing::debug!(door, connection, "closed: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn actions() -> Actions {
+        let action = |text| Action::new(text).unwrap();
+        Actions {
+            accept: action("DUNNO"),
+            reject: action("550 5.1.1 {reply}"),
+            disabled: action("550 5.2.1 Mailbox disabled"),
+            defer: action("DEFER_IF_PERMIT 4.4.3 later"),
+            limit: action("450 4.7.1 too many"),
+        }
+    }
+
+    #[test]
+    fn every_verdict_has_its_words() {
+        let cause = |class| Cause::said(class, "550 5.1.1", "no such\r\nuser");
+        for (verdict, expected) in [
+            (Verdict::accept("x"), "DUNNO"),
+            (
+                Verdict::Reject(cause(Class::UnknownUser)),
+                "550 5.1.1 no such user",
+            ),
+            (Verdict::Reject(cause(Class::Syntax)), "550 5.1.1 no such user"),
+            (
+                Verdict::Reject(cause(Class::Disabled)),
+                "550 5.2.1 Mailbox disabled",
+            ),
+            (
+                Verdict::Defer(cause(Class::Timeout)),
+                "DEFER_IF_PERMIT 4.4.3 later",
+            ),
+            (Verdict::Defer(cause(Class::Limit)), "450 4.7.1 too many"),
+            (Verdict::Abstain(Abstention::NotOurs), "DUNNO"),
+            (Verdict::Abstain(Abstention::NoOpinion), "DUNNO"),
+        ] {
+            let decision = Decision {
+                verdict,
+                source: Source::Probe,
+                directory: None,
+            };
+            assert_eq!(action(&actions(), &decision).as_str(), expected);
+        }
+    }
+}

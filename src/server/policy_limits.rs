@@ -1,0 +1,249 @@
+//! What one SMTP session has asked of a policy door.
+//!
+//! Postfix shares one policy connection among many SMTP sessions, and moves a
+//! session to another connection when one fails, asking again what it had
+//! asked. So a session is told by the attributes of its requests, and a
+//! recipient of a message counts once.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use protocol::policy::Request;
+use quick_cache::sync::Cache;
+
+/// SMTP sessions that are remembered at once. When there are more, the longest
+/// silent are forgotten, and would start from zero.
+const SESSIONS: usize = 4096;
+
+/// How much one session may ask; `None` is without limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Recipients asked about.
+    pub rcpt: Option<u32>,
+    /// Of these, refused ones.
+    pub rcpt_errors: Option<u32>,
+}
+
+/// The SMTP sessions of one door.
+pub struct Sessions {
+    limits: Limits,
+    table: Cache<Box<[u8]>, Arc<Mutex<Session>>>,
+    hasher: RandomState,
+}
+
+#[derive(Default)]
+struct Session {
+    /// The message under way.
+    instance: Vec<u8>,
+    /// Hashes of message and recipient: kept only as far as the limits need them.
+    asked: HashSet<u64>,
+    refused: HashSet<u64>,
+}
+
+/// A question that may be asked, to be told how it ended.
+pub struct Ticket {
+    limits: Limits,
+    session: Arc<Mutex<Session>>,
+    question: u64,
+}
+
+impl Sessions {
+    /// No session yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            table: Cache::new(SESSIONS),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Counts a question; `None` when its session has used up a limit. What was
+    /// counted before may be asked again, as often as Postfix retries it.
+    pub fn admit(&self, request: &Request, connection: u64) -> Option<Ticket> {
+        let question = self.hasher.hash_one((&request.instance, &request.recipient));
+        let session = self.session(request, connection);
+        {
+            let mut session = lock(&session);
+            if starts_again(request, &session.instance) {
+                *session = Session::default();
+            }
+            session.instance = request.instance.to_vec();
+            let Session { asked, refused, .. } = &mut *session;
+            let known = asked.contains(&question) || refused.contains(&question);
+            if !known {
+                if is_full(refused, self.limits.rcpt_errors) || is_full(asked, self.limits.rcpt) {
+                    return None;
+                }
+                if self.limits.rcpt.is_some() {
+                    asked.insert(question);
+                }
+            }
+        }
+        Some(Ticket {
+            limits: self.limits,
+            session,
+            question,
+        })
+    }
+
+    fn session(&self, request: &Request, connection: u64) -> Arc<Mutex<Session>> {
+        let key = key(request, connection);
+        let found = self
+            .table
+            .get_or_insert_with(&key, || Ok::<_, std::convert::Infallible>(Arc::default()));
+        let Ok(session) = found;
+        session
+    }
+}
+
+impl Ticket {
+    /// The remote refused the recipient.
+    pub fn refused(self) {
+        if self.limits.rcpt_errors.is_some() {
+            lock(&self.session).refused.insert(self.question);
+        }
+    }
+}
+
+fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_full(counted: &HashSet<u64>, limit: Option<u32>) -> bool {
+    limit.is_some_and(|limit| counted.len() as u64 >= u64::from(limit))
+}
+
+/// What tells SMTP sessions apart: the smtpd process (the first part of
+/// `instance`, Postfix `src/smtpd/smtpd.c`) and the client's address and port;
+/// the client's greeting where an old Postfix gives no port; the connection
+/// where there is no instance, as with VRFY.
+fn key(request: &Request, connection: u64) -> Box<[u8]> {
+    let connection = connection.to_be_bytes();
+    let process = match request.instance.split(|&byte| byte == b'.').next() {
+        Some(process) if !process.is_empty() => process,
+        _ => &connection,
+    };
+    let port: &[u8] = if has_port(request) {
+        &request.client_port
+    } else {
+        &request.helo_name
+    };
+    [process, &request.client_address, port].join(&0).into()
+}
+
+fn has_port(request: &Request) -> bool {
+    !request.client_port.is_empty() && &request.client_port[..] != b"unknown"
+}
+
+/// Whether a session that cannot be told by its port begins anew: the counter at
+/// the end of `instance` starts at 0 in each SMTP session.
+fn starts_again(request: &Request, last: &[u8]) -> bool {
+    !has_port(request)
+        && !last.is_empty()
+        && request.instance != last
+        && request.instance.rsplit(|&byte| byte == b'.').next() == Some(b"0")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn request(instance: &str, recipient: &str) -> Request {
+        let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        Request {
+            instance: bytes(instance),
+            recipient: bytes(recipient),
+            client_address: bytes("192.0.2.1"),
+            client_port: bytes("50918"),
+            ..Request::default()
+        }
+    }
+
+    fn sessions(rcpt: u32, rcpt_errors: u32) -> Sessions {
+        Sessions::new(Limits {
+            rcpt: Some(rcpt),
+            rcpt_errors: Some(rcpt_errors),
+        })
+    }
+
+    #[test]
+    fn recipients_of_a_session_are_counted_once_over_connections() {
+        let sessions = sessions(2, 10);
+        assert!(sessions.admit(&request("1.a.b.0", "a@e.org"), 1).is_some());
+        assert!(
+            sessions.admit(&request("1.a.b.0", "a@e.org"), 2).is_some(),
+            "a retry on another connection"
+        );
+        assert!(sessions.admit(&request("1.a.b.0", "b@e.org"), 2).is_some());
+        assert!(
+            sessions.admit(&request("1.a.c.1", "a@e.org"), 2).is_none(),
+            "the next message, same session"
+        );
+        assert!(
+            sessions.admit(&request("1.a.b.0", "b@e.org"), 3).is_some(),
+            "still a retry"
+        );
+    }
+
+    #[test]
+    fn refused_ones_are_counted_once() {
+        let sessions = sessions(100, 2);
+        for recipient in ["a@e.org", "a@e.org", "b@e.org"] {
+            sessions
+                .admit(&request("1.a.b.0", recipient), 1)
+                .unwrap()
+                .refused();
+        }
+        assert!(sessions.admit(&request("1.a.b.0", "c@e.org"), 1).is_none());
+        assert!(sessions.admit(&request("1.a.b.0", "a@e.org"), 1).is_some());
+    }
+
+    #[test]
+    fn other_clients_are_other_sessions() {
+        let sessions = sessions(1, 1);
+        assert!(sessions.admit(&request("1.a.b.0", "a@e.org"), 1).is_some());
+        assert!(sessions.admit(&request("1.a.b.0", "b@e.org"), 1).is_none());
+        let other_port = Request {
+            client_port: Bytes::from_static(b"50919"),
+            ..request("1.a.c.0", "b@e.org")
+        };
+        assert!(sessions.admit(&other_port, 1).is_some());
+        assert!(sessions.admit(&request("2.a.b.0", "b@e.org"), 1).is_some());
+    }
+
+    #[test]
+    fn without_a_port_a_restarted_counter_is_a_new_session() {
+        let sessions = sessions(1, 1);
+        let old = |instance, recipient| Request {
+            client_port: Bytes::new(),
+            ..request(instance, recipient)
+        };
+        assert!(sessions.admit(&old("1.a.b.0", "a@e.org"), 1).is_some());
+        assert!(sessions.admit(&old("1.a.c.1", "b@e.org"), 1).is_none());
+        assert!(sessions.admit(&old("1.a.d.0", "b@e.org"), 1).is_some());
+    }
+
+    #[test]
+    fn vrfy_is_counted_by_connection() {
+        let sessions = sessions(1, 1);
+        assert!(sessions.admit(&request("", "a@e.org"), 1).is_some());
+        assert!(sessions.admit(&request("", "b@e.org"), 1).is_none());
+        assert!(sessions.admit(&request("", "b@e.org"), 2).is_some());
+    }
+
+    #[test]
+    fn unlimited_keeps_nothing() {
+        let sessions = Sessions::new(Limits::default());
+        for number in 0..1000 {
+            let ticket = sessions
+                .admit(&request("1.a.b.0", &format!("{number}@e.org")), 1)
+                .unwrap();
+            let session = ticket.session.clone();
+            ticket.refused();
+            assert!(lock(&session).asked.is_empty() && lock(&session).refused.is_empty());
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The log: to standard error, one line an event, `key=value` fields.
+
+use std::fmt;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// One answered question.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    /// The listener's name.
+    pub door: &'a str,
+    /// What was asked: `recipient` or `login`.
+    pub question: &'a str,
+    /// The address or user name.
+    pub about: &'a str,
+    /// `accept`, `reject`, `defer` or `abstain`.
+    pub verdict: &'a str,
+    /// The class of its cause, `-` without one.
+    pub cause: &'a str,
+    /// The remote's status and words, or ours; empty without any.
+    pub detail: &'a str,
+    /// Who decided: `probe`, `local`, `limit`.
+    pub source: &'a str,
+    /// The directory, `-` where none was asked.
+    pub directory: &'a str,
+    /// From the question to the verdict.
+    pub took: Duration,
+    /// The end user's network address.
+    pub client: &'a str,
+    /// What ties questions of one message or session together.
+    pub instance: &'a str,
+    /// What was told to the client.
+    pub answer: &'a str,
+}
+
+/// Logs one verdict as one line.
+pub fn answered(answered: &Answered<'_>) {
+    let Answered {
+        door,
+        question,
+        about,
+        verdict,
+        cause,
+        detail,
+        source,
+        directory,
+        took,
+        client,
+        instance,
+        answer,
+    } = *answered;
+    tracing::info!(
+        target: "vouch::verdict",
+        door = %Field(door),
+        question = %Field(question),
+        about = %Field(about),
+        verdict = %Field(verdict),
+        cause = %Field(cause),
+        source = %Field(source),
+        directory = %Field(directory),
+        us = took.as_micros() as u64,
+        client = %Field(client),
+        instance = %Field(instance),
+        answer = %Field(answer),
+        detail = %Field(detail),
+    );
+}
+
+/// A value of a field: bare where it is one plain word, else in double quotes
+/// with what would break the line or the quotes escaped.
+struct Field<'a>(&'a str);
+
+impl fmt::Display for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=');
+        if self.0.is_empty() {
+            f.write_str("-")
+        } else if self.0.bytes().all(plain) {
+            f.write_str(self.0)
+        } else {
+            write!(f, "{:?}", self.0)
+        }
+    }
+}
+
+/// Starts logging to standard error: events of `level` and above, and the
+/// dialogs with remotes where that is `trace`.
+///
+/// # Errors
+/// When something else in the process has started a log already.
+pub fn start(level: LevelFilter) -> Result<(), TryInitError> {
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("vouch", level);
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .with_timer(Seconds)
+        .with_target(false);
+    tracing_subscriber::registry().with(filter).with(lines).try_init()
+}
+
+/// The time of day as RFC 3339 to the microsecond; nothing where the journal
+/// adds its own.
+struct Seconds;
+
+impl FormatTime for Seconds {
+    fn format_time(&self, writer: &mut tracing_subscriber::fmt::format::Writer<'_>) -> fmt::Result {
+        if std::env::var_os("JOURNAL_STREAM").is_some() {
+            return Ok(());
+        }
+        SystemTime.format_time(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_breaks_its_line() {
+        for (value, shown) in [
+            ("", "-"),
+            ("jane@example.org", "jane@example.org"),
+            ("a b", "\"a b\""),
+            ("x\" verdict=accept", "\"x\\\" verdict=accept\""),
+            ("line\nbreak\x1b[31m", "\"line\\nbreak\\u{1b}[31m\""),
+            ("jürgen", "\"jürgen\""),
+        ] {
+            assert_eq!(Field(value).to_string(), shown);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What is counted and logged, by name.
+
+pub mod log;
