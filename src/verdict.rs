@@ -154,12 +154,26 @@ impl Cause {
     }
 }
 
+impl Cause {
+    /// Status and words as one text.
+    fn detail(&self) -> String {
+        let Some(status) = &self.status else {
+            return self.text.clone();
+        };
+        // SMTP servers begin the text with the enhanced code that the status ends with.
+        let code = status.rsplit(' ').next().unwrap_or_default();
+        let text = self.text.strip_prefix(code).unwrap_or(&self.text).trim_start();
+        if self.text.contains(status.as_str()) {
+            self.text.clone()
+        } else {
+            format!("{status} {text}")
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.status {
-            Some(status) => write!(f, "{}: {} {}", self.class, status, self.text),
-            None => write!(f, "{}: {}", self.class, self.text),
-        }
+        write!(f, "{}: {}", self.class, self.detail())
     }
 }
 
@@ -261,17 +275,7 @@ impl Verdict {
 
     /// The remote's status and words, or ours, for logs; empty without any.
     pub fn detail(&self) -> String {
-        match self.cause() {
-            Some(Cause {
-                status: Some(status),
-                text,
-                ..
-            }) if !text.starts_with(status.as_str()) => {
-                format!("{status} {text}")
-            }
-            Some(cause) => cause.text.clone(),
-            None => String::new(),
-        }
+        self.cause().map(Cause::detail).unwrap_or_default()
     }
 
     /// The cause's class, or the abstention's name, for logs.
@@ -297,6 +301,21 @@ mod tests {
         );
         let bare = Login::new(b"jane");
         assert_eq!((bare.local(), bare.domain()), (&b"jane"[..], None));
+    }
+
+    #[test]
+    fn a_cause_says_nothing_twice() {
+        let detail = |status, text| Cause::said(Class::UnknownUser, status, text).detail();
+        assert_eq!(
+            detail("550 5.1.1", "5.1.1 no such user"),
+            "550 5.1.1 no such user"
+        );
+        assert_eq!(detail("550", "no such user"), "550 no such user");
+        assert_eq!(detail("NO [EXPIRED]", "change it"), "NO [EXPIRED] change it");
+        assert_eq!(
+            detail("421 4.3.2", "x: greeting: 421 4.3.2 bye"),
+            "x: greeting: 421 4.3.2 bye"
+        );
     }
 
     #[test]

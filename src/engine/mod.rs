@@ -1,7 +1,7 @@
 //! From a question to a verdict: route, refuse what cannot be asked, probe.
 //!
 //! What is remembered and what is shared between equal questions comes between
-//! [`refusals`] and the probe, in [`Engine::decide`].
+//! [`refusals`] and the probe, in [`Member::decide`].
 
 pub mod domains;
 pub mod refusals;
@@ -23,6 +23,26 @@ pub struct Member {
     pub domains: Domains,
     /// The remote behind it.
     pub directory: Box<dyn Directory>,
+}
+
+impl Member {
+    /// The one answer of this directory, whatever its domains are.
+    pub async fn decide(&self, question: &Question, deadline: Instant) -> Decision {
+        let directory = Some(self.name.clone());
+        if let Some(verdict) = refusals::refuse(&question.kind) {
+            return Decision {
+                verdict,
+                source: Source::Local,
+                directory,
+            };
+        }
+        let verdict = self.directory.probe(question, deadline).await;
+        Decision {
+            verdict,
+            source: Source::Probe,
+            directory,
+        }
+    }
 }
 
 /// Answers the questions of one listener.
@@ -84,20 +104,7 @@ impl Engine {
                 directory: None,
             };
         };
-        let directory = Some(member.name.clone());
-        if let Some(verdict) = refusals::refuse(&question.kind) {
-            return Decision {
-                verdict,
-                source: Source::Local,
-                directory,
-            };
-        }
-        let verdict = member.directory.probe(&question, deadline).await;
-        Decision {
-            verdict,
-            source: Source::Probe,
-            directory,
-        }
+        member.decide(&question, deadline).await
     }
 
     /// The directory that would be asked this question, if any.
@@ -107,10 +114,10 @@ impl Engine {
 
     /// Adds the default domain to a login that has none.
     fn complete(&self, kind: &mut Kind) {
-        if let (Kind::Login { user, .. }, Some(domain)) = (kind, &self.default_domain) {
-            if user.domain().is_none() {
-                *user = Login::new(&[user.as_bytes(), b"@", domain.as_str().as_bytes()].concat());
-            }
+        if let (Kind::Login { user, .. }, Some(domain)) = (kind, &self.default_domain)
+            && user.domain().is_none()
+        {
+            *user = Login::new(&[user.as_bytes(), b"@", domain.as_str().as_bytes()].concat());
         }
     }
 

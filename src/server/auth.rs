@@ -256,11 +256,11 @@ impl Connection {
                 }
                 () = draining.cancelled(), if self.deciding.is_empty() => HANG_UP,
             };
-            if self.wire.pending_output() > 0 {
-                if let Err(error) = self.wire.flush(Instant::now() + WRITE_TIMEOUT).await {
-                    let _ = self.complain(&error);
-                    return;
-                }
+            if self.wire.pending_output() > 0
+                && let Err(error) = self.wire.flush(Instant::now() + WRITE_TIMEOUT).await
+            {
+                let _ = self.complain(&error);
+                return;
             }
             if flow == HANG_UP || (client_done && self.deciding.is_empty()) {
                 return;

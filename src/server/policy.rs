@@ -168,7 +168,7 @@ fn action(actions: &Actions, decision: &Decision) -> Action {
         Verdict::Reject(cause) if cause.class == Class::Disabled => actions.disabled.with_reply(&cause.text),
         Verdict::Reject(cause) => actions.reject.with_reply(&cause.text),
         Verdict::Defer(cause) if cause.class == Class::Limit => actions.limit.clone(),
-        Verdict::Defer(_) => actions.defer.clone(),
+        Verdict::Defer(cause) => actions.defer.with_reply(&cause.text),
         Verdict::Abstain(_) => Action::dunno(),
     }
 }

@@ -113,7 +113,22 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.0.peer, self.0.step, self.0.detail)
+        let Inner {
+            peer,
+            step,
+            detail,
+            status,
+            ..
+        } = &*self.0;
+        match status {
+            None => write!(f, "{peer}: {step}: {detail}"),
+            // The words of an SMTP server begin with the enhanced code that the status ends with.
+            Some(status) => {
+                let code = status.rsplit(' ').next().unwrap_or_default();
+                let detail = detail.strip_prefix(code).unwrap_or(detail).trim_start();
+                write!(f, "{peer}: {step}: {status} {detail}")
+            }
+        }
     }
 }
 

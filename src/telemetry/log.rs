@@ -106,6 +106,22 @@ pub fn start(level: LevelFilter) -> Result<(), TryInitError> {
     tracing_subscriber::registry().with(filter).with(lines).try_init()
 }
 
+/// Starts showing the dialogs with remotes on standard error, as they are, and
+/// warnings.
+pub fn start_trace(target: &'static str) {
+    let filter = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target(target, LevelFilter::TRACE);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time()
+        .with_level(false)
+        .with_target(false);
+    // Only a second start in one process can fail, and then there is a log already.
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+}
+
 /// The time of day as RFC 3339 to the microsecond; nothing where the journal
 /// adds its own.
 struct Seconds;

@@ -1,5 +1,7 @@
 //! What a remote offers, as its reply to EHLO or LHLO tells.
 
+use std::fmt;
+
 use super::Reply;
 use crate::sasl::Mechanism;
 
@@ -45,6 +47,34 @@ pub struct Limits {
     pub mail_max: Option<u32>,
     /// `RCPTDOMAINMAX`: different recipient domains of one transaction.
     pub rcpt_domain_max: Option<u32>,
+}
+
+/// What is offered, in the words of EHLO, for people to read.
+impl fmt::Display for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words: Vec<String> = Vec::new();
+        for (offered, word) in [
+            (self.starttls, "STARTTLS"),
+            (self.pipelining, "PIPELINING"),
+            (self.enhanced_status_codes, "ENHANCEDSTATUSCODES"),
+            (self.smtputf8, "SMTPUTF8"),
+            (self.ignore_quota, "IGNOREQUOTA"),
+            (self.xclient.is_some(), "XCLIENT"),
+            (self.auth.plain, "AUTH=PLAIN"),
+            (self.auth.login, "AUTH=LOGIN"),
+        ] {
+            words.extend(offered.then(|| word.to_owned()));
+        }
+        words.extend(self.auth.other.iter().map(|name| format!("AUTH={name}")));
+        for (limit, word) in [
+            (self.limits.rcpt_max, "RCPTMAX"),
+            (self.limits.mail_max, "MAILMAX"),
+            (self.limits.rcpt_domain_max, "RCPTDOMAINMAX"),
+        ] {
+            words.extend(limit.map(|limit| format!("{word}={limit}")));
+        }
+        f.write_str(&words.join(" "))
+    }
 }
 
 impl Capabilities {

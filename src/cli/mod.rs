@@ -1,0 +1,138 @@
+//! The command line: arguments, help, exit statuses.
+
+pub mod check;
+pub mod online;
+pub mod probe;
+pub mod serve;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::read::{self, Note};
+use crate::config::{Config, LogLevel};
+use crate::telemetry::log;
+
+/// Exit statuses beyond 0, as sysexits(3) names them.
+pub mod status {
+    /// The command line is wrong (`EX_USAGE`).
+    pub const USAGE: u8 = 64;
+    /// An input file cannot be read (`EX_NOINPUT`).
+    pub const NO_INPUT: u8 = 66;
+    /// A directory is unreachable, or none has an opinion (`EX_UNAVAILABLE`).
+    pub const UNAVAILABLE: u8 = 69;
+    /// A socket cannot be bound, or the system refuses a service (`EX_OSERR`).
+    pub const OS_ERROR: u8 = 71;
+    /// Standard output is gone (`EX_IOERR`).
+    pub const IO_ERROR: u8 = 74;
+    /// There was no answer (`EX_TEMPFAIL`).
+    pub const TEMPORARY: u8 = 75;
+    /// The configuration cannot be used (`EX_CONFIG`).
+    pub const CONFIG: u8 = 78;
+    /// The answer was no.
+    pub const REFUSED: u8 = 1;
+}
+
+/// Vouches for a login or a recipient by asking the mail server that knows.
+#[derive(Debug, Parser)]
+#[command(name = "vouch", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground
+    #[command(
+        after_help = "Exit status: 0 after a clean drain, 71 a socket cannot be bound, 78 bad configuration."
+    )]
+    Serve(ConfigFile),
+    /// Read the configuration and say in words what will happen
+    #[command(after_help = "Exit status: 0, 69 a directory is unreachable, 78 bad configuration.")]
+    Check(check::Arguments),
+    /// Ask a directory directly, with the daemon's own engine
+    #[command(subcommand)]
+    Probe(probe::Probe),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE", default_value = "/etc/vouch/vouch.toml")]
+    config: PathBuf,
+}
+
+impl ConfigFile {
+    /// Reads it, or tells standard error what is wrong with it.
+    fn load(&self) -> Result<(Config, Vec<Note>), ExitCode> {
+        read::load(&self.config).map_err(|error| fail(status::CONFIG, &error.to_string()))
+    }
+}
+
+/// Parses the process's arguments and does what they say.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let shown = error.print();
+            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return match (asked_for, shown) {
+                (true, Ok(())) => ExitCode::SUCCESS,
+                (true, Err(_)) => ExitCode::from(status::IO_ERROR),
+                (false, _) => ExitCode::from(status::USAGE),
+            };
+        }
+    };
+    match arguments.command {
+        Command::Serve(file) => serve::run(&file),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Probe(probe) => probe::run(&probe),
+    }
+}
+
+/// Tells standard error, where somebody may still read it.
+fn fail(status: u8, message: &str) -> ExitCode {
+    let _ = writeln!(io::stderr().lock(), "{message}");
+    ExitCode::from(status)
+}
+
+/// Writes to standard output; a reader that went away is an error of its own.
+fn print(text: &str) -> Result<(), ExitCode> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|_| ExitCode::from(status::IO_ERROR))
+}
+
+/// Whether somebody reads standard error as it is written.
+fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// A runtime for one command. Name look-ups block their threads, and a dead
+/// resolver must not collect hundreds of them.
+fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(16)
+        .build();
+    built.map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot start: {error}")))
+}
+
+/// Starts the log at the configured level.
+fn start_log(level: LogLevel) {
+    use tracing::level_filters::LevelFilter;
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    // Only a second start in one process can fail, and then there is a log already.
+    let _ = log::start(level);
+}

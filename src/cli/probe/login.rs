@@ -1,0 +1,108 @@
+//! `vouch probe login`: is this login good?
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use protocol::sasl::Mechanism;
+use protocol::secret::Secret;
+use zeroize::Zeroize;
+
+use super::super::{fail, print, runtime, status};
+use super::{Common, line, object, status_of};
+use crate::verdict::{Client, Kind, Login, Proof, Question};
+
+/// Longer than any password that could be sent; a larger file is no password.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// Arguments of `vouch probe login`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The user name, as a client would give it
+    user: String,
+    /// Read the password from the first line of this file; - is standard input [default: ask on the terminal]
+    #[arg(long, value_name = "F")]
+    password_file: Option<PathBuf>,
+    /// Use this SASL mechanism only: PLAIN or LOGIN
+    #[arg(short, long, value_name = "M", value_parser = mechanism)]
+    mechanism: Option<Mechanism>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn mechanism(name: &str) -> Result<Mechanism, String> {
+    Mechanism::from_name(name).ok_or_else(|| "this version knows PLAIN and LOGIN".to_owned())
+}
+
+/// Asks, and prints the answer.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match answer(arguments) {
+        Ok(status) => ExitCode::from(status),
+        Err(status) => status,
+    }
+}
+
+fn answer(arguments: &Arguments) -> Result<u8, ExitCode> {
+    let asker = arguments.common.asker(arguments.mechanism)?;
+    let password = password(arguments)?;
+    let user = Login::new(arguments.user.as_bytes());
+    let kind = Kind::Login {
+        user,
+        proof: Proof::Password(password),
+    };
+    let runtime = runtime()?;
+    let began = Instant::now();
+    let decision = runtime.block_on(asker.ask(Question {
+        kind,
+        client: Client::default(),
+    }));
+    let took = began.elapsed();
+    runtime.shutdown_background();
+    let text = if arguments.common.json {
+        format!("{}\n", object("user", &arguments.user, &decision, took))
+    } else {
+        line(&arguments.user, &decision, took, "accepted", "refused")
+    };
+    print(&text)?;
+    Ok(status_of(&decision.verdict))
+}
+
+/// The password, from wherever it is not seen: never from an argument, which
+/// everybody on the machine can read.
+fn password(arguments: &Arguments) -> Result<Secret<[u8]>, ExitCode> {
+    match &arguments.password_file {
+        Some(path) => read(path).map_err(|error| {
+            fail(
+                status::NO_INPUT,
+                &format!("vouch probe login: {}: {error}", path.display()),
+            )
+        }),
+        None => match rpassword::prompt_password(format!("Password for {}: ", arguments.user)) {
+            Ok(password) => Ok(Secret::from(password.into_bytes())),
+            Err(error) => {
+                let hint = "without a terminal, give --password-file F (- is standard input)";
+                Err(fail(
+                    status::USAGE,
+                    &format!("vouch probe login: no password: {error}; {hint}"),
+                ))
+            }
+        },
+    }
+}
+
+/// The first line, without its end.
+fn read(path: &Path) -> io::Result<Secret<[u8]>> {
+    let input: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path)?)
+    };
+    let mut bytes = Vec::with_capacity(MAX_FILE as usize);
+    input.take(MAX_FILE).read_to_end(&mut bytes)?;
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let password = Secret::copy_from(line.strip_suffix(b"\r").unwrap_or(line));
+    bytes.zeroize();
+    Ok(password)
+}

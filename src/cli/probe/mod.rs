@@ -1,0 +1,164 @@
+//! `vouch probe`: one question or many, asked directly with the daemon's engine.
+
+pub mod login;
+pub mod recipient;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use protocol::sasl::Mechanism;
+use serde_json::{Value, json};
+
+use super::{ConfigFile, fail, status};
+use crate::config::Config;
+use crate::daemon;
+use crate::engine::{Decision, Engine, Member};
+use crate::session::trace;
+use crate::telemetry::log;
+use crate::verdict::{Question, Verdict};
+
+/// Nobody behind us hangs up, so a slow remote may have this long.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What is probed.
+#[derive(Debug, Subcommand)]
+pub enum Probe {
+    /// Ask whether recipients exist
+    #[command(
+        after_help = "Exit status: 0 all exist, 1 one is unknown, 75 one got no answer, 69 no directory has an opinion."
+    )]
+    Recipient(recipient::Arguments),
+    /// Ask whether a login is good
+    #[command(
+        after_help = "Exit status: 0 accepted, 1 refused, 75 no answer, 69 no directory has an opinion."
+    )]
+    Login(login::Arguments),
+}
+
+/// What both kinds of probe take.
+#[derive(Debug, Args)]
+pub struct Common {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Ask this directory, whatever its domains [default: by domain, as a listener with all of them]
+    #[arg(short, long, value_name = "NAME")]
+    directory: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Show the dialog with the remote on standard error, secrets masked
+    #[arg(long)]
+    trace: bool,
+}
+
+/// Asks, and answers with the exit status.
+pub fn run(probe: &Probe) -> ExitCode {
+    match probe {
+        Probe::Recipient(arguments) => recipient::run(arguments),
+        Probe::Login(arguments) => login::run(arguments),
+    }
+}
+
+impl Common {
+    fn asker(&self, mechanism: Option<Mechanism>) -> Result<Asker, ExitCode> {
+        let (config, _) = self.file.load()?;
+        if self.trace {
+            log::start_trace(trace::TARGET);
+        } else {
+            super::start_log(crate::config::LogLevel::Warn);
+        }
+        let members = daemon::members(&config, mechanism)
+            .map_err(|error| fail(status::CONFIG, &format!("vouch probe: {error}")))?;
+        match &self.directory {
+            None => Ok(Asker::ByDomain(Engine::new(members, None))),
+            Some(name) => match members.into_iter().find(|member| *member.name == **name) {
+                Some(member) => Ok(Asker::Directory(member)),
+                None => Err(fail(status::USAGE, &unknown_directory(name, &config))),
+            },
+        }
+    }
+}
+
+fn unknown_directory(name: &str, config: &Config) -> String {
+    let names: Vec<&str> = config
+        .directory
+        .iter()
+        .map(|directory| directory.name.as_str())
+        .collect();
+    format!(
+        "vouch probe: there is no directory \"{name}\"; there is {}",
+        names.join(", ")
+    )
+}
+
+/// Whom a probe asks.
+enum Asker {
+    ByDomain(Engine),
+    Directory(Arc<Member>),
+}
+
+impl Asker {
+    async fn ask(&self, question: Question) -> Decision {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        match self {
+            Self::ByDomain(engine) => engine.decide(question, deadline).await,
+            Self::Directory(member) => member.decide(&question, deadline).await,
+        }
+    }
+}
+
+/// One answer, for people.
+fn line(about: &str, decision: &Decision, took: Duration, yes: &str, no: &str) -> String {
+    let word = match &decision.verdict {
+        Verdict::Accept(_) => yes,
+        Verdict::Reject(_) => no,
+        Verdict::Defer(_) => "no answer",
+        Verdict::Abstain(_) => "no opinion",
+    };
+    let directory = decision.directory.as_deref().unwrap_or("no directory");
+    let why = match &decision.verdict {
+        Verdict::Abstain(_) => format!(", {}", decision.verdict.reason()),
+        verdict => verdict
+            .cause()
+            .map(|cause| format!(", {cause}"))
+            .unwrap_or_default(),
+    };
+    format!("{about}: {word} ({directory}, {} ms{why})\n", took.as_millis())
+}
+
+/// One answer, for programs.
+fn object(kind: &str, about: &str, decision: &Decision, took: Duration) -> Value {
+    let cause = decision.verdict.cause();
+    json!({
+        kind: about,
+        "verdict": decision.verdict.name(),
+        "cause": decision.verdict.reason(),
+        "status": cause.and_then(|cause| cause.status.as_deref()),
+        "text": cause.map(|cause| cause.text.as_str()),
+        "directory": decision.directory.as_deref(),
+        "source": decision.source.name(),
+        "us": took.as_micros() as u64,
+    })
+}
+
+/// The worst of several statuses: no answer, then no, then no opinion, then yes.
+fn worst(one: u8, other: u8) -> u8 {
+    let rank = |status: u8| match status {
+        status::TEMPORARY => 3,
+        status::REFUSED => 2,
+        status::UNAVAILABLE => 1,
+        _ => 0,
+    };
+    if rank(other) > rank(one) { other } else { one }
+}
+
+const fn status_of(verdict: &Verdict) -> u8 {
+    match verdict {
+        Verdict::Accept(_) => 0,
+        Verdict::Reject(_) => status::REFUSED,
+        Verdict::Defer(_) => status::TEMPORARY,
+        Verdict::Abstain(_) => status::UNAVAILABLE,
+    }
+}

@@ -1,0 +1,131 @@
+//! `vouch probe recipient`: do these recipients exist?
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use futures_util::{StreamExt, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::super::{fail, is_watched, print, runtime, status};
+use super::{Asker, Common, line, object, status_of, worst};
+use crate::address::Address;
+use crate::engine::{Decision, Source};
+use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
+
+/// Addresses asked about at once; the pool of each directory bounds what really
+/// goes out.
+const AT_ONCE: usize = 64;
+
+/// Arguments of `vouch probe recipient`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The addresses
+    #[arg(value_name = "ADDR", required_unless_present = "file_of_addresses")]
+    addresses: Vec<String>,
+    /// More addresses, one a line; empty lines and lines with # are passed over; - is standard input
+    #[arg(long = "file", value_name = "F", id = "file_of_addresses")]
+    more: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Asks about all addresses and prints the answers in their order.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match answers(arguments) {
+        Ok(status) => ExitCode::from(status),
+        Err(status) => status,
+    }
+}
+
+fn answers(arguments: &Arguments) -> Result<u8, ExitCode> {
+    let mut addresses = arguments.addresses.clone();
+    if let Some(path) = &arguments.more {
+        addresses.extend(read(path).map_err(|error| {
+            fail(
+                status::NO_INPUT,
+                &format!("vouch probe recipient: {}: {error}", path.display()),
+            )
+        })?);
+    }
+    let asker = arguments.common.asker(None)?;
+    let runtime = runtime()?;
+    let bar = progress(addresses.len(), arguments.common.trace);
+    let worst = runtime.block_on(async {
+        let mut asked = stream::iter(&addresses)
+            .map(|address| {
+                let asker = &asker;
+                async move { (address, ask(asker, address).await) }
+            })
+            .buffered(AT_ONCE);
+        let mut status = 0;
+        while let Some((address, (decision, took))) = asked.next().await {
+            let text = if arguments.common.json {
+                format!("{}\n", object("address", address, &decision, took))
+            } else {
+                line(address, &decision, took, "exists", "unknown")
+            };
+            bar.suspend(|| print(&text))?;
+            bar.inc(1);
+            status = worst(status, status_of(&decision.verdict));
+        }
+        Ok(status)
+    });
+    bar.finish_and_clear();
+    runtime.shutdown_background();
+    worst
+}
+
+async fn ask(asker: &Asker, address: &str) -> (Decision, std::time::Duration) {
+    let began = Instant::now();
+    let decision = match Address::from_typed(address) {
+        Ok(address) => {
+            asker
+                .ask(Question {
+                    kind: Kind::Recipient(address),
+                    client: Client::default(),
+                })
+                .await
+        }
+        Err(_) => {
+            let verdict = Verdict::Abstain(Abstention::NotOurs);
+            Decision {
+                verdict,
+                source: Source::Local,
+                directory: None,
+            }
+        }
+    };
+    (decision, began.elapsed())
+}
+
+fn read(path: &Path) -> io::Result<Vec<String>> {
+    let input: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path)?)
+    };
+    let mut addresses = Vec::new();
+    for line in BufReader::new(input).lines() {
+        let line = line?;
+        let line = line.trim();
+        if !line.is_empty() && !line.starts_with('#') {
+            addresses.push(line.to_owned());
+        }
+    }
+    Ok(addresses)
+}
+
+/// A bar where there is something to wait for and somebody who waits.
+fn progress(addresses: usize, trace: bool) -> ProgressBar {
+    if addresses < 2 || trace || !is_watched() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(addresses as u64);
+    match ProgressStyle::with_template("{bar:40} {pos}/{len} addresses, {eta} left") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,40 @@
+//! `vouch serve`: the daemon, in the foreground.
+
+use std::process::ExitCode;
+
+use super::{ConfigFile, fail, runtime, start_log, status};
+use crate::daemon::{self, DaemonError};
+
+/// Runs the daemon until a signal ends it.
+pub fn run(file: &ConfigFile) -> ExitCode {
+    let (config, notes) = match file.load() {
+        Ok(read) => read,
+        Err(status) => return status,
+    };
+    if !config
+        .listener
+        .iter()
+        .any(|listener| daemon::is_served(listener.protocol))
+    {
+        let message = "vouch serve: the configuration has no listener of protocol \"policy\" or \"auth\": nobody could ask";
+        return fail(status::CONFIG, message);
+    }
+    start_log(config.log.level);
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(status) => return status,
+    };
+    let ended = runtime.block_on(daemon::run(&config, &notes));
+    // A look-up that still blocks must not hold up the end.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("cannot start: {error}");
+            ExitCode::from(match error {
+                DaemonError::Directory(..) => status::CONFIG,
+                DaemonError::Bind(..) | DaemonError::System(_) => status::OS_ERROR,
+            })
+        }
+    }
+}

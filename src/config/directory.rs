@@ -1,0 +1,403 @@
+//! `[directory."NAME"]`: a remote server that knows, and how it is asked.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use super::{Endpoint, Limit, Template, words};
+use crate::address::Domain;
+
+/// `[directory."NAME"]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Directory {
+    /// NAME, by which listeners, the log and the metrics call it.
+    pub name: String,
+    /// `type`: what the remote speaks. Required. `imap` knows logins, `lmtp` recipients, `smtp` both.
+    pub kind: Kind,
+    /// `address` and `port`: a host name, an IP address, or (`lmtp`) the absolute path of a socket.
+    /// `address` is required; `host` is another name for it. `port` is 1 to 65535, by default imap 143,
+    /// or 993 with `tls.implicit`; smtp 25, or 465; lmtp 24. A socket has none.
+    pub address: Endpoint,
+    /// `timeout`: bound on connecting and on each command, 1 ms to 1 hour. Default 30 s. The whole answer
+    /// is bounded by the listener's `deadline`, which is usually shorter.
+    pub timeout: Duration,
+    /// `ehlo-name`: how we call ourselves in EHLO and LHLO. Default: the host's name.
+    pub ehlo_name: Option<String>,
+    /// `[….tls]`.
+    pub tls: Tls,
+    /// `[….limits]`: of one remote session.
+    pub limits: Limits,
+    /// `[….lookup]`: whose addresses it knows.
+    pub lookup: Lookup,
+    /// `[….rcpt]`: how doubtful replies to RCPT are read.
+    pub rcpt: Rcpt,
+    /// `[….auth]`: how a login is sent.
+    pub auth: Auth,
+    /// `[….pool]`: the sessions.
+    pub pool: Pool,
+    /// `[….cache]`: what is remembered.
+    pub cache: Cache,
+}
+
+impl Directory {
+    /// A directory in which every key but the required ones has its default.
+    pub fn new(name: &str, kind: Kind, address: Endpoint) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            address,
+            timeout: Duration::from_secs(30),
+            ehlo_name: None,
+            tls: Tls::default(),
+            limits: Limits::default(),
+            lookup: Lookup::default(),
+            rcpt: Rcpt::default(),
+            auth: Auth::default(),
+            pool: Pool::new(kind),
+            cache: Cache::default(),
+        }
+    }
+
+    /// Whether a password may be sent over a connection without TLS: never, unless `auth.allow-cleartext`
+    /// says so or the remote is on this machine.
+    pub fn password_in_clear(&self) -> bool {
+        self.auth.allow_cleartext || self.address.is_local()
+    }
+}
+
+words! {
+    /// What a remote speaks.
+    Kind {
+        /// IMAP: logins.
+        Imap = "imap",
+        /// SMTP: logins and recipients.
+        Smtp = "smtp",
+        /// LMTP: recipients.
+        Lmtp = "lmtp",
+    }
+}
+
+impl Kind {
+    /// Whether it can say if a login is good.
+    pub fn knows_logins(self) -> bool {
+        matches!(self, Self::Imap | Self::Smtp)
+    }
+
+    /// Whether it can say if a recipient exists.
+    pub fn knows_recipients(self) -> bool {
+        matches!(self, Self::Smtp | Self::Lmtp)
+    }
+
+    /// The port used when the file names none (RFC 8314 §3.3, RFC 5321 §4.5.4.2, RFC 2033 §5).
+    pub fn default_port(self, implicit_tls: bool) -> u16 {
+        match (self, implicit_tls) {
+            (Self::Imap, false) => 143,
+            (Self::Imap, true) => 993,
+            (Self::Smtp, false) => 25,
+            (Self::Smtp, true) => 465,
+            (Self::Lmtp, _) => 24,
+        }
+    }
+}
+
+/// `[directory."NAME".tls]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// `implicit`: TLS from the first byte. Default false; `enable` is another name for it.
+    pub implicit: bool,
+    /// `allow-invalid-certs`: still TLS, but with whoever answers; a warning at every start. Default false.
+    /// An own authority is better named by `ca-file`.
+    pub allow_invalid_certs: bool,
+    /// `starttls`: what happens without `implicit`. Default `if-available`: a password still needs TLS
+    /// unless `auth.allow-cleartext` is set or the remote is on this machine. A STARTTLS that was offered
+    /// and fails ends the session, whatever stands here.
+    pub starttls: StartTls,
+    /// `ca-file`: PEM file of authorities that are trusted besides those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// `server-name`: the name that the certificate must bear. Default: `address`.
+    pub server_name: Option<String>,
+    /// `cert-file`: PEM file of our own certificate, with `key-file`.
+    pub cert_file: Option<PathBuf>,
+    /// `key-file`: PEM file of its key, with `cert-file`.
+    pub key_file: Option<PathBuf>,
+    /// `key-exchange`: default `hybrid`, which withstands a recorder with a later quantum computer;
+    /// `classic` for a remote or firewall that stalls on the larger first message.
+    pub key_exchange: KeyExchange,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            implicit: false,
+            allow_invalid_certs: false,
+            starttls: StartTls::IfAvailable,
+            ca_file: None,
+            server_name: None,
+            cert_file: None,
+            key_file: None,
+            key_exchange: KeyExchange::Hybrid,
+        }
+    }
+}
+
+words! {
+    /// Whether a session that starts in the clear changes to TLS (RFC 3207, RFC 9051 §6.2.1).
+    StartTls {
+        /// When the remote offers it.
+        IfAvailable = "if-available",
+        /// Always; a remote that does not offer it gives no answer.
+        Required = "required",
+        /// Not even when offered.
+        Never = "never",
+    }
+}
+
+words! {
+    /// The key exchange that TLS offers first.
+    KeyExchange {
+        /// X25519 with ML-KEM-768.
+        Hybrid = "hybrid",
+        /// Elliptic curves only.
+        Classic = "classic",
+    }
+}
+
+/// `[directory."NAME".limits]`: of one remote session, so that no remote loses patience with us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// `rcpt`: RCPT commands sent, accepted or not; then QUIT and a new session. Default 10.
+    pub rcpt: Limit,
+    /// `rcpt-errors`: refused ones among these. Default 5: many servers slow down or hang up at 10 or 20.
+    pub rcpt_errors: Limit,
+    /// `auth-errors`: failed logins, IMAP too; then LOGOUT or QUIT. Default 3.
+    pub auth_errors: Limit,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            rcpt: Limit::At(10),
+            rcpt_errors: Limit::At(5),
+            auth_errors: Limit::At(3),
+        }
+    }
+}
+
+/// `[directory."NAME".lookup]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lookup {
+    /// `domains`: those it knows, and `"file:///path"` entries, each a file with one domain a line (`#`
+    /// starts a comment), read again on reload. Default none: then it takes every login and no recipient.
+    pub domains: Domains,
+    /// `canary`: addresses that must exist; while one is refused, no refusal of its domain is believed.
+    /// Default none.
+    pub canary: Vec<String>,
+    /// `catch-all`: `detect` asks for an address that cannot exist, and has no opinion on domains that
+    /// take it. Default `off`.
+    pub catch_all: CatchAll,
+    /// `fold-case`: local parts that differ in case only are one. Default false: RFC 5321 §2.4 leaves it
+    /// to the remote.
+    pub fold_case: bool,
+    /// `recipient-delimiter`: with `"+"`, `name+detail` is asked as `name`. At most 8 characters, none of
+    /// them `@` or a space. Default none.
+    pub recipient_delimiter: String,
+}
+
+impl Default for Lookup {
+    fn default() -> Self {
+        Self {
+            domains: Domains::default(),
+            canary: Vec::new(),
+            catch_all: CatchAll::Off,
+            fold_case: false,
+            recipient_delimiter: String::new(),
+        }
+    }
+}
+
+/// The domains of a directory.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Domains {
+    /// Those written in the configuration itself.
+    pub listed: Vec<Domain>,
+    /// The files named there.
+    pub files: Vec<PathBuf>,
+    /// All of them, from both.
+    pub all: BTreeSet<Domain>,
+}
+
+words! {
+    /// Whether domains that take every address are looked for.
+    CatchAll {
+        /// No.
+        Off = "off",
+        /// Yes.
+        Detect = "detect",
+    }
+}
+
+/// `[directory."NAME".rcpt]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rcpt {
+    /// `mail-from`: the sender of the probe. Default empty, the null sender `<>`.
+    pub mail_from: String,
+    /// `code-252`: how "cannot verify, will try" is read (RFC 5321 §3.5.3). Default `exists`.
+    pub code_252: Code252,
+    /// `policy`: how a refusal for reasons of policy is read. Default `defer`.
+    pub policy: Policy,
+    /// `microsoft`: 550 5.4.1 means unknown, as Exchange Online says it. Default false.
+    pub microsoft: bool,
+}
+
+impl Default for Rcpt {
+    fn default() -> Self {
+        Self {
+            mail_from: String::new(),
+            code_252: Code252::Exists,
+            policy: Policy::Defer,
+            microsoft: false,
+        }
+    }
+}
+
+words! {
+    /// How 252 is read.
+    Code252 {
+        /// The recipient exists.
+        Exists = "exists",
+        /// That was no answer.
+        Defer = "defer",
+    }
+}
+
+words! {
+    /// How a refusal for reasons of policy is read.
+    Policy {
+        /// That was no answer.
+        Defer = "defer",
+        /// The recipient is unknown.
+        Unknown = "unknown",
+    }
+}
+
+/// `[directory."NAME".auth]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// `allow-cleartext`: send a password over a connection without TLS, also to a remote that is neither
+    /// loopback nor a Unix socket. Default false.
+    pub allow_cleartext: bool,
+    /// `username`: what is sent to the remote, of `{user}`, `{local}` and `{domain}`. Default `{user}`.
+    pub username: Template,
+    /// `confirm`: imap only: after OK, one cheap command must succeed too (Microsoft says OK and then
+    /// refuses the mailbox). Default false.
+    pub confirm: bool,
+    /// `forward-client`: hand the client's address on, by IMAP ID or XCLIENT. Default false.
+    pub forward_client: bool,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            allow_cleartext: false,
+            username: Template::user(),
+            confirm: false,
+            forward_client: false,
+        }
+    }
+}
+
+/// `[directory."NAME".pool]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// `max-sessions`: open at once, 1 to 10000. Default 10; `max-connections` is another name for it.
+    pub max_sessions: u32,
+    /// `warm-sessions`: kept greeted, with TLS up, while a login was asked within the last 10 minutes; at
+    /// most `max-sessions`, 0 for none. Default 1.
+    pub warm_sessions: u32,
+    /// `queue`: questions that wait for a session, 1 to 1000000; one more gets no answer at once.
+    /// Default 2000.
+    pub queue: u32,
+    /// `idle-timeout`: how long an unused session is kept. Default 30 s.
+    pub idle_timeout: Duration,
+    /// `max-age`: how old a session may grow. Default imap 50 s, as servers end what has not logged in after
+    /// a minute; smtp and lmtp 120 s.
+    pub max_age: Duration,
+}
+
+impl Pool {
+    /// The defaults for a kind of remote.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            max_sessions: 10,
+            warm_sessions: 1,
+            queue: 2000,
+            idle_timeout: Duration::from_secs(30),
+            max_age: Duration::from_secs(if kind == Kind::Imap { 50 } else { 120 }),
+        }
+    }
+}
+
+/// `[directory."NAME".cache]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// `entries`: recipients remembered at most; 0 remembers none. Default 100000.
+    pub entries: u32,
+    /// `ttl`: how long recipients are remembered.
+    pub ttl: Ttl,
+    /// `file`: absolute path of a file in which recipients survive a restart. Default: memory only.
+    pub file: Option<PathBuf>,
+    /// `credentials`: how long logins are remembered; in memory only, as keyed hashes.
+    pub credentials: Credentials,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            entries: 100_000,
+            ttl: Ttl::default(),
+            file: None,
+            credentials: Credentials::default(),
+        }
+    }
+}
+
+/// `ttl` of a cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ttl {
+    /// `positive`: that a recipient exists. Default 4 h.
+    pub positive: Duration,
+    /// `refresh`: when it is asked again in the background, at most `positive`. Default 30 m.
+    pub refresh: Duration,
+    /// `negative`: that a recipient is unknown. Default 2 m.
+    pub negative: Duration,
+    /// `stale`: how old an answer may be that is served while the directory cannot answer, at least
+    /// `positive`. Default 7 d.
+    pub stale: Duration,
+}
+
+impl Default for Ttl {
+    fn default() -> Self {
+        Self {
+            positive: Duration::from_secs(4 * 3600),
+            refresh: Duration::from_secs(30 * 60),
+            negative: Duration::from_secs(2 * 60),
+            stale: Duration::from_secs(7 * 86400),
+        }
+    }
+}
+
+/// `credentials` of a cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// `positive`: that a login was good, counted from the probe. Default 0 s: not remembered.
+    pub positive: Duration,
+    /// `negative`: that exactly this user and password were refused. Default 30 s.
+    pub negative: Duration,
+}
+
+impl Default for Credentials {
+    fn default() -> Self {
+        Self {
+            positive: Duration::ZERO,
+            negative: Duration::from_secs(30),
+        }
+    }
+}

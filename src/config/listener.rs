@@ -1,0 +1,268 @@
+//! `[listener."NAME"]`: a socket on which we are asked, and what is said there.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use protocol::policy;
+
+use super::{Limit, ListenAddress, Template, directory::Kind, words};
+use crate::address::Domain;
+
+/// `[listener."NAME"]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// NAME, by which the log and the metrics call it.
+    pub name: String,
+    /// `protocol`: what is spoken on the socket. Required.
+    pub protocol: Protocol,
+    /// `socket`: the absolute path of a Unix socket, `"systemd:NAME"` for one that is handed over, or
+    /// `"127.0.0.1:10040"`; other addresses than loopback for `policy` only. Required, and every listener
+    /// its own.
+    pub socket: ListenAddress,
+    /// `mode`: permissions of a Unix socket, octal text. Default `0660`.
+    pub mode: u32,
+    /// `owner`: user that owns a Unix socket. Default: whoever the daemon is.
+    pub owner: Option<String>,
+    /// `group`: its group. Default: that of the directory it lies in.
+    pub group: Option<String>,
+    /// `directory`: names of the directories that are asked, by domain, in this order. Required; at least
+    /// one must be able to answer what this protocol asks.
+    pub directory: Vec<String>,
+    /// `deadline`: bound on an answer, 1 ms to 1 hour, shorter than the client's patience (Postfix policy: 100 s).
+    /// Default by protocol and service, see [`Listener::deadline_for`]; 4 s suits chasquid and Radicale.
+    pub deadline: Option<Duration>,
+    /// `max-connections`: clients connected at once, 1 to 1000000. Default 10000.
+    pub max_connections: u32,
+    /// `[….limits]`: of one client's session.
+    pub limits: ClientLimits,
+    /// `[….action]`: what Postfix is told; `policy` only.
+    pub action: Action,
+    /// `default-domain`: added to a login without one. Default none: with a single directory the login goes
+    /// there as it is. Not for `policy` and `socketmap`.
+    pub default_domain: Option<Domain>,
+    /// `mechanisms`: SASL mechanisms offered, in this order. Default `PLAIN` and `LOGIN`. `auth` and `login` only.
+    pub mechanisms: Vec<Mechanism>,
+    /// `tempfail`: how "no answer" is told to the client. Default `auto`. `auth`, `login` and `saslauthd` only.
+    pub tempfail: TempFail,
+    /// `ok`: fields added to OK, by template. Default none. `auth` and `login` only.
+    pub ok: BTreeMap<String, Template>,
+    /// `exists`: whether a user is looked for, or only its domain. Default `probe`. `userdb`, `master` and
+    /// `login` only.
+    pub exists: Exists,
+    /// `fields`: the user's fields, by template. Default none. `userdb`, `master` and `login` only.
+    pub fields: BTreeMap<String, Template>,
+}
+
+impl Listener {
+    /// A listener in which every key but the required ones has its default.
+    pub fn new(name: &str, protocol: Protocol, socket: ListenAddress, directory: Vec<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            protocol,
+            socket,
+            mode: 0o660,
+            owner: None,
+            group: None,
+            directory,
+            deadline: None,
+            max_connections: 10_000,
+            limits: ClientLimits::default(),
+            action: Action::default(),
+            default_domain: None,
+            mechanisms: vec![Mechanism::Plain, Mechanism::Login],
+            tempfail: TempFail::Auto,
+            ok: BTreeMap::new(),
+            exists: Exists::Probe,
+            fields: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a directory of that kind can answer what is asked here. With `exists = "domain"` any can: it
+    /// is not asked itself.
+    pub fn can_ask(&self, kind: Kind) -> bool {
+        self.protocol.is_answered_by(kind) || (!self.protocol.asks_logins() && self.exists == Exists::Domain)
+    }
+
+    /// The time that an answer may take. Without the key: 20 s for `policy` and `socketmap`; elsewhere 8 s
+    /// for `service=smtp`, as Postfix gives up after 10 s (`src/xsasl/xsasl_dovecot_server.c`), else 60 s.
+    pub fn deadline_for(&self, service: Option<&[u8]>) -> Duration {
+        if let Some(deadline) = self.deadline {
+            return deadline;
+        }
+        Duration::from_secs(match self.protocol {
+            Protocol::Policy | Protocol::Socketmap => 20,
+            _ if service == Some(b"smtp") => 8,
+            _ => 60,
+        })
+    }
+}
+
+words! {
+    /// What is spoken on a listener's socket.
+    Protocol {
+        /// Postfix policy delegation: recipients.
+        Policy = "policy",
+        /// Dovecot auth-client: logins, with no master REQUEST after them.
+        Auth = "auth",
+        /// Dovecot auth-client, each login kept for a master REQUEST.
+        Login = "login",
+        /// Dovecot auth-userdb: users.
+        Userdb = "userdb",
+        /// Dovecot auth-master: users, and the REQUEST after a login.
+        Master = "master",
+        /// Cyrus saslauthd: logins.
+        Saslauthd = "saslauthd",
+        /// Postfix socketmap: recipients.
+        Socketmap = "socketmap",
+    }
+}
+
+impl Protocol {
+    /// Whether it asks if a login is good; else it asks if a recipient exists.
+    pub fn asks_logins(self) -> bool {
+        matches!(self, Self::Auth | Self::Login | Self::Saslauthd)
+    }
+
+    /// Whether a directory of that kind can answer what it asks.
+    pub fn is_answered_by(self, kind: Kind) -> bool {
+        if self.asks_logins() {
+            kind.knows_logins()
+        } else {
+            kind.knows_recipients()
+        }
+    }
+}
+
+/// `[listener."NAME".limits]`: of one client's session; beyond, no probe is sent and the answer is "later".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// `rcpt`: recipients asked for, each of a message once. Default 1000.
+    pub rcpt: Limit,
+    /// `rcpt-errors`: unknown ones among these. Default 20, at which Postfix hangs up too
+    /// (`smtpd_hard_error_limit`).
+    pub rcpt_errors: Limit,
+    /// `auth-errors`: refused logins, by connection and remote address, within ten minutes. Default 20.
+    pub auth_errors: Limit,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            rcpt: Limit::At(1000),
+            rcpt_errors: Limit::At(20),
+            auth_errors: Limit::At(20),
+        }
+    }
+}
+
+/// `[listener."NAME".action]`: access(5) actions, each a word or a reply code with text, on one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// `accept`: the recipient exists. Default `DUNNO`. Never `OK` or `permit…`: before
+    /// `reject_unauth_destination` they make an open relay.
+    pub accept: policy::Action,
+    /// `reject`: the recipient is unknown. Default `550 5.1.1 User unknown`. `{reply}` stands for the
+    /// remote's own words.
+    pub reject: policy::Action,
+    /// `disabled`: the mailbox is disabled. Default `550 5.2.1 Mailbox disabled`.
+    pub disabled: policy::Action,
+    /// `defer`: there was no answer. Default `DEFER_IF_PERMIT 4.4.3 Recipient lookup failed, try again
+    /// later`. Never 5xx or `REJECT…`: no answer is never a no.
+    pub defer: policy::Action,
+    /// `limit`: the client asked too much. Default `450 4.7.1 Too many recipients in one session, try again
+    /// later`. Never 5xx or `REJECT…`.
+    pub limit: policy::Action,
+    /// `vrfy`: answer VRFY too. Default false: `DUNNO`.
+    pub vrfy: bool,
+    /// `dry-run`: answer `DUNNO` always, and log the action that would have been taken. Default false.
+    pub dry_run: bool,
+}
+
+impl Default for Action {
+    fn default() -> Self {
+        Self {
+            accept: fixed("DUNNO"),
+            reject: fixed("550 5.1.1 User unknown"),
+            disabled: fixed("550 5.2.1 Mailbox disabled"),
+            defer: fixed("DEFER_IF_PERMIT 4.4.3 Recipient lookup failed, try again later"),
+            limit: fixed("450 4.7.1 Too many recipients in one session, try again later"),
+            vrfy: false,
+            dry_run: false,
+        }
+    }
+}
+
+/// A default, which the tests below hold to be an action. The other arm leaves the decision to Postfix.
+fn fixed(text: &str) -> policy::Action {
+    policy::Action::new(text).unwrap_or_else(|_| policy::Action::dunno())
+}
+
+words! {
+    /// A SASL mechanism.
+    Mechanism {
+        /// RFC 4616.
+        Plain = "PLAIN",
+        /// draft-murchison-sasl-login.
+        Login = "LOGIN",
+    }
+}
+
+words! {
+    /// How "no answer" is told to a client that asked about a login.
+    TempFail {
+        /// `close` when the request says `service=smtp` and nothing else is in flight, else `fail`.
+        Auto = "auto",
+        /// Hang up: Postfix, Exim and chasquid know no other way.
+        Close = "close",
+        /// `FAIL … temp code=temp_fail`: for Dovecot and Prosody.
+        Fail = "fail",
+    }
+}
+
+words! {
+    /// When a user is said to exist.
+    Exists {
+        /// When the directory says so.
+        Probe = "probe",
+        /// When its domain is one of the directory's.
+        Domain = "domain",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_actions_are_those_of_the_manual() {
+        let action = Action::default();
+        for (action, text) in [
+            (action.accept, "DUNNO"),
+            (action.reject, "550 5.1.1 User unknown"),
+            (action.disabled, "550 5.2.1 Mailbox disabled"),
+            (
+                action.defer,
+                "DEFER_IF_PERMIT 4.4.3 Recipient lookup failed, try again later",
+            ),
+            (
+                action.limit,
+                "450 4.7.1 Too many recipients in one session, try again later",
+            ),
+        ] {
+            assert_eq!(action.as_str(), text);
+        }
+    }
+
+    #[test]
+    fn the_deadline_is_shorter_than_the_clients_patience() {
+        let socket = ListenAddress::Systemd("a".to_owned());
+        let mut listener = Listener::new("a", Protocol::Auth, socket, Vec::new());
+        let seconds = |listener: &Listener, service| listener.deadline_for(service).as_secs();
+        assert_eq!(seconds(&listener, Some(b"smtp")), 8);
+        assert_eq!(seconds(&listener, Some(b"imap")), 60);
+        assert_eq!(seconds(&listener, None), 60);
+        listener.protocol = Protocol::Policy;
+        assert_eq!(seconds(&listener, None), 20);
+        listener.deadline = Some(Duration::from_secs(4));
+        assert_eq!(seconds(&listener, Some(b"smtp")), 4);
+    }
+}

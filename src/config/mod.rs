@@ -1,0 +1,254 @@
+//! The configuration: plain data, one struct for each table of `vouch.toml` and one field for each key.
+//!
+//! A field's name is its key's in snake case, and its doc comment is the key's page in the manual:
+//! what it means, its unit, its default, its bounds, and what it plays together with.
+//! [`read`] makes a [`Config`] of a file or says what is wrong with it, line by line;
+//! [`show`] says what a [`Config`] will do. Nothing here opens a connection.
+
+pub mod directory;
+mod keys;
+pub mod listener;
+pub mod read;
+pub mod show;
+pub mod template;
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+pub use directory::Directory;
+pub use listener::Listener;
+pub use template::Template;
+
+/// Makes an enum of words that a key may hold, with each word's spelling in the file.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$word_meta:meta])* $word:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$word_meta])* $word,)+ }
+
+        impl $name {
+            /// Every word, with its spelling in the file.
+            pub const ALL: &'static [(&'static str, Self)] = &[$(($text, Self::$word),)+];
+
+            /// The word as it is written in the file.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$word => $text,)+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// `[directory."NAME"]`: the remote servers that know, in the order of the file.
+    pub directory: Vec<Directory>,
+    /// `[listener."NAME"]`: the sockets on which we are asked, in the order of the file. May be empty:
+    /// `vouch check` and `vouch probe` need none.
+    pub listener: Vec<Listener>,
+    /// `[metrics]`; absent: neither metrics nor the status page are served.
+    pub metrics: Option<Metrics>,
+    /// `[control]`.
+    pub control: Control,
+    /// `[log]`.
+    pub log: Log,
+    /// `[service]`.
+    pub service: Service,
+}
+
+impl Config {
+    /// The directory of that name.
+    pub fn directory(&self, name: &str) -> Option<&Directory> {
+        self.directory.iter().find(|directory| directory.name == name)
+    }
+}
+
+/// `[metrics]`: OpenMetrics text and the status page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Where they are served: an address with port, or the absolute path of a Unix socket. Required.
+    pub listen: Endpoint,
+}
+
+/// `[control]`: how `vouch status` and `vouch cache` reach the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// Absolute path of the control socket. Default `/run/vouch/control`.
+    pub socket: PathBuf,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            socket: PathBuf::from("/run/vouch/control"),
+        }
+    }
+}
+
+/// `[log]`: one line a verdict, on standard error or in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The least severity that is written. Default `info`.
+    pub level: LogLevel,
+    /// The shape of a line. Default `auto`: colours on a terminal, plain text elsewhere.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::Info,
+            format: LogFormat::Auto,
+        }
+    }
+}
+
+words! {
+    /// How severe a line must be to be written; each level holds those above it.
+    LogLevel {
+        /// What an operator must repair.
+        Error = "error",
+        /// What may become an error.
+        Warn = "warn",
+        /// One line a verdict, start and stop.
+        Info = "info",
+        /// What each part does.
+        Debug = "debug",
+        /// Each message, secrets masked.
+        Trace = "trace",
+    }
+}
+
+words! {
+    /// The shape of a log line.
+    LogFormat {
+        /// As suits where standard error leads.
+        Auto = "auto",
+        /// Plain text.
+        Plain = "plain",
+        /// One JSON object a line.
+        Json = "json",
+        /// The native protocol of the systemd journal.
+        Journal = "journal",
+    }
+}
+
+/// `[service]`: the process itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Service {
+    /// The user to become when started as root, after the sockets are bound and before any thread
+    /// starts. Default: stay who we are.
+    pub user: Option<String>,
+}
+
+/// A bound on something counted. There is no 0: it could mean "none" or "no bound", and a limit of
+/// neither kind may come of a guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// No bound; `"unlimited"` in the file.
+    Unlimited,
+    /// At most so many, at least 1.
+    At(u32),
+}
+
+impl Limit {
+    /// Whether one more is allowed after `count`.
+    pub fn allows(self, count: u32) -> bool {
+        match self {
+            Self::Unlimited => true,
+            Self::At(most) => count < most,
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unlimited => f.write_str("unlimited"),
+            Self::At(most) => most.fmt(f),
+        }
+    }
+}
+
+/// Where a server is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// By TCP.
+    Host {
+        /// A domain name (A-labels) or an IP address, without brackets.
+        host: String,
+        /// 1 to 65535.
+        port: u16,
+    },
+    /// By a Unix socket: its absolute path.
+    Socket(PathBuf),
+}
+
+impl Endpoint {
+    /// Whether what is sent there stays on this machine: a Unix socket, a loopback address, or
+    /// `localhost` (RFC 6761 §6.3).
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Socket(_) => true,
+            Self::Host { host, .. } => {
+                host.eq_ignore_ascii_case("localhost")
+                    || host
+                        .parse()
+                        .is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Host { host, port } => write!(f, "{host}:{port}"),
+            Self::Socket(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Where we are asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// A Unix socket: its absolute path, at most 107 bytes (`sun_path`, unix(7)).
+    Path(PathBuf),
+    /// TCP: loopback only, but for the policy protocol. The port is never 0.
+    Tcp(SocketAddr),
+    /// A socket that systemd hands over, by its `FileDescriptorName=`.
+    Systemd(String),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Tcp(address) => address.fmt(f),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
+        }
+    }
+}
+
+/// A duration as the file writes it: in the largest unit that has no remainder.
+pub fn duration_text(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
+        // A single day is more often read as 24 hours, as an hour is not as 60 minutes.
+        if ms.is_multiple_of(size) && (ms >= size) && !(unit == "d" && ms == size) {
+            return format!("{}{unit}", ms / size);
+        }
+    }
+    if ms == 0 {
+        "0s".to_owned()
+    } else {
+        format!("{ms}ms")
+    }
+}

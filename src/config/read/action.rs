@@ -1,0 +1,53 @@
+//! Reads `[listener."NAME".action]`.
+
+use protocol::policy;
+use toml::de::DeValue;
+
+use super::{
+    listener::KEYS,
+    table::{Findings, Table},
+    value::{self, Wrong},
+};
+use crate::config::listener::Action;
+
+/// Reads `[….action]`.
+pub(super) fn action(found: &mut Findings, mut table: Table<'_>, action: &mut Action) {
+    table.read(found, "accept", &mut action.accept, |value| {
+        let action = answer(value)?;
+        let word = action.word();
+        if word == "OK" || word.starts_with("PERMIT") {
+            let label = "before `reject_unauth_destination` this lets all mail in";
+            return Err(Wrong::new("would open the relay", label)
+                .help("write `\"DUNNO\"`: the next restriction decides"));
+        }
+        Ok(action)
+    });
+    table.read(found, "reject", &mut action.reject, answer);
+    table.read(found, "disabled", &mut action.disabled, answer);
+    table.read(found, "defer", &mut action.defer, no_refusal);
+    table.read(found, "limit", &mut action.limit, no_refusal);
+    table.read(found, "vrfy", &mut action.vrfy, value::flag);
+    table.read(found, "dry-run", &mut action.dry_run, value::flag);
+    table.finish(found, KEYS);
+}
+
+/// An action that Postfix does what it says with.
+fn answer(value: &DeValue<'_>) -> Result<policy::Action, Wrong> {
+    const EXAMPLE: &str = "a word such as `DUNNO`, or a code with text such as `450 4.3.0 Try again later`";
+    let text = value
+        .as_str()
+        .ok_or_else(|| Wrong::mistyped("a string", value, EXAMPLE))?;
+    policy::Action::new(text).map_err(|why| {
+        Wrong::new("is no answer for Postfix", why.to_string()).help(format!("write {EXAMPLE}"))
+    })
+}
+
+/// An action for when there was no answer: nothing that refuses for good.
+fn no_refusal(value: &DeValue<'_>) -> Result<policy::Action, Wrong> {
+    let action = answer(value)?;
+    if action.is_permanent() {
+        return Err(Wrong::new("would refuse for good", "no answer is never a no")
+            .help("write a 4xx code with text, `DEFER_IF_PERMIT …` or `DUNNO`"));
+    }
+    Ok(action)
+}

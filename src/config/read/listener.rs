@@ -1,0 +1,359 @@
+//! Reads `[listener."NAME"]`.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use toml::de::DeValue;
+
+use super::{
+    action::action,
+    later, missing,
+    problem::Problem,
+    table::{Findings, Place, Table, strings},
+    value::{self, Wrong},
+};
+use crate::{
+    address::Domain,
+    config::{
+        ListenAddress, Listener, Template,
+        listener::{ClientLimits, Exists, Mechanism, Protocol, TempFail},
+    },
+};
+
+/// Every key of a listener, for who put one into the wrong table.
+pub(super) const KEYS: &[&str] = &[
+    "listener.NAME.protocol", "listener.NAME.socket", "listener.NAME.mode", "listener.NAME.owner",
+    "listener.NAME.group", "listener.NAME.directory", "listener.NAME.deadline",
+    "listener.NAME.max-connections", "listener.NAME.limits.rcpt", "listener.NAME.limits.rcpt-errors",
+    "listener.NAME.limits.auth-errors", "listener.NAME.action.accept", "listener.NAME.action.reject",
+    "listener.NAME.action.disabled", "listener.NAME.action.defer", "listener.NAME.action.limit",
+    "listener.NAME.action.vrfy", "listener.NAME.action.dry-run", "listener.NAME.default-domain",
+    "listener.NAME.mechanisms", "listener.NAME.tempfail", "listener.NAME.ok", "listener.NAME.exists",
+    "listener.NAME.fields",
+];
+
+/// Postfix waits so long for a policy server (`smtpd_policy_service_timeout`).
+const POSTFIX_PATIENCE: Duration = Duration::from_secs(100);
+
+/// Where the parts of a listener stand, for what is checked across tables.
+pub(super) struct Places {
+    /// Its name.
+    pub(super) listener: Place,
+    /// The value of `socket`, if there is a good one.
+    pub(super) socket: Option<Place>,
+    /// The value of `directory`.
+    pub(super) directory: Option<Place>,
+    /// Each name in it.
+    pub(super) names: Vec<Place>,
+}
+
+/// Reads one listener; `None` when it lacks what nothing can stand for, which `found` then tells.
+pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Option<(Listener, Places)> {
+    let mut places = Places {
+        listener: table.place.clone(),
+        socket: None,
+        directory: None,
+        names: Vec::new(),
+    };
+    let mut protocol = None;
+    let protocol_at = table.read_some(found, "protocol", &mut protocol, value::word(Protocol::ALL));
+    match (&protocol_at, protocol) {
+        (None, _) => missing(
+            found, &table, "protocol", "what is spoken there: `\"policy\"` or `\"auth\"`",
+        ),
+        (Some(_), Some(Protocol::Policy | Protocol::Auth) | None) => {}
+        (Some(at), Some(_)) => later(found, at, &table.full("protocol"), "the socket is not opened"),
+    }
+    let assumed = protocol.unwrap_or(Protocol::Policy);
+    let socket = socket(found, &mut table, assumed, &mut places);
+    let names = directories(found, &mut table, &mut places);
+    let socket_read = socket.is_some();
+    let placeholder = ListenAddress::Systemd(String::new());
+    let mut listener = Listener::new(name, assumed, socket.unwrap_or(placeholder), names);
+    table.read(found, "mode", &mut listener.mode, value::mode);
+    table.read_some(found, "owner", &mut listener.owner, value::filled);
+    table.read_some(found, "group", &mut listener.group, value::filled);
+    deadline(found, &mut table, &mut listener);
+    table.read(
+        found,
+        "max-connections",
+        &mut listener.max_connections,
+        value::count(1..=1_000_000),
+    );
+    if let Some(table) = table.table(found, "limits") {
+        limits(found, table, &mut listener.limits);
+    }
+    if let Some(actions) = only(found, &mut table, protocol, "action", &[Protocol::Policy])
+        .and_then(|()| table.table(found, "action"))
+    {
+        action(found, actions, &mut listener.action);
+    }
+    logins(found, &mut table, protocol, &mut listener);
+    users(found, &mut table, protocol, &mut listener);
+    table.finish(found, KEYS);
+    (protocol.is_some() && socket_read).then_some((listener, places))
+}
+
+fn deadline(found: &mut Findings, table: &mut Table<'_>, listener: &mut Listener) {
+    let longest = Duration::from_secs(3600);
+    let Some(at) = table.read_some(found, "deadline", &mut listener.deadline, value::wait(longest)) else {
+        return;
+    };
+    if listener.protocol == Protocol::Policy && listener.deadline.is_some_and(|it| it >= POSTFIX_PATIENCE) {
+        let text =
+            "Postfix gives up after `smtpd_policy_service_timeout`, by default 100s, and answers for itself";
+        found.note(&at, format!("`{}`: {text}", table.full("deadline")));
+    }
+}
+
+/// A key that only some protocols have is refused at others: its author expects something of it.
+fn only(
+    found: &mut Findings,
+    table: &mut Table<'_>,
+    protocol: Option<Protocol>,
+    key: &'static str,
+    of: &[Protocol],
+) -> Option<()> {
+    let field = table.field(key)?;
+    let Some(protocol) = protocol.filter(|protocol| !of.contains(protocol)) else {
+        return Some(());
+    };
+    let names: Vec<_> = of.iter().map(|protocol| format!("`{protocol}`")).collect();
+    let title = format!("`{}` does not go with protocol `{protocol}`", field.name);
+    found.problem(Problem::new(
+        title,
+        field.key,
+        format!("only with {}", names.join(", ")),
+    ));
+    None
+}
+
+fn socket(
+    found: &mut Findings,
+    table: &mut Table<'_>,
+    protocol: Protocol,
+    places: &mut Places,
+) -> Option<ListenAddress> {
+    let Some(field) = table.field("socket") else {
+        missing(
+            found, table, "socket", "the path of a socket, as in `\"/run/vouch/policy\"`",
+        );
+        return None;
+    };
+    match listen_address(field.value, protocol) {
+        Ok(address) => {
+            if let ListenAddress::Systemd(_) = address {
+                later(
+                    found,
+                    &field.key,
+                    &field.name,
+                    "the daemon opens its sockets itself, and this one not at all",
+                );
+            }
+            if let ListenAddress::Tcp(address) = address
+                && !address.ip().is_loopback()
+            {
+                let text = "whoever reaches this address may ask which recipients exist";
+                found.note(&field.key, format!("`{}`: {text}", field.name));
+            }
+            places.socket = Some(field.place);
+            Some(address)
+        }
+        Err(wrong) => {
+            field.wrong(found, wrong);
+            None
+        }
+    }
+}
+
+/// `socket = absolute-path / "systemd:" name / IP ":" port`
+fn listen_address(value: &DeValue<'_>, protocol: Protocol) -> Result<ListenAddress, Wrong> {
+    let text = value::filled(value)?;
+    if text.starts_with('/') {
+        return value::socket_path(value).map(ListenAddress::Path);
+    }
+    if let Some(name) = text.strip_prefix("systemd:") {
+        if name.is_empty() || name.contains(':') {
+            return Err(
+                Wrong::new("has no name for systemd", "must be as in `\"systemd:policy\"`")
+                    .help("the name is `FileDescriptorName=` of the socket unit"),
+            );
+        }
+        return Ok(ListenAddress::Systemd(name.to_owned()));
+    }
+    let address: SocketAddr = text.parse().map_err(|_| {
+        Wrong::new(
+            "is no socket",
+            "neither an absolute path, nor `systemd:NAME`, nor an IP address with port",
+        )
+        .help("write `\"/run/vouch/policy\"`, `\"systemd:policy\"` or `\"127.0.0.1:10040\"`")
+    })?;
+    if address.port() == 0 {
+        return Err(Wrong::new("cannot have port 0", "a port from 1 to 65535, please"));
+    }
+    if !address.ip().is_loopback() && protocol != Protocol::Policy {
+        return Err(Wrong::new(
+            "must be on loopback",
+            format!("protocol `{protocol}` says too much for a network"),
+        )
+        .help("write `127.0.0.1` or `[::1]`, or the path of a Unix socket"));
+    }
+    Ok(ListenAddress::Tcp(address))
+}
+
+fn directories(found: &mut Findings, table: &mut Table<'_>, places: &mut Places) -> Vec<String> {
+    let Some(field) = table.field("directory") else {
+        missing(found, table, "directory", "who is asked, as in `[\"mailbox\"]`");
+        return Vec::new();
+    };
+    places.directory = Some(field.place.clone());
+    let mut names: Vec<String> = Vec::new();
+    for (name, place) in strings(found, &field, "`[\"mailbox\"]`", false) {
+        if let Some(first) = names
+            .iter()
+            .position(|known| *known == name)
+            .and_then(|at| places.names.get(at))
+        {
+            let title = format!("`{}` names \"{name}\" twice", field.name);
+            found.problem(
+                Problem::new(title, place, "named again here").also(first.clone(), "first named here"),
+            );
+            continue;
+        }
+        names.push(name);
+        places.names.push(place);
+    }
+    if field.value.as_array().is_some_and(|array| array.is_empty()) {
+        let wrong =
+            Wrong::new("names no directory", "nobody could be asked").help("name one of the directories");
+        field.wrong(found, wrong);
+    }
+    if names.is_empty() {
+        // Told already; nothing is left to check across tables.
+        places.directory = None;
+    }
+    names
+}
+
+fn limits(found: &mut Findings, mut table: Table<'_>, limits: &mut ClientLimits) {
+    table.read(found, "rcpt", &mut limits.rcpt, value::limit);
+    table.read(found, "rcpt-errors", &mut limits.rcpt_errors, value::limit);
+    table.read(found, "auth-errors", &mut limits.auth_errors, value::limit);
+    table.finish(found, KEYS);
+}
+
+fn logins(found: &mut Findings, table: &mut Table<'_>, protocol: Option<Protocol>, listener: &mut Listener) {
+    use Protocol::{Auth, Login, Master, Saslauthd, Userdb};
+    if only(
+        found,
+        table,
+        protocol,
+        "default-domain",
+        &[Auth, Login, Saslauthd, Userdb, Master],
+    )
+    .is_some()
+    {
+        table.read(found, "default-domain", &mut listener.default_domain, |value| {
+            let text = value::text(value)?;
+            if text.is_empty() {
+                return Ok(None);
+            }
+            Domain::parse(&text).map(Some).map_err(|_| {
+                Wrong::new("is not a domain", "not a domain name").help("write it as in `\"example.org\"`")
+            })
+        });
+    }
+    if only(found, table, protocol, "mechanisms", &[Auth, Login]).is_some() {
+        mechanisms(found, table, &mut listener.mechanisms);
+    }
+    if only(found, table, protocol, "tempfail", &[Auth, Login, Saslauthd]).is_some() {
+        table.read(
+            found,
+            "tempfail",
+            &mut listener.tempfail,
+            value::word(TempFail::ALL),
+        );
+    }
+    if only(found, table, protocol, "ok", &[Auth, Login]).is_some() {
+        templates(found, table, "ok", &mut listener.ok, "no field is added to OK");
+    }
+}
+
+fn mechanisms(found: &mut Findings, table: &mut Table<'_>, mechanisms: &mut Vec<Mechanism>) {
+    let Some(field) = table.field("mechanisms") else {
+        return;
+    };
+    let mut read = Vec::new();
+    for (text, place) in strings(found, &field, "`[\"PLAIN\", \"LOGIN\"]`", false) {
+        let upper = text.to_ascii_uppercase();
+        match Mechanism::ALL.iter().find(|(name, _)| *name == upper) {
+            Some((_, mechanism)) if read.contains(mechanism) => {
+                let title = format!("`{}` names {upper} twice", field.name);
+                found.problem(Problem::new(title, place, "named again here"));
+            }
+            Some((_, mechanism)) => read.push(*mechanism),
+            None => {
+                let title = format!("`{}` names an unknown mechanism", field.name);
+                let known: Vec<_> = Mechanism::ALL
+                    .iter()
+                    .map(|(name, _)| format!("`\"{name}\"`"))
+                    .collect();
+                found.problem(
+                    Problem::new(title, place, format!("known are {}", known.join(" and ")))
+                        .help("a mechanism that hides the password cannot be handed on to another server"),
+                );
+            }
+        }
+    }
+    if field.value.as_array().is_some_and(|array| array.is_empty()) {
+        field.wrong(found, Wrong::new("offers nothing", "nobody could log in"));
+    }
+    *mechanisms = read;
+}
+
+fn users(found: &mut Findings, table: &mut Table<'_>, protocol: Option<Protocol>, listener: &mut Listener) {
+    use Protocol::{Login, Master, Userdb};
+    if only(found, table, protocol, "exists", &[Userdb, Master, Login]).is_some()
+        && let Some(at) = table.read(found, "exists", &mut listener.exists, value::word(Exists::ALL))
+    {
+        later(found, &at, &table.full("exists"), "no user is looked up");
+    }
+    if only(found, table, protocol, "fields", &[Userdb, Master, Login]).is_some() {
+        templates(
+            found, table, "fields", &mut listener.fields, "no user is looked up",
+        );
+    }
+}
+
+/// A table of fields whose names the file chooses, each a template.
+fn templates(
+    found: &mut Findings,
+    table: &mut Table<'_>,
+    key: &'static str,
+    into: &mut BTreeMap<String, Template>,
+    until: &str,
+) {
+    let Some(fields) = table.table(found, key) else {
+        return;
+    };
+    let entries = fields.entries();
+    if !entries.is_empty() {
+        later(found, &fields.place, &fields.name, until);
+    }
+    for (name, field) in entries {
+        let name: &str = name.get_ref();
+        // Fields are parted by TAB and end at "=" (Dovecot auth-protocol).
+        if name.is_empty() || name.contains(['=', '\t', ' ']) || name.chars().any(char::is_control) {
+            let title = format!("`{}` has no usable name", field.name);
+            found.problem(Problem::new(
+                title, field.key, "a field's name holds no `=`, space or control character",
+            ));
+            continue;
+        }
+        match value::template(field.value) {
+            Ok(template) => {
+                into.insert(name.to_owned(), template);
+            }
+            Err(wrong) => field.wrong(found, wrong),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Reads `[directory."NAME".lookup]`.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    directory::KEYS,
+    later,
+    problem::Problem,
+    read_text,
+    table::{Field, Findings, Table, strings},
+    value::{self, Wrong},
+};
+use crate::{
+    address::Domain,
+    config::directory::{CatchAll, Domains, Lookup},
+};
+
+/// Reads `[….lookup]`.
+pub(super) fn lookup(found: &mut Findings, mut table: Table<'_>, lookup: &mut Lookup) {
+    if let Some(field) = table.field("domains") {
+        domains(found, &field, &mut lookup.domains);
+    }
+    if let Some(field) = table.field("canary") {
+        lookup.canary = canary(found, &field);
+        if !lookup.canary.is_empty() {
+            later(
+                found, &field.key, &field.name, "no address is asked for to test the remote",
+            );
+        }
+    }
+    let catch_all = table.read(
+        found,
+        "catch-all",
+        &mut lookup.catch_all,
+        value::word(CatchAll::ALL),
+    );
+    if let (Some(at), CatchAll::Detect) = (catch_all, lookup.catch_all) {
+        later(found, &at, &table.full("catch-all"), "nothing is looked for");
+    }
+    table.read(found, "fold-case", &mut lookup.fold_case, value::flag);
+    table.read(
+        found,
+        "recipient-delimiter",
+        &mut lookup.recipient_delimiter,
+        |value| {
+            let text = value::text(value)?;
+            if text.chars().count() > 8 || text.contains(['@', ' ']) {
+                return Err(Wrong::new(
+                    "is not a delimiter", "at most 8 characters, none of them `@` or a space",
+                ));
+            }
+            Ok(text)
+        },
+    );
+    table.finish(found, KEYS);
+}
+
+fn domains(found: &mut Findings, field: &Field<'_>, domains: &mut Domains) {
+    for (text, place) in strings(found, field, "`[\"example.org\"]`, or `\"file:///path\"`", true) {
+        if let Some(path) = text.strip_prefix("file://") {
+            match read_domains(Path::new(path)) {
+                Ok(read) => domains.all.extend(read),
+                Err((label, help)) => {
+                    let title = format!("`{}` names a file that cannot be used", field.name);
+                    found.problem(Problem::new(title, place, label).help(help));
+                }
+            }
+            domains.files.push(PathBuf::from(path));
+            continue;
+        }
+        match Domain::parse(&text) {
+            Ok(domain) => {
+                domains.all.insert(domain.clone());
+                domains.listed.push(domain);
+            }
+            Err(_) => {
+                let title = format!("`{}` holds what is not a domain", field.name);
+                found
+                    .problem(Problem::new(title, place, "not a domain name").help(
+                        "write it as in `\"example.org\"`; an address has none of its local part here",
+                    ));
+            }
+        }
+    }
+}
+
+/// A file of domains: one a line, `#` starts a comment.
+///
+/// # Errors
+/// What is wrong, and what to do.
+fn read_domains(path: &Path) -> Result<Vec<Domain>, (String, String)> {
+    let help =
+        "an absolute path as in `\"file:///etc/vouch/domains\"`: one domain a line, `#` starts a comment";
+    if !path.is_absolute() {
+        return Err((
+            "the path must be absolute: three slashes".to_owned(),
+            help.to_owned(),
+        ));
+    }
+    let text = read_text(path).map_err(|why| (why.to_string(), help.to_owned()))?;
+    let mut domains = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if !line.is_empty() {
+            let bad = |_| {
+                (
+                    format!("line {} of the file is not a domain", number + 1),
+                    help.to_owned(),
+                )
+            };
+            domains.push(Domain::parse(line).map_err(bad)?);
+        }
+    }
+    Ok(domains)
+}
+
+fn canary(found: &mut Findings, field: &Field<'_>) -> Vec<String> {
+    let mut addresses = Vec::new();
+    for (text, place) in strings(found, field, "`[\"postmaster@example.org\"]`", false) {
+        match text.rsplit_once('@') {
+            Some((local, domain)) if !local.is_empty() && Domain::parse(domain).is_ok() => {
+                addresses.push(text);
+            }
+            _ => {
+                let title = format!("`{}` holds what is not an address", field.name);
+                found.problem(Problem::new(
+                    title, place, "must be as in `\"postmaster@example.org\"`",
+                ));
+            }
+        }
+    }
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file_of_domains(text: &[u8]) -> Result<Vec<String>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("domains");
+        std::fs::write(&path, text).unwrap();
+        let domains = read_domains(&path).map_err(|(label, _)| label)?;
+        Ok(domains.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_file_holds_one_domain_a_line() {
+        let text = "# ours\nexample.org\n\n  Bücher.Example # sold\r\nexample.net".as_bytes();
+        let domains = file_of_domains(text).unwrap();
+        assert_eq!(domains, ["example.org", "xn--bcher-kva.example", "example.net"]);
+        assert_eq!(file_of_domains(b"").unwrap(), Vec::<String>::new());
+        let bad = file_of_domains(b"example.org\nbob@example.org\n").unwrap_err();
+        assert_eq!(bad, "line 2 of the file is not a domain");
+        assert!(file_of_domains(b"\xff\xfe\n").is_err());
+        assert!(read_domains(Path::new("domains")).is_err());
+    }
+
+    #[test]
+    fn files_and_names_make_one_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("domains");
+        std::fs::write(&path, "example.net\nexample.org\n").unwrap();
+        let (head, file) = (
+            "[directory.a]\ntype = 'lmtp'\naddress = 'a.example'\n",
+            path.display(),
+        );
+        let text = format!("{head}lookup.domains = ['example.org', 'file://{file}']\n");
+        let (config, _) = crate::config::read::parse(Path::new("a.toml"), &text).unwrap();
+        let domains = &config.directory[0].lookup.domains;
+        assert_eq!(
+            domains.all.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["example.net", "example.org"]
+        );
+        assert_eq!((domains.listed.len(), &domains.files), (1, &vec![path.clone()]));
+        let alone = format!("{head}lookup.domains = 'file://{file}'\n");
+        let (config, _) = crate::config::read::parse(Path::new("a.toml"), &alone).unwrap();
+        assert_eq!(config.directory[0].lookup.domains.all.len(), 2);
+    }
+}

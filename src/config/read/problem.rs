@@ -1,0 +1,184 @@
+//! What is wrong with a file, shown beside its lines.
+
+use std::{borrow::Cow, fmt, ops::Range, path::Path};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// Problems told at once; a file with more is mended in rounds.
+const MOST_PROBLEMS: usize = 20;
+
+/// Words that hint at a secret: a line with one of them as a key is shown without its value.
+const SECRET_WORDS: [&str; 4] = ["secret", "password", "passwd", "token"];
+
+/// A configuration that cannot be used.
+///
+/// Its text names the file, the lines and columns, shows these lines, and says what would be right.
+/// It ends without a line feed. What may be a secret is masked in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    rendered: String,
+}
+
+impl Error {
+    /// An error about the file as a whole.
+    pub(super) fn whole_file(path: &Path, why: impl fmt::Display) -> Self {
+        Self {
+            rendered: format!("error: cannot read {}: {why}", path.display()),
+        }
+    }
+
+    /// Shows every problem beside its lines, in the order of the file.
+    pub(super) fn render(path: &Path, text: &str, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.place().start);
+        let more = problems.len().saturating_sub(MOST_PROBLEMS);
+        let shown = mask(text);
+        let path = path.display().to_string();
+        let mut rendered: Vec<String> = problems
+            .iter()
+            .take(MOST_PROBLEMS)
+            .map(|problem| problem.render(&path, &shown))
+            .collect();
+        if more > 0 {
+            rendered.push(format!("error: and {more} more"));
+        }
+        Self {
+            rendered: rendered.join("\n\n"),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.rendered)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// One thing that is wrong: a sentence, the places it is about, and what to do.
+#[derive(Debug)]
+pub(super) struct Problem {
+    title: String,
+    place: Range<usize>,
+    label: String,
+    others: Vec<(Range<usize>, String)>,
+    help: Option<String>,
+}
+
+impl Problem {
+    /// A problem at one place.
+    pub(super) fn new(title: impl Into<String>, place: Range<usize>, label: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            place,
+            label: label.into(),
+            others: Vec::new(),
+            help: None,
+        }
+    }
+
+    /// Names another place that has to do with it.
+    pub(super) fn also(mut self, place: Range<usize>, label: impl Into<String>) -> Self {
+        self.others.push((place, label.into()));
+        self
+    }
+
+    /// Says what would be right.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    fn place(&self) -> &Range<usize> {
+        &self.place
+    }
+
+    fn render(&self, path: &str, text: &str) -> String {
+        let mut snippet = Snippet::source(text).path(path).annotation(
+            AnnotationKind::Primary
+                .span(self.place.clone())
+                .label(self.label.as_str()),
+        );
+        for (place, label) in &self.others {
+            snippet = snippet.annotation(AnnotationKind::Context.span(place.clone()).label(label.as_str()));
+        }
+        let mut group = Level::ERROR.primary_title(self.title.as_str()).element(snippet);
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        Renderer::plain().render(&[group])
+    }
+}
+
+/// The text with what may be a secret overwritten, every byte in its old place.
+fn mask(text: &str) -> Cow<'_, str> {
+    let lower = text.to_ascii_lowercase();
+    if !SECRET_WORDS.iter().any(|word| lower.contains(word)) {
+        return Cow::Borrowed(text);
+    }
+    let mut masked = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let lower = line.to_ascii_lowercase();
+        let word = SECRET_WORDS.iter().filter_map(|word| lower.find(word)).min();
+        let value = word.and_then(|at| Some(at + line.get(at..)?.find('=')? + 1));
+        let (kept, hidden) = line
+            .split_at_checked(value.unwrap_or(line.len()))
+            .unwrap_or((line, ""));
+        masked.push_str(kept);
+        masked.extend(hidden.bytes().map(|byte| {
+            if byte.is_ascii_whitespace() {
+                char::from(byte)
+            } else {
+                '*'
+            }
+        }));
+    }
+    Cow::Owned(masked)
+}
+
+/// The known word that a wrong one was most likely meant to be; `None` if none is near.
+pub(super) fn nearest<'k>(wrong: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let wrong = wrong.to_lowercase().replace('_', "-");
+    // One slip in three letters: `prot` is `port`, `timeout` is not `type`.
+    let allowed = (wrong.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(&wrong, &word.to_lowercase()), word))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_one_slip_in_three_letters_away() {
+        let known = ["type", "address", "port", "timeout", "ehlo-name", "tls"];
+        for (wrong, near) in [
+            ("adress", Some("address")),
+            ("prot", Some("port")),
+            ("TimeOut", Some("timeout")),
+            ("ehlo_name", Some("ehlo-name")),
+            ("tsl", Some("tls")),
+            ("hello", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(wrong, known), near, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_masked_in_place() {
+        let text = "type = \"imap\"\nauth.Secret = \"hünter2\"\nx = { password = 'a', b = 1 }\n# ticket\n";
+        let masked = mask(text);
+        assert_eq!(masked.len(), text.len());
+        assert_eq!(
+            masked,
+            "type = \"imap\"\nauth.Secret = **********\nx = { password = **** * * * *\n# ticket\n"
+        );
+        assert_eq!(mask("a = 1\n"), "a = 1\n");
+    }
+}

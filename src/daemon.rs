@@ -1,0 +1,327 @@
+//! Builds the parts from the configuration, runs them, drains.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use protocol::encryption::Encryption;
+use protocol::sasl::Mechanism;
+use protocol::smtp::Protocol as SmtpProtocol;
+use rustls::RootCertStore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::directory::{Code252, KeyExchange, Kind, Policy as RcptPolicy, StartTls};
+use crate::config::listener::{Mechanism as Offered, Protocol, TempFail};
+use crate::config::{self, Config, Endpoint, Limit, ListenAddress};
+use crate::directory::judge::recipient::Reading;
+use crate::directory::smtp::Settings as SmtpSettings;
+use crate::directory::{Directory, Username, imap::Imap, smtp::Smtp};
+use crate::engine::domains::Domains;
+use crate::engine::{Engine, Member};
+use crate::server::auth::{AuthDoor, Deadline, Settings as AuthSettings, Tempfail};
+use crate::server::policy::{Actions, Policy, Settings as PolicySettings};
+use crate::server::{self, Door, Socket, policy_limits};
+use crate::service::activation::{self, BindError, BoundPath, Ownership};
+use crate::service::limits::raise_descriptors;
+use crate::service::signals::{Order, Signals};
+use crate::session::smtp::Hello;
+use crate::session::{Remote, connect, imap::Options, pool, tls};
+
+/// Questions under way when the daemon is told to end are given this long; the
+/// longest default deadline at which Postfix still waits.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why the daemon did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Something that the configuration names cannot be used.
+    #[error("directory \"{0}\": {1}")]
+    Directory(String, tls::SettingsError),
+    /// A socket cannot be listened on.
+    #[error("listener \"{0}\": {1}")]
+    Bind(String, BindError),
+    /// The system refused something that every daemon needs.
+    #[error("{0}")]
+    System(std::io::Error),
+}
+
+/// The directories of a configuration, each ready to be asked. `mechanism` is
+/// the only one that logins use, if there is to be one.
+///
+/// # Errors
+/// A certificate or key file that cannot be used.
+pub fn members(config: &Config, mechanism: Option<Mechanism>) -> Result<Vec<Arc<Member>>, DaemonError> {
+    let roots = tls::system_roots();
+    let member = |directory: &config::Directory| {
+        let remote = remote(directory, &roots)
+            .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
+        Ok(Arc::new(Member {
+            name: directory.name.as_str().into(),
+            domains: domains(directory),
+            directory: build(directory, Arc::new(remote), mechanism),
+        }))
+    };
+    config.directory.iter().map(member).collect()
+}
+
+fn domains(directory: &config::Directory) -> Domains {
+    directory.lookup.domains.all.iter().cloned().collect()
+}
+
+/// The remote of a directory and the way to it.
+///
+/// # Errors
+/// A certificate or key file that cannot be used.
+pub fn remote(directory: &config::Directory, roots: &RootCertStore) -> Result<Remote, tls::SettingsError> {
+    let (endpoint, host) = match &directory.address {
+        Endpoint::Host { host, port } => (
+            connect::Endpoint::Tcp {
+                host: host.clone(),
+                port: *port,
+            },
+            host.as_str(),
+        ),
+        // A socket has no name; without tls.server-name the configuration allows no TLS that needs one.
+        Endpoint::Socket(path) => (connect::Endpoint::Unix(path.clone()), "localhost"),
+    };
+    let tls = &directory.tls;
+    let settings = tls::Settings {
+        server_name: tls.server_name.clone().unwrap_or_else(|| host.to_owned()),
+        ca_file: tls.ca_file.clone(),
+        identity: tls.cert_file.clone().zip(tls.key_file.clone()),
+        allow_invalid_certs: tls.allow_invalid_certs,
+        classic_key_exchange: tls.key_exchange == KeyExchange::Classic,
+    };
+    let encryption = match (tls.implicit, tls.starttls) {
+        (true, _) => Encryption::AlreadyOn,
+        (false, StartTls::IfAvailable) => Encryption::IfOffered,
+        (false, StartTls::Required) => Encryption::Required,
+        (false, StartTls::Never) => Encryption::Never,
+    };
+    Ok(Remote {
+        peer: format!("{} ({})", directory.name, directory.address).into(),
+        dial: Arc::new(endpoint),
+        tls: Arc::new(tls::Client::new(&settings, roots)?),
+        encryption,
+        timeout: directory.timeout,
+        allow_cleartext: directory.auth.allow_cleartext,
+    })
+}
+
+/// How an SMTP or LMTP remote is greeted.
+pub fn hello(directory: &config::Directory) -> Hello {
+    let protocol = if directory.kind == Kind::Lmtp {
+        SmtpProtocol::Lmtp
+    } else {
+        SmtpProtocol::Smtp
+    };
+    let name = directory.ehlo_name.clone().unwrap_or_else(host_name);
+    Hello { protocol, name }
+}
+
+/// The host's name; an address literal where it has none (RFC 5321 §4.1.1.1).
+fn host_name() -> String {
+    let name = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok());
+    name.filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "[127.0.0.1]".into())
+}
+
+fn build(
+    directory: &config::Directory,
+    remote: Arc<Remote>,
+    mechanism: Option<Mechanism>,
+) -> Box<dyn Directory> {
+    let template = directory.auth.username.clone();
+    let username: Username = Arc::new(move |login| {
+        // A template that wants a domain where the login has none would make a name of nobody.
+        template
+            .apply(login.as_bytes())
+            .unwrap_or_else(|| login.as_bytes().to_vec())
+    });
+    let pool = &directory.pool;
+    let logins = pool::Limits {
+        max_sessions: pool.max_sessions as usize,
+        queue: pool.queue as usize,
+        idle_timeout: pool.idle_timeout,
+        max_age: pool.max_age,
+        questions: None,
+        refusals: limit(directory.limits.auth_errors),
+    };
+    if directory.kind == Kind::Imap {
+        let options = Options {
+            mechanism,
+            confirm: directory.auth.confirm,
+        };
+        return Box::new(Imap::new(remote, options, username, logins));
+    }
+    let recipients = pool::Limits {
+        questions: limit(directory.limits.rcpt),
+        refusals: limit(directory.limits.rcpt_errors),
+        ..logins
+    };
+    let rcpt = &directory.rcpt;
+    let settings = SmtpSettings {
+        hello: hello(directory),
+        mail_from: rcpt.mail_from.clone().into_bytes(),
+        reading: Reading {
+            code_252_exists: rcpt.code_252 == Code252::Exists,
+            policy_means_unknown: rcpt.policy == RcptPolicy::Unknown,
+            microsoft: rcpt.microsoft,
+        },
+        mechanism,
+        username,
+        fold_case: directory.lookup.fold_case,
+        recipient_delimiter: directory.lookup.recipient_delimiter.clone(),
+    };
+    Box::new(Smtp::new(remote, settings, recipients, logins))
+}
+
+const fn limit(limit: Limit) -> Option<u32> {
+    match limit {
+        Limit::Unlimited => None,
+        Limit::At(most) => Some(most),
+    }
+}
+
+/// Whether this version speaks the protocol of a listener.
+pub const fn is_served(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::Policy | Protocol::Auth)
+}
+
+/// Runs until a signal ends it. `notes` are what the configuration's reader had
+/// to say.
+///
+/// # Errors
+/// Why it did not start.
+pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), DaemonError> {
+    let started = Instant::now();
+    for note in notes {
+        tracing::warn!("{}", note.text);
+    }
+    raise_descriptors(
+        config
+            .listener
+            .iter()
+            .map(|listener| u64::from(listener.max_connections))
+            .sum(),
+    );
+    let mut signals = Signals::new().map_err(DaemonError::System)?;
+    let members = members(config, None)?;
+    let by_name: HashMap<&str, &Arc<Member>> = members.iter().map(|member| (&*member.name, member)).collect();
+    let draining = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let mut paths = Vec::new();
+    for listener in config
+        .listener
+        .iter()
+        .filter(|listener| is_served(listener.protocol))
+    {
+        let asked = listener
+            .directory
+            .iter()
+            .filter_map(|name| by_name.get(name.as_str()));
+        let engine = Engine::new(
+            asked.map(|&member| member.clone()).collect(),
+            listener.default_domain.clone(),
+        );
+        let (socket, path) =
+            bind(listener).map_err(|error| DaemonError::Bind(listener.name.clone(), error))?;
+        paths.extend(path);
+        let connections = listener.max_connections as usize;
+        let serving = server::serve(
+            socket,
+            door(listener, engine),
+            connections,
+            tasks.clone(),
+            draining.clone(),
+        );
+        tasks.spawn(serving);
+        tracing::info!(door = listener.name, socket = %listener.socket, protocol = %listener.protocol, "listening");
+    }
+    tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
+    while signals.next().await == Order::Reload {
+        tracing::warn!(
+            "SIGHUP: this version reads its configuration at start only; restart it to apply changes"
+        );
+    }
+    drain(tasks, &draining, paths).await;
+    Ok(())
+}
+
+/// Ends: nobody new is let in, what was asked is answered.
+async fn drain(tasks: TaskTracker, draining: &CancellationToken, paths: Vec<BoundPath>) {
+    tracing::info!("draining");
+    drop(paths);
+    draining.cancel();
+    tasks.close();
+    if timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
+        tracing::warn!(connections = tasks.len(), "ended with questions unanswered");
+    } else {
+        tracing::info!("drained");
+    }
+}
+
+fn bind(listener: &config::Listener) -> Result<(Socket, Option<BoundPath>), BindError> {
+    match &listener.socket {
+        ListenAddress::Path(path) => {
+            let ownership = Ownership {
+                mode: listener.mode,
+                owner: listener.owner.clone(),
+                group: listener.group.clone(),
+            };
+            let (socket, bound) = activation::bind_path(path, &ownership)?;
+            Ok((Socket::Unix(socket), Some(bound)))
+        }
+        ListenAddress::Tcp(address) => Ok((Socket::Tcp(activation::bind_address(*address)?), None)),
+        ListenAddress::Systemd(_) => Err(activation::handed_over(&listener.socket.to_string())),
+    }
+}
+
+fn door(listener: &config::Listener, engine: Engine) -> Arc<dyn Door> {
+    let name = listener.name.clone();
+    if listener.protocol == Protocol::Policy {
+        let action = &listener.action;
+        let settings = PolicySettings {
+            name,
+            actions: Actions {
+                accept: action.accept.clone(),
+                reject: action.reject.clone(),
+                disabled: action.disabled.clone(),
+                defer: action.defer.clone(),
+                limit: action.limit.clone(),
+            },
+            deadline: listener.deadline_for(None),
+            vrfy: action.vrfy,
+            dry_run: action.dry_run,
+            limits: policy_limits::Limits {
+                rcpt: limit(listener.limits.rcpt),
+                rcpt_errors: limit(listener.limits.rcpt_errors),
+            },
+        };
+        return Arc::new(Policy::new(settings, engine));
+    }
+    let mechanism = |offered: &Offered| match offered {
+        Offered::Plain => Mechanism::Plain,
+        Offered::Login => Mechanism::Login,
+    };
+    let settings = AuthSettings {
+        name,
+        mechanisms: listener.mechanisms.iter().map(mechanism).collect(),
+        tempfail: match listener.tempfail {
+            TempFail::Auto => Tempfail::Auto,
+            TempFail::Close => Tempfail::Close,
+            TempFail::Fail => Tempfail::Fail,
+        },
+        deadline: Deadline {
+            smtp: listener.deadline_for(Some(b"smtp")),
+            other: listener.deadline_for(None),
+        },
+        auth_errors: limit(listener.limits.auth_errors),
+    };
+    // The id of this life of the daemon; a process id serves as well as for Dovecot itself.
+    Arc::new(AuthDoor::new(settings, engine, std::process::id()))
+}

@@ -1,0 +1,5 @@
+//! What an init system and the kernel give us: sockets, signals, descriptors.
+
+pub mod activation;
+pub mod limits;
+pub mod signals;

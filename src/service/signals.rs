@@ -1,0 +1,44 @@
+//! Signals as a stream of orders.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// TERM or INT: answer what was asked, then end.
+    Drain,
+    /// HUP: read the configuration again.
+    Reload,
+}
+
+/// The signals that we listen to.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When the runtime cannot register a handler.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next order.
+    pub async fn next(&mut self) -> Order {
+        tokio::select! {
+            _ = self.terminate.recv() => Order::Drain,
+            _ = self.interrupt.recv() => Order::Drain,
+            _ = self.hangup.recv() => Order::Reload,
+        }
+    }
+}
