@@ -1,4 +1,48 @@
-//! x
+//! `vouch` vouches for a login or a recipient by asking the mail server that
+//! knows. Mail software asks it over a Unix socket, in a protocol that it speaks
+//! already; it asks a remote IMAP, SMTP or LMTP server, and gives one honest
+//! answer. The rule above the others: a probe that got no answer about *this*
+//! user or mailbox is never a "no".
+//!
+//! # The map, in reading order
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`verdict`] | the vocabulary: `Question`, `Verdict`, `Cause` |
+//! | [`address`] | addresses and domains, brought into one form once |
+//! | [`server`] | the doors: accept, [`server::policy`], [`server::auth`], and what a client's session may ask |
+//! | [`engine`] | from a question to a verdict: which directory, what is refused without asking |
+//! | [`directory`] | what each kind of remote can be asked, and [`directory::judge`]: how its answers are read |
+//! | [`session`] | connections to remotes: name, TCP, TLS, the dialogs, and [`session::pool`] that keeps them |
+//! | [`wire`] | a stream with a codec and deadlines, for both sides |
+//! | [`config`] | `vouch.toml`: read, checked, explained |
+//! | [`daemon`] | builds all of these from a configuration, runs them, drains |
+//! | [`service`] | sockets, signals and limits of the system |
+//! | [`telemetry`] | the log |
+//! | [`cli`] | the commands |
+//!
+//! The grammars of the wire live in the crate `protocol`, which touches no
+//! socket, clock, runtime or log.
+//!
+//! # One request, from socket to answer
+//!
+//! 1. Postfix connects to a listener's socket; [`server::serve`] hands the
+//!    connection to its door, [`server::policy::Policy`].
+//! 2. The door reads a request through [`wire::Wire`], makes an
+//!    [`address::Address`] of the recipient, and asks
+//!    [`server::policy_limits`] whether this SMTP session may ask on.
+//! 3. [`engine::Engine::decide`] finds the directory by the domain and refuses
+//!    what no remote could be asked ([`engine::refusals`]).
+//! 4. [`directory::smtp::Smtp`] puts the recipient into the queue of its
+//!    [`session::pool::Pool`]. A task that owns an idle session takes it, or a
+//!    new session is opened: [`session::connect`], [`session::tls`], then the
+//!    opening dialog of `protocol::smtp::opening`.
+//! 5. `RCPT TO` goes out, the reply comes in, and
+//!    [`directory::judge::recipient`] says what it means to the asker and what
+//!    becomes of the session.
+//! 6. The door turns the verdict into an action, logs one line
+//!    ([`telemetry::log::answered`]), and writes it.
+
 pub mod address;
 pub mod cli;
 pub mod config;
