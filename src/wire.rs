@@ -85,9 +85,14 @@ impl<C> Wire<C> {
         &self.codec
     }
 
-    /// Whether any byte arrived since the last [`Wire::flush`].
+    /// Whether any byte arrived since [`Wire::listen`].
     pub fn heard(&self) -> bool {
         self.heard
+    }
+
+    /// From here on, [`Wire::heard`] tells whether the peer still spoke to us.
+    pub fn listen(&mut self) {
+        self.heard = false;
     }
 
     /// Whether bytes arrived that no message has used up. Before TLS starts
@@ -107,7 +112,6 @@ impl<C> Wire<C> {
     /// # Errors
     /// [`WireError::Timeout`], [`WireError::Io`].
     pub async fn flush(&mut self, deadline: Instant) -> Result<(), WireError> {
-        self.heard = false;
         let sent = timeout_at(deadline, async {
             self.stream.write_all(&self.output).await?;
             self.stream.flush().await
@@ -230,6 +234,7 @@ mod tests {
         assert_eq!(wire.read(soon()).await.unwrap(), "two");
         assert!(matches!(wire.read(soon()).await, Err(WireError::Timeout)));
         wire.push("hello").unwrap();
+        wire.listen();
         wire.flush(soon()).await.unwrap();
         assert!(!wire.heard());
         theirs.write_all(b"ial\n").await.unwrap();

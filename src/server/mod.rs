@@ -75,7 +75,8 @@ impl Socket {
             }
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                // A client that is gone already fails this; it will fail its first read as well.
+                let _ = stream.set_nodelay(true);
                 Ok((Box::new(stream), None))
             }
         }
@@ -104,6 +105,8 @@ pub async fn serve(
         };
         let (stream, pid) = match accepted {
             Ok(accepted) => accepted,
+            // It hung up while it waited: no fault of ours, and nothing to wait for.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 if !failing {
                     let door = door.name();

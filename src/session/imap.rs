@@ -102,6 +102,7 @@ impl Session for LoginSession {
             tls,
         } = self;
         remote.check_password_may_leave(tls.is_some(), *local)?;
+        wire.listen();
         let Options { mechanism, confirm } = *options;
         let (user, password) = (&question.user, &question.password);
         let mut dialog = Login::new(capabilities, tags, mechanism, user, password, confirm).map_err(

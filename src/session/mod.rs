@@ -65,6 +65,10 @@ pub enum After {
     KeepRefused,
     /// It has served its purpose or can no longer be trusted.
     Close,
+    /// It says goodbye. Where it had been asked before, it may have meant to do
+    /// so anyway: close it and ask once more on a fresh one. A fresh session's
+    /// goodbye is its answer.
+    Goodbye,
     /// The answer was about the session, not about the question: close it and
     /// ask once more on a fresh one.
     AskAgain,

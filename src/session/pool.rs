@@ -6,9 +6,9 @@
 //! `max_sessions`. While a session is idle its task reads on, so that a goodbye
 //! retires it at once, and no question needs a `NOOP` first.
 //!
-//! Warm sessions and the pauses that a refusing remote is given belong to
-//! [`Shared::start_if_needed`]; recipients that share a write belong to
-//! [`Shared::take`].
+//! Warm sessions and the pauses that a refusing remote is given belong where a
+//! session is started (`start_if_needed`); recipients that share a write belong
+//! where a question is taken (`take`).
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -285,7 +285,8 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             match asked {
                 Ok(answer) => {
                     let Judged { verdict, after } = (self.judge)(&job.question, answer);
-                    if after != After::AskAgain || retried {
+                    let again = after == After::AskAgain || (after == After::Goodbye && !fresh);
+                    if !again || retried {
                         let _ = job.answer.send(Ok(verdict));
                         session.refusals += u32::from(after == After::KeepRefused);
                         if matches!(after, After::Keep | After::KeepRefused) {

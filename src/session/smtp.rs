@@ -221,6 +221,8 @@ impl Session for RecipientSession {
         loop {
             match step {
                 recipients::Step::Send(command) => {
+                    // A recipient may be asked about again even where MAIL was answered.
+                    self.opened.wire.listen();
                     step = self
                         .dialog
                         .on_reply(self.opened.exchange(&command, deadline).await?);
@@ -279,6 +281,7 @@ impl Session for AuthSession {
         else {
             return Err(no_mechanism(remote, capabilities, self.mechanism));
         };
+        self.opened.wire.listen();
         let mut step = dialog.start();
         loop {
             match step {

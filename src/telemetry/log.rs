@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -97,11 +98,12 @@ pub fn start(level: LevelFilter) -> Result<(), TryInitError> {
     let filter = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("vouch", level);
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(terminal)
-        .with_timer(Seconds)
+        .with_timer(Clock { journal })
         .with_target(false);
     tracing_subscriber::registry().with(filter).with(lines).try_init()
 }
@@ -124,14 +126,17 @@ pub fn start_trace(target: &'static str) {
 
 /// The time of day as RFC 3339 to the microsecond; nothing where the journal
 /// adds its own.
-struct Seconds;
+struct Clock {
+    journal: bool,
+}
 
-impl FormatTime for Seconds {
-    fn format_time(&self, writer: &mut tracing_subscriber::fmt::format::Writer<'_>) -> fmt::Result {
-        if std::env::var_os("JOURNAL_STREAM").is_some() {
-            return Ok(());
+impl FormatTime for Clock {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        if self.journal {
+            Ok(())
+        } else {
+            SystemTime.format_time(writer)
         }
-        SystemTime.format_time(writer)
     }
 }
 

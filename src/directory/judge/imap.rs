@@ -12,7 +12,7 @@ use crate::verdict::{Cause, Class, Login, Verdict};
 pub fn judge(user: &Login, outcome: Outcome) -> Judged<Verdict> {
     match outcome {
         Outcome::Status { status, .. } => status_of_login(user, &status),
-        Outcome::Bye(status) => said(Class::Unreachable, &status, After::Close),
+        Outcome::Bye(status) => said(Class::Unreachable, &status, After::Goodbye),
         Outcome::Surprise => ours(Class::Protocol, "it asked for more when nothing was left to say"),
         Outcome::Unsupported(status) => said(Class::Config, &status, After::Close),
         // Exchange says OK and then "User is authenticated but not connected" to everything else.
@@ -227,7 +227,8 @@ mod tests {
             Outcome::Unexpected("x"),
         ] {
             let judged = judge(&Login::new(b"jane"), outcome);
-            assert_eq!((judged.verdict.name(), judged.after), ("defer", After::Close));
+            assert_eq!(judged.verdict.name(), "defer");
+            assert!(matches!(judged.after, After::Close | After::Goodbye));
         }
     }
 

@@ -49,15 +49,12 @@ fn sender_refused(reply: &Reply) -> Judged<Verdict> {
         400..=499 => Class::Temporary,
         _ => Class::SenderRefused,
     };
-    said(
-        class,
-        reply,
-        if reply.code() == 421 {
-            After::AskAgain
-        } else {
-            After::Close
-        },
-    )
+    let after = if reply.code() == 421 {
+        After::Goodbye
+    } else {
+        After::Close
+    };
+    said(class, reply, after)
 }
 
 fn recipient(reading: Reading, address: &[u8], reply: &Reply) -> Judged<Verdict> {
@@ -66,7 +63,7 @@ fn recipient(reading: Reading, address: &[u8], reply: &Reply) -> Judged<Verdict>
         (250 | 251, _) => exists(address, None),
         (252, _) if reading.code_252_exists => exists(address, None),
         (252, _) => said(Class::Policy, reply, After::Keep),
-        (421, _) => said(Class::Temporary, reply, After::AskAgain),
+        (421, _) => said(Class::Temporary, reply, After::Goodbye),
         // About the transaction, not about this address (RFC 5321 §4.5.3.1.10, Postfix
         // reject_multi_recipient_bounce).
         (452 | 550 | 552, Some((5, 3))) => said(Class::Temporary, reply, After::AskAgain),
@@ -220,7 +217,7 @@ mod tests {
     /// session.
     #[test]
     fn table() {
-        use After::{AskAgain, Close, Keep, KeepRefused};
+        use After::{AskAgain, Close, Goodbye, Keep, KeepRefused};
         for (reply, verdict, class, after) in [
             ("250 2.1.5 ok", "accept", None, Keep),
             ("250 ok", "accept", None, Keep),
@@ -331,7 +328,7 @@ mod tests {
                 "421 4.7.0 too many errors",
                 "defer",
                 Some(Class::Temporary),
-                AskAgain,
+                Goodbye,
             ),
             ("354 what", "defer", Some(Class::Protocol), Close),
             ("299 what", "defer", Some(Class::Protocol), Close),

@@ -49,6 +49,7 @@ fn reply_to_auth(user: &Login, reply: &Reply) -> Judged<Verdict> {
         },
         // 454 by RFC 4954, 435 by Exim: the checking of passwords is out of order.
         (454 | 435, _) => said(Class::Temporary, reply, After::KeepRefused),
+        (421, _) => said(Class::Temporary, reply, After::Goodbye),
         (400..=499, _) => said(Class::Temporary, reply, After::Close),
         (500 | 502 | 504, _) => said(Class::Config, reply, After::Close),
         (501, _) => said(Class::Protocol, reply, After::Close),
@@ -92,7 +93,7 @@ mod tests {
     /// The table of AUTH replies, row by row.
     #[test]
     fn table() {
-        use After::{AskAgain, Close, KeepRefused};
+        use After::{AskAgain, Close, Goodbye, KeepRefused};
         for (reply, verdict, class, after) in [
             ("235 2.7.0 ok", "accept", None, Close),
             ("535 5.7.8 no", "reject", Some(Class::BadCredentials), KeepRefused),
@@ -156,7 +157,7 @@ mod tests {
             ("435 no", "defer", Some(Class::Temporary), KeepRefused),
             ("450 no", "defer", Some(Class::Temporary), Close),
             ("451 no", "defer", Some(Class::Temporary), Close),
-            ("421 no", "defer", Some(Class::Temporary), Close),
+            ("421 no", "defer", Some(Class::Temporary), Goodbye),
             ("500 5.5.6 no", "defer", Some(Class::Config), Close),
             ("502 5.5.1 no", "defer", Some(Class::Config), Close),
             ("504 no", "defer", Some(Class::Config), Close),
