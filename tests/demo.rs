@@ -1,6 +1,12 @@
 //! The demo, as the README has people run it: the lines that it prints, typed
 //! into a shell, give the answers that it printed.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise"
+)]
+
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
