@@ -200,7 +200,10 @@ pub const fn is_served(protocol: Protocol) -> bool {
 pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), DaemonError> {
     let started = Instant::now();
     for note in notes {
-        tracing::warn!("{}", note.text);
+        match note.line {
+            Some(line) => tracing::warn!("configuration, line {line}: {}", note.text),
+            None => tracing::warn!("configuration: {}", note.text),
+        }
     }
     raise_descriptors(
         config
@@ -259,7 +262,11 @@ async fn drain(tasks: TaskTracker, draining: &CancellationToken, paths: Vec<Boun
     draining.cancel();
     tasks.close();
     if timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
-        tracing::warn!(connections = tasks.len(), "ended with questions unanswered");
+        tracing::warn!(
+            connections = tasks.len(),
+            "connections cut off: their questions had no answer {} s after the order to end",
+            DRAIN_TIMEOUT.as_secs()
+        );
     } else {
         tracing::info!("drained");
     }

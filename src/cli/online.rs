@@ -81,7 +81,8 @@ fn describe(directory: &Directory, tls: Option<&tls::Details>, capabilities: &st
         Some(details) => writeln!(
             text,
             "  TLS: {}, {}, key exchange {}{}",
-            details.version,
+            // As its standard writes it; the library has it as TLSv1_3.
+            details.version.replace("TLSv1_", "TLS 1."),
             details.suite,
             details.key_exchange,
             certificate(&details.certificate)

@@ -16,8 +16,12 @@ pub fn run(file: &ConfigFile) -> ExitCode {
         .iter()
         .any(|listener| daemon::is_served(listener.protocol))
     {
-        let message = "vouch serve: the configuration has no listener of protocol \"policy\" or \"auth\": nobody could ask";
-        return fail(status::CONFIG, message);
+        let message = format!(
+            "vouch serve: {}: no listener of protocol \"policy\" or \"auth\", so nobody could ask; `vouch check` shows \
+             what the file says",
+            file.config.display()
+        );
+        return fail(status::CONFIG, &message);
     }
     start_log(config.log.level);
     let runtime = match runtime() {

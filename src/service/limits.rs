@@ -14,9 +14,9 @@ pub fn raise_descriptors(connections: u64) {
     });
     match raised {
         Ok(limit) if limit < connections.saturating_add(RESERVE) => tracing::warn!(
-            limit,
-            connections,
-            "fewer file descriptors than max-connections could need: raise LimitNOFILE= or ulimit -n"
+            allowed = limit,
+            needed = connections.saturating_add(RESERVE),
+            "too few file descriptors should all max-connections be used: raise LimitNOFILE= (systemd) or ulimit -n"
         ),
         Ok(_) => {}
         Err(error) => tracing::warn!("cannot raise the number of file descriptors: {error}"),

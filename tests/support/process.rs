@@ -101,7 +101,7 @@ impl Process {
     }
 
     /// Sends a signal to the groups; true if anyone was there to get it.
-    fn signal(&self, name: &str) -> bool {
+    pub(crate) fn signal(&self, name: &str) -> bool {
         let send = |group: &u32| {
             Command::new("/bin/sh")
                 .args([

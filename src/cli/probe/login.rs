@@ -1,18 +1,25 @@
 //! `vouch probe login`: is this login good?
 
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use protocol::sasl::Mechanism;
 use protocol::secret::Secret;
 use zeroize::Zeroize;
 
 use super::super::{fail, print, runtime, status};
-use super::{Common, line, object, status_of};
+use super::{Common, Words, line, object, status_of};
 use crate::verdict::{Client, Kind, Login, Proof, Question};
+
+const WORDS: Words = Words {
+    yes: "accepted",
+    no: "refused",
+    what: "logins",
+};
 
 /// Longer than any password that could be sent; a larger file is no password.
 const MAX_FILE: u64 = 64 * 1024;
@@ -63,7 +70,7 @@ fn answer(arguments: &Arguments) -> Result<u8, ExitCode> {
     let text = if arguments.common.json {
         format!("{}\n", object("user", &arguments.user, &decision, took))
     } else {
-        line(&arguments.user, &decision, took, "accepted", "refused")
+        line(&arguments.user, &decision, took, &WORDS)
     };
     print(&text)?;
     Ok(status_of(&decision.verdict))
@@ -79,17 +86,29 @@ fn password(arguments: &Arguments) -> Result<Secret<[u8]>, ExitCode> {
                 &format!("vouch probe login: {}: {error}", path.display()),
             )
         }),
-        None => match rpassword::prompt_password(format!("Password for {}: ", arguments.user)) {
-            Ok(password) => Ok(Secret::from(password.into_bytes())),
-            Err(error) => {
-                let hint = "without a terminal, give --password-file F (- is standard input)";
-                Err(fail(
-                    status::USAGE,
-                    &format!("vouch probe login: no password: {error}; {hint}"),
-                ))
-            }
-        },
+        None => prompt(&arguments.user).map_err(|error| {
+            let why = match error.kind() {
+                ErrorKind::Interrupted | ErrorKind::UnexpectedEof => "no password was typed".to_owned(),
+                _ => format!(
+                    "no terminal to ask for the password on ({error}): give --password-file F, where - is standard input"
+                ),
+            };
+            fail(status::USAGE, &format!("vouch probe login: {why}"))
+        }),
     }
+}
+
+/// Asks on the terminal, without echo.
+///
+/// The prompt answers Ctrl-C by raising SIGINT, and puts the terminal in order only after that. So the signal
+/// waits until it has, and then ends us as ever.
+fn prompt(user: &str) -> io::Result<Secret<[u8]>> {
+    let mut interrupt = SigSet::empty();
+    interrupt.add(Signal::SIGINT);
+    let before = interrupt.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let typed = rpassword::prompt_password(format!("Password for {user}: "));
+    before.thread_set_mask()?;
+    typed.map(|password| Secret::from(password.into_bytes()))
 }
 
 /// The first line, without its end.

@@ -17,7 +17,7 @@ use crate::daemon;
 use crate::engine::{Decision, Engine, Member};
 use crate::session::trace;
 use crate::telemetry::log;
-use crate::verdict::{Question, Verdict};
+use crate::verdict::{Abstention, Question, Verdict};
 
 /// Nobody behind us hangs up, so a slow remote may have this long.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -87,8 +87,11 @@ fn unknown_directory(name: &str, config: &Config) -> String {
         .iter()
         .map(|directory| directory.name.as_str())
         .collect();
+    if names.is_empty() {
+        return "vouch probe: the configuration has no directory at all".into();
+    }
     format!(
-        "vouch probe: there is no directory \"{name}\"; there is {}",
+        "vouch probe: there is no directory \"{name}\"; the directories are: {}",
         names.join(", ")
     )
 }
@@ -109,23 +112,43 @@ impl Asker {
     }
 }
 
+/// What answers of one kind are called.
+struct Words {
+    yes: &'static str,
+    no: &'static str,
+    /// What is asked about.
+    what: &'static str,
+}
+
 /// One answer, for people.
-fn line(about: &str, decision: &Decision, took: Duration, yes: &str, no: &str) -> String {
+fn line(about: &str, decision: &Decision, took: Duration, words: &Words) -> String {
     let word = match &decision.verdict {
-        Verdict::Accept(_) => yes,
-        Verdict::Reject(_) => no,
+        Verdict::Accept(_) => words.yes,
+        Verdict::Reject(_) => words.no,
         Verdict::Defer(_) => "no answer",
-        Verdict::Abstain(_) => "no opinion",
+        Verdict::Abstain(abstention) => {
+            let why = nobody(about, decision, *abstention, words.what);
+            return format!("{about}: no opinion ({why})\n");
+        }
     };
     let directory = decision.directory.as_deref().unwrap_or("no directory");
-    let why = match &decision.verdict {
-        Verdict::Abstain(_) => format!(", {}", decision.verdict.reason()),
-        verdict => verdict
-            .cause()
-            .map(|cause| format!(", {cause}"))
-            .unwrap_or_default(),
-    };
+    let cause = decision.verdict.cause();
+    let why = cause.map(|cause| format!(", {cause}")).unwrap_or_default();
     format!("{about}: {word} ({directory}, {} ms{why})\n", took.as_millis())
+}
+
+/// Why nobody has an opinion.
+fn nobody(about: &str, decision: &Decision, abstention: Abstention, what: &str) -> String {
+    match (decision.directory.as_deref(), abstention, about.rsplit_once('@')) {
+        (Some(directory), Abstention::NoOpinion, _) => format!("{directory} accepts everything"),
+        (Some(directory), Abstention::NotOurs, _) => format!("{directory} knows no {what}"),
+        (None, _, Some((_, domain))) => format!(
+            "no directory that knows {what} has {domain} in its lookup.domains; -d NAME asks one all the same"
+        ),
+        (None, _, None) => {
+            "it has no domain, so it belongs to no directory; -d NAME asks one all the same".into()
+        }
+    }
 }
 
 /// One answer, for programs.

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::{fail, is_watched, print, runtime, status};
-use super::{Asker, Common, line, object, status_of, worst};
+use super::{Asker, Common, Words, line, object, status_of, worst};
 use crate::address::Address;
 use crate::engine::{Decision, Source};
 use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
@@ -18,6 +18,12 @@ use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
 /// Addresses asked about at once; the pool of each directory bounds what really
 /// goes out.
 const AT_ONCE: usize = 64;
+
+const WORDS: Words = Words {
+    yes: "exists",
+    no: "unknown",
+    what: "recipients",
+};
 
 /// Arguments of `vouch probe recipient`.
 #[derive(Debug, Args)]
@@ -52,6 +58,8 @@ fn answers(arguments: &Arguments) -> Result<u8, ExitCode> {
     }
     let asker = arguments.common.asker(None)?;
     let runtime = runtime()?;
+    // Dialogs that run into each other can be read by nobody.
+    let at_once = if arguments.common.trace { 1 } else { AT_ONCE };
     let bar = progress(addresses.len(), arguments.common.trace);
     let worst = runtime.block_on(async {
         let mut asked = stream::iter(&addresses)
@@ -59,13 +67,15 @@ fn answers(arguments: &Arguments) -> Result<u8, ExitCode> {
                 let asker = &asker;
                 async move { (address, ask(asker, address).await) }
             })
-            .buffered(AT_ONCE);
+            .buffered(at_once);
         let mut status = 0;
         while let Some((address, (decision, took))) = asked.next().await {
             let text = if arguments.common.json {
                 format!("{}\n", object("address", address, &decision, took))
+            } else if let Err(error) = Address::from_typed(address) {
+                format!("{address}: no opinion (not an address: {error})\n")
             } else {
-                line(address, &decision, took, "exists", "unknown")
+                line(address, &decision, took, &WORDS)
             };
             bar.suspend(|| print(&text))?;
             bar.inc(1);

@@ -1,0 +1,112 @@
+//! The command line: what is wrong with it, help, and a reader who went away.
+
+use std::fs::OpenOptions;
+
+use remote::Protocol;
+
+use crate::outside::{World, directory, people, run, run_into, run_unread};
+
+#[test]
+fn a_wrong_command_line_ends_with_64_and_says_what_is_wrong_and_how_it_goes() {
+    for (arguments, complaint) in [
+        (&[][..], "Usage: vouch <COMMAND>"),
+        (&["bogus"], "unrecognized subcommand 'bogus'"),
+        (&["chekc"], "'check'"),
+        (&["probe"], "Usage: vouch probe <COMMAND>"),
+        (&["probe", "bogus"], "unrecognized subcommand 'bogus'"),
+        (&["--bogus"], "unexpected argument '--bogus'"),
+        (&["serve", "--bogus"], "unexpected argument '--bogus'"),
+        (&["serve", "-c"], "a value is required for '--config <FILE>'"),
+        (&["check", "vouch.toml"], "unexpected argument 'vouch.toml'"),
+        (&["probe", "recipient"], "required arguments were not provided"),
+        (
+            &["probe", "recipient", "-d"],
+            "a value is required for '--directory <NAME>'",
+        ),
+        (&["probe", "login"], "required arguments were not provided"),
+        (
+            &["probe", "login", "jane", "--mechanism", "CRAM-MD5"],
+            "knows PLAIN and LOGIN",
+        ),
+    ] {
+        let ran = run(arguments, "").ended(64);
+        ran.says_nothing().complains(&[complaint, "--help"]);
+    }
+}
+
+#[test]
+fn a_password_is_never_an_argument() {
+    for arguments in [
+        &["probe", "login", "jane", "s3cret"][..],
+        &["probe", "login", "jane", "--password", "s3cret"],
+        &["probe", "login", "jane", "--password=s3cret"],
+        &["probe", "login", "jane", "-p", "s3cret"],
+    ] {
+        run(arguments, "")
+            .ended(64)
+            .says_nothing()
+            .complains(&["unexpected argument"]);
+    }
+    let help = run(["probe", "login", "--help"], "").ended(0);
+    help.says(&["--password-file"]);
+    assert_eq!(
+        help.out
+            .replace("--password-file", "")
+            .matches("--password")
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn help_and_version_go_to_standard_output_with_status_0() {
+    for (arguments, content) in [
+        (&["--help"][..], &["serve", "check", "probe"][..]),
+        (
+            &["serve", "--help"],
+            &["/etc/vouch/vouch.toml", "Exit status:", "71", "78"],
+        ),
+        (&["check", "-h"], &["--online", "Exit status:", "69", "78"]),
+        (&["probe", "--help"], &["recipient", "login"]),
+        (
+            &["probe", "recipient", "--help"],
+            &["--file", "--json", "--trace", "69", "75"],
+        ),
+        (
+            &["probe", "login", "--help"],
+            &["--mechanism", "--json", "--trace", "69", "75"],
+        ),
+        (&["--version"], &["vouch ", env!("CARGO_PKG_VERSION")]),
+        (&["-V"], &["vouch "]),
+    ] {
+        let ran = run(arguments, "").ended(0);
+        ran.complains_of_nothing().says(content);
+    }
+}
+
+#[test]
+fn a_reader_who_went_away_ends_every_command_with_74_and_no_panic() {
+    let world = World::new();
+    let remote = world.remote(people(Protocol::Smtp));
+    let config = world.config(&directory("remote", "smtp", remote.port()));
+    let config = config.to_str().unwrap();
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["check", "-c", config],
+        &["check", "--online", "-c", config],
+        &[
+            "probe", "recipient", "jane@example.org", "nobody@example.org", "-c", config,
+        ],
+        &["probe", "recipient", "--json", "jane@example.org", "-c", config],
+        &[
+            "probe", "login", "jane@example.org", "--password-file", "-", "-c", config,
+        ],
+    ] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        for ran in [run_unread(arguments), run_into(arguments, full.into())] {
+            let ran = ran.ended(74);
+            assert!(!ran.err.contains("panicked"), "{arguments:?}: {ran:#?}");
+        }
+    }
+}

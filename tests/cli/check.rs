@@ -1,0 +1,285 @@
+//! `vouch check`, and what every command says to a configuration that cannot be used.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use remote::{Authority, Identity, Protocol, Security, Server};
+use vouch::config::{read, show};
+
+use crate::outside::{World, directory, listener, people, run};
+
+/// A file of the repository.
+fn kept(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// `vouch check` on a file of the repository.
+fn check(path: &str) -> crate::outside::Ran {
+    run([Path::new("check"), Path::new("-c"), &kept(path)], "")
+}
+
+/// The commands that read a configuration.
+const READERS: [&[&str]; 5] = [
+    &["serve"],
+    &["check"],
+    &["check", "--online"],
+    &["probe", "recipient", "jane@example.org"],
+    &["probe", "login", "jane@example.org", "--password-file", "-"],
+];
+
+#[test]
+fn a_bad_configuration_ends_every_command_with_78_and_the_place_on_standard_error() {
+    let world = World::new();
+    world.config("[directory.\"remote\"]\ntype = \"imap\"\nadress = \"127.0.0.1\"\n");
+    for arguments in READERS {
+        let ran = world.vouch(arguments).ended(78);
+        ran.says_nothing()
+            .complains(&["unknown key", "vouch.toml:3:1", "did you mean `address`?"]);
+    }
+}
+
+#[test]
+fn a_configuration_that_is_not_there_ends_every_command_with_78_and_its_name() {
+    let world = World::new();
+    for arguments in READERS {
+        let ran = world.vouch(arguments).ended(78);
+        ran.says_nothing()
+            .complains(&["cannot read", "vouch.toml", "No such file"]);
+    }
+}
+
+#[test]
+fn a_ca_file_that_is_missing_or_empty_ends_every_command_with_78_and_names_file_and_directory() {
+    let world = World::new();
+    let remote = world.remote(people(Protocol::Imap));
+    let file = world.scratch.path("ca.pem");
+    world.config(
+        &(directory("remote", "imap", remote.port())
+            + &format!("tls.ca-file = \"{}\"\n", file.display())
+            + &listener("logins", "auth", &world.scratch.path("auth"), "remote")),
+    );
+    for content in [None, Some("no certificate\n")] {
+        if let Some(content) = content {
+            world.scratch.write("ca.pem", content);
+        }
+        for arguments in READERS {
+            let ran = world.vouch(arguments).ended(78);
+            ran.complains(&[file.to_str().unwrap(), "\"remote\""]);
+        }
+    }
+    assert_eq!(remote.accepted(), 0, "nothing was asked");
+    assert!(!world.scratch.path("auth").exists(), "no socket is left behind");
+}
+
+#[test]
+fn the_published_stalwart_example_passes_once_its_table_is_mended_and_unmended_names_both_lines() {
+    let mended = check("tests/configs/good/stalwart-example.toml").ended(0);
+    mended.complains_of_nothing().says(&[
+        "no listener: nobody can ask", "`directory.\"imap\"`: no `lookup.domains`",
+        "`directory.\"lmtp\"`: no `lookup.domains`",
+    ]);
+    let unmended = check("tests/configs/bad/stalwart-example-table-twice.toml").ended(78);
+    unmended.says_nothing().complains(&[
+        "given twice", "\n 6 | [directory.\"imap\".tls]", "\n15 | [directory.\"imap\".tls]",
+    ]);
+}
+
+#[test]
+fn a_configuration_without_a_listener_is_checked_and_not_served() {
+    let world = World::new();
+    world.config(&directory("remote", "smtp", 25));
+    world
+        .vouch(&["check"])
+        .ended(0)
+        .says(&["no listener: nobody can ask"]);
+    let served = world.vouch(&["serve"]).ended(78);
+    served
+        .says_nothing()
+        .complains(&["no listener", "\"policy\" or \"auth\""]);
+}
+
+#[test]
+fn the_example_configuration_passes_without_a_complaint() {
+    let ran = check("contrib/vouch.toml").ended(0);
+    ran.complains_of_nothing().says(&[
+        "Listener \"recipients\": Postfix asks if recipients exist",
+        "check_policy_service { unix:vouch/policy",
+        "Listener \"logins\": Postfix, Exim and others ask if logins are good",
+        "smtpd_sasl_path = vouch/auth",
+        "Directory \"mailbox\": knows recipients.",
+        "Directory \"imap\": knows logins.",
+        "\nNotes: none.",
+    ]);
+}
+
+#[test]
+fn the_example_configuration_shows_every_key_and_its_default() {
+    let example = fs::read_to_string(kept("contrib/vouch.toml")).unwrap();
+    // Prose is "# like this", a key that is off "#like = this".
+    let switched_on: String = example
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(key) if key.starts_with(|first: char| first == '[' || first.is_ascii_lowercase()) => {
+                format!("{key}\n")
+            }
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let given = given_keys("", &toml::from_str(&switched_on).unwrap());
+    let plain = effective_keys(&example);
+    let full = effective_keys(&switched_on);
+    assert!(plain.len() > 80, "only {} keys were shown", plain.len());
+    for (place, line) in plain {
+        let key = without_name(&place);
+        assert!(given.contains(&key), "the example lacks {key}");
+        // What the example gives for a key that is off is what the key is without it.
+        if line.contains("# default") && !line.starts_with('#') {
+            assert_eq!(full.get(&place), Some(&line), "{place}");
+        }
+    }
+}
+
+/// What `vouch check` shows of each key, by its full name.
+fn effective_keys(text: &str) -> BTreeMap<String, String> {
+    let (config, notes) = read::parse(Path::new("vouch.toml"), text).unwrap();
+    let shown = show::describe(&config, &notes);
+    let (_, keys) = shown
+        .split_once("Every key, with its effective value:\n")
+        .unwrap();
+    let (keys, _) = keys.split_once("\nNotes:").unwrap();
+    let mut table = "";
+    let mut effective = BTreeMap::new();
+    for line in keys.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            table = name.strip_suffix(']').unwrap();
+            continue;
+        }
+        let key = line.trim_start_matches("# ").split(' ').next().unwrap();
+        effective.insert(format!("{}.{key}", table.replace('"', "")), line.to_owned());
+    }
+    effective
+}
+
+/// `directory.mailbox.tls.implicit` without the `mailbox`: each key need be shown at one directory only.
+fn without_name(key: &str) -> String {
+    let parts: Vec<&str> = key.split('.').collect();
+    match parts[..] {
+        [part @ ("directory" | "listener"), _, ref rest @ ..] => format!("{part}.{}", rest.join(".")),
+        _ => key.to_owned(),
+    }
+}
+
+/// The full names of all keys of a table, without the names of directories and listeners.
+fn given_keys(table: &str, content: &toml::Table) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    for (key, value) in content {
+        let full = if table.is_empty() {
+            key.clone()
+        } else {
+            format!("{table}.{key}")
+        };
+        if let Some(content) = value.as_table() {
+            keys.extend(given_keys(&full, content));
+        }
+        keys.insert(without_name(&full));
+    }
+    keys
+}
+
+/// A remote, and the directory for it.
+struct Online {
+    kind: &'static str,
+    tls: String,
+    remote: Server,
+}
+
+fn online(world: &World, ca: &Path, kind: &'static str, security: Security) -> Online {
+    let protocol = match kind {
+        "imap" => Protocol::Imap,
+        "smtp" => Protocol::Smtp,
+        _ => Protocol::Lmtp,
+    };
+    let implicit = matches!(security, Security::Implicit(_));
+    let tls = format!("tls.implicit = {implicit}\ntls.ca-file = \"{}\"\n", ca.display());
+    let remote = world.remote(remote::Options {
+        security,
+        ..people(protocol)
+    });
+    Online { kind, tls, remote }
+}
+
+fn configure(world: &World, remotes: &[&Online]) {
+    let text: String = remotes
+        .iter()
+        .map(|it| directory(&format!("the-{}", it.kind), it.kind, it.remote.port()) + &it.tls)
+        .collect();
+    world.config(&text);
+}
+
+fn identity(authority: &Authority) -> Identity {
+    authority.issue(&["127.0.0.1"]).unwrap()
+}
+
+#[test]
+fn online_shows_tls_certificate_and_capabilities_of_every_directory() {
+    let world = World::new();
+    let authority = Authority::new().unwrap();
+    let ca = world.scratch.write("ca.pem", authority.pem());
+    let imap = online(&world, &ca, "imap", Security::Implicit(identity(&authority)));
+    let tls12 = identity(&authority).tls12_only().unwrap();
+    let smtp = online(&world, &ca, "smtp", Security::StartTls(tls12));
+    let lmtp = online(&world, &ca, "lmtp", Security::None);
+    configure(&world, &[&imap, &smtp, &lmtp]);
+
+    let ran = world.vouch(&["check", "--online"]).ended(0);
+    ran.complains_of_nothing();
+    let (_, shown) = ran.out.split_once("\nthe-imap: reached in ").unwrap();
+    let (imap_shown, shown) = shown.split_once("\nthe-smtp: reached in ").unwrap();
+    let (smtp_shown, lmtp_shown) = shown.split_once("\nthe-lmtp: reached in ").unwrap();
+    let certificate = [
+        "subject CN=test remote", "issuer CN=Authority of the test remote", "valid from ", " to ",
+    ];
+    for (shown, version, words) in [
+        (imap_shown, "TLS: TLS 1.3, ", &["AUTH=PLAIN"][..]),
+        (smtp_shown, "TLS: TLS 1.2, ", &["PIPELINING", "AUTH", "PLAIN"]),
+    ] {
+        for word in [version, "key exchange "].iter().chain(&certificate).chain(words) {
+            assert!(shown.contains(word), "no {word:?} in {shown}");
+        }
+    }
+    assert!(
+        lmtp_shown.contains("TLS: none") && lmtp_shown.contains("PIPELINING"),
+        "{lmtp_shown}"
+    );
+    for it in [&imap, &smtp, &lmtp] {
+        assert_eq!(it.remote.accepted(), 1);
+        assert_eq!(it.remote.violations(), [""; 0]);
+        for verb in ["LOGIN", "AUTHENTICATE", "AUTH", "RCPT"] {
+            assert_eq!(it.remote.count(verb), 0, "{}: {verb} was not asked for", it.kind);
+        }
+    }
+}
+
+#[test]
+fn online_ends_with_69_when_one_directory_is_down_and_shows_the_others() {
+    let world = World::new();
+    let authority = Authority::new().unwrap();
+    let ca = world.scratch.write("ca.pem", authority.pem());
+    let stranger = Authority::new().unwrap();
+    let down = online(&world, &ca, "imap", Security::None);
+    let forged = online(&world, &ca, "smtp", Security::Implicit(identity(&stranger)));
+    let up = online(&world, &ca, "lmtp", Security::None);
+    configure(&world, &[&down, &forged, &up]);
+    world.stop(&down.remote);
+
+    let ran = world.vouch(&["check", "--online"]).ended(69);
+    ran.says(&[
+        "\nthe-imap: NOT REACHED after ", "\nthe-smtp: NOT REACHED after ", "\nthe-lmtp: reached in ",
+    ]);
+    let refused = format!("127.0.0.1:{}: Connection refused", down.remote.port());
+    ran.says(&[&refused, "certificate"]);
+
+    configure(&world, &[&up]);
+    world.vouch(&["check", "--online"]).ended(0);
+}

@@ -1,0 +1,23 @@
+//! The binary from outside: what it takes, what it says and where, and the status with which it ends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise and prints what it saw"
+)]
+
+mod arguments;
+mod check;
+mod login;
+mod outside;
+mod recipient;
+mod serve;
+#[path = "../support/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the tests with real mail servers need more of it"
+)]
+mod support;
+mod terminal;
