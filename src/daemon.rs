@@ -1,6 +1,5 @@
 //! Builds the parts from the configuration, runs them, drains.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +26,7 @@ use crate::service::activation::{self, BindError, BoundPath, Ownership};
 use crate::service::limits::raise_descriptors;
 use crate::service::signals::{Order, Signals};
 use crate::session::smtp::Hello;
-use crate::session::{Remote, connect, imap::Options, pool, tls};
+use crate::session::{Remote, connect, connect::Dial, imap::Options, pool, tls};
 
 /// Questions under way when the daemon is told to end are given this long; the
 /// longest default deadline at which Postfix still waits.
@@ -53,10 +52,24 @@ pub enum DaemonError {
 /// # Errors
 /// A certificate or key file that cannot be used.
 pub fn members(config: &Config, mechanism: Option<Mechanism>) -> Result<Vec<Arc<Member>>, DaemonError> {
+    members_by(config, mechanism, |_, remote| remote.dial.clone())
+}
+
+/// As [`members`], where `dial` opens the connections: tests have remotes in
+/// memory.
+///
+/// # Errors
+/// As [`members`].
+pub fn members_by(
+    config: &Config,
+    mechanism: Option<Mechanism>,
+    dial: impl Fn(&config::Directory, &Remote) -> Arc<dyn Dial>,
+) -> Result<Vec<Arc<Member>>, DaemonError> {
     let roots = tls::system_roots();
     let member = |directory: &config::Directory| {
-        let remote = remote(directory, &roots)
+        let mut remote = remote(directory, &roots)
             .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
+        remote.dial = dial(directory, &remote);
         Ok(Arc::new(Member {
             name: directory.name.as_str().into(),
             domains: domains(directory),
@@ -214,7 +227,6 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
     );
     let mut signals = Signals::new().map_err(DaemonError::System)?;
     let members = members(config, None)?;
-    let by_name: HashMap<&str, &Arc<Member>> = members.iter().map(|member| (&*member.name, member)).collect();
     let draining = CancellationToken::new();
     let tasks = TaskTracker::new();
     let mut paths = Vec::new();
@@ -223,21 +235,13 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
         .iter()
         .filter(|listener| is_served(listener.protocol))
     {
-        let asked = listener
-            .directory
-            .iter()
-            .filter_map(|name| by_name.get(name.as_str()));
-        let engine = Engine::new(
-            asked.map(|&member| member.clone()).collect(),
-            listener.default_domain.clone(),
-        );
         let (socket, path) =
             bind(listener).map_err(|error| DaemonError::Bind(listener.name.clone(), error))?;
         paths.extend(path);
         let connections = listener.max_connections as usize;
         let serving = server::serve(
             socket,
-            door(listener, engine),
+            door(listener, &members),
             connections,
             tasks.clone(),
             draining.clone(),
@@ -288,7 +292,12 @@ fn bind(listener: &config::Listener) -> Result<(Socket, Option<BoundPath>), Bind
     }
 }
 
-fn door(listener: &config::Listener, engine: Engine) -> Arc<dyn Door> {
+/// The door of a listener, to those of `members` that it names. The listener is
+/// one that [`is_served`].
+pub fn door(listener: &config::Listener, members: &[Arc<Member>]) -> Arc<dyn Door> {
+    let member = |name: &String| members.iter().find(|member| *member.name == **name).cloned();
+    let asked = listener.directory.iter().filter_map(member).collect();
+    let engine = Engine::new(asked, listener.default_domain.clone());
     let name = listener.name.clone();
     if listener.protocol == Protocol::Policy {
         let action = &listener.action;

@@ -155,18 +155,22 @@ impl Cause {
 }
 
 impl Cause {
+    /// The text without its code: SMTP servers begin the text with the enhanced
+    /// code that the status ends with.
+    pub fn words(&self) -> &str {
+        let status = self.status.as_deref().unwrap_or_default();
+        let code = status.rsplit(' ').next().unwrap_or_default();
+        match self.text.strip_prefix(code) {
+            Some(words) if words.is_empty() || words.starts_with(' ') => words.trim_start(),
+            _ => &self.text,
+        }
+    }
+
     /// Status and words as one text.
     fn detail(&self) -> String {
-        let Some(status) = &self.status else {
-            return self.text.clone();
-        };
-        // SMTP servers begin the text with the enhanced code that the status ends with.
-        let code = status.rsplit(' ').next().unwrap_or_default();
-        let text = self.text.strip_prefix(code).unwrap_or(&self.text).trim_start();
-        if self.text.contains(status.as_str()) {
-            self.text.clone()
-        } else {
-            format!("{status} {text}")
+        match &self.status {
+            Some(status) if !self.text.contains(status.as_str()) => format!("{status} {}", self.words()),
+            _ => self.text.clone(),
         }
     }
 }

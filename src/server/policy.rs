@@ -165,10 +165,12 @@ impl Policy {
 fn action(actions: &Actions, decision: &Decision) -> Action {
     match &decision.verdict {
         Verdict::Accept(_) => actions.accept.clone(),
-        Verdict::Reject(cause) if cause.class == Class::Disabled => actions.disabled.with_reply(&cause.text),
-        Verdict::Reject(cause) => actions.reject.with_reply(&cause.text),
+        Verdict::Reject(cause) if cause.class == Class::Disabled => {
+            actions.disabled.with_reply(cause.words())
+        }
+        Verdict::Reject(cause) => actions.reject.with_reply(cause.words()),
         Verdict::Defer(cause) if cause.class == Class::Limit => actions.limit.clone(),
-        Verdict::Defer(cause) => actions.defer.with_reply(&cause.text),
+        Verdict::Defer(cause) => actions.defer.with_reply(cause.words()),
         Verdict::Abstain(_) => Action::dunno(),
     }
 }
