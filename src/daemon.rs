@@ -17,8 +17,7 @@ use crate::config::{self, Config, Endpoint, Limit, ListenAddress};
 use crate::directory::judge::recipient::Reading;
 use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Directory, Username, imap::Imap, smtp::Smtp};
-use crate::engine::domains::Domains;
-use crate::engine::{Engine, Member};
+use crate::engine::{Engine, Member, logins, member, recipients};
 use crate::server::auth::{AuthDoor, Deadline, Settings as AuthSettings, Tempfail};
 use crate::server::policy::{Actions, Policy, Settings as PolicySettings};
 use crate::server::{self, Door, Socket, policy_limits};
@@ -28,9 +27,8 @@ use crate::service::signals::{Order, Signals};
 use crate::session::smtp::Hello;
 use crate::session::{Remote, connect, connect::Dial, imap::Options, pool, tls};
 
-/// Questions under way when the daemon is told to end are given this long; the
-/// longest default deadline at which Postfix still waits.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// What a question under way is given beyond its deadline when the daemon ends.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not run.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +39,9 @@ pub enum DaemonError {
     /// A socket cannot be listened on.
     #[error("listener \"{0}\": {1}")]
     Bind(String, BindError),
+    /// The system gives no random bytes, and so no key for what is remembered.
+    #[error("the system gives no random bytes")]
+    Random,
     /// The system refused something that every daemon needs.
     #[error("{0}")]
     System(std::io::Error),
@@ -66,21 +67,43 @@ pub fn members_by(
     dial: impl Fn(&config::Directory, &Remote) -> Arc<dyn Dial>,
 ) -> Result<Vec<Arc<Member>>, DaemonError> {
     let roots = tls::system_roots();
+    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
     let member = |directory: &config::Directory| {
         let mut remote = remote(directory, &roots)
             .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
         remote.dial = dial(directory, &remote);
-        Ok(Arc::new(Member {
-            name: directory.name.as_str().into(),
-            domains: domains(directory),
-            directory: build(directory, Arc::new(remote), mechanism),
-        }))
+        let mut key = [0; 32];
+        random.fill(&mut key).map_err(|_| DaemonError::Random)?;
+        let member = Member::new(
+            memory(directory),
+            build(directory, Arc::new(remote), mechanism),
+            key,
+        );
+        Ok(Arc::new(member))
     };
     config.directory.iter().map(member).collect()
 }
 
-fn domains(directory: &config::Directory) -> Domains {
-    directory.lookup.domains.all.iter().cloned().collect()
+fn memory(directory: &config::Directory) -> member::Settings {
+    let cache = &directory.cache;
+    let kept = |ttl: Duration| if cache.entries == 0 { Duration::ZERO } else { ttl };
+    member::Settings {
+        name: directory.name.as_str().into(),
+        domains: directory.lookup.domains.all.iter().cloned().collect(),
+        fold_case: directory.lookup.fold_case,
+        recipient_delimiter: directory.lookup.recipient_delimiter.clone(),
+        entries: cache.entries.max(1) as usize,
+        recipients: recipients::Ttl {
+            positive: kept(cache.ttl.positive),
+            refresh: kept(cache.ttl.refresh),
+            negative: kept(cache.ttl.negative),
+            stale: kept(cache.ttl.stale),
+        },
+        logins: logins::Ttl {
+            positive: kept(cache.credentials.positive),
+            negative: kept(cache.credentials.negative),
+        },
+    }
 }
 
 /// The remote of a directory and the way to it.
@@ -96,7 +119,7 @@ pub fn remote(directory: &config::Directory, roots: &RootCertStore) -> Result<Re
             },
             host.as_str(),
         ),
-        // A socket has no name; without tls.server-name the configuration allows no TLS that needs one.
+        // A socket has no name; without tls.server-name no TLS is started over it, see below.
         Endpoint::Socket(path) => (connect::Endpoint::Unix(path.clone()), "localhost"),
     };
     let tls = &directory.tls;
@@ -109,6 +132,12 @@ pub fn remote(directory: &config::Directory, roots: &RootCertStore) -> Result<Re
     };
     let encryption = match (tls.implicit, tls.starttls) {
         (true, _) => Encryption::AlreadyOn,
+        // Nobody is between us and a socket, and its certificate could be for no name.
+        (false, StartTls::IfAvailable)
+            if matches!(directory.address, Endpoint::Socket(_)) && tls.server_name.is_none() =>
+        {
+            Encryption::Never
+        }
         (false, StartTls::IfAvailable) => Encryption::IfOffered,
         (false, StartTls::Required) => Encryption::Required,
         (false, StartTls::Never) => Encryption::Never,
@@ -147,7 +176,7 @@ fn build(
     directory: &config::Directory,
     remote: Arc<Remote>,
     mechanism: Option<Mechanism>,
-) -> Box<dyn Directory> {
+) -> Arc<dyn Directory> {
     let template = directory.auth.username.clone();
     let username: Username = Arc::new(move |login| {
         // A template that wants a domain where the login has none would make a name of nobody.
@@ -158,6 +187,7 @@ fn build(
     let pool = &directory.pool;
     let logins = pool::Limits {
         max_sessions: pool.max_sessions as usize,
+        warm_sessions: pool.warm_sessions as usize,
         queue: pool.queue as usize,
         idle_timeout: pool.idle_timeout,
         max_age: pool.max_age,
@@ -169,11 +199,12 @@ fn build(
             mechanism,
             confirm: directory.auth.confirm,
         };
-        return Box::new(Imap::new(remote, options, username, logins));
+        return Arc::new(Imap::new(remote, options, username, logins));
     }
     let recipients = pool::Limits {
         questions: limit(directory.limits.rcpt),
         refusals: limit(directory.limits.rcpt_errors),
+        warm_sessions: 0,
         ..logins
     };
     let rcpt = &directory.rcpt;
@@ -187,10 +218,8 @@ fn build(
         },
         mechanism,
         username,
-        fold_case: directory.lookup.fold_case,
-        recipient_delimiter: directory.lookup.recipient_delimiter.clone(),
     };
-    Box::new(Smtp::new(remote, settings, recipients, logins))
+    Arc::new(Smtp::new(remote, settings, recipients, logins))
 }
 
 const fn limit(limit: Limit) -> Option<u32> {
@@ -200,9 +229,11 @@ const fn limit(limit: Limit) -> Option<u32> {
     }
 }
 
-/// Whether this version speaks the protocol of a listener.
-pub const fn is_served(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::Policy | Protocol::Auth)
+/// Whether this version serves a listener: speaks its protocol, and binds its
+/// socket itself.
+pub const fn is_served(listener: &config::Listener) -> bool {
+    matches!(listener.protocol, Protocol::Policy | Protocol::Auth)
+        && !matches!(listener.socket, ListenAddress::Systemd(_))
 }
 
 /// Runs until a signal ends it. `notes` are what the configuration's reader had
@@ -230,11 +261,7 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
     let draining = CancellationToken::new();
     let tasks = TaskTracker::new();
     let mut paths = Vec::new();
-    for listener in config
-        .listener
-        .iter()
-        .filter(|listener| is_served(listener.protocol))
-    {
+    for listener in config.listener.iter().filter(|listener| is_served(listener)) {
         let (socket, path) =
             bind(listener).map_err(|error| DaemonError::Bind(listener.name.clone(), error))?;
         paths.extend(path);
@@ -255,25 +282,35 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
             "SIGHUP: this version reads its configuration at start only; restart it to apply changes"
         );
     }
-    drain(tasks, &draining, paths).await;
+    let patience = longest_deadline(config) + DRAIN_GRACE;
+    drain(tasks, &draining, paths, patience).await;
     Ok(())
 }
 
 /// Ends: nobody new is let in, what was asked is answered.
-async fn drain(tasks: TaskTracker, draining: &CancellationToken, paths: Vec<BoundPath>) {
+async fn drain(tasks: TaskTracker, draining: &CancellationToken, paths: Vec<BoundPath>, patience: Duration) {
     tracing::info!("draining");
     drop(paths);
     draining.cancel();
     tasks.close();
-    if timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
+    if timeout(patience, tasks.wait()).await.is_err() {
+        let (connections, seconds) = (tasks.len(), patience.as_secs());
         tracing::warn!(
-            connections = tasks.len(),
-            "connections cut off: their questions had no answer {} s after the order to end",
-            DRAIN_TIMEOUT.as_secs()
+            connections,
+            "connections cut off: their questions had no answer {seconds} s after the order to end"
         );
     } else {
         tracing::info!("drained");
     }
+}
+
+/// The time within which every question that was asked has its answer.
+fn longest_deadline(config: &Config) -> Duration {
+    let deadlines = config
+        .listener
+        .iter()
+        .flat_map(|listener| [listener.deadline_for(None), listener.deadline_for(Some(b"smtp"))]);
+    deadlines.max().unwrap_or_default()
 }
 
 fn bind(listener: &config::Listener) -> Result<(Socket, Option<BoundPath>), BindError> {
@@ -295,7 +332,7 @@ fn bind(listener: &config::Listener) -> Result<(Socket, Option<BoundPath>), Bind
 /// The door of a listener, to those of `members` that it names. The listener is
 /// one that [`is_served`].
 pub fn door(listener: &config::Listener, members: &[Arc<Member>]) -> Arc<dyn Door> {
-    let member = |name: &String| members.iter().find(|member| *member.name == **name).cloned();
+    let member = |name: &String| members.iter().find(|member| **member.name() == **name).cloned();
     let asked = listener.directory.iter().filter_map(member).collect();
     let engine = Engine::new(asked, listener.default_domain.clone());
     let name = listener.name.clone();

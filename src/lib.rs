@@ -11,7 +11,7 @@
 //! | [`verdict`] | the vocabulary: `Question`, `Verdict`, `Cause` |
 //! | [`address`] | addresses and domains, brought into one form once |
 //! | [`server`] | the doors: accept, [`server::policy`], [`server::auth`], and what a client's session may ask |
-//! | [`engine`] | from a question to a verdict: which directory, what is refused without asking |
+//! | [`engine`] | from a question to a verdict: which directory, what is refused without asking, what is remembered and shared |
 //! | [`directory`] | what each kind of remote can be asked, and [`directory::judge`]: how its answers are read |
 //! | [`session`] | connections to remotes: name, TCP, TLS, the dialogs, and [`session::pool`] that keeps them |
 //! | [`wire`] | a stream with a codec and deadlines, for both sides |
@@ -31,11 +31,13 @@
 //! 2. The door reads a request through [`wire::Wire`], makes an
 //!    [`address::Address`] of the recipient, and asks
 //!    [`server::policy_limits`] whether this SMTP session may ask on.
-//! 3. [`engine::Engine::decide`] finds the directory by the domain and refuses
-//!    what no remote could be asked ([`engine::refusals`]).
+//! 3. [`engine::Engine::decide`] finds the directory by the domain;
+//!    [`engine::Member::decide`] refuses what no remote could be asked
+//!    ([`engine::refusals`]), looks into its memory ([`engine::recipients`]), and
+//!    lets equal questions share one probe ([`engine::flight`]).
 //! 4. [`directory::smtp::Smtp`] puts the recipient into the queue of its
-//!    [`session::pool::Pool`]. A task that owns an idle session takes it, or a
-//!    new session is opened: [`session::connect`], [`session::tls`], then the
+//!    [`session::pool::Pool`]. A task that owns an idle session takes it, with
+//!    whatever else waits for the same domain, or a new session is opened: [`session::connect`], [`session::tls`], then the
 //!    opening dialog of `protocol::smtp::opening`.
 //! 5. `RCPT TO` goes out, the reply comes in, and
 //!    [`directory::judge::recipient`] says what it means to the asker and what

@@ -63,9 +63,44 @@ impl From<EncodeError> for WireError {
 pub struct Wire<C> {
     stream: Stream,
     codec: C,
-    input: BytesMut,
-    output: BytesMut,
+    input: Wiped,
+    output: Wiped,
     heard: bool,
+}
+
+/// A buffer that may have held a password: what it held is overwritten before its
+/// memory goes back.
+#[derive(Default)]
+struct Wiped(BytesMut);
+
+impl Wiped {
+    /// Makes room for one more read, without leaving a copy of what is there.
+    fn make_room(&mut self) {
+        if self.0.is_empty() && self.0.capacity() > 4 * READ_CHUNK {
+            // One long message must not cost an idle connection its memory for ever.
+            *self = Self::default();
+        }
+        if self.0.is_empty() {
+            self.0.reserve(READ_CHUNK);
+        } else if self.0.capacity() - self.0.len() < READ_CHUNK / 2 {
+            let mut larger = Self(BytesMut::with_capacity(2 * self.0.len() + READ_CHUNK));
+            larger.0.extend_from_slice(&self.0);
+            *self = larger;
+        }
+    }
+
+    fn wipe(&mut self) {
+        // What was read and cut off lies in front of it and was overwritten by its codec.
+        self.0.resize(self.0.capacity(), 0);
+        self.0.as_mut().zeroize();
+        self.0.clear();
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.wipe();
+    }
 }
 
 impl<C> Wire<C> {
@@ -74,8 +109,8 @@ impl<C> Wire<C> {
         Self {
             stream,
             codec,
-            input: BytesMut::new(),
-            output: BytesMut::new(),
+            input: Wiped::default(),
+            output: Wiped::default(),
             heard: false,
         }
     }
@@ -98,7 +133,7 @@ impl<C> Wire<C> {
     /// Whether bytes arrived that no message has used up. Before TLS starts
     /// there must be none: they would be taken for protected ones.
     pub fn has_residue(&self) -> bool {
-        !self.input.is_empty()
+        !self.input.0.is_empty()
     }
 
     /// The stream, for TLS to be put over it.
@@ -106,19 +141,17 @@ impl<C> Wire<C> {
         self.stream
     }
 
-    /// Sends what was pushed, by `deadline`; the buffer is overwritten, since
-    /// it may have held a password.
+    /// Sends what was pushed, by `deadline`.
     ///
     /// # Errors
     /// [`WireError::Timeout`], [`WireError::Io`].
     pub async fn flush(&mut self, deadline: Instant) -> Result<(), WireError> {
         let sent = timeout_at(deadline, async {
-            self.stream.write_all(&self.output).await?;
+            self.stream.write_all(&self.output.0).await?;
             self.stream.flush().await
         })
         .await;
-        self.output.as_mut().zeroize();
-        self.output.clear();
+        self.output.wipe();
         match sent {
             Ok(result) => result.map_err(WireError::Io),
             Err(_) => Err(WireError::Timeout),
@@ -134,12 +167,12 @@ impl<C> Wire<C> {
         C: Encoder<M>,
         WireError: From<C::Error>,
     {
-        Ok(self.codec.encode(message, &mut self.output)?)
+        Ok(self.codec.encode(message, &mut self.output.0)?)
     }
 
     /// Bytes that wait to be flushed.
     pub fn pending_output(&self) -> usize {
-        self.output.len()
+        self.output.0.len()
     }
 }
 
@@ -154,22 +187,19 @@ where
     /// [`WireError::Io`], [`WireError::Decode`].
     pub async fn next(&mut self) -> Result<Option<C::Item>, WireError> {
         loop {
-            if !self.input.is_empty() {
-                if let Some(message) = self.codec.decode(&mut self.input)? {
-                    return Ok(Some(message));
-                }
-            } else if self.input.capacity() > 4 * READ_CHUNK {
-                // One long message must not cost an idle connection its memory for ever.
-                self.input = BytesMut::new();
+            if !self.input.0.is_empty()
+                && let Some(message) = self.codec.decode(&mut self.input.0)?
+            {
+                return Ok(Some(message));
             }
-            self.input.reserve(READ_CHUNK);
+            self.input.make_room();
             let count = self
                 .stream
-                .read_buf(&mut self.input)
+                .read_buf(&mut self.input.0)
                 .await
                 .map_err(WireError::Io)?;
             if count == 0 {
-                return Ok(self.codec.decode_eof(&mut self.input)?);
+                return Ok(self.codec.decode_eof(&mut self.input.0)?);
             }
             self.heard = true;
         }

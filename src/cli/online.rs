@@ -67,7 +67,7 @@ async fn open(directory: &Directory, remote: Arc<crate::session::Remote>) -> Res
         return Ok(text);
     }
     let hello = Arc::new(daemon::hello(directory));
-    let session = RecipientSession::open(remote, hello, Arc::default(), deadline).await?;
+    let session = RecipientSession::open(remote, hello, Arc::default(), Arc::default(), deadline).await?;
     let (capabilities, tls) = session.offered();
     let text = describe(directory, tls, &capabilities.to_string());
     let _ = tokio::time::timeout(GOODBYE, session.close()).await;

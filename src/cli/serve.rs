@@ -11,11 +11,7 @@ pub fn run(file: &ConfigFile) -> ExitCode {
         Ok(read) => read,
         Err(status) => return status,
     };
-    if !config
-        .listener
-        .iter()
-        .any(|listener| daemon::is_served(listener.protocol))
-    {
+    if !config.listener.iter().any(daemon::is_served) {
         let message = format!(
             "vouch serve: {}: no listener of protocol \"policy\" or \"auth\", so nobody could ask; `vouch check` shows \
              what the file says",
@@ -37,7 +33,7 @@ pub fn run(file: &ConfigFile) -> ExitCode {
             tracing::error!("cannot start: {error}");
             ExitCode::from(match error {
                 DaemonError::Directory(..) => status::CONFIG,
-                DaemonError::Bind(..) | DaemonError::System(_) => status::OS_ERROR,
+                DaemonError::Bind(..) | DaemonError::Random | DaemonError::System(_) => status::OS_ERROR,
             })
         }
     }

@@ -278,11 +278,45 @@ fn directory_words(text: &mut Text, config: &Config, directory: &Directory) {
         duration_text(pool.idle_timeout),
         pool.queue
     ));
-    text.say("Remembers nothing in this version.");
+    memory_words(text, directory);
+}
+
+fn memory_words(text: &mut Text, directory: &Directory) {
+    let (cache, kind) = (&directory.cache, directory.kind);
+    if kind.knows_recipients() {
+        let ttl = &cache.ttl;
+        let [positive, refresh, negative, stale] =
+            [ttl.positive, ttl.refresh, ttl.negative, ttl.stale].map(duration_text);
+        text.say(format!(
+            "Remembers at most {} recipients: a known one for {positive}, asked again in the background after \
+             {refresh}, and up to {stale} while the remote gives no answer; an unknown one for {negative}.",
+            cache.entries
+        ));
+    }
+    if kind.knows_logins() {
+        let (positive, negative) = (cache.credentials.positive, cache.credentials.negative);
+        let kept = |time: std::time::Duration| match time.is_zero() {
+            true => "not at all".to_owned(),
+            false => format!("for {}", duration_text(time)),
+        };
+        text.say(format!(
+            "Remembers an accepted login {}, a refused one {}; in memory only, under a keyed hash.",
+            kept(positive),
+            kept(negative)
+        ));
+        text.say(format!(
+            "Keeps {} sessions ready while logins come.",
+            directory.pool.warm_sessions
+        ));
+    }
 }
 
 fn tls_words(text: &mut Text, directory: &Directory) {
     let tls = &directory.tls;
+    if let (Endpoint::Socket(_), None) = (&directory.address, &tls.server_name) {
+        text.say("No TLS: nobody is between us and a socket, and its certificate could be for no name.");
+        return;
+    }
     let when = match (tls.implicit, tls.starttls) {
         (true, _) => "TLS from the first byte",
         (false, StartTls::Required) => "TLS by STARTTLS; without it no answer",
@@ -294,7 +328,8 @@ fn tls_words(text: &mut Text, directory: &Directory) {
     };
     let name = match (&tls.server_name, &directory.address) {
         (Some(name), _) | (None, Endpoint::Host { host: name, .. }) => name.as_str(),
-        (None, Endpoint::Socket(_)) => "the socket",
+        // Returned above.
+        (None, Endpoint::Socket(_)) => "",
     };
     let trust = match (&tls.ca_file, tls.allow_invalid_certs) {
         (_, true) => "ANY certificate is taken, from whoever answers".to_owned(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Directory, Username, judge};
+use super::{Directory, Logins, Username, judge};
 use crate::session::imap::{LoginSession, Options};
 use crate::session::pool::Limits;
 use crate::session::{Credentials, Pool, Remote};
@@ -14,8 +14,7 @@ use crate::verdict::{Abstention, Kind, Login, Proof, Question, Verdict};
 
 /// An IMAP server that is asked whether logins are good.
 pub struct Imap {
-    username: Username,
-    logins: Pool<LoginSession, Verdict>,
+    logins: Logins<LoginSession>,
 }
 
 impl Imap {
@@ -30,8 +29,7 @@ impl Imap {
             judge::imap::judge(&Login::new(&credentials.user), outcome)
         });
         Self {
-            username,
-            logins: Pool::new(peer, limits, open, judge),
+            logins: Logins::new(Pool::new(peer, limits, open, judge), username),
         }
     }
 }
@@ -50,9 +48,7 @@ impl Directory for Imap {
             Kind::Login {
                 user,
                 proof: Proof::Password(password),
-            } => Box::pin(super::login(
-                &self.logins, &self.username, user, password, deadline,
-            )),
+            } => Box::pin(self.logins.ask(user, password, deadline)),
             Kind::Recipient(_) => Box::pin(ready(Verdict::Abstain(Abstention::NotOurs))),
         }
     }

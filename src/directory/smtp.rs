@@ -9,10 +9,10 @@ use protocol::smtp::Protocol;
 use tokio::time::Instant;
 
 use super::judge::recipient::Reading;
-use super::{Directory, Username, judge};
+use super::{Directory, Logins, Username, judge};
 use crate::address::Address;
-use crate::session::pool::Limits;
-use crate::session::smtp::{AuthSession, Hello, Recipient, RecipientSession};
+use crate::session::pool::{Limits, Standing};
+use crate::session::smtp::{AuthSession, Hello, OneEach, Recipient, RecipientSession};
 use crate::session::{Credentials, Pool, Remote};
 use crate::verdict::{Abstention, Kind, Login, Proof, Question, Verdict};
 
@@ -29,10 +29,6 @@ pub struct Settings {
     pub mechanism: Option<Mechanism>,
     /// What is sent as the user name.
     pub username: Username,
-    /// Local parts that differ in case only are one.
-    pub fold_case: bool,
-    /// Characters behind which a local part's detail begins.
-    pub recipient_delimiter: String,
 }
 
 /// An SMTP or LMTP server that is asked about recipients and, by SMTP, logins.
@@ -40,9 +36,9 @@ pub struct Settings {
 /// The two do not share sessions: AUTH is refused inside a mail transaction
 /// (RFC 4954 §4), and a session that is logged in answers for that user.
 pub struct Smtp {
-    settings: Settings,
+    protocol: Protocol,
     recipients: Pool<RecipientSession, Verdict>,
-    logins: Pool<AuthSession, Verdict>,
+    logins: Logins<AuthSession>,
 }
 
 impl Smtp {
@@ -50,24 +46,20 @@ impl Smtp {
     /// are the limits of the two kinds of session.
     pub fn new(remote: Arc<Remote>, settings: Settings, recipients: Limits, logins: Limits) -> Self {
         let recipients = recipient_pool(remote.clone(), &settings, recipients);
-        let logins = login_pool(remote, &settings, logins);
+        let logins = Logins::new(login_pool(remote, &settings, logins), settings.username);
         Self {
-            settings,
+            protocol: settings.hello.protocol,
             recipients,
             logins,
         }
     }
 
     async fn recipient(&self, address: &Address, deadline: Instant) -> Verdict {
-        let mut address = address.clone().without_detail(&self.settings.recipient_delimiter);
-        if self.settings.fold_case {
-            address = address.folded();
-        }
         let recipient = Recipient {
             wire: address.to_wire(),
             needs_utf8: address.needs_utf8(),
         };
-        match self.recipients.ask(recipient, deadline).await {
+        match self.recipients.ask(recipient, Standing::Good, deadline).await {
             Ok(verdict) => verdict,
             Err(error) => judge::no_answer(&error),
         }
@@ -83,8 +75,15 @@ fn recipient_pool(
     let hello = Arc::new(settings.hello.clone());
     let mail_from: Arc<[u8]> = settings.mail_from.as_slice().into();
     let reading = settings.reading;
+    let one_each = OneEach::default();
     let open = Box::new(move |deadline| {
-        let opening = RecipientSession::open(remote.clone(), hello.clone(), mail_from.clone(), deadline);
+        let opening = RecipientSession::open(
+            remote.clone(),
+            hello.clone(),
+            mail_from.clone(),
+            one_each.clone(),
+            deadline,
+        );
         Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
     });
     let judge = Box::new(move |recipient: &Recipient, answer| {
@@ -112,7 +111,7 @@ impl Directory for Smtp {
         match kind {
             Kind::Recipient(_) => true,
             // RFC 2033 knows AUTH no more than it forbids it; nobody offers it to end users.
-            Kind::Login { .. } => self.settings.hello.protocol == Protocol::Smtp,
+            Kind::Login { .. } => self.protocol == Protocol::Smtp,
         }
     }
 
@@ -127,9 +126,7 @@ impl Directory for Smtp {
             Kind::Login {
                 user,
                 proof: Proof::Password(password),
-            } => Box::pin(super::login(
-                &self.logins, &self.settings.username, user, password, deadline,
-            )),
+            } => Box::pin(self.logins.ask(user, password, deadline)),
         }
     }
 }

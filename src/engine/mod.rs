@@ -1,9 +1,13 @@
-//! From a question to a verdict: route, refuse what cannot be asked, probe.
+//! From a question to a verdict: route, refuse what cannot be asked, remember,
+//! share, probe.
 //!
-//! What is remembered and what is shared between equal questions comes between
-//! [`refusals`] and the probe, in [`Member::decide`].
+//! [`Engine`] finds the directory; [`Member`] is the directory with its memory.
 
 pub mod domains;
+pub mod flight;
+pub mod logins;
+pub mod member;
+pub mod recipients;
 pub mod refusals;
 
 use std::sync::Arc;
@@ -11,39 +15,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::address::Domain;
-use crate::directory::Directory;
 use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
-use domains::Domains;
-
-/// A directory as a listener sees it: a name, its domains, and whom to ask.
-pub struct Member {
-    /// The name in the configuration.
-    pub name: Arc<str>,
-    /// The domains it is asked about.
-    pub domains: Domains,
-    /// The remote behind it.
-    pub directory: Box<dyn Directory>,
-}
-
-impl Member {
-    /// The one answer of this directory, whatever its domains are.
-    pub async fn decide(&self, question: &Question, deadline: Instant) -> Decision {
-        let directory = Some(self.name.clone());
-        if let Some(verdict) = refusals::refuse(&question.kind) {
-            return Decision {
-                verdict,
-                source: Source::Local,
-                directory,
-            };
-        }
-        let verdict = self.directory.probe(question, deadline).await;
-        Decision {
-            verdict,
-            source: Source::Probe,
-            directory,
-        }
-    }
-}
+pub use member::Member;
 
 /// Answers the questions of one listener.
 pub struct Engine {
@@ -67,6 +40,10 @@ pub struct Decision {
 pub enum Source {
     /// The remote was asked.
     Probe,
+    /// It was being asked the same already.
+    Shared,
+    /// It was asked before.
+    Cache,
     /// It needed no remote.
     Local,
     /// The client's session has used up its limit.
@@ -78,6 +55,8 @@ impl Source {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Probe => "probe",
+            Self::Shared => "shared",
+            Self::Cache => "cache",
             Self::Local => "local",
             Self::Limit => "limit",
         }
@@ -104,12 +83,12 @@ impl Engine {
                 directory: None,
             };
         };
-        member.decide(&question, deadline).await
+        member.decide(question, deadline).await
     }
 
     /// The directory that would be asked this question, if any.
     pub fn directory_for(&self, kind: &Kind) -> Option<Arc<str>> {
-        self.route(kind).map(|member| member.name.clone())
+        self.route(kind).map(|member| member.name().clone())
     }
 
     /// Adds the default domain to a login that has none.
@@ -125,17 +104,11 @@ impl Engine {
     /// domain. A login without any domain is taken by the listener's only
     /// directory, or by none.
     fn route(&self, kind: &Kind) -> Option<&Arc<Member>> {
-        let mut able = self
-            .members
-            .iter()
-            .filter(|member| member.directory.can_answer(kind));
-        match kind {
-            Kind::Recipient(address) => able.find(|member| member.domains.has(address.domain())),
-            Kind::Login { user, .. } => match user.domain() {
-                Some(domain) => able.find(|member| member.domains.takes_login(domain)),
-                None => able.next().filter(|_| self.members.len() == 1),
-            },
+        let without_domain = matches!(kind, Kind::Login { user, .. } if user.domain().is_none());
+        if without_domain && self.members.len() != 1 {
+            return None;
         }
+        self.members.iter().find(|member| member.takes(kind))
     }
 }
 
@@ -143,11 +116,13 @@ impl Engine {
 mod tests {
     use std::future::{Future, ready};
     use std::pin::Pin;
+    use std::time::Duration;
 
     use protocol::secret::Secret;
 
     use super::*;
     use crate::address::Address;
+    use crate::directory::Directory;
     use crate::verdict::{Client, Proof};
 
     /// Accepts whatever it is asked and can be asked one kind of question.
@@ -174,15 +149,28 @@ mod tests {
     }
 
     fn member(name: &str, logins: bool, domains: &[&str]) -> Arc<Member> {
-        let domains = domains
-            .iter()
-            .map(|domain| Domain::parse(domain).unwrap())
-            .collect();
-        Arc::new(Member {
+        let ttl = Duration::ZERO;
+        let settings = member::Settings {
             name: name.into(),
-            domains,
-            directory: Box::new(Yes { logins }),
-        })
+            domains: domains
+                .iter()
+                .map(|domain| Domain::parse(domain).unwrap())
+                .collect(),
+            fold_case: false,
+            recipient_delimiter: String::new(),
+            entries: 10,
+            recipients: recipients::Ttl {
+                positive: ttl,
+                refresh: ttl,
+                negative: ttl,
+                stale: ttl,
+            },
+            logins: logins::Ttl {
+                positive: ttl,
+                negative: ttl,
+            },
+        };
+        Arc::new(Member::new(settings, Arc::new(Yes { logins }), [0; 32]))
     }
 
     async fn ask(engine: &Engine, kind: Kind) -> (Option<String>, Verdict) {

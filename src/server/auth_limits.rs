@@ -4,6 +4,9 @@
 //! processes that serve many of them. A session is therefore what one
 //! connection asks for one client address (`rip`) within ten minutes. A request
 //! that names no client is told by its connection alone.
+//!
+//! Failures count once they are known. Logins that are sent at once are asked at
+//! once: counting those under way would put off honest bursts behind one address.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,8 +17,8 @@ use tokio::time::Instant;
 /// How long a failure is held against its session.
 const WINDOW: Duration = Duration::from_secs(600);
 
-/// Sessions that are remembered at once; when there are more, the longest silent
-/// are forgotten.
+/// Sessions that are remembered at once; when there are more, some are forgotten
+/// and start from zero.
 const SESSIONS: usize = 16_384;
 
 /// Login processes whose connection we closed and that are expected back.
@@ -78,7 +81,7 @@ impl Sessions {
         };
         let failures = self.table.get(&Key {
             connection,
-            client: client.map(Into::into),
+            client: client.map(shortened),
         });
         let Some(failures) = failures else { return true };
         let window = failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,7 +95,7 @@ impl Sessions {
         }
         let key = Key {
             connection,
-            client: client.map(Into::into),
+            client: client.map(shortened),
         };
         let fresh = || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Window::new())));
         let Ok(failures) = self.table.get_or_insert_with(&key, fresh);
@@ -102,6 +105,11 @@ impl Sessions {
         }
         window.failures = window.failures.saturating_add(1);
     }
+}
+
+/// An address is no longer than this; the rest would only cost memory.
+fn shortened(client: &str) -> Arc<str> {
+    client.chars().take(64).collect::<String>().into()
 }
 
 impl Window {

@@ -17,6 +17,10 @@ use crate::telemetry::log::{self, Answered};
 use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
 use crate::wire::{Wire, WireError};
 
+/// Postfix says `stress=yes` when all of its processes are busy: each of them that
+/// waits for us is one that serves nobody.
+const STRESSED: Duration = Duration::from_secs(5);
+
 /// What is told to Postfix, by verdict (`listener.NAME.action`).
 #[derive(Debug, Clone)]
 pub struct Actions {
@@ -128,10 +132,13 @@ impl Policy {
                 directory: Some(directory),
             };
         };
-        let decision = self
-            .engine
-            .decide(question.clone(), asked + self.settings.deadline)
-            .await;
+        let patience = self.settings.deadline;
+        let patience = if request.stress {
+            patience.min(STRESSED)
+        } else {
+            patience
+        };
+        let decision = self.engine.decide(question.clone(), asked + patience).await;
         if matches!(decision.verdict, Verdict::Reject(_)) {
             ticket.refused();
         }

@@ -6,15 +6,22 @@
 //! recipient of a message counts once.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use protocol::policy::Request;
 use quick_cache::sync::Cache;
+use tokio::time::Instant;
 
-/// SMTP sessions that are remembered at once. When there are more, the longest
-/// silent are forgotten, and would start from zero.
+/// SMTP sessions that are remembered at once. When there are more, some are
+/// forgotten and start from zero.
 const SESSIONS: usize = 4096;
+
+/// A session that was silent for so long is over: its process and port may be
+/// another's by now.
+const FORGET: Duration = Duration::from_secs(3600);
 
 /// How much one session may ask; `None` is without limit.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,8 +39,8 @@ pub struct Sessions {
     hasher: RandomState,
 }
 
-#[derive(Default)]
 struct Session {
+    seen: Instant,
     /// The message under way.
     instance: Vec<u8>,
     /// Hashes of message and recipient: kept only as far as the limits need them.
@@ -65,9 +72,10 @@ impl Sessions {
         let session = self.session(request, connection);
         {
             let mut session = lock(&session);
-            if starts_again(request, &session.instance) {
-                *session = Session::default();
+            if starts_again(request, &session.instance) || session.seen.elapsed() >= FORGET {
+                *session = Session::new();
             }
+            session.seen = Instant::now();
             session.instance = request.instance.to_vec();
             let Session { asked, refused, .. } = &mut *session;
             let known = asked.contains(&question) || refused.contains(&question);
@@ -91,9 +99,20 @@ impl Sessions {
         let key = key(request, connection);
         let found = self
             .table
-            .get_or_insert_with(&key, || Ok::<_, std::convert::Infallible>(Arc::default()));
+            .get_or_insert_with(&key, || Ok::<_, Infallible>(Arc::new(Mutex::new(Session::new()))));
         let Ok(session) = found;
         session
+    }
+}
+
+impl Session {
+    fn new() -> Self {
+        Self {
+            seen: Instant::now(),
+            instance: Vec::new(),
+            asked: HashSet::new(),
+            refused: HashSet::new(),
+        }
     }
 }
 
@@ -129,7 +148,11 @@ fn key(request: &Request, connection: u64) -> Box<[u8]> {
     } else {
         &request.helo_name
     };
-    [process, &request.client_address, port].join(&0).into()
+    // Each as long as it can honestly be; the rest would only cost memory.
+    [process, &request.client_address, port]
+        .map(|part| &part[..part.len().min(255)])
+        .join(&0)
+        .into()
 }
 
 fn has_port(request: &Request) -> bool {
@@ -224,6 +247,15 @@ mod tests {
         assert!(sessions.admit(&old("1.a.b.0", "a@e.org"), 1).is_some());
         assert!(sessions.admit(&old("1.a.c.1", "b@e.org"), 1).is_none());
         assert!(sessions.admit(&old("1.a.d.0", "b@e.org"), 1).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_session_is_over() {
+        let sessions = sessions(1, 1);
+        assert!(sessions.admit(&request("1.a.b.0", "a@e.org"), 1).is_some());
+        assert!(sessions.admit(&request("1.a.b.0", "b@e.org"), 1).is_none());
+        tokio::time::advance(FORGET).await;
+        assert!(sessions.admit(&request("1.a.c.0", "b@e.org"), 1).is_some());
     }
 
     #[test]

@@ -44,15 +44,7 @@ pub enum Kind {
 impl Error {
     /// An error of `kind` at `peer` while we were at `step`.
     pub fn new(kind: Kind, peer: &Arc<str>, step: &'static str, detail: impl Into<String>) -> Self {
-        let (peer, detail) = (peer.clone(), detail.into());
-        Self(Arc::new(Inner {
-            kind,
-            peer,
-            step,
-            detail,
-            status: None,
-            heard: true,
-        }))
+        Self::build(kind, peer, step, detail.into(), None, true)
     }
 
     /// As [`Error::new`], in the remote's own words; `status` is its code.
@@ -63,15 +55,25 @@ impl Error {
         status: impl Into<String>,
         text: impl Into<String>,
     ) -> Self {
-        let (peer, detail, status) = (peer.clone(), text.into(), Some(status.into()));
-        Self(Arc::new(Inner {
-            kind,
+        Self::build(kind, peer, step, text.into(), Some(status.into()), true)
+    }
+
+    /// The remote said goodbye before anything else: as good as if it had been
+    /// gone already.
+    pub fn goodbye(
+        peer: &Arc<str>,
+        step: &'static str,
+        status: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Self {
+        Self::build(
+            Kind::Unreachable,
             peer,
             step,
-            detail,
-            status,
-            heard: true,
-        }))
+            text.into(),
+            Some(status.into()),
+            false,
+        )
     }
 
     /// What the wire said. `heard` tells whether any byte of a reply had come.
@@ -82,13 +84,23 @@ impl Error {
             WireError::Decode(_) => Kind::Protocol,
             WireError::Encode(_) => Kind::Config,
         };
-        let detail = error.to_string();
+        Self::build(kind, peer, step, error.to_string(), None, heard)
+    }
+
+    fn build(
+        kind: Kind,
+        peer: &Arc<str>,
+        step: &'static str,
+        detail: String,
+        status: Option<String>,
+        heard: bool,
+    ) -> Self {
         Self(Arc::new(Inner {
             kind,
             peer: peer.clone(),
             step,
             detail,
-            status: None,
+            status,
             heard,
         }))
     }

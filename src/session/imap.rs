@@ -6,14 +6,13 @@ use protocol::imap::capability::Capabilities;
 use protocol::imap::command::{Command, Tags};
 use protocol::imap::login::{self, Login, LoginError, Outcome};
 use protocol::imap::opening::{Opening, OpeningError, Step};
-use protocol::imap::response::Response;
-use protocol::imap::{Codec, response::Code};
+use protocol::imap::response::{Code, Response, StatusKind, Untagged};
+use protocol::imap::{Codec, UNTAGGED_LIMIT};
 use protocol::sasl::Mechanism;
-use protocol::secret::Secret;
 use tokio::time::Instant;
 
 use super::error::{Error, Kind};
-use super::{Credentials, Remote, Session, tls, trace};
+use super::{AskAgain, Credentials, Remote, Session, tls, trace};
 use crate::wire::Wire;
 
 /// How logins are tried.
@@ -87,11 +86,8 @@ impl LoginSession {
     }
 }
 
-impl Session for LoginSession {
-    type Question = Credentials;
-    type Answer = Outcome;
-
-    async fn ask(&mut self, question: &Credentials, deadline: Instant) -> Result<Outcome, Error> {
+impl LoginSession {
+    async fn login(&mut self, question: &Credentials, deadline: Instant) -> Result<Outcome, Error> {
         let Self {
             remote,
             options,
@@ -114,16 +110,97 @@ impl Session for LoginSession {
             },
         )?;
         let mut step = dialog.start();
+        // A goodbye in the place of an answer says that the session had been given up before.
+        let mut first = true;
         loop {
-            step = match step {
-                login::Step::Read => dialog.on_response(hear(remote, wire, password, deadline).await?),
+            let response = match step {
+                login::Step::Read => hear(remote, wire, question, deadline).await?,
                 login::Step::Send(command) => {
                     send(remote, wire, &command, "login", deadline).await?;
-                    dialog.on_response(hear(remote, wire, password, deadline).await?)
+                    hear(remote, wire, question, deadline).await?
                 }
                 login::Step::Done(outcome) => return Ok(outcome),
             };
+            match &response {
+                Response::Untagged(Untagged::Status(status)) if first && status.kind == StatusKind::Bye => {
+                    return Err(Error::goodbye(
+                        &remote.peer,
+                        "login",
+                        status.label(),
+                        status.text(),
+                    ));
+                }
+                _ => step = dialog.on_response(response),
+            }
+            first = false;
         }
+    }
+}
+
+impl Session for LoginSession {
+    type Question = Credentials;
+    type Answer = Outcome;
+
+    const MAX_BATCH: usize = 1;
+    const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
+
+    fn batch(&self) -> usize {
+        1
+    }
+
+    fn bears(&self) -> Option<u32> {
+        None
+    }
+
+    fn together(_: &Credentials, _: &Credentials) -> bool {
+        false
+    }
+
+    async fn ask(
+        &mut self,
+        questions: &[Credentials],
+        tell: &mut (dyn FnMut(Outcome) + Send),
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        for question in questions {
+            let outcome = self.login(question, deadline).await?;
+            if let Outcome::Status {
+                capabilities: Some(offered),
+                ..
+            } = &outcome
+            {
+                // Cyrus tells of it only to who is logged in.
+                self.capabilities.unauthenticate |= offered.unauthenticate;
+            }
+            tell(outcome);
+        }
+        Ok(())
+    }
+
+    /// UNAUTHENTICATE (RFC 8437) takes the login back and keeps TLS.
+    async fn renew(&mut self) -> bool {
+        if !self.capabilities.unauthenticate {
+            return false;
+        }
+        let deadline = Instant::now() + self.remote.timeout;
+        let tag = self.tags.next_tag();
+        let command = Command::unauthenticate(tag);
+        if send(&self.remote, &mut self.wire, &command, "UNAUTHENTICATE", deadline)
+            .await
+            .is_err()
+        {
+            return false;
+        }
+        for _ in 0..UNTAGGED_LIMIT {
+            match read(&self.remote, &mut self.wire, "UNAUTHENTICATE", deadline).await {
+                Ok(Response::Tagged { tag: theirs, status }) => {
+                    return tag.is(&theirs) && status.kind == StatusKind::Ok;
+                }
+                Ok(Response::Untagged(_)) => {}
+                Ok(Response::Continuation(_)) | Err(_) => return false,
+            }
+        }
+        false
     }
 
     /// Untagged remarks are no goodbye by RFC 9051 §7, but an idle session that
@@ -183,11 +260,11 @@ async fn read(
 async fn hear(
     remote: &Remote,
     wire: &mut Wire<Codec>,
-    password: &Secret<[u8]>,
+    credentials: &Credentials,
     deadline: Instant,
 ) -> Result<Response, Error> {
     let response = read_quietly(remote, wire, "login", deadline).await?;
-    trace::heard_after(&remote.peer, &response, password);
+    trace::heard_after(&remote.peer, &response, credentials);
     Ok(response)
 }
 

@@ -24,20 +24,41 @@ pub use error::{Error, Kind};
 pub use pool::Pool;
 pub use remote::Remote;
 
-/// An open session that answers one kind of question, one at a time.
+/// An open session that answers one kind of question.
 pub trait Session: Send + Sized + 'static {
     /// What is asked.
-    type Question: Send + Sync + 'static;
+    type Question: Clone + Send + Sync + 'static;
     /// What the remote says to it.
     type Answer: Send + 'static;
 
-    /// Asks, and reads to the end of the answer, by `deadline`. After an error
-    /// the session is good for nothing.
+    /// Questions that any session of this kind takes in one go, at most.
+    const MAX_BATCH: usize;
+
+    /// Which questions may be asked again after a session was lost over them.
+    const MAY_ASK_AGAIN: AskAgain;
+
+    /// Questions that this session takes in one go.
+    fn batch(&self) -> usize;
+
+    /// Questions that the remote says it bears on one session.
+    fn bears(&self) -> Option<u32>;
+
+    /// Whether two questions may be asked in one go.
+    fn together(one: &Self::Question, other: &Self::Question) -> bool;
+
+    /// Asks questions in one go and reads to the end of the answers, by `deadline`.
+    /// Each answer is told as it comes, in the order of the questions. After an
+    /// error the session is good for nothing.
     fn ask(
         &mut self,
-        question: &Self::Question,
+        questions: &[Self::Question],
+        tell: &mut (dyn FnMut(Self::Answer) + Send),
         deadline: Instant,
-    ) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Makes a session that has served its purpose good for another question, if
+    /// the remote knows how.
+    fn renew(&mut self) -> impl Future<Output = bool> + Send;
 
     /// Waits until the remote says or does something although nothing was
     /// asked: a goodbye, as a rule. May be dropped at any time.
@@ -45,6 +66,25 @@ pub trait Session: Send + Sized + 'static {
 
     /// Takes leave politely. The caller bounds it.
     fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// Which questions may be asked again after a session was lost over them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskAgain {
+    /// Any: the remote counts nothing against whom it is about.
+    Always,
+    /// Only one to which no byte of an answer had come: another try may count as
+    /// another failure of the user.
+    Unheard,
+}
+
+impl AskAgain {
+    fn allows(self, error: &Error) -> bool {
+        match self {
+            Self::Always => matches!(error.kind(), Kind::Unreachable | Kind::Protocol),
+            Self::Unheard => error.is_stale(),
+        }
+    }
 }
 
 /// An answer, judged.
@@ -63,7 +103,9 @@ pub enum After {
     Keep,
     /// It goes on, one refusal nearer to its limit.
     KeepRefused,
-    /// It has served its purpose or can no longer be trusted.
+    /// It has served its purpose, and goes on only if it can be renewed.
+    Spent,
+    /// It can no longer be trusted.
     Close,
     /// It says goodbye. Where it had been asked before, it may have meant to do
     /// so anyway: close it and ask once more on a fresh one. A fresh session's

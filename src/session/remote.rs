@@ -40,6 +40,7 @@ pub(super) struct Connection {
 impl Remote {
     /// Connects, and turns TLS on where it is on from the first byte.
     pub(super) async fn connect(&self, deadline: Instant) -> Result<Connection, Error> {
+        let deadline = self.command_deadline(deadline);
         let dialled = self.dial.dial(&self.peer, deadline).await?;
         let (stream, local) = (dialled.stream, dialled.local);
         if self.encryption != Encryption::AlreadyOn {
@@ -72,6 +73,16 @@ impl Remote {
             return Err(Error::new(Kind::Tls, &self.peer, "STARTTLS", detail));
         }
         self.tls.handshake(&self.peer, wire.into_stream(), deadline).await
+    }
+
+    /// Refuses to ask while an answer to nothing lies there: it would be taken for
+    /// the answer to this.
+    pub(super) fn check_nothing_unasked<C>(&self, wire: &Wire<C>, step: &'static str) -> Result<(), Error> {
+        if wire.has_residue() {
+            let detail = "it answered more than it was asked; session dropped";
+            return Err(Error::new(Kind::Protocol, &self.peer, step, detail));
+        }
+        Ok(())
     }
 
     /// The end of one command: `timeout` from now, or `deadline` if that is

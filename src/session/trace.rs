@@ -2,15 +2,30 @@
 //! level `trace`.
 //!
 //! Commands mask their secrets in their own `Display`. A remote may still send
-//! a password back to us ("BAD unknown command: hunter2"), so what it says in
-//! answer to one is searched for it.
+//! a password back to us ("BAD unknown command: hunter2"), so what it says after
+//! it was told one is searched for it.
 
 use std::fmt::Display;
 
+use protocol::sasl::{base64_encode, encode_plain};
 use protocol::secret::Secret;
+
+use super::Credentials;
 
 /// The name under which the dialog is logged.
 pub const TARGET: &str = "vouch::dialog";
+
+/// What stands for a text that repeats a password. Cutting out just that part
+/// would tell what it was: "Authentication [secret]" is "failed".
+const WITHHELD: &str = "[withheld: it repeats the password]";
+
+/// A password this short stands in half of all texts; finding it there tells
+/// nothing, and masking it would hide everything.
+const SHORT: usize = 4;
+
+/// As much of a password or its base64 gives it away: a remote may cut its text
+/// anywhere.
+const HEAD: usize = 8;
 
 /// We sent this.
 pub(super) fn said(peer: &str, what: &dyn Display) {
@@ -22,35 +37,101 @@ pub(super) fn heard(peer: &str, what: &dyn Display) {
     tracing::trace!(target: TARGET, "{peer} S: {what}");
 }
 
-/// The remote sent this to us after it had been told `secret`.
-pub(super) fn heard_after(peer: &str, what: &dyn Display, secret: &Secret<[u8]>) {
+/// The remote sent this to us after it had been told `credentials`.
+pub(super) fn heard_after(peer: &str, what: &dyn Display, credentials: &Credentials) {
     if tracing::enabled!(target: TARGET, tracing::Level::TRACE) {
-        tracing::trace!(target: TARGET, "{peer} S: {}", masked(&what.to_string(), secret));
+        let text = what.to_string();
+        let shown = if repeats(&text, credentials) {
+            WITHHELD
+        } else {
+            &text
+        };
+        tracing::trace!(target: TARGET, "{peer} S: {shown}");
     }
 }
 
-/// `text` without `secret`, should a remote have put it there.
-pub fn masked(text: &str, secret: &Secret<[u8]>) -> String {
-    let plain = String::from_utf8_lossy(secret.expose());
-    let encoded = protocol::sasl::base64_encode(secret.expose());
-    let encoded = String::from_utf8_lossy(encoded.expose());
-    let mut text = text.to_owned();
-    for secret in [plain, encoded] {
-        if !secret.is_empty() && text.contains(secret.as_ref()) {
-            text = text.replace(secret.as_ref(), "[secret]");
-        }
+/// `text`, unless a remote has put the password into it.
+pub fn masked(text: String, credentials: &Credentials) -> String {
+    if repeats(&text, credentials) {
+        WITHHELD.into()
+    } else {
+        text
     }
-    text
+}
+
+/// Whether a text holds the password, or enough of it, in one of the forms in
+/// which we send it.
+fn repeats(text: &str, credentials: &Credentials) -> bool {
+    let Credentials { user, password } = credentials;
+    let bytes = password.expose();
+    let quoted: Vec<u8> = bytes
+        .iter()
+        .flat_map(|&byte| {
+            if matches!(byte, b'"' | b'\\') {
+                vec![b'\\', byte]
+            } else {
+                vec![byte]
+            }
+        })
+        .collect();
+    let plain = encode_plain(user, password);
+    let message = base64_encode(plain.expose());
+    // Only what follows NUL, user and NUL in the message is secret; base64 goes by threes.
+    let secret_part = (user.len().div_ceil(3) * 4).min(message.expose().len());
+    let plain_forms = [Secret::copy_from(bytes), Secret::from(quoted)];
+    let encoded_forms = [
+        base64_encode(bytes),
+        Secret::copy_from(&message.expose()[secret_part..]),
+    ];
+    plain_forms
+        .iter()
+        .filter(|form| form.expose().len() >= SHORT)
+        .any(|form| holds(text, form))
+        || encoded_forms.iter().any(|form| holds(text, form))
+}
+
+fn holds(text: &str, form: &Secret<[u8]>) -> bool {
+    let form = form.expose();
+    let head = &form[..form.len().min(HEAD)];
+    !head.is_empty() && text.as_bytes().windows(head.len()).any(|window| window == head)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn shown(text: &str, user: &str, password: &str) -> String {
+        let password = Secret::copy_from(password.as_bytes());
+        masked(
+            text.to_owned(),
+            &Credentials {
+                user: user.as_bytes().to_vec(),
+                password,
+            },
+        )
+    }
+
     #[test]
-    fn an_echoed_password_is_masked_in_both_forms() {
-        let secret = Secret::copy_from(b"hunter2");
-        let text = masked("unknown command: hunter2 (aHVudGVyMg==)", &secret);
-        assert_eq!(text, "unknown command: [secret] ([secret])");
+    fn an_echoed_password_is_withheld_in_every_form() {
+        for (text, user, password) in [
+            ("unknown command: hunter2", "bob", "hunter2"),
+            ("unknown: aHVudGVyMg==", "bob", "hunter2"),
+            (
+                "500 5.5.1 unknown command: AUTH PLAIN AGJvYgBodW50ZXIy", "bob", "hunter2",
+            ),
+            ("unknown: AGphbmUAaHVudGVyMg==", "jane", "hunter2"),
+            (r#"BAD LOGIN "jane" "hun\"ter2""#, "jane", r#"hun"ter2"#),
+            ("cut: correct horse b", "jane", "correct horse battery staple"),
+        ] {
+            assert_eq!(shown(text, user, password), WITHHELD, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_stay() {
+        for password in ["hunter2", "a", "NO"] {
+            let text = "NO [AUTHENTICATIONFAILED] Authentication failed.";
+            assert_eq!(shown(text, "jane", password), text, "{password}");
+        }
     }
 }

@@ -120,6 +120,11 @@ impl Command {
         Self::open(&format!("{tag} LIST \"\" \"\""))
     }
 
+    /// `UNAUTHENTICATE`, which takes a login back (RFC 8437).
+    pub fn unauthenticate(tag: Tag) -> Self {
+        Self::open(&format!("{tag} UNAUTHENTICATE"))
+    }
+
     /// `LOGOUT` (RFC 9051 §6.1.3).
     pub fn logout(tag: Tag) -> Self {
         Self::open(&format!("{tag} LOGOUT"))

@@ -1,34 +1,30 @@
 //! The dialog of the mail transaction in which recipients are asked for: MAIL
-//! once, then one RCPT after another. It never goes on to DATA.
+//! once, then RCPT after RCPT. It never goes on to DATA.
+//!
+//! Several recipients may leave as one group of commands where the remote offers
+//! PIPELINING (RFC 2920 §3.1). Replies carry no name, so they are matched with
+//! commands by their order alone.
+
+use std::collections::VecDeque;
 
 use super::{Capabilities, Command, Reply};
 
-/// The transaction on one session, from question to question. Ask with
-/// [`ask`](Self::ask), then do as each [`Step`] says until the answer.
-///
-/// How many questions a session bears, and which domains may meet in it, is for
-/// its owner to count.
+/// The transaction on one session, from question to question.
 #[derive(Debug)]
 pub struct Recipients {
     mail_from: Vec<u8>,
-    smtputf8: bool,
+    offers_utf8: bool,
     ignore_quota: bool,
-    transaction: Transaction,
-    state: State,
-}
-
-/// What to do next.
-#[derive(Debug)]
-pub enum Step {
-    /// Send this, then read one reply and hand it to [`Recipients::on_reply`].
-    Send(Command),
-    /// The question is answered, or cannot be.
-    Answer(Answer),
+    transaction: Option<Transaction>,
+    /// Whose replies come next.
+    expected: VecDeque<Expected>,
+    /// Why no recipient can be asked for any more: the reply to MAIL or RSET.
+    refused: Option<Reply>,
 }
 
 /// What became of a question. Only [`Recipient`](Answer::Recipient) may be about
 /// the mailbox.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// The reply to RCPT.
     Recipient(Reply),
@@ -38,27 +34,25 @@ pub enum Answer {
     /// An address is not ASCII and the remote does not offer SMTPUTF8. Nothing was
     /// sent; the session is as good as before.
     Utf8Unsupported,
-    /// A question before the last one was answered, or a reply that nothing waits
-    /// for: replies could no longer be told apart. The session is not to be used
-    /// any more.
+    /// A reply that nothing waits for: replies can no longer be told apart. The
+    /// session is not to be used any more.
     OutOfTurn,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Transaction {
-    None,
-    Open { smtputf8: bool },
+/// An open transaction and what it bears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Transaction {
+    smtputf8: bool,
+    /// The domain of its recipients: some remotes refuse to hear of another
+    /// (Gmail, `451 4.3.0 Multiple destination domains per transaction`).
+    domain: Vec<u8>,
 }
 
-/// Whose reply comes next. A transaction that has to be opened first keeps the
-/// recipient until then.
-#[derive(Debug)]
-enum State {
-    Idle,
-    Rset { to: Vec<u8> },
-    Mail { to: Vec<u8>, smtputf8: bool },
+#[derive(Debug, Clone, Copy)]
+enum Expected {
+    Rset,
+    Mail,
     Rcpt,
-    Lost,
 }
 
 impl Recipients {
@@ -67,74 +61,101 @@ impl Recipients {
     pub fn new(capabilities: &Capabilities, mail_from: Vec<u8>) -> Self {
         Self {
             mail_from,
-            smtputf8: capabilities.smtputf8,
+            offers_utf8: capabilities.smtputf8,
             ignore_quota: capabilities.ignore_quota,
-            transaction: Transaction::None,
-            state: State::Idle,
+            transaction: None,
+            expected: VecDeque::new(),
+            refused: None,
         }
     }
 
-    /// Asks for one recipient, in wire form, without `<>`. `needs_utf8` where the
-    /// address needs SMTPUTF8 (RFC 6531 §3.4); bytes that are not ASCII need it
-    /// whatever the caller says.
-    pub fn ask(&mut self, to: Vec<u8>, needs_utf8: bool) -> Step {
-        if !matches!(self.state, State::Idle) {
-            return self.lost();
+    /// The commands that ask for recipients in wire form, without `<>`. Each
+    /// command gets one reply, to be handed to [`on_reply`](Self::on_reply); they
+    /// may be sent as one group, or each after the reply to the one before. The
+    /// recipients are of one domain. With `anew` the transaction begins anew, for a
+    /// remote that bears one recipient in each.
+    ///
+    /// `needs_utf8` where an address needs SMTPUTF8 (RFC 6531 §3.4); bytes that are
+    /// not ASCII need it whatever the caller says.
+    ///
+    /// # Errors
+    /// The answer that is good for each of the recipients without asking.
+    pub fn ask(
+        &mut self,
+        recipients: Vec<Vec<u8>>,
+        needs_utf8: bool,
+        anew: bool,
+    ) -> Result<Vec<Command>, Answer> {
+        if let Some(reply) = &self.refused {
+            return Err(Answer::SenderRefused(reply.clone()));
         }
-        let needs_utf8 = needs_utf8 || !to.is_ascii() || !self.mail_from.is_ascii();
-        if needs_utf8 && !self.smtputf8 {
-            return Step::Answer(Answer::Utf8Unsupported);
+        let ascii = self.mail_from.is_ascii() && recipients.iter().all(|to| to.is_ascii());
+        let needs_utf8 = needs_utf8 || !ascii;
+        if needs_utf8 && !self.offers_utf8 {
+            return Err(Answer::Utf8Unsupported);
         }
-        match self.transaction {
-            Transaction::None => self.mail(to, needs_utf8),
-            Transaction::Open { smtputf8: false } if needs_utf8 => {
-                self.state = State::Rset { to };
-                Step::Send(Command::Rset)
+        let mut commands = Vec::with_capacity(recipients.len() + 2);
+        let domain = recipients
+            .first()
+            .map(|to| domain(to).to_vec())
+            .unwrap_or_default();
+        let serves = |open: &Transaction| !anew && open.domain == domain && (open.smtputf8 || !needs_utf8);
+        if self.transaction.as_ref().is_some_and(|open| !serves(open)) {
+            self.expect(&mut commands, Expected::Rset, Command::Rset);
+            self.transaction = None;
+        }
+        if self.transaction.is_none() {
+            let mail = Command::Mail {
+                from: self.mail_from.clone(),
+                smtputf8: needs_utf8,
+            };
+            self.expect(&mut commands, Expected::Mail, mail);
+            self.transaction = Some(Transaction {
+                smtputf8: needs_utf8,
+                domain,
+            });
+        }
+        for to in recipients {
+            let rcpt = Command::Rcpt {
+                to,
+                ignore_quota: self.ignore_quota,
+            };
+            self.expect(&mut commands, Expected::Rcpt, rcpt);
+        }
+        Ok(commands)
+    }
+
+    /// The answer that a reply is, if it is one: the reply to RCPT, or what stands
+    /// for it where MAIL or RSET was refused.
+    pub fn on_reply(&mut self, reply: Reply) -> Option<Answer> {
+        match self.expected.pop_front() {
+            Some(Expected::Rset | Expected::Mail) if reply.is_positive() => None,
+            Some(Expected::Rset | Expected::Mail) => {
+                // Of several refusals the first is the cause.
+                self.refused.get_or_insert(reply);
+                None
             }
-            Transaction::Open { .. } => self.rcpt(to),
+            Some(Expected::Rcpt) => Some(match &self.refused {
+                Some(refusal) => Answer::SenderRefused(refusal.clone()),
+                None => Answer::Recipient(reply),
+            }),
+            None => Some(Answer::OutOfTurn),
         }
     }
 
-    /// The next step after a reply was read.
-    pub fn on_reply(&mut self, reply: Reply) -> Step {
-        match std::mem::replace(&mut self.state, State::Lost) {
-            State::Rset { to } if reply.is_positive() => {
-                self.transaction = Transaction::None;
-                self.mail(to, true)
-            }
-            State::Mail { to, smtputf8 } if reply.is_positive() => {
-                self.transaction = Transaction::Open { smtputf8 };
-                self.rcpt(to)
-            }
-            State::Rset { .. } | State::Mail { .. } => Step::Answer(Answer::SenderRefused(reply)),
-            State::Rcpt => {
-                self.state = State::Idle;
-                Step::Answer(Answer::Recipient(reply))
-            }
-            State::Idle | State::Lost => self.lost(),
-        }
+    /// Why the rest of a group need not be sent, where its commands go one by one.
+    pub fn refused(&self) -> Option<&Reply> {
+        self.refused.as_ref()
     }
 
-    fn mail(&mut self, to: Vec<u8>, smtputf8: bool) -> Step {
-        self.state = State::Mail { to, smtputf8 };
-        Step::Send(Command::Mail {
-            from: self.mail_from.clone(),
-            smtputf8,
-        })
+    fn expect(&mut self, commands: &mut Vec<Command>, expected: Expected, command: Command) {
+        self.expected.push_back(expected);
+        commands.push(command);
     }
+}
 
-    fn rcpt(&mut self, to: Vec<u8>) -> Step {
-        self.state = State::Rcpt;
-        Step::Send(Command::Rcpt {
-            to,
-            ignore_quota: self.ignore_quota,
-        })
-    }
-
-    fn lost(&mut self) -> Step {
-        self.state = State::Lost;
-        Step::Answer(Answer::OutOfTurn)
-    }
+fn domain(to: &[u8]) -> &[u8] {
+    to.rsplit(|&byte| byte == b'@').next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -150,167 +171,139 @@ mod tests {
         Recipients::new(&capabilities, Vec::new())
     }
 
-    fn shown(step: &Step) -> String {
-        match step {
-            Step::Send(command) => command.to_string(),
-            Step::Answer(Answer::Recipient(reply)) => format!("recipient {reply}"),
-            Step::Answer(Answer::SenderRefused(reply)) => format!("sender refused {reply}"),
-            Step::Answer(Answer::Utf8Unsupported) => "utf8 unsupported".into(),
-            Step::Answer(Answer::OutOfTurn) => "out of turn".into(),
-        }
+    fn reply(text: &str) -> Reply {
+        Reply::parse(text).unwrap()
     }
 
-    /// One question with the replies to it: what we say, the answer last.
-    fn ask(dialog: &mut Recipients, to: &str, remote: &[&str]) -> Vec<String> {
-        let mut steps = vec![shown(&dialog.ask(to.as_bytes().to_vec(), !to.is_ascii()))];
-        steps.extend(
-            remote
-                .iter()
-                .map(|reply| shown(&dialog.on_reply(Reply::parse(reply).unwrap()))),
-        );
-        steps
+    fn ask(dialog: &mut Recipients, recipients: &[&str]) -> Vec<String> {
+        let recipients = recipients.iter().map(|to| to.as_bytes().to_vec()).collect();
+        dialog
+            .ask(recipients, false, false)
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    fn hear(dialog: &mut Recipients, replies: &[&str]) -> Vec<Answer> {
+        replies
+            .iter()
+            .filter_map(|text| dialog.on_reply(reply(text)))
+            .collect()
+    }
+
+    fn recipient(text: &str) -> Answer {
+        Answer::Recipient(reply(text))
     }
 
     #[test]
-    fn many_recipients_share_a_transaction() {
+    fn one_transaction_serves_many_questions() {
+        let mut dialog = offering(false, false);
+        assert_eq!(
+            ask(&mut dialog, &["a@e.org"]),
+            ["MAIL FROM:<>", "RCPT TO:<a@e.org>"]
+        );
+        assert_eq!(hear(&mut dialog, &["250 ok", "250 yes"]), [recipient("250 yes")]);
+        assert_eq!(ask(&mut dialog, &["b@e.org"]), ["RCPT TO:<b@e.org>"]);
+        assert_eq!(hear(&mut dialog, &["550 5.1.1 no"]), [recipient("550 5.1.1 no")]);
+    }
+
+    #[test]
+    fn a_group_is_answered_in_order() {
         let mut dialog = offering(false, true);
         assert_eq!(
-            ask(&mut dialog, "jane@example.org", &["250 2.1.0 ok", "250 2.1.5 ok"]),
+            ask(&mut dialog, &["jane@e.org", "nosuch@e.org", "busy@e.org"]),
             [
-                "MAIL FROM:<>", "RCPT TO:<jane@example.org> IGNOREQUOTA", "recipient 250 2.1.5 ok"
+                "MAIL FROM:<>", "RCPT TO:<jane@e.org> IGNOREQUOTA", "RCPT TO:<nosuch@e.org> IGNOREQUOTA",
+                "RCPT TO:<busy@e.org> IGNOREQUOTA"
             ]
         );
+        let answers = hear(
+            &mut dialog,
+            &["250 ok", "250 2.1.5 ok", "550 5.1.1 no", "451 4.3.0 later"],
+        );
         assert_eq!(
-            ask(
-                &mut dialog,
-                "nosuch@example.org",
-                &["550-Mailbox unknown.\r\n550 5.1.1 User unknown"]
-            ),
+            answers,
             [
-                "RCPT TO:<nosuch@example.org> IGNOREQUOTA",
-                "recipient 550 Mailbox unknown. 5.1.1 User unknown"
+                recipient("250 2.1.5 ok"),
+                recipient("550 5.1.1 no"),
+                recipient("451 4.3.0 later")
             ]
         );
-        for reply in ["451 4.3.0 busy", "252 maybe", "421 bye", "503 what", "354 x"] {
-            assert_eq!(
-                ask(&mut dialog, "busy@example.org", &[reply])[1],
-                format!("recipient {reply}")
-            );
-        }
     }
 
     #[test]
-    fn without_the_extension_the_quota_is_not_mentioned() {
-        let steps = ask(
-            &mut offering(true, false),
-            "jane@example.org",
-            &["250 ok", "250 ok"],
-        );
-        assert_eq!(steps[..2], ["MAIL FROM:<>", "RCPT TO:<jane@example.org>"]);
-    }
-
-    #[test]
-    fn the_sender_is_as_configured() {
-        let mut dialog = Recipients::new(&Capabilities::default(), b"probe@example.net".to_vec());
-        assert_eq!(
-            ask(&mut dialog, "a@b.example", &[])[0],
-            "MAIL FROM:<probe@example.net>"
-        );
-        let mut dialog = Recipients::new(&Capabilities::default(), "prüfer@example.net".into());
-        assert_eq!(ask(&mut dialog, "a@b.example", &[]), ["utf8 unsupported"]);
-    }
-
-    #[test]
-    fn a_refused_sender_is_no_answer_about_the_recipient() {
-        for reply in [
-            "553 5.7.1 no", "550 5.1.1 User unknown", "451 later", "421 bye", "354 x", "530 auth",
-        ] {
-            let mut dialog = offering(true, true);
-            let steps = ask(&mut dialog, "jane@example.org", &[reply]);
-            assert_eq!(steps, ["MAIL FROM:<>", &format!("sender refused {reply}")]);
-            assert_eq!(
-                ask(&mut dialog, "joe@example.org", &["250 ok"]),
-                ["out of turn", "out of turn"]
-            );
-        }
-    }
-
-    #[test]
-    fn utf8_opens_a_transaction_of_its_own() {
-        let mut dialog = offering(true, false);
-        assert_eq!(
-            ask(&mut dialog, "jane@example.org", &["250 ok", "250 ok"]).len(),
-            3
-        );
-        assert_eq!(
-            ask(
-                &mut dialog,
-                "jürgen@example.org",
-                &["250 ok", "250 ok", "550 5.1.1 no"]
-            ),
-            [
-                "RSET", "MAIL FROM:<> SMTPUTF8", "RCPT TO:<jürgen@example.org>", "recipient 550 5.1.1 no"
-            ]
-        );
-        // It serves the others too.
-        assert_eq!(
-            ask(&mut dialog, "joe@example.org", &["250 ok"]),
-            ["RCPT TO:<joe@example.org>", "recipient 250 ok"]
-        );
-        assert_eq!(
-            ask(&mut dialog, "zoë@example.org", &["250 ok"])[0],
-            "RCPT TO:<zoë@example.org>"
-        );
-    }
-
-    #[test]
-    fn utf8_at_once_needs_no_rset() {
-        let mut dialog = offering(true, false);
-        assert_eq!(
-            ask(&mut dialog, "zoë@example.org", &["250 ok"])[0],
-            "MAIL FROM:<> SMTPUTF8"
-        );
-        let step = offering(true, false).ask(b"said@example.org".to_vec(), true);
-        assert_eq!(shown(&step), "MAIL FROM:<> SMTPUTF8");
-    }
-
-    #[test]
-    fn utf8_not_offered_costs_nothing() {
+    fn a_refused_sender_answers_for_everybody() {
         let mut dialog = offering(false, false);
-        assert_eq!(ask(&mut dialog, "zoë@example.org", &[]), ["utf8 unsupported"]);
+        ask(&mut dialog, &["a@e.org", "b@e.org"]);
+        let refusal = Answer::SenderRefused(reply("553 5.7.1 no"));
+        let replies = ["553 5.7.1 no", "503 5.5.1 need MAIL", "250 what"];
+        assert_eq!(hear(&mut dialog, &replies), [refusal.clone(), refusal.clone()]);
         assert_eq!(
-            ask(&mut dialog, "jane@example.org", &["250 ok", "250 ok"])[2],
-            "recipient 250 ok"
-        );
-        let unsaid = dialog.ask("zoë@example.org".into(), false);
-        assert_eq!(shown(&unsaid), "utf8 unsupported");
-        assert_eq!(
-            ask(&mut dialog, "joe@example.org", &["250 ok"])[1],
-            "recipient 250 ok"
+            dialog.ask(vec![b"c@e.org".to_vec()], false, false).unwrap_err(),
+            refusal
         );
     }
 
     #[test]
-    fn a_refused_rset_or_second_mail_is_no_answer_either() {
-        for replies in [&["550 5.1.1 no"][..], &["250 ok", "550 5.1.1 no"]] {
-            let mut dialog = offering(true, false);
-            ask(&mut dialog, "jane@example.org", &["250 ok", "250 ok"]);
-            let steps = ask(&mut dialog, "zoë@example.org", replies);
-            assert_eq!(steps.last().unwrap(), "sender refused 550 5.1.1 no");
-        }
+    fn smtputf8_opens_a_transaction_of_its_own() {
+        let mut dialog = offering(true, false);
+        ask(&mut dialog, &["a@e.org"]);
+        hear(&mut dialog, &["250 ok", "250 yes"]);
+        assert_eq!(
+            ask(&mut dialog, &["jürgen@e.org"]),
+            ["RSET", "MAIL FROM:<> SMTPUTF8", "RCPT TO:<jürgen@e.org>"]
+        );
+        assert_eq!(
+            hear(&mut dialog, &["250 ok", "250 ok", "250 yes"]),
+            [recipient("250 yes")]
+        );
+        assert_eq!(ask(&mut dialog, &["b@e.org"]), ["RCPT TO:<b@e.org>"]);
+        hear(&mut dialog, &["250 yes"]);
+
+        let mut without = offering(false, false);
+        let unsupported = without
+            .ask(vec!["jürgen@e.org".into()], false, false)
+            .unwrap_err();
+        assert_eq!(unsupported, Answer::Utf8Unsupported);
+        assert_eq!(
+            without.ask(vec![b"a@e.org".to_vec()], true, false).unwrap_err(),
+            Answer::Utf8Unsupported
+        );
     }
 
     #[test]
-    fn out_of_turn_nothing_is_taken_for_an_answer() {
-        let mut early = offering(false, false);
-        assert_eq!(shown(&early.on_reply(Reply::new(250, ["ok"]))), "out of turn");
-        assert_eq!(ask(&mut early, "jane@example.org", &[]), ["out of turn"]);
-
-        let mut twice = offering(false, false);
-        ask(&mut twice, "jane@example.org", &["250 ok"]);
+    fn each_domain_has_a_transaction_of_its_own() {
+        let mut dialog = offering(false, false);
+        ask(&mut dialog, &["a@one.org"]);
+        hear(&mut dialog, &["250 ok", "250 yes"]);
         assert_eq!(
-            ask(&mut twice, "joe@example.org", &["250 ok", "550 5.1.1 no"]),
-            ["out of turn"; 3]
+            ask(&mut dialog, &["a@two.org"]),
+            ["RSET", "MAIL FROM:<>", "RCPT TO:<a@two.org>"]
         );
+        hear(&mut dialog, &["250 ok", "250 ok", "250 yes"]);
+        let anew = dialog.ask(vec![b"b@two.org".to_vec()], false, true).unwrap();
+        assert_eq!(anew.len(), 3, "{anew:?}");
+    }
+
+    #[test]
+    fn a_refused_rset_is_about_us() {
+        let mut dialog = offering(true, false);
+        ask(&mut dialog, &["a@e.org"]);
+        hear(&mut dialog, &["250 ok", "250 yes"]);
+        ask(&mut dialog, &["jürgen@e.org"]);
+        let refusal = Answer::SenderRefused(reply("421 4.7.0 bye"));
+        assert_eq!(
+            hear(&mut dialog, &["421 4.7.0 bye", "503 no", "503 no"]),
+            [refusal]
+        );
+    }
+
+    #[test]
+    fn a_reply_too_many_is_out_of_turn() {
+        let mut dialog = offering(false, false);
+        ask(&mut dialog, &["a@e.org"]);
+        let answers = hear(&mut dialog, &["250 ok", "250 yes", "250 again"]);
+        assert_eq!(answers, [recipient("250 yes"), Answer::OutOfTurn]);
     }
 }

@@ -73,7 +73,7 @@ impl Common {
             .map_err(|error| fail(status::CONFIG, &format!("vouch probe: {error}")))?;
         match &self.directory {
             None => Ok(Asker::ByDomain(Engine::new(members, None))),
-            Some(name) => match members.into_iter().find(|member| *member.name == **name) {
+            Some(name) => match members.into_iter().find(|member| **member.name() == **name) {
                 Some(member) => Ok(Asker::Directory(member)),
                 None => Err(fail(status::USAGE, &unknown_directory(name, &config))),
             },
@@ -107,7 +107,7 @@ impl Asker {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         match self {
             Self::ByDomain(engine) => engine.decide(question, deadline).await,
-            Self::Directory(member) => member.decide(&question, deadline).await,
+            Self::Directory(member) => member.decide(question, deadline).await,
         }
     }
 }

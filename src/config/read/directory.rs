@@ -62,13 +62,14 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Di
         read_tls(found, tls_table, &mut tls);
     }
     let endpoint = endpoint(found, kind, tls.implicit, address.as_ref(), port);
+    let wants_tls = tls.implicit || tls.starttls == StartTls::Required;
     if let (Endpoint::Socket(_), Some(address), true, None) =
-        (&endpoint, &address, tls.implicit, &tls.server_name)
+        (&endpoint, &address, wants_tls, &tls.server_name)
     {
         let title = format!("`{}` is a socket with TLS and without a name", address.name);
         found.problem(
             Problem::new(title, address.place.clone(), "a certificate cannot bear a path")
-                .help("give `tls.server-name`, or leave `tls.implicit` out"),
+                .help("give `tls.server-name`, or leave `tls.implicit` and `tls.starttls` out"),
         );
     }
     let mut directory = Directory::new(name, kind, endpoint);
@@ -191,14 +192,6 @@ fn pool(found: &mut Findings, mut table: Table<'_>, pool: &mut Pool) {
         &mut pool.warm_sessions,
         value::count(0..=10_000),
     );
-    if let Some(at) = &warm {
-        later(
-            found,
-            at,
-            &table.full("warm-sessions"),
-            "no session is opened before it is needed",
-        );
-    }
     if let (Some(at), true) = (&warm, pool.warm_sessions > pool.max_sessions) {
         let title = format!("`{}` is more than `max-sessions`", table.full("warm-sessions"));
         let problem = Problem::new(
@@ -238,7 +231,6 @@ fn pool(found: &mut Findings, mut table: Table<'_>, pool: &mut Pool) {
 }
 
 fn cache(found: &mut Findings, mut table: Table<'_>, cache: &mut Cache) {
-    later(found, &table.place, &table.name, "nothing is remembered");
     table.pass_over(
         found,
         "size",
@@ -272,7 +264,14 @@ fn cache(found: &mut Findings, mut table: Table<'_>, cache: &mut Cache) {
         cache.ttl.stale = cache.ttl.stale.max(cache.ttl.positive);
         ttl.finish(found, &[]);
     }
-    table.read_some(found, "file", &mut cache.file, value::path);
+    if let Some(at) = table.read_some(found, "file", &mut cache.file, value::path) {
+        later(
+            found,
+            &at,
+            &table.full("file"),
+            "what is remembered is gone after a restart",
+        );
+    }
     if let Some(mut credentials) = table.table(found, "credentials") {
         credentials.read(
             found,

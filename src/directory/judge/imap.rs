@@ -12,7 +12,7 @@ use crate::verdict::{Cause, Class, Login, Verdict};
 pub fn judge(user: &Login, outcome: Outcome) -> Judged<Verdict> {
     match outcome {
         Outcome::Status { status, .. } => status_of_login(user, &status),
-        Outcome::Bye(status) => said(Class::Unreachable, &status, After::Goodbye),
+        Outcome::Bye(status) => said(Class::Unreachable, &status, After::Close),
         Outcome::Surprise => ours(Class::Protocol, "it asked for more when nothing was left to say"),
         Outcome::Unsupported(status) => said(Class::Config, &status, After::Close),
         // Exchange says OK and then "User is authenticated but not connected" to everything else.
@@ -25,7 +25,7 @@ fn status_of_login(user: &Login, status: &Status) -> Judged<Verdict> {
     match status.kind {
         StatusKind::Ok => Judged {
             verdict: Verdict::accept(user.as_bytes()),
-            after: After::Close,
+            after: After::Spent,
         },
         // BAD is about our command, never about the credential.
         StatusKind::Bad => said(Class::Protocol, status, After::Close),
@@ -94,11 +94,11 @@ mod tests {
     /// The table of IMAP login replies, row by row.
     #[test]
     fn table() {
-        use After::{Close, KeepRefused};
+        use After::{Close, KeepRefused, Spent};
         for (status, verdict, class, after) in [
-            ("OK done", "accept", None, Close),
-            ("OK [CONTACTADMIN] done", "accept", None, Close),
-            ("OK [REFERRAL imap://x/] done", "accept", None, Close),
+            ("OK done", "accept", None, Spent),
+            ("OK [CONTACTADMIN] done", "accept", None, Spent),
+            ("OK [REFERRAL imap://x/] done", "accept", None, Spent),
             (
                 "NO [AUTHENTICATIONFAILED] no",
                 "reject",

@@ -81,11 +81,9 @@ fn recipient(reading: Reading, address: &[u8], reply: &Reply) -> Judged<Verdict>
         // Maddy says 501 5.1.1, others 501 5.1.3 of an address that cannot be.
         (501, Some((1, 1 | 3))) => unless_overruled(address, reply, Class::UnknownUser),
         (501 | 504 | 555, _) => said(Class::Config, reply, After::Close),
-        (525, _) if mailbox::says_disabled(&reply.words(), &text(address)) => no(Class::Disabled, reply),
+        (525, _) if mailbox::says_disabled(&reply.words()) => no(Class::Disabled, reply),
         (521 | 571, _) => policy(reading, reply),
-        (552, None | Some((1, _))) if mailbox::says_full(&reply.words(), &text(address)) => {
-            full(address, reply)
-        }
+        (552, None | Some((1, _))) if mailbox::says_full(&reply.words()) => full(address, reply),
         // May mean too many recipients as well as a full mailbox; never an unknown one.
         (552, None | Some((1, _))) => said(Class::Temporary, reply, After::KeepRefused),
         (500..=599, Some(code)) => by_enhanced_code(reading, address, reply, code),
@@ -110,7 +108,7 @@ fn by_enhanced_code(
         (2, 2) => full(address, reply),
         (4, 1) if reading.microsoft => no(Class::UnknownUser, reply),
         (4, 1) => policy(reading, reply),
-        (1, 0) if mailbox::says_address_rejected(&reply.words(), &text(address)) => {
+        (1, 0) if mailbox::says_address_rejected(&reply.words()) => {
             match mailbox::read(&reply.words(), &text(address)) {
                 None => no(Class::UnknownUser, reply),
                 Some(_) => by_words(reading, address, reply),
@@ -135,7 +133,7 @@ fn unless_overruled(address: &[u8], reply: &Reply, class: Class) -> Judged<Verdi
 }
 
 fn overruled(address: &[u8], reply: &Reply) -> Option<Class> {
-    if reply.is_transient() && mailbox::wants_login(&reply.words(), &text(address)) {
+    if reply.is_transient() && mailbox::wants_login(&reply.words()) {
         return Some(Class::Config);
     }
     match mailbox::overrules_code(&reply.words(), &text(address))? {
@@ -155,8 +153,15 @@ fn by_words(reading: Reading, address: &[u8], reply: &Reply) -> Judged<Verdict> 
     }
 }
 
+/// A refusal that speaks of policy by its code. A text that speaks of the sender,
+/// the client or of nothing we know is never more than a Defer: the day our own
+/// address is on a blocklist, nobody's mailbox is unknown.
 fn policy(reading: Reading, reply: &Reply) -> Judged<Verdict> {
-    if reading.policy_means_unknown {
+    let by_code = matches!(reply.code(), 521 | 571)
+        || reply
+            .enhanced()
+            .is_some_and(|code| matches!((code.subject, code.detail), (7, _) | (4, 1)));
+    if reading.policy_means_unknown && by_code {
         return no(Class::Policy, reply);
     }
     said(Class::Policy, reply, After::KeepRefused)
@@ -395,6 +400,15 @@ mod tests {
             ),
             "reject"
         );
+        let policy = Reading {
+            policy_means_unknown: true,
+            ..CAREFUL
+        };
+        for reply in [
+            "550 5.6.7 no", "550 5.1.8 sender domain", "550 your ip is listed", "550 something else",
+        ] {
+            assert_eq!(name(policy, reply), "defer", "{reply}");
+        }
     }
 
     #[test]

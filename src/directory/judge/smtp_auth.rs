@@ -38,7 +38,7 @@ fn reply_to_auth(user: &Login, reply: &Reply) -> Judged<Verdict> {
         (535, _) => by_words(user, reply),
         // The mechanism is too weak, or (Gmail) another password is wanted.
         (534, _) => match by_words(user, reply) {
-            judged if account::names_credential(&reply.words(), &user.to_string()) => judged,
+            judged if account::names_credential(&reply.words()) => judged,
             _ => said(Class::Config, reply, After::KeepRefused),
         },
         (538 | 523 | 530, _) => said(Class::Config, reply, After::Close),
@@ -49,7 +49,6 @@ fn reply_to_auth(user: &Login, reply: &Reply) -> Judged<Verdict> {
         },
         // 454 by RFC 4954, 435 by Exim: the checking of passwords is out of order.
         (454 | 435, _) => said(Class::Temporary, reply, After::KeepRefused),
-        (421, _) => said(Class::Temporary, reply, After::Goodbye),
         (400..=499, _) => said(Class::Temporary, reply, After::Close),
         (500 | 502 | 504, _) => said(Class::Config, reply, After::Close),
         (501, _) => said(Class::Protocol, reply, After::Close),
@@ -93,7 +92,7 @@ mod tests {
     /// The table of AUTH replies, row by row.
     #[test]
     fn table() {
-        use After::{AskAgain, Close, Goodbye, KeepRefused};
+        use After::{AskAgain, Close, KeepRefused};
         for (reply, verdict, class, after) in [
             ("235 2.7.0 ok", "accept", None, Close),
             ("535 5.7.8 no", "reject", Some(Class::BadCredentials), KeepRefused),
@@ -157,7 +156,7 @@ mod tests {
             ("435 no", "defer", Some(Class::Temporary), KeepRefused),
             ("450 no", "defer", Some(Class::Temporary), Close),
             ("451 no", "defer", Some(Class::Temporary), Close),
-            ("421 no", "defer", Some(Class::Temporary), Goodbye),
+            ("421 no", "defer", Some(Class::Temporary), Close),
             ("500 5.5.6 no", "defer", Some(Class::Config), Close),
             ("502 5.5.1 no", "defer", Some(Class::Config), Close),
             ("504 no", "defer", Some(Class::Config), Close),

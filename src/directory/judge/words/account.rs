@@ -18,6 +18,12 @@ pub enum Account {
 /// Temporary, although they name limits and passwords in one breath.
 const BUSY: &[&str] = &["frequency limited", "is busy", "too many times"];
 
+/// Trouble behind the remote, which may well call its own credentials invalid.
+const TROUBLE: &[&str] = &[
+    "internal", "database", "ldap", "backend", "server error", "could not connect", "configuration error",
+    "out of memory", "connection refused", "connection closed", "cannot fork", "crashed", "overloaded",
+];
+
 /// Plainly about the credential.
 const CREDENTIAL: &[&str] = &[
     "web browser", "application specific password", "invalid credentials", "credentials invalid", "incorrect",
@@ -38,8 +44,8 @@ const CONFIG: &[&str] = &[
 const SASL: &[&str] = &[
     "generic failure", "no memory available", "overflowed buffer", "transient failure",
     "another step is needed", "bad protocol", "integrity check failed", "not initialized",
-    "version mismatch", "undefined error", "server unavailable", "channel binding", "sasl error",
-    "canonification",
+    "version mismatch", "undefined error", "server unavailable", "channel binding",
+    "invalid parameter supplied", "sasl error", "canonification",
 ];
 
 const EXPIRED: &[&str] = &[
@@ -55,13 +61,32 @@ const TEMPORARY: &[&str] = &[
     "could not connect", "could not determine", "backend", "database", "blacklisted", "blocked",
     "configuration error", "system", "error authenticating", "moved to another server", "protocol error",
     "aborted", "cancel*", "unsafe login", "not valid in this state", "wildcards", "not authenticated state",
-    "login failed 13", "connections", "i o error",
+    "login failed 13", "unable to", "not running", "too much load", "resource shortage", "unexpected error",
+    "failure in", "ldap failure", "pam error", "worker", "mechanism failed", "no such file", "not allowed",
+    "banned", "not authorized from", "greylist*", "quota", "in use", "daemon", "connection", "connections",
+    "i o error",
 ];
 
-/// What a text says beside "no", where it says something that we understand.
+/// What a text says beside "no", where it says something that we understand. A
+/// text that means something else once the user's name is taken out of it means
+/// what is no "no": there are users called `system`.
 pub fn read(text: &str, user: &str) -> Option<Account> {
-    let words = Words::without(text, user, &[]);
-    if words.have(BUSY) {
+    let (with, without) = (reading(&Words::of(text)), reading(&Words::without(text, user)));
+    let careful = |one: &Option<Account>| match one {
+        Some(Account::Temporary) => 3,
+        Some(Account::Config) => 2,
+        Some(Account::Expired | Account::Disabled) => 1,
+        None => 0,
+    };
+    if careful(&with) >= careful(&without) {
+        with
+    } else {
+        without
+    }
+}
+
+fn reading(words: &Words) -> Option<Account> {
+    if words.have(BUSY) || words.have(TROUBLE) {
         Some(Account::Temporary)
     } else if words.have(CREDENTIAL) && !words.have(SASL) {
         None
@@ -81,6 +106,36 @@ pub fn read(text: &str, user: &str) -> Option<Account> {
 }
 
 /// Whether a text is plainly about the credential.
-pub fn names_credential(text: &str, user: &str) -> bool {
-    Words::without(text, user, &[]).have(CREDENTIAL)
+pub fn names_credential(text: &str) -> bool {
+    let words = Words::of(text);
+    words.have(CREDENTIAL) && !words.have(TROUBLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_no_wrong_password() {
+        for text in [
+            "Internal error: LDAP bind: invalid credentials", "database credentials incorrect",
+            "invalid parameter supplied", "Connection refused", "connection closed",
+            "Unable to contact authd", "Authentication daemon not running", "out of memory", "Cannot fork",
+            "Too much load", "overloaded", "Resource shortage", "Unexpected error", "LDAP failure",
+            "PAM error", "auth worker crashed", "Authentication mechanism failed",
+            "Unable to open this mailbox.", "No such file or directory", "Host not allowed",
+            "Your IP is banned", "Not authorized from this address", "greylisted", "Quota exceeded",
+            "Account in use",
+        ] {
+            assert_eq!(read(text, "jane@e.org"), Some(Account::Temporary), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_decides_nothing() {
+        assert_eq!(read("System error", "system@e.org"), Some(Account::Temporary));
+        assert_eq!(read("Server error", "server"), Some(Account::Temporary));
+        assert_eq!(read("Login failed for locked", "locked"), Some(Account::Disabled));
+        assert_eq!(read("Login failed for jane", "jane"), None);
+    }
 }

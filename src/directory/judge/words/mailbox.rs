@@ -29,7 +29,17 @@ const SENDER_OR_CLIENT: &[&str] = &[
     "rbl", "is listed", "listed at", "listed in", "listed on", "listed by", "client host", "client ip",
     "client address", "sending ip", "ip address", "your ip", "this ip", "bad ip", "sent too many",
     "sent to too many", "recipient preferences", "not accepting email", "spam", "spammer", "spammed",
-    "poor reputation", "bad reputation", "reputation", "tls connection", "not allowed to send",
+    "return address", "return path", "reverse path", "originator", "envelope from", "from address",
+    "from user", "address family", "mail command", "poor reputation", "bad reputation", "reputation",
+    "tls connection", "not allowed to send",
+];
+
+/// About the remote's own state, whatever it calls unknown or unavailable for
+/// want of it. Such a text is stronger than a code, too.
+const TROUBLE: &[&str] = &[
+    "internal", "database", "backend", "ldap", "lookup failed", "lookup failure", "lookup error",
+    "queue down", "local error", "system error", "server error", "out of memory", "connection refused",
+    "timed out",
 ];
 
 const LATER: &[&str] = &[
@@ -102,80 +112,148 @@ const DOMINO: &[&str] = &["not listed in domino"];
 /// What a text without a useful code says of the mailbox, where it says
 /// something that we understand.
 pub fn read(text: &str, address: &str) -> Option<Mailbox> {
-    let words = words(text, address);
-    if words.have(DOMINO) {
-        return Some(Mailbox::Unknown);
-    }
-    if let Some(stronger) = not_about_it(&words) {
-        return Some(stronger);
-    }
-    if words.have(DISABLED) && !words.have(FOR_NOW) {
-        Some(Mailbox::Disabled)
-    } else if words.have(FULL) {
-        Some(Mailbox::Full)
-    } else if words.have(CONFIG) {
-        Some(Mailbox::Config)
-    } else if words.have(POLICY) {
-        Some(Mailbox::Policy)
-    } else if words.have(UNKNOWN) || words.have_near(BEFORE_NOUN, NOUNS) || words.have_near(NOUNS, AFTER_NOUN)
-    {
-        Some(Mailbox::Unknown)
-    } else {
-        None
-    }
-}
-
-/// Whether an address is refused without any word about why: with 5.1.0, the
-/// answer of Cisco's gateways to a recipient who is in no directory of theirs.
-pub fn says_address_rejected(text: &str, address: &str) -> bool {
-    words(text, address).have(&["address rejected"])
+    agreed(text, address, |words| {
+        if words.have(DOMINO) {
+            return Some(Mailbox::Unknown);
+        }
+        if let Some(stronger) = not_about_it(words) {
+            return Some(stronger);
+        }
+        if words.have(DISABLED) && !words.have(FOR_NOW) {
+            Some(Mailbox::Disabled)
+        } else if words.have(FULL) {
+            Some(Mailbox::Full)
+        } else if words.have(CONFIG) {
+            Some(Mailbox::Config)
+        } else if words.have(POLICY) {
+            Some(Mailbox::Policy)
+        } else if words.have(UNKNOWN)
+            || words.have_near(BEFORE_NOUN, NOUNS)
+            || words.have_near(NOUNS, AFTER_NOUN)
+        {
+            Some(Mailbox::Unknown)
+        } else {
+            None
+        }
+    })
 }
 
 /// What a text says that is not about the mailbox although its code is: real
 /// servers send 5.1.1 for a client's bad name, and 5.2.1 for a busy hour.
 pub fn overrules_code(text: &str, address: &str) -> Option<Mailbox> {
-    let words = words(text, address);
-    if words.have(DOMINO) {
-        None
-    } else {
-        not_about_it(&words)
-    }
+    agreed(text, address, |words| {
+        if words.have(DOMINO) {
+            None
+        } else {
+            not_about_it(words)
+        }
+    })
 }
 
-/// Whether a text with a code about a full mailbox is really about that.
-pub fn says_full(text: &str, address: &str) -> bool {
-    words(text, address).have(FULL)
+/// Whether an address is refused without any word about why: with 5.1.0, the
+/// answer of Cisco's gateways to a recipient who is in no directory of theirs.
+pub fn says_address_rejected(text: &str) -> bool {
+    Words::of(text).have(&["address rejected"])
+}
+
+/// Whether a text with a code about storage is really about a full mailbox.
+pub fn says_full(text: &str) -> bool {
+    Words::of(text).have(FULL)
 }
 
 /// Whether the remote wants us to log in first.
-pub fn wants_login(text: &str, address: &str) -> bool {
-    words(text, address).have(CONFIG)
+pub fn wants_login(text: &str) -> bool {
+    Words::of(text).have(CONFIG)
 }
 
 /// Whether a disabled account is named.
-pub fn says_disabled(text: &str, address: &str) -> bool {
-    words(text, address).have(DISABLED)
+pub fn says_disabled(text: &str) -> bool {
+    Words::of(text).have(DISABLED)
 }
 
 /// Whether a 452 or 552 is about how many recipients there were (Exim
 /// `src/smtp_in.c`).
 pub fn too_many_recipients(text: &str) -> bool {
-    words(text, "").have(&["too many recipients"])
-}
-
-/// A mailbox may well be called `user`; the word alone decides nothing.
-fn words(text: &str, address: &str) -> Words {
-    Words::without(text, address, NOUNS)
+    Words::of(text).have(&["too many recipients"])
 }
 
 fn not_about_it(words: &Words) -> Option<Mailbox> {
     if words.have(SENDER_OR_CLIENT) {
         Some(Mailbox::Policy)
-    } else if words.have(LATER) {
+    } else if words.have(LATER) || words.have(TROUBLE) {
         Some(Mailbox::Later)
     } else if words.have(EITHER) {
         Some(Mailbox::Policy)
     } else {
         None
+    }
+}
+
+/// The reading of a text with the mailbox's name in it, and without it. Where
+/// they differ, the one that is no "no" is taken. A mailbox may well be called
+/// `user`: such a word decides nothing by itself, and stays.
+fn agreed(text: &str, address: &str, read: impl Fn(&Words) -> Option<Mailbox>) -> Option<Mailbox> {
+    let with = read(&Words::of(text));
+    let local = address.rsplit_once('@').map_or(address, |(local, _)| local);
+    if NOUNS.contains(&local) {
+        return with;
+    }
+    let without = read(&Words::without(text, address));
+    let says_no = |reading: Option<Mailbox>| matches!(reading, Some(Mailbox::Unknown | Mailbox::Disabled));
+    match (with, without) {
+        (with, without) if with == without => with,
+        (with, without) if says_no(with) && says_no(without) => Some(Mailbox::Unknown),
+        (with, without) if says_no(with) => without,
+        (with, None) => with,
+        (with, without) if says_no(without) => with,
+        (_, without) => without,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_decides_nothing() {
+        for (text, address, expected) in [
+            ("Sender rejected", "sender@e.org", Some(Mailbox::Policy)),
+            ("user unknown", "user@e.org", Some(Mailbox::Unknown)),
+            ("no such user: blocked", "blocked@e.org", Some(Mailbox::Policy)),
+            ("no such user: jane", "jane@e.org", Some(Mailbox::Unknown)),
+            ("rejected: unknown user", "unknown@e.org", None),
+        ] {
+            assert_eq!(read(text, address), expected, "{text} about {address}");
+        }
+        assert_eq!(
+            overrules_code("Helo rejected", "helo@e.org"),
+            Some(Mailbox::Policy)
+        );
+    }
+
+    #[test]
+    fn trouble_and_senders_are_not_about_the_mailbox() {
+        for text in [
+            "mailbox unavailable: queue down", "account unavailable, internal error",
+            "user unknown; LDAP lookup failed", "recipient address unavailable due to backend failure",
+            "Invalid recipient: database error", "unknown user lookup failure", "bad return address",
+            "bad reverse path address unknown", "originator address unknown",
+            "Envelope from address unknown", "invalid address in MAIL command",
+            "unknown address family of client", "From user unknown",
+        ] {
+            let reading = read(text, "x@e.org");
+            assert!(
+                matches!(reading, Some(Mailbox::Later | Mailbox::Policy)),
+                "{text}: {reading:?}"
+            );
+        }
+        assert_eq!(
+            overrules_code("LDAP lookup failure", "x@e.org"),
+            Some(Mailbox::Later)
+        );
+        assert_eq!(
+            overrules_code("From address does not exist", "x@e.org"),
+            Some(Mailbox::Policy)
+        );
     }
 }

@@ -1,0 +1,214 @@
+//! Login verdicts kept: in memory only, under a keyed hash, for an absolute time.
+//!
+//! The key is drawn anew in each life of the process and never leaves it, so the
+//! table is of no use to whoever gets hold of it later. A password that is not
+//! the remembered one always goes to the remote: it may be the new one.
+
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use protocol::secret::Secret;
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
+
+use crate::verdict::{Cause, Class, Login, Verdict};
+
+/// How long verdicts are kept (`directory.NAME.cache.credentials`); zero is not
+/// at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Ttl {
+    /// An accepted login is accepted.
+    pub positive: Duration,
+    /// A refused login is refused.
+    pub negative: Duration,
+}
+
+/// What a login is known by.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Tag([u8; 32]);
+
+/// Verdicts on the logins of one directory.
+pub struct Logins {
+    ttl: Ttl,
+    key: hmac::Key,
+    /// The accepted password of each user.
+    accepted: Cache<Login, (Tag, Instant)>,
+    /// Refused pairs of user and password.
+    refused: Cache<Tag, (Box<Cause>, Instant)>,
+}
+
+impl Logins {
+    /// A memory of at most `entries` users, and as many refused logins.
+    ///
+    /// # Panics
+    /// Never: the only error of the key's generation is a system without random
+    /// bytes, in which case nothing is remembered.
+    pub fn new(entries: usize, ttl: Ttl, key: [u8; 32]) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        Self {
+            ttl,
+            key,
+            accepted: Cache::new(entries),
+            refused: Cache::new(entries),
+        }
+    }
+
+    /// What a login is known by: also the mark by which equal ones share a
+    /// probe.
+    pub fn tag(&self, user: &Login, password: &Secret<[u8]>) -> Tag {
+        let mut hash = hmac::Context::with_key(&self.key);
+        for part in [user.as_bytes(), password.expose()] {
+            // Each part preceded by its length, so that no two pairs hash alike.
+            hash.update(&(part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let mut tag = [0; 32];
+        for (to, from) in tag.iter_mut().zip(hash.sign().as_ref()) {
+            *to = *from;
+        }
+        Tag(tag)
+    }
+
+    /// The remembered verdict on this very login.
+    pub fn recall(&self, user: &Login, tag: &Tag) -> Option<Verdict> {
+        if let Some((known, since)) = self.accepted.get(user) {
+            let same = verify_slices_are_equal(&known.0, &tag.0).is_ok();
+            if same && since.elapsed() < self.ttl.positive {
+                return Some(Verdict::accept(user.as_bytes()));
+            }
+        }
+        let (cause, since) = self.refused.get(tag)?;
+        (since.elapsed() < self.ttl.negative).then_some(Verdict::Reject(*cause))
+    }
+
+    /// Keeps what a probe found. A Defer is no finding.
+    pub fn keep(&self, user: &Login, tag: &Tag, verdict: &Verdict) {
+        match verdict {
+            Verdict::Accept(_) => {
+                self.refused.remove(tag);
+                if self.ttl.positive.is_zero() {
+                    return;
+                }
+                // A new password takes the place of the old one.
+                self.accepted.insert(user.clone(), (tag.clone(), Instant::now()));
+            }
+            Verdict::Reject(cause) => {
+                let is_this_one =
+                    |(known, _): &(Tag, Instant)| verify_slices_are_equal(&known.0, &tag.0).is_ok();
+                self.accepted.remove_if(user, is_this_one);
+                // Why an account is closed may change at any time; a wrong password stays wrong.
+                if cause.class == Class::BadCredentials && !self.ttl.negative.is_zero() {
+                    self.refused
+                        .insert(tag.clone(), (Box::new(cause.clone()), Instant::now()));
+                }
+            }
+            Verdict::Defer(_) | Verdict::Abstain(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const TTL: Ttl = Ttl {
+        positive: Duration::from_secs(60),
+        negative: Duration::from_secs(30),
+    };
+
+    fn jane() -> Login {
+        Login::new(b"jane@e.org")
+    }
+
+    fn tag(memory: &Logins, password: &str) -> Tag {
+        memory.tag(&jane(), &Secret::copy_from(password.as_bytes()))
+    }
+
+    fn no() -> Verdict {
+        Verdict::Reject(Cause::said(Class::BadCredentials, "NO", "no"))
+    }
+
+    fn yes() -> Verdict {
+        Verdict::accept("jane@e.org")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_accepted_login_is_kept_for_an_absolute_time() {
+        let memory = Logins::new(10, TTL, [7; 32]);
+        let good = tag(&memory, "good");
+        memory.keep(&jane(), &good, &yes());
+        for _ in 0..5 {
+            assert_eq!(memory.recall(&jane(), &good), Some(yes()));
+            advance(TTL.positive / 6).await;
+        }
+        advance(TTL.positive / 6).await;
+        assert_eq!(memory.recall(&jane(), &good), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_password_always_goes_to_the_remote_and_evicts_the_old() {
+        let memory = Logins::new(10, TTL, [7; 32]);
+        let (old, new) = (tag(&memory, "old"), tag(&memory, "new"));
+        memory.keep(&jane(), &old, &yes());
+        assert_eq!(memory.recall(&jane(), &new), None);
+        memory.keep(&jane(), &new, &yes());
+        assert_eq!(memory.recall(&jane(), &new), Some(yes()));
+        assert_eq!(memory.recall(&jane(), &old), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_of_exactly_this_login() {
+        let memory = Logins::new(10, TTL, [7; 32]);
+        let (good, bad) = (tag(&memory, "good"), tag(&memory, "bad"));
+        memory.keep(&jane(), &good, &yes());
+        memory.keep(&jane(), &bad, &no());
+        assert_eq!(memory.recall(&jane(), &bad), Some(no()));
+        assert_eq!(memory.recall(&jane(), &good), Some(yes()));
+        memory.keep(&jane(), &good, &no());
+        assert_eq!(memory.recall(&jane(), &good), Some(no()));
+        advance(TTL.negative).await;
+        assert_eq!(memory.recall(&jane(), &good), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_finding_is_not_kept() {
+        let memory = Logins::new(10, TTL, [7; 32]);
+        let good = tag(&memory, "good");
+        memory.keep(&jane(), &good, &Verdict::Defer(Cause::ours(Class::Timeout, "x")));
+        memory.keep(
+            &jane(),
+            &good,
+            &Verdict::Reject(Cause::ours(Class::Disabled, "x")),
+        );
+        assert_eq!(memory.recall(&jane(), &good), None);
+        let off = Logins::new(
+            10,
+            Ttl {
+                positive: Duration::ZERO,
+                negative: Duration::ZERO,
+            },
+            [7; 32],
+        );
+        off.keep(&jane(), &good, &yes());
+        off.keep(&jane(), &good, &no());
+        assert_eq!(off.recall(&jane(), &good), None);
+    }
+
+    #[test]
+    fn no_two_pairs_have_one_tag() {
+        let memory = Logins::new(10, TTL, [7; 32]);
+        let pair =
+            |user: &[u8], password: &[u8]| memory.tag(&Login::new(user), &Secret::copy_from(password)).0;
+        assert_ne!(pair(b"ab", b"c"), pair(b"a", b"bc"));
+        assert_ne!(pair(b"ab", b"c"), pair(b"c", b"ab"));
+        assert_eq!(pair(b"ab", b"c"), pair(b"ab", b"c"));
+        let other = Logins::new(10, TTL, [8; 32]);
+        assert_ne!(
+            pair(b"ab", b"c"),
+            other.tag(&Login::new(b"ab"), &Secret::copy_from(b"c")).0
+        );
+    }
+}

@@ -1,0 +1,424 @@
+//! A directory with its memory: what was asked lately is not asked again, and
+//! what is being asked is asked once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::domains::Domains;
+use super::flight::{Flights, Role};
+use super::logins::{self, Logins, Tag};
+use super::recipients::{self, Recipients, Remembered};
+use super::{Decision, Source, refusals};
+use crate::address::Address;
+use crate::directory::Directory;
+use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
+
+/// An accept that is only good while the directory gives no answer waits this
+/// long for one: a remote that hangs must not hold up who was known all along.
+const STALE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A probe tells its end this much later than its deadline, at the most.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// A probe that nobody waits for has this long.
+const BACKGROUND: Duration = Duration::from_secs(30);
+
+/// What is particular to a directory's questions and their memory.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The name in the configuration.
+    pub name: Arc<str>,
+    /// The domains it is asked about.
+    pub domains: Domains,
+    /// Local parts that differ in case only are one.
+    pub fold_case: bool,
+    /// Characters behind which a local part's detail begins.
+    pub recipient_delimiter: String,
+    /// Recipients remembered, and users with a remembered login.
+    pub entries: usize,
+    /// How long verdicts on recipients are kept.
+    pub recipients: recipients::Ttl,
+    /// How long verdicts on logins are kept.
+    pub logins: logins::Ttl,
+}
+
+/// A directory as the listeners see it.
+pub struct Member {
+    settings: Settings,
+    directory: Arc<dyn Directory>,
+    recipients: Arc<Recipients>,
+    logins: Arc<Logins>,
+    flights: Flights<Key, Verdict>,
+}
+
+/// By what equal questions are known.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Recipient(Address),
+    Login(Tag),
+}
+
+impl Member {
+    /// A directory that remembers nothing yet. `key` is random, and new in each
+    /// life of the process.
+    pub fn new(settings: Settings, directory: Arc<dyn Directory>, key: [u8; 32]) -> Self {
+        let recipients = Arc::new(Recipients::new(settings.entries, settings.recipients));
+        let logins = Arc::new(Logins::new(settings.entries, settings.logins, key));
+        Self {
+            settings,
+            directory,
+            recipients,
+            logins,
+            flights: Flights::default(),
+        }
+    }
+
+    /// The name in the configuration.
+    pub fn name(&self) -> &Arc<str> {
+        &self.settings.name
+    }
+
+    /// Whether it is to be asked about a login or recipient of this domain.
+    pub(super) fn takes(&self, kind: &Kind) -> bool {
+        let domains = &self.settings.domains;
+        self.directory.can_answer(kind)
+            && match kind {
+                Kind::Recipient(address) => domains.has(address.domain()),
+                Kind::Login { user, .. } => user.domain().is_none_or(|domain| domains.takes_login(domain)),
+            }
+    }
+
+    /// The one answer of this directory, whatever its domains are.
+    pub async fn decide(&self, question: Question, deadline: Instant) -> Decision {
+        let directory = Some(self.settings.name.clone());
+        let (verdict, source) = match refusals::refuse(&question.kind) {
+            Some(verdict) => (verdict, Source::Local),
+            None => match question.kind {
+                Kind::Recipient(address) => self.recipient(address, question.client, deadline).await,
+                Kind::Login { user, proof } => self.login(user, proof, question.client, deadline).await,
+            },
+        };
+        Decision {
+            verdict,
+            source,
+            directory,
+        }
+    }
+
+    async fn recipient(&self, address: Address, client: Client, deadline: Instant) -> (Verdict, Source) {
+        let address = self.one_form(address);
+        match self.recipients.recall(&address) {
+            Some(Remembered::Fresh(verdict)) => (verdict, Source::Cache),
+            Some(Remembered::Ageing(verdict)) => {
+                let deadline = Instant::now() + BACKGROUND;
+                let probe = || self.probe_recipient(address.clone(), client, deadline);
+                self.flights.start(Key::Recipient(address.clone()), probe);
+                (verdict, Source::Cache)
+            }
+            Some(Remembered::Stale(known)) => {
+                let patience = deadline.min(Instant::now() + STALE_PATIENCE);
+                match self.ask_recipient(address, client, patience, deadline).await {
+                    (Verdict::Defer(_), _) => (known, Source::Cache),
+                    answered => answered,
+                }
+            }
+            None => self.ask_recipient(address, client, deadline, deadline).await,
+        }
+    }
+
+    /// Asks, or joins who asks; waits until `patience` for a probe that has until
+    /// `deadline`.
+    async fn ask_recipient(
+        &self,
+        address: Address,
+        client: Client,
+        patience: Instant,
+        deadline: Instant,
+    ) -> (Verdict, Source) {
+        let probe = || self.probe_recipient(address.clone(), client.clone(), deadline);
+        self.fly(Key::Recipient(address.clone()), patience, probe).await
+    }
+
+    /// The verdict of a probe that is shared with whoever asks the same. One that
+    /// ran out of time had less of it than who joined late: they ask again.
+    async fn fly<F>(&self, key: Key, patience: Instant, probe: impl Fn() -> F) -> (Verdict, Source)
+    where
+        F: Future<Output = Verdict> + Send + 'static,
+    {
+        // What the probe says at its deadline is more telling than that the deadline passed.
+        let patience = patience + GRACE;
+        match self.flights.join(key.clone(), patience, &probe).await {
+            Some((Verdict::Defer(cause), Role::Shared))
+                if cause.class == Class::Timeout && Instant::now() + GRACE < patience =>
+            {
+                answer(self.flights.join(key, patience, probe).await)
+            }
+            landed => answer(landed),
+        }
+    }
+
+    fn probe_recipient(
+        &self,
+        address: Address,
+        client: Client,
+        deadline: Instant,
+    ) -> impl Future<Output = Verdict> + Send + 'static {
+        let (directory, memory) = (self.directory.clone(), self.recipients.clone());
+        async move {
+            let question = Question {
+                kind: Kind::Recipient(address.clone()),
+                client,
+            };
+            let verdict = directory.probe(&question, deadline).await;
+            memory.keep(&address, &verdict);
+            verdict
+        }
+    }
+
+    async fn login(&self, user: Login, proof: Proof, client: Client, deadline: Instant) -> (Verdict, Source) {
+        let Proof::Password(password) = &proof;
+        let tag = self.logins.tag(&user, password);
+        if let Some(verdict) = self.logins.recall(&user, &tag) {
+            return (verdict, Source::Cache);
+        }
+        let question = Question {
+            kind: Kind::Login {
+                user: user.clone(),
+                proof,
+            },
+            client,
+        };
+        let probe = || {
+            let (directory, memory) = (self.directory.clone(), self.logins.clone());
+            let (question, user, tag) = (question.clone(), user.clone(), tag.clone());
+            async move {
+                let verdict = directory.probe(&question, deadline).await;
+                memory.keep(&user, &tag, &verdict);
+                verdict
+            }
+        };
+        self.fly(Key::Login(tag.clone()), deadline, probe).await
+    }
+
+    /// One form for each mailbox, as the configuration has it.
+    fn one_form(&self, address: Address) -> Address {
+        let address = address.without_detail(&self.settings.recipient_delimiter);
+        if self.settings.fold_case {
+            address.folded()
+        } else {
+            address
+        }
+    }
+}
+
+fn answer(landed: Option<(Verdict, Role)>) -> (Verdict, Source) {
+    match landed {
+        Some((verdict, Role::First)) => (verdict, Source::Probe),
+        Some((verdict, Role::Shared)) => (verdict, Source::Shared),
+        None => (
+            Verdict::Defer(Cause::ours(Class::Timeout, "no answer in time")),
+            Source::Probe,
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::Mutex;
+
+    use protocol::secret::Secret;
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    /// Says what it was told to say, a second after it was asked.
+    #[derive(Default)]
+    struct Remote {
+        says: Mutex<Option<Verdict>>,
+        asked: Mutex<Vec<String>>,
+    }
+
+    impl Directory for Remote {
+        fn can_answer(&self, _: &Kind) -> bool {
+            true
+        }
+
+        fn probe<'a>(
+            &'a self,
+            question: &'a Question,
+            _: Instant,
+        ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
+            self.asked.lock().unwrap().push(match &question.kind {
+                Kind::Recipient(address) => address.to_string(),
+                Kind::Login { user, .. } => user.to_string(),
+            });
+            Box::pin(async {
+                sleep(Duration::from_secs(1)).await;
+                self.says.lock().unwrap().clone().unwrap()
+            })
+        }
+    }
+
+    fn hours(hours: u64) -> Duration {
+        Duration::from_secs(3600 * hours)
+    }
+
+    fn member(remote: &Arc<Remote>) -> Member {
+        let settings = Settings {
+            name: "m".into(),
+            domains: Domains::default(),
+            fold_case: true,
+            recipient_delimiter: "+".into(),
+            entries: 100,
+            recipients: recipients::Ttl {
+                positive: hours(4),
+                refresh: hours(1),
+                negative: Duration::from_secs(60),
+                stale: hours(100),
+            },
+            logins: logins::Ttl {
+                positive: Duration::ZERO,
+                negative: Duration::from_secs(30),
+            },
+        };
+        Member::new(settings, remote.clone(), [1; 32])
+    }
+
+    async fn recipient(member: &Member, address: &str) -> (&'static str, Source) {
+        let kind = Kind::Recipient(Address::from_typed(address).unwrap());
+        let question = Question {
+            kind,
+            client: Client::default(),
+        };
+        let decision = member
+            .decide(question, Instant::now() + Duration::from_secs(20))
+            .await;
+        (decision.verdict.name(), decision.source)
+    }
+
+    fn says(remote: &Remote, verdict: Verdict) {
+        *remote.says.lock().unwrap() = Some(verdict);
+    }
+
+    fn no() -> Verdict {
+        Verdict::Reject(Cause::said(Class::UnknownUser, "550 5.1.1", "no"))
+    }
+
+    fn down() -> Verdict {
+        Verdict::Defer(Cause::ours(Class::Unreachable, "down"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_mailbox_is_asked_about_once() {
+        let remote = Arc::new(Remote::default());
+        let member = member(&remote);
+        says(&remote, Verdict::accept("x"));
+        assert_eq!(
+            recipient(&member, "Jane+a@e.org").await,
+            ("accept", Source::Probe)
+        );
+        assert_eq!(
+            recipient(&member, "jane+b@E.org").await,
+            ("accept", Source::Cache)
+        );
+        let (one, other) = tokio::join!(recipient(&member, "bob@e.org"), recipient(&member, "bob@e.org"));
+        assert_eq!(
+            (one, other),
+            (("accept", Source::Probe), ("accept", Source::Shared))
+        );
+        assert_eq!(*remote.asked.lock().unwrap(), ["jane@e.org", "bob@e.org"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deleted_mailbox_is_refused_after_refresh_and_one_question() {
+        let remote = Arc::new(Remote::default());
+        let member = member(&remote);
+        says(&remote, Verdict::accept("x"));
+        recipient(&member, "jane@e.org").await;
+        says(&remote, no());
+        assert_eq!(recipient(&member, "jane@e.org").await, ("accept", Source::Cache));
+        advance(hours(1)).await;
+        assert_eq!(recipient(&member, "jane@e.org").await, ("accept", Source::Cache));
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(recipient(&member, "jane@e.org").await, ("reject", Source::Cache));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_known_is_accepted_while_the_remote_is_down() {
+        let remote = Arc::new(Remote::default());
+        let member = member(&remote);
+        says(&remote, Verdict::accept("x"));
+        recipient(&member, "jane@e.org").await;
+        says(&remote, down());
+        advance(hours(10)).await;
+        assert_eq!(recipient(&member, "jane@e.org").await, ("accept", Source::Cache));
+        assert_eq!(recipient(&member, "new@e.org").await, ("defer", Source::Probe));
+        says(&remote, no());
+        assert_eq!(recipient(&member, "jane@e.org").await, ("reject", Source::Probe));
+        says(&remote, down());
+        advance(hours(1)).await;
+        assert_eq!(recipient(&member, "jane@e.org").await.0, "defer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_joins_a_probe_late_is_not_cut_short_by_it() {
+        let remote = Arc::new(Remote::default());
+        let member = member(&remote);
+        says(&remote, Verdict::Defer(Cause::ours(Class::Timeout, "too late")));
+        let early = recipient(&member, "jane@e.org");
+        let late = async {
+            sleep(Duration::from_millis(999)).await;
+            says(&remote, Verdict::Defer(Cause::ours(Class::Timeout, "too late")));
+            let asking = recipient(&member, "jane@e.org");
+            let turning = async {
+                sleep(Duration::from_millis(10)).await;
+                says(&remote, Verdict::accept("x"));
+            };
+            tokio::join!(asking, turning).0
+        };
+        let (early, late) = tokio::join!(early, late);
+        assert_eq!(
+            (early, late),
+            (("defer", Source::Probe), ("accept", Source::Probe))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn equal_logins_share_and_wrong_ones_are_remembered_exactly() {
+        let remote = Arc::new(Remote::default());
+        let member = member(&remote);
+        let login = |password: &str| {
+            let proof = Proof::Password(Secret::copy_from(password.as_bytes()));
+            let kind = Kind::Login {
+                user: Login::new(b"jane@e.org"),
+                proof,
+            };
+            let question = Question {
+                kind,
+                client: Client::default(),
+            };
+            let member = &member;
+            async move {
+                let decision = member
+                    .decide(question, Instant::now() + Duration::from_secs(20))
+                    .await;
+                (decision.verdict.name(), decision.source)
+            }
+        };
+        says(
+            &remote,
+            Verdict::Reject(Cause::said(Class::BadCredentials, "NO", "no")),
+        );
+        let both = tokio::join!(login("wrong"), login("wrong"));
+        assert_eq!(both, (("reject", Source::Probe), ("reject", Source::Shared)));
+        assert_eq!(login("wrong").await, ("reject", Source::Cache));
+        says(&remote, Verdict::accept("x"));
+        assert_eq!(login("right").await, ("accept", Source::Probe));
+        assert_eq!(login("right").await, ("accept", Source::Probe));
+        assert_eq!(login("wrong").await, ("reject", Source::Cache));
+        assert_eq!(remote.asked.lock().unwrap().len(), 3);
+    }
+}

@@ -1,0 +1,188 @@
+//! Recipient verdicts kept: an Accept long, a Reject short, a Defer never.
+//!
+//! An Accept that is past `refresh` is still the answer, and somebody should ask
+//! again meanwhile. One past `positive` is the answer only while the directory
+//! gives none of its own, and no longer than `stale`.
+
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
+
+use crate::address::Address;
+use crate::verdict::{Cause, Identity, Verdict};
+
+/// How long verdicts are kept (`directory.NAME.cache.ttl`).
+#[derive(Debug, Clone, Copy)]
+pub struct Ttl {
+    /// An Accept is the answer.
+    pub positive: Duration,
+    /// It is asked again in the background.
+    pub refresh: Duration,
+    /// A Reject is the answer.
+    pub negative: Duration,
+    /// An Accept is the answer while there is no other.
+    pub stale: Duration,
+}
+
+/// Verdicts on the recipients of one directory.
+pub struct Recipients {
+    ttl: Ttl,
+    kept: Cache<Box<[u8]>, Kept>,
+}
+
+/// What is remembered of a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remembered {
+    /// The answer.
+    Fresh(Verdict),
+    /// The answer for now; ask again in the background.
+    Ageing(Verdict),
+    /// No answer, unless the directory gives none.
+    Stale(Verdict),
+}
+
+#[derive(Debug, Clone)]
+struct Kept {
+    /// Boxed, since most recipients are accepted without a word.
+    said: Said,
+    since: Instant,
+}
+
+#[derive(Debug, Clone)]
+enum Said {
+    Yes(Option<Box<Cause>>),
+    No(Box<Cause>),
+}
+
+impl Recipients {
+    /// A memory of at most `entries` recipients.
+    pub fn new(entries: usize, ttl: Ttl) -> Self {
+        Self {
+            ttl,
+            kept: Cache::new(entries),
+        }
+    }
+
+    /// What is remembered of `address`.
+    pub fn recall(&self, address: &Address) -> Option<Remembered> {
+        let Kept { said, since } = self.kept.get(&key(address))?;
+        let age = since.elapsed();
+        match said {
+            Said::No(cause) if age < self.ttl.negative => Some(Remembered::Fresh(Verdict::Reject(*cause))),
+            Said::No(_) => None,
+            Said::Yes(remark) => {
+                let remark = remark.map(|cause| *cause);
+                let verdict = Verdict::Accept(Identity {
+                    name: address.to_wire(),
+                    remark,
+                });
+                if age < self.ttl.refresh.min(self.ttl.positive) {
+                    Some(Remembered::Fresh(verdict))
+                } else if age < self.ttl.positive {
+                    Some(Remembered::Ageing(verdict))
+                } else if age < self.ttl.stale {
+                    Some(Remembered::Stale(verdict))
+                } else {
+                    None
+                }
+            }
+        }
+    }
+
+    /// Keeps what a probe found. A Defer is no finding: it overwrites nothing.
+    pub fn keep(&self, address: &Address, verdict: &Verdict) {
+        let said = match verdict {
+            Verdict::Accept(identity) => Said::Yes(identity.remark.clone().map(Box::new)),
+            Verdict::Reject(cause) => Said::No(Box::new(cause.clone())),
+            Verdict::Defer(_) | Verdict::Abstain(_) => return,
+        };
+        self.kept.insert(
+            key(address),
+            Kept {
+                said,
+                since: Instant::now(),
+            },
+        );
+    }
+}
+
+/// One form for each mailbox: the domain is in lower case already, and needless
+/// quotes were taken away when the address was read.
+fn key(address: &Address) -> Box<[u8]> {
+    address.to_wire().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::verdict::Class;
+
+    const TTL: Ttl = Ttl {
+        positive: Duration::from_secs(400),
+        refresh: Duration::from_secs(30),
+        negative: Duration::from_secs(20),
+        stale: Duration::from_secs(7000),
+    };
+
+    fn address(text: &str) -> Address {
+        Address::from_typed(text).unwrap()
+    }
+
+    fn no() -> Verdict {
+        Verdict::Reject(Cause::said(Class::UnknownUser, "550 5.1.1", "no such user"))
+    }
+
+    fn defer() -> Verdict {
+        Verdict::Defer(Cause::ours(Class::Timeout, "x"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_accept_ages() {
+        let (memory, jane) = (Recipients::new(100, TTL), address("jane@e.org"));
+        let yes = Verdict::accept("jane@e.org");
+        assert_eq!(memory.recall(&jane), None);
+        memory.keep(&jane, &yes);
+        assert_eq!(memory.recall(&jane), Some(Remembered::Fresh(yes.clone())));
+        advance(TTL.refresh).await;
+        assert_eq!(memory.recall(&jane), Some(Remembered::Ageing(yes.clone())));
+        advance(TTL.positive - TTL.refresh).await;
+        assert_eq!(memory.recall(&jane), Some(Remembered::Stale(yes.clone())));
+        memory.keep(&jane, &defer());
+        assert_eq!(memory.recall(&jane), Some(Remembered::Stale(yes)));
+        advance(TTL.stale).await;
+        assert_eq!(memory.recall(&jane), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reject_is_kept_shortly_and_overwrites_an_accept() {
+        let (memory, jane) = (Recipients::new(100, TTL), address("jane@e.org"));
+        memory.keep(&jane, &Verdict::accept("jane@e.org"));
+        memory.keep(&jane, &no());
+        assert_eq!(memory.recall(&jane), Some(Remembered::Fresh(no())));
+        advance(TTL.negative).await;
+        assert_eq!(memory.recall(&jane), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_mailbox_is_one_entry() {
+        let memory = Recipients::new(100, TTL);
+        memory.keep(&address("\"jane\"@E.ORG"), &no());
+        assert_eq!(
+            memory.recall(&address("jane@e.org")),
+            Some(Remembered::Fresh(no()))
+        );
+        assert_eq!(memory.recall(&address("Jane@e.org")), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_holds_no_more_than_it_was_told_to() {
+        let memory = Recipients::new(50, TTL);
+        for number in 0..1000 {
+            memory.keep(&address(&format!("{number}@e.org")), &no());
+        }
+        assert!(memory.kept.len() <= 50, "{}", memory.kept.len());
+    }
+}

@@ -1,0 +1,125 @@
+//! The requests of one connection that are not answered yet.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use protocol::sasl::Exchange;
+use tokio::time::Instant;
+
+use crate::verdict::Client;
+
+/// Dialogs of one connection that wait for their client; one more is refused.
+const DIALOGS: usize = 1024;
+
+/// A dialog whose client does not go on is forgotten after this long, as
+/// Dovecot does (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
+const DIALOG_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// A request under way.
+pub(super) enum Pending {
+    /// The client is to say more.
+    Dialog {
+        exchange: Exchange,
+        client: Client,
+        /// Tells it from an earlier dialog of the same id.
+        began: Instant,
+    },
+    /// The engine is asked, under this serial number.
+    Deciding(u64),
+}
+
+/// Requests under way, by id.
+#[derive(Default)]
+pub(super) struct Requests {
+    pending: HashMap<u32, Pending>,
+    /// Dialogs in the order in which they began; some of them are over.
+    began: VecDeque<(Instant, u32)>,
+    dialogs: usize,
+    deciding: usize,
+    serials: u64,
+}
+
+impl Requests {
+    pub(super) fn has(&self, id: u32) -> bool {
+        self.pending.contains_key(&id)
+    }
+
+    /// Whether the engine is asked anything. Dialogs do not count: Postfix leaves
+    /// them behind when its client gives up, without a CANCEL.
+    pub(super) fn is_deciding(&self) -> bool {
+        self.deciding > 0
+    }
+
+    /// Keeps a dialog that waits for its client; `false` when there are too many.
+    pub(super) fn wait_for_client(&mut self, id: u32, exchange: Exchange, client: Client) -> bool {
+        if self.dialogs >= DIALOGS {
+            return false;
+        }
+        let began = Instant::now();
+        self.dialogs += 1;
+        self.began.push_back((began, id));
+        self.pending.insert(
+            id,
+            Pending::Dialog {
+                exchange,
+                client,
+                began,
+            },
+        );
+        true
+    }
+
+    /// Notes that the engine is asked, and gives the serial number of the question.
+    pub(super) fn ask_engine(&mut self, id: u32) -> u64 {
+        self.serials += 1;
+        self.deciding += 1;
+        self.pending.insert(id, Pending::Deciding(self.serials));
+        self.serials
+    }
+
+    /// Takes a request off; its id is free again.
+    pub(super) fn take(&mut self, id: u32) -> Option<Pending> {
+        let taken = self.pending.remove(&id);
+        match taken {
+            Some(Pending::Dialog { .. }) => self.dialogs -= 1,
+            Some(Pending::Deciding(_)) => self.deciding -= 1,
+            None => {}
+        }
+        taken
+    }
+
+    /// Takes off the question of this serial number; `false` where it was
+    /// cancelled, and its id may be another's by now.
+    pub(super) fn take_decided(&mut self, id: u32, serial: u64) -> bool {
+        let ours = matches!(self.pending.get(&id), Some(Pending::Deciding(asked)) if *asked == serial);
+        if ours {
+            self.take(id);
+        }
+        ours
+    }
+
+    /// When the oldest dialog is to be forgotten.
+    pub(super) fn next_timeout(&mut self) -> Option<Instant> {
+        while let Some(&(since, id)) = self.began.front() {
+            match self.pending.get(&id) {
+                Some(Pending::Dialog { began, .. }) if *began == since => {
+                    return Some(since + DIALOG_TIMEOUT);
+                }
+                _ => self.began.pop_front(),
+            };
+        }
+        None
+    }
+
+    /// Forgets the dialogs whose time is over.
+    pub(super) fn forget_old(&mut self) {
+        while let Some(timeout) = self.next_timeout() {
+            if timeout > Instant::now() {
+                return;
+            }
+            if let Some((_, id)) = self.began.pop_front() {
+                self.take(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What a verdict is in the words of the protocol.
+
+use protocol::auth::client::Failure;
+
+use crate::verdict::{Cause, Class, Verdict};
+
+/// What a client is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// `OK`, and under which name.
+    Ok(Vec<u8>),
+    /// `FAIL`.
+    Fail(Failure),
+    /// Nothing: the connection is closed, which Postfix takes for "not now".
+    HangUp,
+}
+
+/// What a client is told of a verdict; `closes` where it takes a closed connection
+/// for a temporary failure.
+pub(super) fn told(verdict: &Verdict, closes: bool) -> Told {
+    match verdict {
+        Verdict::Accept(identity) => Told::Ok(identity.name.clone()),
+        Verdict::Reject(Cause {
+            class: Class::Disabled,
+            ..
+        }) => Told::Fail(Failure::Disabled),
+        Verdict::Reject(Cause {
+            class: Class::Expired,
+            ..
+        }) => Told::Fail(Failure::Expired),
+        Verdict::Reject(_) | Verdict::Abstain(_) => Told::Fail(Failure::Credentials),
+        Verdict::Defer(_) if closes => Told::HangUp,
+        Verdict::Defer(_) => Told::Fail(Failure::Temporary),
+    }
+}
+
+/// How a failure is called in the log.
+pub(super) const fn failure_name(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Credentials => "FAIL",
+        Failure::Temporary => "FAIL temp",
+        Failure::Disabled => "FAIL user_disabled",
+        Failure::Expired => "FAIL pass_expired",
+        Failure::InvalidBase64 => "FAIL invalid_base64",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Abstention;
+
+    #[test]
+    fn every_verdict_has_its_words() {
+        let cause = |class| Cause::ours(class, "x");
+        for (verdict, closes, expected) in [
+            (Verdict::accept("jane"), true, Told::Ok(b"jane".to_vec())),
+            (
+                Verdict::Reject(cause(Class::BadCredentials)),
+                true,
+                Told::Fail(Failure::Credentials),
+            ),
+            (
+                Verdict::Reject(cause(Class::Syntax)),
+                true,
+                Told::Fail(Failure::Credentials),
+            ),
+            (
+                Verdict::Reject(cause(Class::Disabled)),
+                true,
+                Told::Fail(Failure::Disabled),
+            ),
+            (
+                Verdict::Reject(cause(Class::Expired)),
+                true,
+                Told::Fail(Failure::Expired),
+            ),
+            (Verdict::Defer(cause(Class::Timeout)), true, Told::HangUp),
+            (
+                Verdict::Defer(cause(Class::Limit)),
+                false,
+                Told::Fail(Failure::Temporary),
+            ),
+            (
+                Verdict::Abstain(Abstention::NotOurs),
+                true,
+                Told::Fail(Failure::Credentials),
+            ),
+        ] {
+            assert_eq!(told(&verdict, closes), expected, "{verdict:?}");
+        }
+    }
+}

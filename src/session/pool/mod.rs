@@ -1,0 +1,128 @@
+//! Keeps sessions and hands questions to them.
+//!
+//! Questions wait in one queue (`state`). Each session is owned by one task
+//! (`worker`), which takes what waits from the queue, as much as fits one
+//! write, asks it, hands the judged answers back, and takes the next. While a
+//! session is idle its task reads on, so that a goodbye retires it at once, and
+//! no question needs a `NOOP` first.
+//!
+//! A question that finds too few sessions starts another task, up to
+//! `max_sessions`; a few sessions are kept warm where they are spent by each
+//! question; a remote that refuses is given pauses (`pause`).
+
+mod pause;
+mod state;
+mod worker;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::error::{Error, Kind};
+use super::{Judged, Session};
+use state::{Job, State};
+use worker::Shared;
+
+/// What a session says at the deadline is more telling than that the deadline
+/// passed: it is waited for this much longer.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// Warm sessions are kept while something was asked within this time.
+const WARM_WHILE: Duration = Duration::from_secs(600);
+
+/// How many sessions, for how long, for how much.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Sessions open or opening at once.
+    pub max_sessions: usize,
+    /// Idle sessions kept ready while questions come, beyond their idle time.
+    pub warm_sessions: usize,
+    /// Questions waiting for a session; one more is refused.
+    pub queue: usize,
+    /// A session that was asked nothing for this long is closed.
+    pub idle_timeout: Duration,
+    /// A session older than this is asked nothing more.
+    pub max_age: Duration,
+    /// Questions asked on one session, whatever the answers.
+    pub questions: Option<u32>,
+    /// Refusals answered on one session.
+    pub refusals: Option<u32>,
+}
+
+/// Whether a question may use all of the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Good,
+    /// It is of somebody who just failed: half of the sessions are kept from it,
+    /// so that guesses, which remotes hold back for seconds, leave room for
+    /// everybody else.
+    Doubtful,
+}
+
+/// Opens a session by a deadline.
+pub type Open<S> =
+    Box<dyn Fn(Instant) -> Pin<Box<dyn Future<Output = Result<S, Error>> + Send>> + Send + Sync>;
+
+/// Judges an answer to a question.
+pub type Judge<S, V> =
+    Box<dyn Fn(&<S as Session>::Question, <S as Session>::Answer) -> Judged<V> + Send + Sync>;
+
+/// Sessions of one kind with one remote.
+pub struct Pool<S: Session, V: Send + 'static> {
+    shared: Arc<Shared<S, V>>,
+}
+
+impl<S: Session, V: Send + 'static> Pool<S, V> {
+    /// A pool without a session. `peer` is the remote's name in errors.
+    pub fn new(peer: Arc<str>, limits: Limits, open: Open<S>, judge: Judge<S, V>) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(peer, limits, open, judge)),
+        }
+    }
+
+    /// Asks a question and waits for the judged answer, until `deadline`.
+    ///
+    /// # Errors
+    /// Why there is none: the session's error; at once [`Kind::Overload`] when
+    /// the queue is full, and the last failure while a refusing remote is left
+    /// alone; [`Kind::Timeout`] at the deadline.
+    pub async fn ask(
+        &self,
+        question: S::Question,
+        standing: Standing,
+        deadline: Instant,
+    ) -> Result<V, Error> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            question,
+            deadline,
+            standing,
+            arrived: Instant::now(),
+            again: false,
+            answer,
+        };
+        {
+            let mut state = self.shared.state();
+            state.admit(job, &self.shared.limits, &self.shared.peer)?;
+            Shared::start_needed(&self.shared, &mut state);
+        }
+        self.shared.asked.notify_one();
+        match timeout_at(deadline + GRACE, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(self.nobody_answered()),
+        }
+    }
+
+    fn nobody_answered(&self) -> Error {
+        let detail = match self.shared.state().last_failure() {
+            Some(failure) => format!("no session was free in time; the last one failed: {failure}"),
+            None => "no session was free in time (pool.max-sessions)".into(),
+        };
+        Error::new(Kind::Timeout, &self.shared.peer, "queue", detail)
+    }
+}

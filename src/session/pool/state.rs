@@ -1,0 +1,212 @@
+//! What waits, and what is there to serve it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::pause::Pause;
+use super::{Limits, Standing, WARM_WHILE};
+use crate::session::error::{Error, Kind};
+
+/// A question on its way.
+pub(super) struct Job<Q, V> {
+    pub(super) question: Q,
+    pub(super) deadline: Instant,
+    pub(super) standing: Standing,
+    pub(super) arrived: Instant,
+    /// It was asked once already, on a session that said nothing about it.
+    pub(super) again: bool,
+    pub(super) answer: oneshot::Sender<Result<V, Error>>,
+}
+
+impl<Q, V> Job<Q, V> {
+    /// Hands the answer to the asker, who may be gone.
+    pub(super) fn tell(self, answer: Result<V, Error>) {
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// The queue and the counts, under one lock.
+pub(super) struct State<Q, V> {
+    queue: VecDeque<Job<Q, V>>,
+    /// Of these, the doubtful ones.
+    doubtful_waiting: usize,
+    /// Doubtful ones that hold a session.
+    doubtful_asking: usize,
+    /// Tasks that own or open a session.
+    pub(super) sessions: usize,
+    /// Of these, the ones that are opening one.
+    pub(super) opening: usize,
+    /// Of these, the ones that wait for a question.
+    pub(super) idle: usize,
+    /// Questions that one session takes in one go, as far as is known.
+    pub(super) batch: usize,
+    last_asked: Option<Instant>,
+    last_failure: Option<Error>,
+    pause: Pause,
+}
+
+impl<Q, V> State<Q, V> {
+    pub(super) fn new(batch: usize) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            doubtful_waiting: 0,
+            doubtful_asking: 0,
+            sessions: 0,
+            opening: 0,
+            idle: 0,
+            batch,
+            last_asked: None,
+            last_failure: None,
+            pause: Pause::default(),
+        }
+    }
+
+    /// Puts a question into the queue, or says why not.
+    pub(super) fn admit(&mut self, job: Job<Q, V>, limits: &Limits, peer: &Arc<str>) -> Result<(), Error> {
+        self.last_asked = Some(job.arrived);
+        if let (0, true, Some(failure)) = (self.sessions, self.pause.is_long(), &self.last_failure) {
+            return Err(failure.clone());
+        }
+        if self.queue.len() >= limits.queue {
+            self.forget_the_gone();
+        }
+        if self.queue.len() >= limits.queue {
+            let detail = format!("{} questions wait already (pool.queue)", self.queue.len());
+            return Err(Error::new(Kind::Overload, peer, "queue", detail));
+        }
+        self.doubtful_waiting += usize::from(job.standing == Standing::Doubtful);
+        self.queue.push_back(job);
+        Ok(())
+    }
+
+    /// Takes the first questions that may be asked now: at most `room`, all of
+    /// which go `together` with the first.
+    pub(super) fn take(
+        &mut self,
+        room: usize,
+        limits: &Limits,
+        together: impl Fn(&Q, &Q) -> bool,
+    ) -> Vec<Job<Q, V>> {
+        let mut taken: Vec<Job<Q, V>> = Vec::new();
+        let (mut at, now) = (0, Instant::now());
+        while taken.len() < room && at < self.queue.len() {
+            let job = &self.queue[at];
+            let doubtful = job.standing == Standing::Doubtful;
+            // Nobody would hear the answer, and the remote would count the question.
+            let gone = job.answer.is_closed() || job.deadline <= now;
+            let barred = doubtful && self.doubtful_asking >= doubtful_share(limits);
+            let fits = taken
+                .first()
+                .is_none_or(|first| together(&first.question, &job.question));
+            if !gone && (barred || !fits) {
+                at += 1;
+                continue;
+            }
+            let Some(job) = self.queue.remove(at) else { break };
+            self.doubtful_waiting -= usize::from(doubtful);
+            if !gone {
+                self.doubtful_asking += usize::from(doubtful);
+                taken.push(job);
+            }
+        }
+        taken
+    }
+
+    /// A question that had been taken is answered.
+    pub(super) fn answered(&mut self, standing: Standing) {
+        self.doubtful_asking -= usize::from(standing == Standing::Doubtful);
+    }
+
+    /// Whether one more session would be of use.
+    pub(super) fn lacks_session(&self, limits: &Limits) -> bool {
+        if self.sessions >= limits.max_sessions || (self.pause.is_trial() && self.opening > 0) {
+            return false;
+        }
+        let allowed = doubtful_share(limits).saturating_sub(self.doubtful_asking);
+        let waiting = self.queue.len() - self.doubtful_waiting + self.doubtful_waiting.min(allowed);
+        let ready = self.idle + self.opening;
+        let for_them = waiting > ready * self.batch;
+        // Whoever is paused with others at work waits for the others.
+        if for_them {
+            self.sessions == 0 || self.pause.until().is_none()
+        } else {
+            self.lacks_warm(limits)
+        }
+    }
+
+    fn lacks_warm(&self, limits: &Limits) -> bool {
+        self.is_warm_time() && !self.pause.is_trial() && self.idle + self.opening < limits.warm_sessions
+    }
+
+    /// Whether one more idle session is among those that are kept.
+    pub(super) fn keeps_another_idle(&self, limits: &Limits) -> bool {
+        self.is_warm_time() && self.idle < limits.warm_sessions
+    }
+
+    fn is_warm_time(&self) -> bool {
+        self.last_asked.is_some_and(|asked| asked.elapsed() < WARM_WHILE)
+    }
+
+    /// The time until which the last in the queue waits.
+    pub(super) fn patience(&self) -> Option<Instant> {
+        self.queue.iter().map(|job| job.deadline).max()
+    }
+
+    /// A session was opened, which takes so many questions in one go.
+    pub(super) fn opened(&mut self, batch: usize) {
+        self.opening -= 1;
+        self.batch = batch;
+        self.last_failure = None;
+        self.pause.succeeded();
+    }
+
+    /// A session whose opening began then was not opened.
+    pub(super) fn failed(&mut self, error: &Error, began: Instant) {
+        self.opening -= 1;
+        self.last_failure = Some(error.clone());
+        self.pause.failed(began);
+    }
+
+    /// When the remote may be tried again, while it is to be left alone.
+    pub(super) fn paused_until(&self) -> Option<Instant> {
+        self.pause.until()
+    }
+
+    /// The last hope for a session is gone: everyone who waited for it is told.
+    /// Who asked later gets a try of their own.
+    pub(super) fn tell_all_since(&mut self, error: &Error, began: Instant) {
+        let now = Instant::now();
+        let (told, later): (VecDeque<_>, _) = self
+            .queue
+            .drain(..)
+            .partition(|job| job.arrived <= began || job.deadline <= now);
+        self.queue = later;
+        for job in told {
+            self.doubtful_waiting -= usize::from(job.standing == Standing::Doubtful);
+            job.tell(Err(error.clone()));
+        }
+    }
+
+    pub(super) fn last_failure(&self) -> Option<&Error> {
+        self.last_failure.as_ref()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Those whose askers gave up hold no place.
+    pub(super) fn forget_the_gone(&mut self) {
+        self.queue.retain(|job| !job.answer.is_closed());
+        let doubtful = self.queue.iter().filter(|job| job.standing == Standing::Doubtful);
+        self.doubtful_waiting = doubtful.count();
+    }
+}
+
+/// Sessions that doubtful questions may hold at once.
+fn doubtful_share(limits: &Limits) -> usize {
+    (limits.max_sessions / 2).max(1)
+}

@@ -1,0 +1,340 @@
+//! The task that owns a session, and its life.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{Job, Judge, Limits, Open, State};
+use crate::session::error::Error;
+use crate::session::{After, Judged, Session};
+
+/// A remote that does not answer a goodbye is left after this long.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the tasks of one pool share.
+pub(super) struct Shared<S: Session, V> {
+    open: Open<S>,
+    judge: Judge<S, V>,
+    pub(super) limits: Limits,
+    pub(super) peer: Arc<str>,
+    state: Mutex<State<S::Question, V>>,
+    pub(super) asked: Notify,
+}
+
+/// A session and what it has served.
+struct Served<S> {
+    session: S,
+    opened: Instant,
+    /// Its death would be news about the remote, not about the remote's patience
+    /// with idle sessions: it was just opened.
+    fresh: bool,
+    questions: u32,
+    refusals: u32,
+}
+
+/// How a round of questions ended.
+struct Round<Q, V> {
+    /// The session can be asked more.
+    keep: bool,
+    /// It can, if it is renewed.
+    spent: bool,
+    /// The remote still listens, and is told goodbye if the session ends.
+    polite: bool,
+    /// Questions about which the session said nothing.
+    again: Vec<Job<Q, V>>,
+    /// The last answer, which nobody was told yet.
+    last: Option<(Job<Q, V>, V)>,
+}
+
+impl<S: Session, V: Send + 'static> Shared<S, V> {
+    pub(super) fn new(peer: Arc<str>, limits: Limits, open: Open<S>, judge: Judge<S, V>) -> Self {
+        // Until a session is known, its remote is given credit for what it may offer.
+        let batch = room(S::MAX_BATCH, &limits, 0, 0);
+        let (state, asked) = (Mutex::new(State::new(batch)), Notify::new());
+        Self {
+            open,
+            judge,
+            limits,
+            peer,
+            state,
+            asked,
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State<S::Question, V>> {
+        // Nothing panics while holding it; if something did, the counts are still the best we have.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the sessions that are of use.
+    pub(super) fn start_needed(this: &Arc<Self>, state: &mut State<S::Question, V>) {
+        while state.lacks_session(&this.limits) {
+            state.sessions += 1;
+            state.opening += 1;
+            tokio::spawn(this.clone().run());
+        }
+    }
+
+    /// The life of one place in the pool: session after session, while they are
+    /// of use.
+    async fn run(self: Arc<Self>) {
+        let mut carried = Vec::new();
+        loop {
+            let paused = self.state().paused_until();
+            if let Some(until) = paused {
+                sleep_until(until).await;
+            }
+            let began = Instant::now();
+            let patience = carried.iter().map(|job: &Job<_, _>| job.deadline).max();
+            let patience = patience.max(self.state().patience());
+            // Nobody waits for a warm one; it has the time that a command has.
+            let deadline = patience.unwrap_or(began + self.limits.max_age);
+            match (self.open)(deadline).await {
+                Ok(session) => {
+                    let batch = room(session.batch(), &self.limits, 0, 0);
+                    self.state().opened(batch);
+                    carried = Self::serve(&self, session, carried).await;
+                }
+                Err(error) => {
+                    for job in carried.drain(..) {
+                        self.answer(job, Err(error.clone()));
+                    }
+                    let mut state = self.state();
+                    state.failed(&error, began);
+                    if state.sessions > 1 {
+                        // The others serve the queue; trying again at once would hammer the remote.
+                        state.sessions -= 1;
+                        return;
+                    }
+                    state.tell_all_since(&error, began);
+                }
+            }
+            let mut state = self.state();
+            state.sessions -= 1;
+            state.forget_the_gone();
+            // Those who wait may be about to be served by others.
+            let needed = !carried.is_empty() || state.lacks_session(&self.limits);
+            if !needed {
+                return;
+            }
+            state.sessions += 1;
+            state.opening += 1;
+        }
+    }
+
+    /// Serves questions on one session until it is spent, too old, idle for too
+    /// long, or says goodbye. Gives back what is to be asked on another.
+    async fn serve(
+        this: &Arc<Self>,
+        session: S,
+        mut carried: Vec<Job<S::Question, V>>,
+    ) -> Vec<Job<S::Question, V>> {
+        let mut served = Served::new(session);
+        let mut ready = false;
+        loop {
+            let room = served.room(&this.limits);
+            let batch = if carried.is_empty() {
+                this.next_batch(&mut served, room, std::mem::take(&mut ready))
+                    .await
+            } else {
+                let rest = carried.split_off(room.min(carried.len()));
+                std::mem::replace(&mut carried, rest)
+            };
+            if batch.is_empty() {
+                close(served.session);
+                return carried;
+            }
+            // What this session leaves waiting may need others.
+            Self::start_needed(this, &mut this.state());
+            let round = this.round(&mut served, batch).await;
+            carried.extend(round.again);
+            let goes_on = round.keep && carried.is_empty();
+            if let Some((job, verdict)) = round.last {
+                // Whoever hears it may ask at once: this session is ready for that, and no other is needed.
+                ready = goes_on && !round.spent && served.room(&this.limits) > 0;
+                this.state().idle += usize::from(ready);
+                this.answer(job, Ok(verdict));
+            }
+            if !goes_on || (round.spent && !served.session.renew().await) {
+                if round.polite {
+                    close(served.session);
+                }
+                return carried;
+            }
+        }
+    }
+
+    /// The next questions for a session; none when it is to be closed. `ready`
+    /// tells that it is counted as idle already.
+    async fn next_batch(
+        &self,
+        served: &mut Served<S>,
+        room: usize,
+        mut ready: bool,
+    ) -> Vec<Job<S::Question, V>> {
+        let max_age = served.opened + self.limits.max_age;
+        let mut idle_until = Instant::now() + self.limits.idle_timeout;
+        loop {
+            let asked = self.asked.notified();
+            // What came unasked would be taken for the answer to what is asked next.
+            let gone = served.session.goodbye().now_or_never().is_some();
+            {
+                let mut state = self.state();
+                state.idle -= usize::from(std::mem::take(&mut ready));
+                let now = Instant::now();
+                if gone || room == 0 || now >= max_age {
+                    return Vec::new();
+                }
+                let batch = state.take(room, &self.limits, S::together);
+                if !batch.is_empty() {
+                    if !state.is_empty() {
+                        // One notice may have stood for several questions.
+                        self.asked.notify_one();
+                    }
+                    return batch;
+                }
+                if now >= idle_until {
+                    if !state.keeps_another_idle(&self.limits) {
+                        return Vec::new();
+                    }
+                    idle_until = now + self.limits.idle_timeout;
+                }
+                state.idle += 1;
+                ready = true;
+            }
+            served.fresh = false;
+            let goodbye = tokio::select! {
+                biased;
+                () = asked => false,
+                () = served.session.goodbye() => true,
+                () = sleep_until(max_age.min(idle_until)) => false,
+            };
+            if goodbye {
+                self.state().idle -= 1;
+                return Vec::new();
+            }
+        }
+    }
+
+    /// Asks a batch and tells each asker as its answer comes, but for the last.
+    async fn round(&self, served: &mut Served<S>, batch: Vec<Job<S::Question, V>>) -> Round<S::Question, V> {
+        let fresh = std::mem::replace(&mut served.fresh, false);
+        let deadline = batch
+            .iter()
+            .map(|job| job.deadline)
+            .max()
+            .unwrap_or_else(Instant::now);
+        let count = batch.len();
+        served.questions = served
+            .questions
+            .saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        let mut waiting = VecDeque::from(batch);
+        let (mut keep, mut spent, mut again) = (true, false, Vec::new());
+        let questions: Vec<S::Question> = waiting.iter().map(|job| job.question.clone()).collect();
+        let (mut refusals, mut last) = (0, None);
+        let asked = served
+            .session
+            .ask(
+                &questions,
+                &mut |answer| {
+                    let Some(mut job) = waiting.pop_front() else {
+                        return;
+                    };
+                    let Judged { verdict, after } = (self.judge)(&job.question, answer);
+                    let anew = after == After::AskAgain || (after == After::Goodbye && !fresh);
+                    keep &= matches!(after, After::Keep | After::KeepRefused | After::Spent);
+                    spent |= after == After::Spent;
+                    refusals += u32::from(after == After::KeepRefused);
+                    if anew && !job.again {
+                        job.again = true;
+                        again.push(job);
+                    } else if waiting.is_empty() {
+                        last = Some((job, verdict));
+                    } else {
+                        self.answer(job, Ok(verdict));
+                    }
+                },
+                deadline,
+            )
+            .await;
+        served.refusals = served.refusals.saturating_add(refusals);
+        let polite = asked.is_ok();
+        if let Err(error) = asked {
+            keep = false;
+            // Some were answered, so the remote was there for the others too; or it had given up an
+            // idle session.
+            let worth_it = waiting.len() < count || (!fresh && error.is_stale());
+            for mut job in waiting {
+                if worth_it && S::MAY_ASK_AGAIN.allows(&error) && !job.again {
+                    job.again = true;
+                    again.push(job);
+                } else {
+                    self.answer(job, Err(error.clone()));
+                }
+            }
+        }
+        Round {
+            keep,
+            spent,
+            polite,
+            again,
+            last,
+        }
+    }
+
+    fn answer(&self, job: Job<S::Question, V>, answer: Result<V, Error>) {
+        let mut state = self.state();
+        state.answered(job.standing);
+        drop(state);
+        job.tell(answer);
+    }
+}
+
+impl<S: Session> Served<S> {
+    fn new(session: S) -> Self {
+        Self {
+            session,
+            opened: Instant::now(),
+            fresh: true,
+            questions: 0,
+            refusals: 0,
+        }
+    }
+
+    /// Questions that may be asked in the next go without passing a limit, be it
+    /// ours or the remote's.
+    fn room(&self, limits: &Limits) -> usize {
+        let limits = Limits {
+            questions: least(limits.questions, self.session.bears()),
+            ..*limits
+        };
+        room(self.session.batch(), &limits, self.questions, self.refusals)
+    }
+}
+
+/// As many as go at once, and as the limits have left if every one is refused.
+fn room(batch: usize, limits: &Limits, questions: u32, refusals: u32) -> usize {
+    let left =
+        |limit: Option<u32>, used: u32| limit.map_or(usize::MAX, |limit| limit.saturating_sub(used) as usize);
+    batch
+        .min(left(limits.questions, questions))
+        .min(left(limits.refusals, refusals))
+}
+
+fn least(one: Option<u32>, other: Option<u32>) -> Option<u32> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Takes leave in the background.
+fn close<S: Session>(session: S) {
+    tokio::spawn(async move {
+        let _ = timeout(CLOSE_TIMEOUT, session.close()).await;
+    });
+}

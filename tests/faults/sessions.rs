@@ -1,0 +1,134 @@
+//! A session that was given up by the remote between two questions, told apart from a remote that is down.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use vouch::session::pool::{Limits, Pool, Standing};
+use vouch::session::{After, AskAgain, Error, Judged, Session};
+use vouch::wire::WireError;
+
+use crate::Way;
+use crate::asker::Answer;
+
+const WAYS: [Way; 4] = [
+    Way::ImapLogin,
+    Way::SmtpLogin,
+    Way::SmtpRecipient,
+    Way::LmtpRecipient,
+];
+
+/// An idle session that the remote gives up, be it while the next question is on its way, costs no question its
+/// answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_closed_while_idle_is_not_missed() {
+    for way in WAYS {
+        let scene = way.scene().await;
+        for round in 0..20 {
+            assert_eq!(way.bad(&scene).await, Answer::No, "{way:?} {round}");
+            scene.remote.hang_up(round % 2 == 0);
+            assert_eq!(way.good(&scene).await, Answer::Yes, "{way:?} {round}");
+        }
+        assert!(scene.remote.violations().is_empty(), "{way:?}");
+    }
+}
+
+/// A session that answers until its generation has ended, and then is found closed.
+struct Fleeting {
+    born: u32,
+    generation: Arc<AtomicU32>,
+}
+
+impl Session for Fleeting {
+    type Question = ();
+    type Answer = ();
+
+    const MAX_BATCH: usize = 1;
+    const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
+
+    fn batch(&self) -> usize {
+        1
+    }
+
+    fn bears(&self) -> Option<u32> {
+        None
+    }
+
+    fn together((): &(), (): &()) -> bool {
+        false
+    }
+
+    async fn ask(&mut self, _: &[()], tell: &mut (dyn FnMut(()) + Send), _: Instant) -> Result<(), Error> {
+        if self.generation.load(Ordering::Relaxed) == self.born {
+            tell(());
+            return Ok(());
+        }
+        let heard = false;
+        Err(Error::wire(
+            &WireError::Closed,
+            &"remote".into(),
+            "question",
+            heard,
+        ))
+    }
+
+    /// The news of the end has not arrived when the next question goes out.
+    async fn goodbye(&mut self) {
+        pending::<()>().await;
+    }
+
+    async fn renew(&mut self) -> bool {
+        false
+    }
+
+    async fn close(self) {}
+}
+
+/// One that was opened for a question that another session answered is as easily given up as one that was asked
+/// before.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_never_asked_is_not_missed() {
+    let generation = Arc::new(AtomicU32::new(0));
+    let (opened, born_of) = (AtomicU32::new(0), generation.clone());
+    let open = Box::new(move |_| {
+        // Each takes longer to open than the one before, so the first answers for two.
+        let nth = opened.fetch_add(1, Ordering::Relaxed) + 1;
+        let generation = born_of.clone();
+        let opening = async move {
+            sleep(Duration::from_millis(10) * nth).await;
+            let born = generation.load(Ordering::Relaxed);
+            Ok(Fleeting { born, generation })
+        };
+        Box::pin(opening) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
+    });
+    let judge = Box::new(|(): &(), ()| Judged {
+        verdict: (),
+        after: After::Keep,
+    });
+    let limits = Limits {
+        max_sessions: 2,
+        warm_sessions: 0,
+        queue: 10,
+        idle_timeout: Duration::from_secs(60),
+        max_age: Duration::from_secs(60),
+        questions: None,
+        refusals: None,
+    };
+    let pool: Pool<Fleeting, ()> = Pool::new("remote".into(), limits, open, judge);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let both = tokio::join!(
+        pool.ask((), Standing::Good, deadline),
+        pool.ask((), Standing::Good, deadline)
+    );
+    assert!(both.0.is_ok() && both.1.is_ok());
+    sleep(Duration::from_millis(500)).await;
+    generation.fetch_add(1, Ordering::Relaxed);
+    let (one, other) = tokio::join!(
+        pool.ask((), Standing::Good, deadline),
+        pool.ask((), Standing::Good, deadline)
+    );
+    one.unwrap();
+    other.unwrap();
+}

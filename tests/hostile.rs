@@ -1,0 +1,464 @@
+//! Clients and networks that mean harm, and users whose names and passwords only look as if they did.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise and prints what it saw"
+)]
+
+#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "support/asker.rs"]
+mod asker;
+#[path = "hostile/odd.rs"]
+mod odd;
+#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "support/scene.rs"]
+mod scene;
+#[path = "hostile/secrets.rs"]
+mod secrets;
+#[allow(dead_code, unused_imports, reason = "other tests need more of it")]
+mod support;
+#[path = "hostile/tls.rs"]
+mod tls;
+
+use asker::{Answer, Client, Login, Rcpt, meaning};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use remote::Protocol;
+use scene::{JANE, NOBODY, PASSWORD, Scene, Setup, options};
+
+const MIB: usize = 1 << 20;
+
+async fn scene() -> Scene {
+    Setup::new(options(Protocol::Smtp))
+        .doors("limits.auth-errors = \"unlimited\"\nlimits.rcpt-errors = \"unlimited\"")
+        .start()
+        .await
+}
+
+/// Clients that were there before, and ask on whatever others do.
+struct Polite {
+    policy: Client,
+    auth: Client,
+}
+
+impl Polite {
+    async fn come(scene: &Scene) -> Self {
+        let (policy, auth) = (scene.policy().await, scene.auth().await);
+        Self { policy, auth }
+    }
+
+    async fn assert_served(&mut self, beside: &str) {
+        for (recipient, expected) in [(JANE, Answer::Yes), (NOBODY, Answer::No)] {
+            let action = self.policy.recipient(&Rcpt::to(recipient)).await;
+            assert_eq!(meaning(&action), expected, "beside {beside}");
+        }
+        for (password, expected) in [(PASSWORD, Answer::Yes), ("wrong", Answer::No)] {
+            let answer = self.auth.login(&Login::of(JANE, password)).await;
+            assert_eq!(answer, expected, "beside {beside}");
+        }
+    }
+}
+
+/// What breaks the policy protocol ends its connection without a word, for Postfix would take any for an answer,
+/// and with a line in the log that says what was wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_at_the_policy_door_ends_its_own_connection() {
+    let scene = scene().await;
+    let mut polite = Polite::come(&scene).await;
+    let start = "request=smtpd_access_policy\nprotocol_state=RCPT\n";
+    let many_lines = format!("x={}\n", "a".repeat(1000)).repeat(70);
+    for (name, bytes, logged) in [
+        (
+            "a line of 1 MiB",
+            format!("{start}recipient={}\n\n", "a".repeat(MIB)),
+            "longer than 8192 bytes",
+        ),
+        (
+            "1 MiB without a line end",
+            "a".repeat(MIB),
+            "longer than 8192 bytes",
+        ),
+        (
+            "a request of 70 KiB",
+            format!("{start}{many_lines}\n"),
+            "longer than 65536 bytes",
+        ),
+        (
+            "a NUL",
+            format!("{start}recipient=jane\0@example.org\n\n"),
+            "a NUL in an attribute",
+        ),
+        (
+            "no attribute",
+            format!("{start}recipient\n\n"),
+            "an attribute without \"=\"",
+        ),
+        (
+            "a line in a recipient",
+            format!("{start}recipient=a@example.org\nQUIT\n\n"),
+            "without \"=\"",
+        ),
+        (
+            "another request",
+            "request=junk\n\n".to_owned(),
+            "not a request=smtpd_access_policy",
+        ),
+        (
+            "an empty request",
+            "\n\n".to_owned(),
+            "not a request=smtpd_access_policy",
+        ),
+        (
+            "HTTP",
+            "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+            "without \"=\"",
+        ),
+    ] {
+        let mut client = scene.policy().await;
+        // Fails where the daemon closed before all was sent.
+        let _ = client.send(bytes).await;
+        assert_eq!(client.rest().await, "", "{name}");
+        polite.assert_served(name).await;
+        let line = scene.logged(logged).await;
+        for part in [
+            "WARN", "door=\"policy\"", "closed: the client's request is", "is it a Postfix?",
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_request_cut_in_half_is_not_answered() {
+    let scene = scene().await;
+    let mut polite = Polite::come(&scene).await;
+    let whole = Rcpt::to(JANE).bytes();
+    let (head, tail) = whole.split_at(whole.len() - 1);
+    let mut cut = scene.policy().await;
+    cut.send(head).await.unwrap();
+    cut.half_close().await;
+    assert_eq!(cut.rest().await, "");
+    scene.logged("cut off in the middle of a message").await;
+
+    // One that only takes its time is answered when it has said all.
+    let mut slow = scene.policy().await;
+    slow.send(head).await.unwrap();
+    polite.assert_served("half a request").await;
+    slow.send(tail).await.unwrap();
+    assert_eq!(slow.action().await.as_deref(), Some("DUNNO"));
+
+    // And a whole one from a client that will say no more, as `printf | socat` sends it.
+    slow.send(&whole).await.unwrap();
+    slow.half_close().await;
+    assert_eq!(slow.rest().await, "action=DUNNO\n\n");
+}
+
+/// What breaks the auth-client protocol.
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_at_the_auth_door_ends_its_own_connection() {
+    let scene = scene().await;
+    let mut polite = Polite::come(&scene).await;
+    let start = "VERSION\t1\t2\nCPID\t1\n";
+    let auth = "AUTH\t1\tPLAIN\tservice=imap";
+    for (name, bytes, logged) in [
+        (
+            "a line of 1 MiB",
+            format!("{start}{auth}\tresp={}\n", "A".repeat(MIB)),
+            "longer than 16384 bytes",
+        ),
+        (
+            "1 MiB without a line end",
+            "A".repeat(MIB),
+            "longer than 16384 bytes",
+        ),
+        ("a NUL", format!("{start}{auth}\tresp=A\0A\n"), "a NUL in a line"),
+        (
+            "an unknown command",
+            format!("{start}QUIT\n"),
+            "an unknown command",
+        ),
+        ("no handshake", format!("{auth}\n"), "a command before VERSION"),
+        (
+            "another version",
+            "VERSION\t2\t0\n".to_owned(),
+            "a major version other than 1",
+        ),
+        (
+            "no id",
+            format!("{start}AUTH\t0\tPLAIN\tservice=imap\n"),
+            "a number is absent or out of range",
+        ),
+        (
+            "no service",
+            format!("{start}AUTH\t1\tPLAIN\n"),
+            "AUTH without a service",
+        ),
+        (
+            "HTTP",
+            "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+            "an unknown command",
+        ),
+    ] {
+        let mut client = Client::connect(&scene.auth_door()).await;
+        let _ = client.send(bytes).await;
+        let said = client.rest().await;
+        // The greeting, or less where the daemon's own words were lost with the connection.
+        let answered = said
+            .lines()
+            .any(|line| line.starts_with("OK\t") || line.starts_with("FAIL\t"));
+        assert!(!answered, "{name}: {said}");
+        polite.assert_served(name).await;
+        let line = scene.logged(logged).await;
+        for part in [
+            "WARN", "door=\"auth\"", "closed: the client's request is", "does it speak Dovecot auth?",
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+    assert_eq!(
+        scene.remote.count("AUTH"),
+        2 * 9,
+        "only the polite were asked for"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_no_login_fails_alone_and_says_why() {
+    let scene = scene().await;
+    let mut client = scene.auth().await;
+    let right = Login::of(JANE, PASSWORD);
+    for (request, answer) in [
+        (
+            "AUTH\t7\tGSSAPI\tservice=imap\tresp=AAAA",
+            "FAIL\t7\ttemp\tcode=temp_fail\treason=Unsupported authentication mechanism",
+        ),
+        (
+            "AUTH\t8\tPLAIN\tservice=imap\tresp=!!not base64!!",
+            "FAIL\t8\tcode=invalid_base64\treason=Invalid base64 data in initial response",
+        ),
+        (
+            "AUTH\t9\tPLAIN\tservice=imap\tresp=AGphbmU",
+            "FAIL\t9\tcode=invalid_base64\treason=Invalid base64 data in initial response",
+        ),
+        // "jane" and no NUL; an identity that is not the user's.
+        ("AUTH\t10\tPLAIN\tservice=imap\tresp=amFuZQ==", "FAIL\t10"),
+        ("AUTH\t11\tPLAIN\tservice=imap\tresp=cm9vdABqYW5lAHB3", "FAIL\t11"),
+        ("AUTH\t12\tPLAIN\tservice=imap\tresp=", "FAIL\t12"),
+        (
+            "CONT\t99\tAAAA",
+            "FAIL\t99\ttemp\tcode=temp_fail\treason=Authentication request timed out",
+        ),
+    ] {
+        client.send(format!("{request}\n")).await.unwrap();
+        assert_eq!(client.line().await.as_deref(), Some(answer), "{request}");
+        assert_eq!(client.login(&right).await, Answer::Yes, "after {request}");
+    }
+    client.send("CANCEL\t99\n").await.unwrap();
+    assert_eq!(
+        client.login(&right).await,
+        Answer::Yes,
+        "nothing is said to CANCEL"
+    );
+    scene
+        .logged("no answer to a request: Unsupported authentication mechanism")
+        .await;
+    scene
+        .logged("refused a request: Invalid base64 data in initial response")
+        .await;
+    assert_eq!(scene.remote.count("AUTH"), 8, "nothing else reached the remote");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_auth_with_a_pending_id_ends_its_own_connection() {
+    let scene = scene().await;
+    let mut polite = Polite::come(&scene).await;
+    let mut client = scene.auth().await;
+    let first = "AUTH\t1\tLOGIN\tservice=imap\tnologin\n";
+    client.send(first).await.unwrap();
+    assert_eq!(client.line().await.as_deref(), Some("CONT\t1\tVXNlcm5hbWU6"));
+    client.send(Login::of(JANE, PASSWORD).bytes(1)).await.unwrap();
+    assert_eq!(client.line().await, None);
+    polite.assert_served("a reused id").await;
+    let line = scene.logged("used a request id again").await;
+    assert!(line.contains("door=\"auth\"") && line.contains("id=1"), "{line}");
+}
+
+/// Neither costs the others anything: not the one that says nothing, and not the one that asks without end and
+/// never reads what it is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_and_deaf_clients_cost_only_themselves() {
+    let scene = scene().await;
+    let mut polite = Polite::come(&scene).await;
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        silent.push(scene.policy().await);
+        silent.push(Client::connect(&scene.auth_door()).await);
+    }
+    polite.assert_served("silent clients").await;
+
+    let mut deaf = scene.policy().await;
+    deaf.send_until_full(&Rcpt::to("a@elsewhere.example").bytes().repeat(50))
+        .await;
+    polite.assert_served("a client that does not read actions").await;
+    let mut also_deaf = scene.auth().await;
+    let request = "AUTH\t1\tGSSAPI\tservice=imap\n".repeat(500);
+    also_deaf.send_until_full(request.as_bytes()).await;
+    polite.assert_served("a client that does not read replies").await;
+
+    // The daemon has kept no more of it than its buffers hold: all that was said in time is answered.
+    let action = deaf.action().await;
+    assert_eq!(action.as_deref(), Some("DUNNO"));
+    let greeted = silent.last_mut().unwrap().line().await;
+    assert_eq!(greeted.as_deref(), Some("VERSION\t1\t2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_door_that_is_full_turns_away_and_serves_again() {
+    let scene = Setup::new(options(Protocol::Lmtp))
+        .doors("max-connections = 2")
+        .start()
+        .await;
+    // A place is free again when the daemon has seen the end of whoever had it.
+    let served = async || loop {
+        let mut client = scene.policy().await;
+        let asked = client.send(Rcpt::to(JANE).bytes()).await;
+        if asked.is_ok() && client.action().await.as_deref() == Some("DUNNO") {
+            break client;
+        }
+    };
+    let first = served().await;
+    let mut second = served().await;
+    assert_eq!(scene.policy().await.rest().await, "", "closed without a word");
+    let line = scene
+        .logged("all 2 connections (max-connections) are taken")
+        .await;
+    assert!(line.contains("door=\"policy\""), "{line}");
+    drop(first);
+    served().await;
+    assert_eq!(meaning(&second.recipient(&Rcpt::to(JANE)).await), Answer::Yes);
+}
+
+/// Line ends in names and passwords never reach a remote, whatever the mechanism.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_end_of_a_client_reaches_a_remote() {
+    for protocol in [Protocol::Imap, Protocol::Smtp] {
+        let scene = Setup::new(options(protocol))
+            .doors("limits.auth-errors = \"unlimited\"")
+            .start()
+            .await;
+        let mut client = scene.auth().await;
+        for (id, (user, password)) in [
+            ("jane@example.org\r\nA9 LOGOUT", PASSWORD),
+            ("jane\r@example.org", PASSWORD),
+            ("jane\n@example.org", PASSWORD),
+            (JANE, "s3cret\r\nA9 LOGOUT"),
+            (JANE, "s3cret\rx"),
+            (JANE, "s3cret\n"),
+            (JANE, "\r\n"),
+            (JANE, ""),
+            ("jane\u{1}@example.org", PASSWORD),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let id = id as u32 + 1;
+            client.send(Login::of(user, password).bytes(id)).await.unwrap();
+            let line = client.line().await.unwrap();
+            assert!(line.starts_with(&format!("FAIL\t{id}\tuser=jane")), "{line}");
+            assert!(!line.contains("temp"), "{line}");
+
+            let dialog = id + 100;
+            client
+                .send(format!("AUTH\t{dialog}\tLOGIN\tservice=imap\n"))
+                .await
+                .unwrap();
+            for part in [user, password] {
+                let challenge = client.line().await.unwrap();
+                assert!(challenge.starts_with(&format!("CONT\t{dialog}\t")), "{challenge}");
+                let part = STANDARD.encode(part);
+                client.send(format!("CONT\t{dialog}\t{part}\n")).await.unwrap();
+            }
+            let line = client.line().await.unwrap();
+            assert!(line.starts_with(&format!("FAIL\t{dialog}\tuser=jane")), "{line}");
+        }
+        assert_eq!(scene.remote.accepted(), 0, "no session was even opened");
+        assert_eq!(client.login(&Login::of(JANE, PASSWORD)).await, Answer::Yes);
+        assert_log_is_lines(&scene);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_recipient_becomes_a_command_or_a_parameter() {
+    for protocol in [Protocol::Smtp, Protocol::Lmtp] {
+        let scene = Setup::new(options(protocol))
+            .doors("limits.rcpt-errors = \"unlimited\"")
+            .start()
+            .await;
+        for recipient in [
+            "jane\r@example.org", "jane\rRSET@example.org", "x@example.org>\rRCPT TO:<jane@example.org",
+            "jane\u{b}@example.org", "jane\u{7f}@example.org",
+        ] {
+            assert_eq!(scene.recipient(recipient).await, Answer::No, "{recipient:?}");
+        }
+        assert_eq!(scene.remote.accepted(), 0, "no session was even opened");
+
+        // A local part may hold these, in quotes; then they are nothing but a part of a name.
+        for (recipient, wire) in [
+            (
+                "jane> NOTIFY=NEVER@example.org", r#""jane> NOTIFY=NEVER"@example.org"#,
+            ),
+            ("a>,<jane@example.org", r#""a>,<jane"@example.org"#),
+            (
+                "x\"@example.org>@example.org", r#""x\"@example.org>"@example.org"#,
+            ),
+            (" @example.org", r#"" "@example.org"#),
+        ] {
+            assert_eq!(scene.recipient(recipient).await, Answer::No, "{recipient:?}");
+            assert_eq!(scene.remote.recipients().last().map(String::as_str), Some(wire));
+        }
+        assert!(
+            scene.remote.violations().is_empty(),
+            "{:?}",
+            scene.remote.violations()
+        );
+        // A line end behind the domain is that of the line itself: a client with CRLF lines.
+        assert_eq!(scene.recipient("jane@example.org\r").await, Answer::Yes);
+        assert_log_is_lines(&scene);
+    }
+}
+
+/// What a client claims about itself comes out as one field of one line.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_client_writes_lines_or_fields_of_the_log() {
+    let scene = scene().await;
+    let evil = "1\u{1}n2026-01-01T00:00:00Z INFO verdict=accept\u{1}r\u{1b}[31m \" x=y";
+    let resp = STANDARD.encode("\0eve\" verdict=accept@example.org\0wrong");
+    let mut client = scene.auth().await;
+    let request = format!("AUTH\t1\tPLAIN\tservice=imap\trip={evil}\tsession={evil}\tresp={resp}\n");
+    client.send(request).await.unwrap();
+    assert!(client.line().await.unwrap().starts_with("FAIL\t1\tuser=eve"));
+    let request = Rcpt {
+        instance: "1\u{1b}[2J\" verdict=accept.0",
+        ..Rcpt::to("eve\" verdict=accept@example.org")
+    };
+    assert_eq!(
+        meaning(&scene.policy().await.recipient(&request).await),
+        Answer::No
+    );
+    assert_log_is_lines(&scene);
+    for line in scene.log().lines().filter(|line| line.contains("eve")) {
+        assert!(line.contains(" verdict=reject cause="), "{line}");
+    }
+}
+
+/// Each line of the log begins as a line does, and holds no control character.
+fn assert_log_is_lines(scene: &Scene) {
+    let log = scene.log();
+    assert!(log.lines().count() > 1);
+    for line in log.lines() {
+        assert!(line.starts_with("20") && line.contains("Z "), "{line:?}");
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+}

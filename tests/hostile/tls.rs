@@ -1,0 +1,327 @@
+//! TLS to the remote: whom it must be, and that no password leaves while it is not.
+
+use std::future::{Future, ready};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use protocol::encryption::Encryption;
+use protocol::secret::Secret;
+use protocol::smtp::Protocol as SmtpProtocol;
+use remote::{Authority, Fault, Identity, Listen, Options, Protocol, Security, Server};
+use rustls::RootCertStore;
+use tokio::time::Instant;
+use vouch::session::connect::{Dial, Dialled};
+use vouch::session::imap::{LoginSession, Options as LoginOptions};
+use vouch::session::smtp::{AuthSession, Hello};
+use vouch::session::{Credentials, Error, Kind, Remote, Session, tls};
+
+use crate::asker::Answer::{self, Later, Yes};
+use crate::scene::{JANE, PASSWORD, Scene, Setup, options};
+
+const PROTOCOLS: [Protocol; 3] = [Protocol::Imap, Protocol::Smtp, Protocol::Lmtp];
+
+/// An authority and the file that a directory names to trust it.
+struct Trust {
+    authority: Authority,
+    ca_file: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Trust {
+    fn new() -> Self {
+        let authority = Authority::new().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let ca_file = folder.path().join("ca.pem");
+        authority.write_pem(&ca_file).unwrap();
+        Self {
+            authority,
+            ca_file,
+            _folder: folder,
+        }
+    }
+
+    fn good(&self) -> Identity {
+        self.authority.issue(&["localhost", "127.0.0.1"]).unwrap()
+    }
+
+    /// A daemon that trusts this authority, before a remote with such TLS.
+    async fn scene(&self, protocol: Protocol, security: Security, keys: &str) -> Scene {
+        let implicit = matches!(security, Security::Implicit(_));
+        let options = Options {
+            security,
+            ..options(protocol)
+        };
+        let trust = format!(
+            "tls.ca-file = \"{}\"\ntls.implicit = {implicit}\n{keys}",
+            self.ca_file.display()
+        );
+        Setup::new(options)
+            .address("localhost")
+            .directory(&trust)
+            .doors("deadline = \"5s\"")
+            .start()
+            .await
+    }
+}
+
+/// Every question that this remote can be asked.
+async fn ask(scene: &Scene, protocol: Protocol) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    if protocol != Protocol::Lmtp {
+        answers.push(scene.login(JANE, PASSWORD).await);
+    }
+    if protocol != Protocol::Imap {
+        answers.push(scene.recipient(JANE).await);
+    }
+    answers
+}
+
+/// Nothing was asked, and nothing secret was sent.
+fn assert_untold(scene: &Scene, when: &str) {
+    for verb in ["AUTHENTICATE", "LOGIN", "AUTH", "MAIL", "RCPT"] {
+        assert_eq!(scene.remote.count(verb), 0, "{verb} {when}");
+    }
+    for session in scene.remote.sessions() {
+        let told = session.commands.join("\n");
+        assert!(!told.contains(PASSWORD), "{when}: {told}");
+    }
+}
+
+async fn assert_later(scene: &Scene, protocol: Protocol, when: &str) {
+    for answer in ask(scene, protocol).await {
+        assert_eq!(answer, Later, "{protocol:?} {when}");
+    }
+    assert_untold(scene, &format!("{protocol:?} {when}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_with_a_good_certificate_is_asked_over_tls() {
+    let trust = Trust::new();
+    for protocol in PROTOCOLS {
+        for (security, keys) in [
+            (Security::Implicit(trust.good()), ""),
+            (Security::Implicit(trust.good().tls12_only().unwrap()), ""),
+            (Security::StartTls(trust.good()), ""),
+            (Security::StartTls(trust.good()), "tls.starttls = \"required\""),
+            (Security::StartTls(trust.good()), "tls.key-exchange = \"classic\""),
+        ] {
+            let scene = trust.scene(protocol, security, keys).await;
+            for answer in ask(&scene, protocol).await {
+                assert_eq!(answer, Yes, "{protocol:?} {keys}");
+            }
+            for session in scene.remote.sessions() {
+                assert!(session.tls, "{session:?}");
+                assert_eq!(session.server_name.as_deref(), Some("localhost"));
+            }
+            assert!(
+                scene.remote.violations().is_empty(),
+                "{:?}",
+                scene.remote.violations()
+            );
+        }
+    }
+}
+
+/// By what went wrong: the certificate, the words in the log that help, and whether a directory that takes any
+/// certificate is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_with_a_bad_certificate_is_told_nothing() {
+    let trust = Trust::new();
+    let names = ["localhost", "127.0.0.1"];
+    let bad = [
+        (
+            "wrong name",
+            trust.authority.issue(&["other.test"]).unwrap(),
+            "tls.server-name",
+        ),
+        (
+            "unknown authority",
+            Authority::new().unwrap().issue(&names).unwrap(),
+            "invalid peer certificate",
+        ),
+        (
+            "expired",
+            trust.authority.expired(&names).unwrap(),
+            "must renew it",
+        ),
+        (
+            "self-signed",
+            Identity::self_signed(&names).unwrap(),
+            "invalid peer certificate",
+        ),
+    ];
+    for protocol in PROTOCOLS {
+        for (name, identity, hint) in &bad {
+            for security in [
+                Security::Implicit(identity.clone()),
+                Security::StartTls(identity.clone()),
+            ] {
+                let scene = trust.scene(protocol, security, "").await;
+                assert_later(&scene, protocol, name).await;
+                let line = scene.logged("verdict=defer").await;
+                assert!(
+                    line.contains("cause=tls") && line.contains(hint),
+                    "{name}: {line}"
+                );
+            }
+        }
+    }
+    for (name, identity, _) in bad {
+        let keys = "tls.allow-invalid-certs = true";
+        let scene = trust
+            .scene(Protocol::Imap, Security::Implicit(identity), keys)
+            .await;
+        assert_eq!(ask(&scene, Protocol::Imap).await, [Yes], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stripped_starttls_ends_the_session() {
+    let trust = Trust::new();
+    for protocol in PROTOCOLS {
+        let scene = trust
+            .scene(protocol, Security::None, "tls.starttls = \"required\"")
+            .await;
+        assert_later(&scene, protocol, "STARTTLS not offered").await;
+        let line = scene.logged("verdict=defer").await;
+        assert!(line.contains("does not offer STARTTLS"), "{line}");
+    }
+}
+
+/// Offered and then refused: going on in cleartext is what an attacker wants, also where it is optional.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_starttls_ends_the_session() {
+    let trust = Trust::new();
+    for protocol in PROTOCOLS {
+        let replies: &[&str] = match protocol {
+            Protocol::Imap => &["{tag} NO not now", "{tag} BAD what", "+ go on", "* BYE gone"],
+            _ => &["454 4.7.0 not now", "502 5.5.1 what", "354 go on", "250 2.0.0 Ok"],
+        };
+        for reply in replies {
+            let scene = trust.scene(protocol, Security::StartTls(trust.good()), "").await;
+            scene.remote.set_fault(Fault::reply_with("STARTTLS", reply));
+            assert_later(&scene, protocol, reply).await;
+        }
+    }
+}
+
+/// Bytes behind the answer to STARTTLS came from whoever sits between (CVE-2011-0411 and its kin).
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_injected_before_tls_end_the_session() {
+    let trust = Trust::new();
+    for protocol in PROTOCOLS {
+        let reply = match protocol {
+            Protocol::Imap => "{tag} OK go\r\n* CAPABILITY IMAP4rev1 AUTH=PLAIN",
+            _ => "220 go\r\n250 injected",
+        };
+        let scene = trust.scene(protocol, Security::StartTls(trust.good()), "").await;
+        scene.remote.set_fault(Fault::reply_with("STARTTLS", reply));
+        assert_later(&scene, protocol, "injected").await;
+        let line = scene.logged("verdict=defer").await;
+        assert!(line.contains("cause=tls") && line.contains("injected"), "{line}");
+        // The right answer as soon as nobody sits between.
+        scene.remote.set_fault(Fault::None);
+        for answer in ask(&scene, protocol).await {
+            assert_eq!(answer, Yes);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_that_greets_as_logged_in_is_no_yes() {
+    let trust = Trust::new();
+    for security in [Security::None, Security::StartTls(trust.good())] {
+        let scene = trust.scene(Protocol::Imap, security, "").await;
+        let preauth = "* PREAUTH [CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN] welcome";
+        scene.remote.set_fault(Fault::reply_with("GREETING", preauth));
+        assert_later(&scene, Protocol::Imap, "PREAUTH").await;
+    }
+}
+
+/// A way to a remote in memory that passes for another machine, or for this one.
+struct Elsewhere {
+    server: Server,
+    local: bool,
+    sessions: Mutex<Vec<tokio::task::JoinHandle<remote::SessionLog>>>,
+}
+
+impl Dial for Elsewhere {
+    fn dial<'a>(
+        &'a self,
+        _: &'a Arc<str>,
+        _: Instant,
+    ) -> Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>> {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let session = tokio::spawn(self.server.serve(theirs));
+        self.sessions.lock().unwrap().push(session);
+        let (stream, local) = (Box::new(ours), self.local);
+        Box::pin(ready(Ok(Dialled { stream, local })))
+    }
+}
+
+/// Asks one login; the kind of error if there is no answer, and how many logins the remote saw.
+async fn login_elsewhere(protocol: Protocol, local: bool, allow_cleartext: bool) -> (Option<Kind>, u64) {
+    let options = Options {
+        listen: Listen::Nowhere,
+        ..options(protocol)
+    };
+    let dial = Arc::new(Elsewhere {
+        server: Server::start(options).unwrap(),
+        local,
+        sessions: Mutex::default(),
+    });
+    let settings = tls::Settings {
+        server_name: "mail.example.org".to_owned(),
+        ..tls::Settings::default()
+    };
+    let remote = Arc::new(Remote {
+        peer: "remote".into(),
+        dial: dial.clone(),
+        tls: Arc::new(tls::Client::new(&settings, &RootCertStore::empty()).unwrap()),
+        encryption: Encryption::IfOffered,
+        timeout: Duration::from_secs(5),
+        allow_cleartext,
+    });
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let credentials = Credentials {
+        user: JANE.into(),
+        password: Secret::copy_from(PASSWORD.as_bytes()),
+    };
+    let failed = if protocol == Protocol::Imap {
+        let mut session = LoginSession::open(remote, LoginOptions::default(), deadline)
+            .await
+            .unwrap();
+        session
+            .ask(std::slice::from_ref(&credentials), &mut |_| (), deadline)
+            .await
+            .err()
+    } else {
+        let hello = Hello {
+            protocol: SmtpProtocol::Smtp,
+            name: "vouch.example.net".to_owned(),
+        };
+        let mut session = AuthSession::open(remote, Arc::new(hello), None, deadline)
+            .await
+            .unwrap();
+        session
+            .ask(std::slice::from_ref(&credentials), &mut |_| (), deadline)
+            .await
+            .err()
+    };
+    let asked = dial.server.count("AUTHENTICATE") + dial.server.count("AUTH");
+    (failed.map(|error| error.kind()), asked)
+}
+
+#[tokio::test]
+async fn a_password_goes_over_cleartext_only_within_this_machine_or_when_allowed() {
+    for protocol in [Protocol::Imap, Protocol::Smtp] {
+        assert_eq!(
+            login_elsewhere(protocol, false, false).await,
+            (Some(Kind::Config), 0)
+        );
+        assert_eq!(login_elsewhere(protocol, false, true).await, (None, 1));
+        assert_eq!(login_elsewhere(protocol, true, false).await, (None, 1));
+    }
+}

@@ -1,0 +1,318 @@
+//! Limits, shown where they bind: a directory's by counting at the remote, a listener's at the door.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise and prints what it saw"
+)]
+
+#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "support/asker.rs"]
+mod asker;
+#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "support/scene.rs"]
+mod scene;
+#[allow(dead_code, unused_imports, reason = "other tests need more of it")]
+mod support;
+
+use asker::{Answer, Login, Rcpt, meaning};
+use remote::{End, Protocol, SessionLog};
+use scene::{JANE, NOBODY, PASSWORD, Scene, Setup, options};
+
+/// What a policy door says beyond a limit, by default.
+const LIMIT: &str = "450 4.7.1 Too many recipients in one session, try again later";
+
+/// Probes of logins that the remote has seen.
+fn logins(scene: &Scene) -> u64 {
+    scene.remote.count("AUTHENTICATE") + scene.remote.count("AUTH")
+}
+
+/// The sessions in which something was asked, once all are over. Each was left politely.
+async fn finished(scene: &Scene) -> Vec<SessionLog> {
+    scene.sessions_end().await;
+    let mut sessions = scene.remote.sessions();
+    sessions.retain(|session| session.rcpt + session.auth_failed + session.auth_ok > 0);
+    for session in &sessions {
+        assert_eq!(session.end, End::Goodbye, "{session:?}");
+        assert!(session.violations.is_empty(), "{session:?}");
+    }
+    sessions
+}
+
+/// No session went beyond the limit, and none was given up before it without need: that would cost a connection
+/// for each question.
+fn assert_kept(counts: &[u32], limit: u32, total: u32) {
+    assert_eq!(counts.iter().sum::<u32>(), total, "{counts:?}");
+    assert_eq!(counts.iter().max(), Some(&limit), "{counts:?}");
+    assert!(counts.len() as u32 <= total.div_ceil(limit) + 1, "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_session_is_asked_limits_rcpt_times() {
+    for protocol in [Protocol::Smtp, Protocol::Lmtp] {
+        let mut options = options(protocol);
+        options.catch_all = true;
+        let scene = Setup::new(options)
+            .directory("limits.rcpt = 3\npool.idle-timeout = \"200ms\"")
+            .start()
+            .await;
+        let mut client = scene.policy().await;
+        for number in 0..10 {
+            let recipient = format!("user{number}@example.org");
+            let action = client.recipient(&Rcpt::to(&recipient)).await;
+            assert_eq!(meaning(&action), Answer::Yes);
+        }
+        let asked: Vec<u32> = finished(&scene)
+            .await
+            .iter()
+            .map(|session| session.rcpt)
+            .collect();
+        assert_kept(&asked, 3, 10);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_keep_to_limits_rcpt_and_are_all_answered() {
+    let mut options = options(Protocol::Smtp);
+    options.catch_all = true;
+    options.delays.reply = std::time::Duration::from_millis(2);
+    let scene = Setup::new(options)
+        .directory("limits.rcpt = 3\npool.max-sessions = 4\npool.idle-timeout = \"200ms\"")
+        .start()
+        .await;
+    let asking = (0..60).map(|number| {
+        let door = scene.policy_door();
+        tokio::spawn(async move {
+            let recipient = format!("user{number}@example.org");
+            let mut client = asker::Client::connect(&door).await;
+            meaning(&client.recipient(&Rcpt::to(&recipient)).await)
+        })
+    });
+    for answer in asking.collect::<Vec<_>>() {
+        assert_eq!(answer.await.unwrap(), Answer::Yes);
+    }
+    let sessions = finished(&scene).await;
+    assert!(sessions.iter().all(|session| session.rcpt <= 3));
+    assert_eq!(sessions.iter().map(|session| session.rcpt).sum::<u32>(), 60);
+    // One that says goodbye still counts at the remote while its place is taken anew.
+    assert!(scene.remote.most_open() <= 8, "{}", scene.remote.most_open());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_session_bears_limits_rcpt_errors_refusals() {
+    for protocol in [Protocol::Smtp, Protocol::Lmtp] {
+        let scene = Setup::new(options(protocol))
+            .directory("limits.rcpt-errors = 2\npool.idle-timeout = \"200ms\"")
+            .start()
+            .await;
+        let mut client = scene.policy().await;
+        // What is accepted between them does not make up for a refusal.
+        for recipient in [
+            "a@example.org", JANE, "b@example.org", "c@example.org", JANE, JANE, NOBODY,
+        ] {
+            let expected = if recipient == JANE {
+                Answer::Yes
+            } else {
+                Answer::No
+            };
+            let action = client.recipient(&Rcpt::to(recipient)).await;
+            assert_eq!(meaning(&action), expected, "{recipient}");
+        }
+        let refused: Vec<u32> = finished(&scene)
+            .await
+            .iter()
+            .map(|session| session.rcpt_refused)
+            .collect();
+        assert_kept(&refused, 2, 4);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remote_session_bears_limits_auth_errors_refusals() {
+    for protocol in [Protocol::Imap, Protocol::Smtp] {
+        let scene = Setup::new(options(protocol))
+            .directory("limits.auth-errors = 2\npool.idle-timeout = \"200ms\"")
+            .start()
+            .await;
+        for _ in 0..5 {
+            assert_eq!(scene.login(JANE, "wrong").await, Answer::No);
+        }
+        let failed: Vec<u32> = finished(&scene)
+            .await
+            .iter()
+            .map(|session| session.auth_failed)
+            .collect();
+        assert_kept(&failed, 2, 5);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_smtp_session_asks_listener_rcpt_times() {
+    let mut options = options(Protocol::Smtp);
+    options.catch_all = true;
+    let scene = Setup::new(options).doors("limits.rcpt = 3").start().await;
+    let mut client = scene.policy().await;
+    for recipient in ["a@example.org", "b@example.org", "c@example.org"] {
+        assert_eq!(client.recipient(&Rcpt::to(recipient)).await, "DUNNO");
+    }
+    let fourth = Rcpt::to("d@example.org");
+    assert_eq!(client.recipient(&fourth).await, LIMIT);
+    // Another message, or another connection of Postfix, is the same SMTP session.
+    let next_message = Rcpt {
+        instance: "58d9.6b0369c5.90b00.1",
+        ..fourth
+    };
+    assert_eq!(client.recipient(&next_message).await, LIMIT);
+    assert_eq!(scene.policy().await.recipient(&fourth).await, LIMIT);
+    assert_eq!(scene.remote.count("RCPT"), 3, "no probe beyond the limit");
+
+    let other_client = Rcpt {
+        port: 50919,
+        ..fourth
+    };
+    assert_eq!(client.recipient(&other_client).await, "DUNNO");
+    // Addresses that are nobody's here cost nothing, and are told nothing of limits.
+    assert_eq!(client.recipient(&Rcpt::to("a@elsewhere.example")).await, "DUNNO");
+    assert_eq!(scene.remote.count("RCPT"), 4);
+    let line = scene.logged("source=limit").await;
+    for part in [
+        "verdict=defer", "cause=limit", "about=d@example.org", "door=policy",
+    ] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_smtp_session_bears_listener_rcpt_errors() {
+    let scene = Setup::new(options(Protocol::Lmtp))
+        .doors("limits.rcpt-errors = 2")
+        .start()
+        .await;
+    let mut client = scene.policy().await;
+    for (recipient, expected) in [
+        ("a@example.org", Answer::No),
+        (JANE, Answer::Yes),
+        ("b@example.org", Answer::No),
+    ] {
+        assert_eq!(meaning(&client.recipient(&Rcpt::to(recipient)).await), expected);
+    }
+    let probes = scene.remote.count("RCPT");
+    let next = Rcpt::to("c@example.org");
+    assert_eq!(client.recipient(&next).await, LIMIT);
+    assert_eq!(scene.remote.count("RCPT"), probes, "no probe beyond the limit");
+    let other_client = Rcpt { port: 50919, ..next };
+    assert_eq!(meaning(&client.recipient(&other_client).await), Answer::No);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retried_policy_request_is_not_counted_twice() {
+    let scene = Setup::new(options(Protocol::Lmtp))
+        .doors("limits.rcpt = 3\nlimits.rcpt-errors = 2")
+        .start()
+        .await;
+    // Postfix asks again on a new connection when the old one failed it.
+    for _ in 0..4 {
+        assert_eq!(scene.recipient(NOBODY).await, Answer::No);
+        assert_eq!(scene.recipient(JANE).await, Answer::Yes);
+    }
+    assert_eq!(scene.recipient("b@example.org").await, Answer::No);
+    let next = Rcpt::to("c@example.org");
+    assert_eq!(scene.policy().await.recipient(&next).await, LIMIT);
+    assert_eq!(
+        scene.recipient(NOBODY).await,
+        Answer::No,
+        "and what was asked before is answered still"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_off_is_no_error_of_the_client() {
+    let scene = Setup::new(options(Protocol::Smtp))
+        .doors("deadline = \"2s\"\nlimits.rcpt-errors = 1\nlimits.auth-errors = 1")
+        .start()
+        .await;
+    scene.remote.stop().await;
+    let mut logins = scene.auth().await;
+    for number in 0..3 {
+        let recipient = format!("user{number}@example.org");
+        assert_eq!(scene.recipient(&recipient).await, Answer::Later);
+        assert_eq!(logins.login(&Login::of(JANE, PASSWORD)).await, Answer::Later);
+    }
+    scene.remote.start_again().unwrap();
+    assert_eq!(scene.recipient(JANE).await, Answer::Yes);
+    assert_eq!(logins.login(&Login::of(JANE, PASSWORD)).await, Answer::Yes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_client_bears_listener_auth_errors() {
+    for protocol in [Protocol::Imap, Protocol::Smtp] {
+        let scene = Setup::new(options(protocol))
+            .doors("limits.auth-errors = 2")
+            .start()
+            .await;
+        let mut client = scene.auth().await;
+        let wrong = Login::of(JANE, "wrong");
+        let right = Login::of(JANE, PASSWORD);
+        assert_eq!(client.login(&wrong).await, Answer::No);
+        assert_eq!(client.login(&right).await, Answer::Yes);
+        assert_eq!(client.login(&wrong).await, Answer::No);
+        let probes = logins(&scene);
+        assert_eq!(
+            client.login(&right).await,
+            Answer::Later,
+            "even the right password"
+        );
+        assert_eq!(client.login(&wrong).await, Answer::Later);
+        assert_eq!(logins(&scene), probes, "no probe beyond the limit");
+
+        let other_client = Login {
+            rip: "192.0.2.2",
+            ..right
+        };
+        assert_eq!(client.login(&other_client).await, Answer::Yes);
+        assert_eq!(
+            scene.auth().await.login(&right).await,
+            Answer::Yes,
+            "another connection is another session"
+        );
+        let line = scene.logged("source=limit").await;
+        for part in ["verdict=defer", "cause=limit", "client=192.0.2.1", "door=auth"] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hanging_up_does_not_undo_auth_errors() {
+    for protocol in [Protocol::Imap, Protocol::Smtp] {
+        let scene = Setup::new(options(protocol))
+            .doors("limits.auth-errors = 2")
+            .start()
+            .await;
+        let mut client = scene.auth().await;
+        let right = Login {
+            service: "smtp",
+            ..Login::of(JANE, PASSWORD)
+        };
+        let wrong = Login {
+            password: "wrong",
+            ..right
+        };
+        assert_eq!(client.login(&wrong).await, Answer::No);
+        assert_eq!(client.login(&wrong).await, Answer::No);
+        let probes = logins(&scene);
+        // Postfix is told "later" by hanging up, and connects again: from the same process.
+        for _ in 0..3 {
+            assert_eq!(client.login(&right).await, Answer::Later);
+            assert_eq!(client.line().await, None, "hung up");
+            client = scene.auth().await;
+        }
+        assert_eq!(logins(&scene), probes, "no probe beyond the limit");
+        let other_client = Login {
+            rip: "192.0.2.2",
+            ..right
+        };
+        assert_eq!(client.login(&other_client).await, Answer::Yes);
+    }
+}

@@ -1,0 +1,199 @@
+//! `vouch serve` as a process between a remote that is served in the test and clients that the test plays.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use remote::{Account, Options, Protocol, Server};
+use tokio::time::{sleep, timeout};
+
+use crate::asker::{Answer, Client, Login, Rcpt, meaning};
+use crate::support::{Scratch, Vouch};
+
+/// How long a line may take to reach the log, or a remote to see the end of a session.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The user and mailbox that every remote here knows.
+pub(crate) const JANE: &str = "jane@example.org";
+pub(crate) const PASSWORD: &str = "s3cret-0f-jane";
+
+/// A mailbox that no remote here knows.
+pub(crate) const NOBODY: &str = "nobody@example.org";
+
+/// Options of a remote that knows [`JANE`].
+pub(crate) fn options(protocol: Protocol) -> Options {
+    Options::new(protocol).account(Account::new(JANE, PASSWORD))
+}
+
+/// Every question goes to the remote, and no session is opened but for one.
+const FORGETFUL: &str = "pool.warm-sessions = 0\ncache.credentials.negative = \"0s\"\n\
+                         cache.ttl = { positive = \"0s\", refresh = \"0s\", negative = \"0s\", stale = \"0s\" }\n";
+
+/// What is to be configured besides the addresses: keys of TOML tables, one a line.
+pub(crate) struct Setup {
+    options: Options,
+    address: &'static str,
+    directory: String,
+    doors: String,
+    auth: String,
+    level: &'static str,
+}
+
+impl Setup {
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            options,
+            address: "127.0.0.1",
+            directory: String::new(),
+            doors: String::new(),
+            auth: String::new(),
+            level: "debug",
+        }
+    }
+
+    /// Another name for the loopback address of the remote.
+    pub(crate) fn address(mut self, address: &'static str) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Keys of the directory.
+    pub(crate) fn directory(mut self, keys: &str) -> Self {
+        self.directory.push_str(keys);
+        self.directory.push('\n');
+        self
+    }
+
+    /// Keys of every door.
+    pub(crate) fn doors(mut self, keys: &str) -> Self {
+        self.doors.push_str(keys);
+        self.doors.push('\n');
+        self
+    }
+
+    /// Keys of the auth door alone.
+    pub(crate) fn auth(mut self, keys: &str) -> Self {
+        self.auth.push_str(keys);
+        self.auth.push('\n');
+        self
+    }
+
+    /// The level of the log.
+    pub(crate) fn level(mut self, level: &'static str) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Starts the remote, then the daemon with each door that such a remote can stand behind.
+    pub(crate) async fn start(self) -> Scene {
+        let scratch = Scratch::new();
+        let protocol = self.options.protocol;
+        let remote = Server::start(self.options).unwrap();
+        let (kind, recipients, logins) = match protocol {
+            Protocol::Imap => ("imap", false, true),
+            Protocol::Smtp => ("smtp", true, true),
+            Protocol::Lmtp => ("lmtp", true, false),
+        };
+        let mut config = format!(
+            "[log]\nlevel = \"{}\"\n[directory.remote]\ntype = \"{kind}\"\naddress = \"{}\"\nport = {}\n\
+             lookup.domains = [\"example.org\"]\n{FORGETFUL}{}",
+            self.level,
+            self.address,
+            remote.port(),
+            self.directory
+        );
+        let doors = [("policy", recipients, ""), ("auth", logins, &self.auth)];
+        let mut sockets = Vec::new();
+        for (protocol, _, keys) in doors.into_iter().filter(|(_, open, _)| *open) {
+            let socket = scratch.path(protocol);
+            config.push_str(&format!(
+                "[listener.{protocol}]\nprotocol = \"{protocol}\"\nsocket = \"{}\"\n\
+                 directory = [\"remote\"]\n{}{keys}",
+                socket.display(),
+                self.doors
+            ));
+            sockets.push(socket);
+        }
+        let serving = tokio::task::spawn_blocking(move || {
+            let paths: Vec<_> = sockets.iter().map(PathBuf::as_path).collect();
+            (Vouch::serve(&scratch, &config, &paths), scratch)
+        });
+        let (vouch, scratch) = serving.await.unwrap();
+        Scene {
+            vouch: Some(vouch),
+            remote,
+            scratch,
+        }
+    }
+}
+
+/// A daemon, its remote and its doors.
+pub(crate) struct Scene {
+    // Ends before the remote does.
+    vouch: Option<Vouch>,
+    pub(crate) remote: Server,
+    scratch: Scratch,
+}
+
+impl Scene {
+    pub(crate) fn policy_door(&self) -> PathBuf {
+        self.scratch.path("policy")
+    }
+
+    pub(crate) fn auth_door(&self) -> PathBuf {
+        self.scratch.path("auth")
+    }
+
+    pub(crate) async fn policy(&self) -> Client {
+        Client::connect(&self.policy_door()).await
+    }
+
+    pub(crate) async fn auth(&self) -> Client {
+        Client::auth(&self.auth_door()).await
+    }
+
+    /// Asks about a recipient on a connection of its own.
+    pub(crate) async fn recipient<T: AsRef<[u8]> + ?Sized>(&self, recipient: &T) -> Answer {
+        meaning(&self.policy().await.recipient(&Rcpt::to(recipient)).await)
+    }
+
+    /// Asks about a login on a connection of its own.
+    pub(crate) async fn login(&self, user: &str, password: &str) -> Answer {
+        self.auth().await.login(&Login::of(user, password)).await
+    }
+
+    /// Everything that the daemon has printed.
+    pub(crate) fn log(&self) -> String {
+        let log = std::fs::read(self.scratch.path("vouch.log")).unwrap();
+        String::from_utf8(log).expect("a log is text")
+    }
+
+    /// Waits for a line of the log that holds `part`.
+    pub(crate) async fn logged(&self, part: &str) -> String {
+        let looking = async {
+            loop {
+                if let Some(line) = self.log().lines().find(|line| line.contains(part)) {
+                    return line.to_owned();
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let found = timeout(PATIENCE, looking).await;
+        found.unwrap_or_else(|_| panic!("no line with {part:?} in\n{}", self.log()))
+    }
+
+    /// Waits until every session is over at the remote.
+    pub(crate) async fn sessions_end(&self) {
+        let ended = self
+            .remote
+            .wait_until(PATIENCE, |remote| remote.open() == 0)
+            .await;
+        assert!(ended, "{} sessions are open still", self.remote.open());
+    }
+
+    /// Asks the daemon to end; whether it did so with success.
+    pub(crate) async fn stop(&mut self) -> bool {
+        let vouch = self.vouch.take().expect("it runs");
+        let stopping = tokio::task::spawn_blocking(move || vouch.stop());
+        stopping.await.unwrap().is_some_and(|status| status.success())
+    }
+}
