@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use remote::{Protocol, Server};
 
 use crate::outside::{Bounded, PASSWORD, World, directory, listener, people, vouch, wait_until};
-use crate::support::Process;
+use crate::support::{Process, free_port};
 
 /// A running daemon and what it has logged.
 struct Daemon {
@@ -149,6 +149,38 @@ fn an_auth_door_greets_and_answers() {
         ("logins", "login", JANE)
     );
     assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+/// A socket may be an address as well: a policy door on any, an auth door on loopback.
+#[test]
+fn doors_open_on_addresses_too() {
+    let world = World::new();
+    let lmtp = world.remote(people(Protocol::Lmtp));
+    let imap = world.remote(people(Protocol::Imap));
+    let (policy, auth) = (free_port(), free_port());
+    let tcp = |port: u16| PathBuf::from(format!("127.0.0.1:{port}"));
+    world.config(
+        &(directory("mailboxes", "lmtp", lmtp.port())
+            + &directory("imap", "imap", imap.port())
+            + &listener("recipients", "policy", &tcp(policy), "mailboxes")
+            + &listener("logins", "auth", &tcp(auth), "imap")),
+    );
+    let daemon = Daemon::start(&world);
+    let ask = |port: u16, request: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let recipient = "request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient=nobody@example.org\n\n";
+    assert_eq!(ask(policy, recipient), "action=550 5.1.1 User unknown\n\n");
+    let response = BASE64_STANDARD.encode(format!("\0{JANE}\0{PASSWORD}"));
+    let login = format!("VERSION\t1\t2\nCPID\t7\nAUTH\t1\tPLAIN\tservice=imap\tresp={response}\n");
+    assert!(ask(auth, &login).ends_with("OK\t1\tuser=jane@example.org\n"));
+    assert_eq!(daemon.ends_by("INT"), Some(0));
 }
 
 /// The fields of a verdict's line, in which a value stands bare or in double quotes.
