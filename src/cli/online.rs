@@ -13,7 +13,7 @@ use super::{fail, print, runtime, status};
 use crate::config::{Config, Directory, directory::Kind};
 use crate::daemon;
 use crate::session::imap::{LoginSession, Options};
-use crate::session::smtp::RecipientSession;
+use crate::session::smtp::recipients::RecipientSession;
 use crate::session::{Error, Session, tls};
 
 /// A remote that has not answered by then is unreachable to people too.

@@ -12,7 +12,9 @@ use super::judge::recipient::Reading;
 use super::{Directory, Logins, Username, judge};
 use crate::address::Address;
 use crate::session::pool::{Limits, Standing};
-use crate::session::smtp::{AuthSession, Hello, OneEach, Recipient, RecipientSession};
+use crate::session::smtp::Hello;
+use crate::session::smtp::auth::AuthSession;
+use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
 use crate::session::{Credentials, Pool, Remote};
 use crate::verdict::{Abstention, Kind, Login, Proof, Question, Verdict};
 

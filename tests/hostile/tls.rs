@@ -14,7 +14,8 @@ use rustls::RootCertStore;
 use tokio::time::Instant;
 use vouch::session::connect::{Dial, Dialled};
 use vouch::session::imap::{LoginSession, Options as LoginOptions};
-use vouch::session::smtp::{AuthSession, Hello};
+use vouch::session::smtp::Hello;
+use vouch::session::smtp::auth::AuthSession;
 use vouch::session::{Credentials, Error, Kind, Remote, Session, tls};
 
 use crate::asker::Answer::{self, Later, Yes};

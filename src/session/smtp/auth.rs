@@ -1,0 +1,122 @@
+//! Logins by AUTH.
+
+use std::sync::Arc;
+
+use protocol::sasl::Mechanism;
+use protocol::smtp::Capabilities;
+use protocol::smtp::auth::{self, Auth};
+use tokio::time::Instant;
+
+use super::{Hello, Opened};
+use crate::session::error::Error;
+use crate::session::{self, AskAgain, Credentials, Remote, Session};
+
+/// A session on which logins are tried by AUTH.
+pub struct AuthSession {
+    opened: Opened,
+    mechanism: Option<Mechanism>,
+}
+
+impl AuthSession {
+    /// Opens a session. `mechanism` is the only one to use, if there is to be
+    /// one.
+    ///
+    /// # Errors
+    /// The step at which the opening failed.
+    pub async fn open(
+        remote: Arc<Remote>,
+        hello: Arc<Hello>,
+        mechanism: Option<Mechanism>,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
+        let opened = Opened::new(remote, &hello, deadline).await?;
+        Ok(Self { opened, mechanism })
+    }
+}
+
+impl AuthSession {
+    async fn login(&mut self, question: &Credentials, deadline: Instant) -> Result<auth::Outcome, Error> {
+        let Opened {
+            remote,
+            capabilities,
+            local,
+            tls,
+            ..
+        } = &self.opened;
+        remote.check_password_may_leave(tls.is_some(), *local)?;
+        let Ok(mut dialog) = Auth::new(capabilities, self.mechanism, &question.user, &question.password)
+        else {
+            return Err(no_mechanism(remote, capabilities, self.mechanism));
+        };
+        self.opened.wire.listen();
+        let mut step = dialog.start();
+        // A goodbye in the place of an answer says that the session had been given up before.
+        let mut first = true;
+        loop {
+            match step {
+                auth::Step::Send(command) => {
+                    let reply = self.opened.exchange_secret(&command, question, deadline).await?;
+                    if first && reply.code() == 421 {
+                        let peer = &self.opened.remote.peer;
+                        return Err(Error::goodbye(peer, "AUTH", reply.status(), reply.text()));
+                    }
+                    first = false;
+                    step = dialog.on_reply(reply);
+                }
+                auth::Step::Done(outcome) => return Ok(outcome),
+            }
+        }
+    }
+}
+
+impl Session for AuthSession {
+    type Question = Credentials;
+    type Answer = auth::Outcome;
+
+    const MAX_BATCH: usize = 1;
+    const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
+
+    fn batch(&self) -> usize {
+        1
+    }
+
+    fn bears(&self) -> Option<u32> {
+        None
+    }
+
+    fn together(_: &Credentials, _: &Credentials) -> bool {
+        false
+    }
+
+    async fn ask(
+        &mut self,
+        questions: &[Credentials],
+        tell: &mut (dyn FnMut(auth::Outcome) + Send),
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        for question in questions {
+            tell(self.login(question, deadline).await?);
+        }
+        Ok(())
+    }
+
+    /// Nothing in SMTP takes a login back.
+    async fn renew(&mut self) -> bool {
+        false
+    }
+
+    async fn goodbye(&mut self) {
+        self.opened.unasked().await;
+    }
+
+    async fn close(self) {
+        self.opened.quit().await;
+    }
+}
+
+fn no_mechanism(remote: &Remote, offered: &Capabilities, wanted: Option<Mechanism>) -> Error {
+    let mut names: Vec<&str> = offered.auth.other.iter().map(String::as_str).collect();
+    names.extend(offered.auth.plain.then_some("PLAIN"));
+    names.extend(offered.auth.login.then_some("LOGIN"));
+    session::no_mechanism(&remote.peer, &names, wanted)
+}

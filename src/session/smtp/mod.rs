@@ -1,0 +1,177 @@
+//! Sessions by SMTP and LMTP: how one is opened, and how a command is exchanged.
+//!
+//! [`recipients`] asks about recipients on one, [`auth`] tries logins.
+
+pub mod auth;
+pub mod recipients;
+
+use std::sync::Arc;
+
+use protocol::smtp::opening::{Opening, OpeningError, Settings, Step};
+use protocol::smtp::{Capabilities, Codec, Command, Protocol, Reply};
+use tokio::time::Instant;
+
+use super::error::{Error, Kind};
+use super::{Credentials, Remote, tls, trace};
+use crate::wire::Wire;
+
+/// How we present ourselves to an SMTP or LMTP remote.
+#[derive(Debug, Clone)]
+pub struct Hello {
+    /// EHLO or LHLO.
+    pub protocol: Protocol,
+    /// The name behind it.
+    pub name: String,
+}
+
+/// An opened session: greeted, encrypted if it is to be, capabilities known.
+struct Opened {
+    remote: Arc<Remote>,
+    wire: Wire<Codec>,
+    capabilities: Capabilities,
+    local: bool,
+    tls: Option<Arc<tls::Details>>,
+}
+
+impl Opened {
+    async fn new(remote: Arc<Remote>, hello: &Hello, deadline: Instant) -> Result<Self, Error> {
+        let connection = remote.connect(deadline).await?;
+        let mut tls = connection.tls;
+        let mut wire = Wire::new(connection.stream, Codec::new());
+        let settings = Settings {
+            protocol: hello.protocol,
+            name: hello.name.clone(),
+            encryption: remote.encryption,
+        };
+        let mut opening = Opening::new(settings);
+        let mut step = opening.start();
+        loop {
+            step = match step {
+                Step::Read => {
+                    let deadline = remote.command_deadline(deadline);
+                    let reply = wire
+                        .read(deadline)
+                        .await
+                        .map_err(|e| remote.lost(&e, &wire, "greeting"))?;
+                    trace::heard(&remote.peer, &reply);
+                    opening.on_reply(reply)
+                }
+                Step::Send(command) => {
+                    let reply = exchange(&remote, &mut wire, &command, deadline).await?;
+                    opening.on_reply(reply)
+                }
+                Step::StartTls => {
+                    let (stream, details) = remote.start_tls(wire, deadline).await?;
+                    tls = Some(details);
+                    wire = Wire::new(stream, Codec::new());
+                    opening.on_secured()
+                }
+                Step::Ready(capabilities) => {
+                    let local = connection.local;
+                    return Ok(Self {
+                        remote,
+                        wire,
+                        capabilities,
+                        local,
+                        tls,
+                    });
+                }
+                Step::Failed(error) => {
+                    let _ = wire.push(&Command::Quit);
+                    let _ = wire.flush(Instant::now()).await;
+                    return Err(refused(&remote.peer, error));
+                }
+            };
+        }
+    }
+
+    async fn exchange(&mut self, command: &Command, deadline: Instant) -> Result<Reply, Error> {
+        exchange(&self.remote, &mut self.wire, command, deadline).await
+    }
+
+    /// As [`Opened::exchange`], with a remote that may know the password.
+    async fn exchange_secret(
+        &mut self,
+        command: &Command,
+        credentials: &Credentials,
+        deadline: Instant,
+    ) -> Result<Reply, Error> {
+        let reply = exchange_quietly(&self.remote, &mut self.wire, command, deadline).await?;
+        trace::heard_after(&self.remote.peer, &reply, credentials);
+        Ok(reply)
+    }
+
+    async fn quit(mut self) {
+        let deadline = Instant::now() + self.remote.timeout;
+        let _ = self.exchange(&Command::Quit, deadline).await;
+    }
+
+    /// Anything that comes unasked ends the session, be it a 421 or the end of
+    /// the connection.
+    async fn unasked(&mut self) {
+        match self.wire.next().await {
+            Ok(Some(reply)) => trace::heard(&self.remote.peer, &reply),
+            Ok(None) | Err(_) => trace::heard(&self.remote.peer, &"[end of connection]"),
+        }
+    }
+}
+
+/// Sends one command and reads its reply.
+async fn exchange(
+    remote: &Remote,
+    wire: &mut Wire<Codec>,
+    command: &Command,
+    deadline: Instant,
+) -> Result<Reply, Error> {
+    let reply = exchange_quietly(remote, wire, command, deadline).await?;
+    trace::heard(&remote.peer, &reply);
+    Ok(reply)
+}
+
+async fn exchange_quietly(
+    remote: &Remote,
+    wire: &mut Wire<Codec>,
+    command: &Command,
+    deadline: Instant,
+) -> Result<Reply, Error> {
+    let step = step_name(command);
+    remote.check_nothing_unasked(wire, step)?;
+    let deadline = remote.command_deadline(deadline);
+    trace::said(&remote.peer, command);
+    wire.push(command)
+        .map_err(|error| remote.lost(&error, wire, step))?;
+    wire.flush(deadline)
+        .await
+        .map_err(|error| remote.lost(&error, wire, step))?;
+    wire.read(deadline)
+        .await
+        .map_err(|error| remote.lost(&error, wire, step))
+}
+
+const fn step_name(command: &Command) -> &'static str {
+    match command {
+        Command::Ehlo(_) => "EHLO",
+        Command::Lhlo(_) => "LHLO",
+        Command::StartTls => "STARTTLS",
+        Command::AuthPlain { .. } | Command::AuthLogin | Command::AuthData(_) | Command::AuthCancel => "AUTH",
+        Command::Mail { .. } => "MAIL FROM",
+        Command::Rcpt { .. } => "RCPT TO",
+        Command::Rset => "RSET",
+        Command::Quit => "QUIT",
+    }
+}
+
+fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
+    match error {
+        OpeningError::Refused { step, reply } => {
+            let kind = if reply.is_transient() {
+                Kind::Refused
+            } else {
+                Kind::Config
+            };
+            Error::said(kind, peer, step, reply.status(), reply.text())
+        }
+        OpeningError::StartTlsMissing => super::starttls_missing(peer),
+        OpeningError::StartTlsRefused(reply) => super::starttls_refused(peer, reply.status(), &reply.text()),
+    }
+}
