@@ -99,6 +99,8 @@ impl LoginSession {
         } = self;
         remote.check_password_may_leave(tls.is_some(), *local)?;
         wire.listen();
+        // Tags are easily foreseen, so a tag alone does not make it the answer to this.
+        remote.check_nothing_unasked(wire, "login")?;
         let Options { mechanism, confirm } = *options;
         let (user, password) = (&question.user, &question.password);
         let mut dialog = Login::new(capabilities, tags, mechanism, user, password, confirm).map_err(

@@ -1,0 +1,290 @@
+//! What is true, what was said, and what must never be: the ledger that verdicts are held against.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use vouch::config::directory::{Directory, Kind, StartTls};
+use vouch::config::{Endpoint, Limit};
+
+use crate::chance::Chance;
+
+/// Users at the remote, each with a mailbox; some exist, some do not, some come or go.
+const USERS: u64 = 14;
+
+/// What happens at one moment happens in one order or another; much of it happens at beats.
+const BEAT: Duration = Duration::from_millis(100);
+
+/// What a session is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Recipients,
+    Logins,
+}
+
+/// How a session looks from vouch's side.
+#[derive(Debug, Default, Clone, Copy)]
+struct Seat {
+    used: Option<Use>,
+    /// vouch has taken leave.
+    left: bool,
+}
+
+/// One remote, its truth and its ledger.
+pub(crate) struct World {
+    pub(crate) chance: Chance,
+    pub(crate) directory: Directory,
+    pub(crate) rcpt: u32,
+    pub(crate) rcpt_errors: u32,
+    pub(crate) auth_errors: u32,
+    /// Faults in a thousand replies.
+    pub(crate) rate: u64,
+    pub(crate) pipelining: bool,
+    pub(crate) unauthenticate: bool,
+    pub(crate) rcpt_max: Option<u32>,
+    /// In an outage, from and until when nobody is let in.
+    outage: Option<(Instant, Instant)>,
+    began: Instant,
+    traced: bool,
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    /// When a user or login began to be the opposite of what it was.
+    turns: BTreeMap<u64, Instant>,
+    /// What the remote said about each: when, and whether it was a yes.
+    said: BTreeMap<String, Vec<(Instant, bool)>>,
+    seats: BTreeMap<u64, Seat>,
+    sessions: u64,
+    broken: Vec<String>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, traced: bool) -> Self {
+        let chance = Chance::new(seed);
+        let kind = chance.one(&[Kind::Imap, Kind::Smtp, Kind::Lmtp]);
+        let host = "127.0.0.1".to_owned();
+        let mut directory = Directory::new("remote", kind, Endpoint::Host { host, port: 1 });
+        let (rcpt, rcpt_errors) = (chance.among(1, 5) as u32, chance.among(1, 3) as u32);
+        let auth_errors = chance.among(1, 3) as u32;
+        directory.tls.starttls = StartTls::Never;
+        directory.timeout = chance.ms(300, 5000);
+        directory.limits.rcpt = Limit::At(rcpt);
+        directory.limits.rcpt_errors = Limit::At(rcpt_errors);
+        directory.limits.auth_errors = Limit::At(auth_errors);
+        directory.pool.max_sessions = chance.among(1, 4) as u32;
+        directory.pool.warm_sessions = chance.among(0, u64::from(directory.pool.max_sessions)) as u32;
+        directory.pool.queue = chance.one(&[2, 10, 1000]);
+        directory.pool.idle_timeout = chance.ms(200, 8000);
+        // Where sessions do not grow old, only their idleness ends them.
+        let long = Duration::from_secs(3600);
+        directory.pool.max_age = chance.one(&[chance.ms(1000, 20_000), long]);
+        remember(&chance, &mut directory);
+        let began = Instant::now();
+        let mut book = Book::default();
+        for user in 0..USERS {
+            if chance.once_in(200) {
+                book.turns.insert(user, began + chance.ms(0, 20_000));
+            }
+        }
+        let outage = chance.once_in(250).then(|| {
+            let from = began + chance.ms(0, 10_000);
+            (from, from + chance.ms(50, 8000))
+        });
+        Self {
+            rate: chance.one(&[0, 15, 60, 200]),
+            pipelining: chance.coin(),
+            unauthenticate: chance.coin(),
+            rcpt_max: chance.once_in(300).then(|| chance.among(1, 4) as u32),
+            directory,
+            rcpt,
+            rcpt_errors,
+            auth_errors,
+            outage,
+            began,
+            traced,
+            book: Mutex::new(book),
+            chance,
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A moment so far away, or the next full beat behind it: people and remotes meet there.
+    pub(crate) fn moment(&self, low: u64, high: u64) -> Instant {
+        let moment = Instant::now() + self.chance.ms(low, high);
+        if self.chance.coin() {
+            return moment;
+        }
+        let beats = (moment - self.began).as_millis().div_ceil(BEAT.as_millis());
+        self.began + BEAT * u32::try_from(beats).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn is_shut(&self) -> bool {
+        let now = Instant::now();
+        self.outage
+            .is_some_and(|(from, until)| from <= now && now < until)
+    }
+
+    /// Somebody to ask about, who need not exist.
+    pub(crate) fn anybody(&self) -> String {
+        let user = self.chance.among(0, USERS - 1);
+        format!("u{user}@{}.test", if user.is_multiple_of(5) { 'b' } else { 'a' })
+    }
+
+    /// The password that is right while the user has not turned, or another.
+    pub(crate) fn some_password(&self) -> &'static str {
+        self.chance.one(&["right", "right", "new", "wrong-1", "wrong-2"])
+    }
+
+    /// Whether `address` exists now.
+    pub(crate) fn exists(&self, address: &str) -> bool {
+        user_number(address).is_some_and(|user| user.is_multiple_of(3) == self.has_turned(user))
+    }
+
+    /// Whether `user` has this password now.
+    pub(crate) fn is_right(&self, user: &str, password: &str) -> bool {
+        let right = |number| {
+            if self.has_turned(number) { "new" } else { "right" }
+        };
+        user_number(user).is_some_and(|number| !number.is_multiple_of(3) && password == right(number))
+    }
+
+    fn has_turned(&self, user: u64) -> bool {
+        self.book()
+            .turns
+            .get(&user)
+            .is_some_and(|&turn| turn <= Instant::now())
+    }
+
+    /// The remote has said all of its answer about `subject`.
+    pub(crate) fn said(&self, subject: &str, yes: bool) {
+        let words = (Instant::now(), yes);
+        self.book()
+            .said
+            .entry(subject.to_owned())
+            .or_default()
+            .push(words);
+    }
+
+    /// Whether the remote said so about `subject` at `since` or later.
+    pub(crate) fn has_said(&self, subject: &str, yes: bool, since: Instant) -> bool {
+        let book = self.book();
+        let words = book.said.get(subject).map_or(&[][..], Vec::as_slice);
+        words.iter().any(|&(at, said)| said == yes && at >= since)
+    }
+
+    /// An invariant does not hold.
+    pub(crate) fn broken(&self, what: String) {
+        self.note(|| format!("BROKEN: {what}"));
+        self.book().broken.push(what);
+    }
+
+    pub(crate) fn verdict(&self) -> Result<(), String> {
+        match self.book().broken.as_slice() {
+            [] => Ok(()),
+            broken => Err(broken.join("\n  ")),
+        }
+    }
+
+    pub(crate) fn note(&self, event: impl FnOnce() -> String) {
+        if self.traced {
+            eprintln!("{:>10.3} {}", self.began.elapsed().as_secs_f64(), event());
+        }
+    }
+
+    /// A session begins to be opened.
+    pub(crate) fn sit_down(&self) -> u64 {
+        let mut book = self.book();
+        book.sessions += 1;
+        let id = book.sessions;
+        book.seats.insert(id, Seat::default());
+        id
+    }
+
+    pub(crate) fn stand_up(&self, id: u64) {
+        self.book().seats.remove(&id);
+        self.note(|| format!("session {id}: vouch is gone"));
+    }
+
+    pub(crate) fn takes_leave(&self, id: u64) {
+        if let Some(seat) = self.book().seats.get_mut(&id) {
+            seat.left = true;
+        }
+    }
+
+    /// A session turns out to be for this; it may not be for both.
+    pub(crate) fn is_used(&self, id: u64, used: Use) {
+        let before = self
+            .book()
+            .seats
+            .get_mut(&id)
+            .and_then(|seat| seat.used.replace(used));
+        if before.is_some_and(|before| before != used) {
+            self.broken(format!("session {id} is used for recipients and logins"));
+        }
+    }
+
+    pub(crate) fn open_sessions(&self) -> usize {
+        self.book().seats.len()
+    }
+
+    /// No more sessions of a kind than `pool.max-sessions`.
+    ///
+    /// One that vouch leaves makes room for the next at once, and its QUIT may be a moment behind the
+    /// other's call: who is too many must be so a millisecond later as well.
+    pub(crate) async fn check_sessions(&self) {
+        for used in [Some(Use::Recipients), Some(Use::Logins), None] {
+            let most = self.directory.pool.max_sessions as usize;
+            // Of two kinds at one remote, the sessions that have not shown theirs may be of either.
+            let both = used.is_none() && self.directory.kind == Kind::Smtp;
+            let most = if both { 2 * most } else { most };
+            let before = self.staying(used);
+            if before.len() <= most {
+                continue;
+            }
+            sleep(Duration::from_millis(1)).await;
+            let still = self.staying(used).intersection(&before).count();
+            if still > most {
+                self.broken(format!("{still} sessions for {used:?}, of at most {most}"));
+            }
+        }
+    }
+
+    fn staying(&self, used: Option<Use>) -> BTreeSet<u64> {
+        let book = self.book();
+        let staying = |seat: &Seat| !seat.left && (used.is_none() || seat.used == used);
+        book.seats
+            .iter()
+            .filter(|(_, seat)| staying(seat))
+            .map(|(&id, _)| id)
+            .collect()
+    }
+}
+
+/// Memory: none, short, or long.
+fn remember(chance: &Chance, directory: &mut Directory) {
+    let cache = &mut directory.cache;
+    cache.entries = chance.one(&[0, 1000]);
+    cache.ttl.positive = chance.ms(1000, 8000);
+    cache.ttl.refresh = cache.ttl.positive.mul_f64(0.5);
+    cache.ttl.negative = chance.ms(100, 4000);
+    cache.ttl.stale = cache.ttl.positive * 2;
+    cache.credentials.positive = chance.one(&[Duration::ZERO, Duration::from_secs(3)]);
+    cache.credentials.negative = chance.one(&[Duration::ZERO, Duration::from_secs(2)]);
+    for domain in ["a.test", "b.test"] {
+        directory
+            .lookup
+            .domains
+            .all
+            .extend(vouch::address::Domain::parse(domain));
+    }
+}
+
+fn user_number(address: &str) -> Option<u64> {
+    address.strip_prefix('u')?.split('@').next()?.parse().ok()
+}
