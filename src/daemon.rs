@@ -1,5 +1,7 @@
 //! Builds the parts from the configuration, runs them, drains.
 
+mod files;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -258,6 +260,7 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
     );
     let mut signals = Signals::new().map_err(DaemonError::System)?;
     let members = members(config, None)?;
+    files::open(config, &members);
     let draining = CancellationToken::new();
     let tasks = TaskTracker::new();
     let mut paths = Vec::new();
@@ -284,6 +287,7 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
     }
     let patience = longest_deadline(config) + DRAIN_GRACE;
     drain(tasks, &draining, paths, patience).await;
+    files::close(members).await;
     Ok(())
 }
 

@@ -33,8 +33,9 @@
 //!    [`server::policy_limits`] whether this SMTP session may ask on.
 //! 3. [`engine::Engine::decide`] finds the directory by the domain;
 //!    [`engine::Member::decide`] refuses what no remote could be asked
-//!    ([`engine::refusals`]), looks into its memory ([`engine::recipients`]), and
-//!    lets equal questions share one probe ([`engine::flight`]).
+//!    ([`engine::refusals`]), looks into its memory ([`engine::recipients`],
+//!    which [`engine::store`] keeps on disk), and lets equal questions share one
+//!    probe ([`engine::flight`]).
 //! 4. [`directory::smtp::Smtp`] puts the recipient into the queue of its
 //!    [`session::pool::Pool`]. A task that owns an idle session takes it, with
 //!    whatever else waits for the same domain, or a new session is opened: [`session::connect`], [`session::tls`], then the

@@ -220,6 +220,30 @@ pub enum Class {
 }
 
 impl Class {
+    const ALL: [Self; 16] = [
+        Self::UnknownUser,
+        Self::BadCredentials,
+        Self::Disabled,
+        Self::Expired,
+        Self::Full,
+        Self::Policy,
+        Self::SenderRefused,
+        Self::Temporary,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Protocol,
+        Self::Tls,
+        Self::Overload,
+        Self::Limit,
+        Self::Config,
+        Self::Syntax,
+    ];
+
+    /// The class of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+
     /// The name used in logs, metrics and `--json`.
     pub const fn name(self) -> &'static str {
         match self {

@@ -179,7 +179,7 @@ fn of_directory(directory: &Directory) -> Vec<Key> {
         key("pool", "idle-timeout", time(pool.idle_timeout)),
         key("pool", "max-age", time(pool.max_age)),
         key("cache", "entries", set(cache.entries)),
-        later(
+        key(
             "cache",
             "file",
             some(cache.file.as_deref().map(path), "memory only"),

@@ -292,6 +292,12 @@ fn memory_words(text: &mut Text, directory: &Directory) {
              {refresh}, and up to {stale} while the remote gives no answer; an unknown one for {negative}.",
             cache.entries
         ));
+        if let Some(file) = cache.file.as_ref().filter(|_| cache.entries > 0) {
+            text.say(format!(
+                "Keeps them in {} as well, so that they survive a restart.",
+                file.display()
+            ));
+        }
     }
     if kind.knows_logins() {
         let (positive, negative) = (cache.credentials.positive, cache.credentials.negative);

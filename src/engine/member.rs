@@ -1,6 +1,7 @@
 //! A directory with its memory: what was asked lately is not asked again, and
 //! what is being asked is asked once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::domains::Domains;
 use super::flight::{Flights, Role};
 use super::logins::{self, Logins, Tag};
 use super::recipients::{self, Recipients, Remembered};
-use super::{Decision, Source, refusals};
+use super::{Decision, Source, refusals, store};
 use crate::address::Address;
 use crate::directory::Directory;
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
@@ -78,6 +79,22 @@ impl Member {
     /// The name in the configuration.
     pub fn name(&self) -> &Arc<str> {
         &self.settings.name
+    }
+
+    /// Remembers recipients beyond a restart, see [`Recipients::remember_in`].
+    pub fn remember_in(&self, path: PathBuf, source: String) {
+        self.recipients.remember_in(store::Settings {
+            directory: self.settings.name.clone(),
+            path,
+            source,
+            entries: self.settings.entries,
+            ttl: self.settings.recipients,
+        });
+    }
+
+    /// Has what is remembered written, see [`Recipients::close`].
+    pub fn close(&self) {
+        self.recipients.close();
     }
 
     /// Whether it is to be asked about a login or recipient of this domain.

@@ -9,6 +9,7 @@ pub mod logins;
 pub mod member;
 pub mod recipients;
 pub mod refusals;
+pub mod store;
 
 use std::sync::Arc;
 

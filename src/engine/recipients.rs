@@ -4,11 +4,13 @@
 //! again meanwhile. One past `positive` is the answer only while the directory
 //! gives none of its own, and no longer than `stale`.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, GuardResult};
 use tokio::time::Instant;
 
+use super::store::{self, Store};
 use crate::address::Address;
 use crate::verdict::{Cause, Identity, Verdict};
 
@@ -29,6 +31,8 @@ pub struct Ttl {
 pub struct Recipients {
     ttl: Ttl,
     kept: Cache<Box<[u8]>, Kept>,
+    /// Where they survive a restart.
+    store: OnceLock<Store>,
 }
 
 /// What is remembered of a recipient.
@@ -49,9 +53,12 @@ struct Kept {
     since: Instant,
 }
 
-#[derive(Debug, Clone)]
-enum Said {
+/// What the directory said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It exists; with what the directory remarked.
     Yes(Option<Box<Cause>>),
+    /// It does not.
     No(Box<Cause>),
 }
 
@@ -61,6 +68,30 @@ impl Recipients {
         Self {
             ttl,
             kept: Cache::new(entries),
+            store: OnceLock::new(),
+        }
+    }
+
+    /// Keeps them in a file as well, and begins to read what is in it: whoever is
+    /// not read yet is not remembered yet. Returns at once; what goes wrong is
+    /// said in the log, and then there is no file.
+    pub fn remember_in(self: &Arc<Self>, settings: store::Settings) {
+        let (directory, memory) = (settings.directory.clone(), self.clone());
+        match Store::open(settings, move |key, said, age| memory.restore(key, said, age)) {
+            // A second file would be one too many; none is asked for.
+            Ok(store) => drop(self.store.set(store)),
+            Err(error) => tracing::error!(
+                directory = &*directory,
+                "no thread for `cache.file`: {error}; recipients are remembered without it"
+            ),
+        }
+    }
+
+    /// Has all that was found written to the file, if there is one, and closes
+    /// it. Blocks, within a bound.
+    pub fn close(&self) {
+        if let Some(store) = self.store.get() {
+            store.close();
         }
     }
 
@@ -97,13 +128,24 @@ impl Recipients {
             Verdict::Reject(cause) => Said::No(Box::new(cause.clone())),
             Verdict::Defer(_) | Verdict::Abstain(_) => return,
         };
-        self.kept.insert(
-            key(address),
-            Kept {
-                said,
-                since: Instant::now(),
-            },
-        );
+        let key = key(address);
+        if let Some(store) = self.store.get() {
+            store.keep(key.clone(), said.clone());
+        }
+        let since = Instant::now();
+        self.kept.insert(key, Kept { said, since });
+    }
+
+    /// Takes in what was found so long ago, unless something was found since.
+    fn restore(&self, key: Box<[u8]>, said: Said, age: Duration) {
+        // A clock that does not reach back so far cannot say how old it is: ask anew.
+        let Some(since) = Instant::now().checked_sub(age) else {
+            return;
+        };
+        if let GuardResult::Guard(place) = self.kept.get_value_or_guard(&key, Some(Duration::ZERO)) {
+            // It is refused if something was found just now.
+            let _ = place.insert(Kept { said, since });
+        }
     }
 }
 
@@ -164,6 +206,28 @@ mod tests {
         assert_eq!(memory.recall(&jane), Some(Remembered::Fresh(no())));
         advance(TTL.negative).await;
         assert_eq!(memory.recall(&jane), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_kept_on_disk_ages_on_and_gives_way_to_what_is_known() {
+        let (memory, jane, joe) = (
+            Recipients::new(100, TTL),
+            address("jane@e.org"),
+            address("joe@e.org"),
+        );
+        memory.keep(&joe, &no());
+        for address in [&jane, &joe] {
+            memory.restore(
+                key(address),
+                Said::Yes(None),
+                TTL.positive - Duration::from_secs(1),
+            );
+        }
+        let yes = Verdict::accept("jane@e.org");
+        assert_eq!(memory.recall(&jane), Some(Remembered::Ageing(yes.clone())));
+        assert_eq!(memory.recall(&joe), Some(Remembered::Fresh(no())));
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(memory.recall(&jane), Some(Remembered::Stale(yes)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,6 +24,13 @@ impl Vouch {
         Self { process }
     }
 
+    /// Ends it with SIGKILL, as a crash would.
+    #[allow(dead_code, reason = "most tests end it in order")]
+    pub(crate) fn kill(mut self) {
+        self.process.signal("KILL");
+        self.process.stop();
+    }
+
     /// Asks it to end as an init system would. Its exit status; none if it had to be given up.
     pub(crate) fn stop(mut self) -> Option<ExitStatus> {
         self.process.stop()

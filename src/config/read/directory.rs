@@ -121,6 +121,11 @@ pub(super) fn notes(found: &mut Findings, directory: &Directory, place: &Place) 
         let text = "a password may cross the network where anyone on the way reads it";
         found.note(place, format!("`{full}.auth.allow-cleartext`: {text}"));
     }
+    if directory.cache.file.is_some() && !directory.kind.knows_recipients() {
+        let text =
+            "there is nothing for it: recipients are not asked about here, and logins are never on disk";
+        found.note(place, format!("`{full}.cache.file`: {text}"));
+    }
     let never = !directory.tls.implicit && directory.tls.starttls == StartTls::Never;
     if never && directory.kind.knows_logins() && !directory.password_in_clear() {
         let text = "no TLS at all, and no password goes without it: every login gets no answer";
@@ -264,14 +269,7 @@ fn cache(found: &mut Findings, mut table: Table<'_>, cache: &mut Cache) {
         cache.ttl.stale = cache.ttl.stale.max(cache.ttl.positive);
         ttl.finish(found, &[]);
     }
-    if let Some(at) = table.read_some(found, "file", &mut cache.file, value::path) {
-        later(
-            found,
-            &at,
-            &table.full("file"),
-            "what is remembered is gone after a restart",
-        );
-    }
+    table.read_some(found, "file", &mut cache.file, value::path);
     if let Some(mut credentials) = table.table(found, "credentials") {
         credentials.read(
             found,

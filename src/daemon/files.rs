@@ -1,0 +1,47 @@
+//! The files of `cache.file`. Only who answers questions has them open: of two
+//! processes one would go without.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::config::{self, Config};
+use crate::engine::Member;
+
+/// What the last writing is given: a disk that hangs must not hold up the end.
+const WRITE_GRACE: Duration = Duration::from_secs(5);
+
+/// Begins to read each; waits for none.
+pub(super) fn open(config: &Config, members: &[Arc<Member>]) {
+    for (directory, member) in config.directory.iter().zip(members) {
+        if let Some(file) = directory.cache.file.clone()
+            && directory.kind.knows_recipients()
+            && directory.cache.entries > 0
+        {
+            member.remember_in(file, source(directory));
+        }
+    }
+}
+
+/// Writes what is not written yet.
+pub(super) async fn close(members: Vec<Arc<Member>>) {
+    let closing = members
+        .into_iter()
+        .map(|member| spawn_blocking(move || member.close()));
+    if timeout(WRITE_GRACE, join_all(closing)).await.is_err() {
+        tracing::warn!("the disk hangs: what was found last is not remembered");
+    }
+}
+
+/// What another server said, or what was read by other rules, is no answer of
+/// this directory.
+fn source(directory: &config::Directory) -> String {
+    let rcpt = &directory.rcpt;
+    format!(
+        "1 {} {} code-252={} policy={} microsoft={}",
+        directory.kind, directory.address, rcpt.code_252, rcpt.policy, rcpt.microsoft
+    )
+}

@@ -1,0 +1,292 @@
+//! The file itself: a `redb` database of two tables.
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use redb::{
+    Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+};
+
+use super::{BATCH, Finding, Key, Settings};
+use crate::engine::recipients::Said;
+use crate::verdict::{Cause, Class};
+
+/// Pages of the file held in memory: enough for a batch, little beside the
+/// memory that the file is for.
+const CACHE: usize = 8 * 1024 * 1024;
+
+/// Into how many parts the ages are cut to find the oldest.
+const SLICES: usize = 1024;
+
+/// Found when (milliseconds since 1970), exists or not, class, status and text
+/// of the cause.
+type Row<'a> = (u64, bool, Option<&'a str>, Option<&'a str>, &'a str);
+
+/// By the address's one form.
+const RECIPIENTS: TableDefinition<'_, &[u8], Row<'_>> = TableDefinition::new("recipients");
+
+/// What the file is about.
+const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
+const SOURCE: &str = "source";
+
+/// An open file.
+pub(super) struct File {
+    database: Database,
+    settings: Settings,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// Another process, or another directory of ours, has it open.
+    #[error("it is in use by another vouch or another directory")]
+    InUse,
+    /// It is no file of ours, or is no longer.
+    #[error("it is corrupt: {0}")]
+    Corrupt(String),
+    /// The system or the disk refuses.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl<E: Into<redb::Error>> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        use io::ErrorKind::{InvalidData, UnexpectedEof};
+        use redb::Error as E;
+        match error.into() {
+            E::DatabaseAlreadyOpen | E::LockProtocolMismatch => Self::InUse,
+            E::Io(error) if matches!(error.kind(), InvalidData | UnexpectedEof) => {
+                Self::Corrupt(error.to_string())
+            }
+            E::Io(error) => Self::Other(error.to_string()),
+            error @ (E::Corrupted(_)
+            | E::UpgradeRequired(_)
+            | E::RepairAborted
+            | E::TableTypeMismatch { .. }
+            | E::TypeDefinitionChanged { .. }
+            | E::TableIsMultimap(_)) => Self::Corrupt(error.to_string()),
+            error => Self::Other(error.to_string()),
+        }
+    }
+}
+
+/// The name under which a broken file is kept.
+pub(super) fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".corrupt-{}", millis(SystemTime::now()) / 1000));
+    name.into()
+}
+
+impl File {
+    /// Opens the file, or makes it. What is too old or too much in it, and what
+    /// another source said, is deleted.
+    pub(super) fn open(settings: &Settings) -> Result<Self, Trouble> {
+        let mut builder = Builder::new();
+        // A file that was closed in order is trusted otherwise, whatever became of it since.
+        builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+        let database = if settings.path.exists() {
+            builder.create(&settings.path)?
+        } else {
+            create(&builder, &settings.path)?
+        };
+        let file = Self {
+            database,
+            settings: settings.clone(),
+        };
+        file.tidy()?;
+        Ok(file)
+    }
+
+    /// The directory's name.
+    pub(super) fn directory(&self) -> &str {
+        &self.settings.directory
+    }
+
+    fn tidy(&self) -> Result<(), Trouble> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut about = transaction.open_table(ABOUT)?;
+            let source = self.settings.source.as_str();
+            let same = about.get(SOURCE)?.is_some_and(|kept| kept.value() == source);
+            if !same {
+                about.insert(SOURCE, source)?;
+                transaction.delete_table(RECIPIENTS)?;
+            }
+            let mut table = transaction.open_table(RECIPIENTS)?;
+            self.prune(&mut table)?;
+            be_of_today(&mut table)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Tells all that is in it: what was said of whom, and how long ago.
+    pub(super) fn load(&self, mut remember: impl FnMut(Key, Said, Duration)) -> Result<(), Trouble> {
+        let table = self.database.begin_read()?.open_table(RECIPIENTS)?;
+        let now = millis(SystemTime::now());
+        for entry in table.iter()? {
+            let (key, row) = entry?;
+            if let Some(said) = said(&row.value()) {
+                remember(
+                    key.value().into(),
+                    said,
+                    Duration::from_millis(age(&row.value(), now)),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes findings, and empties the batch.
+    pub(super) fn commit(&mut self, batch: &mut HashMap<Key, Finding>) -> Result<(), Trouble> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.database.begin_write()?;
+        {
+            let mut table = transaction.open_table(RECIPIENTS)?;
+            for (key, finding) in batch.drain() {
+                table.insert(&*key, row(&finding))?;
+            }
+            // Those that are past their use go at a start, or when their place is needed.
+            if table.len()? > self.settings.entries as u64 {
+                self.prune(&mut table)?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Closes it in order.
+    pub(super) fn close(self) -> Result<(), Trouble> {
+        Ok(self.database.close()?)
+    }
+
+    /// Deletes what is past its use. If too much is left, the oldest go, and an
+    /// eighth more, since to look for them takes a walk through all.
+    fn prune(&self, table: &mut Table<'_, &'static [u8], Row<'static>>) -> Result<(), Trouble> {
+        let ttl = self.settings.ttl;
+        let accept = as_millis(ttl.positive.max(ttl.stale));
+        let reject = as_millis(ttl.negative);
+        let now = millis(SystemTime::now());
+        let width = accept.max(reject) / SLICES as u64 + 1;
+        let slice = |row: &Row<'_>| usize::try_from(age(row, now) / width).unwrap_or(SLICES);
+        let mut slices = [0_u64; SLICES];
+        table.retain(|_, row| {
+            let of_use = age(&row, now) < if row.1 { accept } else { reject };
+            if let (true, Some(count)) = (of_use, slices.get_mut(slice(&row))) {
+                *count += 1;
+            }
+            of_use
+        })?;
+        let most = self.settings.entries as u64;
+        let left: u64 = slices.iter().sum();
+        if left <= most {
+            return Ok(());
+        }
+        let mut surplus = left - (most - most / 8);
+        let mut oldest = SLICES;
+        for (number, count) in slices.iter().enumerate().rev() {
+            oldest = number;
+            if *count >= surplus {
+                break;
+            }
+            surplus -= count;
+        }
+        table.retain(|_, row| {
+            let slice = slice(&row);
+            let goes = slice > oldest || (slice == oldest && surplus > 0);
+            if slice == oldest {
+                surplus = surplus.saturating_sub(1);
+            }
+            !goes
+        })?;
+        Ok(())
+    }
+}
+
+/// A new file, complete from the moment that it has its name: one that is cut
+/// off while it is made would be found corrupt later. Whose mailbox is where
+/// is nobody's business but ours.
+fn create(builder: &Builder, path: &Path) -> Result<Database, Trouble> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    // Nobody else finishes what a crash has left.
+    let _ = fs::remove_file(&name);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(&name)?;
+    let database = builder.create(&name)?;
+    fs::rename(&name, path)?;
+    Ok(database)
+}
+
+/// What was found later than now is from before the clock was set back: it
+/// ages from here on. A batch of it at each start is enough.
+fn be_of_today(table: &mut Table<'_, &'static [u8], Row<'static>>) -> Result<(), Trouble> {
+    let now = millis(SystemTime::now());
+    let mut later = Vec::new();
+    for entry in table.iter()? {
+        let (key, row) = entry?;
+        if row.value().0 > now
+            && let Some(said) = said(&row.value())
+        {
+            later.push((Key::from(key.value()), said));
+        }
+        if later.len() == BATCH {
+            break;
+        }
+    }
+    for (key, said) in later {
+        let at = UNIX_EPOCH + Duration::from_millis(now);
+        table.insert(&*key, row(&Finding { said, at }))?;
+    }
+    Ok(())
+}
+
+fn row(finding: &Finding) -> Row<'_> {
+    let (exists, cause) = match &finding.said {
+        Said::Yes(remark) => (true, remark.as_deref()),
+        Said::No(cause) => (false, Some(&**cause)),
+    };
+    (
+        millis(finding.at),
+        exists,
+        cause.map(|cause| cause.class.name()),
+        cause.and_then(|cause| cause.status.as_deref()),
+        cause.map_or("", |cause| &cause.text),
+    )
+}
+
+/// Nothing where another version wrote a class that this one does not know.
+fn said(&(_, exists, class, status, text): &Row<'_>) -> Option<Said> {
+    let Some(class) = class else {
+        return exists.then_some(Said::Yes(None));
+    };
+    let cause = Box::new(Cause {
+        class: Class::named(class)?,
+        status: status.map(str::to_owned),
+        text: text.to_owned(),
+    });
+    Some(if exists {
+        Said::Yes(Some(cause))
+    } else {
+        Said::No(cause)
+    })
+}
+
+/// In milliseconds. A time to come counts as now.
+fn age(row: &Row<'_>, now: u64) -> u64 {
+    now.saturating_sub(row.0)
+}
+
+fn millis(time: SystemTime) -> u64 {
+    as_millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn as_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,318 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Mutex;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::verdict::{Cause, Class};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn settings(path: &Path) -> Settings {
+    Settings {
+        directory: "test".into(),
+        path: path.to_owned(),
+        source: "lmtp mx.example.org:24".into(),
+        entries: 100,
+        ttl: Ttl {
+            positive: 4 * HOUR,
+            refresh: HOUR,
+            negative: Duration::from_secs(60),
+            stale: 100 * HOUR,
+        },
+    }
+}
+
+fn place() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache.redb");
+    (folder, path)
+}
+
+fn no() -> Said {
+    let cause = Cause::said(Class::UnknownUser, "550 5.1.1", "no such user");
+    Said::No(Box::new(cause))
+}
+
+fn key(name: &str) -> Key {
+    name.as_bytes().into()
+}
+
+type Remembered = Vec<(String, Said, Duration)>;
+
+/// Opens the file as a daemon does; what is in it once it was closed again.
+fn reopened(settings: &Settings, then: impl FnOnce(&Store)) -> Remembered {
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let finding = found.clone();
+    let store = Store::open(settings.clone(), move |key, said, age| {
+        let name = String::from_utf8(key.into_vec()).unwrap();
+        finding.lock().unwrap().push((name, said, age));
+    });
+    let store = store.unwrap();
+    then(&store);
+    store.close();
+    let mut found = found.lock().unwrap();
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    std::mem::take(&mut found)
+}
+
+fn read(settings: &Settings) -> Remembered {
+    reopened(settings, |_| ())
+}
+
+fn names(remembered: &Remembered) -> Vec<&str> {
+    remembered.iter().map(|(name, ..)| name.as_str()).collect()
+}
+
+/// A file in which each was found so long ago.
+fn write(settings: &Settings, found: &[(&str, Said, Duration)]) {
+    let mut file = File::open(settings).unwrap();
+    let now = SystemTime::now();
+    let finding = |(name, said, age): &(&str, Said, Duration)| {
+        let (said, at) = (said.clone(), now - *age);
+        (key(name), Finding { said, at })
+    };
+    file.commit(&mut found.iter().map(finding).collect()).unwrap();
+    file.close().unwrap();
+}
+
+/// Files beside the store's own.
+fn set_aside(folder: &TempDir) -> usize {
+    let entries = fs::read_dir(folder.path()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names
+        .filter(|name| name.starts_with("cache.redb.corrupt-"))
+        .count()
+}
+
+#[test]
+fn what_is_kept_is_read_again() {
+    let (folder, path) = place();
+    let settings = settings(&path);
+    let full = Cause::ours(Class::Full, "grün und voll");
+    let full = Said::Yes(Some(Box::new(full)));
+    let empty = reopened(&settings, |store| {
+        store.keep(key("jane@e.org"), no());
+        store.keep(key("jane@e.org"), Said::Yes(None));
+        store.keep(key("joe@e.org"), full.clone());
+        store.keep(key("\"no body\"@e.org"), no());
+    });
+    assert!(empty.is_empty());
+    let found = read(&settings);
+    assert_eq!(names(&found), ["\"no body\"@e.org", "jane@e.org", "joe@e.org"]);
+    let said: Vec<_> = found.iter().map(|(_, said, _)| said.clone()).collect();
+    assert_eq!(said, [no(), Said::Yes(None), full]);
+    assert!(found.iter().all(|(.., age)| *age < HOUR), "{found:?}");
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "nothing beside it"
+    );
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn every_class_has_a_name_of_its_own() {
+    for class in [Class::UnknownUser, Class::Disabled, Class::Full, Class::Syntax] {
+        assert_eq!(Class::named(class.name()), Some(class));
+    }
+    assert_eq!(Class::named("other"), None);
+}
+
+#[test]
+fn age_counts_over_a_restart_and_the_old_is_deleted() {
+    let (_folder, path) = place();
+    let settings = settings(&path);
+    write(
+        &settings,
+        &[
+            ("known@e.org", Said::Yes(None), 99 * HOUR),
+            ("long ago@e.org", Said::Yes(None), 101 * HOUR),
+            ("unknown@e.org", no(), Duration::from_secs(30)),
+            ("unknown before@e.org", no(), Duration::from_secs(90)),
+        ],
+    );
+    let found = read(&settings);
+    assert_eq!(names(&found), ["known@e.org", "unknown@e.org"]);
+    assert!(found[0].2 >= 99 * HOUR && found[0].2 < 100 * HOUR);
+    let longer = Settings {
+        ttl: Ttl {
+            stale: 1000 * HOUR,
+            ..settings.ttl
+        },
+        ..settings
+    };
+    assert_eq!(names(&read(&longer)), ["known@e.org", "unknown@e.org"]);
+}
+
+#[test]
+fn a_time_to_come_counts_as_now() {
+    let (_folder, path) = place();
+    let settings = settings(&path);
+    let mut file = File::open(&settings).unwrap();
+    let finding = Finding {
+        said: no(),
+        at: SystemTime::now() + 1000 * HOUR,
+    };
+    file.commit(&mut HashMap::from([(key("a@e.org"), finding)]))
+        .unwrap();
+    file.close().unwrap();
+    assert!(read(&settings)[0].2 < HOUR);
+    // And ages from then on.
+    thread::sleep(Duration::from_millis(20));
+    assert!(read(&settings)[0].2 >= Duration::from_millis(20));
+}
+
+#[test]
+fn the_oldest_give_way() {
+    let (_folder, path) = place();
+    let settings = settings(&path);
+    let all: Vec<_> = (0..400).map(|number| format!("{number:03}@e.org")).collect();
+    let found: Vec<_> = all
+        .iter()
+        .zip((0..400).rev())
+        .map(|(name, minutes)| (name.as_str(), Said::Yes(None), HOUR / 60 * minutes))
+        .collect();
+    for part in found.chunks(150) {
+        write(&settings, part);
+    }
+    let left = read(&settings);
+    assert!((80..=100).contains(&left.len()), "{}", left.len());
+    assert_eq!(left.last().unwrap().0, "399@e.org");
+    // The ages are told apart by parts of their whole span.
+    assert!(left[0].0.as_str() > "290@e.org", "{}", left[0].0);
+    let fewer = Settings {
+        entries: 10,
+        ..settings
+    };
+    assert_eq!(read(&fewer).len(), 9);
+}
+
+#[test]
+fn what_another_server_said_is_not_remembered() {
+    let (_folder, path) = place();
+    let settings = settings(&path);
+    write(&settings, &[("jane@e.org", Said::Yes(None), HOUR)]);
+    let moved = Settings {
+        source: "lmtp mx2.example.org:24".into(),
+        ..settings.clone()
+    };
+    assert!(read(&moved).is_empty());
+    assert!(read(&settings).is_empty());
+}
+
+#[test]
+fn a_corrupt_file_is_set_aside_and_a_new_one_begun() {
+    for content in [
+        &b"not a database"[..],
+        &[0; 4096],
+        b"redb\x1a\x0a\xa9\x0d\x0a and more",
+    ] {
+        let (folder, path) = place();
+        let settings = settings(&path);
+        fs::write(&path, content).unwrap();
+        let keep = |store: &Store| store.keep(key("jane@e.org"), no());
+        assert!(reopened(&settings, keep).is_empty());
+        assert_eq!(set_aside(&folder), 1);
+        assert_eq!(names(&read(&settings)), ["jane@e.org"]);
+        assert_eq!(set_aside(&folder), 1);
+    }
+    // An empty file is one that somebody made ready.
+    let (folder, path) = place();
+    fs::write(&path, "").unwrap();
+    assert!(reopened(&settings(&path), |store| store.keep(key("a@e.org"), no())).is_empty());
+    assert_eq!((read(&settings(&path)).len(), set_aside(&folder)), (1, 0));
+}
+
+/// Every entry that is read from a broken file is one that was written.
+#[test]
+fn a_file_cut_or_bent_anywhere_is_read_rightly_or_set_aside() {
+    let (_folder, path) = place();
+    let all: Vec<_> = (0..100).map(|number| format!("{number}@e.org")).collect();
+    let found: Vec<_> = all
+        .iter()
+        .map(|name| (name.as_str(), no(), Duration::ZERO))
+        .collect();
+    write(&settings(&path), &found);
+    let whole = fs::read(&path).unwrap();
+    let mut broken = Vec::new();
+    for part in 1..8 {
+        broken.push(whole[..whole.len() * part / 8].to_vec());
+    }
+    let written = whole.iter().rposition(|&byte| byte != 0).unwrap();
+    for number in 0..40 {
+        let mut bent = whole.clone();
+        bent[written * number / 40] ^= 0x55;
+        broken.push(bent);
+    }
+    let mut aside = 0;
+    for content in broken {
+        let (folder, path) = place();
+        let settings = settings(&path);
+        fs::write(&path, content).unwrap();
+        let found = reopened(&settings, |store| store.keep(key("new@e.org"), no()));
+        for (name, said, _) in &found {
+            assert!(all.contains(name) && *said == no(), "{name} {said:?}");
+        }
+        assert!(names(&read(&settings)).contains(&"new@e.org"));
+        aside += set_aside(&folder);
+    }
+    assert!(aside > 10, "{aside} found corrupt");
+}
+
+#[test]
+fn without_a_place_for_it_there_is_no_file_and_no_harm() {
+    let (folder, path) = place();
+    let nowhere = folder.path().join("none").join("cache.redb");
+    for path in [nowhere.as_path(), folder.path(), Path::new("/proc/cache.redb")] {
+        let keep = |store: &Store| store.keep(key("jane@e.org"), no());
+        assert!(reopened(&settings(path), keep).is_empty());
+    }
+    assert_eq!(set_aside(&folder), 0);
+    // Nor where another has it open, whose file it is.
+    let settings = settings(&path);
+    let first = File::open(&settings).unwrap();
+    assert!(matches!(File::open(&settings), Err(Trouble::InUse)));
+    assert!(reopened(&settings, |store| store.keep(key("jane@e.org"), no())).is_empty());
+    drop(first);
+    assert!(read(&settings).is_empty());
+    assert_eq!(set_aside(&folder), 0);
+}
+
+#[test]
+fn beyond_what_may_wait_findings_are_dropped_and_counted() {
+    let (store, waiting) = Store::new(2);
+    for number in 0..5 {
+        store.keep(key(&number.to_string()), no());
+    }
+    assert_eq!(store.dropped.load(Ordering::Relaxed), 3);
+    assert_eq!(waiting.try_iter().count(), 2);
+    // Without its thread there is nothing to count, and nothing to wait for.
+    drop(waiting);
+    store.keep(key("6"), no());
+    store.close();
+    assert_eq!(store.dropped.load(Ordering::Relaxed), 3);
+}
+
+/// The end of the memory is the end of its thread, which writes what it has.
+#[test]
+fn a_store_that_is_let_go_of_is_written() {
+    let (_folder, path) = place();
+    let settings = settings(&path);
+    let store = Store::open(settings.clone(), |_, _, _| ()).unwrap();
+    store.keep(key("jane@e.org"), no());
+    drop(store);
+    let end = Instant::now() + Duration::from_secs(10);
+    // Before it has the file, to look for it would be to take it.
+    while !path.exists() {
+        assert!(Instant::now() < end, "there is no file");
+        thread::sleep(Duration::from_millis(5));
+    }
+    while read(&settings).is_empty() {
+        assert!(Instant::now() < end, "nothing was written");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
