@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::directory::{Code252, KeyExchange, Kind, Policy as RcptPolicy, StartTls};
+use crate::config::directory::{CatchAll, Code252, KeyExchange, Kind, Policy as RcptPolicy, StartTls};
 use crate::config::listener::{Mechanism as Offered, Protocol, TempFail};
 use crate::config::{self, Config, Endpoint, Limit, ListenAddress};
 use crate::directory::judge::recipient::Reading;
@@ -94,6 +94,8 @@ fn memory(directory: &config::Directory) -> member::Settings {
         domains: directory.lookup.domains.all.iter().cloned().collect(),
         fold_case: directory.lookup.fold_case,
         recipient_delimiter: directory.lookup.recipient_delimiter.clone(),
+        canaries: directory.lookup.canary.clone(),
+        detect_catch_all: directory.lookup.catch_all == CatchAll::Detect,
         entries: cache.entries.max(1) as usize,
         recipients: recipients::Ttl {
             positive: kept(cache.ttl.positive),

@@ -35,7 +35,8 @@
 //!    [`engine::Member::decide`] refuses what no remote could be asked
 //!    ([`engine::refusals`]), looks into its memory ([`engine::recipients`],
 //!    which [`engine::store`] keeps on disk), and lets equal questions share one
-//!    probe ([`engine::flight`]).
+//!    probe ([`engine::flight`]). What comes back is weighed before it is kept:
+//!    [`engine::canary`], [`engine::catch_all`].
 //! 4. [`directory::smtp::Smtp`] puts the recipient into the queue of its
 //!    [`session::pool::Pool`]. A task that owns an idle session takes it, with
 //!    whatever else waits for the same domain, or a new session is opened: [`session::connect`], [`session::tls`], then the

@@ -35,6 +35,7 @@
 //! | `remote N cannot start TLS` | TLS must fail, or be the end |
 //! | `wait 8s` | this time passes, and nobody hears anything meanwhile |
 //! | `vouch drains` | as at its end |
+//! | `vouch logs LEVEL TEXT` | the next line of this level in its log, verdicts aside, must hold this text |
 //!
 //! `client` is `client 1`, and connects to the first listener when it is first named. `remote 1`, `remote 2` and
 //! so on are the sessions that vouch opens, in that order; it takes the call when it is first named. Lines of
@@ -44,6 +45,8 @@
 //! What must be heard must come at once: time passes in `wait` alone. A line that nobody expects, an end that
 //! nobody expects and a session that nobody expects are failures, there and at the end of the transcript.
 
+#[path = "transcripts/log.rs"]
+mod log;
 #[path = "transcripts/script.rs"]
 mod script;
 #[path = "transcripts/stage.rs"]

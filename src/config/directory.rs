@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use super::{Endpoint, Limit, Template, words};
-use crate::address::Domain;
+use crate::address::{Address, Domain};
 
 /// `[directory."NAME"]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -189,7 +189,7 @@ pub struct Lookup {
     pub domains: Domains,
     /// `canary`: addresses that must exist; while one is refused, no refusal of its domain is believed.
     /// Default none.
-    pub canary: Vec<String>,
+    pub canary: Vec<Address>,
     /// `catch-all`: `detect` asks for an address that cannot exist, and has no opinion on domains that
     /// take it. Default `off`.
     pub catch_all: CatchAll,

@@ -157,8 +157,8 @@ fn of_directory(directory: &Directory) -> Vec<Key> {
         key("limits", "rcpt-errors", limit(limits.rcpt_errors)),
         key("limits", "auth-errors", limit(limits.auth_errors)),
         key("lookup", "domains", list(domains.chain(files))),
-        later("lookup", "canary", list(lookup.canary.iter())),
-        later("lookup", "catch-all", set(quoted(lookup.catch_all))),
+        key("lookup", "canary", list(lookup.canary.iter())),
+        key("lookup", "catch-all", set(quoted(lookup.catch_all))),
         key("lookup", "fold-case", set(lookup.fold_case)),
         key(
             "lookup",

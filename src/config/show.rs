@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     Config, Directory, Endpoint, Limit, ListenAddress, Listener,
-    directory::{Code252, KeyExchange, Kind, Policy, StartTls},
+    directory::{CatchAll, Code252, KeyExchange, Kind, Policy, StartTls},
     duration_text, keys,
     listener::{Protocol, TempFail},
     read::Note,
@@ -396,6 +396,18 @@ fn recipient_words(text: &mut Text, directory: &Directory) {
         "Asks as sender <{}>; reads 252 as \"{code_252}\", a refusal for reasons of policy as \"{policy}\".",
         rcpt.mail_from
     ));
+    if !lookup.canary.is_empty() {
+        let canaries: Vec<_> = lookup.canary.iter().map(ToString::to_string).collect();
+        let canaries = canaries.join(", ");
+        text.say(format!(
+            "Must exist: {canaries}. While one is refused, no refusal of its domain is believed: no answer."
+        ));
+    }
+    if lookup.catch_all == CatchAll::Detect {
+        text.say(
+            "Asks now and then for an address that nobody has; where that one exists too, it has no opinion.",
+        );
+    }
     if rcpt.microsoft {
         text.say("Reads 550 5.4.1 as \"unknown\" (Microsoft).");
     }

@@ -1,30 +1,27 @@
 //! A directory with its memory: what was asked lately is not asked again, and
 //! what is being asked is asked once.
 
+use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::canary::Canaries;
+use super::catch_all::CatchAll;
 use super::domains::Domains;
 use super::flight::{Flights, Role};
+use super::inquiry::Inquiry;
 use super::logins::{self, Logins, Tag};
-use super::recipients::{self, Recipients, Remembered};
+use super::recipients::{self, Recipients};
 use super::{Decision, Source, refusals, store};
 use crate::address::Address;
 use crate::directory::Directory;
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 
-/// An accept that is only good while the directory gives no answer waits this
-/// long for one: a remote that hangs must not hold up who was known all along.
-const STALE_PATIENCE: Duration = Duration::from_secs(2);
-
 /// A probe tells its end this much later than its deadline, at the most.
 const GRACE: Duration = Duration::from_millis(100);
-
-/// A probe that nobody waits for has this long.
-const BACKGROUND: Duration = Duration::from_secs(30);
 
 /// What is particular to a directory's questions and their memory.
 #[derive(Debug, Clone)]
@@ -37,6 +34,11 @@ pub struct Settings {
     pub fold_case: bool,
     /// Characters behind which a local part's detail begins.
     pub recipient_delimiter: String,
+    /// Addresses that must exist: while one is refused, no refusal of its domain
+    /// is believed.
+    pub canaries: Vec<Address>,
+    /// Domains that accept every address are looked for.
+    pub detect_catch_all: bool,
     /// Recipients remembered, and users with a remembered login.
     pub entries: usize,
     /// How long verdicts on recipients are kept.
@@ -49,23 +51,24 @@ pub struct Settings {
 pub struct Member {
     settings: Settings,
     directory: Arc<dyn Directory>,
-    recipients: Arc<Recipients>,
+    recipients: Arc<Inquiry>,
     logins: Arc<Logins>,
-    flights: Flights<Key, Verdict>,
-}
-
-/// By what equal questions are known.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Recipient(Address),
-    Login(Tag),
+    flights: Flights<Tag, Verdict>,
 }
 
 impl Member {
     /// A directory that remembers nothing yet. `key` is random, and new in each
     /// life of the process.
     pub fn new(settings: Settings, directory: Arc<dyn Directory>, key: [u8; 32]) -> Self {
-        let recipients = Arc::new(Recipients::new(settings.entries, settings.recipients));
+        let name = &settings.name;
+        let one_form = |canary: &Address| settings.one_form(canary.clone());
+        let recipients = Arc::new(Inquiry {
+            directory: directory.clone(),
+            memory: Arc::new(Recipients::new(settings.entries, settings.recipients)),
+            flights: Flights::default(),
+            canaries: Canaries::new(name.clone(), settings.canaries.iter().map(one_form)),
+            catch_all: settings.detect_catch_all.then(|| CatchAll::new(name.clone())),
+        });
         let logins = Arc::new(Logins::new(settings.entries, settings.logins, key));
         Self {
             settings,
@@ -83,7 +86,7 @@ impl Member {
 
     /// Remembers recipients beyond a restart, see [`Recipients::remember_in`].
     pub fn remember_in(&self, path: PathBuf, source: String) {
-        self.recipients.remember_in(store::Settings {
+        self.recipients.memory.remember_in(store::Settings {
             directory: self.settings.name.clone(),
             path,
             source,
@@ -94,7 +97,7 @@ impl Member {
 
     /// Has what is remembered written, see [`Recipients::close`].
     pub fn close(&self) {
-        self.recipients.close();
+        self.recipients.memory.close();
     }
 
     /// Whether it is to be asked about a login or recipient of this domain.
@@ -125,72 +128,14 @@ impl Member {
     }
 
     async fn recipient(&self, address: Address, client: Client, deadline: Instant) -> (Verdict, Source) {
-        let address = self.one_form(address);
-        match self.recipients.recall(&address) {
-            Some(Remembered::Fresh(verdict)) => (verdict, Source::Cache),
-            Some(Remembered::Ageing(verdict)) => {
-                let deadline = Instant::now() + BACKGROUND;
-                let probe = || self.probe_recipient(address.clone(), client, deadline);
-                self.flights.start(Key::Recipient(address.clone()), probe);
-                (verdict, Source::Cache)
-            }
-            Some(Remembered::Stale(known)) => {
-                let patience = deadline.min(Instant::now() + STALE_PATIENCE);
-                match self.ask_recipient(address, client, patience, deadline).await {
-                    (Verdict::Defer(_), _) => (known, Source::Cache),
-                    answered => answered,
-                }
-            }
-            None => self.ask_recipient(address, client, deadline, deadline).await,
-        }
-    }
-
-    /// Asks, or joins who asks; waits until `patience` for a probe that has until
-    /// `deadline`.
-    async fn ask_recipient(
-        &self,
-        address: Address,
-        client: Client,
-        patience: Instant,
-        deadline: Instant,
-    ) -> (Verdict, Source) {
-        let probe = || self.probe_recipient(address.clone(), client.clone(), deadline);
-        self.fly(Key::Recipient(address.clone()), patience, probe).await
-    }
-
-    /// The verdict of a probe that is shared with whoever asks the same. One that
-    /// ran out of time had less of it than who joined late: they ask again.
-    async fn fly<F>(&self, key: Key, patience: Instant, probe: impl Fn() -> F) -> (Verdict, Source)
-    where
-        F: Future<Output = Verdict> + Send + 'static,
-    {
-        // What the probe says at its deadline is more telling than that the deadline passed.
-        let patience = patience + GRACE;
-        match self.flights.join(key.clone(), patience, &probe).await {
-            Some((Verdict::Defer(cause), Role::Shared))
-                if cause.class == Class::Timeout && Instant::now() + GRACE < patience =>
-            {
-                answer(self.flights.join(key, patience, probe).await)
-            }
-            landed => answer(landed),
-        }
-    }
-
-    fn probe_recipient(
-        &self,
-        address: Address,
-        client: Client,
-        deadline: Instant,
-    ) -> impl Future<Output = Verdict> + Send + 'static {
-        let (directory, memory) = (self.directory.clone(), self.recipients.clone());
-        async move {
-            let question = Question {
-                kind: Kind::Recipient(address.clone()),
-                client,
-            };
-            let verdict = directory.probe(&question, deadline).await;
-            memory.keep(&address, &verdict);
-            verdict
+        let address = self.settings.one_form(address);
+        let domain = address.domain().clone();
+        let (verdict, source) = self.recipients.known_or_asked(address, client, deadline).await;
+        // Anybody may ask the command line for any domain; only the directory's own are tested.
+        if self.settings.domains.has(&domain) {
+            (self.recipients.opinion(&domain, verdict), source)
+        } else {
+            (verdict, source)
         }
     }
 
@@ -216,17 +161,39 @@ impl Member {
                 verdict
             }
         };
-        self.fly(Key::Login(tag.clone()), deadline, probe).await
+        fly(&self.flights, tag.clone(), deadline, probe).await
     }
+}
 
+impl Settings {
     /// One form for each mailbox, as the configuration has it.
     fn one_form(&self, address: Address) -> Address {
-        let address = address.without_detail(&self.settings.recipient_delimiter);
-        if self.settings.fold_case {
-            address.folded()
-        } else {
-            address
+        let address = address.without_detail(&self.recipient_delimiter);
+        if self.fold_case { address.folded() } else { address }
+    }
+}
+
+/// The verdict of a probe that is shared with whoever asks the same. One that
+/// ran out of time had less of it than who joined late: they ask again.
+pub(super) async fn fly<K, F>(
+    flights: &Flights<K, Verdict>,
+    key: K,
+    patience: Instant,
+    probe: impl Fn() -> F,
+) -> (Verdict, Source)
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    F: Future<Output = Verdict> + Send + 'static,
+{
+    // What the probe says at its deadline is more telling than that the deadline passed.
+    let patience = patience + GRACE;
+    match flights.join(key.clone(), patience, &probe).await {
+        Some((Verdict::Defer(cause), Role::Shared))
+            if cause.class == Class::Timeout && Instant::now() + GRACE < patience =>
+        {
+            answer(flights.join(key, patience, probe).await)
         }
+        landed => answer(landed),
     }
 }
 
@@ -289,6 +256,8 @@ mod tests {
             domains: Domains::default(),
             fold_case: true,
             recipient_delimiter: "+".into(),
+            canaries: Vec::new(),
+            detect_catch_all: false,
             entries: 100,
             recipients: recipients::Ttl {
                 positive: hours(4),

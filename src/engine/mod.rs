@@ -3,13 +3,18 @@
 //!
 //! [`Engine`] finds the directory; [`Member`] is the directory with its memory.
 
+pub mod canary;
+pub mod catch_all;
 pub mod domains;
 pub mod flight;
+mod inquiry;
 pub mod logins;
 pub mod member;
 pub mod recipients;
 pub mod refusals;
 pub mod store;
+#[cfg(test)]
+mod tests_of_trust;
 
 use std::sync::Arc;
 
@@ -159,6 +164,8 @@ mod tests {
                 .collect(),
             fold_case: false,
             recipient_delimiter: String::new(),
+            canaries: Vec::new(),
+            detect_catch_all: false,
             entries: 10,
             recipients: recipients::Ttl {
                 positive: ttl,

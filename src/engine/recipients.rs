@@ -11,7 +11,7 @@ use quick_cache::sync::{Cache, GuardResult};
 use tokio::time::Instant;
 
 use super::store::{self, Store};
-use crate::address::Address;
+use crate::address::{Address, Domain};
 use crate::verdict::{Cause, Identity, Verdict};
 
 /// How long verdicts are kept (`directory.NAME.cache.ttl`).
@@ -147,6 +147,27 @@ impl Recipients {
             let _ = place.insert(Kept { said, since });
         }
     }
+
+    /// Forgets who was refused in `domain`, since it was for no good reason.
+    pub fn forget_refusals(&self, domain: &Domain) {
+        self.forget(domain, |said| matches!(said, Said::No(_)));
+    }
+
+    /// Forgets who was accepted in `domain`, where everybody was.
+    pub fn forget_accepts(&self, domain: &Domain) {
+        self.forget(domain, |said| matches!(said, Said::Yes(_)));
+    }
+
+    fn forget(&self, domain: &Domain, which: impl Fn(&Said) -> bool) {
+        let end = [b"@", domain.as_str().as_bytes()].concat();
+        self.kept.retain(|key, kept| {
+            let forgotten = key.ends_with(&end) && which(&kept.said);
+            if let (true, Some(store)) = (forgotten, self.store.get()) {
+                store.forget(key.clone());
+            }
+            !forgotten
+        });
+    }
 }
 
 /// One form for each mailbox: the domain is in lower case already, and needless
@@ -239,6 +260,19 @@ mod tests {
             Some(Remembered::Fresh(no()))
         );
         assert_eq!(memory.recall(&address("Jane@e.org")), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_domain_is_forgotten_alone_and_by_half() {
+        let memory = Recipients::new(50, TTL);
+        let known = |text| memory.recall(&address(text)).is_some();
+        memory.keep(&address("yes@e.org"), &Verdict::accept("yes@e.org"));
+        memory.keep(&address("no@e.org"), &no());
+        memory.keep(&address("no@sub.e.org"), &no());
+        memory.forget_refusals(address("x@e.org").domain());
+        assert!(known("yes@e.org") && !known("no@e.org") && known("no@sub.e.org"));
+        memory.forget_accepts(address("x@e.org").domain());
+        assert!(!known("yes@e.org") && known("no@sub.e.org"));
     }
 
     #[tokio::test(start_paused = true)]

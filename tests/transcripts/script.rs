@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Wait(Duration),
     /// The daemon is told to end.
     Drain,
+    /// A line of the log, by its level and some of its words.
+    Log(String, String),
 }
 
 /// What somebody does or hears.
@@ -120,6 +122,10 @@ fn steps(line: &str) -> Result<Vec<Step>, String> {
         "remote" => Party::Remote(number),
         "wait" => return Ok(vec![Step::Wait(duration(rest)?)]),
         "vouch" if rest == "drains" => return Ok(vec![Step::Drain]),
+        "vouch" if rest.starts_with("logs ") => {
+            let (level, words) = first(rest.split_at(5).1);
+            return Ok(vec![Step::Log(level.to_owned(), words.to_owned())]);
+        }
         _ => return Err("who is that?".into()),
     };
     let acts = acts(party, does)?;

@@ -23,6 +23,7 @@ use vouch::session::connect::{Dial, Dialled};
 use vouch::session::{Error, Kind};
 use vouch::wire::Stream;
 
+use crate::log::Log;
 use crate::script::{Act, Party, Pattern, Script, Step};
 
 /// What is due must be heard within this time: more than the pause that a question is given behind its deadline,
@@ -34,6 +35,8 @@ const PIPE: usize = 1 << 20;
 
 /// Plays a transcript to its end, or tells the first thing that went otherwise.
 pub(crate) async fn play(path: &Path, script: &Script) -> Result<(), String> {
+    let mut log = Log::default();
+    let _keeps_log = log.keep();
     let mut stage = Stage::new(path, &script.config)?;
     for (number, step) in &script.steps {
         let done = match step {
@@ -43,6 +46,7 @@ pub(crate) async fn play(path: &Path, script: &Script) -> Result<(), String> {
                 stage.draining.cancel();
                 Ok(())
             }
+            Step::Log(level, words) => log.hear(level, words, AT_ONCE).await,
         };
         done.map_err(|why| format!("{}:{number}: {why}", path.display()))?;
     }

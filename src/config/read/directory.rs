@@ -15,7 +15,9 @@ use crate::{
     address::Domain,
     config::{
         Endpoint,
-        directory::{Auth, Cache, Code252, Directory, Kind, Limits, Policy, Pool, Rcpt, StartTls, Tls},
+        directory::{
+            Auth, Cache, CatchAll, Code252, Directory, Kind, Limits, Policy, Pool, Rcpt, StartTls, Tls,
+        },
     },
 };
 
@@ -112,6 +114,12 @@ pub(super) fn notes(found: &mut Findings, directory: &Directory, place: &Place) 
                 Kind::Lmtp => format!("`{full}`: no `lookup.domains`: it takes no recipient"),
             },
         );
+    }
+    let tested = !directory.lookup.canary.is_empty() || directory.lookup.catch_all == CatchAll::Detect;
+    if tested && !directory.kind.knows_recipients() {
+        let text =
+            "`canary` and `catch-all` have no effect: they are about recipients, and it knows logins only";
+        found.note(place, format!("`{full}.lookup`: {text}"));
     }
     if directory.tls.allow_invalid_certs {
         let text = "TLS, but with whoever answers: nothing is checked; `tls.ca-file` trusts an own authority";

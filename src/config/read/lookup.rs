@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::{
     directory::KEYS,
-    later,
     problem::Problem,
     read_text,
     table::{Field, Findings, Table, strings},
     value::{self, Wrong},
 };
 use crate::{
-    address::Domain,
+    address::{Address, Domain},
     config::directory::{CatchAll, Domains, Lookup},
 };
 
@@ -21,22 +20,14 @@ pub(super) fn lookup(found: &mut Findings, mut table: Table<'_>, lookup: &mut Lo
         domains(found, &field, &mut lookup.domains);
     }
     if let Some(field) = table.field("canary") {
-        lookup.canary = canary(found, &field);
-        if !lookup.canary.is_empty() {
-            later(
-                found, &field.key, &field.name, "no address is asked for to test the remote",
-            );
-        }
+        lookup.canary = canary(found, &field, &lookup.domains);
     }
-    let catch_all = table.read(
+    table.read(
         found,
         "catch-all",
         &mut lookup.catch_all,
         value::word(CatchAll::ALL),
     );
-    if let (Some(at), CatchAll::Detect) = (catch_all, lookup.catch_all) {
-        later(found, &at, &table.full("catch-all"), "nothing is looked for");
-    }
     table.read(found, "fold-case", &mut lookup.fold_case, value::flag);
     table.read(
         found,
@@ -114,12 +105,19 @@ fn read_domains(path: &Path) -> Result<Vec<Domain>, (String, String)> {
     Ok(domains)
 }
 
-fn canary(found: &mut Findings, field: &Field<'_>) -> Vec<String> {
+fn canary(found: &mut Findings, field: &Field<'_>, domains: &Domains) -> Vec<Address> {
     let mut addresses = Vec::new();
     for (text, place) in strings(found, field, "`[\"postmaster@example.org\"]`", false) {
-        match text.rsplit_once('@') {
-            Some((local, domain)) if !local.is_empty() && Domain::parse(domain).is_ok() => {
-                addresses.push(text);
+        match Address::from_typed(&text) {
+            Ok(address) if address.fault().is_none() => {
+                if !domains.all.contains(address.domain()) {
+                    let (name, domain) = (&field.name, address.domain());
+                    found.note(
+                        &place,
+                        format!("`{name}`: {domain} is not in `lookup.domains`: nobody is refused there, and {text} is never asked for"),
+                    );
+                }
+                addresses.push(address);
             }
             _ => {
                 let title = format!("`{}` holds what is not an address", field.name);

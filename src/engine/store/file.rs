@@ -141,8 +141,8 @@ impl File {
         Ok(())
     }
 
-    /// Writes findings, and empties the batch.
-    pub(super) fn commit(&mut self, batch: &mut HashMap<Key, Finding>) -> Result<(), Trouble> {
+    /// Writes findings, deletes what is to be forgotten, and empties the batch.
+    pub(super) fn commit(&mut self, batch: &mut HashMap<Key, Option<Finding>>) -> Result<(), Trouble> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -150,7 +150,10 @@ impl File {
         {
             let mut table = transaction.open_table(RECIPIENTS)?;
             for (key, finding) in batch.drain() {
-                table.insert(&*key, row(&finding))?;
+                match finding {
+                    Some(finding) => table.insert(&*key, row(&finding))?,
+                    None => table.remove(&*key)?,
+                };
             }
             // Those that are past their use go at a start, or when their place is needed.
             if table.len()? > self.settings.entries as u64 {

@@ -64,7 +64,8 @@ struct Finding {
 type Key = Box<[u8]>;
 
 enum Order {
-    Keep(Key, Finding),
+    /// A finding, or that there is none any more.
+    Keep(Key, Option<Finding>),
     /// Write what waits, close the file, and say so.
     Close(SyncSender<()>),
 }
@@ -95,7 +96,16 @@ impl Store {
     /// Has a finding written, or drops it if too many wait. Never waits.
     pub(super) fn keep(&self, key: Key, said: Said) {
         let at = SystemTime::now();
-        let order = Order::Keep(key, Finding { said, at });
+        self.order(key, Some(Finding { said, at }));
+    }
+
+    /// Has a finding deleted, as [`Store::keep`] has it written.
+    pub(super) fn forget(&self, key: Key) {
+        self.order(key, None);
+    }
+
+    fn order(&self, key: Key, finding: Option<Finding>) {
+        let order = Order::Keep(key, finding);
         // Without its thread there is no file, which the log has said.
         if let Err(TrySendError::Full(_)) = self.orders.try_send(order) {
             self.dropped.fetch_add(1, Ordering::Relaxed);

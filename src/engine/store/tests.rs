@@ -72,7 +72,7 @@ fn write(settings: &Settings, found: &[(&str, Said, Duration)]) {
     let now = SystemTime::now();
     let finding = |(name, said, age): &(&str, Said, Duration)| {
         let (said, at) = (said.clone(), now - *age);
-        (key(name), Finding { said, at })
+        (key(name), Some(Finding { said, at }))
     };
     file.commit(&mut found.iter().map(finding).collect()).unwrap();
     file.close().unwrap();
@@ -157,7 +157,7 @@ fn a_time_to_come_counts_as_now() {
         said: no(),
         at: SystemTime::now() + 1000 * HOUR,
     };
-    file.commit(&mut HashMap::from([(key("a@e.org"), finding)]))
+    file.commit(&mut HashMap::from([(key("a@e.org"), Some(finding))]))
         .unwrap();
     file.close().unwrap();
     assert!(read(&settings)[0].2 < HOUR);

@@ -1,0 +1,207 @@
+//! Canaries: addresses that must exist. A remote that has lost its users refuses
+//! everybody with the best of words; while it refuses a canary, no refusal of
+//! that domain is believed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::address::{Address, Domain};
+use crate::verdict::{Cause, Class, Verdict};
+
+/// A canary that was accepted vouches this long for the refusals of its domain:
+/// a remote that loses its users is found out within this time.
+const LATELY: Duration = Duration::from_secs(5 * 60);
+
+/// An acceptance this old is asked for again while refusals come, so that none
+/// of them has to wait once [`LATELY`] is over.
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// A canary that was refused, or got no answer, is left alone this long: it
+/// must not take every second question of a session.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// The canaries of one directory, and what was said of each.
+pub struct Canaries {
+    directory: Arc<str>,
+    by_domain: HashMap<Domain, Vec<Address>>,
+    /// One entry a canary at most, and those are in the configuration.
+    told: Mutex<HashMap<Address, Told>>,
+}
+
+/// What a refusal of a domain is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Worth {
+    /// It is believed.
+    Believed,
+    /// It is not, for this reason.
+    Doubted(Cause),
+}
+
+/// Canaries to ask before, or while, a refusal is told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Not asked, or too long ago.
+    pub canaries: Vec<Address>,
+    /// Their answers decide what the refusal is worth: wait for them.
+    pub wait: bool,
+}
+
+/// What was said of one canary.
+#[derive(Debug, Default)]
+struct Told {
+    asked: Option<Instant>,
+    accepted: Option<Instant>,
+    /// The remote's words, from the refusal until it is accepted again.
+    refused: Option<String>,
+    /// Why its last question got no answer.
+    silent: Option<Class>,
+}
+
+impl Canaries {
+    /// Canaries of the directory called `directory`, each in the one form under
+    /// which its mailbox is asked about.
+    pub fn new(directory: Arc<str>, canaries: impl IntoIterator<Item = Address>) -> Self {
+        let mut by_domain: HashMap<_, Vec<_>> = HashMap::new();
+        for canary in canaries {
+            let of_domain = by_domain.entry(canary.domain().clone()).or_default();
+            if !of_domain.contains(&canary) {
+                of_domain.push(canary);
+            }
+        }
+        Self {
+            directory,
+            by_domain,
+            told: Mutex::default(),
+        }
+    }
+
+    /// Whether this address is one.
+    pub fn has(&self, address: &Address) -> bool {
+        self.of(address.domain()).contains(address)
+    }
+
+    /// Those to ask now that a refusal of `domain` came.
+    pub fn due(&self, domain: &Domain) -> Due {
+        let canaries = self.of(domain);
+        if canaries.is_empty() {
+            return Due::default();
+        }
+        let told = self.lock();
+        let is = |canary: &Address, what: fn(&Told) -> bool| told.get(canary).is_some_and(what);
+        let due = |canary: &&Address| told.get(*canary).is_none_or(Told::is_due);
+        let refused = |canary: &Address| is(canary, |told| told.refused.is_some());
+        let accepted = |canary: &Address| is(canary, |told| told.accepted_within(LATELY));
+        Due {
+            canaries: canaries.iter().filter(due).cloned().collect(),
+            wait: canaries.iter().any(refused) || !canaries.iter().any(accepted),
+        }
+    }
+
+    /// What a refusal of `domain` is worth, as far as is known.
+    pub fn worth(&self, domain: &Domain) -> Worth {
+        let canaries = self.of(domain);
+        if canaries.is_empty() {
+            return Worth::Believed;
+        }
+        let told = self.lock();
+        let known = || {
+            canaries
+                .iter()
+                .filter_map(|canary| Some((canary, told.get(canary)?)))
+        };
+        if let Some((canary, words)) =
+            known().find_map(|(canary, told)| Some((canary, told.refused.as_ref()?)))
+        {
+            return Worth::Doubted(doubt(canary, words));
+        }
+        if known().any(|(_, told)| told.accepted_within(LATELY)) {
+            return Worth::Believed;
+        }
+        // A canary that nobody has heard of yet is still being waited for.
+        let class = known()
+            .find_map(|(_, told)| told.silent)
+            .unwrap_or(Class::Timeout);
+        let text = format!("refused, but no canary of {domain} got an answer that would confirm it");
+        Worth::Doubted(Cause::ours(class, text))
+    }
+
+    /// Whether a canary of `domain` is refused at present.
+    pub fn any_refused(&self, domain: &Domain) -> bool {
+        let told = self.lock();
+        self.of(domain)
+            .iter()
+            .any(|canary| told.get(canary).is_some_and(|told| told.refused.is_some()))
+    }
+
+    /// Takes down what the remote said of a canary, and gives back the verdict on
+    /// it: a refusal of a canary is believed least of all.
+    pub fn note(&self, canary: &Address, verdict: Verdict) -> Verdict {
+        let now = Instant::now();
+        let words = verdict.detail();
+        let mut table = self.lock();
+        let told = table.entry(canary.clone()).or_default();
+        told.asked = Some(now);
+        told.silent = None;
+        match verdict {
+            Verdict::Accept(identity) => {
+                told.accepted = Some(now);
+                if told.refused.take().is_some() {
+                    drop(table);
+                    let (directory, domain) = (&*self.directory, canary.domain());
+                    tracing::info!(
+                        directory,
+                        %canary,
+                        "the canary is accepted again: refusals of {domain} are believed once no other canary of it is refused"
+                    );
+                }
+                Verdict::Accept(identity)
+            }
+            Verdict::Reject(_) => {
+                told.accepted = None;
+                let begins = told.refused.replace(words.clone()).is_none();
+                drop(table);
+                if begins {
+                    let (directory, domain) = (&*self.directory, canary.domain());
+                    tracing::error!(
+                        directory,
+                        %canary,
+                        "the canary is refused ({words}): until it is accepted again, every refusal of {domain} is put off"
+                    );
+                }
+                Verdict::Defer(doubt(canary, &words))
+            }
+            Verdict::Defer(cause) => {
+                told.silent = Some(cause.class);
+                Verdict::Defer(cause)
+            }
+            Verdict::Abstain(abstention) => Verdict::Abstain(abstention),
+        }
+    }
+
+    fn of(&self, domain: &Domain) -> &[Address] {
+        self.by_domain.get(domain).map_or(&[], Vec::as_slice)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Told>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told {
+    fn accepted_within(&self, time: Duration) -> bool {
+        self.accepted.is_some_and(|accepted| accepted.elapsed() < time)
+    }
+
+    fn is_due(&self) -> bool {
+        !self.accepted_within(REFRESH) && self.asked.is_none_or(|asked| asked.elapsed() >= AGAIN)
+    }
+}
+
+fn doubt(canary: &Address, words: &str) -> Cause {
+    let domain = canary.domain();
+    let text = format!("no refusal of {domain} is believed while its canary {canary} is refused ({words})");
+    Cause::ours(Class::Config, text)
+}

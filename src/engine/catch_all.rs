@@ -1,0 +1,152 @@
+//! Domains whose remote accepts every address: its yes says nothing there, so
+//! there is no opinion on who is accepted. Found out with addresses that nobody
+//! has.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::address::{Address, Domain};
+use crate::verdict::Verdict;
+
+/// A domain is tested again this long after a test: such settings change by
+/// hand, a few times in a server's life.
+const TESTED: Duration = Duration::from_secs(6 * 3600);
+
+/// Up to this much is added, so that the domains of a directory, all first asked
+/// about in one minute, are not tested in one minute ever after.
+const JITTER: Duration = Duration::from_secs(3600);
+
+/// A test without an answer is tried again this much later. Longer than a
+/// test may take, so a domain has one test under way at a time.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Letters of a local part that nobody has: 94 bits.
+const LETTERS: usize = 20;
+
+/// Which domains of one directory accept everything.
+pub struct CatchAll {
+    directory: Arc<str>,
+    /// One entry a domain of the directory at most.
+    domains: Mutex<HashMap<Domain, Tested>>,
+}
+
+/// What a test changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// The domain accepts everything.
+    Begins,
+    /// It does not any more: what it accepted meanwhile was never known.
+    Ends,
+}
+
+#[derive(Debug)]
+struct Tested {
+    accepts_everything: bool,
+    next: Instant,
+}
+
+impl CatchAll {
+    /// For the directory called `directory`, of which nothing is known.
+    pub fn new(directory: Arc<str>) -> Self {
+        Self {
+            directory,
+            domains: Mutex::default(),
+        }
+    }
+
+    /// Whether an Accept of `domain` says nothing.
+    pub fn accepts_everything(&self, domain: &Domain) -> bool {
+        self.with(|domains| {
+            domains
+                .get(domain)
+                .is_some_and(|tested| tested.accepts_everything)
+        })
+    }
+
+    /// An address to test `domain` with, if a test is due. It is counted as under
+    /// way, and a domain must be one of the directory's own: it is remembered.
+    pub fn due(&self, domain: &Domain) -> Option<Address> {
+        let now = Instant::now();
+        let due = self.with(|domains| {
+            let tested = domains.entry(domain.clone()).or_insert(Tested {
+                accepts_everything: false,
+                next: now,
+            });
+            let due = tested.next <= now;
+            if due {
+                tested.next = now + SOON;
+            }
+            due
+        });
+        if due { nobody(domain) } else { None }
+    }
+
+    /// Takes down the verdict on an address that nobody has. One without an answer
+    /// changes nothing.
+    pub fn note(&self, domain: &Domain, verdict: &Verdict) -> Change {
+        let accepts_everything = match verdict {
+            Verdict::Accept(_) => true,
+            Verdict::Reject(_) => false,
+            Verdict::Defer(_) | Verdict::Abstain(_) => return Change::None,
+        };
+        let next = Instant::now() + TESTED + jitter();
+        let before = self.with(|domains| {
+            let tested = Tested {
+                accepts_everything,
+                next,
+            };
+            let before = domains.insert(domain.clone(), tested);
+            before.is_some_and(|before| before.accepts_everything)
+        });
+        let directory = &*self.directory;
+        match (before, accepts_everything) {
+            (false, true) => {
+                let known = self.with(|all| all.values().filter(|it| it.accepts_everything).count());
+                tracing::warn!(
+                    directory,
+                    %domain,
+                    domains = known,
+                    "the remote accepts every address of the domain: who it accepts there is answered without an opinion"
+                );
+                Change::Begins
+            }
+            (true, false) => {
+                tracing::info!(
+                    directory,
+                    %domain,
+                    "the remote accepts every address of the domain no more: its answers count again"
+                );
+                Change::Ends
+            }
+            _ => Change::None,
+        }
+    }
+
+    fn with<T>(&self, action: impl FnOnce(&mut HashMap<Domain, Tested>) -> T) -> T {
+        action(&mut self.domains.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An address of `domain` that nobody has and nobody has seen. `None` where
+/// the system gives no random bytes: a guessable one would prove nothing.
+fn nobody(domain: &Domain) -> Option<Address> {
+    let mut letters = [0; LETTERS];
+    aws_lc_rs::rand::fill(&mut letters).ok()?;
+    for letter in &mut letters {
+        *letter = b'a' + *letter % 26;
+    }
+    let address = [&letters, &b"@"[..], domain.as_str().as_bytes()].concat();
+    Address::from_unquoted(&address).ok()
+}
+
+fn jitter() -> Duration {
+    let mut random = [0; 2];
+    // Without it the tests come a little more together.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    JITTER * u32::from(u16::from_le_bytes(random)) / u32::from(u16::MAX)
+}

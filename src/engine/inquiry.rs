@@ -1,0 +1,184 @@
+//! How a directory is asked about a recipient: what it says is weighed before
+//! it is believed and kept.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::Source;
+use super::canary::{Canaries, Worth};
+use super::catch_all::{CatchAll, Change};
+use super::flight::Flights;
+use super::member::fly;
+use super::recipients::{Recipients, Remembered};
+use crate::address::{Address, Domain};
+use crate::directory::Directory;
+use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
+
+/// An accept that is only good while the directory gives no answer waits this
+/// long for one: a remote that hangs must not hold up who was known all along.
+const STALE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A probe that nobody waits for has this long.
+const BACKGROUND: Duration = Duration::from_secs(30);
+
+/// A directory's recipients: the one who knows, and what is known of them.
+pub(super) struct Inquiry {
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) memory: Arc<Recipients>,
+    pub(super) flights: Flights<Address, Verdict>,
+    pub(super) canaries: Canaries,
+    /// `None` where nobody looks for domains that accept everything.
+    pub(super) catch_all: Option<CatchAll>,
+}
+
+impl Inquiry {
+    /// What is remembered of `address`, or what the directory says now.
+    pub(super) async fn known_or_asked(
+        self: &Arc<Self>,
+        address: Address,
+        client: Client,
+        deadline: Instant,
+    ) -> (Verdict, Source) {
+        match self.memory.recall(&address) {
+            Some(Remembered::Fresh(verdict)) if !self.doubts(address.domain(), &verdict) => {
+                (verdict, Source::Cache)
+            }
+            Some(Remembered::Ageing(verdict)) => {
+                let deadline = Instant::now() + BACKGROUND;
+                let probe = || self.probe(address.clone(), client, deadline);
+                self.flights.start(address.clone(), probe);
+                (verdict, Source::Cache)
+            }
+            Some(Remembered::Stale(known)) => {
+                let patience = deadline.min(Instant::now() + STALE_PATIENCE);
+                match self.join(address, client, patience, deadline).await {
+                    (Verdict::Defer(_), _) => (known, Source::Cache),
+                    answered => answered,
+                }
+            }
+            Some(Remembered::Fresh(_)) | None => self.join(address, client, deadline, deadline).await,
+        }
+    }
+
+    /// Asks, or joins who asks; waits until `patience` for a probe that has until
+    /// `deadline`.
+    async fn join(
+        self: &Arc<Self>,
+        address: Address,
+        client: Client,
+        patience: Instant,
+        deadline: Instant,
+    ) -> (Verdict, Source) {
+        let probe = || self.probe(address.clone(), client.clone(), deadline);
+        fly(&self.flights, address.clone(), patience, probe).await
+    }
+
+    /// A probe of `address`, its verdict weighed and kept.
+    fn probe(
+        self: &Arc<Self>,
+        address: Address,
+        client: Client,
+        deadline: Instant,
+    ) -> impl Future<Output = Verdict> + Send + 'static {
+        let this = self.clone();
+        async move {
+            let verdict = this.ask(&address, client, deadline).await;
+            if this.canaries.has(&address) {
+                return this.note_canary(&address, verdict);
+            }
+            let verdict = this.weigh(address.domain(), verdict, deadline).await;
+            this.memory.keep(&address, &verdict);
+            verdict
+        }
+    }
+
+    /// Whether a refusal that is remembered must be asked for again.
+    fn doubts(&self, domain: &Domain, verdict: &Verdict) -> bool {
+        matches!(verdict, Verdict::Reject(_)) && self.canaries.any_refused(domain)
+    }
+
+    /// What an Accept of `domain` is worth. The first one does not wait for the
+    /// test whether the domain accepts everything.
+    pub(super) fn opinion(self: &Arc<Self>, domain: &Domain, verdict: Verdict) -> Verdict {
+        let (Verdict::Accept(_), Some(catch_all)) = (&verdict, &self.catch_all) else {
+            return verdict;
+        };
+        if let Some(nobody) = catch_all.due(domain) {
+            tokio::spawn(self.clone().test(nobody));
+        }
+        if catch_all.accepts_everything(domain) {
+            Verdict::Abstain(Abstention::NoOpinion)
+        } else {
+            verdict
+        }
+    }
+
+    /// Asks for an address that nobody has. Neither answer is kept: nobody will
+    /// ask for it again.
+    async fn test(self: Arc<Self>, nobody: Address) {
+        let deadline = Instant::now() + BACKGROUND;
+        let verdict = self.ask(&nobody, Client::default(), deadline).await;
+        let domain = nobody.domain();
+        let verdict = self.weigh(domain, verdict, deadline).await;
+        let change = self.catch_all.as_ref().map(|it| it.note(domain, &verdict));
+        if change == Some(Change::Ends) {
+            self.memory.forget_accepts(domain);
+        }
+    }
+
+    async fn ask(&self, address: &Address, client: Client, deadline: Instant) -> Verdict {
+        let kind = Kind::Recipient(address.clone());
+        self.directory.probe(&Question { kind, client }, deadline).await
+    }
+
+    /// A refusal is believed on the word of the domain's canaries.
+    async fn weigh(self: &Arc<Self>, domain: &Domain, verdict: Verdict, deadline: Instant) -> Verdict {
+        if !matches!(verdict, Verdict::Reject(_)) {
+            return verdict;
+        }
+        let due = self.canaries.due(domain);
+        let canaries = due.canaries.into_iter();
+        if due.wait {
+            let asked = canaries.map(|canary| {
+                let key = canary.clone();
+                self.flights
+                    .join(key, deadline, move || self.probe_canary(canary))
+            });
+            join_all(asked).await;
+        } else {
+            for canary in canaries {
+                self.flights.start(canary.clone(), || self.probe_canary(canary));
+            }
+        }
+        match self.canaries.worth(domain) {
+            Worth::Believed => verdict,
+            Worth::Doubted(cause) => Verdict::Defer(cause),
+        }
+    }
+
+    /// As [`Self::probe`], for a canary: it is weighed against no other. Whoever
+    /// waits for it may go, so its time is its own.
+    fn probe_canary(self: &Arc<Self>, canary: Address) -> impl Future<Output = Verdict> + Send + 'static {
+        let this = self.clone();
+        async move {
+            let deadline = Instant::now() + BACKGROUND;
+            let verdict = this.ask(&canary, Client::default(), deadline).await;
+            this.note_canary(&canary, verdict)
+        }
+    }
+
+    fn note_canary(&self, canary: &Address, verdict: Verdict) -> Verdict {
+        let refused = matches!(verdict, Verdict::Reject(_));
+        let verdict = self.canaries.note(canary, verdict);
+        if refused {
+            // Some of them may be from the time since the canary was last accepted.
+            self.memory.forget_refusals(canary.domain());
+        }
+        self.memory.keep(canary, &verdict);
+        verdict
+    }
+}
