@@ -1,0 +1,186 @@
+//! A directory, in words.
+
+use super::{Text, at_most};
+use crate::config::directory::{CatchAll, Code252, KeyExchange, Kind, Policy, StartTls};
+use crate::config::{Config, Directory, Endpoint, duration_text};
+
+pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
+    let knows = match directory.kind {
+        Kind::Imap => "logins",
+        Kind::Smtp => "recipients and logins",
+        Kind::Lmtp => "recipients",
+    };
+    text.head(format!("Directory \"{}\": knows {knows}.", directory.name));
+    let kind = directory.kind.as_str().to_ascii_uppercase();
+    match &directory.address {
+        Endpoint::Host { .. } => text.say(format!("{kind} to {}.", directory.address)),
+        Endpoint::Socket(path) => text.say(format!("{kind} over the Unix socket {}.", path.display())),
+    }
+    if !config
+        .listener
+        .iter()
+        .any(|listener| listener.directory.contains(&directory.name))
+    {
+        text.say("No listener asks it.");
+    }
+    tls_words(text, directory);
+    text.say(format!(
+        "Connecting and each command may take {}.",
+        duration_text(directory.timeout)
+    ));
+    let (limits, pool) = (&directory.limits, &directory.pool);
+    if directory.kind.knows_logins() {
+        password_words(text, directory);
+        text.say(format!(
+            "One session sees {} failed logins.",
+            at_most(limits.auth_errors)
+        ));
+    }
+    if directory.kind.knows_recipients() {
+        recipient_words(text, directory);
+        let (rcpt, errors) = (at_most(limits.rcpt), at_most(limits.rcpt_errors));
+        text.say(format!(
+            "One session sees {rcpt} recipients, {errors} refused ones among them."
+        ));
+    }
+    text.say(format!(
+        "At most {} sessions, each for at most {}, unused for at most {}; {} questions may wait.",
+        pool.max_sessions,
+        duration_text(pool.max_age),
+        duration_text(pool.idle_timeout),
+        pool.queue
+    ));
+    memory_words(text, directory);
+}
+
+fn memory_words(text: &mut Text, directory: &Directory) {
+    let (cache, kind) = (&directory.cache, directory.kind);
+    if kind.knows_recipients() {
+        let ttl = &cache.ttl;
+        let [positive, refresh, negative, stale] =
+            [ttl.positive, ttl.refresh, ttl.negative, ttl.stale].map(duration_text);
+        text.say(format!(
+            "Remembers at most {} recipients: a known one for {positive}, asked again in the background after \
+             {refresh}, and up to {stale} while the remote gives no answer; an unknown one for {negative}.",
+            cache.entries
+        ));
+        if let Some(file) = cache.file.as_ref().filter(|_| cache.entries > 0) {
+            text.say(format!(
+                "Keeps them in {} as well, so that they survive a restart.",
+                file.display()
+            ));
+        }
+    }
+    if kind.knows_logins() {
+        let (positive, negative) = (cache.credentials.positive, cache.credentials.negative);
+        let kept = |time: std::time::Duration| match time.is_zero() {
+            true => "not at all".to_owned(),
+            false => format!("for {}", duration_text(time)),
+        };
+        text.say(format!(
+            "Remembers an accepted login {}, a refused one {}; in memory only, under a keyed hash.",
+            kept(positive),
+            kept(negative)
+        ));
+        text.say(format!(
+            "Keeps {} sessions ready while logins come.",
+            directory.pool.warm_sessions
+        ));
+    }
+}
+
+fn tls_words(text: &mut Text, directory: &Directory) {
+    let tls = &directory.tls;
+    if let (Endpoint::Socket(_), None) = (&directory.address, &tls.server_name) {
+        text.say("No TLS: nobody is between us and a socket, and its certificate could be for no name.");
+        return;
+    }
+    let when = match (tls.implicit, tls.starttls) {
+        (true, _) => "TLS from the first byte",
+        (false, StartTls::Required) => "TLS by STARTTLS; without it no answer",
+        (false, StartTls::IfAvailable) => "TLS by STARTTLS when the remote offers it, else without TLS",
+        (false, StartTls::Never) => {
+            text.say("No TLS.");
+            return;
+        }
+    };
+    let name = match (&tls.server_name, &directory.address) {
+        (Some(name), _) | (None, Endpoint::Host { host: name, .. }) => name.as_str(),
+        // Returned above.
+        (None, Endpoint::Socket(_)) => "",
+    };
+    let trust = match (&tls.ca_file, tls.allow_invalid_certs) {
+        (_, true) => "ANY certificate is taken, from whoever answers".to_owned(),
+        (Some(file), false) => {
+            format!(
+                "the certificate must be {name}'s, by the system's authorities or those in {}",
+                file.display()
+            )
+        }
+        (None, false) => format!("the certificate must be {name}'s, by the system's authorities"),
+    };
+    text.say(format!("{when}; {trust}."));
+    if let Some(file) = &tls.cert_file {
+        text.say(format!("Shows the certificate in {}.", file.display()));
+    }
+    if tls.key_exchange == KeyExchange::Classic {
+        text.say("Key exchange by elliptic curves alone.");
+    }
+}
+
+fn password_words(text: &mut Text, directory: &Directory) {
+    let tls_certain = directory.tls.implicit || directory.tls.starttls == StartTls::Required;
+    text.say(
+        match (
+            tls_certain,
+            directory.address.is_local(),
+            directory.auth.allow_cleartext,
+        ) {
+            (true, _, _) => "A password goes over TLS only.",
+            (false, true, _) => "A password may go without TLS: it does not leave this machine.",
+            (false, false, true) => "A password MAY CROSS THE NETWORK WITHOUT TLS (auth.allow-cleartext).",
+            (false, false, false) => "A password goes over TLS only; without TLS there is no answer.",
+        },
+    );
+    text.say(format!("Sent as the user's name: {}.", directory.auth.username));
+    if directory.auth.confirm && directory.kind == Kind::Imap {
+        text.say("A good login is confirmed by one more command.");
+    }
+}
+
+fn recipient_words(text: &mut Text, directory: &Directory) {
+    let (lookup, rcpt) = (&directory.lookup, &directory.rcpt);
+    let delimiter = &lookup.recipient_delimiter;
+    if !delimiter.is_empty() {
+        text.say(format!("name{delimiter}detail is asked as name."));
+    }
+    let case = if lookup.fold_case { "do not tell" } else { "tell" };
+    text.say(format!("Capitals and small letters {case} local parts apart."));
+    let code_252 = match rcpt.code_252 {
+        Code252::Exists => "it exists",
+        Code252::Defer => "no answer",
+    };
+    let policy = match rcpt.policy {
+        Policy::Defer => "no answer",
+        Policy::Unknown => "UNKNOWN",
+    };
+    text.say(format!(
+        "Asks as sender <{}>; reads 252 as \"{code_252}\", a refusal for reasons of policy as \"{policy}\".",
+        rcpt.mail_from
+    ));
+    if !lookup.canary.is_empty() {
+        let canaries: Vec<_> = lookup.canary.iter().map(ToString::to_string).collect();
+        let canaries = canaries.join(", ");
+        text.say(format!(
+            "Must exist: {canaries}. While one is refused, no refusal of its domain is believed: no answer."
+        ));
+    }
+    if lookup.catch_all == CatchAll::Detect {
+        text.say(
+            "Asks now and then for an address that nobody has; where that one exists too, it has no opinion.",
+        );
+    }
+    if rcpt.microsoft {
+        text.say("Reads 550 5.4.1 as \"unknown\" (Microsoft).");
+    }
+}

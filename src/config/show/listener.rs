@@ -1,0 +1,183 @@
+//! A listener, in words.
+
+use super::{Text, at_most};
+use crate::config::listener::{Protocol, TempFail};
+use crate::config::{Config, ListenAddress, Listener, duration_text};
+
+/// Domains named one by one; of more, the number is told.
+const MOST_DOMAINS: usize = 8;
+
+pub(super) fn words(text: &mut Text, config: &Config, listener: &Listener) {
+    let protocol = listener.protocol;
+    let asks = match protocol {
+        Protocol::Policy => "Postfix asks if recipients exist (policy delegation)",
+        Protocol::Auth => "Postfix, Exim and others ask if logins are good (Dovecot auth)",
+        Protocol::Login => {
+            "Dovecot's login processes ask if logins are good (Dovecot auth, with master requests)"
+        }
+        Protocol::Userdb => "Dovecot asks for users (Dovecot userdb)",
+        Protocol::Master => "Dovecot's services ask for users and logins (Dovecot auth-master)",
+        Protocol::Saslauthd => "Cyrus SASL asks if logins are good (saslauthd)",
+        Protocol::Socketmap => "Postfix asks if recipients exist (socketmap)",
+    };
+    text.head(format!("Listener \"{}\": {asks}.", listener.name));
+    if !matches!(protocol, Protocol::Policy | Protocol::Auth) {
+        text.say("NOT IN THIS VERSION: the socket is not opened.");
+    }
+    socket_words(text, listener);
+    routes(text, config, listener);
+    match listener.deadline {
+        Some(deadline) => text.say(format!("Every answer comes within {}.", duration_text(deadline))),
+        None if protocol.asks_logins() => {
+            let (smtp, other) = (listener.deadline_for(Some(b"smtp")), listener.deadline_for(None));
+            let (smtp, other) = (duration_text(smtp), duration_text(other));
+            text.say(format!(
+                "Every answer comes within {smtp} for service=smtp, within {other} for others."
+            ));
+        }
+        None => text.say(format!(
+            "Every answer comes within {}.",
+            duration_text(listener.deadline_for(None))
+        )),
+    }
+    match protocol {
+        Protocol::Policy => action_words(text, listener),
+        Protocol::Auth | Protocol::Login | Protocol::Saslauthd => login_words(text, listener),
+        Protocol::Userdb | Protocol::Master | Protocol::Socketmap => {}
+    }
+    let limits = &listener.limits;
+    let session = if protocol.asks_logins() {
+        format!("may fail {} logins in ten minutes", at_most(limits.auth_errors))
+    } else {
+        let (rcpt, errors) = (at_most(limits.rcpt), at_most(limits.rcpt_errors));
+        format!("may ask for {rcpt} recipients in one session, {errors} unknown ones among them")
+    };
+    text.say(format!(
+        "One client {session}; beyond, nobody is asked and the answer is \"later\"."
+    ));
+}
+
+fn socket_words(text: &mut Text, listener: &Listener) {
+    let connections = listener.max_connections;
+    match &listener.socket {
+        ListenAddress::Path(path) => {
+            let owner = listener
+                .owner
+                .as_ref()
+                .map_or(String::new(), |owner| format!(", owner {owner}"));
+            let group = listener
+                .group
+                .as_ref()
+                .map_or("group of its directory".to_owned(), |it| format!("group {it}"));
+            text.say(format!(
+                "Unix socket {}, mode {:04o}{owner}, {group}; at most {connections} connections.",
+                path.display(),
+                listener.mode
+            ));
+            // Postfix takes a path relative to its queue directory, inside a chroot as well.
+            let Some(relative) = path
+                .to_str()
+                .and_then(|path| path.strip_prefix("/var/spool/postfix/"))
+            else {
+                return;
+            };
+            match listener.protocol {
+                Protocol::Policy => {
+                    let patience =
+                        duration_text(listener.deadline_for(None) + std::time::Duration::from_secs(5));
+                    text.say(format!(
+                        "In main.cf: check_policy_service {{ unix:{relative}, timeout={patience}, default_action=DEFER_IF_PERMIT }}"
+                    ));
+                }
+                Protocol::Auth => {
+                    text.say(format!(
+                        "In main.cf: smtpd_sasl_type = dovecot, smtpd_sasl_path = {relative}"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        ListenAddress::Tcp(address) => text.say(format!("TCP {address}; at most {connections} connections.")),
+        ListenAddress::Systemd(name) => {
+            text.say(format!(
+                "Socket \"{name}\" of systemd; at most {connections} connections."
+            ));
+            text.say("NOT IN THIS VERSION: handed-over sockets are not taken.");
+        }
+    }
+}
+
+/// Which directory is asked for which domain, in the listener's order.
+fn routes(text: &mut Text, config: &Config, listener: &Listener) {
+    let logins = listener.protocol.asks_logins();
+    let mut everything = false;
+    for name in &listener.directory {
+        let Some(directory) = config.directory(name).filter(|it| listener.can_ask(it.kind)) else {
+            text.say(format!("Never asks \"{name}\": it does not know the answers."));
+            continue;
+        };
+        let domains = &directory.lookup.domains.all;
+        if domains.is_empty() && logins {
+            everything = true;
+            text.say(format!("Asks \"{name}\" for every login."));
+        } else if domains.is_empty() {
+            text.say(format!(
+                "Never asks \"{name}\": it has no lookup.domains, so no recipient is its own."
+            ));
+        } else if domains.len() > MOST_DOMAINS {
+            text.say(format!("Asks \"{name}\" for its {} domains.", domains.len()));
+        } else {
+            let domains: Vec<_> = domains.iter().map(ToString::to_string).collect();
+            text.say(format!("Asks \"{name}\" for {}.", domains.join(", ")));
+        }
+    }
+    if listener.protocol == Protocol::Policy {
+        text.say("Any other domain: DUNNO, the next restriction decides.");
+    } else if !everything && logins {
+        text.say("Any other domain: refused, as nobody here knows it.");
+    }
+    if let Some(domain) = &listener.default_domain {
+        text.say(format!("A name without a domain is one of {domain}."));
+    } else if logins {
+        text.say(if listener.directory.len() == 1 {
+            "A name without a domain is asked as it is."
+        } else {
+            "A name without a domain belongs nowhere: set default-domain."
+        });
+    }
+}
+
+fn action_words(text: &mut Text, listener: &Listener) {
+    let action = &listener.action;
+    if action.dry_run {
+        text.say("DRY RUN: answers DUNNO always, and logs what it would have answered:");
+    }
+    text.say(format!("recipient exists    -> {}", action.accept.as_str()));
+    text.say(format!("recipient unknown   -> {}", action.reject.as_str()));
+    text.say(format!("mailbox disabled    -> {}", action.disabled.as_str()));
+    text.say(format!("no answer           -> {}", action.defer.as_str()));
+    text.say(format!("client over a limit -> {}", action.limit.as_str()));
+    text.say(if action.vrfy {
+        "VRFY is answered too."
+    } else {
+        "VRFY is not answered: DUNNO."
+    });
+}
+
+fn login_words(text: &mut Text, listener: &Listener) {
+    if listener.protocol != Protocol::Saslauthd {
+        let names: Vec<_> = listener
+            .mechanisms
+            .iter()
+            .map(|mechanism| mechanism.as_str())
+            .collect();
+        text.say(format!("Offers {}.", names.join(", ")));
+    }
+    text.say(match listener.tempfail {
+        TempFail::Auto => {
+            "No answer: hangs up when service=smtp asked alone (Postfix then says 454), else FAIL with temp_fail."
+        }
+        TempFail::Close => "No answer: hangs up (Postfix then says 454).",
+        TempFail::Fail => "No answer: FAIL with temp_fail (Postfix takes it for a wrong password).",
+    });
+}

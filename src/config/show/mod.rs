@@ -1,0 +1,59 @@
+//! What a configuration will do, in words, for `vouch check`.
+
+mod directory;
+mod listener;
+
+use std::fmt::Write;
+
+use super::{Config, Limit, keys, read::Note};
+
+/// Says what will happen: each listener, each directory, the effective value of every key, and the notes.
+/// Plain text of whole lines; the keys read back as TOML to the same configuration.
+pub fn describe(config: &Config, notes: &[Note]) -> String {
+    let mut text = Text::default();
+    for listener in &config.listener {
+        listener::words(&mut text, config, listener);
+    }
+    for directory in &config.directory {
+        directory::words(&mut text, config, directory);
+    }
+    text.head("Every key, with its effective value:");
+    text.out.push_str(&keys::all(config));
+    if notes.is_empty() {
+        text.head("Notes: none.");
+    } else {
+        text.head("Notes:");
+        for note in notes {
+            match note.line {
+                Some(line) => text.say(format!("line {line}: {}", note.text)),
+                None => text.say(note.text.as_str()),
+            }
+        }
+    }
+    text.out
+}
+
+/// Headings, each with indented lines below.
+#[derive(Default)]
+struct Text {
+    out: String,
+}
+
+impl Text {
+    fn head(&mut self, line: impl std::fmt::Display) {
+        let gap = if self.out.is_empty() { "" } else { "\n" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.out, "{gap}{line}");
+    }
+
+    fn say(&mut self, line: impl std::fmt::Display) {
+        let _ = writeln!(self.out, "  {line}");
+    }
+}
+
+fn at_most(limit: Limit) -> String {
+    match limit {
+        Limit::Unlimited => "any number of".to_owned(),
+        Limit::At(most) => format!("at most {most}"),
+    }
+}
