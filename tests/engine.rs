@@ -34,24 +34,25 @@ fn scene(keys: &str) -> (Server, Engine) {
     (server, Engine::new(daemon::members(&config, None).unwrap(), None))
 }
 
-async fn ask(engine: &Engine, recipient: String) -> &'static str {
+/// The verdict, with its cause where it has one.
+async fn ask(engine: &Engine, recipient: String) -> String {
     let kind = Kind::Recipient(Address::from_typed(&recipient).unwrap());
     let question = Question {
         kind,
         client: Client::default(),
     };
-    engine
+    let verdict = engine
         .decide(question, Instant::now() + Duration::from_secs(30))
         .await
-        .verdict
-        .name()
+        .verdict;
+    format!("{} {}", verdict.name(), verdict.detail())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_questions_are_one_probe() {
     let (server, engine) = scene("");
     let answers = join_all((0..CROWD).map(|_| ask(&engine, "u7@example.org".into()))).await;
-    assert!(answers.iter().all(|answer| *answer == "accept"));
+    assert_eq!(answers.iter().find(|answer| *answer != "accept "), None);
     assert_eq!(server.count("RCPT"), 1);
 }
 
@@ -59,9 +60,11 @@ async fn equal_questions_are_one_probe() {
 async fn different_questions_share_sessions_and_writes() {
     let (server, engine) = scene("limits = { rcpt = 100, rcpt-errors = 100 }\n");
     let answers = join_all((0..CROWD).map(|number| ask(&engine, format!("u{number}@example.org")))).await;
-    assert!(answers.iter().all(|answer| *answer == "accept"));
+    assert_eq!(answers.iter().find(|answer| *answer != "accept "), None);
     assert_eq!(server.count("RCPT"), CROWD as u64);
-    assert!(server.accepted() <= 11, "{} sessions", server.accepted());
+    // Ten are enough; a few more may start while the others are still opening.
+    let sessions = server.accepted();
+    assert!(sessions <= 20, "{sessions} sessions");
     let largest = server
         .sessions()
         .iter()

@@ -86,6 +86,13 @@ impl Inquiry {
     ) -> impl Future<Output = Verdict> + Send + 'static {
         let this = self.clone();
         async move {
+            // Somebody's probe may have landed since the memory was looked into.
+            if let Some(Remembered::Fresh(verdict)) = this.memory.recall(&address)
+                && !this.canaries.has(&address)
+                && !this.doubts(address.domain(), &verdict)
+            {
+                return verdict;
+            }
             let verdict = this.ask(&address, client, deadline).await;
             if this.canaries.has(&address) {
                 return this.note_canary(&address, verdict);

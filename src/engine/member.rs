@@ -156,6 +156,10 @@ impl Member {
             let (directory, memory) = (self.directory.clone(), self.logins.clone());
             let (question, user, tag) = (question.clone(), user.clone(), tag.clone());
             async move {
+                // Somebody's probe may have landed since the memory was looked into.
+                if let Some(verdict) = memory.recall(&user, &tag) {
+                    return verdict;
+                }
                 let verdict = directory.probe(&question, deadline).await;
                 memory.keep(&user, &tag, &verdict);
                 verdict
