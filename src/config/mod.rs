@@ -157,16 +157,6 @@ pub enum Limit {
     At(u32),
 }
 
-impl Limit {
-    /// Whether one more is allowed after `count`.
-    pub fn allows(self, count: u32) -> bool {
-        match self {
-            Self::Unlimited => true,
-            Self::At(most) => count < most,
-        }
-    }
-}
-
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

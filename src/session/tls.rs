@@ -70,7 +70,6 @@ pub struct Details {
 pub struct Client {
     connector: TlsConnector,
     name: ServerName<'static>,
-    invalid_allowed: bool,
 }
 
 /// The system's trust anchors. Files that cannot be read are logged and passed
@@ -136,16 +135,7 @@ impl Client {
         let name = ServerName::try_from(settings.server_name.clone())
             .map_err(|_| SettingsError::Name(settings.server_name.clone()))?;
         let connector = TlsConnector::from(Arc::new(config));
-        Ok(Self {
-            connector,
-            name,
-            invalid_allowed: settings.allow_invalid_certs,
-        })
-    }
-
-    /// Whether any certificate is taken.
-    pub fn invalid_allowed(&self) -> bool {
-        self.invalid_allowed
+        Ok(Self { connector, name })
     }
 
     /// Turns TLS on over `stream`.
