@@ -1,4 +1,5 @@
-//! A name becomes a connection: look-up, each address in turn, keep-alive.
+//! A name becomes a connection: look-up, each address with a short start before the
+//! next, keep-alive.
 
 use std::future::Future;
 use std::io;
@@ -8,9 +9,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{Error, Kind};
 use crate::wire::Stream;
@@ -18,6 +21,10 @@ use crate::wire::Stream;
 /// One address is given this long: a host that swallows our packets must leave
 /// time for the next.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An address is given so long a start before the next is tried beside it (RFC 8305
+/// §5): a host that swallows our packets holds nobody up for longer.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// A resolver that does not answer is given up on after this long.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,31 +97,56 @@ async fn dial_tcp(host: &str, port: u16, peer: &Arc<str>, deadline: Instant) -> 
     )
     .await
     .map_err(|(kind, detail)| Error::new(kind, peer, "look-up of its name", detail))?;
+    match first_of(addresses.collect(), deadline).await {
+        Ok(stream) => {
+            set_options(&stream);
+            let local = stream.peer_addr().is_ok_and(|address| is_loopback(&address));
+            let stream = Box::new(stream);
+            Ok(Dialled { stream, local })
+        }
+        Err(failures) => Err(all_failed(peer, failures)),
+    }
+}
+
+/// What became of an address that did not answer.
+type Failure = (SocketAddr, Kind, String);
+
+/// The first of the addresses to answer. Each next one is tried as soon as one has
+/// failed, or none has answered for a while; the others are given up once one has.
+async fn first_of(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TcpStream, Vec<Failure>> {
+    let mut addresses = addresses.into_iter();
+    let mut trying = FuturesUnordered::new();
     let mut failures = Vec::new();
-    for address in addresses {
-        let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
-        match within(deadline, TcpStream::connect(address)).await {
-            Ok(stream) => {
-                set_options(&stream);
-                let local = stream.peer_addr().is_ok_and(|address| is_loopback(&address));
-                return Ok(Dialled {
-                    stream: Box::new(stream),
-                    local,
-                });
-            }
-            Err((kind, detail)) => failures.push((kind, format!("{address}: {detail}"))),
+    loop {
+        if let Some(address) = addresses.next() {
+            let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
+            trying.push(async move {
+                let tried = within(deadline, TcpStream::connect(address)).await;
+                tried.map_err(|(kind, detail)| (address, kind, detail))
+            });
+        }
+        let more = addresses.len() > 0;
+        tokio::select! {
+            tried = trying.next() => match tried {
+                Some(Ok(stream)) => return Ok(stream),
+                Some(Err(failure)) => failures.push(failure),
+                None => return Err(failures),
+            },
+            () = sleep(HEAD_START), if more => {}
         }
     }
-    let Some(&(kind, _)) = failures.first() else {
-        return Err(Error::new(
-            Kind::Unreachable,
-            peer,
-            "look-up of its name",
-            "it has no address",
-        ));
+}
+
+fn all_failed(peer: &Arc<str>, failures: Vec<Failure>) -> Error {
+    let Some(&(_, kind, _)) = failures.first() else {
+        let detail = "it has no address";
+        return Error::new(Kind::Unreachable, peer, "look-up of its name", detail);
     };
-    let details: Vec<String> = failures.into_iter().map(|(_, detail)| detail).collect();
-    Err(Error::new(kind, peer, "connect", details.join("; ")))
+    let details: Vec<String> = failures
+        .into_iter()
+        .map(|(address, _, detail)| format!("{address}: {detail}"))
+        .collect();
+    Error::new(kind, peer, "connect", details.join("; "))
 }
 
 async fn within<T>(
@@ -146,4 +178,64 @@ fn set_options(stream: &TcpStream) {
 
 fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// An address to which no connection is ever made: its queue is full.
+    async fn silent() -> (SocketAddr, std::net::TcpListener, Vec<TcpStream>) {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        socket.bind(&any.into()).unwrap();
+        socket.listen(0).unwrap();
+        let listener: std::net::TcpListener = socket.into();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(Ok(stream)) =
+            tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            waiting.push(stream);
+        }
+        (address, listener, waiting)
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_swallows_packets_holds_up_no_other() {
+        let (silent, _listener, _waiting) = silent().await;
+        let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = good.local_addr().unwrap();
+        let began = Instant::now();
+        let stream = first_of(vec![silent, address], soon()).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+        assert!(began.elapsed() < CONNECT_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_followed_by_the_next_and_all_are_named() {
+        let free = TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = good.local_addr().unwrap();
+        let stream = first_of(vec![free, address], soon()).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+        let failures = first_of(vec![free, free], soon()).await.unwrap_err();
+        assert_eq!(failures.len(), 2);
+        let error = all_failed(&"mailbox".into(), failures).to_string();
+        assert!(error.matches(&free.to_string()).count() == 2, "{error}");
+        let none = first_of(Vec::new(), soon()).await.unwrap_err();
+        assert!(none.is_empty());
+    }
 }
