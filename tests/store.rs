@@ -189,15 +189,15 @@ async fn sigkill_under_load_harms_nothing() {
             .map(|number| format!("user{number}@example.org")),
     );
     let (mut answered, mut most) = (0, 0);
-    for round in 0..20 {
+    for round in 0..100 {
         let vouch = stage.start();
         let clients: Vec<_> = (0..8)
             .map(|client| tokio::spawn(press(stage.door(), round * 31 + client * 17)))
             .collect();
         // Into the reading at the start, and around the first commit.
         sleep(Duration::from_millis(match round % 3 {
-            0 => round as u64 * 5,
-            _ => 950 + round as u64 * 8,
+            0 => 950 + round as u64 * 2,
+            _ => round as u64 * 2,
         }))
         .await;
         let log = stage.log();
