@@ -62,9 +62,9 @@ async fn different_questions_share_sessions_and_writes() {
     let answers = join_all((0..CROWD).map(|number| ask(&engine, format!("u{number}@example.org")))).await;
     assert_eq!(answers.iter().find(|answer| *answer != "accept "), None);
     assert_eq!(server.count("RCPT"), CROWD as u64);
-    // Ten are enough; a few more may start while the others are still opening.
+    // Ten are enough; one more may start where a busy machine keeps the others.
     let sessions = server.accepted();
-    assert!(sessions <= 20, "{sessions} sessions");
+    assert!(sessions <= 11, "{sessions} sessions");
     let largest = server
         .sessions()
         .iter()

@@ -37,6 +37,9 @@ pub trait Session: Send + Sized + 'static {
     /// Which questions may be asked again after a session was lost over them.
     const MAY_ASK_AGAIN: AskAgain;
 
+    /// A yes ends what the session is good for.
+    const SPENT_BY_YES: bool;
+
     /// Questions that this session takes in one go.
     fn batch(&self) -> usize;
 

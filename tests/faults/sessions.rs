@@ -47,6 +47,7 @@ impl Session for Fleeting {
 
     const MAX_BATCH: usize = 1;
     const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
+    const SPENT_BY_YES: bool = true;
 
     fn batch(&self) -> usize {
         1

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -9,6 +10,10 @@ use tokio::time::Instant;
 use super::pause::Pause;
 use super::{Limits, Standing, WARM_WHILE};
 use crate::session::error::{Error, Kind};
+
+/// An answer this near is waited for whatever opening a session takes: one more
+/// session costs the remote more than this costs anybody.
+const SOON: Duration = Duration::from_millis(20);
 
 /// A question on its way.
 pub(super) struct Job<Q, V> {
@@ -43,6 +48,10 @@ pub(super) struct State<Q, V> {
     pub(super) idle: usize,
     /// Questions that one session takes in one go, as far as is known.
     pub(super) batch: usize,
+    /// Questions that the sessions which are asking just now take when they come back.
+    pub(super) promised: usize,
+    /// How long it last took to open a session.
+    opening_took: Duration,
     last_asked: Option<Instant>,
     last_failure: Option<Error>,
     pause: Pause,
@@ -58,6 +67,8 @@ impl<Q, V> State<Q, V> {
             opening: 0,
             idle: 0,
             batch,
+            promised: 0,
+            opening_took: Duration::ZERO,
             last_asked: None,
             last_failure: None,
             pause: Pause::default(),
@@ -128,7 +139,7 @@ impl<Q, V> State<Q, V> {
         let allowed = doubtful_share(limits).saturating_sub(self.doubtful_asking);
         let waiting = self.queue.len() - self.doubtful_waiting + self.doubtful_waiting.min(allowed);
         let ready = self.idle + self.opening;
-        let for_them = waiting > ready * self.batch;
+        let for_them = waiting > ready * self.batch + self.promised;
         // Whoever is paused with others at work waits for the others.
         if for_them {
             self.sessions == 0 || self.pause.until().is_none()
@@ -155,9 +166,18 @@ impl<Q, V> State<Q, V> {
         self.queue.iter().map(|job| job.deadline).max()
     }
 
-    /// A session was opened, which takes so many questions in one go.
-    pub(super) fn opened(&mut self, batch: usize) {
+    /// How long a session that is asking is worth waiting for: as long as another
+    /// would take to open, after which the wait has cost no more than it could
+    /// have saved.
+    pub(super) fn worth_waiting(&self) -> Duration {
+        self.opening_took.max(SOON)
+    }
+
+    /// A session whose opening began then was opened; it takes so many questions in
+    /// one go.
+    pub(super) fn opened(&mut self, began: Instant, batch: usize) {
         self.opening -= 1;
+        self.opening_took = began.elapsed();
         self.batch = batch;
         self.last_failure = None;
         self.pause.succeeded();

@@ -1,6 +1,7 @@
 //! The task that owns a session, and its life.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ struct Round<Q, V> {
     spent: bool,
     /// The remote still listens, and is told goodbye if the session ends.
     polite: bool,
+    /// Questions that the pool counts on its taking next.
+    promised: usize,
     /// Questions about which the session said nothing.
     again: Vec<Job<Q, V>>,
     /// The last answer, which nobody was told yet.
@@ -96,7 +99,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             match (self.open)(deadline).await {
                 Ok(session) => {
                     let batch = room(session.batch(), &self.limits, 0, 0);
-                    self.state().opened(batch);
+                    self.state().opened(began, batch);
                     carried = Self::serve(&self, session, carried).await;
                 }
                 Err(error) => {
@@ -148,15 +151,18 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                 close(served.session);
                 return carried;
             }
-            // What this session leaves waiting may need others.
-            Self::start_needed(this, &mut this.state());
-            let round = this.round(&mut served, batch).await;
+            let round = Self::round(this, &mut served, batch).await;
             carried.extend(round.again);
             let goes_on = round.keep && carried.is_empty();
+            // Whoever hears the last answer may ask at once: this session is ready for that, and no other is
+            // needed.
+            ready = goes_on && !round.spent && served.room(&this.limits) > 0;
+            {
+                let mut state = this.state();
+                state.promised -= round.promised;
+                state.idle += usize::from(ready);
+            }
             if let Some((job, verdict)) = round.last {
-                // Whoever hears it may ask at once: this session is ready for that, and no other is needed.
-                ready = goes_on && !round.spent && served.room(&this.limits) > 0;
-                this.state().idle += usize::from(ready);
                 this.answer(job, Ok(verdict));
             }
             if !goes_on || (round.spent && !served.session.renew().await) {
@@ -221,7 +227,11 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     }
 
     /// Asks a batch and tells each asker as its answer comes, but for the last.
-    async fn round(&self, served: &mut Served<S>, batch: Vec<Job<S::Question, V>>) -> Round<S::Question, V> {
+    async fn round(
+        this: &Arc<Self>,
+        served: &mut Served<S>,
+        batch: Vec<Job<S::Question, V>>,
+    ) -> Round<S::Question, V> {
         let fresh = std::mem::replace(&mut served.fresh, false);
         let deadline = batch
             .iter()
@@ -229,22 +239,22 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             .max()
             .unwrap_or_else(Instant::now);
         let count = batch.len();
-        served.questions = served
-            .questions
-            .saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        served.questions = served.questions.saturating_add(number(count));
         let mut waiting = VecDeque::from(batch);
         let (mut keep, mut spent, mut again) = (true, false, Vec::new());
         let questions: Vec<S::Question> = waiting.iter().map(|job| job.question.clone()).collect();
         let (mut refusals, mut last) = (0, None);
-        let asked = served
-            .session
-            .ask(
+        let mut promised = served.room_after(count, &this.limits);
+        let asked = Self::while_promised(
+            this,
+            &mut promised,
+            served.session.ask(
                 &questions,
                 &mut |answer| {
                     let Some(mut job) = waiting.pop_front() else {
                         return;
                     };
-                    let Judged { verdict, after } = (self.judge)(&job.question, answer);
+                    let Judged { verdict, after } = (this.judge)(&job.question, answer);
                     let anew = after == After::AskAgain || (after == After::Goodbye && !fresh);
                     keep &= matches!(after, After::Keep | After::KeepRefused | After::Spent);
                     spent |= after == After::Spent;
@@ -255,12 +265,13 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                     } else if waiting.is_empty() {
                         last = Some((job, verdict));
                     } else {
-                        self.answer(job, Ok(verdict));
+                        this.answer(job, Ok(verdict));
                     }
                 },
                 deadline,
-            )
-            .await;
+            ),
+        )
+        .await;
         served.refusals = served.refusals.saturating_add(refusals);
         let polite = asked.is_ok();
         if let Err(error) = asked {
@@ -273,7 +284,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                     job.again = true;
                     again.push(job);
                 } else {
-                    self.answer(job, Err(error.clone()));
+                    this.answer(job, Err(error.clone()));
                 }
             }
         }
@@ -281,9 +292,36 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             keep,
             spent,
             polite,
+            promised,
             again,
             last,
         }
+    }
+
+    /// Waits for the end of a round after which the session takes as many questions
+    /// as are `promised`. So long they wait for it and open no other; if it keeps
+    /// them waiting for too long, nothing is promised any more.
+    async fn while_promised<T>(this: &Arc<Self>, promised: &mut usize, round: impl Future<Output = T>) -> T {
+        let patience = {
+            let mut state = this.state();
+            state.promised += *promised;
+            // What this session leaves waiting may need others.
+            Self::start_needed(this, &mut state);
+            state.worth_waiting()
+        };
+        if *promised == 0 {
+            return round.await;
+        }
+        tokio::pin!(round);
+        if let Ok(ended) = timeout(patience, &mut round).await {
+            return ended;
+        }
+        {
+            let mut state = this.state();
+            state.promised -= std::mem::take(promised);
+            Self::start_needed(this, &mut state);
+        }
+        round.await
     }
 
     fn answer(&self, job: Job<S::Question, V>, answer: Result<V, Error>) {
@@ -308,12 +346,29 @@ impl<S: Session> Served<S> {
     /// Questions that may be asked in the next go without passing a limit, be it
     /// ours or the remote's.
     fn room(&self, limits: &Limits) -> usize {
+        self.room_if_refused(limits, self.refusals)
+    }
+
+    /// Questions that may be asked in the go after one of `count`, which is counted
+    /// as asked already, whatever is answered to it.
+    fn room_after(&self, count: usize, limits: &Limits) -> usize {
+        if S::SPENT_BY_YES {
+            return 0;
+        }
+        self.room_if_refused(limits, self.refusals.saturating_add(number(count)))
+    }
+
+    fn room_if_refused(&self, limits: &Limits, refusals: u32) -> usize {
         let limits = Limits {
             questions: least(limits.questions, self.session.bears()),
             ..*limits
         };
-        room(self.session.batch(), &limits, self.questions, self.refusals)
+        room(self.session.batch(), &limits, self.questions, refusals)
     }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// As many as go at once, and as the limits have left if every one is refused.

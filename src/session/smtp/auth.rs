@@ -75,6 +75,7 @@ impl Session for AuthSession {
 
     const MAX_BATCH: usize = 1;
     const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
+    const SPENT_BY_YES: bool = true;
 
     fn batch(&self) -> usize {
         1

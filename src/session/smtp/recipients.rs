@@ -157,6 +157,7 @@ impl Session for RecipientSession {
     const MAX_BATCH: usize = 100;
 
     const MAY_ASK_AGAIN: AskAgain = AskAgain::Always;
+    const SPENT_BY_YES: bool = false;
 
     fn batch(&self) -> usize {
         if self.opened.capabilities.pipelining && !self.one_each() {
