@@ -56,6 +56,17 @@ smtpd_tls_key_file = {}
         Self::start(scratch, "front", &settings)
     }
 
+    /// A front that asks the LMTP server at `port` about each recipient by its own `verify(8)`, with its defaults.
+    #[allow(dead_code, reason = "a yardstick of the benchmarks, which include this file")]
+    pub(crate) fn verifying(scratch: &Scratch, port: u16) -> Self {
+        let settings = format!(
+            "smtpd_recipient_restrictions = reject_unauth_destination, reject_unverified_recipient
+transport_maps = inline:{{ {{ example.org = lmtp:inet:127.0.0.1:{port} }} }}
+"
+        );
+        Self::start(scratch, "verifying", &settings)
+    }
+
     /// Ends it: from here on its ports refuse connections.
     pub(crate) fn stop(&mut self) {
         self.process.stop();
@@ -136,6 +147,7 @@ proxymap unix - - n - - proxymap
 anvil unix - - n - 1 anvil
 error unix - - n - - error
 discard unix - - n - - discard
+lmtp unix - - n - - lmtp
 postlog unix-dgram n - n - 1 postlogd
 ";
 

@@ -52,6 +52,12 @@ impl Process {
         self.groups.push((leader, scratch.note_running(leader)));
     }
 
+    /// The process that was started.
+    #[allow(dead_code, reason = "a test seldom asks the system about it")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until something accepts connections on `port` of 127.0.0.1.
     pub(crate) fn wait_for_port(&mut self, port: u16) {
         self.wait_for(&format!("port {port}"), || {

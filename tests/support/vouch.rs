@@ -24,6 +24,12 @@ impl Vouch {
         Self { process }
     }
 
+    /// Its process.
+    #[allow(dead_code, reason = "a test seldom asks the system about it")]
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Ends it with SIGKILL, as a crash would.
     #[allow(dead_code, reason = "most tests end it in order")]
     pub(crate) fn kill(mut self) {
