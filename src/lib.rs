@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`verdict`] | the vocabulary: `Question`, `Verdict`, `Cause` |
 //! | [`address`] | addresses and domains, brought into one form once |
+//! | [`template`] | text with places for parts of a user's name |
 //! | [`server`] | the doors: accept, [`server::policy`], [`server::auth`], and what a client's session may ask |
 //! | [`engine`] | from a question to a verdict: which directory, what is refused without asking, what is remembered and shared |
 //! | [`directory`] | what each kind of remote can be asked, and [`directory::judge`]: how its answers are read |
@@ -57,5 +58,6 @@ pub mod server;
 pub mod service;
 pub mod session;
 pub mod telemetry;
+pub mod template;
 pub mod verdict;
 pub mod wire;

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and what it may import: another part, or only what is below a path.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -37,7 +37,11 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ),
     (
         "server",
-        &["engine", "verdict", "address", "wire", "protocol", "telemetry"],
+        &[
+            "engine", "verdict", "address", "wire", "protocol", "telemetry",
+            // The fields that a door adds to its answers are the configuration's, filled in for each user.
+            "template",
+        ],
     ),
     (
         "engine",
@@ -54,7 +58,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     (
         "config",
         &[
-            "address",
+            "address", "template",
             // Of it `Action` alone, see below: what Postfix would not take is refused with its line in the file.
             "protocol::policy",
         ],
@@ -62,6 +66,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("address", &[]),
     ("service", &[]),
     ("telemetry", &[]),
+    ("template", &[]),
 ];
 
 /// Modules of one part that do not know each other: each stands for the files whose names begin so.

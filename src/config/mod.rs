@@ -10,13 +10,12 @@ mod keys;
 pub mod listener;
 pub mod read;
 pub mod show;
-pub mod template;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use crate::template::Template;
 pub use directory::Directory;
 pub use listener::Listener;
-pub use template::Template;
 
 /// Makes an enum of words that a key may hold, with each word's spelling in the file.
 macro_rules! words {
