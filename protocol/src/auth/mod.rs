@@ -3,13 +3,20 @@
 //! `lib/strescape.c`).
 //!
 //! Our half is the server's in both. [`client`] answers those who have a
-//! password to check.
+//! password to check, [`master`] those who are trusted with what is known of
+//! users.
 
 pub mod client;
+pub mod master;
+mod parameters;
 
 use bytes::{BufMut, BytesMut};
 use nom::combinator::{all_consuming, verify};
 use nom::{Parser, character::complete::u32 as decimal};
+
+use crate::error::DecodeError;
+
+pub use parameters::{Fingerprints, Host, Parameters, Secured};
 
 /// Begins an escape sequence.
 const ESCAPE: u8 = 0x01;
@@ -50,6 +57,22 @@ pub(crate) fn id(field: &[u8]) -> Option<u32> {
     parsed.ok().map(|(_, id)| id)
 }
 
+/// Bytes as text; what is not UTF-8 has replacement characters.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The next field, which must be a number that `read` takes.
+pub(crate) fn next<'a>(
+    fields: &mut impl Iterator<Item = &'a [u8]>,
+    read: fn(&[u8]) -> Option<u32>,
+) -> Result<u32, DecodeError> {
+    fields
+        .next()
+        .and_then(read)
+        .ok_or(DecodeError::Malformed("a number is absent or out of range"))
+}
+
 /// Undoes the escaping of `field`, in place, and returns what is left of it.
 ///
 /// ```text
@@ -82,6 +105,16 @@ pub(crate) fn unescape(field: &mut [u8]) -> &[u8] {
         }
     }
     field.get(..kept).unwrap_or_default()
+}
+
+/// Appends a TAB and a parameter to `line`, escaped.
+pub(crate) fn push_parameter(line: &mut BytesMut, name: &str, value: Option<&[u8]>) {
+    line.put_u8(b'\t');
+    escape(name.as_bytes(), line);
+    if let Some(value) = value {
+        line.put_u8(b'=');
+        escape(value, line);
+    }
 }
 
 /// Appends `value` to `out`, escaped.

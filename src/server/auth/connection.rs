@@ -120,9 +120,9 @@ impl Connection {
         }
         let initial = auth.initial_response(self.wire.codec().minor());
         let client = Client {
-            address: auth.rip,
-            session: auth.session,
-            service: Some(auth.service),
+            address: auth.parameters.remote.ip,
+            session: auth.parameters.session,
+            service: Some(auth.parameters.service),
         };
         self.smtp = is_smtp(&client);
         let Ok(initial) = initial else {
@@ -214,6 +214,7 @@ impl Connection {
                     id,
                     user: name,
                     fields: Vec::new(),
+                    pass: None,
                 }),
             ),
             Told::Fail(failure) => {

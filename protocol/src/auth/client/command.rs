@@ -2,7 +2,7 @@
 
 use zeroize::Zeroize;
 
-use crate::auth::{fields, id, number, parameter};
+use crate::auth::{Parameters, fields, id, next, number, parameter, text};
 use crate::error::DecodeError;
 use crate::sasl::{InvalidBase64, base64_decode};
 use crate::secret::Secret;
@@ -36,10 +36,6 @@ pub enum Command {
 }
 
 /// A request to check a login.
-///
-/// All but `id` is what the client claims, and no truer than the permissions
-/// of the socket make it. Of a parameter sent twice the last counts, as in
-/// Dovecot; text that is not UTF-8 has replacement characters.
 #[derive(Debug, Clone)]
 pub struct Auth {
     /// Chosen by the client, not 0, and not its own while it is pending; that
@@ -47,20 +43,8 @@ pub struct Auth {
     pub id: u32,
     /// The SASL mechanism in upper case; maybe one that was not offered.
     pub mechanism: String,
-    /// Who asks: `smtp`, `imap`, …; from `service=`, or `protocol=` of Dovecot 2.4.
-    pub service: String,
-    /// The end user's IP address, as it was sent: it need not be one.
-    pub rip: Option<String>,
-    /// Dovecot's session id, for logs.
-    pub session: Option<String>,
-    /// The end user's connection is protected.
-    pub secured: bool,
-    /// The client asks that failures be answered without delay.
-    pub no_penalty: bool,
-    /// The client can pass on `resp=` in OK.
-    pub final_resp_ok: bool,
-    /// No master request will follow (Postfix, Exim, chasquid).
-    pub nologin: bool,
+    /// Who asks, and for whom.
+    pub parameters: Box<Parameters>,
     /// The initial response in base64, as it was sent: maybe empty or invalid.
     pub resp: Option<Secret<[u8]>>,
 }
@@ -131,17 +115,6 @@ impl Command {
     }
 }
 
-/// The next field, which must be a number that `read` takes.
-fn next<'a>(
-    fields: &mut impl Iterator<Item = &'a [u8]>,
-    read: fn(&[u8]) -> Option<u32>,
-) -> Result<u32, DecodeError> {
-    fields
-        .next()
-        .and_then(read)
-        .ok_or(DecodeError::Malformed("a number is absent or out of range"))
-}
-
 /// ```text
 /// auth = id TAB mechanism *(TAB parameter) [TAB "resp=" base64]
 /// ```
@@ -152,48 +125,32 @@ fn auth<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Result<Auth, DecodeE
     let mechanism = fields
         .next()
         .ok_or(DecodeError::Malformed("AUTH without a mechanism"))?;
-    let mut service = None;
     let mut auth = Auth {
         id,
         mechanism: text(mechanism).to_ascii_uppercase(),
-        service: String::new(),
-        rip: None,
-        session: None,
-        secured: false,
-        no_penalty: false,
-        final_resp_ok: false,
-        nologin: false,
+        parameters: Box::default(),
         resp: None,
     };
+    let mut has_service = false;
     for field in fields.by_ref() {
         let (name, value) = parameter(field);
         let value = value.unwrap_or_default();
-        match name {
-            b"service" | b"protocol" => service = Some(text(value)),
-            b"rip" => auth.rip = Some(text(value)),
-            b"session" => auth.session = Some(text(value)),
-            b"secured" => auth.secured = true,
-            b"no-penalty" => auth.no_penalty = true,
-            b"final-resp-ok" => auth.final_resp_ok = true,
-            b"nologin" => auth.nologin = true,
-            b"resp" => {
-                auth.resp = Some(Secret::copy_from(value));
-                break;
-            }
-            _ => {}
+        if name == b"resp" {
+            auth.resp = Some(Secret::copy_from(value));
+            break;
         }
+        has_service |= auth.parameters.note(name, value);
     }
-    auth.service = service.ok_or(DecodeError::Malformed("AUTH without a service"))?;
+    if !has_service {
+        return Err(DecodeError::Malformed("AUTH without a service"));
+    }
     Ok(auth)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Secured;
 
     fn auth(line: &[u8]) -> Auth {
         match Command::parse(&mut line.to_vec()).unwrap() {
@@ -208,28 +165,33 @@ mod tests {
             b"AUTH\t1\tPLAIN\tservice=imap\tsecured\tsession=vuek2uRgYpV/AAAB\tlip=127.0.0.1\trip=127.0.0.1\t\
               lport=14143\trport=38242\tresp=AGJvYkBleGFtcGxlLmNvbQBvaw==",
         );
+        let said = &found.parameters;
         assert_eq!(
-            (found.id, &*found.mechanism, &*found.service),
+            (found.id, &*found.mechanism, &*said.service),
             (1, "PLAIN", "imap")
         );
-        assert_eq!(found.rip.as_deref(), Some("127.0.0.1"));
-        assert_eq!(found.session.as_deref(), Some("vuek2uRgYpV/AAAB"));
-        assert!(found.secured && !found.no_penalty && !found.final_resp_ok && !found.nologin);
+        assert_eq!(said.remote.ip.as_deref(), Some("127.0.0.1"));
+        assert_eq!(
+            (said.local.port, said.session.as_deref()),
+            (Some(14143), Some("vuek2uRgYpV/AAAB"))
+        );
+        assert!(said.secured == Secured::Yes && !said.no_penalty && !said.final_resp_ok && !said.nologin);
         let response = found.initial_response(2).unwrap().unwrap();
         assert_eq!(response.expose(), b"\0bob@example.com\0ok");
 
-        let newer = auth(b"AUTH\t1\tPLAIN\tprotocol=imap\tfinal-resp-ok\tsecured=tls\tresp=AGJvYgBvaw==");
-        assert!(newer.secured && newer.final_resp_ok);
+        let newer =
+            auth(b"AUTH\t1\tPLAIN\tprotocol=imap\tfinal-resp-ok\tsecured=tls\tresp=AGJvYgBvaw==").parameters;
+        assert!(newer.secured == Secured::Tls && newer.final_resp_ok);
         assert_eq!(newer.service, "imap");
     }
 
     #[test]
     fn reads_what_others_send() {
         let exim = auth(b"AUTH\t1\tPLAIN\tservice=smtp\trip=192.0.2.7\tlip=NULL\tnologin\tresp=");
-        assert!(exim.nologin && !exim.secured);
+        assert!(exim.parameters.nologin && exim.parameters.secured == Secured::No);
         assert!(exim.initial_response(0).unwrap().is_none());
         let chasquid = auth(b"AUTH\t4294967295\tlogin\tservice=smtp\tno-penalty");
-        assert!(chasquid.no_penalty && chasquid.resp.is_none());
+        assert!(chasquid.parameters.no_penalty && chasquid.resp.is_none());
         assert_eq!((chasquid.id, &*chasquid.mechanism), (u32::MAX, "LOGIN"));
         assert_eq!(auth(b"AUTH\t01\tPLAIN\tservice=smtp").id, 1);
     }
@@ -255,9 +217,10 @@ mod tests {
     fn compares_whole_names_and_unescapes_values() {
         let found =
             auth(b"AUTH\t1\tPLAIN\tservice=a\x01tresp=x\treal_rip=1\tsecuredly\trespond=YQ==\t\tdebug");
-        assert_eq!(found.service, "a\tresp=x");
-        assert!(found.rip.is_none() && !found.secured && found.resp.is_none());
-        assert_eq!(auth(b"AUTH\t1\tPLAIN\tservice=\xff").service, "\u{fffd}");
+        assert_eq!(found.parameters.service, "a\tresp=x");
+        assert!(found.parameters.remote.ip.is_none() && found.resp.is_none());
+        let odd = auth(b"AUTH\t1\tPLAIN\tservice=\xff").parameters;
+        assert_eq!(odd.service, "\u{fffd}");
     }
 
     #[test]

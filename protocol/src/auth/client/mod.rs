@@ -175,7 +175,7 @@ mod tests {
         let starts = [
             "Version { major: 1, minor: 0 } ",
             "Cpid(23964) ",
-            "Auth(Auth { id: 4, mechanism: \"PLAIN\", service: \"smtp\", rip: Some(\"127.0.0.1\")",
+            "Auth(Auth { id: 4, mechanism: \"PLAIN\", parameters: Parameters { service: \"smtp\", session: None",
             "Cont { id: 4, data: [secret] } AGJvYgBiYWQ=",
             "Auth(Auth { id: 5, mechanism: \"LOGIN\"",
             "Cont { id: 5, data: [secret] } Ym9i",

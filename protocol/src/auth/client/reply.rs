@@ -3,17 +3,19 @@
 use std::io;
 
 use bytes::BytesMut;
+use zeroize::Zeroize;
 
-use crate::auth::escape;
+use crate::auth::push_parameter;
 use crate::error::EncodeError;
 use crate::sasl::base64_encode;
+use crate::secret::Secret;
 
 /// The longest reply, in bytes, line end included. Dovecot would read 16384,
 /// Exim no more than this.
 const LIMIT: usize = 8191;
 
 /// The answer to one [`Auth`](super::Auth) or [`Cont`](super::Command::Cont).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Reply {
     /// A challenge; the request goes on.
     Cont {
@@ -31,6 +33,8 @@ pub enum Reply {
         /// More for the client, in this order: names, with values unless they
         /// are bare words. They are printed; nothing secret belongs here.
         fields: Vec<(String, Option<Vec<u8>>)>,
+        /// `pass=`: what a proxy needs to log in to the server behind it.
+        pass: Option<Secret<[u8]>>,
     },
     /// The login was not found good; the request is over.
     Fail {
@@ -42,6 +46,12 @@ pub enum Reply {
         failure: Failure,
         /// Why, for the end user: several clients show it.
         reason: Option<String>,
+    },
+    /// A request was given up, as its client asked: for clients of minor version
+    /// 4 and above, which wait for it. Others take it for an error.
+    Cancelled {
+        /// The request's.
+        id: u32,
     },
 }
 
@@ -82,6 +92,7 @@ impl Reply {
     /// reply = "CONT" TAB id TAB [base64] LF
     ///       / "OK" TAB id TAB "user=" value *(TAB parameter) LF
     ///       / "FAIL" TAB id [TAB "user=" value] [words] [TAB "reason=" value] LF
+    ///       / "CANCELLED" TAB id LF
     /// ```
     /// `user=` is always the first parameter: Exim reads no more than 16 fields.
     ///
@@ -101,14 +112,18 @@ impl Reply {
             .line()?;
         }
         if line.len() > LIMIT {
+            line.as_mut().zeroize();
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a reply longer than 8191 bytes").into());
         }
         out.extend_from_slice(&line);
+        line.as_mut().zeroize();
         Ok(())
     }
 
     fn line(&self) -> Result<BytesMut, EncodeError> {
-        let mut line = BytesMut::new();
+        // Room for all of it at once where it holds a password: growing would leave copies behind.
+        let room = matches!(self, Self::Ok { pass: Some(_), .. }).then_some(4 * LIMIT);
+        let mut line = BytesMut::with_capacity(room.unwrap_or_default());
         match self {
             Self::Cont { id, data } => {
                 start(&mut line, "CONT", *id);
@@ -116,14 +131,22 @@ impl Reply {
                 line.extend_from_slice(b"\t");
                 line.extend_from_slice(base64_encode(data).expose());
             }
-            Self::Ok { id, user, fields } => {
+            Self::Ok {
+                id,
+                user,
+                fields,
+                pass,
+            } => {
                 start(&mut line, "OK", *id);
-                parameter(&mut line, "user", Some(user));
+                push_parameter(&mut line, "user", Some(user));
                 for (name, value) in fields {
                     if name.is_empty() || name.contains('=') {
                         return Err(EncodeError::Unsendable("the name of a field of OK"));
                     }
-                    parameter(&mut line, name, value.as_deref());
+                    push_parameter(&mut line, name, value.as_deref());
+                }
+                if let Some(pass) = pass {
+                    push_parameter(&mut line, "pass", Some(pass.expose()));
                 }
             }
             Self::Fail {
@@ -134,13 +157,14 @@ impl Reply {
             } => {
                 start(&mut line, "FAIL", *id);
                 if let Some(user) = user {
-                    parameter(&mut line, "user", Some(user));
+                    push_parameter(&mut line, "user", Some(user));
                 }
                 line.extend_from_slice(failure.words().as_bytes());
                 if let Some(reason) = reason {
-                    parameter(&mut line, "reason", Some(reason.as_bytes()));
+                    push_parameter(&mut line, "reason", Some(reason.as_bytes()));
                 }
             }
+            Self::Cancelled { id } => start(&mut line, "CANCELLED", *id),
         }
         line.extend_from_slice(b"\n");
         Ok(line)
@@ -151,15 +175,6 @@ fn start(line: &mut BytesMut, word: &str, id: u32) {
     line.extend_from_slice(word.as_bytes());
     line.extend_from_slice(b"\t");
     line.extend_from_slice(id.to_string().as_bytes());
-}
-
-fn parameter(line: &mut BytesMut, name: &str, value: Option<&[u8]>) {
-    line.extend_from_slice(b"\t");
-    escape(name.as_bytes(), line);
-    if let Some(value) = value {
-        line.extend_from_slice(b"=");
-        escape(value, line);
-    }
 }
 
 #[cfg(test)]
@@ -205,6 +220,7 @@ mod tests {
                 id: 1,
                 user: user.to_vec(),
                 fields,
+                pass: None,
             })
         };
         assert_eq!(ok(b"bob@example.com", vec![]), "OK\t1\tuser=bob@example.com\n");
@@ -218,6 +234,23 @@ mod tests {
             "OK\t1\tuser=bob\toriginal_user=Bob\tanonymous\tx=\n"
         );
         assert_eq!(ok(b"b\tob\n\x01", vec![]), "OK\t1\tuser=b\x01tob\x01n\x011\n");
+    }
+
+    #[test]
+    fn writes_a_password_last_and_prints_it_never() {
+        let reply = Reply::Ok {
+            id: 1,
+            user: b"bob".to_vec(),
+            fields: vec![("proxy".into(), None)],
+            pass: Some(Secret::copy_from(b"hun\tter2")),
+        };
+        assert_eq!(wire(&reply), "OK\t1\tuser=bob\tproxy\tpass=hun\x01tter2\n");
+        assert!(format!("{reply:?}").contains("[secret]"));
+    }
+
+    #[test]
+    fn writes_what_was_given_up() {
+        assert_eq!(wire(&Reply::Cancelled { id: 7 }), "CANCELLED\t7\n");
     }
 
     #[test]
@@ -267,6 +300,7 @@ mod tests {
                 id: 1,
                 user: b"bob".to_vec(),
                 fields,
+                pass: None,
             }
             .encode(&mut out);
             assert!(matches!(written, Err(EncodeError::Unsendable(_))));
@@ -286,6 +320,7 @@ mod tests {
             id: 7,
             user: long.into_bytes(),
             fields: vec![],
+            pass: None,
         };
         assert!(matches!(ok.encode(&mut out), Err(EncodeError::Io(_))));
         assert!(out.is_empty());
@@ -299,6 +334,9 @@ mod tests {
         let word = fields.next().unwrap();
         let id = auth::id(fields.next().unwrap()).unwrap();
         let rest: Vec<&[u8]> = fields.collect();
+        if word == b"CANCELLED" {
+            return Reply::Cancelled { id };
+        }
         if word == b"CONT" {
             let data = base64_decode(rest[0]).unwrap().expose().to_vec();
             return Reply::Cont { id, data };
@@ -312,10 +350,13 @@ mod tests {
         });
         if word == b"OK" {
             let user = found.next().unwrap().1.unwrap();
+            let mut fields: Vec<_> = found.collect();
+            let last = fields.pop_if(|(name, _)| name == "pass");
             return Reply::Ok {
                 id,
                 user,
-                fields: found.collect(),
+                fields,
+                pass: last.and_then(|(_, value)| value).map(Secret::from),
             };
         }
         let found: Vec<_> = found.collect();
@@ -347,7 +388,7 @@ mod tests {
     }
 
     fn reply() -> impl Strategy<Value = Reply> {
-        let field = ("[a-z_]{1,9}", prop::option::of(bytes()));
+        let field = ("[a-z_]{5,9}", prop::option::of(bytes()));
         let failure = prop::sample::select(vec![
             Failure::Credentials,
             Failure::Temporary,
@@ -357,11 +398,19 @@ mod tests {
         ]);
         prop_oneof![
             (1u32.., bytes()).prop_map(|(id, data)| Reply::Cont { id, data }),
-            (1u32.., bytes(), prop::collection::vec(field, 0..4)).prop_map(|(id, user, fields)| Reply::Ok {
-                id,
-                user,
-                fields
-            }),
+            (1u32..).prop_map(|id| Reply::Cancelled { id }),
+            (
+                1u32..,
+                bytes(),
+                prop::collection::vec(field, 0..4),
+                prop::option::of(bytes())
+            )
+                .prop_map(|(id, user, fields, pass)| Reply::Ok {
+                    id,
+                    user,
+                    fields,
+                    pass: pass.map(Secret::from),
+                }),
             (
                 1u32..,
                 prop::option::of(bytes()),
@@ -382,7 +431,11 @@ mod tests {
         fn what_was_written_is_read(reply in reply()) {
             let mut out = BytesMut::new();
             reply.encode(&mut out).unwrap();
-            prop_assert_eq!(read(&out), reply);
+            let shown = |reply: &Reply| match reply {
+                Reply::Ok { pass: Some(pass), .. } => format!("{reply:?} {}", pass.expose().escape_ascii()),
+                _ => format!("{reply:?}"),
+            };
+            prop_assert_eq!(shown(&read(&out)), shown(&reply));
         }
     }
 }

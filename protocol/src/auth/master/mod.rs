@@ -1,0 +1,195 @@
+//! The Dovecot auth-master protocol (`auth_protocol.md`), server side; on a
+//! userdb socket, the part of it that asks about users.
+//!
+//! On connect the server sends its [`greeting`], and the client says its
+//! version together with its first request. Requests carry an id, and a
+//! [`Reply`] names the request that it answers.
+
+mod reply;
+mod request;
+
+use bytes::BytesMut;
+use tokio_util::codec::{Decoder, Encoder};
+
+pub use reply::{Field, Reply};
+pub use request::{Claim, Lookup, Request};
+
+use crate::error::{DecodeError, EncodeError};
+use crate::line::LineCutter;
+
+/// The longest line in either direction, in bytes, line end included. Dovecot's
+/// server reads 1024, its clients 8192 (`AUTH_MAX_INBUF_SIZE`).
+const LINE_LIMIT: usize = 8192;
+
+/// What the server says first.
+///
+/// ```text
+/// handshake = "VERSION" TAB "1" TAB "1" LF "SPID" TAB number LF
+/// ```
+/// Nothing else: a client takes any other line for that of another kind of
+/// socket. `spid` is the one of [`client::Greeting`](super::client::Greeting).
+pub fn greeting(spid: u32) -> Vec<u8> {
+    format!("VERSION\t1\t1\nSPID\t{spid}\n").into_bytes()
+}
+
+/// Reads requests and writes replies, one connection's worth.
+///
+/// Lines end in LF or CRLF (Dovecot 2.4). Every [`DecodeError`] is the end of
+/// the connection, without a reply, as Dovecot ends it.
+#[derive(Debug)]
+pub struct Codec {
+    cutter: LineCutter,
+    version_read: bool,
+}
+
+impl Codec {
+    /// A codec for a new connection.
+    pub fn new() -> Self {
+        Self {
+            cutter: LineCutter::new(LINE_LIMIT),
+            version_read: false,
+        }
+    }
+}
+
+impl Default for Codec {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder for Codec {
+    type Item = Request;
+    type Error = DecodeError;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, DecodeError> {
+        while let Some(mut line) = self.cutter.cut(buffer)? {
+            if self.version_read {
+                return Request::parse(&mut line).map(Some);
+            }
+            request::version(&mut line)?;
+            self.version_read = true;
+        }
+        Ok(None)
+    }
+
+    fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, DecodeError> {
+        match self.decode(buffer)? {
+            Some(request) => Ok(Some(request)),
+            None if buffer.is_empty() => Ok(None),
+            None => Err(DecodeError::Truncated),
+        }
+    }
+}
+
+impl Encoder<Reply> for Codec {
+    type Error = EncodeError;
+
+    fn encode(&mut self, reply: Reply, out: &mut BytesMut) -> Result<(), EncodeError> {
+        reply.encode(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The lines of a mail process, of LMTP 2.4 and of doveadm.
+    const SESSION: &[u8] =
+        b"VERSION\t1\t4\nREQUEST\t1096548353\t28528\t1\t439f43ddfff7cafc3adf897ceea969da\t\
+        session_pid=28531\trequest_auth_token\nUSER\t1\tbob@example.com\tprotocol=lmtp\r\nLIST\t4\n\
+        PASS\t5\tbob\tservice=doveadm\r\nCACHE-FLUSH\t6\tbob\n";
+
+    /// The requests in words.
+    fn read(pieces: &[&[u8]]) -> Result<Vec<String>, DecodeError> {
+        let mut codec = Codec::new();
+        let mut buffer = BytesMut::new();
+        let mut requests = Vec::new();
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+            while let Some(request) = codec.decode(&mut buffer)? {
+                requests.push(format!("{request:?}"));
+            }
+        }
+        while let Some(request) = codec.decode_eof(&mut buffer)? {
+            requests.push(format!("{request:?}"));
+        }
+        Ok(requests)
+    }
+
+    #[test]
+    fn greets_as_clients_expect() {
+        assert_eq!(greeting(14815), b"VERSION\t1\t1\nSPID\t14815\n");
+    }
+
+    #[test]
+    fn reads_a_session() {
+        let requests = read(&[SESSION]).unwrap();
+        let starts = [
+            "Request(Claim { id: 1096548353, cpid: 28528, client_id: 1, cookie: [secret]",
+            "User(Lookup { id: 1",
+            "List { id: 4",
+            "Pass(Lookup { id: 5",
+            "CacheFlush { id: 6",
+        ];
+        assert_eq!(requests.len(), starts.len());
+        for (request, start) in requests.iter().zip(starts) {
+            assert!(request.starts_with(start), "{request}");
+        }
+    }
+
+    #[test]
+    fn every_cut_reads_the_same() {
+        let whole = read(&[SESSION]).unwrap();
+        for at in 0..=SESSION.len() {
+            let (head, tail) = SESSION.split_at(at);
+            assert_eq!(read(&[head, tail]).unwrap(), whole, "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn begins_with_a_version_of_ours() {
+        assert!(read(&[b"VERSION\t1\nLIST\t1\n"]).is_ok(), "as Dovecot takes it");
+        for lines in [
+            "USER\t1\tbob\tservice=x\n", "VERSION\t2\t0\n", "VERSION\n", "VERSION\tx\t1\n", "\n",
+            "VERSION\t1\t1\nVERSION\t1\t1\n", "VERSION\t1\t1\nCPID\t1\n",
+            "VERSION\t1\t1\nAUTH\t1\tPLAIN\tservice=x\n", "VERSION\t1\t1\n\n",
+        ] {
+            let found = read(&[lines.as_bytes()]);
+            assert!(
+                matches!(found, Err(DecodeError::Malformed(_))),
+                "{lines:?}: {found:?}"
+            );
+        }
+        assert!(matches!(read(&[b"VERSION\t1"]), Err(DecodeError::Truncated)));
+    }
+
+    #[test]
+    fn holds_no_more_than_a_line() {
+        let filled = |length: usize| {
+            let mut line = b"USER\t1\tbob\tservice=x\tsession=".to_vec();
+            line.resize(length - 1, b'A');
+            [b"VERSION\t1\t1\n", &line[..], b"\n"].concat()
+        };
+        assert_eq!(read(&[&filled(LINE_LIMIT)]).unwrap().len(), 1);
+        let found = read(&[&filled(LINE_LIMIT + 1)]);
+        assert!(matches!(found, Err(DecodeError::TooLong { limit: LINE_LIMIT })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_it(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = read(&[&bytes]);
+            let _ = read(&[b"VERSION\t1\t1\n", &bytes, b"\n"]);
+        }
+
+        #[test]
+        fn no_lines_break_it(
+            lines in "((USER|PASS|LIST|REQUEST|CACHE-FLUSH)(\t[a-f0-9=\x01]{0,5}){0,6}\n){0,6}",
+        ) {
+            let _ = read(&[b"VERSION\t1\t1\n", lines.as_bytes()]);
+        }
+    }
+}
