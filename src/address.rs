@@ -1,5 +1,7 @@
 //! Addresses and domains, brought into one form once.
 
+pub mod network;
+
 use std::fmt;
 
 /// The longest address that fits an SMTP path: 256 octets with `<` and `>`
@@ -194,6 +196,11 @@ impl Address {
         wire
     }
 
+    /// The address as a user's name: the form that [`Address::from_unquoted`] reads.
+    pub fn to_unquoted(&self) -> Vec<u8> {
+        [&*self.local, b"@", self.domain.0.as_bytes()].concat()
+    }
+
     /// The address without its detail: `name+detail` becomes `name` where
     /// `delimiters` holds `+`. A local part that begins with a delimiter is
     /// left alone, as Postfix does (`src/global/split_addr.c`).
@@ -291,6 +298,7 @@ mod tests {
         ] {
             let address = Address::from_unquoted(given.as_bytes()).unwrap();
             assert_eq!(address.to_wire(), wire.as_bytes(), "{given}");
+            assert_eq!(Address::from_unquoted(&address.to_unquoted()).unwrap(), address);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Builds the parts from the configuration, runs them, drains.
 
+mod doors;
 mod files;
 
 use std::sync::Arc;
@@ -14,20 +15,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::directory::{CatchAll, Code252, KeyExchange, Kind, Policy as RcptPolicy, StartTls};
-use crate::config::listener::{Mechanism as Offered, Protocol, TempFail};
+use crate::config::listener::Protocol;
 use crate::config::{self, Config, Endpoint, Limit, ListenAddress};
 use crate::directory::judge::recipient::Reading;
 use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Directory, Username, imap::Imap, smtp::Smtp};
-use crate::engine::{Engine, Member, logins, member, recipients};
-use crate::server::auth::{AuthDoor, Deadline, Settings as AuthSettings, Tempfail};
-use crate::server::policy::{Actions, Policy, Settings as PolicySettings};
-use crate::server::{self, Door, Socket, policy_limits};
+use crate::engine::{Member, logins, member, recipients};
+use crate::server::handover::Handover;
+use crate::server::{self, Socket};
 use crate::service::activation::{self, BindError, BoundPath, Ownership};
 use crate::service::limits::raise_descriptors;
 use crate::service::signals::{Order, Signals};
 use crate::session::smtp::Hello;
 use crate::session::{Remote, connect, connect::Dial, imap::Options, pool, tls};
+use crate::template::Filling;
+pub use doors::door;
 
 /// What a question under way is given beyond its deadline when the daemon ends.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -184,9 +186,11 @@ fn build(
     let template = directory.auth.username.clone();
     let username: Username = Arc::new(move |login| {
         // A template that wants a domain where the login has none would make a name of nobody.
-        template
-            .apply(login.as_bytes())
-            .unwrap_or_else(|| login.as_bytes().to_vec())
+        let from = Filling {
+            user: login.as_bytes(),
+            ..Filling::default()
+        };
+        template.fill(&from).unwrap_or_else(|_| login.as_bytes().to_vec())
     });
     let pool = &directory.pool;
     let logins = pool::Limits {
@@ -236,7 +240,7 @@ const fn limit(limit: Limit) -> Option<u32> {
 /// Whether this version serves a listener: speaks its protocol, and binds its
 /// socket itself.
 pub const fn is_served(listener: &config::Listener) -> bool {
-    matches!(listener.protocol, Protocol::Policy | Protocol::Auth)
+    !matches!(listener.protocol, Protocol::Saslauthd | Protocol::Socketmap)
         && !matches!(listener.socket, ListenAddress::Systemd(_))
 }
 
@@ -263,6 +267,8 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
     let mut signals = Signals::new().map_err(DaemonError::System)?;
     let members = members(config, None)?;
     files::open(config, &members);
+    // The id of this life of the daemon; a process id serves as well as for Dovecot itself.
+    let handover = Arc::new(Handover::new(std::process::id()));
     let draining = CancellationToken::new();
     let tasks = TaskTracker::new();
     let mut paths = Vec::new();
@@ -273,7 +279,7 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
         let connections = listener.max_connections as usize;
         let serving = server::serve(
             socket,
-            door(listener, &members),
+            door(listener, &members, &handover),
             connections,
             tasks.clone(),
             draining.clone(),
@@ -333,54 +339,4 @@ fn bind(listener: &config::Listener) -> Result<(Socket, Option<BoundPath>), Bind
         ListenAddress::Tcp(address) => Ok((Socket::Tcp(activation::bind_address(*address)?), None)),
         ListenAddress::Systemd(_) => Err(activation::handed_over(&listener.socket.to_string())),
     }
-}
-
-/// The door of a listener, to those of `members` that it names. The listener is
-/// one that [`is_served`].
-pub fn door(listener: &config::Listener, members: &[Arc<Member>]) -> Arc<dyn Door> {
-    let member = |name: &String| members.iter().find(|member| **member.name() == **name).cloned();
-    let asked = listener.directory.iter().filter_map(member).collect();
-    let engine = Engine::new(asked, listener.default_domain.clone());
-    let name = listener.name.clone();
-    if listener.protocol == Protocol::Policy {
-        let action = &listener.action;
-        let settings = PolicySettings {
-            name,
-            actions: Actions {
-                accept: action.accept.clone(),
-                reject: action.reject.clone(),
-                disabled: action.disabled.clone(),
-                defer: action.defer.clone(),
-                limit: action.limit.clone(),
-            },
-            deadline: listener.deadline_for(None),
-            vrfy: action.vrfy,
-            dry_run: action.dry_run,
-            limits: policy_limits::Limits {
-                rcpt: limit(listener.limits.rcpt),
-                rcpt_errors: limit(listener.limits.rcpt_errors),
-            },
-        };
-        return Arc::new(Policy::new(settings, engine));
-    }
-    let mechanism = |offered: &Offered| match offered {
-        Offered::Plain => Mechanism::Plain,
-        Offered::Login => Mechanism::Login,
-    };
-    let settings = AuthSettings {
-        name,
-        mechanisms: listener.mechanisms.iter().map(mechanism).collect(),
-        tempfail: match listener.tempfail {
-            TempFail::Auto => Tempfail::Auto,
-            TempFail::Close => Tempfail::Close,
-            TempFail::Fail => Tempfail::Fail,
-        },
-        deadline: Deadline {
-            smtp: listener.deadline_for(Some(b"smtp")),
-            other: listener.deadline_for(None),
-        },
-        auth_errors: limit(listener.limits.auth_errors),
-    };
-    // The id of this life of the daemon; a process id serves as well as for Dovecot itself.
-    Arc::new(AuthDoor::new(settings, engine, std::process::id()))
 }

@@ -1,11 +1,12 @@
-//! Templates: text in which `{user}`, `{local}` and `{domain}` stand for parts of a user's name.
+//! Templates: text in which `{user}` and the like stand for what is known of a user or a request.
 
 use std::fmt;
 
 /// A text with places to fill in.
 ///
 /// ```text
-/// template = *( text / "{user}" / "{local}" / "{domain}" )
+/// template = *( text / place )
+/// place    = "{user}" / "{local}" / "{domain}" / "{service}" / "{rip}" / "{session}"
 /// text     = 1*<any character but "{" and "}">
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -15,23 +16,82 @@ pub struct Template {
 
 /// One piece of a [`Template`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Part {
-    /// `{user}`: the whole name.
-    User,
-    /// `{local}`: what is left of the last `@`, or the whole name without one.
-    Local,
-    /// `{domain}`: what is right of the last `@`.
-    Domain,
+enum Part {
+    Place(Place),
     /// Text as it is.
     Text(String),
 }
 
+/// A place to fill in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Place {
+    /// The whole name; `%u` of Dovecot.
+    User,
+    /// What is left of the last `@`, or the whole name without one; `%n`.
+    Local,
+    /// What is right of the last `@`; `%d`.
+    Domain,
+    /// Who asks: `imap`, `lmtp`, …; `%s`.
+    Service,
+    /// The end user's address, as the client says; `%r`.
+    Rip,
+    /// Dovecot's session id; `%{session}`.
+    Session,
+}
+
+impl Place {
+    /// Those of a user's name, then those of a request.
+    const ALL: [(&str, Self); 6] = [
+        ("user", Self::User),
+        ("local", Self::Local),
+        ("domain", Self::Domain),
+        ("service", Self::Service),
+        ("rip", Self::Rip),
+        ("session", Self::Session),
+    ];
+
+    const fn is_of_name(self) -> bool {
+        matches!(self, Self::User | Self::Local | Self::Domain)
+    }
+}
+
+/// What a template is filled in from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filling<'a> {
+    /// The user's name.
+    pub user: &'a [u8],
+    /// Who asks; empty where nobody says.
+    pub service: &'a str,
+    /// The end user's address; likewise.
+    pub rip: &'a str,
+    /// The session's id; likewise.
+    pub session: &'a str,
+}
+
+/// `{domain}` is asked for, and the name has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it wants a domain, and the user's name has none")]
+pub struct NoDomain;
+
 impl Template {
-    /// Cuts a text into its parts.
+    /// Cuts a text for a user's name into its parts.
     ///
     /// # Errors
     /// A sentence for the operator: an unknown place, or a brace without its partner.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_with(text, Place::is_of_name)
+    }
+
+    /// As [`Template::parse`], for a text that may hold what is known of a request, too.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn parse_for_request(text: &str) -> Result<Self, String> {
+        Self::parse_with(text, |_| true)
+    }
+
+    fn parse_with(text: &str, allowed: fn(Place) -> bool) -> Result<Self, String> {
+        let known = || Place::ALL.iter().filter(|(_, place)| allowed(*place));
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
@@ -45,16 +105,11 @@ impl Template {
             let Some((name, after)) = inside.split_once('}') else {
                 return Err("a `{` without a `}` after it".to_owned());
             };
-            parts.push(match name {
-                "user" => Part::User,
-                "local" => Part::Local,
-                "domain" => Part::Domain,
-                _ => {
-                    return Err(format!(
-                        "`{{{name}}}` is none of `{{user}}`, `{{local}}`, `{{domain}}`"
-                    ));
-                }
-            });
+            let Some((_, place)) = known().find(|(known, _)| *known == name) else {
+                let names: Vec<_> = known().map(|(name, _)| format!("`{{{name}}}`")).collect();
+                return Err(format!("`{{{name}}}` is none of {}", names.join(", ")));
+            };
+            parts.push(Part::Place(*place));
             rest = after;
         }
         if !rest.is_empty() {
@@ -66,42 +121,58 @@ impl Template {
     /// `{user}`: the name as it came.
     pub fn user() -> Self {
         Self {
-            parts: vec![Part::User],
+            parts: vec![Part::Place(Place::User)],
         }
     }
 
-    /// The parts in their order.
-    pub fn parts(&self) -> &[Part] {
-        &self.parts
+    /// The text, if there is no place to fill in.
+    pub fn as_text(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
     }
 
-    /// Fills in a user's name; `None` when `{domain}` is asked for and the name has none.
-    pub fn apply(&self, user: &[u8]) -> Option<Vec<u8>> {
+    /// Whether any of the user's name is filled in.
+    pub fn holds_name(&self) -> bool {
+        let of_name = |part: &Part| matches!(part, Part::Place(place) if place.is_of_name());
+        self.parts.iter().any(of_name)
+    }
+
+    /// Fills in.
+    ///
+    /// # Errors
+    /// [`NoDomain`]
+    pub fn fill(&self, from: &Filling<'_>) -> Result<Vec<u8>, NoDomain> {
+        let user = from.user;
         let mut halves = user.rsplitn(2, |byte| *byte == b'@');
         let (last, first) = (halves.next().unwrap_or_default(), halves.next());
         let (local, domain) = first.map_or((user, None), |local| (local, Some(last)));
         let mut filled = Vec::with_capacity(user.len());
         for part in &self.parts {
             filled.extend_from_slice(match part {
-                Part::User => user,
-                Part::Local => local,
-                Part::Domain => domain?,
                 Part::Text(text) => text.as_bytes(),
+                Part::Place(Place::User) => user,
+                Part::Place(Place::Local) => local,
+                Part::Place(Place::Domain) => domain.ok_or(NoDomain)?,
+                Part::Place(Place::Service) => from.service.as_bytes(),
+                Part::Place(Place::Rip) => from.rip.as_bytes(),
+                Part::Place(Place::Session) => from.session.as_bytes(),
             });
         }
-        Some(filled)
+        Ok(filled)
     }
 }
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.parts.iter().try_for_each(|part| {
-            f.write_str(match part {
-                Part::User => "{user}",
-                Part::Local => "{local}",
-                Part::Domain => "{domain}",
-                Part::Text(text) => text,
-            })
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(text),
+            Part::Place(place) => {
+                let name = Place::ALL.iter().find(|(_, known)| known == place);
+                write!(f, "{{{}}}", name.map_or("", |(name, _)| name))
+            }
         })
     }
 }
@@ -128,8 +199,12 @@ mod tests {
             ),
         ] {
             let parsed = Template::parse(template).unwrap();
+            let from = Filling {
+                user: user.as_bytes(),
+                ..Filling::default()
+            };
             assert_eq!(
-                parsed.apply(user.as_bytes()),
+                parsed.fill(&from).ok(),
                 filled.map(|it| it.as_bytes().to_vec()),
                 "{template} of {user}"
             );
@@ -138,11 +213,34 @@ mod tests {
     }
 
     #[test]
+    fn a_template_is_filled_from_the_request() {
+        let text = "{service} {rip} {session} {user}";
+        let parsed = Template::parse_for_request(text).unwrap();
+        assert_eq!(parsed.to_string(), text);
+        let from = Filling {
+            user: b"{rip}",
+            service: "imap",
+            rip: "192.0.2.1",
+            session: "{user}",
+        };
+        assert_eq!(parsed.fill(&from).unwrap(), b"imap 192.0.2.1 {user} {rip}");
+    }
+
+    #[test]
     fn a_template_that_cannot_be_filled_is_refused() {
         for text in [
-            "{login}", "{user", "user}", "{}", "{{user}}", "{user}}", "{ user }",
+            "{login}", "{user", "user}", "{}", "{{user}}", "{user}}", "{ user }", "{rip}", "{service}",
         ] {
             assert!(Template::parse(text).is_err(), "{text}");
         }
+        assert!(Template::parse_for_request("{password}").is_err());
+    }
+
+    #[test]
+    fn a_template_knows_what_it_holds() {
+        let of = |text| Template::parse_for_request(text).unwrap();
+        assert_eq!(of("/srv").as_text(), Some("/srv"));
+        assert_eq!(of("/srv/{rip}").as_text(), None);
+        assert!(of("/srv/{local}").holds_name() && !of("{rip}").holds_name() && !of("x").holds_name());
     }
 }

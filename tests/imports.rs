@@ -30,7 +30,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     (
         "daemon",
         &[
-            "config", "server", "engine", "directory", "session", "service", "telemetry",
+            "config", "server", "engine", "directory", "session", "service", "telemetry", "template",
             // It translates the configuration's words into those that the parts take for their settings.
             "protocol::encryption::Encryption", "protocol::sasl::Mechanism", "protocol::smtp::Protocol",
         ],
@@ -70,7 +70,10 @@ const ARROWS: [(&str, &[&str]); 14] = [
 ];
 
 /// Modules of one part that do not know each other: each stands for the files whose names begin so.
-const SIBLINGS: [(&str, &[&str]); 2] = [("server", &["policy", "auth"]), ("directory", &["imap", "smtp"])];
+const SIBLINGS: [(&str, &[&str]); 2] = [
+    ("server", &["policy", "auth", "userdb"]),
+    ("directory", &["imap", "smtp"]),
+];
 
 /// One path, and where it stands.
 struct Import {

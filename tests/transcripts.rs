@@ -19,14 +19,14 @@
 //! | line | meaning |
 //! |---|---|
 //! | `NAME -> TEXT` | says a line; adjacent lines of one speaker leave in one write |
-//! | `NAME <- TEXT` | must hear this line next; `{any}` stands for any text |
+//! | `NAME <- TEXT` | must hear this line next; `{any}` stands for any text, which `{any:WORD}` keeps as `WORD N` |
 //! | `NAME says no more` | ends its half of the connection |
 //! | `NAME hangs up` | ends all of it |
 //! | `NAME is hung up on` | must hear nothing but the end |
 //! | `client asks A=B …` | sends a policy request with these attributes |
 //! | `client is told ACTION` | must hear this action and the empty line |
-//! | `client is greeted` | must hear the greeting of an auth door |
-//! | `client N connects [to LISTENER] [as process PID]` | where its first line is not enough |
+//! | `client is greeted` | must hear the greeting of an auth door; its cookie is kept as `cookie N` |
+//! | `client N connects [to LISTENER] [as process PID] [as stranger UID]` | where its first line is not enough |
 //! | `remote N is DIRECTORY` | the session must be one of this directory |
 //! | `remote N takes the call` | the connection is made, and nothing is said yet |
 //! | `remote N refuses the call` | there is no such session: the connection is refused |
@@ -40,7 +40,8 @@
 //! `client` is `client 1`, and connects to the first listener when it is first named. `remote 1`, `remote 2` and
 //! so on are the sessions that vouch opens, in that order; it takes the call when it is first named. Lines of
 //! clients end in LF, those of remotes in CRLF; `\c` at the end of a line leaves that out, and there are
-//! `\t \r \n \s \\ \0` and `\xHH`; in what is said, `{x*100}` is a hundred times `x`.
+//! `\t \r \n \s \\ \0` and `\xHH`; in what is said, `{x*100}` is a hundred times `x`, and
+//! `{the WORD N}` is what was kept of what client or remote N heard.
 //!
 //! What must be heard must come at once: time passes in `wait` alone. A line that nobody expects, an end that
 //! nobody expects and a session that nobody expects are failures, there and at the end of the transcript.

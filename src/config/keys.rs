@@ -1,11 +1,11 @@
 //! Every key with its effective value, as TOML that reads back to the same configuration.
 
-use std::{collections::BTreeMap, fmt::Display, path::Path, time::Duration};
+mod listener;
 
-use super::{
-    Config, Directory, Endpoint, Limit, Listener, Template, duration_text,
-    listener::Protocol::{Auth, Login, Master, Policy, Saslauthd, Userdb},
-};
+use std::{fmt::Display, path::Path, time::Duration};
+
+use super::{Config, Directory, Endpoint, Limit, Listener, duration_text};
+use listener::of_listener;
 
 /// Where the remark on a key begins.
 const REMARK_COLUMN: usize = 44;
@@ -193,77 +193,6 @@ fn of_directory(directory: &Directory) -> Vec<Key> {
     ]
 }
 
-fn of_listener(listener: &Listener) -> Vec<Key> {
-    let (limits, action, protocol) = (&listener.limits, &listener.action, listener.protocol);
-    let usual = if protocol.asks_logins() {
-        "8s for service=smtp, else 60s"
-    } else {
-        "20s"
-    };
-    let mut keys = vec![
-        key("", "protocol", Value::Required(quoted(protocol))),
-        key("", "socket", Value::Required(quoted(&listener.socket))),
-        key("", "mode", set(quoted(format!("{:04o}", listener.mode)))),
-        key(
-            "",
-            "owner",
-            some(listener.owner.as_ref().map(quoted), "the daemon's user"),
-        ),
-        key(
-            "",
-            "group",
-            some(
-                listener.group.as_ref().map(quoted),
-                "that of the socket's directory",
-            ),
-        ),
-        key("", "directory", Value::Required(array(listener.directory.iter()))),
-        key(
-            "",
-            "deadline",
-            listener.deadline.map_or(Value::Absent(usual), time),
-        ),
-        key("", "max-connections", set(listener.max_connections)),
-    ];
-    if matches!(protocol, Auth | Login | Saslauthd | Userdb | Master) {
-        let domain = listener
-            .default_domain
-            .as_ref()
-            .map_or(String::new(), ToString::to_string);
-        keys.push(key("", "default-domain", set(quoted(domain))));
-    }
-    if matches!(protocol, Auth | Login) {
-        keys.push(key("", "mechanisms", list(listener.mechanisms.iter())));
-    }
-    if matches!(protocol, Auth | Login | Saslauthd) {
-        keys.push(key("", "tempfail", set(quoted(listener.tempfail))));
-    }
-    if matches!(protocol, Auth | Login) {
-        keys.push(later("", "ok", templates(&listener.ok)));
-    }
-    if matches!(protocol, Userdb | Master | Login) {
-        keys.push(later("", "exists", set(quoted(listener.exists))));
-        keys.push(later("", "fields", templates(&listener.fields)));
-    }
-    keys.extend([
-        key("limits", "rcpt", limit(limits.rcpt)),
-        key("limits", "rcpt-errors", limit(limits.rcpt_errors)),
-        key("limits", "auth-errors", limit(limits.auth_errors)),
-    ]);
-    if protocol == Policy {
-        keys.extend([
-            key("action", "accept", set(quoted(action.accept.as_str()))),
-            key("action", "reject", set(quoted(action.reject.as_str()))),
-            key("action", "disabled", set(quoted(action.disabled.as_str()))),
-            key("action", "defer", set(quoted(action.defer.as_str()))),
-            key("action", "limit", set(quoted(action.limit.as_str()))),
-            key("action", "vrfy", set(action.vrfy)),
-            key("action", "dry-run", set(action.dry_run)),
-        ]);
-    }
-    keys
-}
-
 fn of_metrics(config: &Config) -> Vec<Key> {
     let listen = config.metrics.iter().map(|metrics| quoted(&metrics.listen));
     listen
@@ -333,18 +262,6 @@ fn array(items: impl Iterator<Item = impl Display>) -> String {
 
 fn list(items: impl Iterator<Item = impl Display>) -> Value {
     Value::Set(array(items))
-}
-
-fn templates(fields: &BTreeMap<String, Template>) -> Value {
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, field)| format!("{} = {}", quoted(name), quoted(field)))
-        .collect();
-    Value::Set(if fields.is_empty() {
-        "{}".to_owned()
-    } else {
-        format!("{{ {} }}", fields.join(", "))
-    })
 }
 
 fn path(path: &Path) -> String {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use protocol::policy;
 
 use super::{Limit, ListenAddress, Template, directory::Kind, words};
-use crate::address::Domain;
+use crate::address::{Domain, network::Network};
 
 /// `[listener."NAME"]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,14 +43,18 @@ pub struct Listener {
     pub mechanisms: Vec<Mechanism>,
     /// `tempfail`: how "no answer" is told to the client. Default `auto`. `auth`, `login` and `saslauthd` only.
     pub tempfail: TempFail,
-    /// `ok`: fields added to OK, by template. Default none. `auth` and `login` only.
-    pub ok: BTreeMap<String, Template>,
-    /// `exists`: whether a user is looked for, or only its domain. Default `probe`. `userdb`, `master` and
-    /// `login` only.
+    /// `[….ok]`: fields added to OK. `auth` and `login` only.
+    pub ok: OkFields,
+    /// `exists`: whether a user is looked for, or only its domain. Default `probe`. `userdb` and `master` only.
     pub exists: Exists,
-    /// `fields`: the user's fields, by template. Default none. `userdb`, `master` and `login` only.
-    pub fields: BTreeMap<String, Template>,
+    /// `fields`: the user's fields, by template. Default none. A mail process that asks for a login is told those
+    /// of `login` before those of `master`. `userdb`, `master` and `login` only.
+    pub fields: Fields,
 }
+
+/// Names, each with its template. Every name is legal; Dovecot takes those of a user that it does not know for
+/// settings.
+pub type Fields = BTreeMap<String, Template>;
 
 impl Listener {
     /// A listener in which every key but the required ones has its default.
@@ -70,7 +74,7 @@ impl Listener {
             default_domain: None,
             mechanisms: vec![Mechanism::Plain, Mechanism::Login],
             tempfail: TempFail::Auto,
-            ok: BTreeMap::new(),
+            ok: OkFields::default(),
             exists: Exists::Probe,
             fields: BTreeMap::new(),
         }
@@ -88,9 +92,9 @@ impl Listener {
         if let Some(deadline) = self.deadline {
             return deadline;
         }
-        Duration::from_secs(match self.protocol {
-            Protocol::Policy | Protocol::Socketmap => 20,
-            _ if service == Some(b"smtp") => 8,
+        Duration::from_secs(match service {
+            _ if !self.protocol.depends_on_service() => 20,
+            Some(b"smtp") => 8,
             _ => 60,
         })
     }
@@ -122,6 +126,11 @@ impl Protocol {
         matches!(self, Self::Auth | Self::Login | Self::Saslauthd)
     }
 
+    /// Whether a request says which service asks: some are less patient than others.
+    pub fn depends_on_service(self) -> bool {
+        !matches!(self, Self::Policy | Self::Socketmap)
+    }
+
     /// Whether a directory of that kind can answer what it asks.
     pub fn is_answered_by(self, kind: Kind) -> bool {
         if self.asks_logins() {
@@ -151,6 +160,39 @@ impl Default for ClientLimits {
             rcpt_errors: Limit::At(20),
             auth_errors: Limit::At(20),
         }
+    }
+}
+
+/// `[listener."NAME".ok]`: fields added to OK, so that Dovecot's login processes do more with a login than begin a
+/// session. Default none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OkFields {
+    /// Any name, by template. `proxy = "y"` hands the user on to `host`, an IP address, and wants `pass`; `nologin =
+    /// "y"` lets nobody in, with `reason`. Names that vouch says itself, such as `user`, are refused.
+    pub fields: Fields,
+    /// `pass = "{password}"`: the password that the remote accepted, for the proxy.
+    pub pass: bool,
+    /// `allow_nets`: a list of networks, parted by commas. A login from elsewhere, or from nobody knows where, is
+    /// refused without asking anybody. It is not told to clients.
+    pub allow_nets: Option<Vec<Network>>,
+}
+
+impl OkFields {
+    /// All of them as they are written in the file, by name.
+    pub fn to_text(&self) -> BTreeMap<&str, String> {
+        let mut text: BTreeMap<&str, String> = self
+            .fields
+            .iter()
+            .map(|(name, template)| (name.as_str(), template.to_string()))
+            .collect();
+        if self.pass {
+            text.insert("pass", "{password}".to_owned());
+        }
+        if let Some(networks) = &self.allow_nets {
+            let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+            text.insert("allow_nets", networks.join(","));
+        }
+        text
     }
 }
 

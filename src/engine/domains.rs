@@ -15,6 +15,11 @@ impl Domains {
         self.0.is_empty()
     }
 
+    /// One of them.
+    pub fn any(&self) -> Option<&Domain> {
+        self.0.iter().next()
+    }
+
     /// Whether a recipient of this domain may be asked about.
     pub fn has(&self, domain: &Domain) -> bool {
         self.0.contains(domain)

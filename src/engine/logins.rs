@@ -106,6 +106,21 @@ impl Logins {
             Verdict::Defer(_) | Verdict::Abstain(_) => {}
         }
     }
+
+    /// Forgets a user; how many verdicts these were. A refused login is known by its
+    /// hash alone, which names no user: all of them go, uncounted.
+    pub fn forget(&self, user: &Login) -> usize {
+        self.refused.clear();
+        usize::from(self.accepted.remove(user).is_some())
+    }
+
+    /// Forgets everybody; how many verdicts these were.
+    pub fn forget_all(&self) -> usize {
+        let forgotten = self.accepted.len() + self.refused.len();
+        self.accepted.clear();
+        self.refused.clear();
+        forgotten
+    }
 }
 
 #[cfg(test)]

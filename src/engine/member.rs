@@ -16,7 +16,7 @@ use super::inquiry::Inquiry;
 use super::logins::{self, Logins, Tag};
 use super::recipients::{self, Recipients};
 use super::{Decision, Source, refusals, store};
-use crate::address::Address;
+use crate::address::{Address, Domain};
 use crate::directory::Directory;
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 
@@ -98,6 +98,43 @@ impl Member {
     /// Has what is remembered written, see [`Recipients::close`].
     pub fn close(&self) {
         self.recipients.memory.close();
+    }
+
+    /// Whether a domain is one of its own.
+    pub(super) fn has(&self, domain: &Domain) -> bool {
+        self.settings.domains.has(domain)
+    }
+
+    /// Whether local parts that differ in case only are one.
+    pub(super) fn folds_case(&self) -> bool {
+        self.settings.fold_case
+    }
+
+    /// One form for each mailbox.
+    pub(super) fn one_form(&self, address: Address) -> Address {
+        self.settings.one_form(address)
+    }
+
+    /// See [`Recipients::known`]; `None` as well where none is ever asked about.
+    pub(super) fn known(&self) -> Option<Vec<Address>> {
+        let domain = self.settings.domains.any()?;
+        let somebody = Address::from_unquoted(format!("postmaster@{domain}").as_bytes()).ok()?;
+        let asked = self.directory.can_answer(&Kind::Recipient(somebody));
+        self.recipients.memory.known().filter(|_| asked)
+    }
+
+    /// Forgets a user, as login and as mailbox; how many verdicts these were.
+    pub(super) fn forget(&self, user: &Login) -> usize {
+        let mailbox = Address::from_unquoted(user.as_bytes()).is_ok_and(|address| {
+            let address = self.settings.one_form(address);
+            self.recipients.memory.forget_one(&address)
+        });
+        usize::from(mailbox) + self.logins.forget(user)
+    }
+
+    /// Forgets everybody; how many verdicts these were.
+    pub(super) fn forget_all(&self) -> usize {
+        self.recipients.memory.forget_all() + self.logins.forget_all()
     }
 
     /// Whether it is to be asked about a login or recipient of this domain.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::address::Domain;
+use crate::address::{Address, Domain};
 use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
 pub use member::Member;
 
@@ -80,7 +80,9 @@ impl Engine {
 
     /// The one answer to `question`, by `deadline`.
     pub async fn decide(&self, mut question: Question, deadline: Instant) -> Decision {
-        self.complete(&mut question.kind);
+        if let Kind::Login { user, .. } = &mut question.kind {
+            *user = self.complete(user);
+        }
         let Some(member) = self.route(&question.kind) else {
             let verdict = Verdict::Abstain(Abstention::NotOurs);
             return Decision {
@@ -97,13 +99,75 @@ impl Engine {
         self.route(kind).map(|member| member.name().clone())
     }
 
-    /// Adds the default domain to a login that has none.
-    fn complete(&self, kind: &mut Kind) {
-        if let (Kind::Login { user, .. }, Some(domain)) = (kind, &self.default_domain)
-            && user.domain().is_none()
-        {
-            *user = Login::new(&[user.as_bytes(), b"@", domain.as_str().as_bytes()].concat());
+    /// The login with the default domain, where it has none.
+    #[must_use]
+    pub fn complete(&self, user: &Login) -> Login {
+        match &self.default_domain {
+            Some(domain) if user.domain().is_none() => {
+                Login::new(&[user.as_bytes(), b"@", domain.as_str().as_bytes()].concat())
+            }
+            _ => user.clone(),
         }
+    }
+
+    /// The first directory whose domains have this one, whatever it can be asked.
+    pub fn directory_of(&self, domain: &Domain) -> Option<Arc<str>> {
+        self.member_of(domain).map(|member| member.name().clone())
+    }
+
+    /// One form for each mailbox, as the directory that would be asked has it; for
+    /// one of another domain, the address itself.
+    #[must_use]
+    pub fn mailbox(&self, address: Address) -> Address {
+        let kind = Kind::Recipient(address.clone());
+        match self.route(&kind).or_else(|| self.member_of(address.domain())) {
+            Some(member) => member.one_form(address),
+            None => address,
+        }
+    }
+
+    /// One form for each account: as [`Engine::mailbox`], but a detail stays, for a
+    /// name with one may be another's login. A name that is no address has one form.
+    #[must_use]
+    pub fn account(&self, user: &Login) -> Login {
+        let Ok(address) = Address::from_unquoted(user.as_bytes()) else {
+            return user.clone();
+        };
+        let folds = self
+            .member_of(address.domain())
+            .is_some_and(|member| member.folds_case());
+        let address = if folds { address.folded() } else { address };
+        Login::new(&address.to_unquoted())
+    }
+
+    /// The mailboxes that are remembered to exist; `None` where none ever is.
+    pub fn known(&self) -> Option<Vec<Address>> {
+        let known = self.members.iter().filter_map(|member| member.known());
+        known.reduce(|mut all, more| {
+            all.extend(more);
+            all
+        })
+    }
+
+    /// Forgets what is remembered of these users, or of all where none is named.
+    /// Returns how many verdicts these were.
+    pub fn forget(&self, users: &[Login]) -> usize {
+        if users.is_empty() {
+            return self.members.iter().map(|member| member.forget_all()).sum();
+        }
+        let mut forgotten = 0;
+        for user in users.iter().map(|user| self.complete(user)) {
+            forgotten += self
+                .members
+                .iter()
+                .map(|member| member.forget(&user))
+                .sum::<usize>();
+        }
+        forgotten
+    }
+
+    fn member_of(&self, domain: &Domain) -> Option<&Arc<Member>> {
+        self.members.iter().find(|member| member.has(domain))
     }
 
     /// The first directory that can answer this kind of question and knows the
@@ -162,8 +226,8 @@ mod tests {
                 .iter()
                 .map(|domain| Domain::parse(domain).unwrap())
                 .collect(),
-            fold_case: false,
-            recipient_delimiter: String::new(),
+            fold_case: true,
+            recipient_delimiter: "+".into(),
             canaries: Vec::new(),
             detect_catch_all: false,
             entries: 10,
@@ -248,6 +312,22 @@ mod tests {
             ask(&completed, login("x")).await.1,
             Verdict::accept("x@a.example")
         );
+    }
+
+    #[tokio::test]
+    async fn a_user_has_one_name() {
+        let engine = Engine::new(vec![member("a", false, &["a.example"])], None);
+        let mailbox = |name: &str| {
+            let address = Address::from_unquoted(name.as_bytes()).unwrap();
+            String::from_utf8(engine.mailbox(address).to_unquoted()).unwrap()
+        };
+        let account = |name: &str| engine.account(&Login::new(name.as_bytes())).to_string();
+        assert_eq!(mailbox("Bob+x@A.Example"), "bob@a.example");
+        assert_eq!(account("Bob+x@A.Example"), "bob+x@a.example");
+        assert_eq!(mailbox("Bob+x@B.Example"), "Bob+x@b.example");
+        assert_eq!(account("Bob+x@B.Example"), "Bob+x@b.example");
+        assert_eq!(account("Bob"), "Bob");
+        assert_eq!(account("a b@A.Example"), "a b@a.example");
     }
 
     #[tokio::test]

@@ -158,6 +158,40 @@ impl Recipients {
         self.forget(domain, |said| matches!(said, Said::Yes(_)));
     }
 
+    /// Who is remembered to exist, and be it only while there is no other answer; `None`
+    /// where nobody ever is.
+    pub fn known(&self) -> Option<Vec<Address>> {
+        let longest = self.ttl.positive.max(self.ttl.stale);
+        if longest.is_zero() {
+            return None;
+        }
+        let exists = |kept: &Kept| matches!(kept.said, Said::Yes(_)) && kept.since.elapsed() < longest;
+        let read = |key: &[u8]| Address::from_typed(str::from_utf8(key).ok()?).ok();
+        let known = self.kept.iter().filter(|(_, kept)| exists(kept));
+        Some(known.filter_map(|(key, _)| read(&key)).collect())
+    }
+
+    /// Forgets a recipient; `false` where nothing was remembered.
+    pub fn forget_one(&self, address: &Address) -> bool {
+        let key = key(address);
+        if let Some(store) = self.store.get() {
+            store.forget(key.clone());
+        }
+        self.kept.remove(&key).is_some()
+    }
+
+    /// Forgets every recipient; how many they were.
+    pub fn forget_all(&self) -> usize {
+        let forgotten = self.kept.len();
+        self.kept.retain(|key, _| {
+            if let Some(store) = self.store.get() {
+                store.forget(key.clone());
+            }
+            false
+        });
+        forgotten
+    }
+
     fn forget(&self, domain: &Domain, which: impl Fn(&Said) -> bool) {
         let end = [b"@", domain.as_str().as_bytes()].concat();
         self.kept.retain(|key, kept| {
@@ -273,6 +307,32 @@ mod tests {
         assert!(known("yes@e.org") && !known("no@e.org") && known("no@sub.e.org"));
         memory.forget_accepts(address("x@e.org").domain());
         assert!(!known("yes@e.org") && known("no@sub.e.org"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_exists_is_listed_until_forgotten() {
+        let memory = Recipients::new(50, TTL);
+        let listed = |memory: &Recipients| {
+            let mut names: Vec<_> = memory.known().unwrap().iter().map(ToString::to_string).collect();
+            names.sort();
+            names
+        };
+        for yes in ["jane@e.org", "\"a b\"@e.org"] {
+            memory.keep(&address(yes), &Verdict::accept(yes));
+        }
+        memory.keep(&address("no@e.org"), &no());
+        assert_eq!(listed(&memory), ["\"a b\"@e.org", "jane@e.org"]);
+        assert!(memory.forget_one(&address("jane@e.org")) && !memory.forget_one(&address("jane@e.org")));
+        assert_eq!(listed(&memory), ["\"a b\"@e.org"]);
+        advance(TTL.stale).await;
+        assert_eq!(listed(&memory), [""; 0]);
+        assert_eq!(memory.forget_all(), 2);
+        let none = Ttl {
+            positive: Duration::ZERO,
+            stale: Duration::ZERO,
+            ..TTL
+        };
+        assert!(Recipients::new(50, none).known().is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,15 +1,20 @@
 //! Doors: sockets on which clients ask, each in its own protocol.
 //!
-//! [`serve`] accepts; [`policy`] and [`auth`] speak. What a client's session has
-//! used up is counted in [`policy_limits`] and [`auth_limits`].
+//! [`serve`] accepts; [`policy`], [`auth`] and [`userdb`] speak. What a client's
+//! session has used up is counted in [`policy_limits`] and [`auth_limits`]. A login
+//! goes from a login process to a mail process by way of [`handover`].
 
 pub mod auth;
 pub mod auth_limits;
+pub mod fields;
+pub mod handover;
 pub mod policy;
 pub mod policy_limits;
+pub mod userdb;
 
 use std::future::Future;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +26,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::verdict::Client;
 use crate::wire::Stream;
 
 /// When the system has no descriptor left for one more connection, others must
@@ -46,10 +52,47 @@ pub struct Caller {
     /// Unique in this life of the daemon.
     pub connection: u64,
     /// The process at the other end of a Unix socket.
-    pub pid: Option<i32>,
+    pub peer: Option<Peer>,
     /// Cancelled when the daemon drains: questions under way are answered, then
     /// the connection is closed.
     pub draining: CancellationToken,
+}
+
+/// A process at the other end of a Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its id; not known where it is of another pid namespace.
+    pub pid: Option<i32>,
+    /// Its user's.
+    pub uid: u32,
+    /// Everybody may connect (mode 0666), and it is neither the socket's owner nor of
+    /// its group.
+    pub stranger: bool,
+}
+
+/// The patience of those who ask about logins and users differs by service: Postfix
+/// drops the connection after ten seconds (`src/xsasl/xsasl_dovecot_server.c`),
+/// Dovecot after 150.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    /// For `service=smtp`.
+    pub smtp: Duration,
+    /// For every other service.
+    pub other: Duration,
+}
+
+impl Deadline {
+    fn of(self, client: &Client) -> Duration {
+        if is_smtp(client) { self.smtp } else { self.other }
+    }
+}
+
+/// Whether Postfix or another SMTP server asks; maddy writes it in capitals.
+fn is_smtp(client: &Client) -> bool {
+    client
+        .service
+        .as_deref()
+        .is_some_and(|service| service.eq_ignore_ascii_case("smtp"))
 }
 
 /// A listening socket.
@@ -61,17 +104,17 @@ pub enum Socket {
 }
 
 impl Socket {
-    async fn accept(&self) -> io::Result<(Stream, Option<i32>)> {
+    async fn accept(&self, access: Option<&Access>) -> io::Result<(Stream, Option<Peer>)> {
         match self {
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                // A process in another pid namespace shows as 0.
-                let pid = stream
-                    .peer_cred()
-                    .ok()
-                    .and_then(|peer| peer.pid())
-                    .filter(|&pid| pid > 0);
-                Ok((Box::new(stream), pid))
+                let peer = stream.peer_cred().ok().map(|peer| Peer {
+                    // A process in another pid namespace shows as 0.
+                    pid: peer.pid().filter(|&pid| pid > 0),
+                    uid: peer.uid(),
+                    stranger: access.is_some_and(|access| access.is_stranger(peer.uid(), peer.gid())),
+                });
+                Ok((Box::new(stream), peer))
             }
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -80,6 +123,33 @@ impl Socket {
                 Ok((Box::new(stream), None))
             }
         }
+    }
+
+    /// Who may connect, where the socket has a path.
+    fn access(&self) -> Option<Access> {
+        let Self::Unix(listener) = self else { return None };
+        let address = listener.local_addr().ok()?;
+        let metadata = std::fs::metadata(address.as_pathname()?).ok()?;
+        Some(Access {
+            mode: metadata.mode() & 0o777,
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+        })
+    }
+}
+
+/// Whose a socket is, and who may connect.
+struct Access {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+}
+
+impl Access {
+    /// As Dovecot has it (`auth-master-connection.c`): any other mode than 0666 shows
+    /// that its administrator has thought of who may ask.
+    const fn is_stranger(&self, uid: u32, gid: u32) -> bool {
+        self.mode == 0o666 && uid != self.uid && gid != self.gid
     }
 }
 
@@ -96,14 +166,15 @@ pub async fn serve(
     draining: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(max_connections));
+    let access = socket.access();
     let mut turned_away: u64 = 0;
     let mut failing = false;
     loop {
         let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
+            accepted = socket.accept(access.as_ref()) => accepted,
             () = draining.cancelled() => return,
         };
-        let (stream, pid) = match accepted {
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             // It hung up while it waited: no fault of ours, and nothing to wait for.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
@@ -137,7 +208,7 @@ pub async fn serve(
         let caller = Caller {
             stream,
             connection,
-            pid,
+            peer,
             draining: draining.clone(),
         };
         let served = door.clone().serve(caller);
@@ -145,5 +216,24 @@ pub async fn serve(
             served.await;
             drop(place);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_is_one_whom_only_the_mode_lets_in() {
+        let access = |mode| Access {
+            mode,
+            uid: 1,
+            gid: 10,
+        };
+        assert!(access(0o666).is_stranger(2, 20));
+        assert!(!access(0o666).is_stranger(1, 20) && !access(0o666).is_stranger(2, 10));
+        for mode in [0o600, 0o660, 0o777] {
+            assert!(!access(mode).is_stranger(2, 20), "{mode:o}");
+        }
     }
 }

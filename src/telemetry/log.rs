@@ -15,7 +15,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 pub struct Answered<'a> {
     /// The listener's name.
     pub door: &'a str,
-    /// What was asked: `recipient` or `login`.
+    /// What was asked: `recipient`, `login` or `user`.
     pub question: &'a str,
     /// The address or user name.
     pub about: &'a str,

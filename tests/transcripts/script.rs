@@ -41,7 +41,11 @@ pub(crate) enum Act {
     EndHalf,
     HangUp,
     HearEnd,
-    Connect { to: Option<String>, pid: Option<i32> },
+    Connect {
+        to: Option<String>,
+        pid: Option<i32>,
+        stranger: Option<u32>,
+    },
     IsOf(String),
     TakeCall,
     RefuseCall,
@@ -50,9 +54,13 @@ pub(crate) enum Act {
     FailTls,
 }
 
-/// A line that must be heard: literal parts with anything between them.
+/// A line that must be heard: literal parts with anything between them. What stands in a gap with a name is kept
+/// under it.
 #[derive(Debug)]
-pub(crate) struct Pattern(Vec<Vec<u8>>);
+pub(crate) struct Pattern {
+    first: Vec<u8>,
+    rest: Vec<(Option<String>, Vec<u8>)>,
+}
 
 impl fmt::Display for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -179,7 +187,7 @@ fn client_acts(does: &str) -> Result<Vec<Act>, String> {
             Ok(vec![hear(&format!("action={action}"), "\\n")?, hear("", "\\n")?])
         }
         "connects" => {
-            let (mut to, mut pid) = (None, None);
+            let (mut to, mut pid, mut stranger) = (None, None, None);
             let mut words = rest.split_whitespace();
             while let Some(word) = words.next() {
                 match (word, words.next()) {
@@ -188,10 +196,14 @@ fn client_acts(does: &str) -> Result<Vec<Act>, String> {
                         let number = words.next().and_then(|number| number.parse().ok());
                         pid = Some(number.ok_or("which process?")?);
                     }
+                    ("as", Some("stranger")) => {
+                        let number = words.next().and_then(|number| number.parse().ok());
+                        stranger = Some(number.ok_or("which user?")?);
+                    }
                     _ => return Err("connects how?".into()),
                 }
             }
-            Ok(vec![Act::Connect { to, pid }])
+            Ok(vec![Act::Connect { to, pid, stranger }])
         }
         _ => Err("does what?".into()),
     }
@@ -201,15 +213,22 @@ fn client_acts(does: &str) -> Result<Vec<Act>, String> {
 fn greeting() -> Result<Vec<Act>, String> {
     let lines = [
         "VERSION\\t1\\t2", "MECH\\tPLAIN\\tplaintext", "MECH\\tLOGIN\\tplaintext", "SPID\\t{any}",
-        "CUID\\t{any}", "COOKIE\\t{any}", "DONE",
+        "CUID\\t{any}", "COOKIE\\t{any:cookie}", "DONE",
     ];
     lines.iter().map(|line| hear(line, "\\n")).collect()
 }
 
 fn hear(text: &str, end: &str) -> Result<Act, String> {
     let text = format!("{text}{end}");
-    let parts: Result<_, String> = text.split("{any}").map(unescape).collect();
-    Ok(Act::Hear(Pattern(parts?)))
+    let mut parts = text.split("{any");
+    let first = unescape(parts.next().unwrap_or_default())?;
+    let gap = |part: &str| {
+        let (name, text) = part.split_once('}').ok_or("`{any` has no end")?;
+        let name = name.strip_prefix(':').map(str::to_owned);
+        Ok((name, unescape(text)?))
+    };
+    let rest: Result<_, String> = parts.map(gap).collect();
+    Ok(Act::Hear(Pattern { first, rest: rest? }))
 }
 
 /// The bytes of a line with its end, or without it where it ends in `\c`.
@@ -280,38 +299,29 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl Pattern {
-    /// Whether a line, with its end, is the one.
-    pub(crate) fn matches(&self, line: &[u8]) -> bool {
-        let [first, middle @ ..] = self.0.as_slice() else {
-            return false;
-        };
-        let Some((last, middle)) = middle.split_last() else {
-            return line == first;
-        };
-        let Some(mut rest) = line
-            .strip_prefix(first.as_slice())
-            .and_then(|rest| rest.strip_suffix(last.as_slice()))
-        else {
-            return false;
-        };
-        for part in middle {
-            let mut windows = rest.windows(part.len().max(1));
-            let Some(at) = windows.position(|window| window.starts_with(part)) else {
-                return false;
+    /// Whether a line, with its end, is the one; if so, what stands in the gaps that have a name.
+    pub(crate) fn matches(&self, line: &[u8]) -> Option<Vec<(&str, Vec<u8>)>> {
+        let mut rest = line.strip_prefix(self.first.as_slice())?;
+        let mut kept = Vec::new();
+        for (number, (name, part)) in self.rest.iter().enumerate() {
+            let at = if number + 1 == self.rest.len() {
+                rest.len().checked_sub(part.len())?
+            } else {
+                let mut windows = rest.windows(part.len().max(1));
+                windows.position(|window| window.starts_with(part))?
             };
-            rest = &rest[at + part.len()..];
+            let (gap, found) = rest.split_at(at);
+            rest = found.strip_prefix(part.as_slice())?;
+            kept.extend(name.as_deref().map(|name| (name, gap.to_vec())));
         }
-        true
+        rest.is_empty().then_some(kept)
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<String> = self
-            .0
-            .iter()
-            .map(|part| part.escape_ascii().to_string())
-            .collect();
-        f.write_str(&parts.join("{any}"))
+        write!(f, "{}", self.first.escape_ascii())?;
+        let mut rest = self.rest.iter();
+        rest.try_for_each(|(_, part)| write!(f, "{{any}}{}", part.escape_ascii()))
     }
 }

@@ -18,7 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use vouch::config::{Config, Endpoint, read};
 use vouch::daemon;
-use vouch::server::{Caller, Door};
+use vouch::server::handover::Handover;
+use vouch::server::{self, Caller, Door};
 use vouch::session::connect::{Dial, Dialled};
 use vouch::session::{Error, Kind};
 use vouch::wire::Stream;
@@ -29,6 +30,9 @@ use crate::script::{Act, Party, Pattern, Script, Step};
 /// What is due must be heard within this time: more than the pause that a question is given behind its deadline,
 /// less than anything that a transcript tells apart.
 const AT_ONCE: Duration = Duration::from_millis(200);
+
+/// The id of the daemon that every door tells.
+const SPID: u32 = 4711;
 
 /// Room in a pipe for whatever is said at once.
 const PIPE: usize = 1 << 20;
@@ -66,6 +70,8 @@ struct Stage {
     remotes: BTreeMap<usize, Peer>,
     /// Calls that are never taken.
     ignored: Vec<Call>,
+    /// What was heard and is to be said again.
+    kept: BTreeMap<String, Vec<u8>>,
 }
 
 /// vouch opens a session.
@@ -103,13 +109,14 @@ impl Stage {
             clients: BTreeMap::new(),
             remotes: BTreeMap::new(),
             ignored: Vec::new(),
+            kept: BTreeMap::new(),
         })
     }
 
     async fn act(&mut self, party: Party, act: &Act) -> Result<(), String> {
         match (party, act) {
-            (Party::Client(number), Act::Connect { to, pid }) => {
-                return self.connect(number, to.as_deref(), *pid);
+            (Party::Client(number), Act::Connect { to, pid, stranger }) => {
+                return self.connect(number, to.as_deref(), peer(*pid, *stranger));
             }
             (Party::Remote(number), Act::RefuseCall) => {
                 // A caller that has given up is not told.
@@ -138,10 +145,19 @@ impl Stage {
             }
         };
         let peer = peer.ok_or_else(|| format!("there is no {party}"))?;
-        peer.act(act).await.map_err(|why| format!("{party} {why}"))
+        let done = match act {
+            Act::Say(bytes) => peer.say(&filled(bytes, &self.kept)).await,
+            Act::Hear(pattern) => peer.hear(pattern).await.map(|kept| {
+                let (Party::Client(number) | Party::Remote(number)) = party;
+                let named = |(name, value): (&str, _)| (format!("{name} {number}"), value);
+                self.kept.extend(kept.into_iter().map(named));
+            }),
+            act => peer.act(act).await,
+        };
+        done.map_err(|why| format!("{party} {why}"))
     }
 
-    fn connect(&mut self, number: usize, to: Option<&str>, pid: Option<i32>) -> Result<(), String> {
+    fn connect(&mut self, number: usize, to: Option<&str>, peer: Option<server::Peer>) -> Result<(), String> {
         let found = self
             .doors
             .iter()
@@ -151,7 +167,7 @@ impl Stage {
         let caller = Caller {
             stream: Box::new(theirs),
             connection: number as u64,
-            pid,
+            peer,
             draining: self.draining.clone(),
         };
         tokio::spawn(door.serve(caller));
@@ -219,8 +235,6 @@ impl Peer {
 
     async fn act(&mut self, act: &Act) -> Result<(), String> {
         match act {
-            Act::Say(bytes) => self.say(bytes).await,
-            Act::Hear(pattern) => self.hear(pattern).await,
             Act::HearEnd => self.hear_end().await,
             Act::EndHalf => {
                 let ended = self.stream()?.shutdown().await;
@@ -240,7 +254,9 @@ impl Peer {
             Act::TakeCall => Ok(()),
             Act::IsOf(name) if *name == self.of => Ok(()),
             Act::IsOf(_) => Err(format!("is {}", self.of)),
-            Act::Connect { .. } | Act::RefuseCall | Act::IgnoreCall => Err("cannot do that".into()),
+            Act::Say(_) | Act::Hear(_) | Act::Connect { .. } | Act::RefuseCall | Act::IgnoreCall => {
+                Err("cannot do that".into())
+            }
         }
     }
 
@@ -260,7 +276,7 @@ impl Peer {
         flushed.map_err(|error| format!("cannot speak: {error}"))
     }
 
-    async fn hear(&mut self, pattern: &Pattern) -> Result<(), String> {
+    async fn hear<'p>(&mut self, pattern: &'p Pattern) -> Result<Vec<(&'p str, Vec<u8>)>, String> {
         let deadline = Instant::now() + AT_ONCE;
         let line = loop {
             if let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
@@ -272,8 +288,8 @@ impl Peer {
                 Err(_) => return Err(format!("hears nothing more, instead of {pattern}")),
             }
         };
-        if pattern.matches(&line) {
-            return Ok(());
+        if let Some(kept) = pattern.matches(&line) {
+            return Ok(kept);
         }
         Err(format!(
             "heard      {}\n    instead of {pattern}",
@@ -331,6 +347,27 @@ impl Peer {
     }
 }
 
+/// A process by its number, which the socket's owner runs, or a stranger to the socket by the number of its user.
+fn peer(pid: Option<i32>, stranger: Option<u32>) -> Option<server::Peer> {
+    (pid.is_some() || stranger.is_some()).then(|| server::Peer {
+        pid,
+        uid: stranger.unwrap_or_default(),
+        stranger: stranger.is_some(),
+    })
+}
+
+/// What is said, with what was heard in the places of `{the NAME}`.
+fn filled(bytes: &[u8], kept: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for (name, value) in kept {
+        let place = format!("{{the {name}}}").into_bytes();
+        while let Some(at) = bytes.windows(place.len()).position(|window| window == place) {
+            bytes.splice(at..at + place.len(), value.iter().copied());
+        }
+    }
+    bytes
+}
+
 /// TLS with a certificate that nobody has signed but itself.
 fn acceptor() -> Result<TlsAcceptor, Box<dyn std::error::Error>> {
     let made = rcgen::generate_simple_self_signed(["remote.test".to_owned()])?;
@@ -344,10 +381,11 @@ fn acceptor() -> Result<TlsAcceptor, Box<dyn std::error::Error>> {
 }
 
 fn doors(config: &Config, members: &[Arc<vouch::engine::Member>]) -> Vec<Arc<dyn Door>> {
+    let handover = Arc::new(Handover::new(SPID));
     config
         .listener
         .iter()
-        .map(|listener| daemon::door(listener, members))
+        .map(|listener| daemon::door(listener, members, &handover))
         .collect()
 }
 

@@ -1,12 +1,12 @@
 //! Reads `[listener."NAME"]`.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use toml::de::DeValue;
 
 use super::{
     action::action,
-    later, missing,
+    fields, later, missing,
     problem::Problem,
     table::{Findings, Place, Table, strings},
     value::{self, Wrong},
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     address::Domain,
     config::{
-        ListenAddress, Listener, Template,
+        ListenAddress, Listener,
         listener::{ClientLimits, Exists, Mechanism, Protocol, TempFail},
     },
 };
@@ -54,16 +54,19 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
         directory: None,
         names: Vec::new(),
     };
+    use Protocol::{Auth, Login, Policy, Saslauthd, Socketmap};
     let mut protocol = None;
     let protocol_at = table.read_some(found, "protocol", &mut protocol, value::word(Protocol::ALL));
     match (&protocol_at, protocol) {
         (None, _) => missing(
             found, &table, "protocol", "what is spoken there: `\"policy\"` or `\"auth\"`",
         ),
-        (Some(_), Some(Protocol::Policy | Protocol::Auth) | None) => {}
-        (Some(at), Some(_)) => later(found, at, &table.full("protocol"), "the socket is not opened"),
+        (Some(at), Some(Saslauthd | Socketmap)) => {
+            later(found, at, &table.full("protocol"), "the socket is not opened");
+        }
+        (Some(_), _) => {}
     }
-    let assumed = protocol.unwrap_or(Protocol::Policy);
+    let assumed = protocol.unwrap_or(Policy);
     let socket = socket(found, &mut table, assumed, &mut places);
     let names = directories(found, &mut table, &mut places);
     let socket_read = socket.is_some();
@@ -79,11 +82,15 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
         &mut listener.max_connections,
         value::count(1..=1_000_000),
     );
-    if let Some(table) = table.table(found, "limits") {
-        limits(found, table, &mut listener.limits);
+    // Userdb and master doors are asked by servers, on behalf of many and on one connection.
+    let limited = [Policy, Auth, Login, Saslauthd, Socketmap];
+    if let Some(limits_at) =
+        only(found, &mut table, protocol, "limits", &limited).and_then(|()| table.table(found, "limits"))
+    {
+        limits(found, limits_at, &mut listener.limits);
     }
-    if let Some(actions) = only(found, &mut table, protocol, "action", &[Protocol::Policy])
-        .and_then(|()| table.table(found, "action"))
+    if let Some(actions) =
+        only(found, &mut table, protocol, "action", &[Policy]).and_then(|()| table.table(found, "action"))
     {
         action(found, actions, &mut listener.action);
     }
@@ -274,7 +281,7 @@ fn logins(found: &mut Findings, table: &mut Table<'_>, protocol: Option<Protocol
         );
     }
     if only(found, table, protocol, "ok", &[Auth, Login]).is_some() {
-        templates(found, table, "ok", &mut listener.ok, "no field is added to OK");
+        fields::ok(found, table, protocol, &mut listener.ok);
     }
 }
 
@@ -312,48 +319,10 @@ fn mechanisms(found: &mut Findings, table: &mut Table<'_>, mechanisms: &mut Vec<
 
 fn users(found: &mut Findings, table: &mut Table<'_>, protocol: Option<Protocol>, listener: &mut Listener) {
     use Protocol::{Login, Master, Userdb};
-    if only(found, table, protocol, "exists", &[Userdb, Master, Login]).is_some()
-        && let Some(at) = table.read(found, "exists", &mut listener.exists, value::word(Exists::ALL))
-    {
-        later(found, &at, &table.full("exists"), "no user is looked up");
+    if only(found, table, protocol, "exists", &[Userdb, Master]).is_some() {
+        table.read(found, "exists", &mut listener.exists, value::word(Exists::ALL));
     }
     if only(found, table, protocol, "fields", &[Userdb, Master, Login]).is_some() {
-        templates(
-            found, table, "fields", &mut listener.fields, "no user is looked up",
-        );
-    }
-}
-
-/// A table of fields whose names the file chooses, each a template.
-fn templates(
-    found: &mut Findings,
-    table: &mut Table<'_>,
-    key: &'static str,
-    into: &mut BTreeMap<String, Template>,
-    until: &str,
-) {
-    let Some(fields) = table.table(found, key) else {
-        return;
-    };
-    let entries = fields.entries();
-    if !entries.is_empty() {
-        later(found, &fields.place, &fields.name, until);
-    }
-    for (name, field) in entries {
-        let name: &str = name.get_ref();
-        // Fields are parted by TAB and end at "=" (Dovecot auth-protocol).
-        if name.is_empty() || name.contains(['=', '\t', ' ']) || name.chars().any(char::is_control) {
-            let title = format!("`{}` has no usable name", field.name);
-            found.problem(Problem::new(
-                title, field.key, "a field's name holds no `=`, space or control character",
-            ));
-            continue;
-        }
-        match value::template(field.value) {
-            Ok(template) => {
-                into.insert(name.to_owned(), template);
-            }
-            Err(wrong) => field.wrong(found, wrong),
-        }
+        fields::fields(found, table, &mut listener.fields);
     }
 }

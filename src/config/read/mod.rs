@@ -7,6 +7,7 @@ mod action;
 mod directory;
 mod duplicate;
 mod endpoint;
+mod fields;
 mod listener;
 mod lookup;
 mod problem;

@@ -8,7 +8,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 const MOST_PROBLEMS: usize = 20;
 
 /// Words that hint at a secret: a line with one of them as a key is shown without its value.
-const SECRET_WORDS: [&str; 4] = ["secret", "password", "passwd", "token"];
+const SECRET_WORDS: [&str; 3] = ["secret", "pass", "token"];
 
 /// A configuration that cannot be used.
 ///

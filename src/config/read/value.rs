@@ -228,6 +228,17 @@ pub(super) fn template(value: &DeValue<'_>) -> Result<Template, Wrong> {
     })
 }
 
+/// The same for a field of an answer, which may hold what is known of the request.
+pub(super) fn field_template(value: &DeValue<'_>) -> Result<Template, Wrong> {
+    let text = filled(value)?;
+    Template::parse_for_request(&text).map_err(|why| {
+        Wrong::new("is not a template", why).help(
+            "`{user}` is the whole name, `{local}` and `{domain}` what is left and right of the last `@`; `{service}`, \
+             `{rip}` and `{session}` are the request's",
+        )
+    })
+}
+
 /// `mode = 3*4("0" … "7")`, permissions only.
 pub(super) fn mode(value: &DeValue<'_>) -> Result<u32, Wrong> {
     const EXAMPLE: &str = "octal digits as text: `\"0660\"`";

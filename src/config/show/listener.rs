@@ -1,7 +1,7 @@
 //! A listener, in words.
 
 use super::{Text, at_most};
-use crate::config::listener::{Protocol, TempFail};
+use crate::config::listener::{Exists, Fields, Protocol, TempFail};
 use crate::config::{Config, ListenAddress, Listener, duration_text};
 
 /// Domains named one by one; of more, the number is told.
@@ -21,14 +21,14 @@ pub(super) fn words(text: &mut Text, config: &Config, listener: &Listener) {
         Protocol::Socketmap => "Postfix asks if recipients exist (socketmap)",
     };
     text.head(format!("Listener \"{}\": {asks}.", listener.name));
-    if !matches!(protocol, Protocol::Policy | Protocol::Auth) {
+    if matches!(protocol, Protocol::Saslauthd | Protocol::Socketmap) {
         text.say("NOT IN THIS VERSION: the socket is not opened.");
     }
     socket_words(text, listener);
     routes(text, config, listener);
     match listener.deadline {
         Some(deadline) => text.say(format!("Every answer comes within {}.", duration_text(deadline))),
-        None if protocol.asks_logins() => {
+        None if protocol.depends_on_service() => {
             let (smtp, other) = (listener.deadline_for(Some(b"smtp")), listener.deadline_for(None));
             let (smtp, other) = (duration_text(smtp), duration_text(other));
             text.say(format!(
@@ -43,7 +43,8 @@ pub(super) fn words(text: &mut Text, config: &Config, listener: &Listener) {
     match protocol {
         Protocol::Policy => action_words(text, listener),
         Protocol::Auth | Protocol::Login | Protocol::Saslauthd => login_words(text, listener),
-        Protocol::Userdb | Protocol::Master | Protocol::Socketmap => {}
+        Protocol::Userdb | Protocol::Master => return user_words(text, listener),
+        Protocol::Socketmap => {}
     }
     let limits = &listener.limits;
     let session = if protocol.asks_logins() {
@@ -110,6 +111,7 @@ fn socket_words(text: &mut Text, listener: &Listener) {
 /// Which directory is asked for which domain, in the listener's order.
 fn routes(text: &mut Text, config: &Config, listener: &Listener) {
     let logins = listener.protocol.asks_logins();
+    let by_domain = !logins && listener.exists == Exists::Domain;
     let mut everything = false;
     for name in &listener.directory {
         let Some(directory) = config.directory(name).filter(|it| listener.can_ask(it.kind)) else {
@@ -117,6 +119,13 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
             continue;
         };
         let domains = &directory.lookup.domains.all;
+        let route = |domains: String| {
+            if by_domain {
+                format!("Takes the domains of \"{name}\": {domains}.")
+            } else {
+                format!("Asks \"{name}\" for {domains}.")
+            }
+        };
         if domains.is_empty() && logins {
             everything = true;
             text.say(format!("Asks \"{name}\" for every login."));
@@ -125,16 +134,17 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
                 "Never asks \"{name}\": it has no lookup.domains, so no recipient is its own."
             ));
         } else if domains.len() > MOST_DOMAINS {
-            text.say(format!("Asks \"{name}\" for its {} domains.", domains.len()));
+            text.say(route(format!("its {} domains", domains.len())));
         } else {
             let domains: Vec<_> = domains.iter().map(ToString::to_string).collect();
-            text.say(format!("Asks \"{name}\" for {}.", domains.join(", ")));
+            text.say(route(domains.join(", ")));
         }
     }
-    if listener.protocol == Protocol::Policy {
-        text.say("Any other domain: DUNNO, the next restriction decides.");
-    } else if !everything && logins {
-        text.say("Any other domain: refused, as nobody here knows it.");
+    match listener.protocol {
+        Protocol::Policy => text.say("Any other domain: DUNNO, the next restriction decides."),
+        Protocol::Userdb | Protocol::Master => text.say("Any other domain: no such user."),
+        _ if !everything && logins => text.say("Any other domain: refused, as nobody here knows it."),
+        _ => {}
     }
     if let Some(domain) = &listener.default_domain {
         text.say(format!("A name without a domain is one of {domain}."));
@@ -144,6 +154,8 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
         } else {
             "A name without a domain belongs nowhere: set default-domain."
         });
+    } else if matches!(listener.protocol, Protocol::Userdb | Protocol::Master) {
+        text.say("A name without a domain is no user: set default-domain.");
     }
 }
 
@@ -180,4 +192,48 @@ fn login_words(text: &mut Text, listener: &Listener) {
         TempFail::Close => "No answer: hangs up (Postfix then says 454).",
         TempFail::Fail => "No answer: FAIL with temp_fail (Postfix takes it for a wrong password).",
     });
+    if listener.protocol == Protocol::Login {
+        text.say("Keeps each login for 150s, for the mail process that asks for it at a master listener.");
+        field_words(text, "That one is told", &listener.fields);
+    }
+    ok_words(text, listener);
+}
+
+/// What is added to OK.
+fn ok_words(text: &mut Text, listener: &Listener) {
+    let ok = &listener.ok;
+    field_words(text, "Adds to OK", &ok.fields);
+    if ok.pass {
+        text.say("Adds to OK the password that was accepted, as pass: for a proxy to log in with.");
+    }
+    if let Some(networks) = &ok.allow_nets {
+        let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+        text.say(format!(
+            "Logins from elsewhere than {} are refused, and nobody is asked.",
+            networks.join(", ")
+        ));
+    }
+}
+
+fn user_words(text: &mut Text, listener: &Listener) {
+    text.say(match listener.exists {
+        Exists::Probe => "A user exists when the directory says so; LIST tells who is remembered.",
+        Exists::Domain => "A user exists when its domain does: nobody is asked; LIST is refused.",
+    });
+    field_words(text, "Each is told with", &listener.fields);
+    if listener.protocol == Protocol::Master {
+        text.say(
+            "REQUEST hands over what a login listener of this file accepted, once; CACHE-FLUSH forgets.",
+        );
+    }
+}
+
+fn field_words(text: &mut Text, what: &str, fields: &Fields) {
+    if !fields.is_empty() {
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, template)| format!("{name}={template}"))
+            .collect();
+        text.say(format!("{what} {}.", fields.join(", ")));
+    }
 }

@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::requests::{Pending, Requests};
 use super::told::{Told, failure_name, told};
-use super::{AuthDoor, Decided, Tempfail, WRITE_TIMEOUT, is_smtp};
+use super::{Asked, AuthDoor, Decided, Tempfail, WRITE_TIMEOUT, ok};
 use crate::engine::{Decision, Source};
+use crate::server::handover::{Accepted, Connected};
+use crate::server::is_smtp;
 use crate::verdict::{Cause, Class, Client, Login, Proof, Verdict};
 use crate::wire::{Stream, Wire, WireError};
 
@@ -25,11 +27,18 @@ use crate::wire::{Stream, Wire, WireError};
 /// unread until one is answered. Dovecot's login processes send thousands.
 const IN_FLIGHT: usize = 4096;
 
+/// Clients of this minor version and above are told that a request was given up.
+const CANCELLED_SINCE: u32 = 4;
+
 type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Decided> + Send>>>;
 
 /// A connection.
 pub(super) struct Connection {
     door: Arc<AuthDoor>,
+    cookie: [u8; 16],
+    /// Who was accepted here and waits for a mail process; at a `login` door, once the
+    /// client has said who it is.
+    accepted: Option<Connected>,
     /// The number under which failures are counted.
     session: u64,
     pid: Option<i32>,
@@ -47,10 +56,18 @@ const GO_ON: Flow = Flow::Continue(());
 const HANG_UP: Flow = Flow::Break(());
 
 impl Connection {
-    /// A connection that was greeted.
-    pub(super) fn new(door: Arc<AuthDoor>, stream: Stream, session: u64, pid: Option<i32>) -> Self {
+    /// A connection that was greeted with `cookie`. Its failures are counted under the
+    /// number `session`.
+    pub(super) fn new(
+        door: Arc<AuthDoor>,
+        stream: Stream,
+        cookie: [u8; 16],
+        (session, pid): (u64, Option<i32>),
+    ) -> Self {
         Self {
             door,
+            cookie,
+            accepted: None,
             session,
             pid,
             wire: Wire::new(stream, Codec::new()),
@@ -97,19 +114,23 @@ impl Connection {
 
     fn command(&mut self, command: Command) -> Flow {
         match command {
-            Command::Version { .. } | Command::Cpid(_) => GO_ON,
-            Command::Auth(auth) => self.auth(auth),
-            Command::Cont { id, data } => self.cont(id, &data),
-            Command::Cancel { id } => {
-                self.requests.take(id);
+            Command::Version { .. } => GO_ON,
+            Command::Cpid(cpid) => {
+                let door = &self.door;
+                let keeps = door.settings.hands_over;
+                self.accepted = keeps.then(|| door.handover.connected(cpid, self.cookie));
                 GO_ON
             }
+            Command::Auth(auth) => self.auth(auth),
+            Command::Cont { id, data } => self.cont(id, &data),
+            Command::Cancel { id } => self.cancel(id),
         }
     }
 
     fn auth(&mut self, auth: Auth) -> Flow {
         let id = auth.id;
-        if self.requests.has(id) {
+        let awaited = self.accepted.as_ref().is_some_and(|accepted| accepted.holds(id));
+        if awaited || self.requests.has(id) {
             let door = &self.door.settings.name;
             tracing::warn!(
                 door,
@@ -119,10 +140,11 @@ impl Connection {
             return HANG_UP;
         }
         let initial = auth.initial_response(self.wire.codec().minor());
+        let said = *auth.parameters;
         let client = Client {
-            address: auth.parameters.remote.ip,
-            session: auth.parameters.session,
-            service: Some(auth.parameters.service),
+            address: said.remote.ip,
+            session: said.session,
+            service: Some(said.service),
         };
         self.smtp = is_smtp(&client);
         let Ok(initial) = initial else {
@@ -134,26 +156,54 @@ impl Connection {
             return self.no_answer(id, "Unsupported authentication mechanism");
         };
         let (exchange, step) = Exchange::start(mechanism, initial);
-        self.step(id, exchange, client, step)
+        let asked = Asked {
+            id,
+            mechanism,
+            client,
+            nologin: said.nologin,
+        };
+        self.step(asked, exchange, step)
     }
 
     fn cont(&mut self, id: u32, data: &Secret<[u8]>) -> Flow {
-        let (mut exchange, client) = match self.requests.take(id) {
-            Some(Pending::Dialog { exchange, client, .. }) => (exchange, client),
+        let (mut exchange, asked) = match self.requests.take(id) {
+            Some(Pending::Dialog { exchange, asked, .. }) => (exchange, asked),
             Some(Pending::Deciding(_)) => return self.no_answer(id, "Unexpected continuation"),
+            None if self.withdraw(id) => return self.no_answer(id, "Unexpected continuation"),
             None => return self.no_answer(id, "Authentication request timed out"),
         };
         let Ok(data) = base64_decode(data.expose()) else {
             return self.bad_base64(id, "Invalid base64 data in continued response");
         };
         let step = exchange.next(data);
-        self.step(id, exchange, client, step)
+        self.step(asked, exchange, step)
     }
 
-    fn step(&mut self, id: u32, exchange: Exchange, client: Client, step: Step) -> Flow {
+    fn cancel(&mut self, id: u32) -> Flow {
+        if self.requests.take(id).is_none() {
+            self.withdraw(id);
+        }
+        // Older clients take the answer for an error, newer ones wait for it: also where
+        // the request was over already (Dovecot 2.4.4, `auth-request-handler.c`).
+        if self.wire.codec().minor() >= CANCELLED_SINCE {
+            self.reply(Reply::Cancelled { id })
+        } else {
+            GO_ON
+        }
+    }
+
+    /// Forgets a login that waits for a mail process; `false` where there is none.
+    fn withdraw(&self, id: u32) -> bool {
+        self.accepted
+            .as_ref()
+            .is_some_and(|accepted| accepted.withdraw(id))
+    }
+
+    fn step(&mut self, asked: Asked, exchange: Exchange, step: Step) -> Flow {
+        let id = asked.id;
         match step {
             Step::Challenge(prompt) => {
-                if !self.requests.wait_for_client(id, exchange, client) {
+                if !self.requests.wait_for_client(exchange, asked) {
                     return self.no_answer(id, "Too many unfinished requests");
                 }
                 self.reply(Reply::Cont {
@@ -161,76 +211,116 @@ impl Connection {
                     data: prompt.to_vec(),
                 })
             }
-            Step::Credentials(credentials) => self.ask(id, credentials, client),
-            Step::Failed(error) => self.malformed(id, &client, &error),
+            Step::Credentials(credentials) => self.ask(asked, credentials),
+            Step::Failed(error) => self.malformed(&asked, &error),
         }
     }
 
-    fn ask(&mut self, id: u32, credentials: Credentials, client: Client) -> Flow {
+    fn ask(&mut self, asked: Asked, credentials: Credentials) -> Flow {
         let Credentials { user, password } = credentials;
         let (user, proof) = (Login::new(&user), Proof::Password(password));
-        let serial = self.requests.ask_engine(id);
-        let deciding = self
-            .door
-            .clone()
-            .decide(user, proof, client, self.session, (serial, id));
+        let serial = self.requests.ask_engine(asked.id);
+        let deciding = self.door.clone().decide(serial, asked, user, proof, self.session);
         self.deciding.push(Box::pin(deciding));
         GO_ON
     }
 
     /// A message that is no login of anybody.
-    fn malformed(&mut self, id: u32, client: &Client, error: &PlainError) -> Flow {
+    fn malformed(&mut self, asked: &Asked, error: &PlainError) -> Flow {
         let decision = Decision {
             verdict: Verdict::Reject(Cause::ours(Class::Syntax, error.to_string())),
             source: Source::Local,
             directory: None,
         };
         self.door
-            .log(&Login::new(b""), client, &decision, Duration::ZERO, "FAIL");
-        self.reply(Reply::Fail {
-            id,
-            user: None,
-            failure: Failure::Credentials,
-            reason: None,
-        })
+            .log(&Login::new(b""), &asked.client, &decision, Duration::ZERO, "FAIL");
+        self.fail(asked.id, None, Failure::Credentials)
     }
 
     fn decided(&mut self, decided: Decided) -> Flow {
-        let Decided {
-            serial,
-            id,
-            user,
-            client,
-            decision,
-            took,
-        } = decided;
-        if !self.requests.take_decided(id, serial) {
+        let id = decided.asked.id;
+        if !self.requests.take_decided(id, decided.serial) {
             return GO_ON;
         }
-        let (answer, flow) = match told(&decision.verdict, self.closes(is_smtp(&client))) {
-            Told::Ok(name) => (
-                "OK",
-                self.reply(Reply::Ok {
-                    id,
-                    user: name,
-                    fields: Vec::new(),
-                    pass: None,
-                }),
-            ),
-            Told::Fail(failure) => {
-                let name = Some(user.as_bytes().to_vec());
-                let reply = Reply::Fail {
-                    id,
-                    user: name,
-                    failure,
-                    reason: None,
-                };
-                (failure_name(failure), self.reply(reply))
-            }
+        let closes = self.closes(is_smtp(&decided.asked.client));
+        let (answer, flow) = match told(&decided.decision.verdict, closes) {
+            Told::Ok(name) => self.accept(&decided, name),
+            Told::Fail(failure) => (failure_name(failure), self.fail(id, Some(&decided.user), failure)),
             Told::HangUp => ("hang up", self.hang_up()),
         };
-        self.door.log(&user, &client, &decision, took, answer);
+        let Decided {
+            asked,
+            user,
+            decision,
+            took,
+            ..
+        } = &decided;
+        self.door.log(user, &asked.client, decision, *took, answer);
         flow
+    }
+
+    /// Says OK, and keeps the login where a mail process will ask for it.
+    fn accept(&mut self, decided: &Decided, name: Vec<u8>) -> (&'static str, Flow) {
+        let Decided {
+            asked, given, pass, ..
+        } = decided;
+        let door = &self.door.settings;
+        let (id, client) = (asked.id, &asked.client);
+        let ready = ok::told(door, &name, given, client).and_then(|told| {
+            let fields = door.fields.fill_paths(&name, client)?;
+            Ok((told, fields))
+        });
+        let (told, fields) = match ready {
+            Ok(ready) => ready,
+            Err(error) => {
+                tracing::error!(door = door.name, about = %given, "no OK for a good login: {error}");
+                return self.fail_for_now(asked);
+            }
+        };
+        if let Some(accepted) = &self.accepted
+            && told.is_awaited
+            && !asked.nologin
+        {
+            let login = Accepted {
+                user: Login::new(&name),
+                given: given.clone(),
+                mechanism: asked.mechanism.name(),
+                fields,
+                client: client.clone(),
+            };
+            if !accepted.keep(id, login) {
+                tracing::error!(
+                    door = door.name,
+                    "no OK for a good login: too many wait for a mail process; does it ask at our master door?"
+                );
+                return self.fail_for_now(asked);
+            }
+        }
+        let flow = self.reply(Reply::Ok {
+            id,
+            user: name,
+            fields: told.fields,
+            pass: pass.clone(),
+        });
+        ("OK", flow)
+    }
+
+    /// Says of a good login that it cannot be used now.
+    fn fail_for_now(&mut self, asked: &Asked) -> (&'static str, Flow) {
+        if self.closes(is_smtp(&asked.client)) {
+            return ("hang up", self.hang_up());
+        }
+        let failure = Failure::Temporary;
+        (failure_name(failure), self.fail(asked.id, None, failure))
+    }
+
+    fn fail(&mut self, id: u32, user: Option<&Login>, failure: Failure) -> Flow {
+        self.reply(Reply::Fail {
+            id,
+            user: user.map(|user| user.as_bytes().to_vec()),
+            failure,
+            reason: None,
+        })
     }
 
     /// Whether a temporary failure is told by hanging up.

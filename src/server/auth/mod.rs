@@ -1,10 +1,14 @@
 //! The auth door: Postfix, Exim, Dovecot and others ask whether a login is good
 //! (Dovecot's auth-client protocol).
 //!
+//! A `login` door is the same to login processes of Dovecot, whose logins a mail
+//! process will ask for at a master door.
+//!
 //! `connection` reads and answers, `requests` keeps what is not answered yet,
-//! `told` puts verdicts into the protocol's words.
+//! `told` puts verdicts into the protocol's words, `ok` adds fields to a good answer.
 
 mod connection;
+mod ok;
 mod requests;
 mod told;
 
@@ -15,15 +19,19 @@ use std::time::Duration;
 
 use protocol::auth::client::{Greeting, Mech};
 use protocol::sasl::Mechanism;
+use protocol::secret::Secret;
 use rustls::crypto::SecureRandom;
 use tokio::time::{Instant, timeout};
 
 use super::auth_limits::Sessions;
-use super::{Caller, Door, WRITE_TIMEOUT};
+use super::fields::Fields;
+use super::handover::Handover;
+use super::{Caller, Deadline, Door, WRITE_TIMEOUT};
 use crate::engine::{Decision, Engine, Source};
 use crate::telemetry::log::{self, Answered};
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 use connection::Connection;
+pub use ok::OkFields;
 
 /// How a question without an answer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,16 +59,12 @@ pub struct Settings {
     pub deadline: Deadline,
     /// Failed logins that one client's session may have.
     pub auth_errors: Option<u32>,
-}
-
-/// The asker's patience differs by service: Postfix drops the connection after
-/// ten seconds (`src/xsasl/xsasl_dovecot_server.c`), Dovecot after 150.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline {
-    /// For `service=smtp`.
-    pub smtp: Duration,
-    /// For every other service.
-    pub other: Duration,
+    /// A `login` door: who was accepted is kept for the mail process that will ask.
+    pub hands_over: bool,
+    /// What is added to OK.
+    pub ok: OkFields,
+    /// What that mail process is told of the user, before what the master door says.
+    pub fields: Fields,
 }
 
 /// Answers auth-client requests.
@@ -68,95 +72,119 @@ pub struct AuthDoor {
     settings: Settings,
     engine: Engine,
     sessions: Sessions,
-    spid: u32,
+    handover: Arc<Handover>,
     random: &'static dyn SecureRandom,
+}
+
+/// What is known of a request besides its login.
+#[derive(Debug)]
+struct Asked {
+    id: u32,
+    mechanism: Mechanism,
+    client: Client,
+    /// The client says that no mail process will ask for the login.
+    nologin: bool,
 }
 
 /// A login that was decided on.
 struct Decided {
     /// Which of a connection's questions it was.
     serial: u64,
-    id: u32,
+    asked: Asked,
+    /// The name as it was given, and with the default domain.
+    given: Login,
     user: Login,
-    client: Client,
+    /// The password, where OK is to hold it.
+    pass: Option<Secret<[u8]>>,
     decision: Decision,
     took: Duration,
 }
 
 impl AuthDoor {
-    /// A door to `engine`. `spid` names this life of the daemon to Dovecot.
-    pub fn new(settings: Settings, engine: Engine, spid: u32) -> Self {
+    /// A door to `engine`. All doors to one Dovecot share a `handover`.
+    pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
         let sessions = Sessions::new(settings.auth_errors);
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         Self {
             settings,
             engine,
             sessions,
-            spid,
+            handover,
             random,
         }
     }
 
-    fn greeting(&self, connection: u64) -> Option<Vec<u8>> {
+    /// 128 bits that nobody can guess.
+    fn cookie(&self) -> Option<[u8; 16]> {
         let mut cookie = [0; 16];
         self.random.fill(&mut cookie).ok()?;
+        Some(cookie)
+    }
+
+    fn greeting(&self, connection: u64, cookie: [u8; 16]) -> Vec<u8> {
         let mechanisms = self.settings.mechanisms.iter().copied().map(Mech::from).collect();
         // CUID wraps after four thousand million connections; it need only differ among the living.
         let cuid = (connection % u64::from(u32::MAX)) as u32 + 1;
-        Some(
-            Greeting {
-                mechanisms,
-                spid: self.spid,
-                cuid,
-                cookie,
-            }
-            .to_bytes(),
-        )
+        Greeting {
+            mechanisms,
+            spid: self.handover.spid(),
+            cuid,
+            cookie,
+        }
+        .to_bytes()
     }
 
     /// Decides on a login. `session` is the number under which the connection's
     /// failures are counted.
     async fn decide(
         self: Arc<Self>,
-        user: Login,
+        serial: u64,
+        asked: Asked,
+        given: Login,
         proof: Proof,
-        client: Client,
         session: u64,
-        (serial, id): (u64, u32),
     ) -> Decided {
-        let asked = Instant::now();
-        let address = client.address.as_deref();
-        let question = Question {
-            kind: Kind::Login {
-                user: user.clone(),
-                proof,
-            },
-            client: client.clone(),
+        let began = Instant::now();
+        let user = self.engine.complete(&given);
+        let pass = match &proof {
+            Proof::Password(password) if self.settings.ok.pass => Some(password.clone()),
+            Proof::Password(_) => None,
         };
-        let decision = if self.sessions.admit(session, address) {
-            let Deadline { smtp, other } = self.settings.deadline;
-            let patience = if is_smtp(&client) { smtp } else { other };
-            self.engine.decide(question, asked + patience).await
-        } else {
-            let why = "the client's session has used up listener limit auth-errors";
-            let directory = self.engine.directory_for(&question.kind);
-            let verdict = Verdict::Defer(Cause::ours(Class::Limit, why));
-            Decision {
-                verdict,
-                source: Source::Limit,
-                directory,
-            }
+        let kind = Kind::Login {
+            user: user.clone(),
+            proof,
         };
+        let decision = self.decision(kind, &asked.client, session, began).await;
         if matches!(decision.verdict, Verdict::Reject(_)) {
-            self.sessions.failed(session, address);
+            self.sessions.failed(session, asked.client.address.as_deref());
         }
         Decided {
             serial,
-            id,
+            asked,
+            given,
             user,
-            client,
+            pass,
             decision,
-            took: asked.elapsed(),
+            took: began.elapsed(),
+        }
+    }
+
+    async fn decision(&self, kind: Kind, client: &Client, session: u64, began: Instant) -> Decision {
+        let (verdict, source) = if !self.sessions.admit(session, client.address.as_deref()) {
+            let why = "the client's session has used up listener limit auth-errors";
+            (Verdict::Defer(Cause::ours(Class::Limit, why)), Source::Limit)
+        } else if !self.settings.ok.allows(client) {
+            let why = "the client's address is not in ok.allow_nets";
+            (Verdict::Reject(Cause::ours(Class::Policy, why)), Source::Local)
+        } else {
+            let deadline = began + self.settings.deadline.of(client);
+            let client = client.clone();
+            return self.engine.decide(Question { kind, client }, deadline).await;
+        };
+        Decision {
+            verdict,
+            source,
+            directory: self.engine.directory_for(&kind),
         }
     }
 
@@ -178,14 +206,6 @@ impl AuthDoor {
     }
 }
 
-/// Whether Postfix or another SMTP server asks; maddy writes it in capitals.
-fn is_smtp(client: &Client) -> bool {
-    client
-        .service
-        .as_deref()
-        .is_some_and(|service| service.eq_ignore_ascii_case("smtp"))
-}
-
 impl Door for AuthDoor {
     fn name(&self) -> &str {
         &self.settings.name
@@ -196,19 +216,23 @@ impl Door for AuthDoor {
             let Caller {
                 mut stream,
                 connection,
-                pid,
+                peer,
                 draining,
             } = caller;
-            let Some(greeting) = self.greeting(connection) else {
+            let Some(cookie) = self.cookie() else {
                 tracing::error!(door = self.settings.name, "the system gives no random bytes");
                 return;
             };
+            let greeting = self.greeting(connection, cookie);
             // The whole greeting in one write, before anything is read: some clients wait for it,
             // and some read only once.
             let greeted = tokio::io::AsyncWriteExt::write_all(&mut stream, &greeting);
             if matches!(timeout(WRITE_TIMEOUT, greeted).await, Ok(Ok(()))) {
+                let pid = peer.and_then(|peer| peer.pid);
                 let session = self.sessions.connected(connection, pid);
-                Connection::new(self, stream, session, pid).serve(&draining).await;
+                Connection::new(self, stream, cookie, (session, pid))
+                    .serve(&draining)
+                    .await;
             }
         })
     }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use protocol::sasl::Exchange;
 use tokio::time::Instant;
 
-use crate::verdict::Client;
+use super::Asked;
 
-/// Dialogs of one connection that wait for their client; one more is refused.
-const DIALOGS: usize = 1024;
+/// Dialogs of one connection that wait for their client; one more is refused. Dovecot
+/// has no such limit, and its busiest login processes serve a thousand clients each.
+const DIALOGS: usize = 16_384;
 
 /// A dialog whose client does not go on is forgotten after this long, as
 /// Dovecot does (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
@@ -20,7 +21,7 @@ pub(super) enum Pending {
     /// The client is to say more.
     Dialog {
         exchange: Exchange,
-        client: Client,
+        asked: Asked,
         /// Tells it from an earlier dialog of the same id.
         began: Instant,
     },
@@ -51,18 +52,18 @@ impl Requests {
     }
 
     /// Keeps a dialog that waits for its client; `false` when there are too many.
-    pub(super) fn wait_for_client(&mut self, id: u32, exchange: Exchange, client: Client) -> bool {
+    pub(super) fn wait_for_client(&mut self, exchange: Exchange, asked: Asked) -> bool {
         if self.dialogs >= DIALOGS {
             return false;
         }
-        let began = Instant::now();
+        let (id, began) = (asked.id, Instant::now());
         self.dialogs += 1;
         self.began.push_back((began, id));
         self.pending.insert(
             id,
             Pending::Dialog {
                 exchange,
-                client,
+                asked,
                 began,
             },
         );

@@ -1,0 +1,97 @@
+//! The keys of a listener.
+
+use std::{borrow::Borrow, collections::BTreeMap, fmt::Display};
+
+use super::{Key, Value, array, key, limit, list, quoted, set, some, time};
+use crate::config::{
+    Listener,
+    listener::Protocol::{Auth, Login, Master, Policy, Saslauthd, Userdb},
+};
+
+pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
+    let (limits, action, protocol) = (&listener.limits, &listener.action, listener.protocol);
+    let usual = if protocol.depends_on_service() {
+        "8s for service=smtp, else 60s"
+    } else {
+        "20s"
+    };
+    let mut keys = vec![
+        key("", "protocol", Value::Required(quoted(protocol))),
+        key("", "socket", Value::Required(quoted(&listener.socket))),
+        key("", "mode", set(quoted(format!("{:04o}", listener.mode)))),
+        key(
+            "",
+            "owner",
+            some(listener.owner.as_ref().map(quoted), "the daemon's user"),
+        ),
+        key(
+            "",
+            "group",
+            some(
+                listener.group.as_ref().map(quoted),
+                "that of the socket's directory",
+            ),
+        ),
+        key("", "directory", Value::Required(array(listener.directory.iter()))),
+        key(
+            "",
+            "deadline",
+            listener.deadline.map_or(Value::Absent(usual), time),
+        ),
+        key("", "max-connections", set(listener.max_connections)),
+    ];
+    if matches!(protocol, Auth | Login | Saslauthd | Userdb | Master) {
+        let domain = listener
+            .default_domain
+            .as_ref()
+            .map_or(String::new(), ToString::to_string);
+        keys.push(key("", "default-domain", set(quoted(domain))));
+    }
+    if matches!(protocol, Auth | Login) {
+        keys.push(key("", "mechanisms", list(listener.mechanisms.iter())));
+    }
+    if matches!(protocol, Auth | Login | Saslauthd) {
+        keys.push(key("", "tempfail", set(quoted(listener.tempfail))));
+    }
+    if matches!(protocol, Auth | Login) {
+        keys.push(key("", "ok", templates(&listener.ok.to_text())));
+    }
+    if matches!(protocol, Userdb | Master) {
+        keys.push(key("", "exists", set(quoted(listener.exists))));
+    }
+    if matches!(protocol, Userdb | Master | Login) {
+        keys.push(key("", "fields", templates(&listener.fields)));
+    }
+    if !matches!(protocol, Userdb | Master) {
+        keys.extend([
+            key("limits", "rcpt", limit(limits.rcpt)),
+            key("limits", "rcpt-errors", limit(limits.rcpt_errors)),
+            key("limits", "auth-errors", limit(limits.auth_errors)),
+        ]);
+    }
+    if protocol == Policy {
+        keys.extend([
+            key("action", "accept", set(quoted(action.accept.as_str()))),
+            key("action", "reject", set(quoted(action.reject.as_str()))),
+            key("action", "disabled", set(quoted(action.disabled.as_str()))),
+            key("action", "defer", set(quoted(action.defer.as_str()))),
+            key("action", "limit", set(quoted(action.limit.as_str()))),
+            key("action", "vrfy", set(action.vrfy)),
+            key("action", "dry-run", set(action.dry_run)),
+        ]);
+    }
+    keys
+}
+
+/// An inline table.
+fn templates<T: Display>(fields: &BTreeMap<impl Borrow<str>, T>) -> Value {
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, field)| format!("{} = {}", quoted(name.borrow()), quoted(field)))
+        .collect();
+    set(if fields.is_empty() {
+        "{}".to_owned()
+    } else {
+        format!("{{ {} }}", fields.join(", "))
+    })
+}

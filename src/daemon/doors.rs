@@ -1,0 +1,108 @@
+//! Builds the door of a listener. How its socket came to be is no matter here.
+
+use std::sync::Arc;
+
+use protocol::sasl::Mechanism;
+
+use super::limit;
+use crate::config::Listener;
+use crate::config::listener::{
+    Exists as UserExists, Fields as FieldsOf, Mechanism as Offered, Protocol, TempFail,
+};
+use crate::engine::{Engine, Member};
+use crate::server::auth::{AuthDoor, OkFields, Settings as AuthSettings, Tempfail};
+use crate::server::fields::Fields;
+use crate::server::handover::Handover;
+use crate::server::policy::{Actions, Policy, Settings as PolicySettings};
+use crate::server::userdb::{Exists, Settings as UserdbSettings, UserdbDoor};
+use crate::server::{Deadline, Door, policy_limits};
+
+/// The door of a listener, to those of `members` that it names. The listener is
+/// one that [`is_served`](super::is_served). All doors share `handover`.
+pub fn door(listener: &Listener, members: &[Arc<Member>], handover: &Arc<Handover>) -> Arc<dyn Door> {
+    let member = |name: &String| members.iter().find(|member| **member.name() == **name).cloned();
+    let asked = listener.directory.iter().filter_map(member).collect();
+    let engine = Engine::new(asked, listener.default_domain.clone());
+    match listener.protocol {
+        Protocol::Policy | Protocol::Socketmap => Arc::new(Policy::new(policy(listener), engine)),
+        Protocol::Auth | Protocol::Login | Protocol::Saslauthd => {
+            Arc::new(AuthDoor::new(auth(listener), engine, handover.clone()))
+        }
+        Protocol::Userdb | Protocol::Master => {
+            Arc::new(UserdbDoor::new(userdb(listener), engine, handover.clone()))
+        }
+    }
+}
+
+fn policy(listener: &Listener) -> PolicySettings {
+    let action = &listener.action;
+    PolicySettings {
+        name: listener.name.clone(),
+        actions: Actions {
+            accept: action.accept.clone(),
+            reject: action.reject.clone(),
+            disabled: action.disabled.clone(),
+            defer: action.defer.clone(),
+            limit: action.limit.clone(),
+        },
+        deadline: listener.deadline_for(None),
+        vrfy: action.vrfy,
+        dry_run: action.dry_run,
+        limits: policy_limits::Limits {
+            rcpt: limit(listener.limits.rcpt),
+            rcpt_errors: limit(listener.limits.rcpt_errors),
+        },
+    }
+}
+
+fn auth(listener: &Listener) -> AuthSettings {
+    let mechanism = |offered: &Offered| match offered {
+        Offered::Plain => Mechanism::Plain,
+        Offered::Login => Mechanism::Login,
+    };
+    AuthSettings {
+        name: listener.name.clone(),
+        mechanisms: listener.mechanisms.iter().map(mechanism).collect(),
+        tempfail: match listener.tempfail {
+            TempFail::Auto => Tempfail::Auto,
+            TempFail::Close => Tempfail::Close,
+            TempFail::Fail => Tempfail::Fail,
+        },
+        deadline: deadline(listener),
+        auth_errors: limit(listener.limits.auth_errors),
+        hands_over: listener.protocol == Protocol::Login,
+        ok: OkFields {
+            fields: fields(&listener.ok.fields),
+            pass: listener.ok.pass,
+            allow_nets: listener.ok.allow_nets.clone(),
+        },
+        fields: fields(&listener.fields),
+    }
+}
+
+fn userdb(listener: &Listener) -> UserdbSettings {
+    UserdbSettings {
+        name: listener.name.clone(),
+        master: listener.protocol == Protocol::Master,
+        exists: match listener.exists {
+            UserExists::Probe => Exists::Probe,
+            UserExists::Domain => Exists::Domain,
+        },
+        fields: fields(&listener.fields),
+        deadline: deadline(listener),
+    }
+}
+
+fn deadline(listener: &Listener) -> Deadline {
+    Deadline {
+        smtp: listener.deadline_for(Some(b"smtp")),
+        other: listener.deadline_for(None),
+    }
+}
+
+fn fields(fields: &FieldsOf) -> Fields {
+    fields
+        .iter()
+        .map(|(name, template)| (name.clone(), template.clone()))
+        .collect()
+}

@@ -1,0 +1,281 @@
+//! Logins on their way from a login process to a mail process.
+//!
+//! A login process (imap-login) asks a `login` door, and hands the client that was
+//! accepted to a mail process (imap) together with what proves it: its process id,
+//! the id of its request, and the cookie that it was greeted with. The mail process
+//! shows these to a `master` door, once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use protocol::auth::master::Field;
+use tokio::time::Instant;
+
+use crate::verdict::{Client, Login};
+
+/// A login that nobody asks for is forgotten after this long, as Dovecot does
+/// (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Logins that wait at once. Each is asked for within moments; when so many are not,
+/// no mail process reaches us.
+const WAITING: usize = 16_384;
+
+/// What the doors of one daemon share to be one server to Dovecot: its id, and the
+/// logins that wait.
+pub struct Handover {
+    spid: u32,
+    waiting: Mutex<Waiting>,
+}
+
+/// A login that was accepted.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// The name under which the client is now known.
+    pub user: Login,
+    /// The name that it gave.
+    pub given: Login,
+    /// The SASL mechanism.
+    pub mechanism: &'static str,
+    /// What the `login` door adds to the user's fields.
+    pub fields: Vec<Field>,
+    /// On whose behalf it was asked.
+    pub client: Client,
+}
+
+/// Why a login is not handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No connection of that process.
+    #[error("no login process with that id is connected")]
+    NoClient,
+    /// The process has connections, and none was greeted with that cookie.
+    #[error("the cookie is not the one that the login process was greeted with")]
+    WrongCookie,
+    /// The connection has no such login.
+    #[error("no login of that id waits; it was asked for already, given up, or never accepted")]
+    NoLogin,
+}
+
+/// By the process ids that login processes claim: a cookie tells two of one id apart,
+/// for each may be of a pid namespace of its own.
+#[derive(Default)]
+struct Waiting {
+    by_cpid: HashMap<u32, Vec<Desk>>,
+    count: usize,
+}
+
+struct Desk {
+    cookie: [u8; 16],
+    logins: HashMap<u32, (Accepted, Instant)>,
+}
+
+/// One connection of a login process. Its logins are forgotten when it is dropped.
+pub struct Connected {
+    handover: Arc<Handover>,
+    cpid: u32,
+    cookie: [u8; 16],
+}
+
+impl Handover {
+    /// `spid` names this life of the daemon to Dovecot.
+    pub fn new(spid: u32) -> Self {
+        let waiting = Mutex::default();
+        Self { spid, waiting }
+    }
+
+    /// What every door says of itself: a mail process gives up where it is not told the
+    /// same as the login process (`lib-master/master-login-auth.c`).
+    pub fn spid(&self) -> u32 {
+        self.spid
+    }
+
+    /// A login process has said its process id.
+    pub fn connected(self: &Arc<Self>, cpid: u32, cookie: [u8; 16]) -> Connected {
+        let desk = Desk {
+            cookie,
+            logins: HashMap::new(),
+        };
+        self.lock().by_cpid.entry(cpid).or_default().push(desk);
+        Connected {
+            handover: self.clone(),
+            cpid,
+            cookie,
+        }
+    }
+
+    /// Hands a login to who proves that it was meant to get it; it waits no more then.
+    ///
+    /// # Errors
+    /// See [`Refused`]; the login, if there is one, waits on.
+    pub fn claim(&self, cpid: u32, client_id: u32, cookie: &[u8]) -> Result<Accepted, Refused> {
+        let mut waiting = self.lock();
+        let Waiting { by_cpid, count } = &mut *waiting;
+        let desks = by_cpid.get_mut(&cpid).ok_or(Refused::NoClient)?;
+        let desk = desks
+            .iter_mut()
+            .find(|desk| verify_slices_are_equal(&desk.cookie, cookie).is_ok())
+            .ok_or(Refused::WrongCookie)?;
+        let (accepted, since) = desk.logins.remove(&client_id).ok_or(Refused::NoLogin)?;
+        *count -= 1;
+        if since.elapsed() < PATIENCE {
+            Ok(accepted)
+        } else {
+            Err(Refused::NoLogin)
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connected {
+    /// Keeps a login under the id of its request; `false` where too many wait.
+    #[must_use]
+    pub fn keep(&self, id: u32, accepted: Accepted) -> bool {
+        let mut waiting = self.handover.lock();
+        if waiting.count >= WAITING {
+            waiting.forget_old();
+        }
+        if waiting.count >= WAITING {
+            return false;
+        }
+        let Some(desk) = waiting.desk(self) else {
+            return false;
+        };
+        if desk.logins.insert(id, (accepted, Instant::now())).is_none() {
+            waiting.count += 1;
+        }
+        true
+    }
+
+    /// Whether a login waits under this id: another request cannot have it.
+    pub fn holds(&self, id: u32) -> bool {
+        let mut waiting = self.handover.lock();
+        let login = waiting.desk(self).and_then(|desk| desk.logins.get(&id));
+        login.is_some_and(|(_, since)| since.elapsed() < PATIENCE)
+    }
+
+    /// Forgets a login; `false` where none waits under this id.
+    pub fn withdraw(&self, id: u32) -> bool {
+        let mut waiting = self.handover.lock();
+        let gone = waiting.desk(self).and_then(|desk| desk.logins.remove(&id));
+        waiting.count -= usize::from(gone.is_some());
+        gone.is_some_and(|(_, since)| since.elapsed() < PATIENCE)
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        let mut waiting = self.handover.lock();
+        let Waiting { by_cpid, count } = &mut *waiting;
+        if let Some(desks) = by_cpid.get_mut(&self.cpid) {
+            let gone = desks.extract_if(.., |desk| desk.cookie == self.cookie);
+            *count -= gone.map(|desk| desk.logins.len()).sum::<usize>();
+            if desks.is_empty() {
+                by_cpid.remove(&self.cpid);
+            }
+        }
+    }
+}
+
+impl Waiting {
+    fn desk(&mut self, of: &Connected) -> Option<&mut Desk> {
+        let desks = self.by_cpid.get_mut(&of.cpid)?;
+        desks.iter_mut().find(|desk| desk.cookie == of.cookie)
+    }
+
+    fn forget_old(&mut self) {
+        for desk in self.by_cpid.values_mut().flatten() {
+            desk.logins.retain(|_, (_, since)| since.elapsed() < PATIENCE);
+        }
+        self.count = self
+            .by_cpid
+            .values()
+            .flatten()
+            .map(|desk| desk.logins.len())
+            .sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const COOKIE: [u8; 16] = [7; 16];
+
+    fn accepted(user: &str) -> Accepted {
+        Accepted {
+            user: Login::new(user.as_bytes()),
+            given: Login::new(user.as_bytes()),
+            mechanism: "PLAIN",
+            fields: Vec::new(),
+            client: Client::default(),
+        }
+    }
+
+    fn claim(handover: &Handover, cpid: u32, id: u32, cookie: &[u8]) -> Result<String, Refused> {
+        handover
+            .claim(cpid, id, cookie)
+            .map(|accepted| accepted.user.to_string())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_is_handed_over_once_and_for_the_right_cookie() {
+        let handover = Arc::new(Handover::new(1));
+        let process = handover.connected(100, COOKIE);
+        assert!(process.keep(1, accepted("jane")) && process.holds(1) && !process.holds(2));
+        assert_eq!(claim(&handover, 101, 1, &COOKIE), Err(Refused::NoClient));
+        assert_eq!(claim(&handover, 100, 1, &[8; 16]), Err(Refused::WrongCookie));
+        assert_eq!(claim(&handover, 100, 1, &COOKIE[..8]), Err(Refused::WrongCookie));
+        assert_eq!(claim(&handover, 100, 2, &COOKIE), Err(Refused::NoLogin));
+        assert_eq!(claim(&handover, 100, 1, &COOKIE), Ok("jane".into()));
+        assert_eq!(claim(&handover, 100, 1, &COOKIE), Err(Refused::NoLogin));
+        assert!(!process.holds(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_is_forgotten_with_its_connection_or_its_time() {
+        let handover = Arc::new(Handover::new(1));
+        let process = handover.connected(100, COOKIE);
+        assert!(process.keep(1, accepted("jane")) && process.keep(2, accepted("joe")));
+        assert!(process.withdraw(2) && !process.withdraw(2));
+        assert_eq!(claim(&handover, 100, 2, &COOKIE), Err(Refused::NoLogin));
+        advance(PATIENCE).await;
+        assert!(!process.holds(1));
+        assert_eq!(claim(&handover, 100, 1, &COOKIE), Err(Refused::NoLogin));
+        assert!(process.keep(1, accepted("jane")));
+        drop(process);
+        assert_eq!(claim(&handover, 100, 1, &COOKIE), Err(Refused::NoClient));
+        assert_eq!(handover.lock().count, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_processes_of_one_id_are_told_apart() {
+        let handover = Arc::new(Handover::new(1));
+        let one = handover.connected(100, COOKIE);
+        let other = handover.connected(100, [8; 16]);
+        assert!(one.keep(1, accepted("jane")) && other.keep(1, accepted("joe")));
+        assert_eq!(claim(&handover, 100, 1, &[8; 16]), Ok("joe".into()));
+        drop(other);
+        assert_eq!(claim(&handover, 100, 1, &COOKIE), Ok("jane".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_wait_than_there_is_room_for() {
+        let handover = Arc::new(Handover::new(1));
+        let process = handover.connected(100, COOKIE);
+        for id in 1..=WAITING as u32 {
+            assert!(process.keep(id, accepted("jane")));
+        }
+        assert!(!process.keep(0, accepted("joe")));
+        advance(PATIENCE).await;
+        assert!(process.keep(0, accepted("joe")));
+        assert_eq!(handover.lock().count, 1);
+    }
+}

@@ -1,0 +1,152 @@
+//! One connection of an auth-master client: requests in, answers out, by id.
+
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use protocol::auth::master::{Codec, Lookup, Reply, Request};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{UserdbDoor, Wanted};
+use crate::server::{Peer, WRITE_TIMEOUT};
+use crate::wire::{Stream, Wire, WireError};
+
+/// Users of one connection that are asked about at once; further requests wait
+/// unread until one is answered. Dovecot 2.3 asks about one, 2.4 about several.
+const IN_FLIGHT: usize = 1024;
+
+/// A list goes out in pieces of about this many bytes, so that a client that does not
+/// read it holds up no more memory.
+const LIST_PIECE: usize = 64 << 10;
+
+type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Reply> + Send>>>;
+
+/// A connection.
+pub(super) struct Connection {
+    door: Arc<UserdbDoor>,
+    peer: Option<Peer>,
+    wire: Wire<Codec>,
+    deciding: Deciding,
+}
+
+/// Whether a connection goes on.
+type Flow = ControlFlow<()>;
+
+const GO_ON: Flow = Flow::Continue(());
+const HANG_UP: Flow = Flow::Break(());
+
+impl Connection {
+    /// A connection that was greeted.
+    pub(super) fn new(door: Arc<UserdbDoor>, stream: Stream, peer: Option<Peer>) -> Self {
+        Self {
+            door,
+            peer,
+            wire: Wire::new(stream, Codec::new()),
+            deciding: FuturesUnordered::new(),
+        }
+    }
+
+    /// Serves the client until it leaves, breaks the protocol, or the daemon drains.
+    pub(super) async fn serve(&mut self, draining: &CancellationToken) {
+        let mut client_done = false;
+        loop {
+            let flow = tokio::select! {
+                biased;
+                Some(reply) = self.deciding.next(), if !self.deciding.is_empty() => self.reply(reply),
+                request = self.wire.next(), if !client_done && self.deciding.len() < IN_FLIGHT => match request {
+                    Ok(Some(request)) => self.request(request).await,
+                    Ok(None) => {
+                        // A half-closed connection still wants its answers.
+                        client_done = true;
+                        GO_ON
+                    }
+                    Err(error) => self.complain(&error),
+                },
+                () = draining.cancelled(), if self.deciding.is_empty() => HANG_UP,
+            };
+            let flow = if flow == GO_ON { self.flush().await } else { flow };
+            if flow == HANG_UP || (client_done && self.deciding.is_empty()) {
+                return;
+            }
+        }
+    }
+
+    async fn request(&mut self, request: Request) -> Flow {
+        match request {
+            Request::User(lookup) => self.look_up(Wanted::Fields, lookup),
+            Request::Pass(lookup) => self.look_up(Wanted::Name, lookup),
+            // Clients filter what they get by the mask themselves, as they must with Dovecot's own.
+            Request::List { id, .. } => self.list(id).await,
+            Request::Request(_) | Request::CacheFlush { .. } if !self.door.settings.master => {
+                let door = &self.door.settings.name;
+                tracing::warn!(door, "closed: the client's request is one for a master socket");
+                HANG_UP
+            }
+            Request::Request(claim) => {
+                let reply = self.door.hand_over(&claim, self.peer);
+                self.reply(reply)
+            }
+            Request::CacheFlush { id, users } => {
+                let reply = self.door.flush(id, &users);
+                self.reply(reply)
+            }
+        }
+    }
+
+    fn look_up(&mut self, wanted: Wanted, lookup: Lookup) -> Flow {
+        let looking = self.door.clone().look_up(wanted, lookup, self.peer);
+        self.deciding.push(Box::pin(looking));
+        GO_ON
+    }
+
+    async fn list(&mut self, id: u32) -> Flow {
+        let names = self.door.list(self.peer);
+        let success = names.is_some();
+        for name in names.into_iter().flatten() {
+            if self.reply(Reply::Listed { id, name }) == HANG_UP {
+                return HANG_UP;
+            }
+            if self.wire.pending_output() >= LIST_PIECE && self.flush().await == HANG_UP {
+                return HANG_UP;
+            }
+        }
+        self.reply(Reply::Done { id, success })
+    }
+
+    fn reply(&mut self, reply: Reply) -> Flow {
+        match self.wire.push(reply) {
+            Ok(()) => GO_ON,
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    async fn flush(&mut self) -> Flow {
+        if self.wire.pending_output() == 0 {
+            return GO_ON;
+        }
+        match self.wire.flush(Instant::now() + WRITE_TIMEOUT).await {
+            Ok(()) => GO_ON,
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    /// A client that breaks off is its own affair; one that sends nonsense is
+    /// the administrator's.
+    fn complain(&self, error: &WireError) -> Flow {
+        let door = &self.door.settings.name;
+        match error {
+            WireError::Decode(error) => {
+                tracing::warn!(
+                    door,
+                    "closed: the client's request is {error}; does it speak Dovecot auth-master?"
+                );
+            }
+            error => tracing::debug!(door, "closed: {error}"),
+        }
+        HANG_UP
+    }
+}

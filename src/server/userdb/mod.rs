@@ -1,0 +1,366 @@
+//! The userdb and master doors: Dovecot asks who its users are, and its mail
+//! processes ask for the logins that they were handed (Dovecot's auth-master
+//! protocol).
+//!
+//! `connection` reads and answers.
+
+mod connection;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use protocol::auth::Parameters;
+use protocol::auth::master::{Claim, Field, Lookup, Reply, greeting};
+use rustls::crypto::SecureRandom;
+use tokio::time::{Instant, timeout};
+
+use super::fields::Fields;
+use super::handover::Handover;
+use super::{Caller, Deadline, Door, Peer, WRITE_TIMEOUT};
+use crate::address::Address;
+use crate::engine::{Decision, Engine, Source};
+use crate::telemetry::log::{self, Answered};
+use crate::verdict::{Abstention, Client, Kind, Login, Question, Verdict};
+use connection::Connection;
+
+/// When a user is said to exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exists {
+    /// When the directory says so.
+    Probe,
+    /// When its domain is one of a directory's; nobody is asked.
+    Domain,
+}
+
+/// A userdb or master door's settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The listener's name.
+    pub name: String,
+    /// A master door: it hands logins over and forgets what is remembered, too.
+    pub master: bool,
+    /// When a user is said to exist.
+    pub exists: Exists,
+    /// What is told of each user.
+    pub fields: Fields,
+    /// The time from a question to its answer.
+    pub deadline: Deadline,
+}
+
+/// Answers auth-master requests.
+pub struct UserdbDoor {
+    settings: Settings,
+    engine: Engine,
+    handover: Arc<Handover>,
+    random: &'static dyn SecureRandom,
+}
+
+/// What is asked about a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// USER
+    Fields,
+    /// PASS
+    Name,
+}
+
+/// What a verdict means here.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Exists,
+    NotFound,
+    Fail,
+}
+
+impl UserdbDoor {
+    /// A door to `engine`. All doors to one Dovecot share a `handover`.
+    pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
+        let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+        Self {
+            settings,
+            engine,
+            handover,
+            random,
+        }
+    }
+
+    /// The answer to USER or PASS.
+    async fn look_up(self: Arc<Self>, wanted: Wanted, lookup: Lookup, peer: Option<Peer>) -> Reply {
+        let asked = Instant::now();
+        let Lookup { id, user, parameters } = lookup;
+        let client = client(*parameters);
+        let user = self.engine.complete(&Login::new(&user));
+        if wanted == Wanted::Name && is_stranger(peer) {
+            self.turn_away("PASS", &user.to_string());
+            return Reply::Fail { id };
+        }
+        let (user, decision) = self.decide(user, &client, asked).await;
+        let (reply, answer) = match (told(&decision.verdict), wanted) {
+            (Told::Exists, Wanted::Name) => {
+                let name = user.as_bytes().to_vec();
+                (Reply::Pass { id, name }, "PASS")
+            }
+            (Told::Exists, Wanted::Fields) => match self.fields(&user, &client, peer) {
+                Some(fields) => {
+                    let name = user.as_bytes().to_vec();
+                    (Reply::User { id, name, fields }, "USER")
+                }
+                None => (Reply::Fail { id }, "FAIL"),
+            },
+            (Told::NotFound, _) => (Reply::NotFound { id }, "NOTFOUND"),
+            (Told::Fail, _) => (Reply::Fail { id }, "FAIL"),
+        };
+        self.log(&user, &client, &decision, asked, answer);
+        reply
+    }
+
+    /// The verdict on a user, and the user's one name.
+    async fn decide(&self, user: Login, client: &Client, asked: Instant) -> (Login, Decision) {
+        let local = |verdict, directory| Decision {
+            verdict,
+            source: Source::Local,
+            directory,
+        };
+        let Ok(address) = Address::from_unquoted(user.as_bytes()) else {
+            return (user, local(Verdict::Abstain(Abstention::NotOurs), None));
+        };
+        let address = self.engine.mailbox(address);
+        let user = Login::new(&address.to_unquoted());
+        let decision = match self.settings.exists {
+            Exists::Probe => {
+                let deadline = asked + self.settings.deadline.of(client);
+                let question = Question {
+                    kind: Kind::Recipient(address),
+                    client: client.clone(),
+                };
+                self.engine.decide(question, deadline).await
+            }
+            // A name that nobody can have is no user in any domain.
+            Exists::Domain => match self.engine.directory_of(address.domain()) {
+                Some(directory) if address.fault().is_none() => {
+                    local(Verdict::accept(user.as_bytes()), Some(directory))
+                }
+                _ => local(Verdict::Abstain(Abstention::NotOurs), None),
+            },
+        };
+        (user, decision)
+    }
+
+    /// What is told of a user; `None` where it cannot be, or not to this peer.
+    fn fields(&self, user: &Login, client: &Client, peer: Option<Peer>) -> Option<Vec<Field>> {
+        let door = &self.settings.name;
+        let fields = match self.settings.fields.fill_paths(user.as_bytes(), client) {
+            Ok(fields) => fields,
+            Err(error) => {
+                tracing::error!(door, about = %user, "no fields for a user: {error}");
+                return None;
+            }
+        };
+        if let Some(peer) = peer
+            && peer.stranger
+            && uid(&fields) != Some(peer.uid)
+        {
+            self.turn_away("USER", &user.to_string());
+            return None;
+        }
+        Some(fields)
+    }
+
+    /// A peer that only the mode 0666 lets in may ask about itself alone.
+    fn turn_away(&self, what: &str, user: &str) {
+        let door = &self.settings.name;
+        tracing::error!(
+            door,
+            about = user,
+            "{what} refused: everybody may connect (mode 0666), and who asks is neither owner nor group of the \
+             socket, nor the user itself by the field `uid`; mode 0600, 0660 or 0777 says who may"
+        );
+    }
+
+    /// The names of all users that are remembered; `None` where it cannot be said.
+    fn list(&self, peer: Option<Peer>) -> Option<Vec<Vec<u8>>> {
+        let door = &self.settings.name;
+        if is_stranger(peer) {
+            self.turn_away("LIST", "*");
+            return None;
+        }
+        let known = match self.settings.exists {
+            Exists::Probe => self.engine.known(),
+            Exists::Domain => None,
+        };
+        if known.is_none() {
+            tracing::info!(door, "LIST refused: nobody is remembered here");
+        }
+        known.map(|known| known.iter().map(Address::to_unquoted).collect())
+    }
+
+    /// The answer to REQUEST.
+    fn hand_over(&self, claim: &Claim, peer: Option<Peer>) -> Reply {
+        let (door, id) = (&self.settings.name, claim.id);
+        let (cpid, client_id) = (claim.cpid, claim.client_id);
+        let refused = |why: &str| {
+            tracing::warn!(door, cpid, request = client_id, "REQUEST refused: {why}");
+            Reply::Fail { id }
+        };
+        let accepted = match self.handover.claim(cpid, client_id, claim.cookie.expose()) {
+            Ok(accepted) => accepted,
+            Err(why) => return refused(&why.to_string()),
+        };
+        // As Dovecot has it, a login whose process is not the one that asks is lost.
+        let pid = peer.and_then(|peer| peer.pid);
+        if let (Some(said), Some(pid)) = (claim.session_pid, pid)
+            && i64::from(said) != i64::from(pid)
+        {
+            return refused(&format!("process {pid} asks, and says that it is {said}"));
+        }
+        let user = self.engine.account(&accepted.user);
+        let filled = self.settings.fields.fill_paths(user.as_bytes(), &accepted.client);
+        let mut fields = match filled {
+            Ok(fields) => fields,
+            Err(error) => {
+                tracing::error!(door, about = %user, "no fields for a user: {error}");
+                return Reply::Fail { id };
+            }
+        };
+        // What the login door says of this very login comes before what is said of everybody.
+        fields.retain(|(name, _)| !accepted.fields.iter().any(|(own, _)| own == name));
+        fields.extend(accepted.fields);
+        fields.push(("auth_mech".into(), accepted.mechanism.into()));
+        if claim.request_auth_token && claim.session_pid.is_some() {
+            match self.token() {
+                Some(token) => fields.push(("auth_token".into(), token.into_bytes())),
+                None => return refused("the system gives no random bytes"),
+            }
+        }
+        if accepted.given != user {
+            fields.push(("auth_user".into(), accepted.given.as_bytes().to_vec()));
+        }
+        tracing::info!(door, about = %user, cpid, request = client_id, "REQUEST answered");
+        let name = user.as_bytes().to_vec();
+        Reply::User { id, name, fields }
+    }
+
+    /// A token opens nothing here: the sockets that Dovecot would show it at are not
+    /// served. So it need not be one that we know again.
+    fn token(&self) -> Option<String> {
+        let mut token = [0; 20];
+        self.random.fill(&mut token).ok()?;
+        Some(token.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The answer to CACHE-FLUSH.
+    fn flush(&self, id: u32, users: &[Vec<u8>]) -> Reply {
+        let users: Vec<_> = users.iter().map(|user| Login::new(user)).collect();
+        let count = self.engine.forget(&users);
+        let (door, of) = (&self.settings.name, users.len());
+        tracing::info!(door, count, users = of, "CACHE-FLUSH answered");
+        Reply::Flushed {
+            id,
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn log(&self, user: &Login, client: &Client, decision: &Decision, asked: Instant, answer: &str) {
+        log::answered(&Answered {
+            door: &self.settings.name,
+            question: "user",
+            about: &user.to_string(),
+            verdict: decision.verdict.name(),
+            cause: &decision.verdict.reason(),
+            detail: &decision.verdict.detail(),
+            source: decision.source.name(),
+            directory: decision.directory.as_deref().unwrap_or("-"),
+            took: asked.elapsed(),
+            client: client.address.as_deref().unwrap_or("-"),
+            instance: client.session.as_deref().unwrap_or("-"),
+            answer,
+        });
+    }
+}
+
+/// What each verdict means here.
+fn told(verdict: &Verdict) -> Told {
+    match verdict {
+        Verdict::Accept(_) | Verdict::Abstain(Abstention::NoOpinion) => Told::Exists,
+        Verdict::Reject(_) | Verdict::Abstain(Abstention::NotOurs) => Told::NotFound,
+        Verdict::Defer(_) => Told::Fail,
+    }
+}
+
+fn client(parameters: Parameters) -> Client {
+    Client {
+        address: parameters.remote.ip,
+        session: parameters.session,
+        service: Some(parameters.service),
+    }
+}
+
+fn is_stranger(peer: Option<Peer>) -> bool {
+    peer.is_some_and(|peer| peer.stranger)
+}
+
+/// The user's number, as its fields have it.
+fn uid(fields: &[Field]) -> Option<u32> {
+    let (_, value) = fields.iter().find(|(name, _)| name == "uid")?;
+    str::from_utf8(value).ok()?.parse().ok()
+}
+
+impl Door for UserdbDoor {
+    fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let Caller {
+                mut stream,
+                peer,
+                draining,
+                ..
+            } = caller;
+            let greeting = greeting(self.handover.spid());
+            // In one write, before anything is read: chasquid waits for it.
+            let greeted = tokio::io::AsyncWriteExt::write_all(&mut stream, &greeting);
+            if matches!(timeout(WRITE_TIMEOUT, greeted).await, Ok(Ok(()))) {
+                Connection::new(self, stream, peer).serve(&draining).await;
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::{Cause, Class};
+
+    #[test]
+    fn every_verdict_has_its_words() {
+        let cause = |class| Cause::ours(class, "x");
+        for (verdict, expected) in [
+            (Verdict::accept("jane@e.org"), Told::Exists),
+            (Verdict::Reject(cause(Class::UnknownUser)), Told::NotFound),
+            (Verdict::Reject(cause(Class::Disabled)), Told::NotFound),
+            (Verdict::Reject(cause(Class::Syntax)), Told::NotFound),
+            (Verdict::Defer(cause(Class::Timeout)), Told::Fail),
+            (Verdict::Defer(cause(Class::Policy)), Told::Fail),
+            (Verdict::Abstain(Abstention::NotOurs), Told::NotFound),
+            (Verdict::Abstain(Abstention::NoOpinion), Told::Exists),
+        ] {
+            assert_eq!(told(&verdict), expected, "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_uid_is_read_from_the_fields() {
+        let fields = |value: &str| {
+            vec![
+                ("home".to_owned(), b"/".to_vec()),
+                ("uid".to_owned(), value.into()),
+            ]
+        };
+        assert_eq!(uid(&fields("5000")), Some(5000));
+        assert_eq!(uid(&fields("vmail")), None);
+        assert_eq!(uid(&[]), None);
+    }
+}
