@@ -13,7 +13,9 @@
 
 mod both;
 mod dialog;
+mod doors;
 mod dovecot;
+mod front;
 mod login;
 mod people;
 mod postfix;

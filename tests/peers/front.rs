@@ -1,0 +1,106 @@
+//! A Dovecot with no auth service of its own: its login processes, mail processes, LMTP and `doveadm` ask `vouch`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Process, Scratch, free_port, program};
+
+/// A running Dovecot without auth.
+#[derive(Debug)]
+pub(crate) struct Front {
+    _process: Process,
+    /// IMAP, without TLS.
+    pub(crate) imap: u16,
+    /// LMTP, without TLS.
+    pub(crate) lmtp: u16,
+    /// Its configuration file; `doveadm -c` wants one.
+    pub(crate) config: PathBuf,
+}
+
+impl Front {
+    /// Starts it in the folder `name` of the scratch directory. `login`, `master` and `userdb` are sockets of
+    /// `vouch`. Its mailboxes are where the userdb says.
+    pub(crate) fn start(scratch: &Scratch, name: &str, login: &Path, master: &Path, userdb: &Path) -> Self {
+        let [imap, lmtp] = [(); 2].map(|()| free_port());
+        let folder = scratch.folder(name);
+        let config = scratch.write(
+            &format!("{name}.conf"),
+            config(&folder, [login, master, userdb], [imap, lmtp]),
+        );
+        let mut command = Command::new(program("dovecot").unwrap());
+        command.arg("-F").arg("-c").arg(&config);
+        let mut process = Process::start(scratch, &format!("{name}-master"), &mut command);
+        for port in [imap, lmtp] {
+            process.wait_for_port(port);
+        }
+        Self {
+            _process: process,
+            imap,
+            lmtp,
+            config,
+        }
+    }
+
+    /// What `doveadm` prints, and whether it succeeds.
+    pub(crate) fn doveadm(&self, arguments: &[&str]) -> (bool, String) {
+        let output = Command::new(program("doveadm").unwrap())
+            .arg("-c")
+            .arg(&self.config)
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    }
+}
+
+/// The configuration for Dovecot 2.3. A brace must end its line; mode 0 takes a listener away.
+fn config(folder: &Path, [login, master, userdb]: [&Path; 3], [imap, lmtp]: [u16; 2]) -> String {
+    let folder = folder.display();
+    let [login, master, userdb] = [login, master, userdb].map(Path::display);
+    let own: String = [
+        "login/login", "login/tokenlogin", "auth-login", "auth-client", "auth-userdb", "auth-master",
+    ]
+    .iter()
+    .map(|socket| format!("  unix_listener {socket} {{\n    mode = 0\n  }}\n"))
+    .collect();
+    format!(
+        "protocols = imap lmtp
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}.log
+listen = 127.0.0.1
+default_vsz_limit = 0
+shutdown_clients = yes
+first_valid_uid = 1
+mail_max_userip_connections = 0
+mail_location = maildir:~/Maildir
+disable_plaintext_auth = no
+ssl = no
+auth_socket_path = {userdb}
+service auth {{
+{own}}}
+service imap-login {{
+  executable = imap-login {login}
+  chroot =
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service imap {{
+  executable = imap -a {master}
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    port = {lmtp}
+  }}
+}}
+"
+    )
+}
