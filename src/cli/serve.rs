@@ -13,7 +13,7 @@ pub fn run(file: &ConfigFile) -> ExitCode {
     };
     if !config.listener.iter().any(daemon::is_served) {
         let message = format!(
-            "vouch serve: {}: no listener that this version serves, so nobody could ask; `vouch check` shows \
+            "vouch serve: {}: no listener of a protocol that this version speaks, so nobody could ask; `vouch check` shows \
              what the file says",
             file.config.display()
         );

@@ -21,6 +21,7 @@ mod people;
 mod postfix;
 mod recipient;
 mod remote;
+mod same;
 #[path = "../support/mod.rs"]
 mod support;
 

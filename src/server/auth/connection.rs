@@ -245,7 +245,7 @@ impl Connection {
         let closes = self.closes(is_smtp(&decided.asked.client));
         let (answer, flow) = match told(&decided.decision.verdict, closes) {
             Told::Ok(name) => self.accept(&decided, name),
-            Told::Fail(failure) => (failure_name(failure), self.fail(id, Some(&decided.user), failure)),
+            Told::Fail(failure) => (failure_name(failure), self.fail(id, Some(&decided), failure)),
             Told::HangUp => ("hang up", self.hang_up()),
         };
         let Decided {
@@ -314,10 +314,14 @@ impl Connection {
         (failure_name(failure), self.fail(asked.id, None, failure))
     }
 
-    fn fail(&mut self, id: u32, user: Option<&Login>, failure: Failure) -> Flow {
+    fn fail(&mut self, id: u32, of: Option<&Decided>, failure: Failure) -> Flow {
+        let name = |login: &Login| login.as_bytes().to_vec();
         self.reply(Reply::Fail {
             id,
-            user: user.map(|user| user.as_bytes().to_vec()),
+            user: of.map(|decided| name(&decided.user)),
+            original_user: of
+                .filter(|decided| decided.given != decided.user)
+                .map(|decided| name(&decided.given)),
             failure,
             reason: None,
         })
@@ -349,6 +353,7 @@ impl Connection {
         self.reply(Reply::Fail {
             id,
             user: None,
+            original_user: None,
             failure: Failure::Temporary,
             reason,
         })
@@ -361,6 +366,7 @@ impl Connection {
         self.reply(Reply::Fail {
             id,
             user: None,
+            original_user: None,
             failure: Failure::InvalidBase64,
             reason,
         })

@@ -293,6 +293,7 @@ mod tests {
         let fail = Reply::Fail {
             id: 4,
             user,
+            original_user: None,
             failure: Failure::Credentials,
             reason: None,
         };

@@ -42,6 +42,8 @@ pub enum Reply {
         id: u32,
         /// The name, when it is known.
         user: Option<Vec<u8>>,
+        /// The name that was given, where it was another.
+        original_user: Option<Vec<u8>>,
         /// Why, for programs.
         failure: Failure,
         /// Why, for the end user: several clients show it.
@@ -91,7 +93,7 @@ impl Reply {
     /// ```text
     /// reply = "CONT" TAB id TAB [base64] LF
     ///       / "OK" TAB id TAB "user=" value *(TAB parameter) LF
-    ///       / "FAIL" TAB id [TAB "user=" value] [words] [TAB "reason=" value] LF
+    ///       / "FAIL" TAB id [TAB "user=" value] [TAB "original_user=" value] [words] [TAB "reason=" value] LF
     ///       / "CANCELLED" TAB id LF
     /// ```
     /// `user=` is always the first parameter: Exim reads no more than 16 fields.
@@ -106,6 +108,7 @@ impl Reply {
             line = Self::Fail {
                 id,
                 user: None,
+                original_user: None,
                 failure,
                 reason: None,
             }
@@ -152,12 +155,16 @@ impl Reply {
             Self::Fail {
                 id,
                 user,
+                original_user,
                 failure,
                 reason,
             } => {
                 start(&mut line, "FAIL", *id);
                 if let Some(user) = user {
                     push_parameter(&mut line, "user", Some(user));
+                }
+                if let Some(user) = original_user {
+                    push_parameter(&mut line, "original_user", Some(user));
                 }
                 line.extend_from_slice(failure.words().as_bytes());
                 if let Some(reason) = reason {
@@ -195,6 +202,7 @@ mod tests {
         Reply::Fail {
             id: 7,
             user: user.map(Into::into),
+            original_user: None,
             failure,
             reason: reason.map(Into::into),
         }
@@ -378,6 +386,7 @@ mod tests {
         Reply::Fail {
             id,
             user: value("user"),
+            original_user: value("original_user"),
             failure,
             reason,
         }
@@ -414,12 +423,14 @@ mod tests {
             (
                 1u32..,
                 prop::option::of(bytes()),
+                prop::option::of(bytes()),
                 failure,
                 prop::option::of(any::<String>())
             )
-                .prop_map(|(id, user, failure, reason)| Reply::Fail {
+                .prop_map(|(id, user, original_user, failure, reason)| Reply::Fail {
                     id,
                     user,
+                    original_user,
                     failure,
                     reason
                 }),
