@@ -11,7 +11,7 @@
 //! | [`verdict`] | the vocabulary: `Question`, `Verdict`, `Cause` |
 //! | [`address`] | addresses and domains, brought into one form once |
 //! | [`template`] | text with places for parts of a user's name |
-//! | [`server`] | the doors: accept, [`server::policy`], [`server::auth`], and what a client's session may ask |
+//! | [`server`] | the doors: accept, [`server::policy`], [`server::auth`], [`server::userdb`], what a client's session may ask, and how a login is handed over |
 //! | [`engine`] | from a question to a verdict: which directory, what is refused without asking, what is remembered and shared |
 //! | [`directory`] | what each kind of remote can be asked, and [`directory::judge`]: how its answers are read |
 //! | [`session`] | connections to remotes: name, TCP, TLS, the dialogs, and [`session::pool`] that keeps them |

@@ -16,6 +16,12 @@ mod scene;
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]
 mod support;
 
+use std::collections::HashSet;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use asker::{Answer, Login, Rcpt, meaning};
 use remote::{End, Protocol, SessionLog};
 use scene::{JANE, NOBODY, PASSWORD, Scene, Setup, options};
@@ -76,7 +82,7 @@ async fn a_remote_session_is_asked_limits_rcpt_times() {
 async fn many_at_once_keep_to_limits_rcpt_and_are_all_answered() {
     let mut options = options(Protocol::Smtp);
     options.catch_all = true;
-    options.delays.reply = std::time::Duration::from_millis(2);
+    options.delays.reply = Duration::from_millis(2);
     let scene = Setup::new(options)
         .directory("limits.rcpt = 3\npool.max-sessions = 4\npool.idle-timeout = \"200ms\"")
         .start()
@@ -314,5 +320,53 @@ async fn hanging_up_does_not_undo_auth_errors() {
             ..right
         };
         assert_eq!(client.login(&other_client).await, Answer::Yes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_may_have_thousands_of_logins_under_way() {
+    const LOGINS: u32 = 4000;
+    let mut options = options(Protocol::Imap);
+    options.delays.reply = Duration::from_millis(300);
+    let scene = Setup::new(options).start().await;
+    let mut client = scene.auth().await;
+    let right = Login::of(JANE, PASSWORD);
+    // Ids from both ends of their range; nothing is answered before the remote has thought.
+    let ids = |number: u32| {
+        if number.is_multiple_of(2) {
+            number + 1
+        } else {
+            u32::MAX - number
+        }
+    };
+    let requests: String = (0..LOGINS).map(|number| right.bytes(ids(number))).collect();
+    client.send(requests).await.unwrap();
+    let mut open: HashSet<String> = (0..LOGINS).map(|number| ids(number).to_string()).collect();
+    while !open.is_empty() {
+        let line = client.line().await.expect("an answer to each");
+        let id = line.strip_prefix("OK\t").and_then(|rest| rest.split('\t').next());
+        assert!(id.is_some_and(|id| open.remove(id)), "{line}");
+    }
+
+    // As many dialogs, ended in the order against the one in which they were begun.
+    let begun: String = (1..=LOGINS)
+        .map(|id| format!("AUTH\t{id}\tPLAIN\tservice=imap\n"))
+        .collect();
+    client.send(begun).await.unwrap();
+    for id in 1..=LOGINS {
+        assert_eq!(client.line().await, Some(format!("CONT\t{id}\t")));
+    }
+    let message = STANDARD.encode(format!("\0{JANE}\0{PASSWORD}"));
+    for id in (1..=LOGINS).rev() {
+        let end = if id.is_multiple_of(2) {
+            format!("CONT\t{id}\t{message}\n")
+        } else {
+            format!("CANCEL\t{id}\n")
+        };
+        client.send(end).await.unwrap();
+    }
+    for _ in 0..LOGINS / 2 {
+        let line = client.line().await.expect("an answer to each");
+        assert!(line.starts_with("OK\t"), "{line}");
     }
 }
