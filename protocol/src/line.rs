@@ -1,6 +1,7 @@
 //! Cuts lines: the one place that counts bytes before anything is parsed.
 
 use bytes::{Buf, BytesMut};
+use memchr::memchr;
 
 use crate::error::DecodeError;
 
@@ -26,7 +27,7 @@ impl LineCutter {
     /// [`DecodeError::TooLong`] as soon as a line cannot end within the limit.
     pub fn cut(&mut self, buffer: &mut BytesMut) -> Result<Option<BytesMut>, DecodeError> {
         let too_long = DecodeError::TooLong { limit: self.limit };
-        let Some(at) = buffer[self.searched..].iter().position(|&byte| byte == b'\n') else {
+        let Some(at) = memchr(b'\n', &buffer[self.searched..]) else {
             self.searched = buffer.len();
             return if buffer.len() >= self.limit {
                 Err(too_long)

@@ -9,13 +9,13 @@ mod action;
 mod request;
 
 use bytes::BytesMut;
+use memchr::memchr;
 use tokio_util::codec::{Decoder, Encoder};
 
 pub use action::{Action, ActionError};
 pub use request::Request;
 
 use crate::error::{DecodeError, EncodeError};
-use crate::line::LineCutter;
 use request::Attributes;
 
 /// The longest attribute line, in bytes, line end included. Postfix bounds an
@@ -30,28 +30,48 @@ const REQUEST_LIMIT: usize = 64 * 1024;
 ///
 /// Every [`DecodeError`] is the end of the connection, and nothing is to be
 /// sent before it is closed: Postfix then asks again on a new one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Codec {
-    cutter: LineCutter,
     attributes: Attributes,
-    /// Bytes of the current request cut so far; 0 between requests.
-    taken: usize,
+    /// Bytes of the current request that were read as lines; 0 between requests.
+    read: usize,
+    /// Bytes that were searched for the end of the current line.
+    searched: usize,
 }
 
 impl Codec {
     /// A codec for a new connection.
     pub fn new() -> Self {
-        Self {
-            cutter: LineCutter::new(LINE_LIMIT),
-            attributes: Attributes::default(),
-            taken: 0,
-        }
+        Self::default()
     }
-}
 
-impl Default for Codec {
-    fn default() -> Self {
-        Self::new()
+    /// Reads lines up to the empty one. The length of the request, once it is whole.
+    fn read_lines(&mut self, buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
+        loop {
+            let Some(at) = memchr(b'\n', &buffer[self.searched..]) else {
+                self.searched = buffer.len();
+                let held = self.searched - self.read;
+                return if held >= LINE_LIMIT {
+                    Err(DecodeError::TooLong { limit: LINE_LIMIT })
+                } else {
+                    Ok(None)
+                };
+            };
+            let (start, end) = (self.read, self.searched + at);
+            self.read = end + 1;
+            self.searched = self.read;
+            if end - start >= LINE_LIMIT {
+                return Err(DecodeError::TooLong { limit: LINE_LIMIT });
+            }
+            if self.read > REQUEST_LIMIT {
+                return Err(DecodeError::TooLong { limit: REQUEST_LIMIT });
+            }
+            let line = &buffer[start..end];
+            match line.strip_suffix(b"\r").unwrap_or(line) {
+                b"" => return Ok(Some(self.read)),
+                line => self.attributes.add(line, start)?,
+            }
+        }
     }
 }
 
@@ -61,27 +81,17 @@ impl Decoder for Codec {
 
     /// `request = 1*attribute LF`
     fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, DecodeError> {
-        loop {
-            let held = buffer.len();
-            let Some(line) = self.cutter.cut(buffer)? else {
-                return Ok(None);
-            };
-            self.taken += held - buffer.len();
-            if self.taken > REQUEST_LIMIT {
-                return Err(DecodeError::TooLong { limit: REQUEST_LIMIT });
-            }
-            if line.is_empty() {
-                self.taken = 0;
-                return std::mem::take(&mut self.attributes).finish().map(Some);
-            }
-            self.attributes.add(line.freeze())?;
-        }
+        let Some(length) = self.read_lines(buffer)? else {
+            return Ok(None);
+        };
+        let attributes = std::mem::take(self).attributes;
+        attributes.of(&buffer.split_to(length).freeze()).map(Some)
     }
 
     fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, DecodeError> {
         match self.decode(buffer)? {
             Some(request) => Ok(Some(request)),
-            None if buffer.is_empty() && self.taken == 0 => Ok(None),
+            None if buffer.is_empty() => Ok(None),
             None => Err(DecodeError::Truncated),
         }
     }

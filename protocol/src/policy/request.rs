@@ -1,6 +1,9 @@
 //! What Postfix asks.
 
+use std::ops::Range;
+
 use bytes::Bytes;
+use memchr::memchr;
 
 use crate::error::DecodeError;
 
@@ -39,23 +42,23 @@ pub struct Request {
     pub stress: bool,
 }
 
-/// A request being collected: `None` until the attribute was seen, for of
+/// Where the attributes of a request stand in it: `None` until one was seen, for of
 /// duplicates the first counts, even when it is empty.
 #[derive(Debug, Default)]
 pub(super) struct Attributes {
-    request: Option<Bytes>,
-    protocol_state: Option<Bytes>,
-    client_address: Option<Bytes>,
-    client_port: Option<Bytes>,
-    client_name: Option<Bytes>,
-    helo_name: Option<Bytes>,
-    sender: Option<Bytes>,
-    recipient: Option<Bytes>,
-    queue_id: Option<Bytes>,
-    instance: Option<Bytes>,
-    sasl_username: Option<Bytes>,
-    policy_context: Option<Bytes>,
-    stress: Option<Bytes>,
+    request: Option<Range<usize>>,
+    protocol_state: Option<Range<usize>>,
+    client_address: Option<Range<usize>>,
+    client_port: Option<Range<usize>>,
+    client_name: Option<Range<usize>>,
+    helo_name: Option<Range<usize>>,
+    sender: Option<Range<usize>>,
+    recipient: Option<Range<usize>>,
+    queue_id: Option<Range<usize>>,
+    instance: Option<Range<usize>>,
+    sasl_username: Option<Range<usize>>,
+    policy_context: Option<Range<usize>>,
+    stress: Option<Range<usize>>,
 }
 
 impl Attributes {
@@ -64,25 +67,25 @@ impl Attributes {
     /// name      = *<any byte except NUL, "=", LF>
     /// value     = *<any byte except NUL, LF>
     /// ```
-    /// `line` is one attribute without its line end.
-    pub(super) fn add(&mut self, mut line: Bytes) -> Result<(), DecodeError> {
-        if line.contains(&0) {
+    /// `line` is one attribute without its line end, which begins at `start` of its
+    /// request.
+    pub(super) fn add(&mut self, line: &[u8], start: usize) -> Result<(), DecodeError> {
+        if memchr(0, line).is_some() {
             return Err(DecodeError::Malformed("a NUL in an attribute"));
         }
-        let Some(at) = line.iter().position(|&byte| byte == b'=') else {
+        let Some(at) = memchr(b'=', line) else {
             return Err(DecodeError::Malformed("an attribute without \"=\""));
         };
-        let name = line.split_to(at);
-        if let Some(attribute) = self.named(&name)
+        if let Some(attribute) = self.named(&line[..at])
             && attribute.is_none()
         {
-            *attribute = Some(line.slice(1..));
+            *attribute = Some(start + at + 1..start + line.len());
         }
         Ok(())
     }
 
     /// The attribute of that name, if we use it.
-    fn named(&mut self, name: &[u8]) -> Option<&mut Option<Bytes>> {
+    fn named(&mut self, name: &[u8]) -> Option<&mut Option<Range<usize>>> {
         Some(match name {
             b"request" => &mut self.request,
             b"protocol_state" => &mut self.protocol_state,
@@ -101,24 +104,29 @@ impl Attributes {
         })
     }
 
-    /// The request, now that its empty line was read.
-    pub(super) fn finish(self) -> Result<Request, DecodeError> {
-        if self.request.as_deref() != Some(b"smtpd_access_policy") {
+    /// The request, now that its empty line was read: `whole` is all of it.
+    pub(super) fn of(self, whole: &Bytes) -> Result<Request, DecodeError> {
+        let value = |place: Option<Range<usize>>| match place {
+            // An empty value needs no share of the request.
+            Some(place) if !place.is_empty() => whole.slice(place),
+            _ => Bytes::new(),
+        };
+        if value(self.request) != "smtpd_access_policy" {
             return Err(DecodeError::Malformed("not a request=smtpd_access_policy"));
         }
         Ok(Request {
-            protocol_state: self.protocol_state.unwrap_or_default(),
-            client_address: self.client_address.unwrap_or_default(),
-            client_port: self.client_port.unwrap_or_default(),
-            client_name: self.client_name.unwrap_or_default(),
-            helo_name: self.helo_name.unwrap_or_default(),
-            sender: self.sender.unwrap_or_default(),
-            recipient: self.recipient.unwrap_or_default(),
-            queue_id: self.queue_id.unwrap_or_default(),
-            instance: self.instance.unwrap_or_default(),
-            sasl_username: self.sasl_username.unwrap_or_default(),
-            policy_context: self.policy_context.unwrap_or_default(),
-            stress: self.stress.as_deref() == Some(b"yes"),
+            protocol_state: value(self.protocol_state),
+            client_address: value(self.client_address),
+            client_port: value(self.client_port),
+            client_name: value(self.client_name),
+            helo_name: value(self.helo_name),
+            sender: value(self.sender),
+            recipient: value(self.recipient),
+            queue_id: value(self.queue_id),
+            instance: value(self.instance),
+            sasl_username: value(self.sasl_username),
+            policy_context: value(self.policy_context),
+            stress: value(self.stress) == "yes",
         })
     }
 }
@@ -127,13 +135,23 @@ impl Attributes {
 mod tests {
     use super::*;
 
-    fn request(lines: &[&'static str]) -> Request {
+    fn request(lines: &[&str]) -> Request {
+        read(&lines.iter().map(|line| line.as_bytes()).collect::<Vec<_>>())
+    }
+
+    fn read(lines: &[&[u8]]) -> Request {
         let mut attributes = Attributes::default();
-        attributes.add("request=smtpd_access_policy".into()).unwrap();
-        for &line in lines {
-            attributes.add(line.into()).unwrap();
+        let mut whole = Vec::new();
+        for line in [b"request=smtpd_access_policy"]
+            .into_iter()
+            .map(|it| &it[..])
+            .chain(lines.iter().copied())
+        {
+            attributes.add(line, whole.len()).unwrap();
+            whole.extend_from_slice(line);
+            whole.push(b'\n');
         }
-        attributes.finish().unwrap()
+        attributes.of(&whole.into()).unwrap()
     }
 
     #[test]
@@ -164,14 +182,7 @@ mod tests {
 
     #[test]
     fn keeps_bytes_that_are_not_text() {
-        let mut attributes = Attributes::default();
-        attributes.add("request=smtpd_access_policy".into()).unwrap();
-        attributes
-            .add(Bytes::from_static(b"recipient=\x01\xff\r@example.com"))
-            .unwrap();
-        assert_eq!(
-            &attributes.finish().unwrap().recipient[..],
-            b"\x01\xff\r@example.com"
-        );
+        let odd = read(&[b"recipient=\x01\xff\r@example.com"]);
+        assert_eq!(&odd.recipient[..], b"\x01\xff\r@example.com");
     }
 }
