@@ -33,7 +33,7 @@ const NOBODY: &str = "nobody@example.org";
 const COMMITTED: Duration = Duration::from_millis(2500);
 
 /// What the log says before the number of recipients that were read.
-const READ: &str = ": read directory=\"remote\" recipients=";
+const READ: &str = ": read directory=remote recipients=";
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

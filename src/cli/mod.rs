@@ -123,8 +123,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
     built.map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot start: {error}")))
 }
 
-/// Starts the log at the configured level.
-fn start_log(level: LogLevel) {
+/// Starts the log at the configured level; what comes of it is kept until the end.
+fn start_log(level: LogLevel) -> Result<log::Log, ExitCode> {
     use tracing::level_filters::LevelFilter;
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -133,6 +133,5 @@ fn start_log(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    // Only a second start in one process can fail, and then there is a log already.
-    let _ = log::start(level);
+    log::start(level).map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot log: {error}")))
 }

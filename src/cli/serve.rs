@@ -19,9 +19,8 @@ pub fn run(file: &ConfigFile) -> ExitCode {
         );
         return fail(status::CONFIG, &message);
     }
-    start_log(config.log.level);
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
+    let (_log, runtime) = match start_log(config.log.level).and_then(|log| Ok((log, runtime()?))) {
+        Ok(started) => started,
         Err(status) => return status,
     };
     let ended = runtime.block_on(daemon::run(&config, &notes));

@@ -1,14 +1,19 @@
 //! The log: to standard error, one line an event, `key=value` fields.
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use super::line::Fields;
+use super::sink::Sink;
 
 /// One answered question.
 #[derive(Debug)]
@@ -57,35 +62,29 @@ pub fn answered(answered: &Answered<'_>) {
     } = *answered;
     tracing::info!(
         target: "vouch::verdict",
-        door = %Field(door),
-        question = %Field(question),
-        about = %Field(about),
-        verdict = %Field(verdict),
-        cause = %Field(cause),
-        source = %Field(source),
-        directory = %Field(directory),
+        door,
+        question,
+        about,
+        verdict,
+        cause,
+        source,
+        directory,
         us = took.as_micros() as u64,
-        client = %Field(client),
-        instance = %Field(instance),
-        answer = %Field(answer),
-        detail = %Field(detail),
+        client,
+        instance,
+        answer,
+        detail,
     );
 }
 
-/// A value of a field: bare where it is one plain word, else in double quotes
-/// with what would break the line or the quotes escaped.
-struct Field<'a>(&'a str);
+/// A log that was started. What still waits to be written when it is dropped is
+/// written then.
+#[must_use]
+pub struct Log(Sink);
 
-impl fmt::Display for Field<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=');
-        if self.0.is_empty() {
-            f.write_str("-")
-        } else if self.0.bytes().all(plain) {
-            f.write_str(self.0)
-        } else {
-            write!(f, "{:?}", self.0)
-        }
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -93,18 +92,36 @@ impl fmt::Display for Field<'_> {
 /// dialogs with remotes where that is `trace`.
 ///
 /// # Errors
-/// When something else in the process has started a log already.
-pub fn start(level: LevelFilter) -> Result<(), TryInitError> {
+/// When the system gives no thread for it, or something else in the process has
+/// started a log already.
+pub fn start(level: LevelFilter) -> Result<Log, Box<dyn Error>> {
+    let sink = Sink::to(std::io::stderr())?;
+    init(level, sink.clone())?;
+    Ok(Log(sink))
+}
+
+/// Starts writing warnings and errors to standard error, each at once: the log of
+/// a command that is over soon.
+pub fn start_warnings() {
+    // Only a second start in one process can fail, and then there is a log already.
+    let _ = init(LevelFilter::WARN, std::io::stderr);
+}
+
+fn init(
+    level: LevelFilter,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> Result<(), TryInitError> {
     let filter = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("vouch", level);
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(terminal)
         .with_timer(Clock { journal })
-        .with_target(false);
+        .with_target(false)
+        .fmt_fields(Fields);
     tracing_subscriber::registry().with(filter).with(lines).try_init()
 }
 
@@ -136,25 +153,6 @@ impl FormatTime for Clock {
             Ok(())
         } else {
             SystemTime.format_time(writer)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_value_breaks_its_line() {
-        for (value, shown) in [
-            ("", "-"),
-            ("jane@example.org", "jane@example.org"),
-            ("a b", "\"a b\""),
-            ("x\" verdict=accept", "\"x\\\" verdict=accept\""),
-            ("line\nbreak\x1b[31m", "\"line\\nbreak\\u{1b}[31m\""),
-            ("jürgen", "\"jürgen\""),
-        ] {
-            assert_eq!(Field(value).to_string(), shown);
         }
     }
 }

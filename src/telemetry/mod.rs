@@ -1,3 +1,5 @@
 //! What is counted and logged, by name.
 
+mod line;
 pub mod log;
+mod sink;

@@ -163,6 +163,8 @@ impl Scene {
 
     /// Everything that the daemon has printed.
     pub(crate) fn log(&self) -> String {
+        // Lines are gathered for a few milliseconds before they are written.
+        std::thread::sleep(Duration::from_millis(100));
         let log = std::fs::read(self.scratch.path("vouch.log")).unwrap();
         String::from_utf8(log).expect("a log is text")
     }

@@ -67,7 +67,7 @@ impl Common {
         if self.trace {
             log::start_trace(trace::TARGET);
         } else {
-            super::start_log(crate::config::LogLevel::Warn);
+            log::start_warnings();
         }
         let members = daemon::members(&config, mechanism)
             .map_err(|error| fail(status::CONFIG, &format!("vouch probe: {error}")))?;

@@ -1,0 +1,197 @@
+//! Where the lines of the log wait to be written: whoever answers a question waits
+//! neither for a disk nor for a reader of standard error.
+
+use std::io::{self, Write};
+use std::mem;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines that come within this time are written together.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Bytes that wait while nobody reads: some ten thousand lines. More are lost,
+/// and counted.
+const LIMIT: usize = 4 * 1024 * 1024;
+
+/// What was not read within this time at the end of the process is lost.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// Takes lines, and has a thread of its own write them.
+#[derive(Clone)]
+pub(super) struct Sink(Arc<Shared>);
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Something waits, or the end has come.
+    changed: Condvar,
+    /// All was written.
+    written: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    /// Lines that found no room.
+    lost: u64,
+    writing: bool,
+    closing: bool,
+}
+
+impl Sink {
+    /// Starts the thread that writes to `output`.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn to(output: impl Write + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            waiting: Mutex::default(),
+            changed: Condvar::new(),
+            written: Condvar::new(),
+        });
+        let writing = shared.clone();
+        thread::Builder::new()
+            .name("vouch-log".into())
+            .spawn(move || writing.write_to(output))?;
+        Ok(Self(shared))
+    }
+
+    /// Waits until all is written, within a bound.
+    pub(super) fn close(&self) {
+        let mut waiting = self.0.waiting();
+        waiting.closing = true;
+        self.0.changed.notify_all();
+        let busy = |waiting: &mut Waiting| waiting.writing || !waiting.lines.is_empty();
+        drop(self.0.written.wait_timeout_while(waiting, PARTING, busy));
+    }
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing panics while holding it.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, line: &[u8]) {
+        let mut waiting = self.waiting();
+        if waiting.lines.len() + line.len() > LIMIT {
+            waiting.lost += 1;
+            return;
+        }
+        let first = waiting.lines.is_empty() && !waiting.writing;
+        waiting.lines.extend_from_slice(line);
+        drop(waiting);
+        if first {
+            self.changed.notify_one();
+        }
+    }
+
+    fn write_to(&self, mut output: impl Write) {
+        let mut lines = Vec::new();
+        loop {
+            let idle = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.closing;
+            let waiting = self.changed.wait_while(self.waiting(), idle);
+            let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+            if !waiting.closing {
+                waiting.writing = true;
+                drop(waiting);
+                thread::sleep(GATHER);
+                waiting = self.waiting();
+            }
+            mem::swap(&mut lines, &mut waiting.lines);
+            let lost = mem::take(&mut waiting.lost);
+            waiting.writing = true;
+            drop(waiting);
+            // There is nobody to tell that the log cannot be written.
+            let _ = output.write_all(&lines);
+            if lost > 0 {
+                let _ = writeln!(output, "WARN {lost} lines of the log are lost: nobody read them");
+            }
+            lines.clear();
+            let mut waiting = self.waiting();
+            waiting.writing = false;
+            if waiting.lines.is_empty() {
+                self.written.notify_all();
+                if waiting.closing {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// One line on its way into the sink.
+pub(super) struct Line<'a>(&'a Shared);
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.add(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Hands on what is written, and takes nothing more before that was looked at.
+    struct Slow(mpsc::SyncSender<Vec<u8>>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_logged_is_written_by_the_end_and_in_order() {
+        let (output, written) = mpsc::sync_channel(100);
+        let sink = Sink::to(Slow(output)).unwrap();
+        for number in 0..100 {
+            writeln!(sink.make_writer(), "line {number}").unwrap();
+        }
+        sink.close();
+        let written: Vec<u8> = written.try_iter().flatten().collect();
+        let expected: String = (0..100).map(|number| format!("line {number}\n")).collect();
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_reader_that_is_stuck_and_what_is_lost_is_counted() {
+        let (output, written) = mpsc::sync_channel(0);
+        let sink = Sink::to(Slow(output)).unwrap();
+        let line = [b'x'; 1024];
+        for _ in 0..2 * LIMIT / line.len() {
+            sink.0.add(&line);
+        }
+        let mut all = Vec::new();
+        while !all.ends_with(b"nobody read them\n") {
+            all.extend(written.recv_timeout(Duration::from_secs(10)).unwrap());
+        }
+        let note = String::from_utf8_lossy(&all[all.iter().rposition(|&byte| byte == b'x').unwrap() + 1..]);
+        let lost: usize = note.split(' ').nth(1).unwrap().parse().unwrap();
+        let kept = all.iter().filter(|&&byte| byte == b'x').count() / line.len();
+        assert_eq!(kept + lost, 2 * LIMIT / line.len(), "{note}");
+    }
+}
