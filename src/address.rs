@@ -40,6 +40,10 @@ impl Domain {
         if text.starts_with('[') {
             return Err(DomainError::Literal);
         }
+        // Nearly every domain is in its one form already; nothing that begins with `xn--` is that plain.
+        if text.len() <= 253 && text.split('.').all(is_plain) {
+            return Ok(Self(text.into()));
+        }
         let ascii = idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::URL)
             .map_err(|_| DomainError::Invalid)?;
         let hostlike = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -54,6 +58,19 @@ impl Domain {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether UTS 46 leaves a label as it is, and finds nothing wrong with it: lower-case
+/// letters, digits and single hyphens between them.
+fn is_plain(label: &str) -> bool {
+    let bytes = label.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && !label.contains("--")
 }
 
 impl fmt::Display for Domain {
@@ -261,6 +278,8 @@ mod tests {
             Ok("xn--bcher-kva.example".into())
         );
         assert_eq!(domain("my_host.example"), Ok("my_host.example".into()));
+        assert_eq!(domain("a-b.4x.example"), Ok("a-b.4x.example".into()));
+        assert_eq!(domain("xn--a.example"), Err(DomainError::Invalid));
         assert_eq!(domain(""), Err(DomainError::Empty));
         assert_eq!(domain("."), Err(DomainError::Empty));
         assert_eq!(domain("[127.0.0.1]"), Err(DomainError::Literal));

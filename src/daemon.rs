@@ -27,7 +27,7 @@ use crate::service::activation::{self, BindError, BoundPath, Ownership};
 use crate::service::limits::raise_descriptors;
 use crate::service::signals::{Order, Signals};
 use crate::session::smtp::Hello;
-use crate::session::{Remote, connect, connect::Dial, imap::Options, pool, tls};
+use crate::session::{Remote, connect, connect::Dial, imap::Options, lookup::Host, pool, tls};
 use crate::template::Filling;
 pub use doors::door;
 
@@ -118,13 +118,7 @@ fn memory(directory: &config::Directory) -> member::Settings {
 /// A certificate or key file that cannot be used.
 pub fn remote(directory: &config::Directory, roots: &RootCertStore) -> Result<Remote, tls::SettingsError> {
     let (endpoint, host) = match &directory.address {
-        Endpoint::Host { host, port } => (
-            connect::Endpoint::Tcp {
-                host: host.clone(),
-                port: *port,
-            },
-            host.as_str(),
-        ),
+        Endpoint::Host { host, port } => (connect::Endpoint::Tcp(Host::new(host, *port)), host.as_str()),
         // A socket has no name; without tls.server-name no TLS is started over it, see below.
         Endpoint::Socket(path) => (connect::Endpoint::Unix(path.clone()), "localhost"),
     };

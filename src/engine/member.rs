@@ -166,13 +166,13 @@ impl Member {
 
     async fn recipient(&self, address: Address, client: Client, deadline: Instant) -> (Verdict, Source) {
         let address = self.settings.one_form(address);
-        let domain = address.domain().clone();
-        let (verdict, source) = self.recipients.known_or_asked(address, client, deadline).await;
         // Anybody may ask the command line for any domain; only the directory's own are tested.
-        if self.settings.domains.has(&domain) {
-            (self.recipients.opinion(&domain, verdict), source)
-        } else {
-            (verdict, source)
+        let tested = self.recipients.catch_all.is_some() && self.settings.domains.has(address.domain());
+        let domain = tested.then(|| address.domain().clone());
+        let (verdict, source) = self.recipients.known_or_asked(address, client, deadline).await;
+        match domain {
+            Some(domain) => (self.recipients.opinion(&domain, verdict), source),
+            None => (verdict, source),
         }
     }
 

@@ -2,7 +2,7 @@
 //! `SMTPD_POLICY_README`).
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,15 +77,13 @@ impl Policy {
             return Action::dunno();
         };
         let asked = Instant::now();
-        let client = client(request);
-        let about = String::from_utf8_lossy(&request.recipient).into_owned();
         let question = Question {
             kind: Kind::Recipient(address),
-            client,
+            client: client(request),
         };
-        let decision = self.decide(request, connection, &question, asked).await;
+        let decision = self.decide(request, connection, question, asked).await;
         let action = action(&self.settings.actions, &decision);
-        self.log(&question.client, &about, &decision, &action, asked.elapsed());
+        self.log(request, &decision, &action, asked.elapsed());
         if self.settings.dry_run {
             Action::dunno()
         } else {
@@ -111,7 +109,7 @@ impl Policy {
         &self,
         request: &Request,
         connection: u64,
-        question: &Question,
+        question: Question,
         asked: Instant,
     ) -> Decision {
         // What is not ours costs nothing and counts for nothing.
@@ -138,32 +136,31 @@ impl Policy {
         } else {
             patience
         };
-        let decision = self.engine.decide(question.clone(), asked + patience).await;
+        let decision = self.engine.decide(question, asked + patience).await;
         if matches!(decision.verdict, Verdict::Reject(_)) {
             ticket.refused();
         }
         decision
     }
 
-    fn log(&self, client: &Client, about: &str, decision: &Decision, action: &Action, took: Duration) {
-        let answer = if self.settings.dry_run {
-            format!("DUNNO (dry-run; else {})", action.as_str())
-        } else {
-            action.as_str().to_owned()
-        };
+    fn log(&self, request: &Request, decision: &Decision, action: &Action, took: Duration) {
+        let dry_run = self
+            .settings
+            .dry_run
+            .then(|| format!("DUNNO (dry-run; else {})", action.as_str()));
         log::answered(&Answered {
             door: &self.settings.name,
             question: "recipient",
-            about,
+            about: &String::from_utf8_lossy(&request.recipient),
             verdict: decision.verdict.name(),
             cause: &decision.verdict.reason(),
             detail: &decision.verdict.detail(),
             source: decision.source.name(),
             directory: decision.directory.as_deref().unwrap_or("-"),
             took,
-            client: client.address.as_deref().unwrap_or("-"),
-            instance: client.session.as_deref().unwrap_or("-"),
-            answer: &answer,
+            client: &String::from_utf8_lossy(&request.client_address),
+            instance: &String::from_utf8_lossy(&request.instance),
+            answer: dry_run.as_deref().unwrap_or(action.as_str()),
         });
     }
 }
@@ -205,12 +202,13 @@ impl Door for Policy {
                 ..
             } = caller;
             let mut wire = Wire::new(stream, Codec::new());
+            let mut drained = pin!(draining.cancelled());
             loop {
                 let request = tokio::select! {
                     // What was asked before the drain is answered first.
                     biased;
                     request = wire.next() => request,
-                    () = draining.cancelled() => return,
+                    () = &mut drained => return,
                 };
                 let request = match request {
                     Ok(Some(request)) => request,

@@ -1,5 +1,5 @@
-//! A name becomes a connection: look-up, each address with a short start before the
-//! next, keep-alive.
+//! An endpoint becomes a connection: each address of its name is given a short start
+//! before the next.
 
 use std::future::Future;
 use std::io;
@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{Error, Kind};
+use super::lookup::Host;
 use crate::wire::Stream;
 
 /// One address is given this long: a host that swallows our packets must leave
@@ -28,10 +28,6 @@ const HEAD_START: Duration = Duration::from_millis(250);
 
 /// A resolver that does not answer is given up on after this long.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A peer that vanished without a word is noticed after about two minutes.
-const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Opens connections to one remote. The second implementation is the remote in
 /// memory that the tests play with.
@@ -53,15 +49,10 @@ pub struct Dialled {
 }
 
 /// Where a remote listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Endpoint {
-    /// A host by name or address, and a port.
-    Tcp {
-        /// Looked up anew at each connection.
-        host: String,
-        /// 1 to 65535.
-        port: u16,
-    },
+    /// A port of a host.
+    Tcp(Host),
     /// A Unix stream socket.
     Unix(PathBuf),
 }
@@ -74,7 +65,7 @@ impl Dial for Endpoint {
     ) -> Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>> {
         Box::pin(async move {
             match self {
-                Self::Tcp { host, port } => dial_tcp(host, *port, peer, deadline).await,
+                Self::Tcp(host) => dial_tcp(host, peer, deadline).await,
                 Self::Unix(path) => {
                     let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
                     let stream = within(deadline, UnixStream::connect(path))
@@ -90,21 +81,26 @@ impl Dial for Endpoint {
     }
 }
 
-async fn dial_tcp(host: &str, port: u16, peer: &Arc<str>, deadline: Instant) -> Result<Dialled, Error> {
-    let addresses = within(
-        deadline.min(Instant::now() + LOOKUP_TIMEOUT),
-        lookup_host((host, port)),
-    )
-    .await
-    .map_err(|(kind, detail)| Error::new(kind, peer, "look-up of its name", detail))?;
-    match first_of(addresses.collect(), deadline).await {
+async fn dial_tcp(host: &Host, peer: &Arc<str>, deadline: Instant) -> Result<Dialled, Error> {
+    let lookup_by = deadline.min(Instant::now() + LOOKUP_TIMEOUT);
+    let addresses = within(lookup_by, host.addresses())
+        .await
+        .map_err(|(kind, detail)| Error::new(kind, peer, "look-up of its name", detail))?;
+    match first_of(addresses, deadline).await {
         Ok(stream) => {
-            set_options(&stream);
+            // Commands are small and answers are waited for, so none may be held back. A kernel that refuses
+            // is no reason to give up the connection.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!("cannot set TCP_NODELAY: {error}");
+            }
             let local = stream.peer_addr().is_ok_and(|address| is_loopback(&address));
             let stream = Box::new(stream);
             Ok(Dialled { stream, local })
         }
-        Err(failures) => Err(all_failed(peer, failures)),
+        Err(failures) => {
+            host.forget();
+            Err(all_failed(peer, failures))
+        }
     }
 }
 
@@ -157,22 +153,6 @@ async fn within<T>(
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err((Kind::Unreachable, error.to_string())),
         Err(_) => Err((Kind::Timeout, "no answer in time".into())),
-    }
-}
-
-/// Commands are small and answers are waited for, so none may be held back;
-/// dead peers must be noticed. A kernel that refuses either is no reason to
-/// give up the connection.
-fn set_options(stream: &TcpStream) {
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_TIME)
-        .with_interval(KEEPALIVE_INTERVAL);
-    let socket = SockRef::from(stream);
-    if let Err(error) = stream
-        .set_nodelay(true)
-        .and_then(|()| socket.set_tcp_keepalive(&keepalive))
-    {
-        tracing::debug!("cannot set socket options: {error}");
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod connect;
 pub mod error;
 pub mod imap;
+pub mod lookup;
 pub mod pool;
 pub mod remote;
 pub mod smtp;
