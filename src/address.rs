@@ -136,7 +136,7 @@ impl Address {
     pub fn fault(&self) -> Option<Fault> {
         if self.local.iter().any(u8::is_ascii_control) {
             Some(Fault::Control)
-        } else if self.to_wire().len() > MAX_ADDRESS {
+        } else if self.wire_len() > MAX_ADDRESS {
             Some(Fault::TooLong)
         } else if str::from_utf8(&self.local).is_err() {
             Some(Fault::Charset)
@@ -192,10 +192,24 @@ impl Address {
         !self.local.is_ascii()
     }
 
+    /// The length of [`Address::to_wire`].
+    fn wire_len(&self) -> usize {
+        let quoting = if is_dot_string(&self.local) {
+            0
+        } else {
+            2 + self
+                .local
+                .iter()
+                .filter(|byte| matches!(byte, b'"' | b'\\'))
+                .count()
+        };
+        self.local.len() + quoting + 1 + self.domain.0.len()
+    }
+
     /// What stands between `<` and `>` in `RCPT TO`: the local part quoted
     /// where it is no Dot-string (RFC 5321 §4.1.2), the domain as A-labels.
     pub fn to_wire(&self) -> Vec<u8> {
-        let mut wire = Vec::with_capacity(self.local.len() + self.domain.0.len() + 3);
+        let mut wire = Vec::with_capacity(self.wire_len());
         if is_dot_string(&self.local) {
             wire.extend_from_slice(&self.local);
         } else {
@@ -317,6 +331,7 @@ mod tests {
         ] {
             let address = Address::from_unquoted(given.as_bytes()).unwrap();
             assert_eq!(address.to_wire(), wire.as_bytes(), "{given}");
+            assert_eq!(address.wire_len(), wire.len(), "{given}");
             assert_eq!(Address::from_unquoted(&address.to_unquoted()).unwrap(), address);
         }
     }

@@ -97,17 +97,15 @@ impl Recipients {
 
     /// What is remembered of `address`.
     pub fn recall(&self, address: &Address) -> Option<Remembered> {
-        let Kept { said, since } = self.kept.get(&key(address))?;
+        let name = address.to_wire();
+        let Kept { said, since } = self.kept.get(&*name)?;
         let age = since.elapsed();
         match said {
             Said::No(cause) if age < self.ttl.negative => Some(Remembered::Fresh(Verdict::Reject(*cause))),
             Said::No(_) => None,
             Said::Yes(remark) => {
                 let remark = remark.map(|cause| *cause);
-                let verdict = Verdict::Accept(Identity {
-                    name: address.to_wire(),
-                    remark,
-                });
+                let verdict = Verdict::Accept(Identity { name, remark });
                 if age < self.ttl.refresh.min(self.ttl.positive) {
                     Some(Remembered::Fresh(verdict))
                 } else if age < self.ttl.positive {

@@ -76,7 +76,9 @@ impl Sessions {
                 *session = Session::new();
             }
             session.seen = Instant::now();
-            session.instance = request.instance.to_vec();
+            if session.instance != request.instance {
+                session.instance = request.instance.to_vec();
+            }
             let Session { asked, refused, .. } = &mut *session;
             let known = asked.contains(&question) || refused.contains(&question);
             if !known {

@@ -1,19 +1,19 @@
 //! The log: to standard error, one line an event, `key=value` fields.
 
+use std::cell::Cell;
 use std::error::Error;
-use std::fmt;
+use std::io::Write;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use super::line::Fields;
 use super::sink::Sink;
+use super::{clock, line};
 
 /// One answered question.
 #[derive(Debug)]
@@ -96,33 +96,69 @@ impl Drop for Log {
 /// started a log already.
 pub fn start(level: LevelFilter) -> Result<Log, Box<dyn Error>> {
     let sink = Sink::to(std::io::stderr())?;
-    init(level, sink.clone())?;
+    let lines = sink.clone();
+    init(level, move |line| lines.add(line))?;
     Ok(Log(sink))
 }
 
 /// Starts writing warnings and errors to standard error, each at once: the log of
 /// a command that is over soon.
 pub fn start_warnings() {
-    // Only a second start in one process can fail, and then there is a log already.
-    let _ = init(LevelFilter::WARN, std::io::stderr);
+    // Only a second start in one process can fail, and then there is a log already. Nor is there anybody
+    // to tell that standard error cannot be written.
+    let _ = init(LevelFilter::WARN, |line| {
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    });
 }
 
-fn init(
-    level: LevelFilter,
-    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
-) -> Result<(), TryInitError> {
+fn init(level: LevelFilter, out: impl Fn(&str) + Send + Sync + 'static) -> Result<(), TryInitError> {
     let filter = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("vouch", level);
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(writer)
-        .with_ansi(terminal)
-        .with_timer(Clock { journal })
-        .with_target(false)
-        .fmt_fields(Fields);
+    let lines = Lines {
+        out,
+        timed: std::env::var_os("JOURNAL_STREAM").is_none(),
+        coloured: std::io::IsTerminal::is_terminal(&std::io::stderr()),
+    };
     tracing_subscriber::registry().with(filter).with(lines).try_init()
+}
+
+/// Makes a line of each event: the time, the level, what happened.
+struct Lines<F> {
+    out: F,
+    /// The journal adds a time of its own.
+    timed: bool,
+    coloured: bool,
+}
+
+impl<S: Subscriber, F: Fn(&str) + 'static> Layer<S> for Lines<F> {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        // A line is built where the last one was.
+        thread_local!(static LAST: Cell<String> = const { Cell::new(String::new()) });
+        let mut text = LAST.take();
+        text.clear();
+        if self.timed {
+            clock::write(&mut text);
+            text.push(' ');
+        }
+        let (colour, name) = match *event.metadata().level() {
+            Level::ERROR => ("31", "ERROR"),
+            Level::WARN => ("33", " WARN"),
+            Level::INFO => ("32", " INFO"),
+            Level::DEBUG => ("34", "DEBUG"),
+            Level::TRACE => ("35", "TRACE"),
+        };
+        let parts: &[&str] = if self.coloured {
+            &["\x1b[", colour, "m", name, "\x1b[0m "]
+        } else {
+            &[name, " "]
+        };
+        parts.iter().for_each(|part| text.push_str(part));
+        line::write(&mut text, event);
+        text.push('\n');
+        (self.out)(&text);
+        LAST.set(text);
+    }
 }
 
 /// Starts showing the dialogs with remotes on standard error, as they are, and
@@ -139,20 +175,4 @@ pub fn start_trace(target: &'static str) {
         .with_target(false);
     // Only a second start in one process can fail, and then there is a log already.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
-}
-
-/// The time of day as RFC 3339 to the microsecond; nothing where the journal
-/// adds its own.
-struct Clock {
-    journal: bool,
-}
-
-impl FormatTime for Clock {
-    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        if self.journal {
-            Ok(())
-        } else {
-            SystemTime.format_time(writer)
-        }
-    }
 }

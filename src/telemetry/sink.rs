@@ -7,8 +7,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tracing_subscriber::fmt::MakeWriter;
-
 /// Lines that come within this time are written together.
 const GATHER: Duration = Duration::from_millis(5);
 
@@ -56,6 +54,11 @@ impl Sink {
             .name("vouch-log".into())
             .spawn(move || writing.write_to(output))?;
         Ok(Self(shared))
+    }
+
+    /// Takes a line, with its end; never waits for anybody who reads it.
+    pub(super) fn add(&self, line: &str) {
+        self.0.add(line.as_bytes());
     }
 
     /// Waits until all is written, within a bound.
@@ -122,28 +125,6 @@ impl Shared {
     }
 }
 
-/// One line on its way into the sink.
-pub(super) struct Line<'a>(&'a Shared);
-
-impl Write for Line<'_> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.add(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Sink {
-    type Writer = Line<'a>;
-
-    fn make_writer(&'a self) -> Line<'a> {
-        Line(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -169,7 +150,7 @@ mod tests {
         let (output, written) = mpsc::sync_channel(100);
         let sink = Sink::to(Slow(output)).unwrap();
         for number in 0..100 {
-            writeln!(sink.make_writer(), "line {number}").unwrap();
+            sink.add(&format!("line {number}\n"));
         }
         sink.close();
         let written: Vec<u8> = written.try_iter().flatten().collect();

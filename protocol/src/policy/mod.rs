@@ -9,7 +9,7 @@ mod action;
 mod request;
 
 use bytes::BytesMut;
-use memchr::memchr;
+use memchr::memchr2_iter;
 use tokio_util::codec::{Decoder, Encoder};
 
 pub use action::{Action, ActionError};
@@ -35,8 +35,10 @@ pub struct Codec {
     attributes: Attributes,
     /// Bytes of the current request that were read as lines; 0 between requests.
     read: usize,
-    /// Bytes that were searched for the end of the current line.
+    /// Bytes of it that were searched.
     searched: usize,
+    /// Where the current line's first `=` stands in it.
+    equals: Option<usize>,
 }
 
 impl Codec {
@@ -47,31 +49,33 @@ impl Codec {
 
     /// Reads lines up to the empty one. The length of the request, once it is whole.
     fn read_lines(&mut self, buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
-        loop {
-            let Some(at) = memchr(b'\n', &buffer[self.searched..]) else {
-                self.searched = buffer.len();
-                let held = self.searched - self.read;
-                return if held >= LINE_LIMIT {
-                    Err(DecodeError::TooLong { limit: LINE_LIMIT })
-                } else {
-                    Ok(None)
-                };
-            };
-            let (start, end) = (self.read, self.searched + at);
-            self.read = end + 1;
-            self.searched = self.read;
-            if end - start >= LINE_LIMIT {
+        let from = self.searched;
+        self.searched = buffer.len();
+        for at in memchr2_iter(b'\n', b'=', &buffer[from..]) {
+            let at = from + at;
+            if buffer[at] == b'=' {
+                self.equals.get_or_insert(at);
+                continue;
+            }
+            let start = std::mem::replace(&mut self.read, at + 1);
+            if at - start >= LINE_LIMIT {
                 return Err(DecodeError::TooLong { limit: LINE_LIMIT });
             }
             if self.read > REQUEST_LIMIT {
                 return Err(DecodeError::TooLong { limit: REQUEST_LIMIT });
             }
-            let line = &buffer[start..end];
-            match line.strip_suffix(b"\r").unwrap_or(line) {
-                b"" => return Ok(Some(self.read)),
-                line => self.attributes.add(line, start)?,
+            let line = &buffer[start..at];
+            let end = start + line.strip_suffix(b"\r").unwrap_or(line).len();
+            match self.equals.take() {
+                Some(equals) => self.attributes.add(&buffer[start..equals], equals + 1..end),
+                None if start == end => return Ok(Some(self.read)),
+                None => return Err(DecodeError::Malformed("an attribute without \"=\"")),
             }
         }
+        if buffer.len() - self.read >= LINE_LIMIT {
+            return Err(DecodeError::TooLong { limit: LINE_LIMIT });
+        }
+        Ok(None)
     }
 }
 

@@ -62,26 +62,19 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
+    /// Notes an attribute and where its value stands in the request.
+    ///
     /// ```text
     /// attribute = name "=" value LF
     /// name      = *<any byte except NUL, "=", LF>
     /// value     = *<any byte except NUL, LF>
     /// ```
-    /// `line` is one attribute without its line end, which begins at `start` of its
-    /// request.
-    pub(super) fn add(&mut self, line: &[u8], start: usize) -> Result<(), DecodeError> {
-        if memchr(0, line).is_some() {
-            return Err(DecodeError::Malformed("a NUL in an attribute"));
-        }
-        let Some(at) = memchr(b'=', line) else {
-            return Err(DecodeError::Malformed("an attribute without \"=\""));
-        };
-        if let Some(attribute) = self.named(&line[..at])
+    pub(super) fn add(&mut self, name: &[u8], value: Range<usize>) {
+        if let Some(attribute) = self.named(name)
             && attribute.is_none()
         {
-            *attribute = Some(start + at + 1..start + line.len());
+            *attribute = Some(value);
         }
-        Ok(())
     }
 
     /// The attribute of that name, if we use it.
@@ -106,6 +99,9 @@ impl Attributes {
 
     /// The request, now that its empty line was read: `whole` is all of it.
     pub(super) fn of(self, whole: &Bytes) -> Result<Request, DecodeError> {
+        if memchr(0, whole).is_some() {
+            return Err(DecodeError::Malformed("a NUL in an attribute"));
+        }
         let value = |place: Option<Range<usize>>| match place {
             // An empty value needs no share of the request.
             Some(place) if !place.is_empty() => whole.slice(place),
@@ -147,7 +143,11 @@ mod tests {
             .map(|it| &it[..])
             .chain(lines.iter().copied())
         {
-            attributes.add(line, whole.len()).unwrap();
+            let equals = line.iter().position(|&byte| byte == b'=').unwrap();
+            attributes.add(
+                &line[..equals],
+                whole.len() + equals + 1..whole.len() + line.len(),
+            );
             whole.extend_from_slice(line);
             whole.push(b'\n');
         }
