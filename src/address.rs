@@ -3,6 +3,7 @@
 pub mod network;
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest address that fits an SMTP path: 256 octets with `<` and `>`
 /// (RFC 5321 §4.5.3.1.3).
@@ -10,7 +11,7 @@ const MAX_ADDRESS: usize = 254;
 
 /// A domain in lower-case ASCII (A-labels), without a trailing dot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Domain(Box<str>);
+pub struct Domain(Arc<str>);
 
 /// Why a text is not a domain name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +83,7 @@ impl fmt::Display for Domain {
 /// A mailbox name: an unquoted local part and a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
-    local: Box<[u8]>,
+    local: Arc<[u8]>,
     domain: Domain,
 }
 
@@ -214,7 +215,7 @@ impl Address {
             wire.extend_from_slice(&self.local);
         } else {
             wire.push(b'"');
-            for &byte in &self.local {
+            for &byte in &*self.local {
                 if matches!(byte, b'"' | b'\\') {
                     wire.push(b'\\');
                 }
@@ -254,7 +255,7 @@ impl Address {
     /// scripts fold to is the remote's affair).
     #[must_use]
     pub fn folded(mut self) -> Self {
-        self.local.make_ascii_lowercase();
+        Arc::make_mut(&mut self.local).make_ascii_lowercase();
         self
     }
 }

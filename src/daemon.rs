@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use protocol::encryption::Encryption;
 use protocol::sasl::Mechanism;
 use protocol::smtp::Protocol as SmtpProtocol;
-use rustls::RootCertStore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -70,14 +69,13 @@ pub fn members_by(
     mechanism: Option<Mechanism>,
     dial: impl Fn(&config::Directory, &Remote) -> Arc<dyn Dial>,
 ) -> Result<Vec<Arc<Member>>, DaemonError> {
-    let roots = tls::system_roots();
-    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    let roots = tls::Roots::of_system();
     let member = |directory: &config::Directory| {
         let mut remote = remote(directory, &roots)
             .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
         remote.dial = dial(directory, &remote);
         let mut key = [0; 32];
-        random.fill(&mut key).map_err(|_| DaemonError::Random)?;
+        getrandom::fill(&mut key).map_err(|_| DaemonError::Random)?;
         let member = Member::new(
             memory(directory),
             build(directory, Arc::new(remote), mechanism),
@@ -116,7 +114,7 @@ fn memory(directory: &config::Directory) -> member::Settings {
 ///
 /// # Errors
 /// A certificate or key file that cannot be used.
-pub fn remote(directory: &config::Directory, roots: &RootCertStore) -> Result<Remote, tls::SettingsError> {
+pub fn remote(directory: &config::Directory, roots: &tls::Roots) -> Result<Remote, tls::SettingsError> {
     let (endpoint, host) = match &directory.address {
         Endpoint::Host { host, port } => (connect::Endpoint::Tcp(Host::new(host, *port)), host.as_str()),
         // A socket has no name; without tls.server-name no TLS is started over it, see below.

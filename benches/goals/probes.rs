@@ -1,45 +1,89 @@
 //! Recipients that nobody was asked about yet, against a client that does nothing but ask.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use remote::Protocol;
+use remote::{Protocol, Server};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use vouch::address::Address;
+use vouch::config::read;
+use vouch::daemon;
+use vouch::engine::Engine;
+use vouch::verdict::{Client, Kind, Question};
 
-use crate::clients::policy_load;
-use crate::stage::{Stage, median, options, rate};
+use crate::stage::{median, options, rate, runtime};
 use crate::table::{Goal, Table, short};
 
-/// Clients that wait for answers: twice as many as one write to the remote holds.
-const CONNECTIONS: usize = 200;
+/// Questions that wait at once.
+const WAITING: usize = 1000;
 const SESSION: usize = 1000;
 const GROUP: usize = 100;
 const TURNS: usize = 5;
 const TURN: Duration = Duration::from_secs(1);
 
+/// The engine is asked in this process, where the remote and the bare client are as well: what the door adds is
+/// measured where answers come from memory.
 pub(crate) fn measure(table: &mut Table) {
     let mut options = options(Protocol::Lmtp);
     options.catch_all = true;
-    let limits = "limits = { rcpt = 1000, rcpt-errors = 1000 }";
-    let unlimited = "limits = { rcpt = \"unlimited\", rcpt-errors = \"unlimited\" }";
-    let stage = Stage::new(options, "policy", limits, unlimited);
-    let door = stage.door("policy");
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    for turn in 0..TURNS {
-        bare.push(stage.runtime.block_on(bare_client(stage.remote.port())));
-        let recipient = move |number| format!("new{turn}-{number}@example.org");
-        let expected = Some(&b"action=DUNNO\n\n"[..]);
-        let load = policy_load(&door, CONNECTIONS, TURN, recipient, expected);
-        ours.push(stage.runtime.block_on(load).1);
-    }
-    let ratios = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
-    table.row(
-        "recipients by LMTP, nothing remembered, limits 1000: probes/s against a bare pipelined client",
-        Goal::AtLeast(0.5),
-        median(ratios),
-        "",
-        format!("{} probes/s, bare {}", short(median(ours)), short(median(bare))),
+    let runtime = runtime();
+    runtime.block_on(async {
+        let remote = Server::start(options).unwrap();
+        let engine = Arc::new(engine(&remote));
+        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        for turn in 0..TURNS {
+            bare.push(bare_client(remote.port()).await);
+            ours.push(ask(&engine, turn).await);
+        }
+        let ratios = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
+        table.row(
+            "recipients by LMTP, nothing remembered, limits 1000: probes/s against a bare pipelined client",
+            Goal::AtLeast(0.5),
+            median(ratios),
+            "",
+            format!("{} probes/s, bare {}", short(median(ours)), short(median(bare))),
+        );
+    });
+}
+
+fn engine(remote: &Server) -> Engine {
+    let text = format!(
+        "[directory.remote]\ntype = \"lmtp\"\naddress = \"localhost\"\nport = {}\n\
+         lookup.domains = [\"example.org\"]\nlimits = {{ rcpt = 1000, rcpt-errors = 1000 }}\n",
+        remote.port()
     );
+    let (config, _) = read::parse(Path::new("probes.toml"), &text).unwrap();
+    Engine::new(daemon::members(&config, None).unwrap(), None)
+}
+
+/// Recipients a second, each asked about once.
+async fn ask(engine: &Arc<Engine>, turn: usize) -> f64 {
+    let (next, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
+    let askers = (0..WAITING).map(|_| {
+        let (engine, next) = (engine.clone(), next.clone());
+        tokio::spawn(async move {
+            let mut count = 0;
+            while began.elapsed() < TURN {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let address = format!("new{turn}-{number}@example.org");
+                let kind = Kind::Recipient(Address::from_unquoted(address.as_bytes()).unwrap());
+                let client = Client::default();
+                let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+                let decision = engine.decide(Question { kind, client }, deadline).await;
+                assert_eq!(decision.verdict.name(), "accept", "{address}");
+                count += 1;
+            }
+            count
+        })
+    });
+    let mut count = 0;
+    for asker in askers.collect::<Vec<_>>() {
+        count += asker.await.unwrap();
+    }
+    rate(count, began)
 }
 
 /// Recipients a second of a client that writes a hundred at a time and reads the answers.

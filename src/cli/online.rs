@@ -28,7 +28,7 @@ pub fn run(config: &Config) -> ExitCode {
         Ok(runtime) => runtime,
         Err(status) => return status,
     };
-    let roots = tls::system_roots();
+    let roots = tls::Roots::of_system();
     let mut reachable = true;
     for directory in &config.directory {
         let remote = match daemon::remote(directory, &roots) {

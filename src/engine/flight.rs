@@ -9,14 +9,17 @@ use std::future::Future;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 /// Probes under way, by what they ask.
 #[derive(Debug)]
 pub struct Flights<K, V> {
-    table: Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>,
+    table: Table<K, V>,
 }
+
+/// Who waits for each probe. Some of them may have gone.
+type Table<K, V> = Arc<Mutex<HashMap<K, Vec<oneshot::Sender<V>>>>>;
 
 /// How an answer came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +49,10 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let (mut landing, role) = self.board(key, probe);
-        let landed = timeout_at(deadline, landing.wait_for(Option::is_some)).await;
-        // The sender is gone without an answer only if the probe was torn down with the runtime.
-        let answer = landed.ok()?.ok()?.clone()?;
+        let (landing, landed) = oneshot::channel();
+        let role = self.board(key, Some(landing), probe);
+        // The sender is gone without an answer only if the probe panicked, or was torn down with the runtime.
+        let answer = timeout_at(deadline, landed).await.ok()?.ok()?;
         Some((answer, role))
     }
 
@@ -58,44 +61,60 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        drop(self.board(key, probe));
+        self.board(key, None, probe);
     }
 
-    fn board<F>(&self, key: K, probe: impl FnOnce() -> F) -> (watch::Receiver<Option<V>>, Role)
+    fn board<F>(&self, key: K, landing: Option<oneshot::Sender<V>>, probe: impl FnOnce() -> F) -> Role
     where
         F: Future<Output = V> + Send + 'static,
     {
         let mut table = lock(&self.table);
-        if let Some(landing) = table.get(&key) {
-            return (landing.clone(), Role::Shared);
+        if let Some(waiting) = table.get_mut(&key) {
+            waiting.extend(landing);
+            return Role::Shared;
         }
-        let (announce, landing) = watch::channel(None);
-        table.insert(key.clone(), landing.clone());
+        table.insert(key.clone(), Vec::from_iter(landing));
         drop(table);
         let probe = probe();
-        let flight = Landing {
+        let mut flight = Flight {
             table: self.table.clone(),
-            key,
+            key: Some(key),
         };
         tokio::spawn(async move {
             let answer = probe.await;
             // Whoever comes after this asks anew: the answer is remembered by now, if it is to be.
-            drop(flight);
-            announce.send_replace(Some(answer));
+            let mut waiting = flight.land();
+            let last = waiting.pop();
+            for landing in waiting {
+                let _ = landing.send(answer.clone());
+            }
+            // Whoever is gone needs none.
+            last.map(|landing| landing.send(answer));
         });
-        (landing, Role::First)
+        Role::First
     }
 }
 
-/// Takes a flight off the table, even where its probe panics.
-struct Landing<K: Eq + Hash, V> {
-    table: Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>,
-    key: K,
+/// Takes a probe off the table, once, even where it panics.
+struct Flight<K: Eq + Hash, V> {
+    table: Table<K, V>,
+    key: Option<K>,
 }
 
-impl<K: Eq + Hash, V> Drop for Landing<K, V> {
+impl<K: Eq + Hash, V> Flight<K, V> {
+    /// Takes it off, and gives who waits for it. Once only: there may be another
+    /// under its key by then.
+    fn land(&mut self) -> Vec<oneshot::Sender<V>> {
+        let Some(key) = self.key.take() else {
+            return Vec::new();
+        };
+        lock(&self.table).remove(&key).unwrap_or_default()
+    }
+}
+
+impl<K: Eq + Hash, V> Drop for Flight<K, V> {
     fn drop(&mut self) {
-        lock(&self.table).remove(&self.key);
+        self.land();
     }
 }
 

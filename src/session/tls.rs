@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -48,9 +48,6 @@ pub enum SettingsError {
     /// that is not supported.
     #[error("certificate and key cannot be used: {0}")]
     Identity(rustls::Error),
-    /// The provider refused its own defaults.
-    #[error("{0}")]
-    Provider(rustls::Error),
 }
 
 /// What was agreed on in a handshake, for people to read.
@@ -66,15 +63,42 @@ pub struct Details {
     pub certificate: Vec<u8>,
 }
 
-/// One client configuration for each directory: session resumption lives in it.
-pub struct Client {
-    connector: TlsConnector,
-    name: ServerName<'static>,
+/// The system's trust anchors, read by a thread of their own: a few hundred files
+/// are no reason to be late at a socket. The same thread has the cryptography gather
+/// its first random bytes, which takes it longer than all the rest of the start.
+#[derive(Clone)]
+pub struct Roots(Arc<OnceLock<RootCertStore>>);
+
+impl Roots {
+    /// Those of the system, which are read from now on.
+    pub fn of_system() -> Self {
+        let roots = Self(Arc::default());
+        let read = roots.clone();
+        // Without a thread, the first handshake reads them.
+        let _ = std::thread::Builder::new()
+            .name("vouch-roots".into())
+            .spawn(move || {
+                read.get();
+                // Whoever needs some will be told what goes wrong.
+                let _ = aws_lc_rs::default_provider().secure_random.fill(&mut [0]);
+            });
+        roots
+    }
+
+    fn get(&self) -> &RootCertStore {
+        self.0.get_or_init(system_roots)
+    }
 }
 
-/// The system's trust anchors. Files that cannot be read are logged and passed
-/// over: one bad file must not stop all mail.
-pub fn system_roots() -> RootCertStore {
+impl From<RootCertStore> for Roots {
+    fn from(roots: RootCertStore) -> Self {
+        Self(Arc::new(roots.into()))
+    }
+}
+
+/// Files that cannot be read are logged and passed over: one bad file must not stop
+/// all mail.
+fn system_roots() -> RootCertStore {
     let loaded = rustls_native_certs::load_native_certs();
     for error in &loaded.errors {
         tracing::warn!("a system certificate was passed over: {error}");
@@ -90,52 +114,100 @@ pub fn system_roots() -> RootCertStore {
     roots
 }
 
+/// One client configuration for each directory: session resumption lives in it.
+pub struct Client {
+    name: ServerName<'static>,
+    provider: Arc<CryptoProvider>,
+    trust: Trust,
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    /// Made for the first handshake, when the trust anchors are there.
+    connector: OnceLock<TlsConnector>,
+}
+
+/// Whose certificates are good.
+enum Trust {
+    /// Anybody's.
+    Anybody,
+    /// Those that the system trusts, and these.
+    System(Roots, RootCertStore),
+}
+
 impl Client {
     /// A client for one directory. `roots` are the system's.
     ///
     /// # Errors
     /// See [`SettingsError`].
-    pub fn new(settings: &Settings, roots: &RootCertStore) -> Result<Self, SettingsError> {
+    pub fn new(settings: &Settings, roots: &Roots) -> Result<Self, SettingsError> {
         let mut provider = aws_lc_rs::default_provider();
         if settings.classic_key_exchange {
             provider.kx_groups.retain(|group| !is_hybrid(group.name()));
         } else {
             provider.kx_groups.sort_by_key(|group| !is_hybrid(group.name()));
         }
-        let provider = Arc::new(provider);
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(SettingsError::Provider)?;
-        let builder = if settings.allow_invalid_certs {
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        let trust = if settings.allow_invalid_certs {
+            Trust::Anybody
         } else {
-            let mut roots = roots.clone();
+            let mut own = RootCertStore::empty();
             if let Some(path) = &settings.ca_file {
                 for certificate in read_certificates(path)? {
                     let refused = |error: rustls::Error| SettingsError::File(path.clone(), error.to_string());
-                    roots.add(certificate).map_err(refused)?;
+                    own.add(certificate).map_err(refused)?;
                 }
             }
-            builder.with_root_certificates(roots)
+            Trust::System(roots.clone(), own)
         };
-        let config = match &settings.identity {
-            None => builder.with_no_client_auth(),
-            Some((chain, key)) => {
-                let bad_key = |error: rustls::pki_types::pem::Error| {
-                    SettingsError::File(key.clone(), error.to_string())
-                };
-                let private = PrivateKeyDer::from_pem_file(key).map_err(bad_key)?;
-                builder
-                    .with_client_auth_cert(read_certificates(chain)?, private)
-                    .map_err(SettingsError::Identity)?
-            }
-        };
+        let identity = settings.identity.as_ref().map(|(chain, key)| {
+            let bad_key =
+                |error: rustls::pki_types::pem::Error| SettingsError::File(key.clone(), error.to_string());
+            let private = PrivateKeyDer::from_pem_file(key).map_err(bad_key)?;
+            Ok((read_certificates(chain)?, private))
+        });
         let name = ServerName::try_from(settings.server_name.clone())
             .map_err(|_| SettingsError::Name(settings.server_name.clone()))?;
-        let connector = TlsConnector::from(Arc::new(config));
-        Ok(Self { connector, name })
+        let client = Self {
+            name,
+            provider: Arc::new(provider),
+            trust,
+            identity: identity.transpose()?,
+            connector: OnceLock::new(),
+        };
+        // What is wrong with the identity is to be known now.
+        client
+            .config(RootCertStore::empty())
+            .map_err(SettingsError::Identity)?;
+        Ok(client)
+    }
+
+    /// The configuration of all handshakes, with these trust anchors.
+    fn config(&self, roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+        let builder = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()?;
+        let builder = match self.trust {
+            Trust::Anybody => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate(self.provider.clone()))),
+            Trust::System(..) => builder.with_root_certificates(roots),
+        };
+        match &self.identity {
+            None => Ok(builder.with_no_client_auth()),
+            Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key()),
+        }
+    }
+
+    fn connector(&self) -> Result<&TlsConnector, rustls::Error> {
+        if let Some(connector) = self.connector.get() {
+            return Ok(connector);
+        }
+        let roots = match &self.trust {
+            Trust::Anybody => RootCertStore::empty(),
+            Trust::System(system, own) => {
+                let mut roots = system.get().clone();
+                roots.extend(own.roots.iter().cloned());
+                roots
+            }
+        };
+        let config = Arc::new(self.config(roots)?);
+        Ok(self.connector.get_or_init(|| TlsConnector::from(config)))
     }
 
     /// Turns TLS on over `stream`.
@@ -145,8 +217,11 @@ impl Client {
         stream: Stream,
         deadline: Instant,
     ) -> Result<(Stream, Arc<Details>), Error> {
+        let connector = self
+            .connector()
+            .map_err(|error| Error::new(Kind::Config, peer, "TLS handshake", error.to_string()))?;
         let deadline = deadline.min(Instant::now() + HANDSHAKE_TIMEOUT);
-        match timeout_at(deadline, self.connector.connect(self.name.clone(), stream)).await {
+        match timeout_at(deadline, connector.connect(self.name.clone(), stream)).await {
             Ok(Ok(stream)) => {
                 let details = Arc::new(details(stream.get_ref().1));
                 Ok((Box::new(stream), details))

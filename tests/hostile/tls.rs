@@ -280,7 +280,7 @@ async fn login_elsewhere(protocol: Protocol, local: bool, allow_cleartext: bool)
     let remote = Arc::new(Remote {
         peer: "remote".into(),
         dial: dial.clone(),
-        tls: Arc::new(tls::Client::new(&settings, &RootCertStore::empty()).unwrap()),
+        tls: Arc::new(tls::Client::new(&settings, &RootCertStore::empty().into()).unwrap()),
         encryption: Encryption::IfOffered,
         timeout: Duration::from_secs(5),
         allow_cleartext,

@@ -20,7 +20,6 @@ use std::time::Duration;
 use protocol::auth::client::{Greeting, Mech};
 use protocol::sasl::Mechanism;
 use protocol::secret::Secret;
-use rustls::crypto::SecureRandom;
 use tokio::time::{Instant, timeout};
 
 use super::auth_limits::Sessions;
@@ -73,7 +72,6 @@ pub struct AuthDoor {
     engine: Engine,
     sessions: Sessions,
     handover: Arc<Handover>,
-    random: &'static dyn SecureRandom,
 }
 
 /// What is known of a request besides its login.
@@ -104,20 +102,18 @@ impl AuthDoor {
     /// A door to `engine`. All doors to one Dovecot share a `handover`.
     pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
         let sessions = Sessions::new(settings.auth_errors);
-        let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         Self {
             settings,
             engine,
             sessions,
             handover,
-            random,
         }
     }
 
     /// 128 bits that nobody can guess.
     fn cookie(&self) -> Option<[u8; 16]> {
         let mut cookie = [0; 16];
-        self.random.fill(&mut cookie).ok()?;
+        getrandom::fill(&mut cookie).ok()?;
         Some(cookie)
     }
 

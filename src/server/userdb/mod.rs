@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use protocol::auth::Parameters;
 use protocol::auth::master::{Claim, Field, Lookup, Reply, greeting};
-use rustls::crypto::SecureRandom;
 use tokio::time::{Instant, timeout};
 
 use super::fields::Fields;
@@ -53,7 +52,6 @@ pub struct UserdbDoor {
     settings: Settings,
     engine: Engine,
     handover: Arc<Handover>,
-    random: &'static dyn SecureRandom,
 }
 
 /// What is asked about a user.
@@ -76,12 +74,10 @@ enum Told {
 impl UserdbDoor {
     /// A door to `engine`. All doors to one Dovecot share a `handover`.
     pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
-        let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         Self {
             settings,
             engine,
             handover,
-            random,
         }
     }
 
@@ -245,7 +241,7 @@ impl UserdbDoor {
     /// served. So it need not be one that we know again.
     fn token(&self) -> Option<String> {
         let mut token = [0; 20];
-        self.random.fill(&mut token).ok()?;
+        getrandom::fill(&mut token).ok()?;
         Some(token.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 

@@ -126,9 +126,9 @@ impl<Q, V> State<Q, V> {
         taken
     }
 
-    /// A question that had been taken is answered.
-    pub(super) fn answered(&mut self, standing: Standing) {
-        self.doubtful_asking -= usize::from(standing == Standing::Doubtful);
+    /// A doubtful question that had been taken is answered.
+    pub(super) fn doubtful_answered(&mut self) {
+        self.doubtful_asking -= 1;
     }
 
     /// Whether one more session would be of use.

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Job, Judge, Limits, Open, State};
+use super::{Job, Judge, Limits, Open, Standing, State};
 use crate::session::error::Error;
 use crate::session::{After, Judged, Session};
 
@@ -325,9 +325,9 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     }
 
     fn answer(&self, job: Job<S::Question, V>, answer: Result<V, Error>) {
-        let mut state = self.state();
-        state.answered(job.standing);
-        drop(state);
+        if job.standing == Standing::Doubtful {
+            self.state().doubtful_answered();
+        }
         job.tell(answer);
     }
 }
