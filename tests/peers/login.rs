@@ -144,7 +144,7 @@ fn a_remote_with_a_foreign_certificate_checks_no_login() {
 }
 
 /// TLS settings that insist on STARTTLS with this authority.
-fn starttls(authority: &Authority) -> String {
+pub(crate) fn starttls(authority: &Authority) -> String {
     format!(
         "starttls = \"required\"\nca-file = \"{}\"",
         authority.ca.display()
@@ -153,7 +153,7 @@ fn starttls(authority: &Authority) -> String {
 
 /// Starts `vouch` with one auth listener in front of a remote of this type at this port. Without a list of domains
 /// it takes every login, those without a domain too.
-fn serve(scratch: &Scratch, kind: &str, port: u16, tls: &str) -> (Vouch, PathBuf) {
+pub(crate) fn serve(scratch: &Scratch, kind: &str, port: u16, tls: &str) -> (Vouch, PathBuf) {
     let auth = scratch.path("vouch-auth");
     let config = format!(
         "[directory.\"remote\"]

@@ -1,4 +1,4 @@
-//! Real mail servers on both sides of `vouch`: Postfix, `doveadm` and `socat` ask; Dovecot and Postfix answer.
+//! Real mail servers on both sides of `vouch`: Postfix, Exim, `doveadm` and `socat` ask; Dovecot and Postfix answer.
 //!
 //! A test needs root, because the servers drop to users of their own, and the Debian packages that `contrib/test`
 //! installs. `VOUCH_PEERS` says what happens without: `required` fails the test, `auto` (the default) and `never`
@@ -15,6 +15,7 @@ mod both;
 mod dialog;
 mod doors;
 mod dovecot;
+mod exim;
 mod front;
 mod login;
 mod people;
@@ -27,7 +28,8 @@ mod support;
 
 use std::io::Write;
 
-/// Whether Dovecot, which every test here needs, and the named programs are there to be run. If not, says so past the capture of test output, or fails.
+/// Whether Dovecot, which every test here needs, and the named programs are there to be run. If not, says so past the
+/// capture of test output, or fails.
 #[track_caller]
 fn available(programs: &[&str]) -> bool {
     let wish = std::env::var("VOUCH_PEERS").unwrap_or_else(|_| "auto".to_owned());
@@ -38,10 +40,13 @@ fn available(programs: &[&str]) -> bool {
         "never" => "VOUCH_PEERS=never".to_owned(),
         "auto" | "required" if !missing.is_empty() => format!("not installed: {}", missing.join(", ")),
         "auto" | "required" if !nix::unistd::Uid::effective().is_root() => "not run by root".to_owned(),
-        "auto" | "required" => match dovecot::unusable() {
-            Some(why) => why,
-            None => return true,
-        },
+        "auto" | "required" => {
+            let exim = || programs.contains(&"exim4").then(exim::unusable).flatten();
+            match dovecot::unusable().or_else(exim) {
+                Some(why) => why,
+                None => return true,
+            }
+        }
         other => panic!("VOUCH_PEERS={other}: required, auto or never"),
     };
     assert!(wish != "required", "VOUCH_PEERS=required, but {why}");

@@ -7,6 +7,6 @@ pub(crate) mod scratch;
 pub(crate) mod vouch;
 
 pub(crate) use certificates::Authority;
-pub(crate) use process::{Process, free_port, program};
+pub(crate) use process::{Process, free_port, program, unpacked};
 pub(crate) use scratch::Scratch;
 pub(crate) use vouch::Vouch;

@@ -151,14 +151,23 @@ pub(crate) fn free_port() -> u16 {
         .port()
 }
 
-/// Where the program `name` is installed. Looks in the system's directories too, which the path of a user may lack,
-/// and in those of Dovecot's services, each of which may be a package of its own.
+/// Where `contrib/test` has unpacked the package `name`, which excludes an installed one.
+pub(crate) fn unpacked(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .with_file_name("peers")
+        .join(name)
+}
+
+/// Where the program `name` is installed or unpacked. Looks in the system's directories too, which the path of a user
+/// may lack, and in those of Dovecot's services, each of which may be a package of its own.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = [
         "/usr/local/sbin", "/usr/sbin", "/usr/bin", "/usr/lib/dovecot", "/usr/libexec/dovecot",
     ];
-    let folders = std::env::split_paths(&path).chain(system.map(PathBuf::from));
+    let folders = std::env::split_paths(&path)
+        .chain(system.map(PathBuf::from))
+        .chain([unpacked(name).join("usr/sbin")]);
     folders
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
