@@ -324,6 +324,21 @@ fn the_protocol_crate_touches_no_socket_clock_runtime_or_log() {
 }
 
 #[test]
+fn unsafe_is_in_one_file() {
+    for file in sources(&root().join("src"))
+        .into_iter()
+        .chain(sources(&root().join("protocol/src")))
+    {
+        let unsafe_here = code(&file).contains("unsafe {");
+        assert!(
+            !unsafe_here || file.ends_with("src/service/activation.rs"),
+            "{}",
+            file.display()
+        );
+    }
+}
+
+#[test]
 fn a_path_is_read_with_its_groups_and_names() {
     let read = |text: &str| {
         expand(text)

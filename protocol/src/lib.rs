@@ -15,6 +15,8 @@
 //! is told what the remote said and answers with the next step to take; it owns
 //! no connection, so a test of it is a list of replies.
 
+#![forbid(unsafe_code)]
+
 pub mod auth;
 pub mod encryption;
 pub mod error;

@@ -1,8 +1,9 @@
-//! Listening sockets, bound by us.
+//! Listening sockets: bound by us, or handed over by who started us.
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -104,6 +105,70 @@ pub fn bind_address(address: SocketAddr) -> Result<TcpListener, BindError> {
         place: address.to_string(),
         problem: error.to_string(),
     })
+}
+
+/// A socket that was listening already when we started.
+#[derive(Debug)]
+pub enum Inherited {
+    /// A Unix socket, and its path where it has one.
+    Unix(UnixListener, Option<PathBuf>),
+    /// Of an address.
+    Tcp(TcpListener),
+}
+
+/// Descriptors that are looked at for a first listening socket. Whoever starts
+/// us puts it behind a handful of others.
+const DESCRIPTORS: RawFd = 64;
+
+/// The `count` listening sockets that we were started with, in their order: they
+/// have consecutive descriptors, the first of which is the first listening
+/// socket at `first` or above.
+///
+/// # Errors
+/// When there are not so many, or one is of an unknown kind. Needs a runtime.
+pub fn inherited(first: RawFd, count: usize) -> io::Result<Vec<Inherited>> {
+    let listening = |descriptor: RawFd| {
+        let socket = Socket::from(descriptor_of(descriptor)?);
+        if socket.is_listener()? {
+            Ok(socket)
+        } else {
+            Err(io::Error::other("is a socket that does not listen"))
+        }
+    };
+    let found = (first..first + DESCRIPTORS).find(|&descriptor| listening(descriptor).is_ok());
+    let found = found
+        .ok_or_else(|| io::Error::other(format!("no listening socket among descriptors from {first} on")))?;
+    let sockets = (found..).take(count).map(|descriptor| {
+        let socket = listening(descriptor).and_then(into_listener);
+        socket.map_err(|error| io::Error::other(format!("descriptor {descriptor} {error}")))
+    });
+    sockets.collect()
+}
+
+fn into_listener(socket: Socket) -> io::Result<Inherited> {
+    socket.set_nonblocking(true)?;
+    let address = socket.local_addr()?;
+    if address.is_unix() {
+        let path = address.as_pathname().map(Path::to_path_buf);
+        Ok(Inherited::Unix(UnixListener::from_std(socket.into())?, path))
+    } else {
+        Ok(Inherited::Tcp(TcpListener::from_std(socket.into())?))
+    }
+}
+
+/// A descriptor that we were started with, by its number: a copy, so that who
+/// asks for it owns what nobody else closes.
+///
+/// # Errors
+/// When nothing is open there.
+pub fn descriptor_of(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    #[allow(unsafe_code, reason = "a number is all that who starts us gives")]
+    // SAFETY: it is not -1, and it is borrowed for this one call, which copies it or fails with EBADF.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    borrowed.try_clone_to_owned()
 }
 
 /// Sockets that systemd hands over come with a later version.
@@ -211,6 +276,28 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
         drop(bound);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn sockets_that_listen_are_found_by_their_numbers() {
+        use std::os::fd::AsRawFd;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("unix");
+        let (unix, _bound) = bind_path(&path, &ownership(0o600)).unwrap();
+        let unix = unix.into_std().unwrap();
+        match inherited(unix.as_raw_fd(), 1).unwrap().remove(0) {
+            Inherited::Unix(_, found) => assert_eq!(found.unwrap(), path),
+            other => panic!("{other:?}"),
+        }
+        let address = "127.0.0.1:0".parse().unwrap();
+        let tcp = bind_address(address).unwrap();
+        let found = inherited(tcp.as_raw_fd(), 1).unwrap().remove(0);
+        assert!(matches!(found, Inherited::Tcp(_)), "{found:?}");
+        // No descriptor is so high here.
+        assert!(inherited(100_000, 1).is_err());
+        assert!(descriptor_of(-1).is_err());
+        assert!(descriptor_of(100_000).is_err());
     }
 
     #[tokio::test]

@@ -80,7 +80,7 @@ pub fn answered(answered: &Answered<'_>) {
 /// A log that was started. What still waits to be written when it is dropped is
 /// written then.
 #[must_use]
-pub struct Log(Sink);
+pub struct Log(pub(super) Sink);
 
 impl Drop for Log {
     fn drop(&mut self) {
@@ -97,7 +97,7 @@ impl Drop for Log {
 pub fn start(level: LevelFilter) -> Result<Log, Box<dyn Error>> {
     let sink = Sink::to(std::io::stderr())?;
     let lines = sink.clone();
-    init(level, move |line| lines.add(line))?;
+    init(level, head(), move |line| lines.add(line))?;
     Ok(Log(sink))
 }
 
@@ -106,58 +106,68 @@ pub fn start(level: LevelFilter) -> Result<Log, Box<dyn Error>> {
 pub fn start_warnings() {
     // Only a second start in one process can fail, and then there is a log already. Nor is there anybody
     // to tell that standard error cannot be written.
-    let _ = init(LevelFilter::WARN, |line| {
+    let _ = init(LevelFilter::WARN, head(), |line| {
         let _ = std::io::stderr().write_all(line.as_bytes());
     });
 }
 
-fn init(level: LevelFilter, out: impl Fn(&str) + Send + Sync + 'static) -> Result<(), TryInitError> {
+/// Has `out` take a line for each of our events of `level` and above, and for the
+/// warnings of others. `head` writes what comes before what happened.
+pub(super) fn init(
+    level: LevelFilter,
+    head: impl Fn(&mut String, Level) + Send + Sync + 'static,
+    out: impl Fn(&str) + Send + Sync + 'static,
+) -> Result<(), TryInitError> {
     let filter = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("vouch", level);
-    let lines = Lines {
-        out,
-        timed: std::env::var_os("JOURNAL_STREAM").is_none(),
-        coloured: std::io::IsTerminal::is_terminal(&std::io::stderr()),
-    };
+    let lines = Lines { head, out };
     tracing_subscriber::registry().with(filter).with(lines).try_init()
 }
 
-/// Makes a line of each event: the time, the level, what happened.
-struct Lines<F> {
-    out: F,
-    /// The journal adds a time of its own.
-    timed: bool,
-    coloured: bool,
+/// Makes a line of each event.
+pub(super) struct Lines<H, F> {
+    pub(super) head: H,
+    pub(super) out: F,
 }
 
-impl<S: Subscriber, F: Fn(&str) + 'static> Layer<S> for Lines<F> {
+impl<S: Subscriber, H: Fn(&mut String, Level) + 'static, F: Fn(&str) + 'static> Layer<S> for Lines<H, F> {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         // A line is built where the last one was.
         thread_local!(static LAST: Cell<String> = const { Cell::new(String::new()) });
         let mut text = LAST.take();
         text.clear();
-        if self.timed {
-            clock::write(&mut text);
+        (self.head)(&mut text, *event.metadata().level());
+        line::write(&mut text, event);
+        text.push('\n');
+        (self.out)(&text);
+        LAST.set(text);
+    }
+}
+
+/// The time and the level.
+fn head() -> impl Fn(&mut String, Level) {
+    // The journal adds a time of its own.
+    let timed = std::env::var_os("JOURNAL_STREAM").is_none();
+    let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    move |text, level| {
+        if timed {
+            clock::write(text);
             text.push(' ');
         }
-        let (colour, name) = match *event.metadata().level() {
+        let (colour, name) = match level {
             Level::ERROR => ("31", "ERROR"),
             Level::WARN => ("33", " WARN"),
             Level::INFO => ("32", " INFO"),
             Level::DEBUG => ("34", "DEBUG"),
             Level::TRACE => ("35", "TRACE"),
         };
-        let parts: &[&str] = if self.coloured {
+        let parts: &[&str] = if coloured {
             &["\x1b[", colour, "m", name, "\x1b[0m "]
         } else {
             &[name, " "]
         };
         parts.iter().for_each(|part| text.push_str(part));
-        line::write(&mut text, event);
-        text.push('\n');
-        (self.out)(&text);
-        LAST.set(text);
     }
 }
 
