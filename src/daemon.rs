@@ -233,7 +233,7 @@ const fn limit(limit: Limit) -> Option<u32> {
 /// socket itself.
 pub const fn is_served(listener: &config::Listener) -> bool {
     !matches!(listener.protocol, Protocol::Saslauthd | Protocol::Socketmap)
-        && !matches!(listener.socket, ListenAddress::Systemd(_))
+        && matches!(listener.socket, ListenAddress::Path(_) | ListenAddress::Tcp(_))
 }
 
 /// Runs until a signal ends it. `notes` are what the configuration's reader had
@@ -329,6 +329,8 @@ fn bind(listener: &config::Listener) -> Result<(Socket, Option<BoundPath>), Bind
             Ok((Socket::Unix(socket), Some(bound)))
         }
         ListenAddress::Tcp(address) => Ok((Socket::Tcp(activation::bind_address(*address)?), None)),
-        ListenAddress::Systemd(_) => Err(activation::handed_over(&listener.socket.to_string())),
+        ListenAddress::Systemd(_) | ListenAddress::Dovecot => {
+            Err(activation::handed_over(&listener.socket.to_string()))
+        }
     }
 }

@@ -4,8 +4,8 @@ mod listener;
 
 use std::{fmt::Display, path::Path, time::Duration};
 
-use super::{Config, Directory, Endpoint, Limit, Listener, duration_text};
-use listener::of_listener;
+use super::{Config, Directory, Dovecot, Endpoint, Limit, Listener, duration_text};
+use listener::{of_dovecot, of_listener};
 
 /// Where the remark on a key begins.
 const REMARK_COLUMN: usize = 44;
@@ -43,6 +43,10 @@ pub(super) fn all(config: &Config) -> String {
         let default = Listener::new(&listener.name, protocol, socket, listener.directory.clone());
         let part = format!("listener.{}", quoted(&listener.name));
         write_keys(&mut out, &part, &of_listener(listener), &of_listener(&default));
+    }
+    if let Some(dovecot) = &config.dovecot {
+        let default = Dovecot::new(dovecot.logins.clone(), dovecot.users.clone());
+        write_keys(&mut out, "dovecot", &of_dovecot(dovecot), &of_dovecot(&default));
     }
     let default = Config::default();
     if config.metrics.is_some() {

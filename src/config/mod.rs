@@ -6,6 +6,7 @@
 //! [`show`] says what a [`Config`] will do. Nothing here opens a connection.
 
 pub mod directory;
+pub mod dovecot;
 mod keys;
 pub mod listener;
 pub mod read;
@@ -15,6 +16,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use crate::template::Template;
 pub use directory::Directory;
+pub use dovecot::Dovecot;
 pub use listener::Listener;
 
 /// Makes an enum of words that a key may hold, with each word's spelling in the file.
@@ -51,6 +53,8 @@ pub struct Config {
     /// `[listener."NAME"]`: the sockets on which we are asked, in the order of the file. May be empty:
     /// `vouch check` and `vouch probe` need none.
     pub listener: Vec<Listener>,
+    /// `[dovecot]`; absent: `vouch dovecot-service` does not start.
+    pub dovecot: Option<Dovecot>,
     /// `[metrics]`; absent: neither metrics nor the status page are served.
     pub metrics: Option<Metrics>,
     /// `[control]`.
@@ -65,6 +69,16 @@ impl Config {
     /// The directory of that name.
     pub fn directory(&self, name: &str) -> Option<&Directory> {
         self.directory.iter().find(|directory| directory.name == name)
+    }
+
+    /// Whether anybody can ask that directory.
+    fn is_asked(&self, name: &str) -> bool {
+        let by_listeners = self.listener.iter().flat_map(|listener| &listener.directory);
+        let by_dovecot = self
+            .dovecot
+            .iter()
+            .flat_map(|it| it.logins.iter().chain(&it.users));
+        by_listeners.chain(by_dovecot).any(|asked| asked == name)
     }
 }
 
@@ -214,6 +228,8 @@ pub enum ListenAddress {
     Tcp(SocketAddr),
     /// A socket that systemd hands over, by its `FileDescriptorName=`.
     Systemd(String),
+    /// One that Dovecot hands over to `vouch dovecot-service`; in no file.
+    Dovecot,
 }
 
 impl fmt::Display for ListenAddress {
@@ -222,6 +238,7 @@ impl fmt::Display for ListenAddress {
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Tcp(address) => address.fmt(f),
             Self::Systemd(name) => write!(f, "systemd:{name}"),
+            Self::Dovecot => f.write_str("of Dovecot"),
         }
     }
 }

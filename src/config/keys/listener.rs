@@ -4,17 +4,12 @@ use std::{borrow::Borrow, collections::BTreeMap, fmt::Display};
 
 use super::{Key, Value, array, key, limit, list, quoted, set, some, time};
 use crate::config::{
-    Listener,
+    Dovecot, Listener,
     listener::Protocol::{Auth, Login, Master, Policy, Saslauthd, Userdb},
 };
 
 pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
-    let (limits, action, protocol) = (&listener.limits, &listener.action, listener.protocol);
-    let usual = if protocol.depends_on_service() {
-        "8s for service=smtp, else 60s"
-    } else {
-        "20s"
-    };
+    let (action, protocol) = (&listener.action, listener.protocol);
     let mut keys = vec![
         key("", "protocol", Value::Required(quoted(protocol))),
         key("", "socket", Value::Required(quoted(&listener.socket))),
@@ -33,13 +28,49 @@ pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
             ),
         ),
         key("", "directory", Value::Required(array(listener.directory.iter()))),
-        key(
-            "",
-            "deadline",
-            listener.deadline.map_or(Value::Absent(usual), time),
-        ),
+        of_deadline(listener),
         key("", "max-connections", set(listener.max_connections)),
     ];
+    keys.extend(of_questions(listener));
+    if protocol == Policy {
+        keys.extend([
+            key("action", "accept", set(quoted(action.accept.as_str()))),
+            key("action", "reject", set(quoted(action.reject.as_str()))),
+            key("action", "disabled", set(quoted(action.disabled.as_str()))),
+            key("action", "defer", set(quoted(action.defer.as_str()))),
+            key("action", "limit", set(quoted(action.limit.as_str()))),
+            key("action", "vrfy", set(action.vrfy)),
+            key("action", "dry-run", set(action.dry_run)),
+        ]);
+    }
+    keys
+}
+
+pub(super) fn of_dovecot(dovecot: &Dovecot) -> Vec<Key> {
+    let mut keys = vec![
+        key("", "logins", Value::Required(array(dovecot.logins.iter()))),
+        key("", "users", Value::Required(array(dovecot.users.iter()))),
+        of_deadline(&dovecot.keys),
+        key("", "exists", set(quoted(dovecot.keys.exists))),
+    ];
+    keys.extend(of_questions(&dovecot.keys));
+    keys
+}
+
+fn of_deadline(listener: &Listener) -> Key {
+    let usual = if listener.protocol.depends_on_service() {
+        "8s for service=smtp, else 60s"
+    } else {
+        "20s"
+    };
+    let deadline = listener.deadline.map_or(Value::Absent(usual), time);
+    key("", "deadline", deadline)
+}
+
+/// What is asked and answered, wherever the socket comes from.
+fn of_questions(listener: &Listener) -> Vec<Key> {
+    let (limits, protocol) = (&listener.limits, listener.protocol);
+    let mut keys = Vec::new();
     if matches!(protocol, Auth | Login | Saslauthd | Userdb | Master) {
         let domain = listener
             .default_domain
@@ -67,17 +98,6 @@ pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
             key("limits", "rcpt", limit(limits.rcpt)),
             key("limits", "rcpt-errors", limit(limits.rcpt_errors)),
             key("limits", "auth-errors", limit(limits.auth_errors)),
-        ]);
-    }
-    if protocol == Policy {
-        keys.extend([
-            key("action", "accept", set(quoted(action.accept.as_str()))),
-            key("action", "reject", set(quoted(action.reject.as_str()))),
-            key("action", "disabled", set(quoted(action.disabled.as_str()))),
-            key("action", "defer", set(quoted(action.defer.as_str()))),
-            key("action", "limit", set(quoted(action.limit.as_str()))),
-            key("action", "vrfy", set(action.vrfy)),
-            key("action", "dry-run", set(action.dry_run)),
         ]);
     }
     keys

@@ -46,14 +46,21 @@ pub(super) struct Places {
     pub(super) names: Vec<Place>,
 }
 
+impl Places {
+    /// Nothing is read of the table yet.
+    pub(super) fn of(table: &Table<'_>) -> Self {
+        Self {
+            listener: table.place.clone(),
+            socket: None,
+            directory: None,
+            names: Vec::new(),
+        }
+    }
+}
+
 /// Reads one listener; `None` when it lacks what nothing can stand for, which `found` then tells.
 pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Option<(Listener, Places)> {
-    let mut places = Places {
-        listener: table.place.clone(),
-        socket: None,
-        directory: None,
-        names: Vec::new(),
-    };
+    let mut places = Places::of(&table);
     use Protocol::{Auth, Login, Policy, Saslauthd, Socketmap};
     let mut protocol = None;
     let protocol_at = table.read_some(found, "protocol", &mut protocol, value::word(Protocol::ALL));
@@ -68,7 +75,7 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
     }
     let assumed = protocol.unwrap_or(Policy);
     let socket = socket(found, &mut table, assumed, &mut places);
-    let names = directories(found, &mut table, &mut places);
+    let names = directories(found, &mut table, "directory", &mut places);
     let socket_read = socket.is_some();
     let placeholder = ListenAddress::Systemd(String::new());
     let mut listener = Listener::new(name, assumed, socket.unwrap_or(placeholder), names);
@@ -87,7 +94,7 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
     if let Some(limits_at) =
         only(found, &mut table, protocol, "limits", &limited).and_then(|()| table.table(found, "limits"))
     {
-        limits(found, limits_at, &mut listener.limits);
+        limits(found, limits_at, &mut listener.limits, KEYS);
     }
     if let Some(actions) =
         only(found, &mut table, protocol, "action", &[Policy]).and_then(|()| table.table(found, "action"))
@@ -100,7 +107,7 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
     (protocol.is_some() && socket_read).then_some((listener, places))
 }
 
-fn deadline(found: &mut Findings, table: &mut Table<'_>, listener: &mut Listener) {
+pub(super) fn deadline(found: &mut Findings, table: &mut Table<'_>, listener: &mut Listener) {
     let longest = Duration::from_secs(3600);
     let Some(at) = table.read_some(found, "deadline", &mut listener.deadline, value::wait(longest)) else {
         return;
@@ -207,9 +214,15 @@ fn listen_address(value: &DeValue<'_>, protocol: Protocol) -> Result<ListenAddre
     Ok(ListenAddress::Tcp(address))
 }
 
-fn directories(found: &mut Findings, table: &mut Table<'_>, places: &mut Places) -> Vec<String> {
-    let Some(field) = table.field("directory") else {
-        missing(found, table, "directory", "who is asked, as in `[\"mailbox\"]`");
+/// The names of directories under `key`.
+pub(super) fn directories(
+    found: &mut Findings,
+    table: &mut Table<'_>,
+    key: &'static str,
+    places: &mut Places,
+) -> Vec<String> {
+    let Some(field) = table.field(key) else {
+        missing(found, table, key, "who is asked, as in `[\"mailbox\"]`");
         return Vec::new();
     };
     places.directory = Some(field.place.clone());
@@ -241,14 +254,25 @@ fn directories(found: &mut Findings, table: &mut Table<'_>, places: &mut Places)
     names
 }
 
-fn limits(found: &mut Findings, mut table: Table<'_>, limits: &mut ClientLimits) {
+pub(super) fn limits(
+    found: &mut Findings,
+    mut table: Table<'_>,
+    limits: &mut ClientLimits,
+    keys: &[&'static str],
+) {
     table.read(found, "rcpt", &mut limits.rcpt, value::limit);
     table.read(found, "rcpt-errors", &mut limits.rcpt_errors, value::limit);
     table.read(found, "auth-errors", &mut limits.auth_errors, value::limit);
-    table.finish(found, KEYS);
+    table.finish(found, keys);
 }
 
-fn logins(found: &mut Findings, table: &mut Table<'_>, protocol: Option<Protocol>, listener: &mut Listener) {
+/// The keys of who asks about logins.
+pub(super) fn logins(
+    found: &mut Findings,
+    table: &mut Table<'_>,
+    protocol: Option<Protocol>,
+    listener: &mut Listener,
+) {
     use Protocol::{Auth, Login, Master, Saslauthd, Userdb};
     if only(
         found,
@@ -317,7 +341,13 @@ fn mechanisms(found: &mut Findings, table: &mut Table<'_>, mechanisms: &mut Vec<
     *mechanisms = read;
 }
 
-fn users(found: &mut Findings, table: &mut Table<'_>, protocol: Option<Protocol>, listener: &mut Listener) {
+/// The keys of who asks for users.
+pub(super) fn users(
+    found: &mut Findings,
+    table: &mut Table<'_>,
+    protocol: Option<Protocol>,
+    listener: &mut Listener,
+) {
     use Protocol::{Login, Master, Userdb};
     if only(found, table, protocol, "exists", &[Userdb, Master]).is_some() {
         table.read(found, "exists", &mut listener.exists, value::word(Exists::ALL));

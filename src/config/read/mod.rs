@@ -5,6 +5,7 @@
 
 mod action;
 mod directory;
+mod dovecot;
 mod duplicate;
 mod endpoint;
 mod fields;
@@ -24,7 +25,7 @@ use self::{
     table::{Findings, Place, Table},
     value::Wrong,
 };
-use super::{Config, Endpoint, Listener, LogFormat, LogLevel, Metrics};
+use super::{Config, Endpoint, Listener, LogFormat, LogLevel, Metrics, listener::Protocol};
 
 /// The longest file that is read, in bytes; one with a million domains has room.
 const LONGEST_FILE: u64 = 64 << 20;
@@ -111,7 +112,11 @@ fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
         for (name, table) in tables.tables(found) {
             listeners.extend(listener::read(found, &name, table));
         }
-    } else {
+    }
+    let dovecot = file
+        .table(found, "dovecot")
+        .map(|table| dovecot::read(found, table));
+    if listeners.is_empty() && dovecot.is_none() && found.problems.is_empty() {
         found.notes.push((
             None,
             "no listener: nobody can ask; `vouch check` and `vouch probe` work".to_owned(),
@@ -124,8 +129,25 @@ fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
         ));
     }
     for (listener, places) in &listeners {
-        listener_asks(found, &config, listener, places);
+        let key = format!("listener.\"{}\".directory", listener.name);
+        listener_asks(found, &config, listener, &key, places);
     }
+    config.dovecot = dovecot.map(|(dovecot, places)| {
+        let asking = [
+            ("dovecot.logins", Protocol::Login),
+            ("dovecot.users", Protocol::Master),
+        ];
+        for ((key, protocol), places) in asking.into_iter().zip(&places) {
+            listener_asks(
+                found,
+                &config,
+                &dovecot.listener("dovecot", protocol, 1),
+                key,
+                places,
+            );
+        }
+        dovecot
+    });
     own_sockets(found, &listeners);
     config.listener = listeners.into_iter().map(|(listener, _)| listener).collect();
     metrics(found, &mut file, &mut config);
@@ -227,9 +249,14 @@ fn missing(found: &mut Findings, table: &Table<'_>, key: &str, what: &str) {
     );
 }
 
-/// Each name must be a directory's, and one of these must be able to answer.
-fn listener_asks(found: &mut Findings, config: &Config, listener: &Listener, places: &listener::Places) {
-    let full = format!("listener.\"{}\".directory", listener.name);
+/// Each name under the key `full` must be a directory's, and one of these must be able to answer.
+fn listener_asks(
+    found: &mut Findings,
+    config: &Config,
+    listener: &Listener,
+    full: &str,
+    places: &listener::Places,
+) {
     let mut known = Vec::new();
     for (name, place) in listener.directory.iter().zip(&places.names) {
         match config.directory(name) {

@@ -16,11 +16,7 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
         Endpoint::Host { .. } => text.say(format!("{kind} to {}.", directory.address)),
         Endpoint::Socket(path) => text.say(format!("{kind} over the Unix socket {}.", path.display())),
     }
-    if !config
-        .listener
-        .iter()
-        .any(|listener| listener.directory.contains(&directory.name))
-    {
+    if !config.is_asked(&directory.name) {
         text.say("No listener asks it.");
     }
     tls_words(text, directory);

@@ -25,6 +25,12 @@ pub(super) fn words(text: &mut Text, config: &Config, listener: &Listener) {
         text.say("NOT IN THIS VERSION: the socket is not opened.");
     }
     socket_words(text, listener);
+    answers(text, config, listener);
+}
+
+/// Who is asked there, how long it may take, and what is said.
+pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
+    let protocol = listener.protocol;
     routes(text, config, listener);
     match listener.deadline {
         Some(deadline) => text.say(format!("Every answer comes within {}.", duration_text(deadline))),
@@ -105,6 +111,8 @@ fn socket_words(text: &mut Text, listener: &Listener) {
             ));
             text.say("NOT IN THIS VERSION: handed-over sockets are not taken.");
         }
+        // In no file.
+        ListenAddress::Dovecot => {}
     }
 }
 

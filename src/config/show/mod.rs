@@ -1,6 +1,7 @@
 //! What a configuration will do, in words, for `vouch check`.
 
 mod directory;
+mod dovecot;
 mod listener;
 
 use std::fmt::Write;
@@ -13,6 +14,9 @@ pub fn describe(config: &Config, notes: &[Note]) -> String {
     let mut text = Text::default();
     for listener in &config.listener {
         listener::words(&mut text, config, listener);
+    }
+    if let Some(dovecot) = &config.dovecot {
+        dovecot::words(&mut text, config, dovecot);
     }
     for directory in &config.directory {
         directory::words(&mut text, config, directory);

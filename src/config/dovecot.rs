@@ -1,0 +1,42 @@
+//! `[dovecot]`: what Dovecot is told when it runs us as its own auth service.
+
+use super::{ListenAddress, Listener, listener::Protocol};
+
+/// `[dovecot]`: `vouch dovecot-service` answers by it, on the sockets that Dovecot hands over. Which sockets
+/// there are, whose, and how many clients may connect (`client_limit`) is said in Dovecot's configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dovecot {
+    /// `logins`: names of the directories that are asked whether a login is good, by domain, in this order.
+    /// Required; at least one must be able to say so.
+    pub logins: Vec<String>,
+    /// `users`: names of the directories that are asked whether a user exists. Required; at least one must be
+    /// able to say so, but with `exists = "domain"` nobody is asked.
+    pub users: Vec<String>,
+    /// The other keys are those of a listener of protocol `login`, with the same meaning: `deadline`,
+    /// `default-domain`, `mechanisms`, `tempfail`, `ok`, `exists`, `fields`, and the table `limits`.
+    pub keys: Listener,
+}
+
+impl Dovecot {
+    /// The table in which every key but the required ones has its default.
+    pub fn new(logins: Vec<String>, users: Vec<String>) -> Self {
+        let keys = Listener::new("dovecot", Protocol::Login, ListenAddress::Dovecot, Vec::new());
+        Self { logins, users, keys }
+    }
+
+    /// The listener that one of Dovecot's sockets is, by the name that the log calls it.
+    pub fn listener(&self, name: &str, protocol: Protocol, max_connections: u32) -> Listener {
+        let asked = if protocol.asks_logins() {
+            &self.logins
+        } else {
+            &self.users
+        };
+        Listener {
+            name: name.to_owned(),
+            protocol,
+            directory: asked.clone(),
+            max_connections,
+            ..self.keys.clone()
+        }
+    }
+}

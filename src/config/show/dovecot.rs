@@ -1,0 +1,15 @@
+//! `[dovecot]`, in words.
+
+use super::{Text, listener};
+use crate::config::{Config, Dovecot, listener::Protocol};
+
+pub(super) fn words(text: &mut Text, config: &Config, dovecot: &Dovecot) {
+    for (asks, protocol) in [
+        ("Dovecot and its clients ask if logins are good", Protocol::Login),
+        ("Dovecot's services ask for users", Protocol::Master),
+    ] {
+        text.head(format!("As Dovecot's auth service: {asks}."));
+        // How many may connect stands in Dovecot's configuration, and is not told here.
+        listener::answers(text, config, &dovecot.listener("dovecot", protocol, u32::MAX));
+    }
+}
