@@ -29,6 +29,10 @@ const BATCH: usize = 10_000;
 /// the disk is made to write no more often.
 const COMMIT: Duration = Duration::from_secs(1);
 
+/// How long a file that is in use is waited for: a process that Dovecot has
+/// replaced by this one is about to close it.
+const HANDED_ON: Duration = Duration::from_secs(2);
+
 /// How long the end of the daemon may wait for the last commit.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -160,7 +164,12 @@ fn open(settings: &Settings, mut remember: impl FnMut(Key, Said, Duration)) -> O
         }))
         .unwrap_or_else(|_| Err(Trouble::Corrupt("it cannot be read".into())))
     };
-    let opened = match attempt() {
+    let mut opened = attempt();
+    while matches!(opened, Err(Trouble::InUse)) && started.elapsed() < HANDED_ON {
+        thread::sleep(Duration::from_millis(20));
+        opened = attempt();
+    }
+    let opened = match opened {
         Err(trouble @ Trouble::Corrupt(_)) => {
             let aside = file::aside(&settings.path);
             tracing::error!(

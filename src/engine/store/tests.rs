@@ -283,6 +283,19 @@ fn without_a_place_for_it_there_is_no_file_and_no_harm() {
 }
 
 #[test]
+fn a_file_that_another_is_about_to_close_is_waited_for() {
+    let (_folder, path) = place();
+    let settings = settings(&path);
+    let first = File::open(&settings).unwrap();
+    let store = Store::open(settings.clone(), |_, _, _| ()).unwrap();
+    store.keep(key("jane@e.org"), no());
+    thread::sleep(Duration::from_millis(100));
+    drop(first);
+    store.close();
+    assert_eq!(read(&settings).len(), 1);
+}
+
+#[test]
 fn beyond_what_may_wait_findings_are_dropped_and_counted() {
     let (store, waiting) = Store::new(2);
     for number in 0..5 {
