@@ -21,7 +21,7 @@ use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Directory, Username, imap::Imap, smtp::Smtp};
 use crate::engine::{Member, logins, member, recipients};
 use crate::server::handover::Handover;
-use crate::server::{self, Socket};
+use crate::server::{self, Closing, Socket};
 use crate::service::activation::{self, BindError, BoundPath, Ownership};
 use crate::service::limits::raise_descriptors;
 use crate::service::signals::{Order, Signals};
@@ -274,7 +274,10 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
             door(listener, &members, &handover),
             connections,
             tasks.clone(),
-            draining.clone(),
+            Closing {
+                accepting: draining.clone(),
+                draining: draining.clone(),
+            },
         );
         tasks.spawn(serving);
         tracing::info!(door = listener.name, socket = %listener.socket, protocol = %listener.protocol, "listening");

@@ -27,6 +27,8 @@ const WAITING: usize = 16_384;
 /// logins that wait.
 pub struct Handover {
     spid: u32,
+    /// Our process id, where logins may be another process's.
+    among_kin: Option<u32>,
     waiting: Mutex<Waiting>,
 }
 
@@ -83,7 +85,38 @@ impl Handover {
     /// `spid` names this life of the daemon to Dovecot.
     pub fn new(spid: u32) -> Self {
         let waiting = Mutex::default();
-        Self { spid, waiting }
+        Self {
+            spid,
+            among_kin: None,
+            waiting,
+        }
+    }
+
+    /// The same, where several processes are one server, one after another
+    /// ([`kin`](super::kin)): `spid` is theirs, and `pid` this one's.
+    pub fn among_kin(spid: u32, pid: u32) -> Self {
+        Self {
+            among_kin: Some(pid),
+            ..Self::new(spid)
+        }
+    }
+
+    /// Makes a cookie of random bytes: it tells whose it is, where others could ask.
+    /// 96 of its bits stay that nobody can guess.
+    pub fn sign(&self, mut random: [u8; 16]) -> [u8; 16] {
+        if let Some(pid) = self.among_kin
+            && let Some(start) = random.first_chunk_mut()
+        {
+            *start = pid.to_be_bytes();
+        }
+        random
+    }
+
+    /// The process that has made a cookie, where it is not this one.
+    pub fn elsewhere(&self, cookie: &[u8]) -> Option<u32> {
+        let pid = self.among_kin?;
+        let signed = u32::from_be_bytes(*cookie.first_chunk()?);
+        (signed != pid).then_some(signed)
     }
 
     /// What every door says of itself: a mail process gives up where it is not told the
@@ -253,6 +286,20 @@ mod tests {
         drop(process);
         assert_eq!(claim(&handover, 100, 1, &COOKIE), Err(Refused::NoClient));
         assert_eq!(handover.lock().count, 0);
+    }
+
+    #[test]
+    fn a_cookie_tells_whose_it_is() {
+        let (old, new) = (Handover::among_kin(1, 100), Handover::among_kin(1, 101));
+        let cookie = old.sign(COOKIE);
+        assert_eq!(
+            (old.elsewhere(&cookie), new.elsewhere(&cookie)),
+            (None, Some(100))
+        );
+        assert_eq!(cookie[4..], COOKIE[4..]);
+        assert_eq!(new.elsewhere(b""), None);
+        let alone = Handover::new(1);
+        assert_eq!((alone.sign(COOKIE), alone.elsewhere(&cookie)), (COOKIE, None));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,12 +2,14 @@
 //!
 //! [`serve`] accepts; [`policy`], [`auth`] and [`userdb`] speak. What a client's
 //! session has used up is counted in [`policy_limits`] and [`auth_limits`]. A login
-//! goes from a login process to a mail process by way of [`handover`].
+//! goes from a login process to a mail process by way of [`handover`], and of [`kin`]
+//! where Dovecot is about to change one process of ours for another.
 
 pub mod auth;
 pub mod auth_limits;
 pub mod fields;
 pub mod handover;
+pub mod kin;
 pub mod policy;
 pub mod policy_limits;
 pub mod userdb;
@@ -156,14 +158,23 @@ impl Access {
 /// Numbers of connections, over all doors.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
-/// Accepts clients until `draining` is cancelled. At most `max_connections` are
+/// When a door closes.
+#[derive(Debug, Clone)]
+pub struct Closing {
+    /// Cancelled when nobody new is to be let in.
+    pub accepting: CancellationToken,
+    /// Cancelled when the daemon drains, see [`Caller`].
+    pub draining: CancellationToken,
+}
+
+/// Accepts clients until `closing` says no more. At most `max_connections` are
 /// served at once; one more is closed with a line in the log.
 pub async fn serve(
     socket: Socket,
     door: Arc<dyn Door>,
     max_connections: usize,
     tasks: TaskTracker,
-    draining: CancellationToken,
+    closing: Closing,
 ) {
     let places = Arc::new(Semaphore::new(max_connections));
     let access = socket.access();
@@ -172,7 +183,7 @@ pub async fn serve(
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept(access.as_ref()) => accepted,
-            () = draining.cancelled() => return,
+            () = closing.accepting.cancelled() => return,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -209,7 +220,7 @@ pub async fn serve(
             stream,
             connection,
             peer,
-            draining: draining.clone(),
+            draining: closing.draining.clone(),
         };
         let served = door.clone().serve(caller);
         tasks.spawn(async move {

@@ -110,11 +110,11 @@ impl AuthDoor {
         }
     }
 
-    /// 128 bits that nobody can guess.
+    /// Bits that nobody can guess.
     fn cookie(&self) -> Option<[u8; 16]> {
         let mut cookie = [0; 16];
         getrandom::fill(&mut cookie).ok()?;
-        Some(cookie)
+        Some(self.handover.sign(cookie))
     }
 
     fn greeting(&self, connection: u64, cookie: [u8; 16]) -> Vec<u8> {

@@ -86,10 +86,17 @@ impl Connection {
                 tracing::warn!(door, "closed: the client's request is one for a master socket");
                 HANG_UP
             }
-            Request::Request(claim) => {
-                let reply = self.door.hand_over(&claim, self.peer);
-                self.reply(reply)
-            }
+            Request::Request(claim) => match self.door.handover.elsewhere(claim.cookie.expose()) {
+                Some(pid) => {
+                    let asking = self.door.clone().ask_for(claim, pid, self.peer);
+                    self.deciding.push(Box::pin(asking));
+                    GO_ON
+                }
+                None => {
+                    let reply = self.door.hand_over(&claim, self.peer);
+                    self.reply(reply)
+                }
+            },
             Request::CacheFlush { id, users } => {
                 let reply = self.door.flush(id, &users);
                 self.reply(reply)

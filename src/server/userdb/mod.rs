@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::fields::Fields;
 use super::handover::Handover;
+use super::kin;
 use super::{Caller, Deadline, Door, Peer, WRITE_TIMEOUT};
 use crate::address::Address;
 use crate::engine::{Decision, Engine, Source};
@@ -204,11 +205,8 @@ impl UserdbDoor {
             Err(why) => return refused(&why.to_string()),
         };
         // As Dovecot has it, a login whose process is not the one that asks is lost.
-        let pid = peer.and_then(|peer| peer.pid);
-        if let (Some(said), Some(pid)) = (claim.session_pid, pid)
-            && i64::from(said) != i64::from(pid)
-        {
-            return refused(&format!("process {pid} asks, and says that it is {said}"));
+        if let Err(why) = is_itself(claim, peer) {
+            return refused(&why);
         }
         let user = self.engine.account(&accepted.user);
         let filled = self.settings.fields.fill_paths(user.as_bytes(), &accepted.client);
@@ -235,6 +233,32 @@ impl UserdbDoor {
         tracing::info!(door, about = %user, cpid, request = client_id, "REQUEST answered");
         let name = user.as_bytes().to_vec();
         Reply::User { id, name, fields }
+    }
+
+    /// The answer to REQUEST where another process of ours has accepted the login.
+    async fn ask_for(self: Arc<Self>, claim: Claim, pid: u32, peer: Option<Peer>) -> Reply {
+        let (door, cpid, request) = (&self.settings.name, claim.cpid, claim.client_id);
+        let asked = match is_itself(&claim, peer) {
+            Ok(()) => kin::ask(pid, &claim).await.map_err(|error| error.to_string()),
+            Err(why) => Err(why),
+        };
+        match asked {
+            Ok(line) => {
+                tracing::info!(
+                    door, cpid, request, pid, "REQUEST answered by another process of vouch"
+                );
+                Reply::Relayed(line)
+            }
+            Err(why) => {
+                tracing::warn!(
+                    door,
+                    cpid,
+                    request,
+                    "REQUEST refused: the cookie is of process {pid}, and it does not answer as one of vouch: {why}"
+                );
+                Reply::Fail { id: claim.id }
+            }
+        }
     }
 
     /// A token opens nothing here: the sockets that Dovecot would show it at are not
@@ -289,6 +313,17 @@ fn client(parameters: Parameters) -> Client {
         address: parameters.remote.ip,
         session: parameters.session,
         service: Some(parameters.service),
+    }
+}
+
+/// Whether the mail process is who it says.
+fn is_itself(claim: &Claim, peer: Option<Peer>) -> Result<(), String> {
+    let pid = peer.and_then(|peer| peer.pid);
+    match (claim.session_pid, pid) {
+        (Some(said), Some(pid)) if i64::from(said) != i64::from(pid) => {
+            Err(format!("process {pid} asks, and says that it is {said}"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Reply {
         /// The list is complete.
         success: bool,
     },
+    /// What another server has answered, which this one asked: its line, with the end.
+    Relayed(Vec<u8>),
     /// So many entries were forgotten.
     Flushed {
         /// The request's.
@@ -113,6 +115,8 @@ impl Reply {
                 line.put_u8(b'\t');
                 escape(name, &mut line);
             }
+            // Its end is there already.
+            Self::Relayed(answer) => return Ok(answer.as_slice().into()),
             Self::Done { id, success } => {
                 start("DONE", *id);
                 // The TAB stays without a word behind it: clients count fields.
@@ -178,6 +182,7 @@ mod tests {
                 "DONE\t4\tfail\n",
             ),
             (Reply::Flushed { id: 6, count: 2 }, "OK\t6\t2\n"),
+            (Reply::Relayed(b"USER\t7\tbob\n".to_vec()), "USER\t7\tbob\n"),
         ] {
             assert_eq!(wire(&reply), line);
         }

@@ -58,6 +58,25 @@ pub struct Claim {
     pub request_auth_token: bool,
 }
 
+impl Claim {
+    /// The line that [`Request`] reads it from, for a server that asks another one.
+    pub fn to_line(&self) -> Secret<[u8]> {
+        let Self {
+            id, cpid, client_id, ..
+        } = self;
+        let mut line = format!("REQUEST\t{id}\t{cpid}\t{client_id}\t");
+        line.extend(self.cookie.expose().iter().map(|byte| format!("{byte:02x}")));
+        if let Some(pid) = self.session_pid {
+            line += &format!("\tsession_pid={pid}");
+        }
+        if self.request_auth_token {
+            line += "\trequest_auth_token";
+        }
+        line.push('\n');
+        Secret::from(line.into_bytes())
+    }
+}
+
 /// The first line of a client.
 ///
 /// ```text
@@ -184,6 +203,20 @@ mod tests {
 
     fn read(line: &str) -> Result<Request, DecodeError> {
         Request::parse(&mut line.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn a_claim_is_written_as_it_was_read() {
+        for line in [
+            "REQUEST\t1\t2\t3\t00ff439f43ddfff7cafc3adf897ceea9",
+            "REQUEST\t4294967295\t2\t3\t00ff439f43ddfff7cafc3adf897ceea9\tsession_pid=7",
+            "REQUEST\t1\t2\t3\t\tsession_pid=7\trequest_auth_token",
+        ] {
+            let Ok(Request::Request(claim)) = read(line) else {
+                panic!("{line}");
+            };
+            assert_eq!(claim.to_line().expose(), format!("{line}\n").as_bytes());
+        }
     }
 
     #[test]

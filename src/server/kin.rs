@@ -1,0 +1,183 @@
+//! Other processes of ours behind the same Dovecot.
+//!
+//! When Dovecot reloads, a new process takes over its sockets, and the old one goes
+//! on to answer those who are connected. A mail process may then ask the one for a
+//! login that the other has accepted. So each cookie says whose it is
+//! ([`Handover`](super::handover::Handover)), and who is shown a cookie of another
+//! process asks that one, at a socket without a path, as the mail process would.
+
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::geteuid;
+use protocol::auth::master::Claim;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+
+use super::{Caller, Door};
+
+/// The other process looks into its memory, and asks nobody.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Two short lines and the answer, each within the protocol's limit of 8192 bytes.
+const LONGEST: u64 = 3 * 8192;
+
+/// The socket at which other processes of ours reach this one.
+///
+/// # Errors
+/// When the system gives none. Needs a runtime.
+pub fn listen() -> io::Result<UnixListener> {
+    UnixListener::bind(address(std::process::id()))
+}
+
+/// A name in Linux's abstract namespace begins with a zero byte (unix(7)).
+fn address(pid: u32) -> String {
+    format!("\0vouch-dovecot-{pid}")
+}
+
+/// A master door, open to processes of our own user alone.
+pub struct KinDoor {
+    master: Arc<dyn Door>,
+}
+
+impl KinDoor {
+    /// The same as `master`.
+    pub fn new(master: Arc<dyn Door>) -> Self {
+        Self { master }
+    }
+}
+
+impl Door for KinDoor {
+    fn name(&self) -> &str {
+        self.master.name()
+    }
+
+    fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let uid = caller.peer.map(|peer| peer.uid);
+        if uid != Some(geteuid().as_raw()) {
+            tracing::warn!(
+                door = self.name(),
+                uid,
+                "turned away: this socket is for processes of vouch"
+            );
+            return Box::pin(async {});
+        }
+        // It asks for another process, which it has looked at itself.
+        let caller = Caller { peer: None, ..caller };
+        self.master.clone().serve(caller)
+    }
+}
+
+/// Asks the process `pid` for a login. The line that answers.
+///
+/// # Errors
+/// When there is no such process any more, or it is not ours, or has no answer.
+pub(super) async fn ask(pid: u32, claim: &Claim) -> io::Result<Vec<u8>> {
+    timeout(PATIENCE, exchange(pid, claim))
+        .await
+        .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+}
+
+async fn exchange(pid: u32, claim: &Claim) -> io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(address(pid)).await?;
+    let peer = stream.peer_cred()?;
+    // Once a process has ended, anybody may take the name of its socket.
+    let same_pid = peer.pid().is_some_and(|other| i64::from(other) == i64::from(pid));
+    if peer.uid() != geteuid().as_raw() || !same_pid {
+        return Err(io::Error::other("another process has its socket"));
+    }
+    let request = [b"VERSION\t1\t1\n".as_slice(), claim.to_line().expose()].concat();
+    stream.write_all(&request).await?;
+    let mut lines = BufReader::new(stream.take(LONGEST));
+    let mut line = Vec::new();
+    // VERSION, SPID, the answer.
+    for _ in 0..3 {
+        line.clear();
+        lines.read_until(b'\n', &mut line).await?;
+    }
+    let known = [format!("USER\t{}\t", claim.id), format!("FAIL\t{}\n", claim.id)];
+    if line.ends_with(b"\n") && known.iter().any(|known| line.starts_with(known.as_bytes())) {
+        Ok(line)
+    } else {
+        Err(ErrorKind::InvalidData.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use bytes::BytesMut;
+    use protocol::auth::master::{Codec, Request};
+    use tokio_util::codec::Decoder;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::server::{Closing, Socket, serve};
+
+    /// Greets, and answers every connection with the next of its lines.
+    struct Master {
+        lines: Vec<&'static str>,
+        served: AtomicUsize,
+    }
+
+    impl Door for Master {
+        fn name(&self) -> &str {
+            "master"
+        }
+
+        fn serve(self: Arc<Self>, mut caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            assert!(caller.peer.is_none());
+            let line = self.lines[self.served.fetch_add(1, Ordering::Relaxed)];
+            Box::pin(async move {
+                let answer = format!("VERSION\t1\t1\nSPID\t1\n{line}");
+                caller.stream.write_all(answer.as_bytes()).await.unwrap();
+            })
+        }
+    }
+
+    fn claim() -> Claim {
+        let mut line = BytesMut::from("VERSION\t1\t1\nREQUEST\t9\t77\t5\t00ff\tsession_pid=4\n");
+        match Codec::new().decode(&mut line).unwrap().unwrap() {
+            Request::Request(claim) => claim,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_is_asked_for_a_login() {
+        let pid = std::process::id();
+        assert!(ask(pid, &claim()).await.is_err());
+        let lines = vec![
+            "USER\t9\tjane\thome=/j\n", "FAIL\t9\n", "USER\t8\tjoe\n", "NOTFOUND\t9\n", "USER\t9\tcut off",
+            "",
+        ];
+        let master = Master {
+            lines: lines.clone(),
+            served: AtomicUsize::new(0),
+        };
+        let closing = Closing {
+            accepting: CancellationToken::new(),
+            draining: CancellationToken::new(),
+        };
+        let door = Arc::new(KinDoor::new(Arc::new(master)));
+        tokio::spawn(serve(
+            Socket::Unix(listen().unwrap()),
+            door,
+            10,
+            TaskTracker::new(),
+            closing,
+        ));
+        for line in lines {
+            let answer = ask(pid, &claim()).await;
+            // Another's answer, or half of one, is none.
+            let expected = ["USER\t9\tjane\thome=/j\n", "FAIL\t9\n"].contains(&line);
+            assert_eq!(answer.ok(), expected.then(|| line.as_bytes().to_vec()), "{line}");
+        }
+    }
+}
