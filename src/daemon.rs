@@ -1,6 +1,7 @@
 //! Builds the parts from the configuration, runs them, drains.
 
 mod doors;
+pub mod dovecot;
 mod files;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::engine::{Member, logins, member, recipients};
 use crate::server::handover::Handover;
 use crate::server::{self, Closing, Socket};
 use crate::service::activation::{self, BindError, BoundPath, Ownership};
+use crate::service::dovecot::DovecotError;
 use crate::service::limits::raise_descriptors;
 use crate::service::signals::{Order, Signals};
 use crate::session::smtp::Hello;
@@ -48,6 +50,9 @@ pub enum DaemonError {
     /// The system refused something that every daemon needs.
     #[error("{0}")]
     System(std::io::Error),
+    /// Dovecot has not given what a service needs.
+    #[error(transparent)]
+    Dovecot(#[from] DovecotError),
 }
 
 /// The directories of a configuration, each ready to be asked. `mechanism` is
@@ -243,12 +248,7 @@ pub const fn is_served(listener: &config::Listener) -> bool {
 /// Why it did not start.
 pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), DaemonError> {
     let started = Instant::now();
-    for note in notes {
-        match note.line {
-            Some(line) => tracing::warn!("configuration, line {line}: {}", note.text),
-            None => tracing::warn!("configuration: {}", note.text),
-        }
-    }
+    tell(notes);
     raise_descriptors(
         config
             .listener
@@ -288,10 +288,19 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
             "SIGHUP: this version reads its configuration at start only; restart it to apply changes"
         );
     }
-    let patience = longest_deadline(config) + DRAIN_GRACE;
+    let patience = longest_deadline(&config.listener) + DRAIN_GRACE;
     drain(tasks, &draining, paths, patience).await;
     files::close(members).await;
     Ok(())
+}
+
+fn tell(notes: &[config::read::Note]) {
+    for note in notes {
+        match note.line {
+            Some(line) => tracing::warn!("configuration, line {line}: {}", note.text),
+            None => tracing::warn!("configuration: {}", note.text),
+        }
+    }
 }
 
 /// Ends: nobody new is let in, what was asked is answered.
@@ -312,10 +321,9 @@ async fn drain(tasks: TaskTracker, draining: &CancellationToken, paths: Vec<Boun
 }
 
 /// The time within which every question that was asked has its answer.
-fn longest_deadline(config: &Config) -> Duration {
-    let deadlines = config
-        .listener
-        .iter()
+fn longest_deadline<'a>(listeners: impl IntoIterator<Item = &'a config::Listener>) -> Duration {
+    let deadlines = listeners
+        .into_iter()
         .flat_map(|listener| [listener.deadline_for(None), listener.deadline_for(Some(b"smtp"))]);
     deadlines.max().unwrap_or_default()
 }

@@ -18,7 +18,7 @@
 //! | [`wire`] | a stream with a codec and deadlines, for both sides |
 //! | [`config`] | `vouch.toml`: read, checked, explained |
 //! | [`daemon`] | builds all of these from a configuration, runs them, drains |
-//! | [`service`] | sockets, signals and limits of the system |
+//! | [`service`] | sockets, signals and limits of the system, and what a Dovecot gives that starts us |
 //! | [`telemetry`] | the log |
 //! | [`cli`] | the commands |
 //!

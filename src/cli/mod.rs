@@ -1,6 +1,7 @@
 //! The command line: arguments, help, exit statuses.
 
 pub mod check;
+pub mod dovecot_service;
 pub mod online;
 pub mod probe;
 pub mod serve;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
 
 use crate::config::read::{self, Note};
 use crate::config::{Config, LogLevel};
@@ -51,6 +53,9 @@ enum Command {
         after_help = "Exit status: 0 after a clean drain, 71 a socket cannot be bound, 78 bad configuration."
     )]
     Serve(ConfigFile),
+    /// Run the daemon as Dovecot's own auth service; Dovecot starts this
+    #[command(after_help = "Exit status: as vouch serve; 64 when not started by Dovecot.")]
+    DovecotService(ConfigFile),
     /// Read the configuration and say in words what will happen
     #[command(after_help = "Exit status: 0, 69 a directory is unreachable, 78 bad configuration.")]
     Check(check::Arguments),
@@ -90,6 +95,7 @@ pub fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Serve(file) => serve::run(&file),
+        Command::DovecotService(file) => dovecot_service::run(&file),
         Command::Check(arguments) => check::run(&arguments),
         Command::Probe(probe) => probe::run(&probe),
     }
@@ -123,9 +129,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
     built.map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot start: {error}")))
 }
 
+/// How a log is started.
+type Start = fn(LevelFilter) -> Result<log::Log, Box<dyn std::error::Error>>;
+
 /// Starts the log at the configured level; what comes of it is kept until the end.
-fn start_log(level: LogLevel) -> Result<log::Log, ExitCode> {
-    use tracing::level_filters::LevelFilter;
+fn start_log(start: Start, level: LogLevel) -> Result<log::Log, ExitCode> {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -133,5 +141,5 @@ fn start_log(level: LogLevel) -> Result<log::Log, ExitCode> {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    log::start(level).map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot log: {error}")))
+    start(level).map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot log: {error}")))
 }

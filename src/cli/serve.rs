@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use tokio::runtime::Runtime;
+
 use super::{ConfigFile, fail, runtime, start_log, status};
 use crate::daemon::{self, DaemonError};
+use crate::telemetry::log;
 
 /// Runs the daemon until a signal ends it.
 pub fn run(file: &ConfigFile) -> ExitCode {
@@ -19,11 +22,17 @@ pub fn run(file: &ConfigFile) -> ExitCode {
         );
         return fail(status::CONFIG, &message);
     }
-    let (_log, runtime) = match start_log(config.log.level).and_then(|log| Ok((log, runtime()?))) {
+    let (_log, runtime) = match start_log(log::start, config.log.level).and_then(|log| Ok((log, runtime()?)))
+    {
         Ok(started) => started,
         Err(status) => return status,
     };
-    let ended = runtime.block_on(daemon::run(&config, &notes));
+    ended(runtime, daemon::run(&config, &notes))
+}
+
+/// Runs it to its end, and says how that was.
+pub(super) fn ended(runtime: Runtime, running: impl Future<Output = Result<(), DaemonError>>) -> ExitCode {
+    let ended = runtime.block_on(running);
     // A look-up that still blocks must not hold up the end.
     runtime.shutdown_background();
     match ended {
@@ -32,7 +41,10 @@ pub fn run(file: &ConfigFile) -> ExitCode {
             tracing::error!("cannot start: {error}");
             ExitCode::from(match error {
                 DaemonError::Directory(..) => status::CONFIG,
-                DaemonError::Bind(..) | DaemonError::Random | DaemonError::System(_) => status::OS_ERROR,
+                DaemonError::Bind(..)
+                | DaemonError::Random
+                | DaemonError::System(_)
+                | DaemonError::Dovecot(_) => status::OS_ERROR,
             })
         }
     }

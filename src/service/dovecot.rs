@@ -31,9 +31,6 @@ const MOST_SOCKETS: usize = 1000;
 /// Why Dovecot's side of the agreement is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum DovecotError {
-    /// Somebody else started us.
-    #[error("DOVECOT_CHILD_PROCESS is not in the environment")]
-    NotDovecot,
     /// A variable is missing or makes no sense.
     #[error("Dovecot gives no usable {0} in the environment")]
     Variable(String),
@@ -82,12 +79,15 @@ pub struct Dovecot {
 }
 
 impl Dovecot {
-    /// Takes what it gave. `variable` reads the environment. Needs a runtime.
+    /// Takes what it gave; nothing where somebody else started us. `variable` reads
+    /// the environment. Needs a runtime.
     ///
     /// # Errors
-    /// When it was not Dovecot who started us, or something is missing.
-    pub fn take(variable: impl Fn(&str) -> Option<String>) -> Result<Self, DovecotError> {
-        variable("DOVECOT_CHILD_PROCESS").ok_or(DovecotError::NotDovecot)?;
+    /// When something is missing.
+    pub fn take(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, DovecotError> {
+        if variable("DOVECOT_CHILD_PROCESS").is_none() {
+            return Ok(None);
+        }
         let number = |name: &str| {
             let number = variable(name).and_then(|value| value.parse().ok());
             number.ok_or_else(|| DovecotError::Variable(name.to_owned()))
@@ -110,7 +110,7 @@ impl Dovecot {
                 socket,
             })
         };
-        Ok(Self {
+        Ok(Some(Self {
             sockets: sockets
                 .into_iter()
                 .enumerate()
@@ -120,7 +120,7 @@ impl Dovecot {
             generation,
             status: File::from(status),
             dead,
-        })
+        }))
     }
 
     /// Says that we have `clients` now. Dovecot kills who says nothing within 30
@@ -200,7 +200,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_was_not_started_by_dovecot_says_so() {
-        assert!(matches!(Dovecot::take(|_| None), Err(DovecotError::NotDovecot)));
+        assert!(matches!(Dovecot::take(|_| None), Ok(None)));
         let wanting = Dovecot::take(|name| (name == "DOVECOT_CHILD_PROCESS").then(|| "1".to_owned()));
         assert_eq!(
             wanting.unwrap_err().to_string(),

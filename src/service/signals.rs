@@ -13,6 +13,24 @@ pub enum Order {
     Reload,
 }
 
+/// QUIT, by which Dovecot ends who has not ended in time.
+pub struct LastWord(Signal);
+
+impl LastWord {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When the runtime cannot register a handler.
+    pub fn new() -> io::Result<Self> {
+        signal(SignalKind::quit()).map(Self)
+    }
+
+    /// Waits for it.
+    pub async fn said(&mut self) {
+        self.0.recv().await;
+    }
+}
+
 /// The signals that we listen to.
 pub struct Signals {
     terminate: Signal,

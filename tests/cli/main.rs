@@ -9,6 +9,7 @@
 
 mod arguments;
 mod check;
+mod dovecot_service;
 mod login;
 mod outside;
 mod recipient;

@@ -1,0 +1,43 @@
+//! `vouch dovecot-service`: the daemon as Dovecot's own auth service, started by
+//! Dovecot.
+
+use std::process::ExitCode;
+
+use super::{ConfigFile, fail, runtime, serve, start_log, status};
+use crate::daemon::dovecot;
+use crate::telemetry;
+
+/// Runs until Dovecot or a signal ends it.
+pub fn run(file: &ConfigFile) -> ExitCode {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(status) => return status,
+    };
+    let inside = runtime.enter();
+    let taken = match dovecot::take() {
+        Ok(Some(taken)) => taken,
+        Ok(None) => {
+            let message = "vouch dovecot-service: Dovecot starts this command, as `executable` of its service auth, \
+                           and it has not; by hand it is `vouch serve`";
+            return fail(status::USAGE, message);
+        }
+        Err(error) => return fail(status::OS_ERROR, &format!("vouch dovecot-service: {error}")),
+    };
+    drop(inside);
+    let (config, notes) = match file.load() {
+        Ok(read) => read,
+        Err(status) => return status,
+    };
+    let Some(table) = &config.dovecot else {
+        let message = format!(
+            "vouch dovecot-service: {}: no table [dovecot], which says who is asked about logins and users",
+            file.config.display()
+        );
+        return fail(status::CONFIG, &message);
+    };
+    let _log = match start_log(telemetry::dovecot::start, config.log.level) {
+        Ok(log) => log,
+        Err(status) => return status,
+    };
+    serve::ended(runtime, dovecot::run(&config, table, &notes, taken))
+}

@@ -1,0 +1,230 @@
+//! Runs as Dovecot's own auth service, on the sockets that it hands over.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::unistd::{Uid, getppid};
+use tokio::time::{interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{DRAIN_GRACE, DaemonError, door, drain, files, longest_deadline, members, tell};
+use crate::config::listener::Protocol;
+use crate::config::{self, Config};
+use crate::engine::Member;
+use crate::server::handover::Handover;
+use crate::server::kin::{self, KinDoor};
+use crate::server::{Closing, Socket, serve};
+use crate::service::activation::Inherited;
+use crate::service::dovecot::{Dovecot, DovecotSocket, Purpose};
+use crate::service::limits::raise_descriptors;
+use crate::service::signals::{LastWord, Order, Signals};
+
+/// How often Dovecot is told how many clients we have, if that has changed.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// How long clients are let in once Dovecot wants us to end. It makes its sockets
+/// anew for our successor, and who waits at the old ones is in nobody's care but ours.
+const LAST_IN: Duration = Duration::from_secs(1);
+
+/// How long clients may stay after a reload. Login processes leave with their own
+/// clients; an smtpd of Postfix keeps its connection until it was idle for 100 s
+/// (`max_idle`), and would tell its next client 454.
+const LINGER: Duration = Duration::from_secs(150);
+
+/// Takes what Dovecot gave to us; nothing where somebody else started us. Needs a
+/// runtime.
+///
+/// # Errors
+/// When something is missing.
+pub fn take() -> Result<Option<Dovecot>, DaemonError> {
+    Ok(Dovecot::take(|name| std::env::var(name).ok())?)
+}
+
+/// Answers by `table` until Dovecot or a signal ends it. `notes` are what the
+/// configuration's reader had to say.
+///
+/// # Errors
+/// Why it did not start.
+pub async fn run(
+    config: &Config,
+    table: &config::Dovecot,
+    notes: &[config::read::Note],
+    mut dovecot: Dovecot,
+) -> Result<(), DaemonError> {
+    let started = Instant::now();
+    tell(notes);
+    if Uid::effective().is_root() {
+        tracing::warn!(
+            "running as root: Dovecot's service auth lacks drop_priv_before_exec = yes, or user = vouch"
+        );
+    }
+    raise_descriptors(u64::from(dovecot.client_limit));
+    let mut signals = Signals::new().map_err(DaemonError::System)?;
+    let mut last_word = LastWord::new().map_err(DaemonError::System)?;
+    let members = members(config, None)?;
+    files::open(config, &members);
+    let draining = CancellationToken::new();
+    let doors = Doors {
+        table,
+        members: &members,
+        // All processes that one Dovecot starts for its auth service are one server to it, whose id is its own.
+        handover: Arc::new(Handover::among_kin(
+            u32::try_from(getppid().as_raw()).unwrap_or_default().max(1),
+            std::process::id(),
+        )),
+        connections: dovecot.client_limit,
+        clients: TaskTracker::new(),
+        closing: Closing {
+            accepting: draining.child_token(),
+            draining: draining.clone(),
+        },
+    };
+    if let Err(error) = doors.open_to_kin() {
+        tracing::warn!(
+            "logins that are on their way while Dovecot reloads will be lost: no socket for it: {error}"
+        );
+    }
+    for socket in std::mem::take(&mut dovecot.sockets) {
+        doors.open(socket);
+    }
+    let Doors { clients, closing, .. } = doors;
+    dovecot.report(0).map_err(DaemonError::System)?;
+    tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
+
+    let lingers = tokio::select! {
+        () = serve_until_told(&mut signals) => false,
+        () = report(&mut dovecot, &clients) => true,
+    };
+    if lingers {
+        // The successor wants them.
+        files::close(members.clone()).await;
+        linger(&clients, &closing, &mut signals, &mut last_word).await;
+    }
+    let patience = longest_deadline([&table.keys]) + DRAIN_GRACE;
+    tokio::select! {
+        () = drain(clients, &draining, Vec::new(), patience) => {}
+        () = last_word.said() => tracing::warn!("ended at once by SIGQUIT: Dovecot stops, and waits no longer"),
+    }
+    files::close(members).await;
+    Ok(())
+}
+
+/// What every door has in common.
+struct Doors<'a> {
+    table: &'a config::Dovecot,
+    members: &'a [Arc<Member>],
+    handover: Arc<Handover>,
+    connections: u32,
+    clients: TaskTracker,
+    closing: Closing,
+}
+
+impl Doors<'_> {
+    /// Serves one of Dovecot's sockets.
+    fn open(
+        &self,
+        DovecotSocket {
+            name,
+            purpose,
+            socket,
+        }: DovecotSocket,
+    ) {
+        let protocol = match purpose {
+            Purpose::Client => Protocol::Auth,
+            Purpose::Login => Protocol::Login,
+            Purpose::Master => Protocol::Master,
+            Purpose::Userdb => Protocol::Userdb,
+            Purpose::Token => {
+                tracing::debug!(door = name, "not served: a token opens nothing here");
+                return;
+            }
+        };
+        let listener = self.table.listener(&name, protocol, self.connections);
+        let (socket, place) = match socket {
+            Inherited::Unix(socket, path) => {
+                let place = path.map_or_else(String::new, |path| path.display().to_string());
+                (Socket::Unix(socket), place)
+            }
+            Inherited::Tcp(socket) => {
+                let place = socket
+                    .local_addr()
+                    .map_or_else(|_| String::new(), |it| it.to_string());
+                (Socket::Tcp(socket), place)
+            }
+        };
+        let door = door(&listener, self.members, &self.handover);
+        let (clients, closing) = (self.clients.clone(), self.closing.clone());
+        // Not counted among the clients, whose end is waited for.
+        tokio::spawn(serve(socket, door, self.connections as usize, clients, closing));
+        tracing::info!(door = name, socket = place, %protocol, "listening");
+    }
+
+    /// Serves the socket at which our successors and predecessors ask. It stays open
+    /// as long as a client does, and with it a login that may be asked for.
+    fn open_to_kin(&self) -> std::io::Result<()> {
+        let listener = self.table.listener("kin", Protocol::Master, self.connections);
+        let door = KinDoor::new(door(&listener, self.members, &self.handover));
+        let closing = Closing {
+            accepting: self.closing.draining.clone(),
+            ..self.closing.clone()
+        };
+        let (socket, clients) = (Socket::Unix(kin::listen()?), self.clients.clone());
+        tokio::spawn(serve(
+            socket,
+            Arc::new(door),
+            self.connections as usize,
+            clients,
+            closing,
+        ));
+        Ok(())
+    }
+}
+
+/// Until a signal says to drain.
+async fn serve_until_told(signals: &mut Signals) {
+    while signals.next().await == Order::Reload {
+        tracing::warn!("SIGHUP: Dovecot starts this process anew to apply changes: doveadm reload");
+    }
+}
+
+/// Tells Dovecot how many clients there are, until it wants us to end.
+async fn report(dovecot: &mut Dovecot, clients: &TaskTracker) {
+    let mut told = 0;
+    let mut times = interval(REPORT);
+    loop {
+        tokio::select! {
+            () = dovecot.ended() => return,
+            _ = times.tick() => {}
+        }
+        let count = u32::try_from(clients.len()).unwrap_or(u32::MAX);
+        // Told again at the next time, where Dovecot does not read now.
+        if count != told && dovecot.report(count).is_ok() {
+            told = count;
+        }
+    }
+}
+
+/// Goes on answering those who are connected, until they leave or time is up.
+async fn linger(clients: &TaskTracker, closing: &Closing, signals: &mut Signals, last_word: &mut LastWord) {
+    let connections = clients.len();
+    tracing::info!(
+        connections, "Dovecot reloads or stops: the last clients are let in"
+    );
+    let leave = async {
+        sleep(LAST_IN).await;
+        closing.accepting.cancel();
+        clients.close();
+        timeout(LINGER, clients.wait()).await
+    };
+    tokio::select! {
+        left = leave => {
+            if left.is_err() {
+                let connections = clients.len();
+                tracing::info!(connections, "clients that are still connected after {} s are left", LINGER.as_secs());
+            }
+        }
+        () = serve_until_told(signals) => {}
+        () = last_word.said() => {}
+    }
+}
