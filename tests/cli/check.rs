@@ -114,6 +114,15 @@ fn the_example_configuration_passes_without_a_complaint() {
 }
 
 #[test]
+fn the_example_for_dovecot_passes() {
+    let ran = check("contrib/dovecot/vouch.toml").ended(0);
+    ran.complains_of_nothing().says(&[
+        "As Dovecot's auth service: Dovecot and its clients ask if logins are good.",
+        "Listener \"dovecot-master\": ",
+    ]);
+}
+
+#[test]
 fn the_example_configuration_shows_every_key_and_its_default() {
     let example = fs::read_to_string(kept("contrib/vouch.toml")).unwrap();
     // Prose is "# like this", a key that is off "#like = this".

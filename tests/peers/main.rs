@@ -11,6 +11,7 @@
     reason = "a test stops at the first surprise and prints what it saw"
 )]
 
+mod auth_service;
 mod both;
 mod dialog;
 mod doors;

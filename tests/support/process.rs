@@ -134,7 +134,7 @@ impl Drop for Process {
 }
 
 /// Asks every 20 ms until `ready`; fails the test after `limit`.
-fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) {
     let end = Instant::now() + limit;
     while !ready() {
         assert!(Instant::now() < end, "waited {limit:?} for {what} in vain");

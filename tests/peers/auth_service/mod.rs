@@ -1,0 +1,311 @@
+//! Dovecot as the front, which asks `vouch`: with the configuration in `contrib/dovecot`, both ways.
+
+mod reload;
+mod ways;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use nix::unistd::User;
+
+use crate::dialog::{Dialog, assert_starts, plain};
+use crate::dovecot::Dovecot;
+use crate::people::{KNOWN, RIGHT};
+use crate::support::process::wait_until;
+use crate::support::{Authority, Process, Scratch, Vouch, free_port, program};
+
+/// How `vouch` comes to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Dovecot starts it.
+    Service,
+    /// It runs by itself.
+    Standalone,
+}
+
+const SERVICE: &str = include_str!("../../../contrib/dovecot/service.conf");
+const STANDALONE: &str = include_str!("../../../contrib/dovecot/standalone.conf");
+const VOUCH: &str = include_str!("../../../contrib/dovecot/vouch.toml");
+
+/// As whom Dovecot runs `vouch` here; there is no user of that name.
+const USER: &str = "nobody";
+
+/// A running Dovecot with `vouch` for its auth service.
+#[derive(Debug)]
+pub(crate) struct Front {
+    _process: Process,
+    _vouch: Option<Vouch>,
+    imap: u16,
+    pop3: u16,
+    submission: u16,
+    sieve: u16,
+    /// TCP, at which a Dovecot that starts `vouch` has it asked as well.
+    auth: u16,
+    lmtp: PathBuf,
+    /// The sockets at which it is asked: login, auth-master, auth-userdb.
+    sockets: [PathBuf; 3],
+    /// For Postfix, where Dovecot starts `vouch`.
+    private: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
+    /// What `vouch` reads.
+    toml: PathBuf,
+    /// Where the mail is by the fields of the userdb door.
+    mail: PathBuf,
+}
+
+impl Front {
+    /// Starts it in front of `remote`. `relay` is the SMTP port that submission hands mail on to.
+    pub(crate) fn start(
+        scratch: &Scratch,
+        authority: &Authority,
+        remote: &Dovecot,
+        way: Way,
+        relay: u16,
+    ) -> Self {
+        let [imap, pop3, submission, sieve, auth] = [(); 5].map(|()| free_port());
+        let owner = scratch.folder_of("front-mail", "mail");
+        let user = User::from_name(USER).unwrap().unwrap();
+        let sockets = scratch.folder("sockets");
+        chown(&sockets, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+        // Not every user may enter the folder in which the tests are built.
+        let binary = scratch.path("vouch-binary");
+        fs::copy(env!("CARGO_BIN_EXE_vouch"), &binary).unwrap();
+        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+
+        let placed = |text: &str| placed(text, scratch, authority, remote, &binary);
+        let toml = placed(VOUCH);
+        let base = scratch.path("front");
+        let paths = |folder: &Path, names: [&str; 3]| names.map(|name| folder.join(name));
+        let mut inet = String::new();
+        let (contrib, sockets, vouch) = match way {
+            Way::Service => {
+                inet = format!("service auth {{\n  inet_listener postfix {{\n    port = {auth}\n  }}\n}}\n");
+                scratch.write("vouch.toml", &toml);
+                (
+                    SERVICE,
+                    paths(&base, ["auth-login", "auth-master", "auth-userdb"]),
+                    None,
+                )
+            }
+            Way::Standalone => {
+                let sockets = paths(&sockets, ["login", "auth-master", "auth-userdb"]);
+                let vouch = Vouch::serve(scratch, &toml, &[&sockets[0], &sockets[1], &sockets[2]]);
+                // As the notes say, for managesieve.
+                fs::create_dir(&base).unwrap();
+                symlink(&sockets[1], base.join("auth-master")).unwrap();
+                (STANDALONE, sockets, Some(vouch))
+            }
+        };
+        let config = scratch.write(
+            "front.conf",
+            [
+                config(scratch, owner, [imap, pop3, submission, sieve], relay),
+                placed(contrib),
+                inet,
+            ]
+            .concat(),
+        );
+        let mut command = Command::new(program("dovecot").unwrap());
+        command.arg("-F").arg("-c").arg(&config);
+        let mut process = Process::start(scratch, "front-master", &mut command);
+        for port in [imap, pop3, submission, sieve] {
+            process.wait_for_port(port);
+        }
+        let (lmtp, private) = (scratch.path("front-lmtp"), scratch.path("private-auth"));
+        for socket in sockets.iter().chain([&lmtp]) {
+            process.wait_for_socket(socket);
+        }
+        if way == Way::Service {
+            process.wait_for_socket(&private);
+        }
+        Self {
+            _process: process,
+            _vouch: vouch,
+            imap,
+            pop3,
+            submission,
+            sieve,
+            auth,
+            lmtp,
+            sockets,
+            private,
+            config,
+            log: scratch.path("front.log"),
+            toml: scratch.path("vouch.toml"),
+            mail: scratch.path("front-mail"),
+        }
+    }
+
+    /// A greeted IMAP connection.
+    fn imap(&self) -> Dialog {
+        let mut dialog = Dialog::tcp(self.imap);
+        assert_starts(&dialog.line(), "* OK");
+        dialog
+    }
+
+    /// What `doveadm` says, asked at this Dovecot.
+    fn doveadm(&self, arguments: &[&str]) -> Output {
+        doveadm(&self.config, arguments)
+    }
+
+    /// Has it reload for the `times`th time, and waits until the new `vouch` is there.
+    fn reload(&self, times: usize) {
+        assert!(self.doveadm(&["reload"]).status.success());
+        self.wait_for_vouch(times + 1);
+    }
+
+    /// Waits until it has started `vouch` for the `times`th time.
+    fn wait_for_vouch(&self, times: usize) {
+        wait_until("the new vouch", Duration::from_secs(30), || {
+            self.log().matches("auth: Info: ready ").count() >= times
+        });
+    }
+
+    /// What is in its log.
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+/// What `doveadm` says, asked at the Dovecot of that configuration.
+pub(crate) fn doveadm(config: &Path, arguments: &[&str]) -> Output {
+    Command::new(program("doveadm").unwrap())
+        .arg("-c")
+        .arg(config)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// What a login process says and keeps, as the test plays one.
+struct LoginProcess {
+    dialog: Dialog,
+    cpid: u32,
+    cookie: String,
+    spid: String,
+}
+
+impl LoginProcess {
+    /// Connects, and reads the greeting.
+    fn connect(socket: &Path, cpid: u32) -> Self {
+        let mut dialog = Dialog::unix(socket);
+        dialog.send(format!("VERSION\t1\t2\nCPID\t{cpid}\n").as_bytes());
+        let greeting: Vec<String> = std::iter::from_fn(|| Some(dialog.line()))
+            .take_while(|line| line != "DONE")
+            .collect();
+        let field = |name: &str| {
+            let line = greeting
+                .iter()
+                .find_map(|line| line.strip_prefix(&format!("{name}\t")));
+            line.unwrap_or_else(|| panic!("no {name} in {greeting:?}"))
+                .to_owned()
+        };
+        let (cookie, spid) = (field("COOKIE"), field("SPID"));
+        Self {
+            dialog,
+            cpid,
+            cookie,
+            spid,
+        }
+    }
+
+    /// A good login, under this id.
+    fn log_in(&mut self, id: u32) {
+        let response = plain(KNOWN, RIGHT);
+        self.dialog
+            .send(format!("AUTH\t{id}\tPLAIN\tservice=imap\tresp={response}\n").as_bytes());
+        assert_eq!(self.dialog.line(), format!("OK\t{id}\tuser={KNOWN}"));
+    }
+
+    /// What a mail process asks that it hands this login to.
+    fn request(&self, id: u32, login: u32) -> String {
+        let Self { cpid, cookie, .. } = self;
+        format!("REQUEST\t{id}\t{cpid}\t{login}\t{cookie}\n")
+    }
+}
+
+/// A file of `contrib` with the paths, the ports and the user of the test; everything else stays as it is.
+fn placed(text: &str, scratch: &Scratch, authority: &Authority, remote: &Dovecot, binary: &Path) -> String {
+    let ca = format!("tls.ca-file = \"{}\"\n", authority.ca.display());
+    let mut text = text
+        .replace("/usr/sbin/vouch", binary.to_str().unwrap())
+        .replace("/etc/vouch/vouch.toml", &scratch.text("vouch.toml"))
+        .replace("/run/vouch/dovecot", &scratch.text("sockets"))
+        .replace("/var/spool/postfix/private/auth", &scratch.text("private-auth"))
+        .replace("/srv/mail", &scratch.text("front-mail"))
+        .replace("user = vouch\n", &format!("user = {USER}\n"))
+        .replace("port = 24\n", &format!("port = {}\n", remote.lmtp));
+    for (name, port) in [("imap", Some(remote.imap)), ("mail", None)] {
+        let port = port.map_or(String::new(), |port| format!("port = {port}\n"));
+        text = text.replace(
+            &format!("address = \"{name}.example.org\"\n"),
+            &format!("address = \"127.0.0.1\"\n{port}{ca}"),
+        );
+    }
+    text
+}
+
+/// What a Dovecot of its own in a scratch directory needs; the rest is the file of `contrib`.
+fn config(scratch: &Scratch, (uid, gid): (u32, u32), ports: [u16; 4], relay: u16) -> String {
+    let scratch = scratch.text("");
+    let scratch = scratch.trim_end_matches('/');
+    let mut config = format!(
+        "protocols = imap pop3 submission sieve lmtp
+base_dir = {scratch}/front
+state_dir = {scratch}/front-state
+log_path = {scratch}/front.log
+listen = 127.0.0.1
+auth_verbose = yes
+default_vsz_limit = 0
+first_valid_uid = 1
+mail_max_userip_connections = 0
+mail_uid = {uid}
+mail_gid = {gid}
+mail_location = maildir:~/Maildir
+disable_plaintext_auth = no
+ssl = no
+recipient_delimiter = +
+submission_relay_host = 127.0.0.1
+submission_relay_port = {relay}
+hostname = mail.example.org
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service imap {{
+  # Mail processes that are not new: of the others, Dovecot loses one now and then when it reloads.
+  process_min_avail = 20
+}}
+service lmtp {{
+  unix_listener {scratch}/front-lmtp {{
+    mode = 0666
+  }}
+}}
+"
+    );
+    let services = ["imap", "pop3", "submission", "managesieve"]
+        .into_iter()
+        .zip(["imap", "pop3", "submission", "sieve"]);
+    for ((service, listener), port) in services.zip(ports) {
+        config +=
+            &format!("service {service}-login {{\n  inet_listener {listener} {{\n    port = {port}\n  }}\n");
+        if matches!(listener, "imap" | "pop3") {
+            config += &format!("  inet_listener {listener}s {{\n    port = 0\n  }}\n");
+        }
+        config += "}\n";
+    }
+    config
+}
+
+/// A greeted POP3 connection with a login: the reply to it.
+fn pop3_login(port: u16, name: &str, password: &[u8]) -> String {
+    let mut dialog = Dialog::tcp(port);
+    assert_starts(&dialog.line(), "+OK");
+    dialog.send(format!("AUTH PLAIN {}\r\n", plain(name, password)).as_bytes());
+    dialog.line()
+}
