@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::response::printable;
+use crate::sasl::Carried;
 
 /// The capabilities of one moment of one session (RFC 9051 §7.2.2, RFC 3501 §7.2.1).
 ///
@@ -28,7 +29,7 @@ pub struct Capabilities {
     pub auth_plain: bool,
     /// `AUTH=LOGIN`.
     pub auth_login: bool,
-    /// Names of the other `AUTH=` mechanisms in upper case, in the server's order, for the log.
+    /// Names of the other `AUTH=` mechanisms in upper case, in the server's order.
     pub auth_other: Vec<String>,
     /// `UNAUTHENTICATE` (RFC 8437): a login can be undone. Many servers list it only after login.
     pub unauthenticate: bool,
@@ -55,6 +56,17 @@ impl Capabilities {
     /// may be an attempt to talk us down to an older one.
     pub fn is_imap4(&self) -> bool {
         self.imap4rev1 || self.imap4rev2
+    }
+
+    /// Whether this mechanism is offered.
+    pub fn carries(&self, mechanism: Carried) -> bool {
+        self.auth_other.iter().any(|name| name == mechanism.name())
+    }
+
+    /// Whether its variant with channel binding is offered.
+    pub fn binds_channels(&self, mechanism: Carried) -> bool {
+        let is_plus = |name: &String| name.strip_suffix("-PLUS") == Some(mechanism.name());
+        self.auth_other.iter().any(is_plus)
     }
 
     fn note(&mut self, token: &str) {

@@ -8,7 +8,7 @@ use std::fmt;
 use super::capability::Capabilities;
 use super::response::printable;
 use crate::error::EncodeError;
-use crate::sasl::{base64_encode, encode_plain};
+use crate::sasl::{Carried, base64_encode, encode_plain};
 use crate::secret::Secret;
 
 /// Hands out the tags of one session: `v1`, `v2`, … Never the same one twice.
@@ -164,6 +164,33 @@ impl Command {
     /// The password in base64.
     pub fn password(credentials: &Sendable) -> Self {
         Self::base64(&base64_encode(credentials.password.expose()), "[secret]")
+    }
+
+    /// `AUTHENTICATE` with a mechanism that is carried; `initial` only where
+    /// [`Capabilities::sasl_ir`] is set. An empty one is `=` (RFC 4959 §3).
+    pub fn authenticate(tag: Tag, mechanism: Carried, initial: Option<&Secret<[u8]>>) -> Self {
+        let line = format!("{tag} AUTHENTICATE {}", mechanism.name());
+        let Some(initial) = initial else {
+            return Self::open(&line);
+        };
+        let data = base64_encode(initial.expose());
+        let mut draft = Draft::with_room(64 + data.expose().len());
+        draft.open(&line);
+        draft.open(" ");
+        draft.carry(
+            if data.expose().is_empty() {
+                b"="
+            } else {
+                data.expose()
+            },
+            "[secret]",
+        );
+        draft.finish()
+    }
+
+    /// A client's answer to a challenge, in base64.
+    pub fn answer(message: &Secret<[u8]>) -> Self {
+        Self::base64(&base64_encode(message.expose()), "[secret]")
     }
 
     /// `*`: leaves an AUTHENTICATE halfway; the server answers with a tagged BAD.

@@ -2,9 +2,11 @@
 //!
 //! [`Codec`] makes [`response::Response`]s of bytes and bytes of [`command::Command`]s;
 //! [`opening::Opening`] leads a session from the greeting to the capabilities that
-//! count, [`login::Login`] asks about one user name and password.
+//! count, [`login::Login`] asks about one user name and password, [`carry::Carry`] carries a
+//! client's own dialog.
 
 pub mod capability;
+pub mod carry;
 pub mod command;
 pub mod login;
 pub mod opening;

@@ -27,7 +27,8 @@ pub enum Response {
         /// The outcome.
         status: Status,
     },
-    /// `+`: the server waits for more of the command. The text is sanitised and has no meaning to us.
+    /// `+`: the server waits for more of the command. The text as it came: it is a challenge
+    /// where a dialog is carried, and means nothing elsewhere.
     Continuation(String),
 }
 
@@ -261,7 +262,7 @@ impl fmt::Display for Response {
             Self::Untagged(Untagged::Capability(capabilities)) => write!(f, "* CAPABILITY {capabilities}"),
             Self::Untagged(Untagged::Other) => f.write_str("* …"),
             Self::Tagged { tag, status } => write!(f, "{tag} {status}"),
-            Self::Continuation(text) => write!(f, "+ {text}"),
+            Self::Continuation(text) => write!(f, "+ {}", printable(text)),
         }
     }
 }
@@ -313,7 +314,7 @@ pub(super) fn literal(line: &[u8]) -> Option<u64> {
 
 /// `continue-req = "+" SP (resp-text / base64) CRLF`; some servers leave the space out.
 fn continuation(input: &str) -> IResult<&str, Response> {
-    let text = map(rest, |text: &str| printable(text.trim()));
+    let text = map(rest, |text: &str| text.trim().to_owned());
     map(preceded(char('+'), text), Response::Continuation).parse(input)
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Reply;
-use crate::sasl::Mechanism;
+use crate::sasl::{Carried, Mechanism};
 
 /// The extensions of one remote that matter to us. They are forgotten when TLS
 /// starts (RFC 3207 §4.2).
@@ -119,6 +119,17 @@ impl Mechanisms {
             Mechanism::Plain => self.plain,
             Mechanism::Login => self.login,
         }
+    }
+
+    /// Whether this mechanism is offered.
+    pub fn carries(&self, mechanism: Carried) -> bool {
+        self.other.iter().any(|name| name == mechanism.name())
+    }
+
+    /// Whether its variant with channel binding is offered.
+    pub fn binds_channels(&self, mechanism: Carried) -> bool {
+        let is_plus = |name: &String| name.strip_suffix("-PLUS") == Some(mechanism.name());
+        self.other.iter().any(is_plus)
     }
 
     fn add(&mut self, name: &str) {

@@ -6,6 +6,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::sanitised;
 use crate::error::EncodeError;
+use crate::sasl::Carried;
 use crate::secret::Secret;
 
 /// Longest address in a trace, in characters: a path has at most 256 octets
@@ -30,6 +31,13 @@ pub enum Command {
     },
     /// `AUTH LOGIN`. Never with an initial response: not every server takes it.
     AuthLogin,
+    /// `AUTH` with a mechanism that is carried.
+    AuthCarried {
+        /// The mechanism.
+        mechanism: Carried,
+        /// The initial response in base64; an empty one is written `=` (RFC 4954 §4).
+        initial: Option<Secret<[u8]>>,
+    },
     /// The answer to a challenge, in base64.
     AuthData(Secret<[u8]>),
     /// `*`: ends an AUTH exchange before its time (RFC 4954 §4).
@@ -64,6 +72,14 @@ impl Command {
             Self::AuthPlain { initial: None } => line(buffer, &[b"AUTH PLAIN"]),
             Self::AuthPlain { initial: Some(data) } => line(buffer, &[b"AUTH PLAIN ", checked_base64(data)?]),
             Self::AuthLogin => line(buffer, &[b"AUTH LOGIN"]),
+            Self::AuthCarried { mechanism, initial } => {
+                let mut parts = vec![&b"AUTH "[..], mechanism.name().as_bytes()];
+                if let Some(data) = initial {
+                    let data = checked_base64(data)?;
+                    parts.extend([&b" "[..], if data.is_empty() { b"=" } else { data }]);
+                }
+                line(buffer, &parts);
+            }
             Self::AuthData(data) => line(buffer, &[checked_base64(data)?]),
             Self::AuthCancel => line(buffer, &[b"*"]),
             Self::Mail { from, smtputf8 } => {
@@ -96,6 +112,10 @@ impl fmt::Display for Command {
             Self::AuthPlain { initial: None } => f.write_str("AUTH PLAIN"),
             Self::AuthPlain { initial: Some(_) } => f.write_str("AUTH PLAIN [secret]"),
             Self::AuthLogin => f.write_str("AUTH LOGIN"),
+            Self::AuthCarried { mechanism, initial } => {
+                let secret = if initial.is_some() { " [secret]" } else { "" };
+                write!(f, "AUTH {}{secret}", mechanism.name())
+            }
             Self::AuthData(_) => f.write_str("[secret]"),
             Self::AuthCancel => f.write_str("*"),
             Self::Mail { from, smtputf8 } => {

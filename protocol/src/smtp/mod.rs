@@ -1,8 +1,9 @@
 //! SMTP and LMTP as a client, as far as asking needs them.
 //!
 //! [`Codec`] turns bytes into [`Reply`] values and [`Command`] values into bytes.
-//! Three dialogs say what to send next: [`opening`] until the session is usable,
-//! [`auth`] for one login, [`recipients`] for the recipients of one transaction.
+//! Dialogs say what to send next: [`opening`] until the session is usable, [`auth`] for
+//! one login, [`carry`] for one that is a client's own, [`recipients`] for the recipients
+//! of one transaction.
 //! None of them ever sends `DATA`.
 //!
 //! RFC 5321 (SMTP), RFC 2033 (LMTP), RFC 3207 (STARTTLS), RFC 4954 (AUTH).
@@ -15,6 +16,7 @@ use crate::line::LineCutter;
 
 pub mod auth;
 pub mod capability;
+pub mod carry;
 pub mod command;
 pub mod opening;
 pub mod recipients;

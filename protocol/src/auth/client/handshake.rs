@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sasl::Mechanism;
+use crate::sasl::{Carried, Mechanism};
 
 /// A mechanism on offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,22 @@ impl From<Mechanism> for Mech {
     }
 }
 
+/// The flags of Dovecot 2.3.
+impl From<Carried> for Mech {
+    fn from(carried: Carried) -> Self {
+        let flags: &[&str] = match carried {
+            Carried::XOauth2 | Carried::OAuthBearer => &["plaintext"],
+            Carried::CramMd5 => &["dictionary", "active"],
+            Carried::DigestMd5 => &["dictionary", "active", "mutual-auth"],
+            Carried::ScramSha1 | Carried::ScramSha256 => &["mutual-auth"],
+        };
+        Self {
+            name: carried.name(),
+            flags,
+        }
+    }
+}
+
 /// The server's half of the handshake, sent whole as soon as a client
 /// connects: some clients say nothing before they have read it, and some read
 /// only once.
@@ -41,7 +57,8 @@ pub struct Greeting {
 }
 
 impl Greeting {
-    /// The bytes to send, at most 131 for PLAIN and LOGIN with the longest numbers.
+    /// The bytes to send: at most 131 for PLAIN and LOGIN with the longest numbers, 319 for
+    /// every mechanism that there is.
     ///
     /// ```text
     /// handshake = "VERSION" TAB "1" TAB "2" LF
@@ -100,21 +117,24 @@ mod tests {
     #[test]
     fn fits_one_small_read() {
         // 512 is what the smallest clients read.
-        assert_eq!(greeting(u32::MAX, u32::MAX).to_bytes().len(), 131);
+        let mut greeting = greeting(u32::MAX, u32::MAX);
+        assert_eq!(greeting.to_bytes().len(), 131);
+        greeting.mechanisms.extend(Carried::ALL.map(Mech::from));
+        assert_eq!(greeting.to_bytes().len(), 319);
     }
 
     #[test]
     fn lists_flags_in_order() {
-        let digest = Mech {
-            name: "DIGEST-MD5",
-            flags: &["dictionary", "active"],
-        };
         let bytes = Greeting {
-            mechanisms: vec![digest],
+            mechanisms: Carried::ALL.map(Mech::from).to_vec(),
             ..greeting(1, 1)
         }
         .to_bytes();
-        assert!(bytes.starts_with(b"VERSION\t1\t2\nMECH\tDIGEST-MD5\tdictionary\tactive\nSPID\t1\n"));
+        // As Dovecot 2.3.19 prints them.
+        let expected = "VERSION\t1\t2\nMECH\tXOAUTH2\tplaintext\nMECH\tOAUTHBEARER\tplaintext\n\
+            MECH\tCRAM-MD5\tdictionary\tactive\nMECH\tDIGEST-MD5\tdictionary\tactive\tmutual-auth\n\
+            MECH\tSCRAM-SHA-1\tmutual-auth\nMECH\tSCRAM-SHA-256\tmutual-auth\nSPID\t1\n";
+        assert!(bytes.starts_with(expected.as_bytes()));
     }
 
     #[test]

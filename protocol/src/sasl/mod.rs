@@ -1,13 +1,18 @@
 //! SASL as far as a password goes: PLAIN (RFC 4616) in both directions, LOGIN
 //! (draft-murchison-sasl-login-00) as a server, and base64 between them and
-//! the protocols that carry them.
+//! the protocols that carry them. [`carried`] has the mechanisms that are for the
+//! remote to judge.
 //!
 //! Names and passwords are bytes and stay as they were sent: the remote, not
 //! we, says which of them are equal.
 
+pub mod carried;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
+
+pub use carried::Carried;
 
 use crate::secret::Secret;
 

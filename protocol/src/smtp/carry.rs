@@ -1,0 +1,253 @@
+//! The dialog that carries a client's own SASL dialog to the server: AUTH with a
+//! mechanism whose messages are not ours (RFC 4954).
+
+use super::auth::{MAX_COMMAND, Outcome};
+use super::{Command, Reply};
+use crate::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
+use crate::sasl::{Carried, base64_decode, base64_encode};
+use crate::secret::Secret;
+
+/// Carries one dialog, once. It wants a session outside any mail transaction and not
+/// logged in, whose server offers the mechanism.
+#[derive(Debug)]
+pub struct Carry {
+    mechanism: Carried,
+    /// The client's first message, until it is sent.
+    initial: Option<Secret<[u8]>>,
+    state: State,
+    /// Messages of the client that were sent.
+    sent: usize,
+    challenges: usize,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this alone, then read one reply and hand it to [`Carry::on_reply`].
+    Send(Command),
+    /// Give this to the client, then call [`Carry::respond`] with what it says, or
+    /// [`Carry::cancel`] when it says nothing.
+    Challenge(Vec<u8>),
+    /// The exchange is over.
+    Done(Outcome),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Asking,
+    /// The client has a challenge.
+    Client,
+    /// `*` was sent.
+    Cancelled,
+    Over,
+}
+
+impl Carry {
+    /// `initial` is the client's first message where it speaks first.
+    pub fn new(mechanism: Carried, initial: Option<Secret<[u8]>>) -> Self {
+        Self {
+            mechanism,
+            initial,
+            state: State::Over,
+            sent: 0,
+            challenges: 0,
+        }
+    }
+
+    /// The first command.
+    pub fn start(&mut self) -> Step {
+        self.state = State::Asking;
+        let mechanism = self.mechanism;
+        let fits = |data: &Secret<[u8]>| {
+            let data = data.expose().len().max("=".len());
+            "AUTH  \r\n".len() + mechanism.name().len() + data <= MAX_COMMAND
+        };
+        let encoded = self
+            .initial
+            .as_ref()
+            .map(|message| base64_encode(message.expose()));
+        let initial = encoded.filter(fits);
+        if initial.is_some() {
+            self.initial = None;
+            self.sent = 1;
+        }
+        Step::Send(Command::AuthCarried { mechanism, initial })
+    }
+
+    /// The next step after a reply was read.
+    pub fn on_reply(&mut self, reply: Reply) -> Step {
+        if self.state != State::Asking {
+            return self.done(Outcome::Surprise(reply));
+        }
+        match reply.code() {
+            334 => self.on_challenge(reply),
+            200..=299 if self.sent < self.mechanism.proof_within() => self.done(Outcome::Surprise(reply)),
+            // It has not heard yet whom this is about.
+            500 | 502 | 504 if self.sent == 0 => self.done(Outcome::Unsupported(reply)),
+            _ if self.sent == 0 => self.done(Outcome::Early(reply)),
+            _ => self.done(Outcome::Reply(reply)),
+        }
+    }
+
+    fn on_challenge(&mut self, reply: Reply) -> Step {
+        if let Some(initial) = self.initial.take() {
+            return self.say(&initial);
+        }
+        self.challenges += 1;
+        let text = reply.lines().first().map_or("", |line| line.trim());
+        match base64_decode(text.as_bytes()) {
+            Ok(challenge) if challenge.expose().len() <= CHALLENGE_LIMIT && self.challenges <= CHALLENGES => {
+                self.state = State::Client;
+                Step::Challenge(challenge.expose().to_vec())
+            }
+            Ok(_) | Err(_) => self.done(Outcome::Surprise(reply)),
+        }
+    }
+
+    /// The step after the client's answer to the challenge.
+    pub fn respond(&mut self, message: &Secret<[u8]>) -> Step {
+        self.say(message)
+    }
+
+    /// The step when the client gives up.
+    pub fn cancel(&mut self) -> Step {
+        self.state = State::Cancelled;
+        Step::Send(Command::AuthCancel)
+    }
+
+    fn say(&mut self, message: &Secret<[u8]>) -> Step {
+        self.state = State::Asking;
+        self.sent += 1;
+        Step::Send(Command::AuthData(base64_encode(message.expose())))
+    }
+
+    fn done(&mut self, outcome: Outcome) -> Step {
+        self.state = State::Over;
+        Step::Done(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use tokio_util::codec::Encoder as _;
+
+    use super::*;
+    use crate::smtp::Codec;
+
+    /// What we do while the server says `lines` and the client answers its challenges with
+    /// `client`, one after the other, and gives up when there is no answer left.
+    fn play(mechanism: Carried, initial: Option<&[u8]>, lines: &[&str], client: &[&str]) -> Vec<String> {
+        let mut carry = Carry::new(mechanism, initial.map(Secret::copy_from));
+        let (mut lines, mut client) = (lines.iter(), client.iter());
+        let mut did = Vec::new();
+        let mut step = carry.start();
+        loop {
+            step = match step {
+                Step::Send(command) => {
+                    let mut line = BytesMut::new();
+                    Codec::new().encode(&command, &mut line).unwrap();
+                    did.push(String::from_utf8(line.to_vec()).unwrap().trim_end().to_owned());
+                    carry.on_reply(Reply::parse(lines.next().unwrap_or_else(|| panic!("{did:?}"))).unwrap())
+                }
+                Step::Challenge(challenge) => {
+                    did.push(format!("? {}", String::from_utf8_lossy(&challenge)));
+                    match client.next() {
+                        Some(message) => carry.respond(&Secret::copy_from(message.as_bytes())),
+                        None => carry.cancel(),
+                    }
+                }
+                Step::Done(outcome) => {
+                    did.push(match outcome {
+                        Outcome::Reply(reply) => format!("reply {reply}"),
+                        Outcome::Surprise(reply) => format!("surprise {reply}"),
+                        Outcome::Unsupported(reply) => format!("unsupported {reply}"),
+                        Outcome::Early(reply) => format!("early {reply}"),
+                    });
+                    assert_eq!((lines.next(), client.next()), (None, None), "{did:?}");
+                    return did;
+                }
+            };
+        }
+    }
+
+    #[test]
+    fn scram() {
+        let did = play(
+            Carried::ScramSha256,
+            Some(b"n,,n=jane,r=x"),
+            &["334 cj14eSxzPWFiLGk9NDA5Ng==", "334 dj1hYg==", "235 2.7.0 in"],
+            &["c=biws,r=xy,p=ab", ""],
+        );
+        assert_eq!(
+            did,
+            [
+                "AUTH SCRAM-SHA-256 biwsbj1qYW5lLHI9eA==", "? r=xy,s=ab,i=4096", "Yz1iaXdzLHI9eHkscD1hYg==",
+                "? v=ab", "", "reply 235 2.7.0 in",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_server_speaks_first() {
+        let did = play(
+            Carried::CramMd5,
+            None,
+            &["334 PDFAcj4=", "535 5.7.8 no"],
+            &["jane ab"],
+        );
+        assert_eq!(
+            did,
+            ["AUTH CRAM-MD5", "? <1@r>", "amFuZSBhYg==", "reply 535 5.7.8 no"]
+        );
+        // RFC 4954 §4: an empty challenge; some servers leave the space out.
+        let did = play(Carried::DigestMd5, None, &["334", "501 5.7.0 cancelled"], &[]);
+        assert_eq!(
+            did,
+            ["AUTH DIGEST-MD5", "? ", "*", "surprise 501 5.7.0 cancelled"]
+        );
+    }
+
+    #[test]
+    fn a_long_token_waits_for_its_turn() {
+        let token = format!("user=jane\x01auth=Bearer {}\x01\x01", "t".repeat(400));
+        let did = play(
+            Carried::XOauth2,
+            Some(token.as_bytes()),
+            &["334 ", "334 eyJzdGF0dXMiOiI0MDEifQ==", "535 5.7.8 no"],
+            &[""],
+        );
+        assert_eq!(did[0], "AUTH XOAUTH2");
+        assert_eq!(did[2..], ["? {\"status\":\"401\"}", "", "reply 535 5.7.8 no"]);
+        let empty = play(Carried::XOauth2, Some(b""), &["535 no"], &[]);
+        assert_eq!(empty, ["AUTH XOAUTH2 =", "reply 535 no"]);
+    }
+
+    #[test]
+    fn what_comes_before_the_name_is_about_nobody() {
+        let cram = |line| play(Carried::CramMd5, None, &[line], &[]).pop().unwrap();
+        assert_eq!(cram("535 5.7.8 no"), "early 535 5.7.8 no");
+        assert_eq!(cram("504 5.5.4 what"), "unsupported 504 5.5.4 what");
+        assert_eq!(cram("235 in"), "surprise 235 in");
+        let scram = |lines: &[&str]| {
+            play(Carried::ScramSha1, Some(b"n,,n=jane,r=x"), lines, &[])
+                .pop()
+                .unwrap()
+        };
+        assert_eq!(scram(&["235 in"]), "surprise 235 in");
+        assert_eq!(scram(&["535 5.7.8 no"]), "reply 535 5.7.8 no");
+        assert_eq!(scram(&["334 not base64"]), "surprise 334 not base64");
+    }
+
+    #[test]
+    fn challenges_have_an_end() {
+        let lines = vec!["334 YQ=="; CHALLENGES + 1];
+        let did = play(
+            Carried::ScramSha1,
+            Some(b"n,,n=jane,r=x"),
+            &lines,
+            &["x"; CHALLENGES],
+        );
+        assert_eq!(did.last().unwrap(), "surprise 334 YQ==");
+    }
+}
