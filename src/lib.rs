@@ -9,6 +9,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`verdict`] | the vocabulary: `Question`, `Verdict`, `Cause` |
+//! | [`dialog`] | a login that the client and the remote settle between them, and its two ends |
 //! | [`address`] | addresses and domains, brought into one form once |
 //! | [`template`] | text with places for parts of a user's name |
 //! | [`server`] | the doors: accept, [`server::policy`], [`server::auth`], [`server::userdb`], what a client's session may ask, and how a login is handed over |
@@ -52,6 +53,7 @@ pub mod address;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod dialog;
 pub mod directory;
 pub mod engine;
 pub mod server;

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use protocol::sasl::Carried;
 use protocol::secret::Secret;
 
 use crate::address::Address;
+use crate::dialog::Dialog;
 
 /// What a client wants to know.
 #[derive(Debug, Clone)]
@@ -21,7 +23,8 @@ pub struct Question {
 pub enum Kind {
     /// Is this login good?
     Login {
-        /// The name as it was given, completed with a default domain.
+        /// The name as it was given, completed with a default domain. Empty where a
+        /// dialog is still to name it.
         user: Login,
         /// What is to show that the client is that user.
         proof: Proof,
@@ -35,6 +38,15 @@ pub enum Kind {
 pub enum Proof {
     /// A password; any bytes but NUL, CR and LF.
     Password(Secret<[u8]>),
+    /// A token.
+    Token {
+        /// The mechanism that brings it, and in which the remote gets it.
+        mechanism: Carried,
+        /// What follows the name in the client's message.
+        rest: Secret<[u8]>,
+    },
+    /// A dialog with the remote. Who began it hears of no other's answer, and no other of its.
+    Relay(Dialog),
 }
 
 /// On whose behalf a question is asked. All of it is the asking program's
@@ -132,6 +144,8 @@ pub struct Cause {
     /// The remote's words or ours, sanitised: one line, no control bytes, at
     /// most some 200 characters. For logs, never for end users.
     pub text: String,
+    /// What the remote wants the client of a refused token to be told (RFC 7628 §3.2.2).
+    pub challenge: Option<Vec<u8>>,
 }
 
 impl Cause {
@@ -141,6 +155,7 @@ impl Cause {
             class,
             status: None,
             text: text.into(),
+            challenge: None,
         }
     }
 
@@ -150,6 +165,7 @@ impl Cause {
             class,
             status: Some(status.into()),
             text: text.into(),
+            challenge: None,
         }
     }
 }

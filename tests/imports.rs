@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and what it may import: another part, or only what is below a path.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -32,7 +32,8 @@ const ARROWS: [(&str, &[&str]); 14] = [
         &[
             "config", "server", "engine", "directory", "session", "service", "telemetry", "template",
             // It translates the configuration's words into those that the parts take for their settings.
-            "protocol::encryption::Encryption", "protocol::sasl::Mechanism", "protocol::smtp::Protocol",
+            "protocol::encryption::Encryption", "protocol::sasl::Mechanism", "protocol::sasl::Carried",
+            "protocol::smtp::Protocol",
         ],
     ),
     (
@@ -40,7 +41,8 @@ const ARROWS: [(&str, &[&str]); 14] = [
         &[
             "engine", "verdict", "address", "wire", "protocol", "telemetry",
             // The fields that a door adds to its answers are the configuration's, filled in for each user.
-            "template",
+            "template", // It holds the client's end of one.
+            "dialog",
         ],
     ),
     (
@@ -49,12 +51,28 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "directory::Directory", "verdict", "address", "telemetry",
             // A question holds one, so its tests make one; and what cannot be a password is refused here.
             "protocol::secret::Secret",
+            // What a remote offers of these is known here; and a refusal's test makes a dialog.
+            "protocol::sasl::Carried", "dialog",
         ],
     ),
     ("directory", &["session", "verdict", "address", "protocol"]),
-    ("session", &["wire", "protocol", "telemetry"]),
+    (
+        "session",
+        &[
+            "wire", "protocol", "telemetry", // It holds the remote's end of one.
+            "dialog",
+        ],
+    ),
+    ("dialog", &["protocol"]),
     ("wire", &["protocol"]),
-    ("verdict", &["address", "protocol::secret::Secret"]),
+    (
+        "verdict",
+        &[
+            "address", "protocol::secret::Secret",
+            // What a client proves itself by may be a dialog, or belong to one of these mechanisms.
+            "dialog", "protocol::sasl::Carried",
+        ],
+    ),
     (
         "config",
         &[

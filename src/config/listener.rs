@@ -39,7 +39,14 @@ pub struct Listener {
     /// `default-domain`: added to a login without one. Default none: with a single directory the login goes
     /// there as it is. Not for `policy` and `socketmap`.
     pub default_domain: Option<Domain>,
-    /// `mechanisms`: SASL mechanisms offered, in this order. Default `PLAIN` and `LOGIN`. `auth` and `login` only.
+    /// `mechanisms`: SASL mechanisms offered, in this order. Default `PLAIN` and `LOGIN`, which are offered
+    /// at once and always. Others are offered once a directory's remote is known to take them, which is asked
+    /// in the background; they are for the remote to judge. `XOAUTH2` and `OAUTHBEARER` bring a token.
+    /// `CRAM-MD5`, `DIGEST-MD5`, `SCRAM-SHA-1` and `SCRAM-SHA-256` are relayed, so that a password is proved
+    /// that is never seen here: only with a single directory, as the user is not known when the challenge is
+    /// asked for, with its `auth.username = "{user}"`, and with `pool.max-sessions` of 3 at least, as each
+    /// dialog holds a session; `default-domain` is not added to a name in them. There is no `-PLUS`: what is
+    /// bound to the client's TLS channel cannot be handed to another server. `auth` and `login` only.
     pub mechanisms: Vec<Mechanism>,
     /// `tempfail`: how "no answer" is told to the client. Default `auto`. `auth`, `login` and `saslauthd` only.
     pub tempfail: TempFail,
@@ -245,6 +252,30 @@ words! {
         Plain = "PLAIN",
         /// draft-murchison-sasl-login.
         Login = "LOGIN",
+        /// Google's form of RFC 7628.
+        XOauth2 = "XOAUTH2",
+        /// RFC 7628.
+        OAuthBearer = "OAUTHBEARER",
+        /// RFC 2195.
+        CramMd5 = "CRAM-MD5",
+        /// RFC 2831.
+        DigestMd5 = "DIGEST-MD5",
+        /// RFC 5802.
+        ScramSha1 = "SCRAM-SHA-1",
+        /// RFC 7677.
+        ScramSha256 = "SCRAM-SHA-256",
+    }
+}
+
+impl Mechanism {
+    /// Whether it is for the remote to judge.
+    pub fn is_carried(self) -> bool {
+        !matches!(self, Self::Plain | Self::Login)
+    }
+
+    /// Whether it is a dialog between the client and the remote.
+    pub fn is_relayed(self) -> bool {
+        self.is_carried() && !matches!(self, Self::XOauth2 | Self::OAuthBearer)
     }
 }
 

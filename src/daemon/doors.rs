@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use protocol::sasl::Mechanism;
+use protocol::sasl::{Carried, Mechanism};
 
 use super::limit;
 use crate::config::Listener;
@@ -10,7 +10,7 @@ use crate::config::listener::{
     Exists as UserExists, Fields as FieldsOf, Mechanism as Offered, Protocol, TempFail,
 };
 use crate::engine::{Engine, Member};
-use crate::server::auth::{AuthDoor, OkFields, Settings as AuthSettings, Tempfail};
+use crate::server::auth::{AuthDoor, OkFields, Settings as AuthSettings, Spoken, Tempfail};
 use crate::server::fields::Fields;
 use crate::server::handover::Handover;
 use crate::server::policy::{Actions, Policy, Settings as PolicySettings};
@@ -21,7 +21,12 @@ use crate::server::{Deadline, Door, policy_limits};
 /// one that [`is_served`](super::is_served). All doors share `handover`.
 pub fn door(listener: &Listener, members: &[Arc<Member>], handover: &Arc<Handover>) -> Arc<dyn Door> {
     let member = |name: &String| members.iter().find(|member| **member.name() == **name).cloned();
-    let asked = listener.directory.iter().filter_map(member).collect();
+    let asked: Vec<_> = listener.directory.iter().filter_map(member).collect();
+    if listener.mechanisms.iter().any(|mechanism| mechanism.is_carried()) {
+        for member in &asked {
+            tokio::spawn(member.clone().learn_offers());
+        }
+    }
     let engine = Engine::new(asked, listener.default_domain.clone());
     match listener.protocol {
         Protocol::Policy | Protocol::Socketmap => Arc::new(Policy::new(policy(listener), engine)),
@@ -56,13 +61,9 @@ fn policy(listener: &Listener) -> PolicySettings {
 }
 
 fn auth(listener: &Listener) -> AuthSettings {
-    let mechanism = |offered: &Offered| match offered {
-        Offered::Plain => Mechanism::Plain,
-        Offered::Login => Mechanism::Login,
-    };
     AuthSettings {
         name: listener.name.clone(),
-        mechanisms: listener.mechanisms.iter().map(mechanism).collect(),
+        mechanisms: listener.mechanisms.iter().copied().map(spoken).collect(),
         tempfail: match listener.tempfail {
             TempFail::Auto => Tempfail::Auto,
             TempFail::Close => Tempfail::Close,
@@ -77,6 +78,19 @@ fn auth(listener: &Listener) -> AuthSettings {
             allow_nets: listener.ok.allow_nets.clone(),
         },
         fields: fields(&listener.fields),
+    }
+}
+
+fn spoken(mechanism: Offered) -> Spoken {
+    match mechanism {
+        Offered::Plain => Spoken::Password(Mechanism::Plain),
+        Offered::Login => Spoken::Password(Mechanism::Login),
+        Offered::XOauth2 => Spoken::Carried(Carried::XOauth2),
+        Offered::OAuthBearer => Spoken::Carried(Carried::OAuthBearer),
+        Offered::CramMd5 => Spoken::Carried(Carried::CramMd5),
+        Offered::DigestMd5 => Spoken::Carried(Carried::DigestMd5),
+        Offered::ScramSha1 => Spoken::Carried(Carried::ScramSha1),
+        Offered::ScramSha256 => Spoken::Carried(Carried::ScramSha256),
     }
 }
 

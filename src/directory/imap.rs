@@ -4,13 +4,14 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use protocol::sasl::Carried;
 use tokio::time::Instant;
 
-use super::{Directory, Logins, Username, judge};
+use super::{Directory, Logins, Offers, Username, judge, told};
 use crate::session::imap::{LoginSession, Options};
 use crate::session::pool::Limits;
-use crate::session::{Credentials, Pool, Remote};
-use crate::verdict::{Abstention, Kind, Login, Proof, Question, Verdict};
+use crate::session::{Attempt, Pool, Remote};
+use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
 
 /// An IMAP server that is asked whether logins are good.
 pub struct Imap {
@@ -21,15 +22,28 @@ impl Imap {
     /// A directory that has not called its remote yet.
     pub fn new(remote: Arc<Remote>, options: Options, username: Username, limits: Limits) -> Self {
         let peer = remote.peer.clone();
+        let offers = Offers::default();
+        let heard = offers.clone();
         let open = Box::new(move |deadline| {
-            let opening = LoginSession::open(remote.clone(), options, deadline);
+            let (opening, heard) = (
+                LoginSession::open(remote.clone(), options, deadline),
+                heard.clone(),
+            );
+            let opening = async move {
+                let session = opening.await?;
+                heard.note(session.carries());
+                Ok(session)
+            };
             Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
         });
-        let judge = Box::new(|credentials: &Credentials, outcome| {
-            judge::imap::judge(&Login::new(&credentials.user), outcome)
+        let judge = Box::new(|attempt: &Attempt, answer| {
+            told(answer, |outcome| {
+                judge::imap::judge(&Login::new(attempt.user()), outcome)
+            })
         });
+        let pool = Pool::new(peer, limits, open, judge);
         Self {
-            logins: Logins::new(Pool::new(peer, limits, open, judge), username),
+            logins: Logins::new(pool, username, offers),
         }
     }
 }
@@ -45,11 +59,16 @@ impl Directory for Imap {
         deadline: Instant,
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
         match &question.kind {
-            Kind::Login {
-                user,
-                proof: Proof::Password(password),
-            } => Box::pin(self.logins.ask(user, password, deadline)),
+            Kind::Login { user, proof } => Box::pin(self.logins.ask(user, proof, deadline)),
             Kind::Recipient(_) => Box::pin(ready(Verdict::Abstain(Abstention::NotOurs))),
         }
+    }
+
+    fn carries(&self) -> Option<Vec<Carried>> {
+        self.logins.offers.last()
+    }
+
+    fn call<'a>(&'a self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(self.logins.pool.call(deadline))
     }
 }

@@ -6,21 +6,23 @@
 
 pub mod imap;
 pub mod judge;
+mod offers;
 pub mod smtp;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::secret::Secret;
+use protocol::sasl::Carried;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use crate::session::pool::Standing;
 use crate::session::trace::masked;
-use crate::session::{Credentials, Pool, Session};
-use crate::verdict::{Cause, Kind, Login, Question, Verdict};
+use crate::session::{Answer, Attempt, Credentials, Judged, Pool, Session, Token};
+use crate::verdict::{Cause, Kind, Login, Proof, Question, Verdict};
+use offers::Offers;
 
 /// A remote that knows users or mailboxes.
 pub trait Directory: Send + Sync {
@@ -34,6 +36,17 @@ pub trait Directory: Send + Sync {
         question: &'a Question,
         deadline: Instant,
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
+
+    /// The mechanisms that can be carried to the remote, as far as is known; `None` before
+    /// it was heard of.
+    fn carries(&self) -> Option<Vec<Carried>> {
+        None
+    }
+
+    /// Calls the remote, by `deadline`, to hear what it offers.
+    fn call<'a>(&'a self, _deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(ready(()))
+    }
 }
 
 /// What is sent to the remote as the user name, of a login as it was given.
@@ -46,60 +59,95 @@ const DOUBT: Duration = Duration::from_secs(60);
 const DOUBTFUL_USERS: usize = 16_384;
 
 /// How logins are asked, whatever the protocol.
-struct Logins<S: Session<Question = Credentials>> {
+struct Logins<S: Session<Question = Attempt>> {
     pool: Pool<S, Verdict>,
     username: Username,
     refused: Cache<Login, Instant>,
+    offers: Offers,
 }
 
-impl<S: Session<Question = Credentials>> Logins<S> {
-    fn new(pool: Pool<S, Verdict>, username: Username) -> Self {
+impl<S: Session<Question = Attempt>> Logins<S> {
+    /// `offers` is what the sessions of `pool` note when they open.
+    fn new(pool: Pool<S, Verdict>, username: Username, offers: Offers) -> Self {
         Self {
             pool,
             username,
             refused: Cache::new(DOUBTFUL_USERS),
+            offers,
         }
     }
 
     /// Tries a login. Who is accepted is known by the name that was asked about,
     /// whatever the remote calls the user.
-    async fn ask(&self, user: &Login, password: &Secret<[u8]>, deadline: Instant) -> Verdict {
-        let credentials = Credentials {
-            user: (self.username)(user),
-            password: password.clone(),
+    async fn ask(&self, user: &Login, proof: &Proof, deadline: Instant) -> Verdict {
+        let attempt = self.attempt(user, proof);
+        let standing = match proof {
+            Proof::Relay(_) => Standing::Dialog,
+            _ if self.is_doubtful(user) => Standing::Doubtful,
+            _ => Standing::Good,
         };
-        let doubtful = self
-            .refused
-            .get(user)
-            .is_some_and(|since| since.elapsed() < DOUBT);
-        let standing = if doubtful {
-            Standing::Doubtful
-        } else {
-            Standing::Good
+        let answer = self.pool.ask(attempt.clone(), standing, deadline).await;
+        // By now a dialog has said whom it is about.
+        let user = match proof {
+            Proof::Relay(dialog) => &Login::new(dialog.user().unwrap_or_default()),
+            Proof::Password(_) | Proof::Token { .. } => user,
         };
-        match self.pool.ask(credentials.clone(), standing, deadline).await {
+        match answer {
             Ok(Verdict::Accept(_)) => {
                 self.refused.remove(user);
                 Verdict::accept(user.as_bytes())
             }
             Ok(Verdict::Reject(cause)) => {
                 self.refused.insert(user.clone(), Instant::now());
-                Verdict::Reject(without(cause, &credentials))
+                Verdict::Reject(without(cause, &attempt))
             }
-            Ok(Verdict::Defer(cause)) => Verdict::Defer(without(cause, &credentials)),
+            Ok(Verdict::Defer(cause)) => Verdict::Defer(without(cause, &attempt)),
             Ok(verdict @ Verdict::Abstain(_)) => verdict,
             Err(error) => match judge::no_answer(&error) {
-                Verdict::Defer(cause) => Verdict::Defer(without(cause, &credentials)),
+                Verdict::Defer(cause) => Verdict::Defer(without(cause, &attempt)),
                 verdict => verdict,
             },
         }
     }
+
+    fn attempt(&self, user: &Login, proof: &Proof) -> Attempt {
+        match proof {
+            Proof::Password(password) => Attempt::Password(Credentials {
+                user: (self.username)(user),
+                password: password.clone(),
+            }),
+            Proof::Token { mechanism, rest } => {
+                let user = (self.username)(user);
+                Attempt::Token(Token {
+                    mechanism: *mechanism,
+                    message: mechanism.bearer_message(&user, rest),
+                    user,
+                })
+            }
+            Proof::Relay(dialog) => Attempt::Relay(dialog.clone()),
+        }
+    }
+
+    fn is_doubtful(&self, user: &Login) -> bool {
+        self.refused
+            .get(user)
+            .is_some_and(|since| since.elapsed() < DOUBT)
+    }
 }
 
-/// A cause that does not repeat the password, should the remote have done so.
-fn without(cause: Cause, credentials: &Credentials) -> Cause {
+/// A verdict on an answer, with what a refused client is to be told.
+fn told<O>(answer: Answer<O>, judge: impl Fn(O) -> Judged<Verdict>) -> Judged<Verdict> {
+    let mut judged = judge(answer.outcome);
+    if let Verdict::Reject(cause) = &mut judged.verdict {
+        cause.challenge = answer.challenge;
+    }
+    judged
+}
+
+/// A cause that does not repeat the password or token, should the remote have done so.
+fn without(cause: Cause, attempt: &Attempt) -> Cause {
     Cause {
-        text: masked(cause.text, credentials),
+        text: masked(cause.text, attempt),
         ..cause
     }
 }

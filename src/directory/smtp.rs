@@ -4,19 +4,19 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use protocol::sasl::Mechanism;
+use protocol::sasl::{Carried, Mechanism};
 use protocol::smtp::Protocol;
 use tokio::time::Instant;
 
 use super::judge::recipient::Reading;
-use super::{Directory, Logins, Username, judge};
+use super::{Directory, Logins, Offers, Username, judge, told};
 use crate::address::Address;
 use crate::session::pool::{Limits, Standing};
 use crate::session::smtp::Hello;
 use crate::session::smtp::auth::AuthSession;
 use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
-use crate::session::{Credentials, Pool, Remote};
-use crate::verdict::{Abstention, Kind, Login, Proof, Question, Verdict};
+use crate::session::{Attempt, Pool, Remote};
+use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
 
 /// What is particular to an SMTP or LMTP directory.
 #[derive(Clone)]
@@ -48,7 +48,9 @@ impl Smtp {
     /// are the limits of the two kinds of session.
     pub fn new(remote: Arc<Remote>, settings: Settings, recipients: Limits, logins: Limits) -> Self {
         let recipients = recipient_pool(remote.clone(), &settings, recipients);
-        let logins = Logins::new(login_pool(remote, &settings, logins), settings.username);
+        let offers = Offers::default();
+        let logins = login_pool(remote, &settings, logins, offers.clone());
+        let logins = Logins::new(logins, settings.username, offers);
         Self {
             protocol: settings.hello.protocol,
             recipients,
@@ -94,16 +96,29 @@ fn recipient_pool(
     Pool::new(peer, limits, open, judge)
 }
 
-fn login_pool(remote: Arc<Remote>, settings: &Settings, limits: Limits) -> Pool<AuthSession, Verdict> {
+fn login_pool(
+    remote: Arc<Remote>,
+    settings: &Settings,
+    limits: Limits,
+    offers: Offers,
+) -> Pool<AuthSession, Verdict> {
     let peer = remote.peer.clone();
     let hello = Arc::new(settings.hello.clone());
     let mechanism = settings.mechanism;
     let open = Box::new(move |deadline| {
         let opening = AuthSession::open(remote.clone(), hello.clone(), mechanism, deadline);
+        let offers = offers.clone();
+        let opening = async move {
+            let session = opening.await?;
+            offers.note(session.carries());
+            Ok(session)
+        };
         Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
     });
-    let judge = Box::new(|credentials: &Credentials, outcome| {
-        judge::smtp_auth::judge(&Login::new(&credentials.user), outcome)
+    let judge = Box::new(|attempt: &Attempt, answer| {
+        told(answer, |outcome| {
+            judge::smtp_auth::judge(&Login::new(attempt.user()), outcome)
+        })
     });
     Pool::new(peer, limits, open, judge)
 }
@@ -125,10 +140,15 @@ impl Directory for Smtp {
         match &question.kind {
             Kind::Recipient(address) => Box::pin(self.recipient(address, deadline)),
             kind if !self.can_answer(kind) => Box::pin(ready(Verdict::Abstain(Abstention::NotOurs))),
-            Kind::Login {
-                user,
-                proof: Proof::Password(password),
-            } => Box::pin(self.logins.ask(user, password, deadline)),
+            Kind::Login { user, proof } => Box::pin(self.logins.ask(user, proof, deadline)),
         }
+    }
+
+    fn carries(&self) -> Option<Vec<Carried>> {
+        self.logins.offers.last()
+    }
+
+    fn call<'a>(&'a self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(self.logins.pool.call(deadline))
     }
 }

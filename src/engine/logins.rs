@@ -55,11 +55,11 @@ impl Logins {
     }
 
     /// What a login is known by: also the mark by which equal ones share a
-    /// probe.
-    pub fn tag(&self, user: &Login, password: &Secret<[u8]>) -> Tag {
+    /// probe. `mechanism` tells tokens apart; for a password it is empty.
+    pub fn tag(&self, user: &Login, mechanism: &[u8], secret: &Secret<[u8]>) -> Tag {
         let mut hash = hmac::Context::with_key(&self.key);
-        for part in [user.as_bytes(), password.expose()] {
-            // Each part preceded by its length, so that no two pairs hash alike.
+        for part in [user.as_bytes(), mechanism, secret.expose()] {
+            // Each part preceded by its length, so that no two logins hash alike.
             hash.update(&(part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn tag(memory: &Logins, password: &str) -> Tag {
-        memory.tag(&jane(), &Secret::copy_from(password.as_bytes()))
+        memory.tag(&jane(), b"", &Secret::copy_from(password.as_bytes()))
     }
 
     fn no() -> Verdict {
@@ -213,17 +213,19 @@ mod tests {
     }
 
     #[test]
-    fn no_two_pairs_have_one_tag() {
+    fn no_two_logins_have_one_tag() {
         let memory = Logins::new(10, TTL, [7; 32]);
         let pair =
-            |user: &[u8], password: &[u8]| memory.tag(&Login::new(user), &Secret::copy_from(password)).0;
+            |user: &[u8], password: &[u8]| memory.tag(&Login::new(user), b"", &Secret::copy_from(password)).0;
         assert_ne!(pair(b"ab", b"c"), pair(b"a", b"bc"));
         assert_ne!(pair(b"ab", b"c"), pair(b"c", b"ab"));
         assert_eq!(pair(b"ab", b"c"), pair(b"ab", b"c"));
         let other = Logins::new(10, TTL, [8; 32]);
         assert_ne!(
             pair(b"ab", b"c"),
-            other.tag(&Login::new(b"ab"), &Secret::copy_from(b"c")).0
+            other.tag(&Login::new(b"ab"), b"", &Secret::copy_from(b"c")).0
         );
+        let token = memory.tag(&Login::new(b"ab"), b"XOAUTH2", &Secret::copy_from(b"c"));
+        assert_ne!(pair(b"ab", b"c"), token.0);
     }
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use protocol::sasl::Carried;
+use tokio::time::{Instant, sleep};
 
 use super::canary::Canaries;
 use super::catch_all::CatchAll;
@@ -22,6 +23,14 @@ use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict
 
 /// A probe tells its end this much later than its deadline, at the most.
 const GRACE: Duration = Duration::from_millis(100);
+
+/// A remote that is called to hear what it offers has this long.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Calls that fail are repeated after this long, then after twice as long each time, up to
+/// the second: nobody waits for what they tell.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What is particular to a directory's questions and their memory.
 #[derive(Debug, Clone)]
@@ -139,12 +148,35 @@ impl Member {
 
     /// Whether it is to be asked about a login or recipient of this domain.
     pub(super) fn takes(&self, kind: &Kind) -> bool {
-        let domains = &self.settings.domains;
         self.directory.can_answer(kind)
             && match kind {
-                Kind::Recipient(address) => domains.has(address.domain()),
-                Kind::Login { user, .. } => user.domain().is_none_or(|domain| domains.takes_login(domain)),
+                Kind::Recipient(address) => self.settings.domains.has(address.domain()),
+                Kind::Login { user, .. } => self.takes_user(user),
             }
+    }
+
+    /// Whether a user of this name is one of its domains'.
+    pub(super) fn takes_user(&self, user: &Login) -> bool {
+        let domains = &self.settings.domains;
+        user.domain().is_none_or(|domain| domains.takes_login(domain))
+    }
+
+    /// Whether this mechanism can be carried to the remote, as far as is known.
+    pub(super) fn carries(&self, mechanism: Carried) -> bool {
+        let known = self.directory.carries();
+        known.is_some_and(|offered| offered.contains(&mechanism))
+    }
+
+    /// Calls the remote until it is known what it offers.
+    pub async fn learn_offers(self: Arc<Self>) {
+        let mut pause = FIRST_PAUSE;
+        while self.directory.carries().is_none() {
+            self.directory.call(Instant::now() + CALL_TIMEOUT).await;
+            if self.directory.carries().is_none() {
+                sleep(pause).await;
+                pause = (2 * pause).min(LAST_PAUSE);
+            }
+        }
     }
 
     /// The one answer of this directory, whatever its domains are.
@@ -177,8 +209,16 @@ impl Member {
     }
 
     async fn login(&self, user: Login, proof: Proof, client: Client, deadline: Instant) -> (Verdict, Source) {
-        let Proof::Password(password) = &proof;
-        let tag = self.logins.tag(&user, password);
+        let tag = match &proof {
+            Proof::Password(password) => self.logins.tag(&user, b"", password),
+            Proof::Token { mechanism, rest } => self.logins.tag(&user, mechanism.name().as_bytes(), rest),
+            // Its answer is to the challenges of this very dialog.
+            Proof::Relay(_) => {
+                let kind = Kind::Login { user, proof };
+                let verdict = self.directory.probe(&Question { kind, client }, deadline).await;
+                return (verdict, Source::Probe);
+            }
+        };
         if let Some(verdict) = self.logins.recall(&user, &tag) {
             return (verdict, Source::Cache);
         }

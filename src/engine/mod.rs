@@ -18,6 +18,7 @@ mod tests_of_trust;
 
 use std::sync::Arc;
 
+use protocol::sasl::Carried;
 use tokio::time::Instant;
 
 use crate::address::{Address, Domain};
@@ -97,6 +98,30 @@ impl Engine {
     /// The directory that would be asked this question, if any.
     pub fn directory_for(&self, kind: &Kind) -> Option<Arc<str>> {
         self.route(kind).map(|member| member.name().clone())
+    }
+
+    /// Whether a directory's remote is known to take this mechanism.
+    pub fn carries(&self, mechanism: Carried) -> bool {
+        self.members.iter().any(|member| member.carries(mechanism))
+    }
+
+    /// The decision against a user whom a dialog named while it was under way; `None` where it
+    /// may go on. The name is the dialog's, so none is completed.
+    pub fn refuse(&self, user: &Login) -> Option<Decision> {
+        let verdict = match self.members.first() {
+            Some(member) if member.takes_user(user) => refusals::refuse_name(user)?,
+            _ => Verdict::Abstain(Abstention::NotOurs),
+        };
+        Some(Decision {
+            verdict,
+            source: Source::Local,
+            directory: self.only_directory(),
+        })
+    }
+
+    /// The directory of a listener that has one.
+    pub fn only_directory(&self) -> Option<Arc<str>> {
+        self.members.first().map(|member| member.name().clone())
     }
 
     /// The login with the default domain, where it has none.

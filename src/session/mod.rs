@@ -4,6 +4,7 @@
 //! make a [`Session`] of a stream; [`pool`] keeps sessions and hands questions
 //! to them.
 
+pub mod carrying;
 pub mod connect;
 pub mod error;
 pub mod imap;
@@ -17,10 +18,11 @@ pub mod trace;
 use std::future::Future;
 use std::sync::Arc;
 
-use protocol::sasl::Mechanism;
+use protocol::sasl::{Carried, Mechanism};
 use protocol::secret::Secret;
 use tokio::time::Instant;
 
+use crate::dialog::Dialog;
 pub use error::{Error, Kind};
 pub use pool::Pool;
 pub use remote::Remote;
@@ -122,6 +124,48 @@ pub enum After {
 
 /// A login as it goes out.
 #[derive(Debug, Clone)]
+pub enum Attempt {
+    /// With a password.
+    Password(Credentials),
+    /// With a token.
+    Token(Token),
+    /// By a dialog that the client holds with the remote.
+    Relay(Dialog),
+}
+
+impl Attempt {
+    /// Whom it is about, as the remote knows the name. Empty while a dialog has not said it.
+    pub fn user(&self) -> &[u8] {
+        match self {
+            Self::Password(credentials) => &credentials.user,
+            Self::Token(token) => &token.user,
+            Self::Relay(dialog) => dialog.user().unwrap_or_default(),
+        }
+    }
+}
+
+/// What a remote said to an attempt.
+#[derive(Debug)]
+pub struct Answer<O> {
+    /// How it ended.
+    pub outcome: O,
+    /// Of a token that was refused: what the remote wants the client to be told (RFC 7628 §3.2.2).
+    pub challenge: Option<Vec<u8>>,
+}
+
+/// A token as it goes out.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// The mechanism that brings it.
+    pub mechanism: Carried,
+    /// The name as the remote knows it.
+    pub user: Vec<u8>,
+    /// The whole message.
+    pub message: Secret<[u8]>,
+}
+
+/// A password as it goes out.
+#[derive(Debug, Clone)]
 pub struct Credentials {
     /// The name as the remote knows it.
     pub user: Vec<u8>,
@@ -140,6 +184,26 @@ fn no_mechanism(peer: &Arc<str>, offered: &[&str], wanted: Option<Mechanism>) ->
     let detail = format!(
         "it offers no mechanism that takes a password: we need {wanted}, it offers {offered}; many servers \
          offer them only with TLS, or need them switched on"
+    );
+    Error::new(Kind::Config, peer, "login", detail)
+}
+
+/// The remote does not offer the mechanism that is to be carried.
+fn cannot_carry(peer: &Arc<str>, mechanism: Carried) -> Error {
+    let mechanism = mechanism.name();
+    let detail = format!(
+        "it does not offer {mechanism}: many servers offer it only with TLS, or need it switched on; or take \
+         it off the listener's mechanisms"
+    );
+    Error::new(Kind::Config, peer, "login", detail)
+}
+
+/// The client would be told of an attack where there is none.
+fn would_seem_attacked(peer: &Arc<str>, mechanism: Carried) -> Error {
+    let mechanism = mechanism.name();
+    let detail = format!(
+        "the client can bind {mechanism} to its TLS channel, the remote too, and we between cannot: it would \
+         be taken for an attack (RFC 5802 section 6); let the remote not offer {mechanism}-PLUS"
     );
     Error::new(Kind::Config, peer, "login", detail)
 }

@@ -10,7 +10,7 @@ use std::fmt::Display;
 use protocol::sasl::{base64_encode, encode_plain};
 use protocol::secret::Secret;
 
-use super::Credentials;
+use super::{Attempt, Credentials, Token};
 
 /// The name under which the dialog is logged.
 pub const TARGET: &str = "vouch::dialog";
@@ -37,11 +37,12 @@ pub(super) fn heard(peer: &str, what: &dyn Display) {
     tracing::trace!(target: TARGET, "{peer} S: {what}");
 }
 
-/// The remote sent this to us after it had been told `credentials`.
-pub(super) fn heard_after(peer: &str, what: &dyn Display, credentials: &Credentials) {
+/// The remote sent this to us after it had been told the secret of `attempt`; `quoted` tells
+/// whether a text repeats more of what was sent.
+pub(super) fn heard_after(peer: &str, what: &dyn Display, attempt: &Attempt, quoted: impl Fn(&str) -> bool) {
     if tracing::enabled!(target: TARGET, tracing::Level::TRACE) {
         let text = what.to_string();
-        let shown = if repeats(&text, credentials) {
+        let shown = if repeats(&text, attempt) || quoted(&text) {
             WITHHELD
         } else {
             &text
@@ -51,17 +52,40 @@ pub(super) fn heard_after(peer: &str, what: &dyn Display, credentials: &Credenti
 }
 
 /// `text`, unless a remote has put the password into it.
-pub fn masked(text: String, credentials: &Credentials) -> String {
-    if repeats(&text, credentials) {
+pub fn masked(text: String, attempt: &Attempt) -> String {
+    if repeats(&text, attempt) {
         WITHHELD.into()
     } else {
         text
     }
 }
 
-/// Whether a text holds the password, or enough of it, in one of the forms in
-/// which we send it.
-fn repeats(text: &str, credentials: &Credentials) -> bool {
+/// Whether a text holds the secret, or enough of it, in one of the forms in which we send it.
+/// Of a dialog we know no secret.
+fn repeats(text: &str, attempt: &Attempt) -> bool {
+    match attempt {
+        Attempt::Password(credentials) => repeats_password(text, credentials),
+        Attempt::Token(token) => repeats_token(text, token),
+        Attempt::Relay(_) => false,
+    }
+}
+
+/// What follows the word `Bearer` in the message is the token. Its base64 begins at one of
+/// three places in the four characters of a group, and a character in may be told apart.
+fn repeats_token(text: &str, token: &Token) -> bool {
+    let message = token.message.expose();
+    let auth = message.windows(5).position(|part| part == b"auth=");
+    let value = auth.and_then(|at| message.get(at + 5..)).unwrap_or(message);
+    let at = value.iter().position(|&byte| byte == b' ').map_or(0, |at| at + 1);
+    let secret = value.get(at..).unwrap_or_default();
+    let encoded = (0..3).filter_map(|skipped| {
+        let encoded = base64_encode(secret.get(skipped..)?);
+        Some(Secret::copy_from(encoded.expose().get(..HEAD)?))
+    });
+    holds(text, &Secret::copy_from(secret)) || encoded.into_iter().any(|form| holds(text, &form))
+}
+
+fn repeats_password(text: &str, credentials: &Credentials) -> bool {
     let Credentials { user, password } = credentials;
     let bytes = password.expose();
     let quoted: Vec<u8> = bytes
@@ -104,11 +128,33 @@ mod tests {
         let password = Secret::copy_from(password.as_bytes());
         masked(
             text.to_owned(),
-            &Credentials {
+            &Attempt::Password(Credentials {
                 user: user.as_bytes().to_vec(),
                 password,
-            },
+            }),
         )
+    }
+
+    #[test]
+    fn an_echoed_token_is_withheld() {
+        let rest = Secret::copy_from(b"\x01auth=Bearer ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29t\x01\x01");
+        let mechanism = protocol::sasl::Carried::XOauth2;
+        let message = mechanism.bearer_message(b"jane@example.org", &rest);
+        let whole = String::from_utf8(base64_encode(message.expose()).expose().to_vec()).unwrap();
+        let token = Attempt::Token(Token {
+            mechanism,
+            user: b"jane@example.org".to_vec(),
+            message,
+        });
+        for text in [
+            "no such token ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29t",
+            "NO bad token ya29.vF9d...",
+            &format!("BAD unknown: {whole}"),
+        ] {
+            assert_eq!(masked(text.into(), &token), WITHHELD, "{text}");
+        }
+        let text = "NO [AUTHENTICATIONFAILED] jane@example.org: invalid bearer token";
+        assert_eq!(masked(text.into(), &token), text);
     }
 
     #[test]

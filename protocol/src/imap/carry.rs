@@ -8,7 +8,7 @@ use super::capability::Capabilities;
 use super::command::{Command, Tag, Tags};
 use super::login::Outcome;
 use super::response::{Response, Status, StatusKind, Untagged};
-use crate::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
+use crate::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES, repeats};
 use crate::sasl::{Carried, base64_decode, base64_encode};
 use crate::secret::Secret;
 
@@ -213,12 +213,14 @@ impl<'t> Carry<'t> {
         self.done(Outcome::Status { status, capabilities })
     }
 
-    /// Servers quote the line that they did not understand, and ours may hold a token.
+    /// Whether a text of the server quotes the client's last message. Servers quote the line
+    /// that they did not understand.
+    pub fn is_repeated_in(&self, text: &str) -> bool {
+        repeats(text, &self.last)
+    }
+
     fn without_echo(&self, mut status: Status) -> Status {
-        let last = self.last.expose();
-        let head = last.get(..8).unwrap_or(last);
-        let quotes = |text: &str| text.as_bytes().windows(head.len()).any(|part| part == head);
-        if !head.is_empty() && quotes(status.text()) {
+        if self.is_repeated_in(status.text()) {
             status.withhold_text();
         }
         status

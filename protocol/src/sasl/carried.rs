@@ -216,6 +216,14 @@ impl Carried {
     }
 }
 
+/// Whether `text` holds `message`, base64 both, or the beginning of it: a quoted line may
+/// be cut short.
+pub(crate) fn repeats(text: &str, message: &Secret<[u8]>) -> bool {
+    let message = message.expose();
+    let head = message.get(..8).unwrap_or(message);
+    !head.is_empty() && text.as_bytes().windows(head.len()).any(|part| part == head)
+}
+
 /// `response = user SP digest`, `digest = 32HEXDIG` (RFC 2195 §2). A user may hold
 /// spaces; Dovecot and Cyrus SASL look for the last one, and so do we.
 fn cram_user(message: &[u8]) -> Result<Vec<u8>, Unreadable> {

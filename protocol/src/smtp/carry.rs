@@ -3,7 +3,7 @@
 
 use super::auth::{MAX_COMMAND, Outcome};
 use super::{Command, Reply};
-use crate::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
+use crate::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES, repeats};
 use crate::sasl::{Carried, base64_decode, base64_encode};
 use crate::secret::Secret;
 
@@ -18,6 +18,8 @@ pub struct Carry {
     /// Messages of the client that were sent.
     sent: usize,
     challenges: usize,
+    /// The last message that was sent, in base64: a server may quote it.
+    last: Secret<[u8]>,
 }
 
 /// What to do next.
@@ -51,6 +53,7 @@ impl Carry {
             state: State::Over,
             sent: 0,
             challenges: 0,
+            last: Secret::copy_from(b""),
         }
     }
 
@@ -67,15 +70,17 @@ impl Carry {
             .as_ref()
             .map(|message| base64_encode(message.expose()));
         let initial = encoded.filter(fits);
-        if initial.is_some() {
+        if let Some(data) = &initial {
             self.initial = None;
             self.sent = 1;
+            self.last = data.clone();
         }
         Step::Send(Command::AuthCarried { mechanism, initial })
     }
 
     /// The next step after a reply was read.
     pub fn on_reply(&mut self, reply: Reply) -> Step {
+        let reply = self.without_echo(reply);
         if self.state != State::Asking {
             return self.done(Outcome::Surprise(reply));
         }
@@ -118,7 +123,23 @@ impl Carry {
     fn say(&mut self, message: &Secret<[u8]>) -> Step {
         self.state = State::Asking;
         self.sent += 1;
-        Step::Send(Command::AuthData(base64_encode(message.expose())))
+        let data = base64_encode(message.expose());
+        self.last = data.clone();
+        Step::Send(Command::AuthData(data))
+    }
+
+    /// Whether a text of the server quotes the client's last message. Servers quote the line
+    /// that they did not understand.
+    pub fn is_repeated_in(&self, text: &str) -> bool {
+        repeats(text, &self.last)
+    }
+
+    fn without_echo(&self, reply: Reply) -> Reply {
+        if !self.is_repeated_in(&reply.words()) {
+            return reply;
+        }
+        let code = reply.enhanced().map_or(String::new(), |code| format!("{code} "));
+        Reply::new(reply.code(), [format!("{code}[withheld]")])
     }
 
     fn done(&mut self, outcome: Outcome) -> Step {
@@ -237,6 +258,13 @@ mod tests {
         assert_eq!(scram(&["235 in"]), "surprise 235 in");
         assert_eq!(scram(&["535 5.7.8 no"]), "reply 535 5.7.8 no");
         assert_eq!(scram(&["334 not base64"]), "surprise 334 not base64");
+    }
+
+    #[test]
+    fn a_message_that_is_quoted_back_is_withheld() {
+        let line = "500 5.5.1 unknown: biwsbj1qYW5lLHI9eA==";
+        let did = play(Carried::ScramSha1, Some(b"n,,n=jane,r=x"), &[line], &[]);
+        assert_eq!(did.last().unwrap(), "reply 500 5.5.1 [withheld]");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) fn read(found: &mut Findings, mut table: Table<'_>) -> (Dovecot, [Pla
     if let Some(table) = table.table(found, "limits") {
         limits(found, table, &mut dovecot.keys.limits, KEYS);
     }
-    logins(found, &mut table, Some(Protocol::Login), &mut dovecot.keys);
+    of_logins.carried = logins(found, &mut table, Some(Protocol::Login), &mut dovecot.keys);
     users(found, &mut table, Some(Protocol::Master), &mut dovecot.keys);
     table.finish(found, KEYS);
     (dovecot, places)

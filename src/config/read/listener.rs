@@ -44,6 +44,8 @@ pub(super) struct Places {
     pub(super) directory: Option<Place>,
     /// Each name in it.
     pub(super) names: Vec<Place>,
+    /// The mechanisms that are for the remote to judge.
+    pub(super) carried: Vec<(Mechanism, Place)>,
 }
 
 impl Places {
@@ -54,6 +56,7 @@ impl Places {
             socket: None,
             directory: None,
             names: Vec::new(),
+            carried: Vec::new(),
         }
     }
 }
@@ -101,7 +104,7 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
     {
         action(found, actions, &mut listener.action);
     }
-    logins(found, &mut table, protocol, &mut listener);
+    places.carried = logins(found, &mut table, protocol, &mut listener);
     users(found, &mut table, protocol, &mut listener);
     table.finish(found, KEYS);
     (protocol.is_some() && socket_read).then_some((listener, places))
@@ -266,13 +269,13 @@ pub(super) fn limits(
     table.finish(found, keys);
 }
 
-/// The keys of who asks about logins.
+/// The keys of who asks about logins. Gives the mechanisms that are for the remote to judge.
 pub(super) fn logins(
     found: &mut Findings,
     table: &mut Table<'_>,
     protocol: Option<Protocol>,
     listener: &mut Listener,
-) {
+) -> Vec<(Mechanism, Place)> {
     use Protocol::{Auth, Login, Master, Saslauthd, Userdb};
     if only(
         found,
@@ -293,9 +296,8 @@ pub(super) fn logins(
             })
         });
     }
-    if only(found, table, protocol, "mechanisms", &[Auth, Login]).is_some() {
-        mechanisms(found, table, &mut listener.mechanisms);
-    }
+    let carried = only(found, table, protocol, "mechanisms", &[Auth, Login])
+        .and_then(|()| mechanisms(found, table, &mut listener.mechanisms));
     if only(found, table, protocol, "tempfail", &[Auth, Login, Saslauthd]).is_some() {
         table.read(
             found,
@@ -307,13 +309,17 @@ pub(super) fn logins(
     if only(found, table, protocol, "ok", &[Auth, Login]).is_some() {
         fields::ok(found, table, protocol, &mut listener.ok);
     }
+    carried.unwrap_or_default()
 }
 
-fn mechanisms(found: &mut Findings, table: &mut Table<'_>, mechanisms: &mut Vec<Mechanism>) {
-    let Some(field) = table.field("mechanisms") else {
-        return;
-    };
-    let mut read = Vec::new();
+/// Gives those that are for the remote to judge.
+fn mechanisms(
+    found: &mut Findings,
+    table: &mut Table<'_>,
+    mechanisms: &mut Vec<Mechanism>,
+) -> Option<Vec<(Mechanism, Place)>> {
+    let field = table.field("mechanisms")?;
+    let (mut read, mut carried) = (Vec::new(), Vec::new());
     for (text, place) in strings(found, &field, "`[\"PLAIN\", \"LOGIN\"]`", false) {
         let upper = text.to_ascii_uppercase();
         match Mechanism::ALL.iter().find(|(name, _)| *name == upper) {
@@ -321,7 +327,12 @@ fn mechanisms(found: &mut Findings, table: &mut Table<'_>, mechanisms: &mut Vec<
                 let title = format!("`{}` names {upper} twice", field.name);
                 found.problem(Problem::new(title, place, "named again here"));
             }
-            Some((_, mechanism)) => read.push(*mechanism),
+            Some((_, mechanism)) => {
+                read.push(*mechanism);
+                if mechanism.is_carried() {
+                    carried.push((*mechanism, place));
+                }
+            }
             None => {
                 let title = format!("`{}` names an unknown mechanism", field.name);
                 let known: Vec<_> = Mechanism::ALL
@@ -329,8 +340,13 @@ fn mechanisms(found: &mut Findings, table: &mut Table<'_>, mechanisms: &mut Vec<
                     .map(|(name, _)| format!("`\"{name}\"`"))
                     .collect();
                 found.problem(
-                    Problem::new(title, place, format!("known are {}", known.join(" and ")))
-                        .help("a mechanism that hides the password cannot be handed on to another server"),
+                    Problem::new(title, place, format!("known are {}", known.join(", "))).help(
+                        if upper.ends_with("-PLUS") {
+                            "what is bound to the client's TLS channel cannot be handed on to another server"
+                        } else {
+                            "a mechanism that is not among these cannot be handed on to another server"
+                        },
+                    ),
                 );
             }
         }
@@ -339,6 +355,7 @@ fn mechanisms(found: &mut Findings, table: &mut Table<'_>, mechanisms: &mut Vec<
         field.wrong(found, Wrong::new("offers nothing", "nobody could log in"));
     }
     *mechanisms = read;
+    Some(carried)
 }
 
 /// The keys of who asks for users.

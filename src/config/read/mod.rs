@@ -12,6 +12,7 @@ mod fields;
 mod listener;
 mod lookup;
 mod problem;
+mod relay;
 mod table;
 mod value;
 
@@ -131,6 +132,7 @@ fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
     for (listener, places) in &listeners {
         let key = format!("listener.\"{}\".directory", listener.name);
         listener_asks(found, &config, listener, &key, places);
+        relay::check(found, &config, listener, places);
     }
     config.dovecot = dovecot.map(|(dovecot, places)| {
         let asking = [
@@ -138,13 +140,9 @@ fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
             ("dovecot.users", Protocol::Master),
         ];
         for ((key, protocol), places) in asking.into_iter().zip(&places) {
-            listener_asks(
-                found,
-                &config,
-                &dovecot.listener("dovecot", protocol, 1),
-                key,
-                places,
-            );
+            let listener = dovecot.listener("dovecot", protocol, 1);
+            listener_asks(found, &config, &listener, key, places);
+            relay::check(found, &config, &listener, places);
         }
         dovecot
     });

@@ -1,7 +1,7 @@
 //! A listener, in words.
 
 use super::{Text, at_most};
-use crate::config::listener::{Exists, Fields, Protocol, TempFail};
+use crate::config::listener::{Exists, Fields, Mechanism, Protocol, TempFail};
 use crate::config::{Config, ListenAddress, Listener, duration_text};
 
 /// Domains named one by one; of more, the number is told.
@@ -192,6 +192,24 @@ fn login_words(text: &mut Text, listener: &Listener) {
             .map(|mechanism| mechanism.as_str())
             .collect();
         text.say(format!("Offers {}.", names.join(", ")));
+        let named = |which: fn(Mechanism) -> bool| {
+            let names = listener.mechanisms.iter().filter(|it| which(**it));
+            names
+                .map(|mechanism| mechanism.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let (carried, relayed) = (named(Mechanism::is_carried), named(Mechanism::is_relayed));
+        if !carried.is_empty() {
+            text.say(format!(
+                "Offers {carried} only once a directory is known to take it."
+            ));
+        }
+        if !relayed.is_empty() {
+            text.say(format!(
+                "Relays {relayed} between client and directory, and sees no password then."
+            ));
+        }
     }
     text.say(match listener.tempfail {
         TempFail::Auto => {

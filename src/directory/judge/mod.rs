@@ -44,6 +44,7 @@ pub fn no_answer(error: &session::Error) -> Verdict {
         class,
         status,
         text: error.to_string(),
+        challenge: None,
     })
 }
 

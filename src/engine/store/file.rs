@@ -273,6 +273,7 @@ fn said(&(_, exists, class, status, text): &Row<'_>) -> Option<Said> {
         class: Class::named(class)?,
         status: status.map(str::to_owned),
         text: text.to_owned(),
+        challenge: None,
     });
     Some(if exists {
         Said::Yes(Some(cause))

@@ -9,11 +9,13 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use protocol::auth::client::{Auth, Codec, Command, Failure, Reply};
-use protocol::sasl::{Credentials, Exchange, Mechanism, PlainError, Step, base64_decode};
+use protocol::sasl::base64_decode;
 use protocol::secret::Secret;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::exchange::{Exchange, Spoken, Step};
+use super::relay::{Relay, Turn};
 use super::requests::{Pending, Requests};
 use super::told::{Told, failure_name, told};
 use super::{Asked, AuthDoor, Decided, Tempfail, WRITE_TIMEOUT, ok};
@@ -30,7 +32,7 @@ const IN_FLIGHT: usize = 4096;
 /// Clients of this minor version and above are told that a request was given up.
 const CANCELLED_SINCE: u32 = 4;
 
-type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Decided> + Send>>>;
+type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Turn> + Send>>>;
 
 /// A connection.
 pub(super) struct Connection {
@@ -84,7 +86,10 @@ impl Connection {
             let oldest = self.requests.next_timeout();
             let flow = tokio::select! {
                 biased;
-                Some(decided) = self.deciding.next(), if !self.deciding.is_empty() => self.decided(decided),
+                Some(turn) = self.deciding.next(), if !self.deciding.is_empty() => match turn {
+                    Turn::Decided(decided) => self.decided(decided),
+                    Turn::Challenge { serial, relay, challenge } => self.turned(serial, relay, challenge),
+                },
                 command = self.wire.next(), if !client_done && self.deciding.len() < IN_FLIGHT => match command {
                     Ok(Some(command)) => self.command(command),
                     Ok(None) => {
@@ -151,22 +156,20 @@ impl Connection {
             return self.bad_base64(id, "Invalid base64 data in initial response");
         };
         let offered = &self.door.settings.mechanisms;
-        let Some(mechanism) = Mechanism::from_name(&auth.mechanism).filter(|one| offered.contains(one))
-        else {
+        let Some(spoken) = Spoken::from_name(&auth.mechanism).filter(|one| offered.contains(one)) else {
             return self.no_answer(id, "Unsupported authentication mechanism");
         };
-        let (exchange, step) = Exchange::start(mechanism, initial);
         let asked = Asked {
             id,
-            mechanism,
+            mechanism: spoken,
             client,
             nologin: said.nologin,
         };
-        self.step(asked, exchange, step)
+        self.step(asked, Exchange::start(spoken, initial))
     }
 
     fn cont(&mut self, id: u32, data: &Secret<[u8]>) -> Flow {
-        let (mut exchange, asked) = match self.requests.take(id) {
+        let (exchange, asked) = match self.requests.take(id) {
             Some(Pending::Dialog { exchange, asked, .. }) => (exchange, asked),
             Some(Pending::Deciding(_)) => return self.no_answer(id, "Unexpected continuation"),
             None if self.withdraw(id) => return self.no_answer(id, "Unexpected continuation"),
@@ -175,8 +178,7 @@ impl Connection {
         let Ok(data) = base64_decode(data.expose()) else {
             return self.bad_base64(id, "Invalid base64 data in continued response");
         };
-        let step = exchange.next(data);
-        self.step(asked, exchange, step)
+        self.step(asked, exchange.next(data))
     }
 
     fn cancel(&mut self, id: u32) -> Flow {
@@ -199,36 +201,59 @@ impl Connection {
             .is_some_and(|accepted| accepted.withdraw(id))
     }
 
-    fn step(&mut self, asked: Asked, exchange: Exchange, step: Step) -> Flow {
-        let id = asked.id;
+    fn step(&mut self, asked: Asked, step: Step) -> Flow {
         match step {
-            Step::Challenge(prompt) => {
-                if !self.requests.wait_for_client(exchange, asked) {
-                    return self.no_answer(id, "Too many unfinished requests");
-                }
-                self.reply(Reply::Cont {
-                    id,
-                    data: prompt.to_vec(),
-                })
+            Step::Challenge(exchange, challenge) => self.challenge(exchange, asked, challenge),
+            Step::Ask(user, proof) => self.ask(asked, user, proof),
+            Step::Begin(asker, dialog) => {
+                let relay = Relay::new(self.door.clone(), self.session, asked, (asker, dialog));
+                self.turn(Box::new(relay))
             }
-            Step::Credentials(credentials) => self.ask(asked, credentials),
-            Step::Failed(error) => self.malformed(&asked, &error),
+            Step::GoOn(mut relay, message) => match relay.answer(message) {
+                Ok(()) => self.turn(relay),
+                Err(decided) => self.answer(decided),
+            },
+            Step::Refused(decided, failure) => self.fail(asked.id, Some(&decided), failure),
+            Step::Malformed(why) => self.malformed(&asked, why),
         }
     }
 
-    fn ask(&mut self, asked: Asked, credentials: Credentials) -> Flow {
-        let Credentials { user, password } = credentials;
-        let (user, proof) = (Login::new(&user), Proof::Password(password));
+    fn challenge(&mut self, exchange: Exchange, asked: Asked, data: Vec<u8>) -> Flow {
+        let id = asked.id;
+        if !self.requests.wait_for_client(exchange, asked) {
+            return self.no_answer(id, "Too many unfinished requests");
+        }
+        self.reply(Reply::Cont { id, data })
+    }
+
+    fn ask(&mut self, asked: Asked, user: Login, proof: Proof) -> Flow {
         let serial = self.requests.ask_engine(asked.id);
         let deciding = self.door.clone().decide(serial, asked, user, proof, self.session);
-        self.deciding.push(Box::pin(deciding));
+        self.deciding
+            .push(Box::pin(async { Turn::Decided(Box::new(deciding.await)) }));
         GO_ON
     }
 
+    /// The remote's turn in a client's dialog.
+    fn turn(&mut self, relay: Box<Relay>) -> Flow {
+        let serial = self.requests.ask_engine(relay.asked().id);
+        self.deciding.push(Box::pin(relay.turn(serial)));
+        GO_ON
+    }
+
+    /// The client's turn.
+    fn turned(&mut self, serial: u64, relay: Box<Relay>, challenge: Vec<u8>) -> Flow {
+        let asked = relay.asked().clone();
+        if !self.requests.take_decided(asked.id, serial) {
+            return GO_ON;
+        }
+        self.challenge(Exchange::Relay(relay), asked, challenge)
+    }
+
     /// A message that is no login of anybody.
-    fn malformed(&mut self, asked: &Asked, error: &PlainError) -> Flow {
+    fn malformed(&mut self, asked: &Asked, why: String) -> Flow {
         let decision = Decision {
-            verdict: Verdict::Reject(Cause::ours(Class::Syntax, error.to_string())),
+            verdict: Verdict::Reject(Cause::ours(Class::Syntax, why)),
             source: Source::Local,
             directory: None,
         };
@@ -237,26 +262,54 @@ impl Connection {
         self.fail(asked.id, None, Failure::Credentials)
     }
 
-    fn decided(&mut self, decided: Decided) -> Flow {
+    fn decided(&mut self, decided: Box<Decided>) -> Flow {
         let id = decided.asked.id;
         if !self.requests.take_decided(id, decided.serial) {
             return GO_ON;
         }
+        self.answer(decided)
+    }
+
+    fn answer(&mut self, decided: Box<Decided>) -> Flow {
         let closes = self.closes(is_smtp(&decided.asked.client));
-        let (answer, flow) = match told(&decided.decision.verdict, closes) {
-            Told::Ok(name) => self.accept(&decided, name),
-            Told::Fail(failure) => (failure_name(failure), self.fail(id, Some(&decided), failure)),
-            Told::HangUp => ("hang up", self.hang_up()),
-        };
+        match told(&decided.decision.verdict, closes) {
+            Told::Ok(name) => {
+                let (answer, flow) = self.accept(&decided, name);
+                self.log(&decided, answer);
+                flow
+            }
+            Told::Fail(failure) => {
+                self.log(&decided, failure_name(failure));
+                self.refuse(decided, failure)
+            }
+            Told::HangUp => {
+                self.log(&decided, "hang up");
+                self.hang_up()
+            }
+        }
+    }
+
+    fn log(&self, decided: &Decided, answer: &str) {
         let Decided {
             asked,
             user,
             decision,
             took,
             ..
-        } = &decided;
+        } = decided;
         self.door.log(user, &asked.client, decision, *took, answer);
-        flow
+    }
+
+    /// Says no, of a token only when the client was told why.
+    fn refuse(&mut self, decided: Box<Decided>, failure: Failure) -> Flow {
+        let cause = decided.decision.verdict.cause();
+        match cause.and_then(|cause| cause.challenge.clone()) {
+            Some(why) => {
+                let asked = decided.asked.clone();
+                self.challenge(Exchange::Refused(decided, failure), asked, why)
+            }
+            None => self.fail(decided.asked.id, Some(&decided), failure),
+        }
     }
 
     /// Says OK, and keeps the login where a mail process will ask for it.
@@ -316,6 +369,8 @@ impl Connection {
 
     fn fail(&mut self, id: u32, of: Option<&Decided>, failure: Failure) -> Flow {
         let name = |login: &Login| login.as_bytes().to_vec();
+        // A dialog that ended early has named nobody.
+        let of = of.filter(|decided| !decided.given.as_bytes().is_empty());
         self.reply(Reply::Fail {
             id,
             user: of.map(|decided| name(&decided.user)),

@@ -4,11 +4,14 @@
 //! A `login` door is the same to login processes of Dovecot, whose logins a mail
 //! process will ask for at a master door.
 //!
-//! `connection` reads and answers, `requests` keeps what is not answered yet,
-//! `told` puts verdicts into the protocol's words, `ok` adds fields to a good answer.
+//! `connection` reads and answers, `exchange` knows the mechanisms' steps, `relay` holds a
+//! client's dialog with the remote, `requests` keeps what is not answered yet, `told` puts
+//! verdicts into the protocol's words, `ok` adds fields to a good answer.
 
 mod connection;
+mod exchange;
 mod ok;
+mod relay;
 mod requests;
 mod told;
 
@@ -18,7 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::auth::client::{Greeting, Mech};
-use protocol::sasl::Mechanism;
 use protocol::secret::Secret;
 use tokio::time::{Instant, timeout};
 
@@ -30,6 +32,7 @@ use crate::engine::{Decision, Engine, Source};
 use crate::telemetry::log::{self, Answered};
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 use connection::Connection;
+pub use exchange::Spoken;
 pub use ok::OkFields;
 
 /// How a question without an answer is told.
@@ -50,8 +53,8 @@ pub enum Tempfail {
 pub struct Settings {
     /// The listener's name.
     pub name: String,
-    /// What is offered, in this order.
-    pub mechanisms: Vec<Mechanism>,
+    /// What is offered, in this order; what is carried only once a remote is known to take it.
+    pub mechanisms: Vec<Spoken>,
     /// How a question without an answer is told.
     pub tempfail: Tempfail,
     /// The time from a question to its answer.
@@ -75,10 +78,10 @@ pub struct AuthDoor {
 }
 
 /// What is known of a request besides its login.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Asked {
     id: u32,
-    mechanism: Mechanism,
+    mechanism: Spoken,
     client: Client,
     /// The client says that no mail process will ask for the login.
     nologin: bool,
@@ -110,6 +113,19 @@ impl AuthDoor {
         }
     }
 
+    /// The mechanisms of the greeting. One that is carried is greeted once a remote is known to
+    /// take it; where nothing would be left, all are, as a server without any is taken for
+    /// another service.
+    fn offered(&self) -> Vec<Spoken> {
+        let all = &self.settings.mechanisms;
+        let known = |spoken: &Spoken| match *spoken {
+            Spoken::Password(_) => true,
+            Spoken::Carried(mechanism) => self.engine.carries(mechanism),
+        };
+        let offered: Vec<_> = all.iter().copied().filter(known).collect();
+        if offered.is_empty() { all.clone() } else { offered }
+    }
+
     /// Bits that nobody can guess.
     fn cookie(&self) -> Option<[u8; 16]> {
         let mut cookie = [0; 16];
@@ -118,7 +134,7 @@ impl AuthDoor {
     }
 
     fn greeting(&self, connection: u64, cookie: [u8; 16]) -> Vec<u8> {
-        let mechanisms = self.settings.mechanisms.iter().copied().map(Mech::from).collect();
+        let mechanisms = self.offered().into_iter().map(Mech::from).collect();
         // CUID wraps after four thousand million connections; it need only differ among the living.
         let cuid = (connection % u64::from(u32::MAX)) as u32 + 1;
         Greeting {
@@ -141,10 +157,13 @@ impl AuthDoor {
         session: u64,
     ) -> Decided {
         let began = Instant::now();
-        let user = self.engine.complete(&given);
+        let user = match &proof {
+            Proof::Relay(_) => given.clone(),
+            Proof::Password(_) | Proof::Token { .. } => self.engine.complete(&given),
+        };
         let pass = match &proof {
             Proof::Password(password) if self.settings.ok.pass => Some(password.clone()),
-            Proof::Password(_) => None,
+            Proof::Password(_) | Proof::Token { .. } | Proof::Relay(_) => None,
         };
         let kind = Kind::Login {
             user: user.clone(),
@@ -173,7 +192,15 @@ impl AuthDoor {
             let why = "the client's address is not in ok.allow_nets";
             (Verdict::Reject(Cause::ours(Class::Policy, why)), Source::Local)
         } else {
-            let deadline = began + self.settings.deadline.of(client);
+            let time = match &kind {
+                // Each turn of it has the client's patience.
+                Kind::Login {
+                    proof: Proof::Relay(_),
+                    ..
+                } => relay::DIALOG_TIME,
+                _ => self.settings.deadline.of(client),
+            };
+            let deadline = began + time;
             let client = client.clone();
             return self.engine.decide(Question { kind, client }, deadline).await;
         };

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use protocol::sasl::Exchange;
 use tokio::time::Instant;
 
 use super::Asked;
+use super::exchange::Exchange;
 
 /// Dialogs of one connection that wait for their client; one more is refused. Dovecot
 /// has no such limit, and its busiest login processes serve a thousand clients each.

@@ -8,9 +8,11 @@
 //!
 //! A question that finds too few sessions starts another task, up to
 //! `max_sessions`; a few sessions are kept warm where they are spent by each
-//! question; a remote that refuses is given pauses (`pause`).
+//! question; a remote that refuses is given pauses (`pause`); guesses and half-done
+//! dialogs leave room for others (`share`).
 
 mod pause;
+mod share;
 mod state;
 mod worker;
 
@@ -62,6 +64,9 @@ pub enum Standing {
     /// so that guesses, which remotes hold back for seconds, leave room for
     /// everybody else.
     Doubtful,
+    /// It is a client's dialog, of which each client may leave one half done: a quarter of
+    /// the sessions is for these, at least one.
+    Dialog,
 }
 
 /// Opens a session by a deadline.
@@ -116,6 +121,12 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(self.nobody_answered()),
         }
+    }
+
+    /// Opens a session beside the pool's and takes leave again: its opening has told what
+    /// the remote offers.
+    pub async fn call(&self, deadline: Instant) {
+        self.shared.call(deadline).await;
     }
 
     fn nobody_answered(&self) -> Error {

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::pause::Pause;
+use super::share::{self, Counts};
 use super::{Limits, Standing, WARM_WHILE};
 use crate::session::error::{Error, Kind};
 
@@ -36,10 +37,10 @@ impl<Q, V> Job<Q, V> {
 /// The queue and the counts, under one lock.
 pub(super) struct State<Q, V> {
     queue: VecDeque<Job<Q, V>>,
-    /// Of these, the doubtful ones.
-    doubtful_waiting: usize,
-    /// Doubtful ones that hold a session.
-    doubtful_asking: usize,
+    /// Of these, how many of each standing.
+    waiting: Counts,
+    /// Questions that hold a session.
+    asking: Counts,
     /// Tasks that own or open a session.
     pub(super) sessions: usize,
     /// Of these, the ones that are opening one.
@@ -61,8 +62,8 @@ impl<Q, V> State<Q, V> {
     pub(super) fn new(batch: usize) -> Self {
         Self {
             queue: VecDeque::new(),
-            doubtful_waiting: 0,
-            doubtful_asking: 0,
+            waiting: Counts::default(),
+            asking: Counts::default(),
             sessions: 0,
             opening: 0,
             idle: 0,
@@ -88,7 +89,7 @@ impl<Q, V> State<Q, V> {
             let detail = format!("{} questions wait already (pool.queue)", self.queue.len());
             return Err(Error::new(Kind::Overload, peer, "queue", detail));
         }
-        self.doubtful_waiting += usize::from(job.standing == Standing::Doubtful);
+        self.waiting.add(job.standing);
         self.queue.push_back(job);
         Ok(())
     }
@@ -105,10 +106,12 @@ impl<Q, V> State<Q, V> {
         let (mut at, now) = (0, Instant::now());
         while taken.len() < room && at < self.queue.len() {
             let job = &self.queue[at];
-            let doubtful = job.standing == Standing::Doubtful;
+            let standing = job.standing;
             // Nobody would hear the answer, and the remote would count the question.
             let gone = job.answer.is_closed() || job.deadline <= now;
-            let barred = doubtful && self.doubtful_asking >= doubtful_share(limits);
+            // A session serves any number of good ones in one go.
+            let barred =
+                standing != Standing::Good && self.asking.of(standing) >= share::of(standing, limits);
             let fits = taken
                 .first()
                 .is_none_or(|first| together(&first.question, &job.question));
@@ -117,18 +120,18 @@ impl<Q, V> State<Q, V> {
                 continue;
             }
             let Some(job) = self.queue.remove(at) else { break };
-            self.doubtful_waiting -= usize::from(doubtful);
+            self.waiting.remove(standing);
             if !gone {
-                self.doubtful_asking += usize::from(doubtful);
+                self.asking.add(standing);
                 taken.push(job);
             }
         }
         taken
     }
 
-    /// A doubtful question that had been taken is answered.
-    pub(super) fn doubtful_answered(&mut self) {
-        self.doubtful_asking -= 1;
+    /// A question of that standing, which had been taken, is answered.
+    pub(super) fn answered(&mut self, standing: Standing) {
+        self.asking.remove(standing);
     }
 
     /// Whether one more session would be of use.
@@ -136,8 +139,11 @@ impl<Q, V> State<Q, V> {
         if self.sessions >= limits.max_sessions || (self.pause.is_trial() && self.opening > 0) {
             return false;
         }
-        let allowed = doubtful_share(limits).saturating_sub(self.doubtful_asking);
-        let waiting = self.queue.len() - self.doubtful_waiting + self.doubtful_waiting.min(allowed);
+        let held_back = |standing| {
+            let allowed = share::of(standing, limits).saturating_sub(self.asking.of(standing));
+            self.waiting.of(standing).saturating_sub(allowed)
+        };
+        let waiting = self.queue.len() - held_back(Standing::Doubtful) - held_back(Standing::Dialog);
         let ready = self.idle + self.opening;
         let for_them = waiting > ready * self.batch + self.promised;
         // Whoever is paused with others at work waits for the others.
@@ -205,7 +211,7 @@ impl<Q, V> State<Q, V> {
             .partition(|job| job.arrived <= began || job.deadline <= now);
         self.queue = later;
         for job in told {
-            self.doubtful_waiting -= usize::from(job.standing == Standing::Doubtful);
+            self.waiting.remove(job.standing);
             job.tell(Err(error.clone()));
         }
     }
@@ -221,12 +227,6 @@ impl<Q, V> State<Q, V> {
     /// Those whose askers gave up hold no place.
     pub(super) fn forget_the_gone(&mut self) {
         self.queue.retain(|job| !job.answer.is_closed());
-        let doubtful = self.queue.iter().filter(|job| job.standing == Standing::Doubtful);
-        self.doubtful_waiting = doubtful.count();
+        self.waiting = self.queue.iter().map(|job| job.standing).collect();
     }
-}
-
-/// Sessions that doubtful questions may hold at once.
-fn doubtful_share(limits: &Limits) -> usize {
-    (limits.max_sessions / 2).max(1)
 }

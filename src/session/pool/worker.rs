@@ -73,6 +73,14 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Opens a session for nothing but its opening.
+    pub(super) async fn call(&self, deadline: Instant) {
+        match (self.open)(deadline).await {
+            Ok(session) => close(session),
+            Err(error) => tracing::debug!("asked what is offered: {error}"),
+        }
+    }
+
     /// Starts the sessions that are of use.
     pub(super) fn start_needed(this: &Arc<Self>, state: &mut State<S::Question, V>) {
         while state.lacks_session(&this.limits) {

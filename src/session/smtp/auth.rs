@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use protocol::sasl::Mechanism;
+use protocol::sasl::{Carried, Mechanism};
 use protocol::smtp::Capabilities;
 use protocol::smtp::auth::{self, Auth};
 use tokio::time::Instant;
 
 use super::{Hello, Opened};
 use crate::session::error::Error;
-use crate::session::{self, AskAgain, Credentials, Remote, Session};
+use crate::session::{self, Answer, AskAgain, Attempt, Credentials, Remote, Session};
 
 /// A session on which logins are tried by AUTH.
 pub struct AuthSession {
-    opened: Opened,
+    pub(super) opened: Opened,
     mechanism: Option<Mechanism>,
 }
 
@@ -32,10 +32,21 @@ impl AuthSession {
         let opened = Opened::new(remote, &hello, deadline).await?;
         Ok(Self { opened, mechanism })
     }
+
+    /// The mechanisms that the remote offers and that can be carried to it.
+    pub fn carries(&self) -> Vec<Carried> {
+        let offered = |mechanism: &Carried| self.opened.capabilities.auth.carries(*mechanism);
+        Carried::ALL.into_iter().filter(offered).collect()
+    }
 }
 
 impl AuthSession {
-    async fn login(&mut self, question: &Credentials, deadline: Instant) -> Result<auth::Outcome, Error> {
+    async fn login(
+        &mut self,
+        attempt: &Attempt,
+        credentials: &Credentials,
+        deadline: Instant,
+    ) -> Result<auth::Outcome, Error> {
         let Opened {
             remote,
             capabilities,
@@ -44,8 +55,9 @@ impl AuthSession {
             ..
         } = &self.opened;
         remote.check_password_may_leave(tls.is_some(), *local)?;
-        let Ok(mut dialog) = Auth::new(capabilities, self.mechanism, &question.user, &question.password)
-        else {
+        let Ok(mut dialog) = Auth::new(
+            capabilities, self.mechanism, &credentials.user, &credentials.password,
+        ) else {
             return Err(no_mechanism(remote, capabilities, self.mechanism));
         };
         self.opened.wire.listen();
@@ -55,7 +67,11 @@ impl AuthSession {
         loop {
             match step {
                 auth::Step::Send(command) => {
-                    let reply = self.opened.exchange_secret(&command, question, deadline).await?;
+                    let nothing_more = |_: &str| false;
+                    let reply = self
+                        .opened
+                        .exchange_secret(&command, attempt, nothing_more, deadline)
+                        .await?;
                     if first && reply.code() == 421 {
                         let peer = &self.opened.remote.peer;
                         return Err(Error::goodbye(peer, "AUTH", reply.status(), reply.text()));
@@ -70,8 +86,8 @@ impl AuthSession {
 }
 
 impl Session for AuthSession {
-    type Question = Credentials;
-    type Answer = auth::Outcome;
+    type Question = Attempt;
+    type Answer = Answer<auth::Outcome>;
 
     const MAX_BATCH: usize = 1;
     const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
@@ -85,18 +101,24 @@ impl Session for AuthSession {
         None
     }
 
-    fn together(_: &Credentials, _: &Credentials) -> bool {
+    fn together(_: &Attempt, _: &Attempt) -> bool {
         false
     }
 
     async fn ask(
         &mut self,
-        questions: &[Credentials],
-        tell: &mut (dyn FnMut(auth::Outcome) + Send),
+        questions: &[Attempt],
+        tell: &mut (dyn FnMut(Answer<auth::Outcome>) + Send),
         deadline: Instant,
     ) -> Result<(), Error> {
         for question in questions {
-            tell(self.login(question, deadline).await?);
+            tell(match question {
+                Attempt::Password(credentials) => Answer {
+                    outcome: self.login(question, credentials, deadline).await?,
+                    challenge: None,
+                },
+                Attempt::Token(_) | Attempt::Relay(_) => self.carry(question, deadline).await?,
+            });
         }
         Ok(())
     }

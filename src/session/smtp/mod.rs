@@ -1,8 +1,10 @@
 //! Sessions by SMTP and LMTP: how one is opened, and how a command is exchanged.
 //!
-//! [`recipients`] asks about recipients on one, [`auth`] tries logins.
+//! [`recipients`] asks about recipients on one, [`auth`] tries logins, `carry` those whose
+//! proof is not ours.
 
 pub mod auth;
+mod carry;
 pub mod recipients;
 
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use protocol::smtp::{Capabilities, Codec, Command, Protocol, Reply};
 use tokio::time::Instant;
 
 use super::error::{Error, Kind};
-use super::{Credentials, Remote, tls, trace};
+use super::{Attempt, Remote, tls, trace};
 use crate::wire::Wire;
 
 /// How we present ourselves to an SMTP or LMTP remote.
@@ -89,15 +91,17 @@ impl Opened {
         exchange(&self.remote, &mut self.wire, command, deadline).await
     }
 
-    /// As [`Opened::exchange`], with a remote that may know the password.
+    /// As [`Opened::exchange`], with a remote that may know the secret; `quoted` tells whether a
+    /// text repeats more of what was sent.
     async fn exchange_secret(
         &mut self,
         command: &Command,
-        credentials: &Credentials,
+        attempt: &Attempt,
+        quoted: impl Fn(&str) -> bool,
         deadline: Instant,
     ) -> Result<Reply, Error> {
         let reply = exchange_quietly(&self.remote, &mut self.wire, command, deadline).await?;
-        trace::heard_after(&self.remote.peer, &reply, credentials);
+        trace::heard_after(&self.remote.peer, &reply, attempt, quoted);
         Ok(reply)
     }
 
@@ -153,7 +157,11 @@ const fn step_name(command: &Command) -> &'static str {
         Command::Ehlo(_) => "EHLO",
         Command::Lhlo(_) => "LHLO",
         Command::StartTls => "STARTTLS",
-        Command::AuthPlain { .. } | Command::AuthLogin | Command::AuthData(_) | Command::AuthCancel => "AUTH",
+        Command::AuthPlain { .. }
+        | Command::AuthLogin
+        | Command::AuthCarried { .. }
+        | Command::AuthData(_)
+        | Command::AuthCancel => "AUTH",
         Command::Mail { .. } => "MAIL FROM",
         Command::Rcpt { .. } => "RCPT TO",
         Command::Rset => "RSET",

@@ -1,4 +1,6 @@
-//! Sessions by IMAP: logins.
+//! Sessions by IMAP: logins. `carry` is for those whose proof is not ours.
+
+mod carry;
 
 use std::sync::Arc;
 
@@ -8,11 +10,11 @@ use protocol::imap::login::{self, Login, LoginError, Outcome};
 use protocol::imap::opening::{Opening, OpeningError, Step};
 use protocol::imap::response::{Code, Response, StatusKind, Untagged};
 use protocol::imap::{Codec, UNTAGGED_LIMIT};
-use protocol::sasl::Mechanism;
+use protocol::sasl::{Carried, Mechanism};
 use tokio::time::Instant;
 
 use super::error::{Error, Kind};
-use super::{AskAgain, Credentials, Remote, Session, tls, trace};
+use super::{Answer, AskAgain, Attempt, Credentials, Remote, Session, tls, trace};
 use crate::wire::Wire;
 
 /// How logins are tried.
@@ -80,6 +82,12 @@ impl LoginSession {
         }
     }
 
+    /// The mechanisms that the remote offers and that can be carried to it.
+    pub fn carries(&self) -> Vec<Carried> {
+        let offered = |mechanism: &Carried| self.capabilities.carries(*mechanism);
+        Carried::ALL.into_iter().filter(offered).collect()
+    }
+
     /// What the remote offered, and what TLS agreed on: for `vouch check`.
     pub fn offered(&self) -> (&Capabilities, Option<&tls::Details>) {
         (&self.capabilities, self.tls.as_deref())
@@ -87,7 +95,12 @@ impl LoginSession {
 }
 
 impl LoginSession {
-    async fn login(&mut self, question: &Credentials, deadline: Instant) -> Result<Outcome, Error> {
+    async fn login(
+        &mut self,
+        attempt: &Attempt,
+        credentials: &Credentials,
+        deadline: Instant,
+    ) -> Result<Outcome, Error> {
         let Self {
             remote,
             options,
@@ -102,7 +115,7 @@ impl LoginSession {
         // Tags are easily foreseen, so a tag alone does not make it the answer to this.
         remote.check_nothing_unasked(wire, "login")?;
         let Options { mechanism, confirm } = *options;
-        let (user, password) = (&question.user, &question.password);
+        let (user, password) = (&credentials.user, &credentials.password);
         let mut dialog = Login::new(capabilities, tags, mechanism, user, password, confirm).map_err(
             |error| match error {
                 LoginError::NoMechanism => no_mechanism(remote, capabilities, mechanism),
@@ -116,10 +129,10 @@ impl LoginSession {
         let mut first = true;
         loop {
             let response = match step {
-                login::Step::Read => hear(remote, wire, question, deadline).await?,
+                login::Step::Read => hear(remote, wire, attempt, deadline).await?,
                 login::Step::Send(command) => {
                     send(remote, wire, &command, "login", deadline).await?;
-                    hear(remote, wire, question, deadline).await?
+                    hear(remote, wire, attempt, deadline).await?
                 }
                 login::Step::Done(outcome) => return Ok(outcome),
             };
@@ -140,8 +153,8 @@ impl LoginSession {
 }
 
 impl Session for LoginSession {
-    type Question = Credentials;
-    type Answer = Outcome;
+    type Question = Attempt;
+    type Answer = Answer<Outcome>;
 
     const MAX_BATCH: usize = 1;
     const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
@@ -155,27 +168,33 @@ impl Session for LoginSession {
         None
     }
 
-    fn together(_: &Credentials, _: &Credentials) -> bool {
+    fn together(_: &Attempt, _: &Attempt) -> bool {
         false
     }
 
     async fn ask(
         &mut self,
-        questions: &[Credentials],
-        tell: &mut (dyn FnMut(Outcome) + Send),
+        questions: &[Attempt],
+        tell: &mut (dyn FnMut(Answer<Outcome>) + Send),
         deadline: Instant,
     ) -> Result<(), Error> {
         for question in questions {
-            let outcome = self.login(question, deadline).await?;
+            let answer = match question {
+                Attempt::Password(credentials) => Answer {
+                    outcome: self.login(question, credentials, deadline).await?,
+                    challenge: None,
+                },
+                Attempt::Token(_) | Attempt::Relay(_) => self.carry(question, deadline).await?,
+            };
             if let Outcome::Status {
                 capabilities: Some(offered),
                 ..
-            } = &outcome
+            } = &answer.outcome
             {
                 // Cyrus tells of it only to who is logged in.
                 self.capabilities.unauthenticate |= offered.unauthenticate;
             }
-            tell(outcome);
+            tell(answer);
         }
         Ok(())
     }
@@ -263,11 +282,11 @@ async fn read(
 async fn hear(
     remote: &Remote,
     wire: &mut Wire<Codec>,
-    credentials: &Credentials,
+    attempt: &Attempt,
     deadline: Instant,
 ) -> Result<Response, Error> {
     let response = read_quietly(remote, wire, "login", deadline).await?;
-    trace::heard_after(&remote.peer, &response, credentials);
+    trace::heard_after(&remote.peer, &response, attempt, |_| false);
     Ok(response)
 }
 

@@ -1,0 +1,21 @@
+//! What a remote offers, as its last session told.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use protocol::sasl::Carried;
+
+/// The mechanisms that can be carried to a remote. Its clones are one memory.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Offers(Arc<RwLock<Option<Vec<Carried>>>>);
+
+impl Offers {
+    /// A session was opened, and this is what it was offered.
+    pub(super) fn note(&self, offered: Vec<Carried>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(offered);
+    }
+
+    /// What was offered last; `None` before any session was open.
+    pub(super) fn last(&self) -> Option<Vec<Carried>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

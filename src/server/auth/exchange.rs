@@ -1,0 +1,138 @@
+//! The steps of each mechanism, from a client's first message to a question for the engine.
+
+use protocol::auth::client::{Failure, Mech};
+use protocol::sasl::{self, Carried, Mechanism};
+use protocol::secret::Secret;
+
+use super::Decided;
+use super::relay::Relay;
+use crate::dialog::{Asker, Dialog, dialog};
+use crate::verdict::{Login, Proof};
+
+/// A mechanism on offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spoken {
+    /// One that hands us a password.
+    Password(Mechanism),
+    /// One that is for the remote to judge.
+    Carried(Carried),
+}
+
+impl Spoken {
+    /// The registered name, in upper case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Password(mechanism) => mechanism.name(),
+            Self::Carried(mechanism) => mechanism.name(),
+        }
+    }
+
+    /// The mechanism of that name, in upper case or not.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let password = Mechanism::from_name(name).map(Self::Password);
+        password.or_else(|| Carried::from_name(name).map(Self::Carried))
+    }
+}
+
+impl From<Spoken> for Mech {
+    fn from(spoken: Spoken) -> Self {
+        match spoken {
+            Spoken::Password(mechanism) => mechanism.into(),
+            Spoken::Carried(mechanism) => mechanism.into(),
+        }
+    }
+}
+
+/// A request that waits for its client.
+pub(super) enum Exchange {
+    /// We ask for a name and a password.
+    Password(sasl::Exchange),
+    /// The first message of a mechanism that is carried.
+    First(Carried),
+    /// The client has a challenge of the remote.
+    Relay(Box<Relay>),
+    /// The client was told why its token is not good. Only when it has heard so, it is told no
+    /// (RFC 7628 §3.2.3).
+    Refused(Box<Decided>, Failure),
+}
+
+/// What comes next.
+pub(super) enum Step {
+    /// The client is to answer this.
+    Challenge(Exchange, Vec<u8>),
+    /// It has said all.
+    Ask(Login, Proof),
+    /// It begins a dialog with the remote.
+    Begin(Asker, Dialog),
+    /// It goes on with that, and said this.
+    GoOn(Box<Relay>, Secret<[u8]>),
+    /// It has heard why.
+    Refused(Box<Decided>, Failure),
+    /// Its message is no login of anybody.
+    Malformed(String),
+}
+
+impl Exchange {
+    /// Begins an exchange. `initial` is the decoded initial response, if there was one.
+    pub(super) fn start(spoken: Spoken, initial: Option<Secret<[u8]>>) -> Step {
+        match spoken {
+            Spoken::Password(mechanism) => {
+                let (exchange, step) = sasl::Exchange::start(mechanism, initial);
+                password(exchange, step)
+            }
+            Spoken::Carried(mechanism) if mechanism.client_first() => match initial {
+                Some(message) => first(mechanism, message),
+                None => Step::Challenge(Self::First(mechanism), Vec::new()),
+            },
+            // The server speaks first, so whatever was said was no answer to its challenge.
+            Spoken::Carried(_) if initial.is_some_and(|said| !said.expose().is_empty()) => {
+                Step::Malformed("an initial response where the mechanism has none".into())
+            }
+            Spoken::Carried(mechanism) => begin(mechanism, None),
+        }
+    }
+
+    /// The step after the client's message, decoded.
+    pub(super) fn next(self, message: Secret<[u8]>) -> Step {
+        match self {
+            Self::Password(mut exchange) => {
+                let step = exchange.next(message);
+                password(exchange, step)
+            }
+            Self::First(mechanism) => first(mechanism, message),
+            Self::Relay(relay) => Step::GoOn(relay, message),
+            Self::Refused(decided, failure) => Step::Refused(decided, failure),
+        }
+    }
+}
+
+fn password(exchange: sasl::Exchange, step: sasl::Step) -> Step {
+    match step {
+        sasl::Step::Challenge(prompt) => Step::Challenge(Exchange::Password(exchange), prompt.to_vec()),
+        sasl::Step::Credentials(credentials) => {
+            let sasl::Credentials { user, password } = credentials;
+            Step::Ask(Login::new(&user), Proof::Password(password))
+        }
+        sasl::Step::Failed(error) => Step::Malformed(error.to_string()),
+    }
+}
+
+fn first(mechanism: Carried, message: Secret<[u8]>) -> Step {
+    if !mechanism.is_token() {
+        return begin(mechanism, Some(message));
+    }
+    match mechanism.bearer(message.expose()) {
+        Ok(bearer) => {
+            let rest = bearer.rest;
+            Step::Ask(Login::new(&bearer.user), Proof::Token { mechanism, rest })
+        }
+        Err(error) => Step::Malformed(error.to_string()),
+    }
+}
+
+fn begin(mechanism: Carried, initial: Option<Secret<[u8]>>) -> Step {
+    match dialog(mechanism, initial) {
+        Ok((asker, dialog)) => Step::Begin(asker, dialog),
+        Err(error) => Step::Malformed(error.to_string()),
+    }
+}

@@ -1,0 +1,146 @@
+//! A client's dialog with the remote, as the door sees it: turn by turn.
+//!
+//! What a SCRAM server says last reaches the client as a challenge too, never by `resp=` in OK:
+//! neither IMAP nor SMTP has room for it beside their yes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::secret::Secret;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Asked, AuthDoor, Decided};
+use crate::dialog::{Asker, Dialog};
+use crate::engine::{Decision, Source};
+use crate::verdict::{Cause, Class, Login, Proof, Verdict};
+
+/// A whole dialog has this long: two or three answers of the client, each of which it has at
+/// hand, and as many of the remote.
+pub(super) const DIALOG_TIME: Duration = Duration::from_secs(60);
+
+/// A dialog under way. Dropping it ends it at the remote, too.
+pub(super) struct Relay {
+    door: Arc<AuthDoor>,
+    session: u64,
+    asked: Asked,
+    asker: Asker,
+    deciding: Pin<Box<dyn Future<Output = Decided> + Send>>,
+    began: Instant,
+    /// Whether it counts against its client when it ends now.
+    abandoned: bool,
+}
+
+/// How a turn of the remote ended.
+pub(super) enum Turn {
+    /// The question was decided on.
+    Decided(Box<Decided>),
+    /// The client is to answer this.
+    Challenge {
+        /// The serial number of the turn.
+        serial: u64,
+        relay: Box<Relay>,
+        challenge: Vec<u8>,
+    },
+}
+
+impl Relay {
+    /// A dialog that begins.
+    pub(super) fn new(
+        door: Arc<AuthDoor>,
+        session: u64,
+        asked: Asked,
+        (asker, dialog): (Asker, Dialog),
+    ) -> Self {
+        let user = Login::new(asker.user().unwrap_or_default());
+        let proof = Proof::Relay(dialog);
+        // The serial number is that of the turn in which it ends.
+        let deciding = door.clone().decide(0, asked.clone(), user, proof, session);
+        Self {
+            door,
+            session,
+            asked,
+            asker,
+            deciding: Box::pin(deciding),
+            began: Instant::now(),
+            abandoned: false,
+        }
+    }
+
+    pub(super) fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    /// Hands the client's answer on, if it may be.
+    ///
+    /// # Errors
+    /// The decision against it; the dialog is over.
+    pub(super) fn answer(&mut self, message: Secret<[u8]>) -> Result<(), Box<Decided>> {
+        let known = self.asker.user().is_some();
+        if let Err(error) = self.asker.read(&message) {
+            let cause = Cause::ours(Class::Syntax, error.to_string());
+            return Err(self.decided(Verdict::Reject(cause), Source::Local));
+        }
+        let user = self.user();
+        if !known && let Some(Decision { verdict, source, .. }) = self.door.engine.refuse(&user) {
+            return Err(self.decided(verdict, source));
+        }
+        self.asker.respond(message);
+        Ok(())
+    }
+
+    /// Waits until the remote has said something, for as long as the client has patience.
+    pub(super) async fn turn(mut self: Box<Self>, serial: u64) -> Turn {
+        let patience = Instant::now() + self.door.settings.deadline.of(&self.asked.client);
+        let mut decided = tokio::select! {
+            biased;
+            Some(challenge) = self.asker.challenge() => {
+                self.abandoned = true;
+                return Turn::Challenge { serial, relay: self, challenge };
+            }
+            decided = &mut self.deciding => Box::new(decided),
+            () = sleep_until(patience) => {
+                let cause = Cause::ours(Class::Timeout, "no answer in time");
+                self.decided(Verdict::Defer(cause), Source::Probe)
+            }
+        };
+        self.abandoned = false;
+        decided.serial = serial;
+        decided.user = self.user();
+        decided.given = self.user();
+        Turn::Decided(decided)
+    }
+
+    fn user(&self) -> Login {
+        Login::new(self.asker.user().unwrap_or_default())
+    }
+
+    fn decided(&self, verdict: Verdict, source: Source) -> Box<Decided> {
+        let directory = self.door.engine.only_directory();
+        Box::new(Decided {
+            serial: 0,
+            asked: self.asked.clone(),
+            given: self.user(),
+            user: self.user(),
+            pass: None,
+            decision: Decision {
+                verdict,
+                source,
+                directory,
+            },
+            took: self.began.elapsed(),
+        })
+    }
+}
+
+impl Drop for Relay {
+    /// A dialog that its client leaves in the middle held a session of the remote and proved
+    /// nothing: it counts as a failure, or guesses and looks at who exists would cost nothing.
+    fn drop(&mut self) {
+        if self.abandoned {
+            let address = self.asked.client.address.as_deref();
+            self.door.sessions.failed(self.session, address);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The client's part of a dialog that a session carries: a token has one message, which we
+//! have; of a relayed dialog each message is fetched from the client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::sasl::Carried;
+use protocol::secret::Secret;
+use tokio::time::Instant;
+
+use super::error::{Error, Kind};
+use super::{Answer, Attempt};
+use crate::dialog::Dialog;
+
+/// A remote that is told that the client gave up may take this long to say that it heard.
+pub(super) const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The client of one dialog.
+pub(super) struct Carrying {
+    pub(super) mechanism: Carried,
+    /// The first message, where the client speaks first.
+    pub(super) initial: Option<Secret<[u8]>>,
+    dialog: Option<Dialog>,
+    /// What the remote said of a token that it refuses.
+    refusal: Option<Vec<u8>>,
+}
+
+impl Carrying {
+    /// The client of `attempt`; the remote is `peer`.
+    ///
+    /// # Errors
+    /// Another session was lost when the client had a challenge from it already: no remote can
+    /// go on with that.
+    pub(super) async fn new(attempt: &Attempt, peer: &Arc<str>) -> Result<Self, Error> {
+        match attempt {
+            Attempt::Relay(dialog) if !dialog.has_begun().await => Ok(Self {
+                mechanism: dialog.mechanism(),
+                initial: dialog.initial().cloned(),
+                dialog: Some(dialog.clone()),
+                refusal: None,
+            }),
+            Attempt::Token(token) => Ok(Self {
+                mechanism: token.mechanism,
+                initial: Some(token.message.clone()),
+                dialog: None,
+                refusal: None,
+            }),
+            Attempt::Relay(_) | Attempt::Password(_) => {
+                let detail = "the session was lost in the middle of the client's dialog";
+                Err(Error::new(Kind::Unreachable, peer, "login", detail))
+            }
+        }
+    }
+
+    /// What the client answers to a challenge; `None` when it gives up.
+    pub(super) async fn answer(&mut self, challenge: Vec<u8>, deadline: Instant) -> Option<Secret<[u8]>> {
+        let Some(dialog) = &self.dialog else {
+            // The remote says no only when it was heard out.
+            self.refusal = Some(challenge);
+            return Some(Secret::copy_from(self.mechanism.after_refusal()));
+        };
+        dialog.answer(challenge, deadline).await
+    }
+
+    /// How it ended.
+    pub(super) fn ended<O>(self, outcome: O) -> Answer<O> {
+        Answer {
+            outcome,
+            challenge: self.refusal,
+        }
+    }
+}
+
+/// The client left its dialog unfinished.
+pub(super) fn given_up(peer: &Arc<str>) -> Error {
+    let detail = "the client did not answer a challenge; its dialog was cancelled";
+    Error::new(Kind::Timeout, peer, "login", detail)
+}

@@ -1,0 +1,79 @@
+//! Logins whose proof is not ours: tokens, and dialogs of clients.
+
+use protocol::imap::carry::{Carry, Step};
+use protocol::imap::login::Outcome;
+use protocol::imap::response::{Response, StatusKind, Untagged};
+use tokio::time::Instant;
+
+use super::{LoginSession, read_quietly, send};
+use crate::session::carrying::{CANCEL_TIMEOUT, Carrying, given_up};
+use crate::session::error::Error;
+use crate::session::{Answer, Attempt, cannot_carry, trace, would_seem_attacked};
+
+impl LoginSession {
+    pub(super) async fn carry(
+        &mut self,
+        attempt: &Attempt,
+        mut deadline: Instant,
+    ) -> Result<Answer<Outcome>, Error> {
+        let Self {
+            remote,
+            options,
+            wire,
+            capabilities,
+            tags,
+            local,
+            tls,
+        } = self;
+        remote.check_password_may_leave(tls.is_some(), *local)?;
+        let mut client = Carrying::new(attempt, &remote.peer).await?;
+        let mechanism = client.mechanism;
+        if !capabilities.carries(mechanism) {
+            return Err(cannot_carry(&remote.peer, mechanism));
+        }
+        let first = client.initial.as_ref().map(|message| message.expose());
+        if capabilities.binds_channels(mechanism)
+            && first.is_some_and(|message| mechanism.wants_no_binding_remote(message))
+        {
+            return Err(would_seem_attacked(&remote.peer, mechanism));
+        }
+        wire.listen();
+        remote.check_nothing_unasked(wire, "login")?;
+        let initial = client.initial.take();
+        let mut dialog = Carry::new(capabilities, tags, mechanism, initial, options.confirm);
+        let mut step = dialog.start();
+        // A goodbye in the place of an answer says that the session had been given up before.
+        let (mut first, mut gave_up) = (true, false);
+        loop {
+            match step {
+                Step::Read => {}
+                Step::Send(command) => send(remote, wire, &command, "login", deadline).await?,
+                Step::Challenge(challenge) => {
+                    step = match client.answer(challenge, deadline).await {
+                        Some(message) => dialog.respond(&message),
+                        None => {
+                            gave_up = true;
+                            deadline = Instant::now() + CANCEL_TIMEOUT;
+                            dialog.cancel()
+                        }
+                    };
+                    continue;
+                }
+                Step::Done(_) if gave_up => return Err(given_up(&remote.peer)),
+                Step::Done(outcome) => return Ok(client.ended(outcome)),
+            }
+            let response = read_quietly(remote, wire, "login", deadline).await?;
+            trace::heard_after(&remote.peer, &response, attempt, |text| {
+                dialog.is_repeated_in(text)
+            });
+            match &response {
+                Response::Untagged(Untagged::Status(status)) if first && status.kind == StatusKind::Bye => {
+                    let (label, text) = (status.label(), status.text());
+                    return Err(Error::goodbye(&remote.peer, "login", label, text));
+                }
+                _ => step = dialog.on_response(response),
+            }
+            first = false;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Logins whose proof is not ours: tokens, and dialogs of clients.
+
+use protocol::smtp::auth::Outcome;
+use protocol::smtp::carry::{Carry, Step};
+use tokio::time::Instant;
+
+use super::auth::AuthSession;
+use crate::session::carrying::{CANCEL_TIMEOUT, Carrying, given_up};
+use crate::session::error::Error;
+use crate::session::{Answer, Attempt, cannot_carry, would_seem_attacked};
+
+impl AuthSession {
+    pub(super) async fn carry(
+        &mut self,
+        attempt: &Attempt,
+        mut deadline: Instant,
+    ) -> Result<Answer<Outcome>, Error> {
+        let opened = &mut self.opened;
+        let peer = opened.remote.peer.clone();
+        opened
+            .remote
+            .check_password_may_leave(opened.tls.is_some(), opened.local)?;
+        let mut client = Carrying::new(attempt, &peer).await?;
+        let (mechanism, offered) = (client.mechanism, &opened.capabilities.auth);
+        if !offered.carries(mechanism) {
+            return Err(cannot_carry(&peer, mechanism));
+        }
+        let first = client.initial.as_ref().map(|message| message.expose());
+        if offered.binds_channels(mechanism)
+            && first.is_some_and(|message| mechanism.wants_no_binding_remote(message))
+        {
+            return Err(would_seem_attacked(&peer, mechanism));
+        }
+        opened.wire.listen();
+        let mut dialog = Carry::new(mechanism, client.initial.take());
+        let mut step = dialog.start();
+        // A goodbye in the place of an answer says that the session had been given up before.
+        let (mut first, mut gave_up) = (true, false);
+        loop {
+            step = match step {
+                Step::Send(command) => {
+                    let quoted = |text: &str| dialog.is_repeated_in(text);
+                    let reply = opened
+                        .exchange_secret(&command, attempt, quoted, deadline)
+                        .await?;
+                    if first && reply.code() == 421 {
+                        return Err(Error::goodbye(&peer, "AUTH", reply.status(), reply.text()));
+                    }
+                    first = false;
+                    dialog.on_reply(reply)
+                }
+                Step::Challenge(challenge) => match client.answer(challenge, deadline).await {
+                    Some(message) => dialog.respond(&message),
+                    None => {
+                        gave_up = true;
+                        deadline = Instant::now() + CANCEL_TIMEOUT;
+                        dialog.cancel()
+                    }
+                },
+                Step::Done(_) if gave_up => return Err(given_up(&peer)),
+                Step::Done(outcome) => return Ok(client.ended(outcome)),
+            };
+        }
+    }
+}
