@@ -122,7 +122,9 @@ impl<Q, V> State<Q, V> {
             let Some(job) = self.queue.remove(at) else { break };
             self.waiting.remove(standing);
             if !gone {
-                self.asking.add(standing);
+                if standing != Standing::Good {
+                    self.asking.add(standing);
+                }
                 taken.push(job);
             }
         }

@@ -333,8 +333,14 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     }
 
     fn answer(&self, job: Job<S::Question, V>, answer: Result<V, Error>) {
-        if job.standing == Standing::Doubtful {
-            self.state().doubtful_answered();
+        // Of good ones nobody counts how many are asked.
+        if job.standing != Standing::Good {
+            let mut state = self.state();
+            state.answered(job.standing);
+            if !state.is_empty() {
+                // One that was held back may be asked now, by a session that waits.
+                self.asked.notify_one();
+            }
         }
         job.tell(answer);
     }
