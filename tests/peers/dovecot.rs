@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use base64::prelude::{BASE64_STANDARD, Engine};
+use aws_lc_rs::hmac;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 
 use crate::people;
 use crate::support::{Authority, Process, Scratch, free_port, program};
@@ -32,6 +33,7 @@ impl Dovecot {
         let [imap, imaps, lmtp] = [(); 3].map(|()| free_port());
         let owner = scratch.folder_of("mail", "mail");
         scratch.write("users", users());
+        tokens(scratch);
         let config = scratch.write(
             "dovecot.conf",
             config(scratch, authority, owner, [imap, imaps, lmtp]),
@@ -71,6 +73,40 @@ pub(crate) fn unusable() -> Option<String> {
     let output = Command::new(program("dovecot")?).arg("--version").output().ok()?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (!version.starts_with("2.3.")).then(|| format!("Dovecot {version}, where 2.3 is needed"))
+}
+
+/// What signs the tokens of [`token`].
+const TOKEN_KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+/// Tells Dovecot which tokens are good: those that are signed with [`TOKEN_KEY`].
+fn tokens(scratch: &Scratch) {
+    for folder in ["keys", "keys/default", "keys/default/HS256"] {
+        scratch.folder(folder);
+    }
+    scratch.write("keys/default/HS256/default", BASE64_STANDARD.encode(TOKEN_KEY));
+    let keys = scratch.text("keys/");
+    let settings = format!(
+        "introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={keys}\nusername_attribute = email\n"
+    );
+    scratch.write("oauth2.conf", settings);
+}
+
+/// A token for `name` (RFC 7519), good for an hour.
+pub(crate) fn token(name: &str) -> String {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let claims = format!(
+        "{{\"sub\":\"{name}\",\"email\":\"{name}\",\"iat\":{now},\"exp\":{}}}",
+        now + 3600
+    );
+    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    let signed = format!(
+        "{}.{}",
+        encode(b"{\"alg\":\"HS256\",\"typ\":\"JWT\"}"),
+        encode(claims.as_bytes())
+    );
+    let key = hmac::Key::new(hmac::HMAC_SHA256, TOKEN_KEY);
+    let signature = encode(hmac::sign(&key, signed.as_bytes()).as_ref());
+    format!("{signed}.{signature}")
 }
 
 /// The passwd-file. Passwords are in base64, so that any byte may be in one; a quote or backslash in a name is
@@ -136,7 +172,8 @@ ssl = yes
 ssl_cert = <{certificate}
 ssl_key = <{key}
 auth_username_chars =
-auth_mechanisms = plain login
+auth_mechanisms = plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256 xoauth2 oauthbearer
+login_trusted_networks = 127.0.0.0/8
 auth_failure_delay = 0
 recipient_delimiter = +
 lmtp_rcpt_check_quota = yes
@@ -149,6 +186,12 @@ passdb {{
   driver = imap
   username_filter = *@failing.example.org
   args = host=127.0.0.1 port=9
+}}
+passdb {{
+  # Tokens are signed by whoever has the key in the folder; nobody else is asked.
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {scratch}/oauth2.conf
 }}
 passdb {{
   driver = passwd-file

@@ -19,6 +19,7 @@ mod dovecot;
 mod exim;
 mod front;
 mod login;
+mod mechanisms;
 mod people;
 mod postfix;
 mod recipient;

@@ -248,7 +248,7 @@ fn scram_user(message: &[u8]) -> Result<Vec<u8>, Unreadable> {
     }
     let user = saslname(name)?;
     match authzid {
-        Some(authzid) if authzid != user => Err(Unreadable::ForeignAuthzid),
+        Some(authzid) if !authzid.is_empty() && authzid != user => Err(Unreadable::ForeignAuthzid),
         _ => Ok(user),
     }
 }
@@ -412,6 +412,7 @@ mod tests {
             ("n,a=user,n=user,r=x", Ok("user")),
             ("n,,n=a=2Cb=3Dc,r=x,t=1", Ok("a,b=c")),
             ("n,a=a=2Cb,n=a=2Cb,r=x", Ok("a,b")),
+            ("n,a=,n=user,r=x", Ok("user")),
             ("n,a=root,n=user,r=x", Err(ForeignAuthzid)),
             ("p=tls-unique,,n=user,r=x", Err(ChannelBinding)),
             ("p=tls-exporter,a=root,n=user,r=x", Err(ChannelBinding)),

@@ -3,6 +3,7 @@
 use protocol::imap::carry::{Carry, Step};
 use protocol::imap::login::Outcome;
 use protocol::imap::response::{Response, StatusKind, Untagged};
+use protocol::secret::Secret;
 use tokio::time::Instant;
 
 use super::{LoginSession, read_quietly, send};
@@ -31,7 +32,7 @@ impl LoginSession {
         if !capabilities.carries(mechanism) {
             return Err(cannot_carry(&remote.peer, mechanism));
         }
-        let first = client.initial.as_ref().map(|message| message.expose());
+        let first = client.initial.as_ref().map(Secret::expose);
         if capabilities.binds_channels(mechanism)
             && first.is_some_and(|message| mechanism.wants_no_binding_remote(message))
         {

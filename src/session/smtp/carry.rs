@@ -1,5 +1,6 @@
 //! Logins whose proof is not ours: tokens, and dialogs of clients.
 
+use protocol::secret::Secret;
 use protocol::smtp::auth::Outcome;
 use protocol::smtp::carry::{Carry, Step};
 use tokio::time::Instant;
@@ -25,7 +26,7 @@ impl AuthSession {
         if !offered.carries(mechanism) {
             return Err(cannot_carry(&peer, mechanism));
         }
-        let first = client.initial.as_ref().map(|message| message.expose());
+        let first = client.initial.as_ref().map(Secret::expose);
         if offered.binds_channels(mechanism)
             && first.is_some_and(|message| mechanism.wants_no_binding_remote(message))
         {
