@@ -204,7 +204,9 @@ fn build(
             mechanism,
             confirm: directory.auth.confirm,
         };
-        return Arc::new(Imap::new(remote, options, username, logins));
+        return Arc::new(Imap::new(
+            remote, options, username, logins, directory.auth.forward_client,
+        ));
     }
     let recipients = pool::Limits {
         questions: limit(directory.limits.rcpt),
@@ -223,6 +225,7 @@ fn build(
         },
         mechanism,
         username,
+        forward_client: directory.auth.forward_client,
     };
     Arc::new(Smtp::new(remote, settings, recipients, logins))
 }

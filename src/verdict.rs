@@ -55,6 +55,8 @@ pub enum Proof {
 pub struct Client {
     /// The network address of the end user's host, as text.
     pub address: Option<String>,
+    /// The port of that host.
+    pub port: Option<u16>,
     /// What ties the questions of one message or session together: Postfix's
     /// `instance`, Dovecot's `session`.
     pub session: Option<String>,

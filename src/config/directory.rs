@@ -289,7 +289,10 @@ pub struct Auth {
     /// `confirm`: imap only: after OK, one cheap command must succeed too (Microsoft says OK and then
     /// refuses the mailbox). Default false.
     pub confirm: bool,
-    /// `forward-client`: hand the client's address on, by IMAP ID or XCLIENT. Default false.
+    /// `forward-client`: hand the client's address on with each question, so that the remote's own defences
+    /// see the attacker and not us: by IMAP ID (Dovecot believes it of `login_trusted_networks`) or XCLIENT
+    /// (Postfix of `smtpd_authorized_xclient_hosts`), where the remote offers that. Recipients of different
+    /// clients are not asked together then. Default false.
     pub forward_client: bool,
 }
 

@@ -176,7 +176,7 @@ fn of_directory(directory: &Directory) -> Vec<Key> {
         key("auth", "allow-cleartext", set(auth.allow_cleartext)),
         key("auth", "username", set(quoted(&auth.username))),
         key("auth", "confirm", set(auth.confirm)),
-        later("auth", "forward-client", set(auth.forward_client)),
+        key("auth", "forward-client", set(auth.forward_client)),
         key("pool", "max-sessions", set(pool.max_sessions)),
         key("pool", "warm-sessions", set(pool.warm_sessions)),
         key("pool", "queue", set(pool.queue)),

@@ -7,20 +7,28 @@ use std::sync::Arc;
 use protocol::sasl::Carried;
 use tokio::time::Instant;
 
-use super::{Directory, Logins, Offers, Username, judge, told};
+use super::{Directory, Logins, Offers, Username, judge, origin, told};
 use crate::session::imap::{LoginSession, Options};
 use crate::session::pool::Limits;
-use crate::session::{Attempt, Pool, Remote};
+use crate::session::{self, Pool, Remote};
 use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
 
 /// An IMAP server that is asked whether logins are good.
 pub struct Imap {
     logins: Logins<LoginSession>,
+    forward_client: bool,
 }
 
 impl Imap {
     /// A directory that has not called its remote yet.
-    pub fn new(remote: Arc<Remote>, options: Options, username: Username, limits: Limits) -> Self {
+    /// With `forward_client` it is told the address of the client on whose behalf we ask.
+    pub fn new(
+        remote: Arc<Remote>,
+        options: Options,
+        username: Username,
+        limits: Limits,
+        forward_client: bool,
+    ) -> Self {
         let peer = remote.peer.clone();
         let offers = Offers::default();
         let heard = offers.clone();
@@ -36,14 +44,14 @@ impl Imap {
             };
             Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
         });
-        let judge = Box::new(|attempt: &Attempt, answer| {
-            told(answer, |outcome| {
-                judge::imap::judge(&Login::new(attempt.user()), outcome)
-            })
+        let judge = Box::new(|question: &session::Login, answer| {
+            let user = Login::new(question.attempt.user());
+            told(answer, |outcome| judge::imap::judge(&user, outcome))
         });
         let pool = Pool::new(peer, limits, open, judge);
         Self {
             logins: Logins::new(pool, username, offers),
+            forward_client,
         }
     }
 }
@@ -59,7 +67,10 @@ impl Directory for Imap {
         deadline: Instant,
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
         match &question.kind {
-            Kind::Login { user, proof } => Box::pin(self.logins.ask(user, proof, deadline)),
+            Kind::Login { user, proof } => {
+                let origin = origin(&question.client).filter(|_| self.forward_client);
+                Box::pin(self.logins.ask(user, proof, origin, deadline))
+            }
             Kind::Recipient(_) => Box::pin(ready(Verdict::Abstain(Abstention::NotOurs))),
         }
     }

@@ -10,6 +10,7 @@ mod offers;
 pub mod smtp;
 
 use std::future::{Future, ready};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +21,8 @@ use tokio::time::Instant;
 
 use crate::session::pool::Standing;
 use crate::session::trace::masked;
-use crate::session::{Answer, Attempt, Credentials, Judged, Pool, Session, Token};
-use crate::verdict::{Cause, Kind, Login, Proof, Question, Verdict};
+use crate::session::{self, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token};
+use crate::verdict::{Cause, Client, Kind, Login, Proof, Question, Verdict};
 use offers::Offers;
 
 /// A remote that knows users or mailboxes.
@@ -59,14 +60,14 @@ const DOUBT: Duration = Duration::from_secs(60);
 const DOUBTFUL_USERS: usize = 16_384;
 
 /// How logins are asked, whatever the protocol.
-struct Logins<S: Session<Question = Attempt>> {
+struct Logins<S: Session<Question = session::Login>> {
     pool: Pool<S, Verdict>,
     username: Username,
     refused: Cache<Login, Instant>,
     offers: Offers,
 }
 
-impl<S: Session<Question = Attempt>> Logins<S> {
+impl<S: Session<Question = session::Login>> Logins<S> {
     /// `offers` is what the sessions of `pool` note when they open.
     fn new(pool: Pool<S, Verdict>, username: Username, offers: Offers) -> Self {
         Self {
@@ -79,14 +80,18 @@ impl<S: Session<Question = Attempt>> Logins<S> {
 
     /// Tries a login. Who is accepted is known by the name that was asked about,
     /// whatever the remote calls the user.
-    async fn ask(&self, user: &Login, proof: &Proof, deadline: Instant) -> Verdict {
+    async fn ask(&self, user: &Login, proof: &Proof, origin: Option<Origin>, deadline: Instant) -> Verdict {
         let attempt = self.attempt(user, proof);
         let standing = match proof {
             Proof::Relay(_) => Standing::Dialog,
             _ if self.is_doubtful(user) => Standing::Doubtful,
             _ => Standing::Good,
         };
-        let answer = self.pool.ask(attempt.clone(), standing, deadline).await;
+        let question = session::Login {
+            attempt: attempt.clone(),
+            origin,
+        };
+        let answer = self.pool.ask(question, standing, deadline).await;
         // By now a dialog has said whom it is about.
         let user = match proof {
             Proof::Relay(dialog) => &Login::new(dialog.user().unwrap_or_default()),
@@ -135,6 +140,16 @@ impl<S: Session<Question = Attempt>> Logins<S> {
     }
 }
 
+/// The host of a client whose address is to be handed on. Only an address is: it goes into a
+/// command, and the client's word for it may be anything.
+fn origin(client: &Client) -> Option<Origin> {
+    let address: IpAddr = client.address.as_deref()?.parse().ok()?;
+    Some(Origin {
+        address: address.to_canonical(),
+        port: client.port,
+    })
+}
+
 /// A verdict on an answer, with what a refused client is to be told.
 fn told<O>(answer: Answer<O>, judge: impl Fn(O) -> Judged<Verdict>) -> Judged<Verdict> {
     let mut judged = judge(answer.outcome);
@@ -149,5 +164,31 @@ fn without(cause: Cause, attempt: &Attempt) -> Cause {
     Cause {
         text: masked(cause.text, attempt),
         ..cause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_is_handed_on() {
+        let handed_on = |address: &str| {
+            let client = Client {
+                address: Some(address.into()),
+                port: Some(50123),
+                ..Client::default()
+            };
+            origin(&client).map(|origin| origin.address.to_string())
+        };
+        assert_eq!(handed_on("192.0.2.7").as_deref(), Some("192.0.2.7"));
+        assert_eq!(handed_on("2001:DB8::7").as_deref(), Some("2001:db8::7"));
+        assert_eq!(handed_on("::ffff:192.0.2.7").as_deref(), Some("192.0.2.7"));
+        for other in [
+            "NULL", "", "unknown", "192.0.2.7\r\nQUIT", "192.0.2.7 NAME=x", "192.0.2.0/24", "fe80::1%eth0",
+        ] {
+            assert_eq!(handed_on(other), None, "{other:?}");
+        }
+        assert_eq!(origin(&Client::default()), None);
     }
 }

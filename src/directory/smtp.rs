@@ -9,13 +9,13 @@ use protocol::smtp::Protocol;
 use tokio::time::Instant;
 
 use super::judge::recipient::Reading;
-use super::{Directory, Logins, Offers, Username, judge, told};
+use super::{Directory, Logins, Offers, Username, judge, origin, told};
 use crate::address::Address;
 use crate::session::pool::{Limits, Standing};
 use crate::session::smtp::Hello;
 use crate::session::smtp::auth::AuthSession;
 use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
-use crate::session::{Attempt, Pool, Remote};
+use crate::session::{self, Origin, Pool, Remote};
 use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
 
 /// What is particular to an SMTP or LMTP directory.
@@ -31,6 +31,8 @@ pub struct Settings {
     pub mechanism: Option<Mechanism>,
     /// What is sent as the user name.
     pub username: Username,
+    /// The remote is told the address of the client on whose behalf we ask.
+    pub forward_client: bool,
 }
 
 /// An SMTP or LMTP server that is asked about recipients and, by SMTP, logins.
@@ -41,6 +43,7 @@ pub struct Smtp {
     protocol: Protocol,
     recipients: Pool<RecipientSession, Verdict>,
     logins: Logins<AuthSession>,
+    forward_client: bool,
 }
 
 impl Smtp {
@@ -50,18 +53,21 @@ impl Smtp {
         let recipients = recipient_pool(remote.clone(), &settings, recipients);
         let offers = Offers::default();
         let logins = login_pool(remote, &settings, logins, offers.clone());
+        let forward_client = settings.forward_client;
         let logins = Logins::new(logins, settings.username, offers);
         Self {
             protocol: settings.hello.protocol,
             recipients,
             logins,
+            forward_client,
         }
     }
 
-    async fn recipient(&self, address: &Address, deadline: Instant) -> Verdict {
+    async fn recipient(&self, address: &Address, origin: Option<Origin>, deadline: Instant) -> Verdict {
         let recipient = Recipient {
             wire: address.to_wire(),
             needs_utf8: address.needs_utf8(),
+            origin,
         };
         match self.recipients.ask(recipient, Standing::Good, deadline).await {
             Ok(verdict) => verdict,
@@ -115,10 +121,9 @@ fn login_pool(
         };
         Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
     });
-    let judge = Box::new(|attempt: &Attempt, answer| {
-        told(answer, |outcome| {
-            judge::smtp_auth::judge(&Login::new(attempt.user()), outcome)
-        })
+    let judge = Box::new(|question: &session::Login, answer| {
+        let user = Login::new(question.attempt.user());
+        told(answer, |outcome| judge::smtp_auth::judge(&user, outcome))
     });
     Pool::new(peer, limits, open, judge)
 }
@@ -137,10 +142,11 @@ impl Directory for Smtp {
         question: &'a Question,
         deadline: Instant,
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
+        let origin = origin(&question.client).filter(|_| self.forward_client);
         match &question.kind {
-            Kind::Recipient(address) => Box::pin(self.recipient(address, deadline)),
+            Kind::Recipient(address) => Box::pin(self.recipient(address, origin, deadline)),
             kind if !self.can_answer(kind) => Box::pin(ready(Verdict::Abstain(Abstention::NotOurs))),
-            Kind::Login { user, proof } => Box::pin(self.logins.ask(user, proof, deadline)),
+            Kind::Login { user, proof } => Box::pin(self.logins.ask(user, proof, origin, deadline)),
         }
     }
 

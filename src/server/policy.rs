@@ -183,6 +183,7 @@ fn client(request: &Request) -> Client {
     let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned());
     Client {
         address: text(&request.client_address),
+        port: text(&request.client_port).and_then(|port| port.parse().ok()),
         session: text(&request.instance),
         service: Some("smtp".into()),
     }

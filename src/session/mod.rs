@@ -16,6 +16,7 @@ pub mod tls;
 pub mod trace;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use protocol::sasl::{Carried, Mechanism};
@@ -122,6 +123,24 @@ pub enum After {
     AskAgain,
 }
 
+/// The host on whose behalf a question is asked, where the remote is to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: Option<u16>,
+}
+
+/// A login that is to be tried.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// What is tried.
+    pub attempt: Attempt,
+    /// For whom, where the remote is to know it.
+    pub origin: Option<Origin>,
+}
+
 /// A login as it goes out.
 #[derive(Debug, Clone)]
 pub enum Attempt {
@@ -206,6 +225,14 @@ fn would_seem_attacked(peer: &Arc<str>, mechanism: Carried) -> Error {
          be taken for an attack (RFC 5802 section 6); let the remote not offer {mechanism}-PLUS"
     );
     Error::new(Kind::Config, peer, "login", detail)
+}
+
+/// The session was made to speak for a client, and nothing makes it speak for nobody again: as
+/// good as gone.
+fn speaks_for_another(peer: &Arc<str>) -> Error {
+    Error::goodbye(
+        peer, "client's address", "-", "this session was for another client",
+    )
 }
 
 /// STARTTLS is required and not offered.

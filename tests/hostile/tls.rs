@@ -16,7 +16,7 @@ use vouch::session::connect::{Dial, Dialled};
 use vouch::session::imap::{LoginSession, Options as LoginOptions};
 use vouch::session::smtp::Hello;
 use vouch::session::smtp::auth::AuthSession;
-use vouch::session::{Attempt, Credentials, Error, Kind, Remote, Session, tls};
+use vouch::session::{Attempt, Credentials, Error, Kind, Login, Remote, Session, tls};
 
 use crate::asker::Answer::{self, Later, Yes};
 use crate::scene::{JANE, PASSWORD, Scene, Setup, options};
@@ -286,16 +286,19 @@ async fn login_elsewhere(protocol: Protocol, local: bool, allow_cleartext: bool)
         allow_cleartext,
     });
     let deadline = Instant::now() + Duration::from_secs(5);
-    let attempt = Attempt::Password(Credentials {
-        user: JANE.into(),
-        password: Secret::copy_from(PASSWORD.as_bytes()),
-    });
+    let login = Login {
+        attempt: Attempt::Password(Credentials {
+            user: JANE.into(),
+            password: Secret::copy_from(PASSWORD.as_bytes()),
+        }),
+        origin: None,
+    };
     let failed = if protocol == Protocol::Imap {
         let mut session = LoginSession::open(remote, LoginOptions::default(), deadline)
             .await
             .unwrap();
         session
-            .ask(std::slice::from_ref(&attempt), &mut |_| (), deadline)
+            .ask(std::slice::from_ref(&login), &mut |_| (), deadline)
             .await
             .err()
     } else {
@@ -307,7 +310,7 @@ async fn login_elsewhere(protocol: Protocol, local: bool, allow_cleartext: bool)
             .await
             .unwrap();
         session
-            .ask(std::slice::from_ref(&attempt), &mut |_| (), deadline)
+            .ask(std::slice::from_ref(&login), &mut |_| (), deadline)
             .await
             .err()
     };

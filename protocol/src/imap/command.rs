@@ -3,6 +3,7 @@
 //! A [`Command`] is made whole and can then only be sent, so what must not reach
 //! the wire is refused where it comes in, by [`Sendable::new`].
 
+use core::net::IpAddr;
 use std::fmt;
 
 use super::capability::Capabilities;
@@ -128,6 +129,15 @@ impl Command {
     /// `LOGOUT` (RFC 9051 §6.1.3).
     pub fn logout(tag: Tag) -> Self {
         Self::open(&format!("{tag} LOGOUT"))
+    }
+
+    /// `ID` with the address of the client on whose behalf we ask (RFC 2971; the names are
+    /// Dovecot's, which believes them of its `login_trusted_networks`).
+    pub fn id(tag: Tag, address: IpAddr, port: Option<u16>) -> Self {
+        let port = port.map_or(String::new(), |port| {
+            format!(" \"x-originating-port\" \"{port}\"")
+        });
+        Self::open(&format!("{tag} ID (\"x-originating-ip\" \"{address}\"{port})"))
     }
 
     /// `AUTHENTICATE PLAIN` without initial response; [`Self::plain`] follows the `+`.
@@ -374,6 +384,21 @@ mod tests {
             parts.iter().map(wire).collect(),
             parts.iter().map(Command::to_string).collect(),
         )
+    }
+
+    #[test]
+    fn id_names_the_client() {
+        let shown = |address: &str, port| {
+            Command::id(Tags::new().next_tag(), address.parse().unwrap(), port).to_string()
+        };
+        assert_eq!(
+            shown("192.0.2.7", Some(50123)),
+            r#"v1 ID ("x-originating-ip" "192.0.2.7" "x-originating-port" "50123")"#
+        );
+        assert_eq!(
+            shown("2001:db8::7", None),
+            r#"v1 ID ("x-originating-ip" "2001:db8::7")"#
+        );
     }
 
     #[test]

@@ -89,6 +89,14 @@ impl Capabilities {
         found
     }
 
+    /// Whether this attribute may be sent by XCLIENT.
+    pub fn takes_xclient(&self, attribute: &str) -> bool {
+        let listed = self.xclient.as_deref().unwrap_or_default();
+        listed
+            .split_ascii_whitespace()
+            .any(|name| name.eq_ignore_ascii_case(attribute))
+    }
+
     fn read(&mut self, line: &str) {
         let mut words = line.split_ascii_whitespace();
         let keyword = words.next().unwrap_or_default().to_ascii_uppercase();

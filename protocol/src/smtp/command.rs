@@ -1,5 +1,6 @@
 //! What we say, and its two forms: bytes for the wire, text for a trace.
 
+use core::net::IpAddr;
 use std::fmt;
 
 use bytes::{BufMut, BytesMut};
@@ -22,6 +23,14 @@ pub enum Command {
     Ehlo(String),
     /// `LHLO`, the same in LMTP (RFC 2033 §4.1).
     Lhlo(String),
+    /// `XCLIENT` (Postfix `XCLIENT_README`): the client on whose behalf we ask. The session
+    /// begins anew with it.
+    XClient {
+        /// Its address.
+        address: IpAddr,
+        /// Its port.
+        port: Option<u16>,
+    },
     /// `STARTTLS` (RFC 3207 §4).
     StartTls,
     /// `AUTH PLAIN`, with or without the credentials (RFC 4954 §4, RFC 4616).
@@ -68,6 +77,7 @@ impl Command {
         match self {
             Self::Ehlo(name) => line(buffer, &[b"EHLO ", checked_name(name)?]),
             Self::Lhlo(name) => line(buffer, &[b"LHLO ", checked_name(name)?]),
+            Self::XClient { .. } => line(buffer, &[self.to_string().as_bytes()]),
             Self::StartTls => line(buffer, &[b"STARTTLS"]),
             Self::AuthPlain { initial: None } => line(buffer, &[b"AUTH PLAIN"]),
             Self::AuthPlain { initial: Some(data) } => line(buffer, &[b"AUTH PLAIN ", checked_base64(data)?]),
@@ -108,6 +118,11 @@ impl fmt::Display for Command {
         match self {
             Self::Ehlo(name) => write!(f, "EHLO {}", sanitised(name.chars(), MAX_SHOWN)),
             Self::Lhlo(name) => write!(f, "LHLO {}", sanitised(name.chars(), MAX_SHOWN)),
+            Self::XClient { address, port } => {
+                let v6 = if address.is_ipv6() { "IPV6:" } else { "" };
+                write!(f, "XCLIENT ADDR={v6}{address}")?;
+                port.map_or(Ok(()), |port| write!(f, " PORT={port}"))
+            }
             Self::StartTls => f.write_str("STARTTLS"),
             Self::AuthPlain { initial: None } => f.write_str("AUTH PLAIN"),
             Self::AuthPlain { initial: Some(_) } => f.write_str("AUTH PLAIN [secret]"),
@@ -230,6 +245,21 @@ mod tests {
             to: to.to_vec(),
             ignore_quota: false,
         }
+    }
+
+    #[test]
+    fn xclient_names_the_client() {
+        let line = |address: &str, port| {
+            let address = address.parse().unwrap();
+            let mut buffer = BytesMut::new();
+            Command::XClient { address, port }.encode(&mut buffer).unwrap();
+            String::from_utf8(buffer.to_vec()).unwrap()
+        };
+        assert_eq!(
+            line("192.0.2.7", Some(50123)),
+            "XCLIENT ADDR=192.0.2.7 PORT=50123\r\n"
+        );
+        assert_eq!(line("2001:db8::7", None), "XCLIENT ADDR=IPV6:2001:db8::7\r\n");
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{
     endpoint::{ehlo_name, endpoint, read_tls},
-    later,
     lookup::lookup,
     missing,
     problem::Problem,
@@ -183,15 +182,7 @@ fn auth(found: &mut Findings, mut table: Table<'_>, auth: &mut Auth, kind: Kind)
             ),
         );
     }
-    let forward = table.read(found, "forward-client", &mut auth.forward_client, value::flag);
-    if let (Some(at), true) = (forward, auth.forward_client) {
-        later(
-            found,
-            &at,
-            &table.full("forward-client"),
-            "the remote sees our address only",
-        );
-    }
+    table.read(found, "forward-client", &mut auth.forward_client, value::flag);
     table.finish(found, KEYS);
 }
 

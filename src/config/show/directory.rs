@@ -39,6 +39,9 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
             "One session sees {rcpt} recipients, {errors} refused ones among them."
         ));
     }
+    if directory.auth.forward_client {
+        text.say("Tells the remote the client's address (IMAP ID, XCLIENT), where it takes it.");
+    }
     text.say(format!(
         "At most {} sessions, each for at most {}, unused for at most {}; {} questions may wait.",
         pool.max_sessions,

@@ -148,6 +148,7 @@ impl Connection {
         let said = *auth.parameters;
         let client = Client {
             address: said.remote.ip,
+            port: said.remote.port,
             session: said.session,
             service: Some(said.service),
         };

@@ -311,6 +311,7 @@ fn told(verdict: &Verdict) -> Told {
 fn client(parameters: Parameters) -> Client {
     Client {
         address: parameters.remote.ip,
+        port: parameters.remote.port,
         session: parameters.session,
         service: Some(parameters.service),
     }

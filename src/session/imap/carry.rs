@@ -25,6 +25,7 @@ impl LoginSession {
             tags,
             local,
             tls,
+            ..
         } = self;
         remote.check_password_may_leave(tls.is_some(), *local)?;
         let mut client = Carrying::new(attempt, &remote.peer).await?;

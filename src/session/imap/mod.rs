@@ -14,7 +14,7 @@ use protocol::sasl::{Carried, Mechanism};
 use tokio::time::Instant;
 
 use super::error::{Error, Kind};
-use super::{Answer, AskAgain, Attempt, Credentials, Remote, Session, tls, trace};
+use super::{Answer, AskAgain, Attempt, Credentials, Login as Question, Origin, Remote, Session, tls, trace};
 use crate::wire::Wire;
 
 /// How logins are tried.
@@ -36,6 +36,8 @@ pub struct LoginSession {
     tags: Tags,
     local: bool,
     tls: Option<Arc<tls::Details>>,
+    /// For whom the remote was told that we ask.
+    origin: Option<Origin>,
 }
 
 impl LoginSession {
@@ -75,6 +77,7 @@ impl LoginSession {
                         tags,
                         local,
                         tls,
+                        origin: None,
                     });
                 }
                 Step::Failed(error) => return Err(refused(&remote.peer, error)),
@@ -95,6 +98,47 @@ impl LoginSession {
 }
 
 impl LoginSession {
+    /// Tells the remote for whom we ask. Whether it believes that is its own affair.
+    async fn introduce(&mut self, origin: Option<Origin>, deadline: Instant) -> Result<(), Error> {
+        if origin == self.origin || !self.capabilities.id {
+            return Ok(());
+        }
+        let Some(Origin { address, port }) = origin else {
+            return Err(super::speaks_for_another(&self.remote.peer));
+        };
+        self.wire.listen();
+        self.remote.check_nothing_unasked(&self.wire, "ID")?;
+        let tag = self.tags.next_tag();
+        send(
+            &self.remote,
+            &mut self.wire,
+            &Command::id(tag, address, port),
+            "ID",
+            deadline,
+        )
+        .await?;
+        for _ in 0..UNTAGGED_LIMIT {
+            match read(&self.remote, &mut self.wire, "ID", deadline).await? {
+                Response::Tagged { tag: theirs, .. } if tag.is(&theirs) => {
+                    self.origin = origin;
+                    return Ok(());
+                }
+                Response::Untagged(Untagged::Status(status)) if status.kind == StatusKind::Bye => {
+                    return Err(Error::goodbye(
+                        &self.remote.peer,
+                        "ID",
+                        status.label(),
+                        status.text(),
+                    ));
+                }
+                Response::Untagged(_) => {}
+                Response::Tagged { .. } | Response::Continuation(_) => break,
+            }
+        }
+        let detail = "it does not answer as an IMAP server does";
+        Err(Error::new(Kind::Protocol, &self.remote.peer, "ID", detail))
+    }
+
     async fn login(
         &mut self,
         attempt: &Attempt,
@@ -109,6 +153,7 @@ impl LoginSession {
             tags,
             local,
             tls,
+            ..
         } = self;
         remote.check_password_may_leave(tls.is_some(), *local)?;
         wire.listen();
@@ -153,7 +198,7 @@ impl LoginSession {
 }
 
 impl Session for LoginSession {
-    type Question = Attempt;
+    type Question = Question;
     type Answer = Answer<Outcome>;
 
     const MAX_BATCH: usize = 1;
@@ -168,23 +213,24 @@ impl Session for LoginSession {
         None
     }
 
-    fn together(_: &Attempt, _: &Attempt) -> bool {
+    fn together(_: &Question, _: &Question) -> bool {
         false
     }
 
     async fn ask(
         &mut self,
-        questions: &[Attempt],
+        questions: &[Question],
         tell: &mut (dyn FnMut(Answer<Outcome>) + Send),
         deadline: Instant,
     ) -> Result<(), Error> {
-        for question in questions {
-            let answer = match question {
+        for Question { attempt, origin } in questions {
+            self.introduce(*origin, deadline).await?;
+            let answer = match attempt {
                 Attempt::Password(credentials) => Answer {
-                    outcome: self.login(question, credentials, deadline).await?,
+                    outcome: self.login(attempt, credentials, deadline).await?,
                     challenge: None,
                 },
-                Attempt::Token(_) | Attempt::Relay(_) => self.carry(question, deadline).await?,
+                Attempt::Token(_) | Attempt::Relay(_) => self.carry(attempt, deadline).await?,
             };
             if let Outcome::Status {
                 capabilities: Some(offered),

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Hello, Opened};
 use crate::session::error::Error;
-use crate::session::{self, Answer, AskAgain, Attempt, Credentials, Remote, Session};
+use crate::session::{self, Answer, AskAgain, Attempt, Credentials, Login, Remote, Session};
 
 /// A session on which logins are tried by AUTH.
 pub struct AuthSession {
@@ -29,7 +29,7 @@ impl AuthSession {
         mechanism: Option<Mechanism>,
         deadline: Instant,
     ) -> Result<Self, Error> {
-        let opened = Opened::new(remote, &hello, deadline).await?;
+        let opened = Opened::new(remote, hello, deadline).await?;
         Ok(Self { opened, mechanism })
     }
 
@@ -86,7 +86,7 @@ impl AuthSession {
 }
 
 impl Session for AuthSession {
-    type Question = Attempt;
+    type Question = Login;
     type Answer = Answer<auth::Outcome>;
 
     const MAX_BATCH: usize = 1;
@@ -101,23 +101,26 @@ impl Session for AuthSession {
         None
     }
 
-    fn together(_: &Attempt, _: &Attempt) -> bool {
+    fn together(_: &Login, _: &Login) -> bool {
         false
     }
 
     async fn ask(
         &mut self,
-        questions: &[Attempt],
+        questions: &[Login],
         tell: &mut (dyn FnMut(Answer<auth::Outcome>) + Send),
         deadline: Instant,
     ) -> Result<(), Error> {
-        for question in questions {
-            tell(match question {
+        for Login { attempt, origin } in questions {
+            if self.opened.has_to_introduce(*origin) {
+                self.opened.introduce(*origin, deadline).await?;
+            }
+            tell(match attempt {
                 Attempt::Password(credentials) => Answer {
-                    outcome: self.login(question, credentials, deadline).await?,
+                    outcome: self.login(attempt, credentials, deadline).await?,
                     challenge: None,
                 },
-                Attempt::Token(_) | Attempt::Relay(_) => self.carry(question, deadline).await?,
+                Attempt::Token(_) | Attempt::Relay(_) => self.carry(attempt, deadline).await?,
             });
         }
         Ok(())

@@ -14,7 +14,7 @@ use protocol::smtp::{Capabilities, Codec, Command, Protocol, Reply};
 use tokio::time::Instant;
 
 use super::error::{Error, Kind};
-use super::{Attempt, Remote, tls, trace};
+use super::{Attempt, Origin, Remote, tls, trace};
 use crate::wire::Wire;
 
 /// How we present ourselves to an SMTP or LMTP remote.
@@ -33,10 +33,13 @@ struct Opened {
     capabilities: Capabilities,
     local: bool,
     tls: Option<Arc<tls::Details>>,
+    hello: Arc<Hello>,
+    /// For whom the remote was told that we ask.
+    origin: Option<Origin>,
 }
 
 impl Opened {
-    async fn new(remote: Arc<Remote>, hello: &Hello, deadline: Instant) -> Result<Self, Error> {
+    async fn new(remote: Arc<Remote>, hello: Arc<Hello>, deadline: Instant) -> Result<Self, Error> {
         let connection = remote.connect(deadline).await?;
         let mut tls = connection.tls;
         let mut wire = Wire::new(connection.stream, Codec::new());
@@ -76,6 +79,8 @@ impl Opened {
                         capabilities,
                         local,
                         tls,
+                        hello,
+                        origin: None,
                     });
                 }
                 Step::Failed(error) => {
@@ -85,6 +90,44 @@ impl Opened {
                 }
             };
         }
+    }
+
+    /// Whether the remote is to be told for whom we ask.
+    fn has_to_introduce(&self, origin: Option<Origin>) -> bool {
+        origin != self.origin && self.capabilities.takes_xclient("ADDR")
+    }
+
+    /// Tells the remote for whom we ask. The session is not inside a mail transaction, and is as
+    /// good as new then: what it offers may have changed.
+    async fn introduce(&mut self, origin: Option<Origin>, deadline: Instant) -> Result<(), Error> {
+        let Some(Origin { address, port }) = origin else {
+            return Err(super::speaks_for_another(&self.remote.peer));
+        };
+        let port = port.filter(|_| self.capabilities.takes_xclient("PORT"));
+        let name = self.hello.name.clone();
+        let hello = match self.hello.protocol {
+            Protocol::Smtp => Command::Ehlo(name),
+            Protocol::Lmtp => Command::Lhlo(name),
+        };
+        self.wire.listen();
+        let mut first = true;
+        for (command, code) in [(Command::XClient { address, port }, 220), (hello, 250)] {
+            let reply = self.exchange(&command, deadline).await?;
+            let (peer, step) = (&self.remote.peer, step_name(&command));
+            if first && reply.code() == 421 {
+                return Err(Error::goodbye(peer, step, reply.status(), reply.text()));
+            }
+            if reply.code() != code {
+                let step = OpeningError::Refused { step, reply };
+                return Err(refused(peer, step));
+            }
+            first = false;
+            if code == 250 {
+                self.capabilities = Capabilities::from_reply(&reply);
+            }
+        }
+        self.origin = origin;
+        Ok(())
     }
 
     async fn exchange(&mut self, command: &Command, deadline: Instant) -> Result<Reply, Error> {
@@ -156,6 +199,7 @@ const fn step_name(command: &Command) -> &'static str {
     match command {
         Command::Ehlo(_) => "EHLO",
         Command::Lhlo(_) => "LHLO",
+        Command::XClient { .. } => "XCLIENT",
         Command::StartTls => "STARTTLS",
         Command::AuthPlain { .. }
         | Command::AuthLogin

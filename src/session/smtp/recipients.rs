@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Hello, Opened, step_name};
 use crate::session::error::{Error, Kind};
-use crate::session::{AskAgain, Remote, Session, tls, trace};
+use crate::session::{AskAgain, Origin, Remote, Session, tls, trace};
 
 /// A recipient as it goes out.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Recipient {
     pub wire: Vec<u8>,
     /// It can only be asked with SMTPUTF8.
     pub needs_utf8: bool,
+    /// For whom it is asked, where the remote is to know it.
+    pub origin: Option<Origin>,
 }
 
 impl Recipient {
@@ -30,6 +32,9 @@ impl Recipient {
 pub struct RecipientSession {
     opened: Opened,
     dialog: Recipients,
+    mail_from: Arc<[u8]>,
+    /// Whether a transaction may be open.
+    asked: bool,
     one_each: OneEach,
 }
 
@@ -50,11 +55,13 @@ impl RecipientSession {
         one_each: OneEach,
         deadline: Instant,
     ) -> Result<Self, Error> {
-        let opened = Opened::new(remote, &hello, deadline).await?;
+        let opened = Opened::new(remote, hello, deadline).await?;
         let dialog = Recipients::new(&opened.capabilities, mail_from.to_vec());
         Ok(Self {
             opened,
             dialog,
+            mail_from,
+            asked: false,
             one_each,
         })
     }
@@ -66,6 +73,21 @@ impl RecipientSession {
 }
 
 impl RecipientSession {
+    /// Tells the remote for whom we ask, which has to happen outside a transaction.
+    async fn introduce(&mut self, origin: Option<Origin>, deadline: Instant) -> Result<(), Error> {
+        if !self.opened.has_to_introduce(origin) {
+            return Ok(());
+        }
+        if self.asked && origin.is_some() {
+            self.opened.wire.listen();
+            // Whatever the answer is: a refusal comes again, with XCLIENT.
+            self.opened.exchange(&Command::Rset, deadline).await?;
+        }
+        self.opened.introduce(origin, deadline).await?;
+        self.dialog = Recipients::new(&self.opened.capabilities, self.mail_from.to_vec());
+        Ok(())
+    }
+
     fn one_each(&self) -> bool {
         self.one_each.load(Ordering::Relaxed)
     }
@@ -175,8 +197,9 @@ impl Session for RecipientSession {
 
     /// One domain each transaction: Gmail refuses others (`451 4.3.0 Multiple
     /// destination domains per transaction is unsupported`).
+    /// One client, too, where the remote is told of it.
     fn together(one: &Recipient, other: &Recipient) -> bool {
-        one.needs_utf8 == other.needs_utf8 && one.domain() == other.domain()
+        one.needs_utf8 == other.needs_utf8 && one.domain() == other.domain() && one.origin == other.origin
     }
 
     async fn ask(
@@ -185,6 +208,10 @@ impl Session for RecipientSession {
         tell: &mut (dyn FnMut(Answer) + Send),
         deadline: Instant,
     ) -> Result<(), Error> {
+        if let Some(question) = questions.first() {
+            self.introduce(question.origin, deadline).await?;
+        }
+        self.asked = true;
         let recipients = questions.iter().map(|question| question.wire.clone()).collect();
         let needs_utf8 = questions.iter().any(|question| question.needs_utf8);
         match self.dialog.ask(recipients, needs_utf8, self.one_each()) {
