@@ -227,8 +227,8 @@ fn would_seem_attacked(peer: &Arc<str>, mechanism: Carried) -> Error {
     Error::new(Kind::Config, peer, "login", detail)
 }
 
-/// The session was made to speak for a client, and nothing makes it speak for nobody again: as
-/// good as gone.
+/// A session that spoke for one client asks for no other: Dovecot believes the first ID alone,
+/// and Postfix lets nobody but those who may say so tell it of another. As good as gone.
 fn speaks_for_another(peer: &Arc<str>) -> Error {
     Error::goodbye(
         peer, "client's address", "-", "this session was for another client",

@@ -17,6 +17,7 @@ mod dialog;
 mod doors;
 mod dovecot;
 mod exim;
+mod forward;
 mod front;
 mod login;
 mod mechanisms;

@@ -28,6 +28,7 @@ impl Postfix {
 recipient_delimiter = +
 smtpd_recipient_restrictions = reject_unauth_destination
 smtpd_tls_security_level = may
+smtpd_authorized_xclient_hosts = 127.0.0.1
 smtpd_tls_cert_file = {}
 smtpd_tls_key_file = {}
 {}",

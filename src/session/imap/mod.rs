@@ -100,11 +100,11 @@ impl LoginSession {
 impl LoginSession {
     /// Tells the remote for whom we ask. Whether it believes that is its own affair.
     async fn introduce(&mut self, origin: Option<Origin>, deadline: Instant) -> Result<(), Error> {
-        if origin == self.origin || !self.capabilities.id {
-            return Ok(());
-        }
-        let Some(Origin { address, port }) = origin else {
-            return Err(super::speaks_for_another(&self.remote.peer));
+        let origin = origin.filter(|_| self.capabilities.id);
+        let (address, port) = match (self.origin, origin) {
+            (None, Some(Origin { address, port })) => (address, port),
+            (now, origin) if now == origin => return Ok(()),
+            (_, _) => return Err(super::speaks_for_another(&self.remote.peer)),
         };
         self.wire.listen();
         self.remote.check_nothing_unasked(&self.wire, "ID")?;

@@ -112,9 +112,7 @@ impl Session for AuthSession {
         deadline: Instant,
     ) -> Result<(), Error> {
         for Login { attempt, origin } in questions {
-            if self.opened.has_to_introduce(*origin) {
-                self.opened.introduce(*origin, deadline).await?;
-            }
+            self.opened.introduce(*origin, false, deadline).await?;
             tell(match attempt {
                 Attempt::Password(credentials) => Answer {
                     outcome: self.login(attempt, credentials, deadline).await?,

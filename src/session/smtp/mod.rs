@@ -34,7 +34,9 @@ struct Opened {
     local: bool,
     tls: Option<Arc<tls::Details>>,
     hello: Arc<Hello>,
-    /// For whom the remote was told that we ask.
+    /// Whether the remote takes the address of the client for whom we ask.
+    takes_origin: bool,
+    /// For whom it was told that we ask.
     origin: Option<Origin>,
 }
 
@@ -73,6 +75,7 @@ impl Opened {
                 }
                 Step::Ready(capabilities) => {
                     let local = connection.local;
+                    let takes_origin = capabilities.takes_xclient("ADDR");
                     return Ok(Self {
                         remote,
                         wire,
@@ -80,6 +83,7 @@ impl Opened {
                         local,
                         tls,
                         hello,
+                        takes_origin,
                         origin: None,
                     });
                 }
@@ -92,16 +96,19 @@ impl Opened {
         }
     }
 
-    /// Whether the remote is to be told for whom we ask.
-    fn has_to_introduce(&self, origin: Option<Origin>) -> bool {
-        origin != self.origin && self.capabilities.takes_xclient("ADDR")
-    }
-
-    /// Tells the remote for whom we ask. The session is not inside a mail transaction, and is as
-    /// good as new then: what it offers may have changed.
-    async fn introduce(&mut self, origin: Option<Origin>, deadline: Instant) -> Result<(), Error> {
-        let Some(Origin { address, port }) = origin else {
-            return Err(super::speaks_for_another(&self.remote.peer));
+    /// Tells the remote for whom we ask, where it takes that; not in the middle of a transaction.
+    /// Whether the session is as good as new: what it offers may have changed.
+    async fn introduce(
+        &mut self,
+        origin: Option<Origin>,
+        in_transaction: bool,
+        deadline: Instant,
+    ) -> Result<bool, Error> {
+        let origin = origin.filter(|_| self.takes_origin);
+        let (address, port) = match (self.origin, origin) {
+            (None, Some(Origin { address, port })) if !in_transaction => (address, port),
+            (now, origin) if now == origin => return Ok(false),
+            (_, _) => return Err(super::speaks_for_another(&self.remote.peer)),
         };
         let port = port.filter(|_| self.capabilities.takes_xclient("PORT"));
         let name = self.hello.name.clone();
@@ -117,6 +124,11 @@ impl Opened {
             if first && reply.code() == 421 {
                 return Err(Error::goodbye(peer, step, reply.status(), reply.text()));
             }
+            if first && reply.code() == 501 {
+                // A Postfix without IPv6 cannot read such an address; nothing is said of the client.
+                tracing::debug!("{peer}: {step}: asked without the client's address: {reply}");
+                return Ok(false);
+            }
             if reply.code() != code {
                 let step = OpeningError::Refused { step, reply };
                 return Err(refused(peer, step));
@@ -127,7 +139,7 @@ impl Opened {
             }
         }
         self.origin = origin;
-        Ok(())
+        Ok(true)
     }
 
     async fn exchange(&mut self, command: &Command, deadline: Instant) -> Result<Reply, Error> {

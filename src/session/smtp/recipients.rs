@@ -73,21 +73,6 @@ impl RecipientSession {
 }
 
 impl RecipientSession {
-    /// Tells the remote for whom we ask, which has to happen outside a transaction.
-    async fn introduce(&mut self, origin: Option<Origin>, deadline: Instant) -> Result<(), Error> {
-        if !self.opened.has_to_introduce(origin) {
-            return Ok(());
-        }
-        if self.asked && origin.is_some() {
-            self.opened.wire.listen();
-            // Whatever the answer is: a refusal comes again, with XCLIENT.
-            self.opened.exchange(&Command::Rset, deadline).await?;
-        }
-        self.opened.introduce(origin, deadline).await?;
-        self.dialog = Recipients::new(&self.opened.capabilities, self.mail_from.to_vec());
-        Ok(())
-    }
-
     fn one_each(&self) -> bool {
         self.one_each.load(Ordering::Relaxed)
     }
@@ -209,9 +194,15 @@ impl Session for RecipientSession {
         deadline: Instant,
     ) -> Result<(), Error> {
         if let Some(question) = questions.first() {
-            self.introduce(question.origin, deadline).await?;
+            let anew = self
+                .opened
+                .introduce(question.origin, self.asked, deadline)
+                .await?;
+            if anew {
+                self.dialog = Recipients::new(&self.opened.capabilities, self.mail_from.to_vec());
+            }
+            self.asked = true;
         }
-        self.asked = true;
         let recipients = questions.iter().map(|question| question.wire.clone()).collect();
         let needs_utf8 = questions.iter().any(|question| question.needs_utf8);
         match self.dialog.ask(recipients, needs_utf8, self.one_each()) {
