@@ -90,6 +90,13 @@ impl Directory {
         }
     }
 
+    /// The password of a user, for a mechanism in which it is not said.
+    pub(crate) fn password(&self, user: &str) -> Option<Vec<u8>> {
+        let state = lock(&self.state);
+        let account = state.accounts.get(&self.user_key(user));
+        account.map(|account| account.password.clone())
+    }
+
     /// Looks a mailbox up; also the account's pause. A greylisted one is let through the next time.
     pub(crate) fn recipient(&self, local: &str, domain: &str) -> (Recipient, Duration) {
         let mut state = lock(&self.state);

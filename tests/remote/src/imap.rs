@@ -151,6 +151,8 @@ impl Imap<'_> {
             "CAPABILITY" => (capability.as_str(), "OK Done"),
             "NOOP" => ("", "OK Done"),
             "ID" if !self.offers("ID") => ("", "BAD ID is not offered"),
+            // A later one is not believed, as with Dovecot.
+            "ID" if self.authenticated => ("", "BAD Too late"),
             "ID" => ("* ID (\"name\" \"remote\")\r\n", "OK Done"),
             "LIST" | "NAMESPACE" | "SELECT" if !self.authenticated => ("", "BAD Log in first"),
             "LIST" => ("* LIST (\\Noselect) \"/\" \"\"\r\n", "OK Done"),

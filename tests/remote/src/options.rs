@@ -2,6 +2,7 @@
 //! TLS, delays or limits, that offers what servers in the field offer.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::tls::Identity;
@@ -42,6 +43,10 @@ pub struct Options {
     pub delays: Delays,
     /// When it loses patience.
     pub limits: Limits,
+    /// What every challenge holds; without, each holds another.
+    pub nonce: Option<String>,
+    /// The salt of every SCRAM key.
+    pub salt: Vec<u8>,
     /// Keeps the text of commands and recipients in the session logs; without, they are only counted.
     pub record: bool,
 }
@@ -76,8 +81,16 @@ impl Options {
             status_codes: true,
             delays: Delays::default(),
             limits: Limits::default(),
+            nonce: None,
+            salt: b"salt of a test".to_vec(),
             record: true,
         }
+    }
+
+    pub(crate) fn nonce(&self) -> String {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let next = || NEXT.fetch_add(1, Ordering::Relaxed).to_string();
+        self.nonce.clone().unwrap_or_else(next)
     }
 
     /// The same, with these capabilities instead of the usual ones, given as one word or line each.

@@ -113,9 +113,7 @@ impl Smtp<'_> {
                 })
             }
             "RSET" | "NOOP" => Ok("250 2.0.0 Ok".to_owned()),
-            "XCLIENT" if self.transaction.is_none() && self.offers("XCLIENT") => {
-                Ok("220 mx.remote.test ready".to_owned())
-            }
+            "XCLIENT" => self.xclient(args),
             "VRFY" => Ok("252 2.5.2 Cannot verify, but send it".to_owned()),
             _ => Err("502 5.5.1 Command not implemented".to_owned()),
         };
@@ -140,6 +138,35 @@ impl Smtp<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// `"XCLIENT" 1*(SP attribute "=" value)`, each attribute one that is offered (Postfix `XCLIENT_README`).
+    fn xclient(&self, args: &str) -> Result<String, String> {
+        let offered = self.shared.options.capabilities.iter();
+        let offered = offered
+            .map(String::as_str)
+            .find(|line| keyword(line).eq_ignore_ascii_case("XCLIENT"));
+        let takes = |name: &str| offered.is_some_and(|line| line.split(' ').skip(1).any(|it| it == name));
+        let fits = |pair: &str| match pair.split_once('=') {
+            Some((name, _)) if !takes(name) => false,
+            Some(("ADDR", text)) => match text.strip_prefix("IPV6:") {
+                Some(text) => text.parse::<std::net::Ipv6Addr>().is_ok(),
+                None => text.parse::<std::net::Ipv4Addr>().is_ok(),
+            },
+            Some(("PORT", text)) => text.parse::<u16>().is_ok(),
+            pair => pair.is_some(),
+        };
+        let error = if offered.is_none() {
+            "502 5.5.1 XCLIENT is not offered"
+        } else if self.transaction.is_some() {
+            "503 5.5.1 MAIL transaction in progress"
+        } else if args.is_empty() || !args.split(' ').all(fits) {
+            "501 5.5.4 Bad XCLIENT"
+        } else {
+            return Ok("220 mx.remote.test ready".to_owned());
+        };
+        self.conn.violation("XCLIENT out of place");
+        Err(error.to_owned())
     }
 
     fn hello(&self, verb: &str, args: &str) -> Result<String, String> {
