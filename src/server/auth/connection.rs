@@ -17,10 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::exchange::{Exchange, Spoken, Step};
 use super::relay::{Relay, Turn};
 use super::requests::{Pending, Requests};
-use super::told::{Told, failure_name, told};
-use super::{Asked, AuthDoor, Decided, Tempfail, WRITE_TIMEOUT, ok};
+use super::{Asked, AuthDoor, WRITE_TIMEOUT};
 use crate::engine::{Decision, Source};
-use crate::server::handover::{Accepted, Connected};
+use crate::server::handover::Connected;
 use crate::server::is_smtp;
 use crate::verdict::{Cause, Class, Client, Login, Proof, Verdict};
 use crate::wire::{Stream, Wire, WireError};
@@ -36,26 +35,26 @@ type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Turn> + Send>>>;
 
 /// A connection.
 pub(super) struct Connection {
-    door: Arc<AuthDoor>,
+    pub(super) door: Arc<AuthDoor>,
     cookie: [u8; 16],
     /// Who was accepted here and waits for a mail process; at a `login` door, once the
     /// client has said who it is.
-    accepted: Option<Connected>,
+    pub(super) accepted: Option<Connected>,
     /// The number under which failures are counted.
-    session: u64,
-    pid: Option<i32>,
+    pub(super) session: u64,
+    pub(super) pid: Option<i32>,
     wire: Wire<Codec>,
-    requests: Requests,
+    pub(super) requests: Requests,
     deciding: Deciding,
     /// Whether the last request was an SMTP server's.
-    smtp: bool,
+    pub(super) smtp: bool,
 }
 
 /// Whether a connection goes on.
-type Flow = ControlFlow<()>;
+pub(super) type Flow = ControlFlow<()>;
 
-const GO_ON: Flow = Flow::Continue(());
-const HANG_UP: Flow = Flow::Break(());
+pub(super) const GO_ON: Flow = Flow::Continue(());
+pub(super) const HANG_UP: Flow = Flow::Break(());
 
 impl Connection {
     /// A connection that was greeted with `cookie`. Its failures are counted under the
@@ -219,7 +218,7 @@ impl Connection {
         }
     }
 
-    fn challenge(&mut self, exchange: Exchange, asked: Asked, data: Vec<u8>) -> Flow {
+    pub(super) fn challenge(&mut self, exchange: Exchange, asked: Asked, data: Vec<u8>) -> Flow {
         let id = asked.id;
         if !self.requests.wait_for_client(exchange, asked) {
             return self.no_answer(id, "Too many unfinished requests");
@@ -263,172 +262,7 @@ impl Connection {
         self.fail(asked.id, None, Failure::Credentials)
     }
 
-    fn decided(&mut self, decided: Box<Decided>) -> Flow {
-        let id = decided.asked.id;
-        if !self.requests.take_decided(id, decided.serial) {
-            return GO_ON;
-        }
-        self.answer(decided)
-    }
-
-    fn answer(&mut self, decided: Box<Decided>) -> Flow {
-        let closes = self.closes(is_smtp(&decided.asked.client));
-        match told(&decided.decision.verdict, closes) {
-            Told::Ok(name) => {
-                let (answer, flow) = self.accept(&decided, name);
-                self.log(&decided, answer);
-                flow
-            }
-            Told::Fail(failure) => {
-                self.log(&decided, failure_name(failure));
-                self.refuse(decided, failure)
-            }
-            Told::HangUp => {
-                self.log(&decided, "hang up");
-                self.hang_up()
-            }
-        }
-    }
-
-    fn log(&self, decided: &Decided, answer: &str) {
-        let Decided {
-            asked,
-            user,
-            decision,
-            took,
-            ..
-        } = decided;
-        self.door.log(user, &asked.client, decision, *took, answer);
-    }
-
-    /// Says no, of a token only when the client was told why.
-    fn refuse(&mut self, decided: Box<Decided>, failure: Failure) -> Flow {
-        let cause = decided.decision.verdict.cause();
-        match cause.and_then(|cause| cause.challenge.clone()) {
-            Some(why) => {
-                let asked = decided.asked.clone();
-                self.challenge(Exchange::Refused(decided, failure), asked, why)
-            }
-            None => self.fail(decided.asked.id, Some(&decided), failure),
-        }
-    }
-
-    /// Says OK, and keeps the login where a mail process will ask for it.
-    fn accept(&mut self, decided: &Decided, name: Vec<u8>) -> (&'static str, Flow) {
-        let Decided {
-            asked, given, pass, ..
-        } = decided;
-        let door = &self.door.settings;
-        let (id, client) = (asked.id, &asked.client);
-        let ready = ok::told(door, &name, given, client).and_then(|told| {
-            let fields = door.fields.fill_paths(&name, client)?;
-            Ok((told, fields))
-        });
-        let (told, fields) = match ready {
-            Ok(ready) => ready,
-            Err(error) => {
-                tracing::error!(door = door.name, about = %given, "no OK for a good login: {error}");
-                return self.fail_for_now(asked);
-            }
-        };
-        if let Some(accepted) = &self.accepted
-            && told.is_awaited
-            && !asked.nologin
-        {
-            let login = Accepted {
-                user: Login::new(&name),
-                given: given.clone(),
-                mechanism: asked.mechanism.name(),
-                fields,
-                client: client.clone(),
-            };
-            if !accepted.keep(id, login) {
-                tracing::error!(
-                    door = door.name,
-                    "no OK for a good login: too many wait for a mail process; does it ask at our master door?"
-                );
-                return self.fail_for_now(asked);
-            }
-        }
-        let flow = self.reply(Reply::Ok {
-            id,
-            user: name,
-            fields: told.fields,
-            pass: pass.clone(),
-        });
-        ("OK", flow)
-    }
-
-    /// Says of a good login that it cannot be used now.
-    fn fail_for_now(&mut self, asked: &Asked) -> (&'static str, Flow) {
-        if self.closes(is_smtp(&asked.client)) {
-            return ("hang up", self.hang_up());
-        }
-        let failure = Failure::Temporary;
-        (failure_name(failure), self.fail(asked.id, None, failure))
-    }
-
-    fn fail(&mut self, id: u32, of: Option<&Decided>, failure: Failure) -> Flow {
-        let name = |login: &Login| login.as_bytes().to_vec();
-        // A dialog that ended early has named nobody.
-        let of = of.filter(|decided| !decided.given.as_bytes().is_empty());
-        self.reply(Reply::Fail {
-            id,
-            user: of.map(|decided| name(&decided.user)),
-            original_user: of
-                .filter(|decided| decided.given != decided.user)
-                .map(|decided| name(&decided.given)),
-            failure,
-            reason: None,
-        })
-    }
-
-    /// Whether a temporary failure is told by hanging up.
-    fn closes(&self, smtp: bool) -> bool {
-        match self.door.settings.tempfail {
-            Tempfail::Close => true,
-            Tempfail::Fail => false,
-            Tempfail::Auto => smtp && !self.requests.is_deciding(),
-        }
-    }
-
-    fn hang_up(&self) -> Flow {
-        self.door.sessions.hanging_up(self.session, self.pid);
-        HANG_UP
-    }
-
-    /// A request that nobody was asked about: nothing was said of the user, so it
-    /// is no wrong password.
-    fn no_answer(&mut self, id: u32, reason: &str) -> Flow {
-        let door = &self.door.settings.name;
-        tracing::info!(door, id, "no answer to a request: {reason}");
-        if self.closes(self.smtp) {
-            return self.hang_up();
-        }
-        let reason = Some(reason.into());
-        self.reply(Reply::Fail {
-            id,
-            user: None,
-            original_user: None,
-            failure: Failure::Temporary,
-            reason,
-        })
-    }
-
-    fn bad_base64(&mut self, id: u32, reason: &str) -> Flow {
-        let door = &self.door.settings.name;
-        tracing::info!(door, id, "refused a request: {reason}");
-        let reason = Some(reason.into());
-        self.reply(Reply::Fail {
-            id,
-            user: None,
-            original_user: None,
-            failure: Failure::InvalidBase64,
-            reason,
-        })
-    }
-
-    fn reply(&mut self, reply: Reply) -> Flow {
+    pub(super) fn reply(&mut self, reply: Reply) -> Flow {
         match self.wire.push(reply) {
             Ok(()) => GO_ON,
             Err(error) => self.complain(&error),

@@ -4,10 +4,11 @@
 //! A `login` door is the same to login processes of Dovecot, whose logins a mail
 //! process will ask for at a master door.
 //!
-//! `connection` reads and answers, `exchange` knows the mechanisms' steps, `relay` holds a
+//! `connection` reads, `answers` answers, `exchange` knows the mechanisms' steps, `relay` holds a
 //! client's dialog with the remote, `requests` keeps what is not answered yet, `told` puts
 //! verdicts into the protocol's words, `ok` adds fields to a good answer.
 
+mod answers;
 mod connection;
 mod exchange;
 mod ok;

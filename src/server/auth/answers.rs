@@ -1,0 +1,178 @@
+//! What a connection answers: yes, no, or nothing that a client could take for a no.
+
+use protocol::auth::client::{Failure, Reply};
+
+use super::connection::{Connection, Flow, GO_ON, HANG_UP};
+use super::exchange::Exchange;
+use super::told::{Told, failure_name, told};
+use super::{Asked, Decided, Tempfail, ok};
+use crate::server::handover::Accepted;
+use crate::server::is_smtp;
+use crate::verdict::Login;
+
+impl Connection {
+    pub(super) fn decided(&mut self, decided: Box<Decided>) -> Flow {
+        let id = decided.asked.id;
+        if !self.requests.take_decided(id, decided.serial) {
+            return GO_ON;
+        }
+        self.answer(decided)
+    }
+
+    pub(super) fn answer(&mut self, decided: Box<Decided>) -> Flow {
+        let closes = self.closes(is_smtp(&decided.asked.client));
+        match told(&decided.decision.verdict, closes) {
+            Told::Ok(name) => {
+                let (answer, flow) = self.accept(&decided, name);
+                self.log(&decided, answer);
+                flow
+            }
+            Told::Fail(failure) => {
+                self.log(&decided, failure_name(failure));
+                self.refuse(decided, failure)
+            }
+            Told::HangUp => {
+                self.log(&decided, "hang up");
+                self.hang_up()
+            }
+        }
+    }
+
+    fn log(&self, decided: &Decided, answer: &str) {
+        let Decided {
+            asked,
+            user,
+            decision,
+            took,
+            ..
+        } = decided;
+        self.door.log(user, &asked.client, decision, *took, answer);
+    }
+
+    /// Says no, of a token only when the client was told why.
+    fn refuse(&mut self, decided: Box<Decided>, failure: Failure) -> Flow {
+        let cause = decided.decision.verdict.cause();
+        match cause.and_then(|cause| cause.challenge.clone()) {
+            Some(why) => {
+                let asked = decided.asked.clone();
+                self.challenge(Exchange::Refused(decided, failure), asked, why)
+            }
+            None => self.fail(decided.asked.id, Some(&decided), failure),
+        }
+    }
+
+    /// Says OK, and keeps the login where a mail process will ask for it.
+    fn accept(&mut self, decided: &Decided, name: Vec<u8>) -> (&'static str, Flow) {
+        let Decided {
+            asked, given, pass, ..
+        } = decided;
+        let door = &self.door.settings;
+        let (id, client) = (asked.id, &asked.client);
+        let ready = ok::told(door, &name, given, client).and_then(|told| {
+            let fields = door.fields.fill_paths(&name, client)?;
+            Ok((told, fields))
+        });
+        let (told, fields) = match ready {
+            Ok(ready) => ready,
+            Err(error) => {
+                tracing::error!(door = door.name, about = %given, "no OK for a good login: {error}");
+                return self.fail_for_now(asked);
+            }
+        };
+        if let Some(accepted) = &self.accepted
+            && told.is_awaited
+            && !asked.nologin
+        {
+            let login = Accepted {
+                user: Login::new(&name),
+                given: given.clone(),
+                mechanism: asked.mechanism.name(),
+                fields,
+                client: client.clone(),
+            };
+            if !accepted.keep(id, login) {
+                tracing::error!(
+                    door = door.name,
+                    "no OK for a good login: too many wait for a mail process; does it ask at our master door?"
+                );
+                return self.fail_for_now(asked);
+            }
+        }
+        let flow = self.reply(Reply::Ok {
+            id,
+            user: name,
+            fields: told.fields,
+            pass: pass.clone(),
+        });
+        ("OK", flow)
+    }
+
+    /// Says of a good login that it cannot be used now.
+    fn fail_for_now(&mut self, asked: &Asked) -> (&'static str, Flow) {
+        if self.closes(is_smtp(&asked.client)) {
+            return ("hang up", self.hang_up());
+        }
+        let failure = Failure::Temporary;
+        (failure_name(failure), self.fail(asked.id, None, failure))
+    }
+
+    pub(super) fn fail(&mut self, id: u32, of: Option<&Decided>, failure: Failure) -> Flow {
+        let name = |login: &Login| login.as_bytes().to_vec();
+        // A dialog that ended early has named nobody.
+        let of = of.filter(|decided| !decided.given.as_bytes().is_empty());
+        self.reply(Reply::Fail {
+            id,
+            user: of.map(|decided| name(&decided.user)),
+            original_user: of
+                .filter(|decided| decided.given != decided.user)
+                .map(|decided| name(&decided.given)),
+            failure,
+            reason: None,
+        })
+    }
+
+    /// Whether a temporary failure is told by hanging up.
+    fn closes(&self, smtp: bool) -> bool {
+        match self.door.settings.tempfail {
+            Tempfail::Close => true,
+            Tempfail::Fail => false,
+            Tempfail::Auto => smtp && !self.requests.is_deciding(),
+        }
+    }
+
+    fn hang_up(&self) -> Flow {
+        self.door.sessions.hanging_up(self.session, self.pid);
+        HANG_UP
+    }
+
+    /// A request that nobody was asked about: nothing was said of the user, so it
+    /// is no wrong password.
+    pub(super) fn no_answer(&mut self, id: u32, reason: &str) -> Flow {
+        let door = &self.door.settings.name;
+        tracing::info!(door, id, "no answer to a request: {reason}");
+        if self.closes(self.smtp) {
+            return self.hang_up();
+        }
+        let reason = Some(reason.into());
+        self.reply(Reply::Fail {
+            id,
+            user: None,
+            original_user: None,
+            failure: Failure::Temporary,
+            reason,
+        })
+    }
+
+    pub(super) fn bad_base64(&mut self, id: u32, reason: &str) -> Flow {
+        let door = &self.door.settings.name;
+        tracing::info!(door, id, "refused a request: {reason}");
+        let reason = Some(reason.into());
+        self.reply(Reply::Fail {
+            id,
+            user: None,
+            original_user: None,
+            failure: Failure::InvalidBase64,
+            reason,
+        })
+    }
+}
