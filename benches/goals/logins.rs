@@ -127,7 +127,7 @@ fn with_tls(table: &mut Table) {
 }
 
 /// Trusts the authority and resumes sessions, as vouch does.
-fn connector(authority: &Authority) -> TlsConnector {
+pub(crate) fn connector(authority: &Authority) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(authority.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -151,7 +151,7 @@ async fn bare_client(port: u16, tls: Option<TlsConnector>) -> f64 {
                 stream.set_nodelay(true).unwrap();
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 match &tls {
-                    None => log_in(stream, number).await,
+                    None => drop(log_in(stream, number).await),
                     Some(tls) => {
                         let name = ServerName::try_from("localhost").unwrap();
                         log_in(tls.connect(name, stream).await.unwrap(), number).await;
@@ -167,12 +167,14 @@ async fn bare_client(port: u16, tls: Option<TlsConnector>) -> f64 {
     rate(count.load(Ordering::Relaxed), began)
 }
 
-async fn log_in(stream: impl AsyncRead + AsyncWrite, number: usize) {
+/// Logs in on a connection that was just made; the time from the command to its answer.
+pub(crate) async fn log_in(stream: impl AsyncRead + AsyncWrite, number: usize) -> Duration {
     let (reading, mut writing) = tokio::io::split(stream);
     let mut lines = BufReader::new(reading).lines();
     let greeting = lines.next_line().await.unwrap().unwrap();
     assert!(greeting.starts_with("* OK"), "{greeting}");
     let message = BASE64_STANDARD.encode(format!("\0{}\0{PASSWORD}", user(number)));
+    let asked = Instant::now();
     writing
         .write_all(format!("a AUTHENTICATE PLAIN {message}\r\n").as_bytes())
         .await
@@ -182,7 +184,7 @@ async fn log_in(stream: impl AsyncRead + AsyncWrite, number: usize) {
         let line = lines.next_line().await.unwrap().unwrap();
         if line.starts_with("a ") {
             assert!(line.starts_with("a OK"), "{line}");
-            return;
+            return asked.elapsed();
         }
     }
 }
