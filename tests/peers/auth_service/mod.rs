@@ -4,7 +4,9 @@ mod reload;
 mod ways;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -152,13 +154,26 @@ impl Front {
         doveadm(&self.config, arguments)
     }
 
-    /// Has it reload for the `times`th time, and waits until the new `vouch` is there.
-    fn reload(&self, times: usize) {
+    /// Has it reload, and waits until the new `vouch` is there.
+    fn reload(&self) {
+        let before = self.who_answers();
         assert!(self.doveadm(&["reload"]).status.success());
-        self.wait_for_vouch(times + 1);
+        // Not by its log: after two reloads in a row Dovecot may read nothing of what the new process writes there.
+        wait_until("the new vouch", Duration::from_secs(30), || {
+            self.who_answers().is_some_and(|now| Some(now) != before)
+        });
     }
 
-    /// Waits until it has started `vouch` for the `times`th time.
+    /// The process of `vouch` that answers at the login socket: the first part of its cookie.
+    fn who_answers(&self) -> Option<String> {
+        let stream = UnixStream::connect(&self.sockets[0]).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let greeting = BufReader::new(stream).lines().map_while(Result::ok);
+        let cookie = greeting.filter_map(|line| Some(line.strip_prefix("COOKIE\t")?[..8].to_owned()));
+        cookie.take(1).next()
+    }
+
+    /// Waits until it has started `vouch` for the `times`th time, by its log.
     fn wait_for_vouch(&self, times: usize) {
         wait_until("the new vouch", Duration::from_secs(30), || {
             self.log().matches("auth: Info: ready ").count() >= times
