@@ -1,7 +1,7 @@
 //! Keeps sessions and hands questions to them.
 //!
 //! Questions wait in one queue (`state`). Each session is owned by one task
-//! (`worker`), which takes what waits from the queue, as much as fits one
+//! (`worker`, with its `served`), which takes what waits from the queue, as much as fits one
 //! write, asks it, hands the judged answers back, and takes the next. While a
 //! session is idle its task reads on, so that a goodbye retires it at once, and
 //! no question needs a `NOOP` first.
@@ -12,6 +12,7 @@
 //! dialogs leave room for others (`share`).
 
 mod pause;
+mod served;
 mod share;
 mod state;
 mod worker;

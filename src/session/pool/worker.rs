@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::served::{Served, number, room};
 use super::{Job, Judge, Limits, Open, Standing, State};
 use crate::session::error::Error;
 use crate::session::{After, Judged, Session};
@@ -24,17 +25,6 @@ pub(super) struct Shared<S: Session, V> {
     pub(super) peer: Arc<str>,
     state: Mutex<State<S::Question, V>>,
     pub(super) asked: Notify,
-}
-
-/// A session and what it has served.
-struct Served<S> {
-    session: S,
-    opened: Instant,
-    /// Its death would be news about the remote, not about the remote's patience
-    /// with idle sessions: it was just opened.
-    fresh: bool,
-    questions: u32,
-    refusals: u32,
 }
 
 /// How a round of questions ended.
@@ -343,61 +333,6 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             }
         }
         job.tell(answer);
-    }
-}
-
-impl<S: Session> Served<S> {
-    fn new(session: S) -> Self {
-        Self {
-            session,
-            opened: Instant::now(),
-            fresh: true,
-            questions: 0,
-            refusals: 0,
-        }
-    }
-
-    /// Questions that may be asked in the next go without passing a limit, be it
-    /// ours or the remote's.
-    fn room(&self, limits: &Limits) -> usize {
-        self.room_if_refused(limits, self.refusals)
-    }
-
-    /// Questions that may be asked in the go after one of `count`, which is counted
-    /// as asked already, whatever is answered to it.
-    fn room_after(&self, count: usize, limits: &Limits) -> usize {
-        if S::SPENT_BY_YES {
-            return 0;
-        }
-        self.room_if_refused(limits, self.refusals.saturating_add(number(count)))
-    }
-
-    fn room_if_refused(&self, limits: &Limits, refusals: u32) -> usize {
-        let limits = Limits {
-            questions: least(limits.questions, self.session.bears()),
-            ..*limits
-        };
-        room(self.session.batch(), &limits, self.questions, refusals)
-    }
-}
-
-fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-/// As many as go at once, and as the limits have left if every one is refused.
-fn room(batch: usize, limits: &Limits, questions: u32, refusals: u32) -> usize {
-    let left =
-        |limit: Option<u32>, used: u32| limit.map_or(usize::MAX, |limit| limit.saturating_sub(used) as usize);
-    batch
-        .min(left(limits.questions, questions))
-        .min(left(limits.refusals, refusals))
-}
-
-fn least(one: Option<u32>, other: Option<u32>) -> Option<u32> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }
 
