@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::verdict::Client;
-use crate::wire::Stream;
+use crate::wire::{Stream, WireError};
 
 /// When the system has no descriptor left for one more connection, others must
 /// be given time to end.
@@ -152,6 +152,17 @@ impl Access {
     /// that its administrator has thought of who may ask.
     const fn is_stranger(&self, uid: u32, gid: u32) -> bool {
         self.mode == 0o666 && uid != self.uid && gid != self.gid
+    }
+}
+
+/// Notes why a connection ended. A client that breaks off is its own affair; one
+/// that sends nonsense is the administrator's, who is asked `hint`.
+fn note_end(door: &str, error: &WireError, hint: &str) {
+    match error {
+        WireError::Decode(error) => {
+            tracing::warn!(door, "closed: the client's request is {error}; {hint}");
+        }
+        error => tracing::debug!(door, "closed: {error}"),
     }
 }
 

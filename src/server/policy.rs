@@ -10,7 +10,7 @@ use protocol::policy::{Action, Codec, Request};
 use tokio::time::Instant;
 
 use super::policy_limits::{Limits, Sessions};
-use super::{Caller, Door, WRITE_TIMEOUT};
+use super::{Caller, Door, WRITE_TIMEOUT, note_end};
 use crate::address::Address;
 use crate::engine::{Decision, Engine, Source};
 use crate::telemetry::log::{self, Answered};
@@ -214,7 +214,7 @@ impl Door for Policy {
                 let request = match request {
                     Ok(Some(request)) => request,
                     Ok(None) => return,
-                    Err(error) => return self.complain(&error, connection),
+                    Err(error) => return self.complain(&error),
                 };
                 let action = self.answer(&request, connection).await;
                 let sent = match wire.push(action) {
@@ -222,7 +222,7 @@ impl Door for Policy {
                     Err(error) => Err(error),
                 };
                 if let Err(error) = sent {
-                    return self.complain(&error, connection);
+                    return self.complain(&error);
                 }
             }
         })
@@ -230,18 +230,8 @@ impl Door for Policy {
 }
 
 impl Policy {
-    /// A client that breaks off is its own affair; one that sends nonsense is
-    /// the administrator's.
-    fn complain(&self, error: &WireError, connection: u64) {
-        let door = &self.settings.name;
-        match error {
-            WireError::Decode(error) => {
-                tracing::warn!(
-                    door, connection, "closed: the client's request is {error}; is it a Postfix?"
-                );
-            }
-            error => tracing::debug!(door, connection, "closed: {error}"),
-        }
+    fn complain(&self, error: &WireError) {
+        note_end(&self.settings.name, error, "is it a Postfix?");
     }
 }
 

@@ -20,7 +20,7 @@ use super::requests::{Pending, Requests};
 use super::{Asked, AuthDoor, WRITE_TIMEOUT};
 use crate::engine::{Decision, Source};
 use crate::server::handover::Connected;
-use crate::server::is_smtp;
+use crate::server::{is_smtp, note_end};
 use crate::verdict::{Cause, Class, Client, Login, Proof, Verdict};
 use crate::wire::{Stream, Wire, WireError};
 
@@ -269,19 +269,8 @@ impl Connection {
         }
     }
 
-    /// A client that breaks off is its own affair; one that sends nonsense is
-    /// the administrator's.
     fn complain(&self, error: &WireError) -> Flow {
-        let door = &self.door.settings.name;
-        match error {
-            WireError::Decode(error) => {
-                tracing::warn!(
-                    door,
-                    "closed: the client's request is {error}; does it speak Dovecot auth?"
-                );
-            }
-            error => tracing::debug!(door, "closed: {error}"),
-        }
+        note_end(&self.door.settings.name, error, "does it speak Dovecot auth?");
         HANG_UP
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{UserdbDoor, Wanted};
-use crate::server::{Peer, WRITE_TIMEOUT};
+use crate::server::{Peer, WRITE_TIMEOUT, note_end};
 use crate::wire::{Stream, Wire, WireError};
 
 /// Users of one connection that are asked about at once; further requests wait
@@ -141,19 +141,10 @@ impl Connection {
         }
     }
 
-    /// A client that breaks off is its own affair; one that sends nonsense is
-    /// the administrator's.
     fn complain(&self, error: &WireError) -> Flow {
-        let door = &self.door.settings.name;
-        match error {
-            WireError::Decode(error) => {
-                tracing::warn!(
-                    door,
-                    "closed: the client's request is {error}; does it speak Dovecot auth-master?"
-                );
-            }
-            error => tracing::debug!(door, "closed: {error}"),
-        }
+        note_end(
+            &self.door.settings.name, error, "does it speak Dovecot auth-master?",
+        );
         HANG_UP
     }
 }
