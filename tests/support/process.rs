@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -142,13 +144,30 @@ pub(crate) fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() ->
     }
 }
 
-/// A TCP port of 127.0.0.1 that the kernel has just found free, for servers that cannot be told to take any.
+/// A TCP port of 127.0.0.1 that is free and stays so, for servers that cannot be told to take any.
+///
+/// It lies below the range from which the kernel takes the ports of outgoing connections and of sockets bound to
+/// port 0, so that neither is given it before its server binds it. Other tests, in this process or in others, are kept
+/// off it by an abstract socket of its number, which lives as long as the process.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    const FIRST: u16 = 10_000;
+    const PAST: u16 = 32_768;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes begin at different places, lest each walks through what the others have taken.
+    let begin = std::process::id() as usize * 97;
+    for _ in FIRST..PAST {
+        let step = begin + usize::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST + u16::try_from(step % usize::from(PAST - FIRST)).unwrap();
+        let name = SocketAddr::from_abstract_name(format!("vouch-test-port-{port}")).unwrap();
+        let Ok(reserved) = UnixListener::bind_addr(&name) else {
+            continue;
+        };
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            std::mem::forget(reserved);
+            return port;
+        }
+    }
+    panic!("no port of {FIRST}–{PAST} is free");
 }
 
 /// Where `contrib/test` has unpacked the package `name`, which excludes an installed one.
