@@ -1,5 +1,6 @@
 //! Builds the parts from the configuration, runs them, drains.
 
+mod detail;
 mod doors;
 pub mod dovecot;
 mod files;
@@ -260,6 +261,7 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
             .sum(),
     );
     let mut signals = Signals::new().map_err(DaemonError::System)?;
+    detail::follow_signals()?;
     let members = members(config, None)?;
     files::open(config, &members);
     // The id of this life of the daemon; a process id serves as well as for Dovecot itself.

@@ -35,7 +35,7 @@ pub fn run(file: &ConfigFile) -> ExitCode {
         );
         return fail(status::CONFIG, &message);
     };
-    let _log = match start_log(telemetry::dovecot::start, config.log.level) {
+    let _log = match start_log(|level, _| telemetry::dovecot::start(level), &config.log) {
         Ok(log) => log,
         Err(status) => return status,
     };

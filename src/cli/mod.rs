@@ -15,8 +15,8 @@ use clap::{Args, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::read::{self, Note};
-use crate::config::{Config, LogLevel};
-use crate::telemetry::log;
+use crate::config::{self, Config, LogFormat, LogLevel};
+use crate::telemetry::log::{self, Format};
 
 /// Exit statuses beyond 0, as sysexits(3) names them.
 pub mod status {
@@ -129,17 +129,23 @@ fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
     built.map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot start: {error}")))
 }
 
-/// How a log is started.
-type Start = fn(LevelFilter) -> Result<log::Log, Box<dyn std::error::Error>>;
-
-/// Starts the log at the configured level; what comes of it is kept until the end.
-fn start_log(start: Start, level: LogLevel) -> Result<log::Log, ExitCode> {
-    let level = match level {
+/// Starts the log as configured; what comes of it is kept until the end.
+fn start_log(
+    start: impl FnOnce(LevelFilter, Format) -> Result<log::Log, Box<dyn std::error::Error>>,
+    config: &config::Log,
+) -> Result<log::Log, ExitCode> {
+    let level = match config.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    start(level).map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot log: {error}")))
+    let format = match config.format {
+        LogFormat::Auto => Format::Auto,
+        LogFormat::Plain => Format::Plain,
+        LogFormat::Json => Format::Json,
+        LogFormat::Journal => Format::Journal,
+    };
+    start(level, format).map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot log: {error}")))
 }

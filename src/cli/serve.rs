@@ -22,8 +22,7 @@ pub fn run(file: &ConfigFile) -> ExitCode {
         );
         return fail(status::CONFIG, &message);
     }
-    let (_log, runtime) = match start_log(log::start, config.log.level).and_then(|log| Ok((log, runtime()?)))
-    {
+    let (_log, runtime) = match start_log(log::start, &config.log).and_then(|log| Ok((log, runtime()?))) {
         Ok(started) => started,
         Err(status) => return status,
     };

@@ -104,12 +104,15 @@ impl Default for Control {
     }
 }
 
-/// `[log]`: one line a verdict, on standard error or in the journal.
+/// `[log]`: one line a verdict, on standard error or in the journal. As Dovecot's own auth
+/// service vouch logs into Dovecot's log, in that log's form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// The least severity that is written. Default `info`.
+    /// The least severity that is written. Default `info`. While the daemon runs, SIGUSR1 asks for one
+    /// level more of detail and SIGUSR2 for this one again.
     pub level: LogLevel,
-    /// The shape of a line. Default `auto`: colours on a terminal, plain text elsewhere.
+    /// Its form and place. Default `auto`: the journal where systemd has put it behind standard error
+    /// (`$JOURNAL_STREAM`, systemd.exec(5)), else plain lines.
     pub format: LogFormat,
 }
 
@@ -139,15 +142,16 @@ words! {
 }
 
 words! {
-    /// The shape of a log line.
+    /// The form and place of the log.
     LogFormat {
         /// As suits where standard error leads.
         Auto = "auto",
-        /// Plain text.
+        /// Lines of `key=value` on standard error; with colours where that is a terminal.
         Plain = "plain",
-        /// One JSON object a line.
+        /// One JSON object a line on standard error.
         Json = "json",
-        /// The native protocol of the systemd journal.
+        /// The systemd journal, each key a field of its own (`VOUCH_VERDICT=`); standard error while it
+        /// cannot be reached.
         Journal = "journal",
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{DRAIN_GRACE, DaemonError, door, drain, files, longest_deadline, members, tell};
+use super::{DRAIN_GRACE, DaemonError, detail, door, drain, files, longest_deadline, members, tell};
 use crate::config::listener::Protocol;
 use crate::config::{self, Config};
 use crate::engine::Member;
@@ -61,6 +61,7 @@ pub async fn run(
     }
     raise_descriptors(u64::from(dovecot.client_limit));
     let mut signals = Signals::new().map_err(DaemonError::System)?;
+    detail::follow_signals()?;
     let mut last_word = LastWord::new().map_err(DaemonError::System)?;
     let members = members(config, None)?;
     files::open(config, &members);

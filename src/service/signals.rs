@@ -31,6 +31,42 @@ impl LastWord {
     }
 }
 
+/// How much is to be logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// USR1: one step more.
+    More,
+    /// USR2: as configured.
+    Configured,
+}
+
+/// The signals by which the detail of the log is changed; the same as of BIND's `named`.
+pub struct Details {
+    more: Signal,
+    configured: Signal,
+}
+
+impl Details {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When the runtime cannot register a handler.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            more: signal(SignalKind::user_defined1())?,
+            configured: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Detail {
+        tokio::select! {
+            _ = self.more.recv() => Detail::More,
+            _ = self.configured.recv() => Detail::Configured,
+        }
+    }
+}
+
 /// The signals that we listen to.
 pub struct Signals {
     terminate: Signal,

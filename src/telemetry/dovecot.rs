@@ -7,10 +7,11 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tracing::Level;
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level};
 
-use super::log::{Log, init};
+use super::line;
+use super::log::{Log, init, tell_lost};
 use super::sink::Sink;
 
 /// Starts logging to Dovecot's log: events of `level` and above.
@@ -18,10 +19,16 @@ use super::sink::Sink;
 /// # Errors
 /// As [`log::start`](super::log::start).
 pub fn start(level: LevelFilter) -> Result<Log, Box<dyn Error>> {
-    let sink = Sink::to(Stderr)?;
-    let lines = sink.clone();
-    init(level, head, move |line| lines.add(line))?;
+    let sink = Sink::to(Stderr, tell_lost)?;
+    init(level, record, sink.taking())?;
     Ok(Log(sink))
+}
+
+/// A whole line.
+fn record(text: &mut String, event: &Event<'_>) {
+    head(text, *event.metadata().level());
+    line::write(text, event);
+    text.push('\n');
 }
 
 /// How severe a line is: Dovecot takes one without such a mark for an error.
@@ -64,24 +71,12 @@ impl Write for Stderr {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use tracing_subscriber::layer::SubscriberExt;
-
+    use super::super::log::tests::logged;
     use super::*;
-    use crate::telemetry::log::Lines;
 
     #[test]
     fn a_line_says_how_severe_it_is() {
-        let kept = Arc::new(Mutex::new(String::new()));
-        let lines = Lines {
-            head,
-            out: {
-                let kept = kept.clone();
-                move |line: &str| kept.lock().unwrap().push_str(line)
-            },
-        };
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
+        let lines = logged(record, || {
             tracing::error!("broken\nin two");
             tracing::warn!(door = "login", "odd");
             tracing::info!(us = 7, "done");
@@ -92,6 +87,6 @@ mod tests {
         let expected = format!(
             "\x01D{pid} broken\\nin two\n\x01C{pid} odd door=login\n\x01B{pid} done us=7\n\x01A{pid} more\n\x01A{pid} most\n"
         );
-        assert_eq!(*kept.lock().unwrap(), expected);
+        assert_eq!(lines, expected);
     }
 }

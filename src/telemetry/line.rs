@@ -29,7 +29,13 @@ impl Fields<'_> {
 }
 
 /// The field that is an event's text.
-const MESSAGE: &str = "message";
+pub(super) const MESSAGE: &str = "message";
+
+/// Whether a value stands for none: where fields have names and types of their own, it
+/// is left out.
+pub(super) fn says_nothing(value: &str) -> bool {
+    matches!(value, "" | "-")
+}
 
 impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -63,7 +69,7 @@ fn quote(line: &mut String, value: &str) {
 
 /// Escapes what would end the line or steer a terminal: a remote's words may hold
 /// anything.
-struct OneLine<'a>(&'a mut String);
+pub(super) struct OneLine<'a>(pub(super) &'a mut String);
 
 impl Write for OneLine<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! The log: to standard error, one line an event, `key=value` fields.
+//! The log: one record an event, written by a thread of its own.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -6,14 +6,16 @@ use std::io::Write;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use super::journal::Journal;
+use super::plain::Stderr;
 use super::sink::Sink;
-use super::{clock, line};
+use super::{journal, json, level};
 
 /// One answered question.
 #[derive(Debug)]
@@ -88,86 +90,105 @@ impl Drop for Log {
     }
 }
 
-/// Starts logging to standard error: events of `level` and above, and the
-/// dialogs with remotes where that is `trace`.
+/// The shape of the log (`log.format`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// The journal where standard error leads there, else plain.
+    Auto,
+    /// Plain lines on standard error, coloured on a terminal.
+    Plain,
+    /// One JSON object a line, on standard error.
+    Json,
+    /// The journal, by its native protocol.
+    Journal,
+}
+
+/// Starts logging: events of `level` and above, and the dialogs with remotes where that
+/// is `trace`.
 ///
 /// # Errors
-/// When the system gives no thread for it, or something else in the process has
-/// started a log already.
-pub fn start(level: LevelFilter) -> Result<Log, Box<dyn Error>> {
-    let sink = Sink::to(std::io::stderr())?;
-    let lines = sink.clone();
-    init(level, head(), move |line| lines.add(line))?;
+/// When the system gives no thread or socket for it, or something else in the process
+/// has started a log already.
+pub fn start(level: LevelFilter, format: Format) -> Result<Log, Box<dyn Error>> {
+    let stderr = Stderr::look();
+    let sink = match (format, stderr) {
+        (Format::Journal, _) | (Format::Auto, Stderr::Journal) => {
+            let journal = Journal::at(journal::SOCKET, std::io::stderr(), stderr)?;
+            let sink = Sink::to(journal, tell_lost)?;
+            init(level, journal::record, sink.taking())?;
+            sink
+        }
+        (Format::Json, _) => {
+            let sink = Sink::to(std::io::stderr(), tell_lost)?;
+            init(level, json::record, sink.taking())?;
+            sink
+        }
+        (Format::Plain | Format::Auto, _) => {
+            let sink = Sink::to(std::io::stderr(), tell_lost)?;
+            init(
+                level,
+                move |text, event| stderr.record(text, event),
+                sink.taking(),
+            )?;
+            sink
+        }
+    };
     Ok(Log(sink))
+}
+
+/// Says that the log is not whole: an error, so that no level hides it.
+pub(super) fn tell_lost(lines: u64) {
+    tracing::error!(
+        lines,
+        "{lines} lines of the log are lost: they came faster than who reads the log takes them; a level with less \
+         detail writes less"
+    );
 }
 
 /// Starts writing warnings and errors to standard error, each at once: the log of
 /// a command that is over soon.
 pub fn start_warnings() {
+    let stderr = Stderr::look();
+    let record = move |text: &mut String, event: &Event<'_>| stderr.record(text, event);
     // Only a second start in one process can fail, and then there is a log already. Nor is there anybody
     // to tell that standard error cannot be written.
-    let _ = init(LevelFilter::WARN, head(), |line| {
+    let _ = init(LevelFilter::WARN, record, |line| {
         let _ = std::io::stderr().write_all(line.as_bytes());
     });
 }
 
-/// Has `out` take a line for each of our events of `level` and above, and for the
-/// warnings of others. `head` writes what comes before what happened.
+/// Has `out` take the `record` of each of our events of `level` and above, and of the
+/// warnings of others.
 pub(super) fn init(
     level: LevelFilter,
-    head: impl Fn(&mut String, Level) + Send + Sync + 'static,
+    record: impl Fn(&mut String, &Event<'_>) + Send + Sync + 'static,
     out: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<(), TryInitError> {
-    let filter = Targets::new()
-        .with_default(LevelFilter::WARN)
-        .with_target("vouch", level);
-    let lines = Lines { head, out };
-    tracing_subscriber::registry().with(filter).with(lines).try_init()
+    level::configure(level);
+    let records = Records { record, out };
+    tracing_subscriber::registry()
+        .with(level::Filter)
+        .with(records)
+        .try_init()
 }
 
-/// Makes a line of each event.
-pub(super) struct Lines<H, F> {
-    pub(super) head: H,
+/// Makes a record of each event.
+pub(super) struct Records<R, F> {
+    pub(super) record: R,
     pub(super) out: F,
 }
 
-impl<S: Subscriber, H: Fn(&mut String, Level) + 'static, F: Fn(&str) + 'static> Layer<S> for Lines<H, F> {
+impl<S: Subscriber, R: Fn(&mut String, &Event<'_>) + 'static, F: Fn(&str) + 'static> Layer<S>
+    for Records<R, F>
+{
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        // A line is built where the last one was.
+        // A record is built where the last one was.
         thread_local!(static LAST: Cell<String> = const { Cell::new(String::new()) });
         let mut text = LAST.take();
         text.clear();
-        (self.head)(&mut text, *event.metadata().level());
-        line::write(&mut text, event);
-        text.push('\n');
+        (self.record)(&mut text, event);
         (self.out)(&text);
         LAST.set(text);
-    }
-}
-
-/// The time and the level.
-fn head() -> impl Fn(&mut String, Level) {
-    // The journal adds a time of its own.
-    let timed = std::env::var_os("JOURNAL_STREAM").is_none();
-    let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    move |text, level| {
-        if timed {
-            clock::write(text);
-            text.push(' ');
-        }
-        let (colour, name) = match level {
-            Level::ERROR => ("31", "ERROR"),
-            Level::WARN => ("33", " WARN"),
-            Level::INFO => ("32", " INFO"),
-            Level::DEBUG => ("34", "DEBUG"),
-            Level::TRACE => ("35", "TRACE"),
-        };
-        let parts: &[&str] = if coloured {
-            &["\x1b[", colour, "m", name, "\x1b[0m "]
-        } else {
-            &[name, " "]
-        };
-        parts.iter().for_each(|part| text.push_str(part));
     }
 }
 
@@ -185,4 +206,53 @@ pub fn start_trace(target: &'static str) {
         .with_target(false);
     // Only a second start in one process can fail, and then there is a log already.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// The records of all that is logged in `events`.
+    pub(in crate::telemetry) fn logged(
+        record: impl Fn(&mut String, &Event<'_>) + Send + Sync + 'static,
+        events: impl FnOnce(),
+    ) -> String {
+        let kept = Arc::new(Mutex::new(String::new()));
+        let keep = kept.clone();
+        let out = move |record: &str| keep.lock().unwrap().push_str(record);
+        let records = Records { record, out };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(records), events);
+        let kept = kept.lock().unwrap().clone();
+        assert!(!kept.is_empty());
+        kept
+    }
+
+    /// A verdict that has something of everything.
+    pub(in crate::telemetry) fn answer() {
+        answered(&Answered {
+            door: "in",
+            question: "recipient",
+            about: "jane doe@example.org",
+            verdict: "defer",
+            cause: "limit",
+            detail: "so many\r\nFAKE=x",
+            source: "limit",
+            directory: "-",
+            took: Duration::from_micros(1500),
+            client: "192.0.2.1",
+            instance: "a.b",
+            answer: "DUNNO",
+        });
+    }
+
+    #[test]
+    fn a_verdict_is_one_line_with_every_field() {
+        let line = logged(|text, event| Stderr::Journal.record(text, event), answer);
+        let expected = "<6>INFO door=in question=recipient about=\"jane doe@example.org\" verdict=defer cause=limit \
+                        source=limit directory=- us=1500 client=192.0.2.1 instance=a.b answer=DUNNO \
+                        detail=\"so many\\r\\nFAKE=x\"\n";
+        assert_eq!(line, expected);
+    }
 }

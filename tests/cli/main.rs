@@ -10,6 +10,7 @@
 mod arguments;
 mod check;
 mod dovecot_service;
+mod log;
 mod login;
 mod outside;
 mod recipient;

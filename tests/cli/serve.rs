@@ -7,6 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -16,32 +17,38 @@ use crate::outside::{Bounded, PASSWORD, World, directory, listener, people, vouc
 use crate::support::{Process, free_port};
 
 /// A running daemon and what it has logged.
-struct Daemon {
-    process: Process,
+pub(crate) struct Daemon {
+    pub(crate) process: Process,
     log: PathBuf,
 }
 
 impl Daemon {
     /// Starts it on the configuration that is there, and waits until it says that it is ready.
-    fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
         let mut command = vouch();
         command
             .args(["serve", "-c"])
             .arg(world.scratch.path("vouch.toml"));
-        let daemon = Self {
-            process: Process::start(&world.scratch, "serve", &mut command),
-            log: world.scratch.path("serve.log"),
-        };
-        wait_until("the daemon", || daemon.log().contains(" ready "));
+        let daemon = Self::run(world, &mut command);
+        let said = |words: &str| daemon.log().contains(words);
+        wait_until("the daemon", || said(" ready ") || said("\"ready\""));
         daemon
     }
 
-    fn log(&self) -> String {
+    /// Runs it by this command.
+    pub(crate) fn run(world: &World, command: &mut Command) -> Self {
+        Self {
+            process: Process::start(&world.scratch, "serve", command),
+            log: world.scratch.path("serve.log"),
+        }
+    }
+
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
     /// Waits for a line that holds all of `words`.
-    fn logged(&self, words: &[&str]) -> String {
+    pub(crate) fn logged(&self, words: &[&str]) -> String {
         let mut found = None;
         wait_until(&format!("{words:?} in the log"), || {
             let log = self.log();
@@ -55,15 +62,15 @@ impl Daemon {
     }
 
     /// Sends it a signal, and waits for its end.
-    fn ends_by(mut self, signal: &str) -> Option<i32> {
+    pub(crate) fn ends_by(mut self, signal: &str) -> Option<i32> {
         assert!(self.process.signal(signal));
-        wait_until("the end of the daemon", || self.log().contains(" drained"));
+        wait_until("the end of the daemon", || self.log().contains("drained"));
         self.process.stop().and_then(|status| status.code())
     }
 }
 
 /// Asks a policy door, and returns its action.
-fn ask(socket: &Path, recipient: &str) -> String {
+pub(crate) fn ask(socket: &Path, recipient: &str) -> String {
     let request = format!(
         "request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=192.0.2.7\n\
          instance=3013.6b040f2c.d8fc5.0\nrecipient={recipient}\n\n"
@@ -72,7 +79,7 @@ fn ask(socket: &Path, recipient: &str) -> String {
 }
 
 /// Sends bytes, half-closes, and reads to the end.
-fn exchange(socket: &Path, bytes: &[u8]) -> String {
+pub(crate) fn exchange(socket: &Path, bytes: &[u8]) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
     stream.write_all(bytes).unwrap();
@@ -83,7 +90,7 @@ fn exchange(socket: &Path, bytes: &[u8]) -> String {
 }
 
 /// A world with an SMTP remote and a policy listener on the socket that is returned; `more` for the listener.
-fn world(more: &str) -> (World, Server, PathBuf) {
+pub(crate) fn world(more: &str) -> (World, Server, PathBuf) {
     let world = World::new();
     let remote = world.remote(people(Protocol::Smtp));
     let socket = world.scratch.path("policy");
@@ -95,7 +102,7 @@ fn world(more: &str) -> (World, Server, PathBuf) {
     (world, remote, socket)
 }
 
-const JANE: &str = "jane@example.org";
+pub(crate) const JANE: &str = "jane@example.org";
 
 #[test]
 fn it_says_when_it_is_ready_and_answers() {

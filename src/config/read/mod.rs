@@ -219,15 +219,12 @@ fn log(found: &mut Findings, file: &mut Table<'_>, config: &mut Config) {
         return;
     };
     table.read(found, "level", &mut config.log.level, value::word(LogLevel::ALL));
-    let at = table.read(
+    table.read(
         found,
         "format",
         &mut config.log.format,
         value::word(LogFormat::ALL),
     );
-    if let (Some(at), LogFormat::Json | LogFormat::Journal) = (at, config.log.format) {
-        later(found, &at, "log.format", "lines are plain text");
-    }
     table.finish(found, &["log.level", "log.format"]);
 }
 
