@@ -334,7 +334,7 @@ async fn a_door_that_is_full_turns_away_and_serves_again() {
     let line = scene
         .logged("all 2 connections (max-connections) are taken")
         .await;
-    assert!(line.contains("door=policy"), "{line}");
+    assert!(line.contains("listener \"policy\": "), "{line}");
     drop(first);
     served().await;
     assert_eq!(meaning(&second.recipient(&Rcpt::to(JANE)).await), Answer::Yes);

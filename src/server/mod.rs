@@ -28,6 +28,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::telemetry::faults::{Fault, Faults, Wording};
 use crate::verdict::Client;
 use crate::wire::{Stream, WireError};
 
@@ -178,6 +179,14 @@ pub struct Closing {
     pub draining: CancellationToken,
 }
 
+fn faults(door: &str) -> Faults {
+    let wording = Wording {
+        again: "takes connections again",
+        without: "connections not taken",
+    };
+    Faults::new(format!("listener \"{door}\"").into(), wording)
+}
+
 /// Accepts clients until `closing` says no more. At most `max_connections` are
 /// served at once; one more is closed with a line in the log.
 pub async fn serve(
@@ -189,8 +198,7 @@ pub async fn serve(
 ) {
     let places = Arc::new(Semaphore::new(max_connections));
     let access = socket.access();
-    let mut turned_away: u64 = 0;
-    let mut failing = false;
+    let faults = faults(door.name());
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept(access.as_ref()) => accepted,
@@ -201,31 +209,32 @@ pub async fn serve(
             // It hung up while it waited: no fault of ours, and nothing to wait for.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
-                if !failing {
-                    let door = door.name();
-                    tracing::error!(door, "cannot accept connections, trying on: {error}");
-                }
-                failing = true;
+                let door = door.name();
+                faults.failed(&Fault {
+                    step: "accept",
+                    class: "unreachable",
+                    text: &format_args!(
+                        "listener \"{door}\": cannot accept a connection, trying on: {error}"
+                    ),
+                    advice: "where descriptors are lacking, raise LimitNOFILE= (systemd) or ulimit -n",
+                    lasting: false,
+                });
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        if failing {
-            tracing::info!(door = door.name(), "connections are accepted again");
-            failing = false;
-        }
         let Ok(place) = places.clone().try_acquire_owned() else {
-            turned_away += 1;
-            if turned_away.is_power_of_two() {
-                let door = door.name();
-                tracing::warn!(
-                    door,
-                    turned_away,
-                    "all {max_connections} connections (max-connections) are taken"
-                );
-            }
+            let door = door.name();
+            faults.failed(&Fault {
+                step: "accept",
+                class: "limit",
+                text: &format_args!("listener \"{door}\": all {max_connections} connections (max-connections) are taken"),
+                advice: "who asks keeps more open than that: raise max-connections, or let fewer processes ask",
+                lasting: false,
+            });
             continue;
         };
+        faults.worked();
         let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let caller = Caller {
             stream,

@@ -74,5 +74,5 @@ impl Carrying {
 /// The client left its dialog unfinished.
 pub(super) fn given_up(peer: &Arc<str>) -> Error {
     let detail = "the client did not answer a challenge; its dialog was cancelled";
-    Error::new(Kind::Timeout, peer, "login", detail)
+    Error::new(Kind::Abandoned, peer, "login", detail)
 }

@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::error::{Error, Kind};
+use super::error::{CONNECT, Error, Kind, LOOK_UP};
 use super::lookup::Host;
 use crate::wire::Stream;
 
@@ -70,7 +70,7 @@ impl Dial for Endpoint {
                     let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
                     let stream = within(deadline, UnixStream::connect(path))
                         .await
-                        .map_err(|(kind, detail)| Error::new(kind, peer, "connect", detail))?;
+                        .map_err(|(kind, detail)| Error::new(kind, peer, CONNECT, detail))?;
                     Ok(Dialled {
                         stream: Box::new(stream),
                         local: true,
@@ -85,7 +85,7 @@ async fn dial_tcp(host: &Host, peer: &Arc<str>, deadline: Instant) -> Result<Dia
     let lookup_by = deadline.min(Instant::now() + LOOKUP_TIMEOUT);
     let addresses = within(lookup_by, host.addresses())
         .await
-        .map_err(|(kind, detail)| Error::new(kind, peer, "look-up of its name", detail))?;
+        .map_err(|(kind, detail)| Error::new(kind, peer, LOOK_UP, detail))?;
     match first_of(addresses, deadline).await {
         Ok(stream) => {
             // Commands are small and answers are waited for, so none may be held back. A kernel that refuses
@@ -136,13 +136,13 @@ async fn first_of(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TcpSt
 fn all_failed(peer: &Arc<str>, failures: Vec<Failure>) -> Error {
     let Some(&(_, kind, _)) = failures.first() else {
         let detail = "it has no address";
-        return Error::new(Kind::Unreachable, peer, "look-up of its name", detail);
+        return Error::new(Kind::Unreachable, peer, LOOK_UP, detail);
     };
     let details: Vec<String> = failures
         .into_iter()
         .map(|(address, _, detail)| format!("{address}: {detail}"))
         .collect();
-    Error::new(kind, peer, "connect", details.join("; "))
+    Error::new(kind, peer, CONNECT, details.join("; "))
 }
 
 async fn within<T>(

@@ -5,6 +5,12 @@ use std::sync::Arc;
 
 use crate::wire::WireError;
 
+/// Steps that more than one file knows.
+pub(super) const LOOK_UP: &str = "look-up of its name";
+pub(super) const CONNECT: &str = "connect";
+pub(super) const HANDSHAKE: &str = "TLS handshake";
+pub(super) const QUEUE: &str = "queue";
+
 /// No answer, with the peer and the step at which it was lost.
 ///
 /// Cloned freely: one failed opening is the answer to everyone who waited for
@@ -39,6 +45,23 @@ pub enum Kind {
     Config,
     /// More questions wait than `pool.queue` allows.
     Overload,
+    /// The client left its own dialog with the remote: nobody's fault but its own.
+    Abandoned,
+}
+
+impl Kind {
+    /// The name used in logs; as the class of the verdict that comes of it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Timeout | Self::Abandoned => "timeout",
+            Self::Protocol => "protocol",
+            Self::Tls => "tls",
+            Self::Refused => "temporary",
+            Self::Config => "config",
+            Self::Overload => "overload",
+        }
+    }
 }
 
 impl Error {
@@ -108,6 +131,39 @@ impl Error {
     /// What kind of trouble it was.
     pub fn kind(&self) -> Kind {
         self.0.kind
+    }
+
+    /// What we were at.
+    pub fn step(&self) -> &'static str {
+        self.0.step
+    }
+
+    /// What to do about it; empty where the text says so, or the remote's own words do.
+    pub fn advice(&self) -> &'static str {
+        match (self.0.kind, self.0.step) {
+            (Kind::Unreachable, LOOK_UP) => {
+                "is address spelled right, and does this host's resolver know it?"
+            }
+            (Kind::Unreachable, CONNECT) => {
+                "does a server listen there? see the directory's address and port, and firewalls between"
+            }
+            (Kind::Unreachable, _) => "it ended the connection: its own log says why",
+            (Kind::Timeout, LOOK_UP) => "this host's resolver does not answer: see /etc/resolv.conf",
+            (Kind::Timeout, CONNECT) => {
+                "nothing came back: see the directory's address and port, and firewalls between"
+            }
+            (Kind::Timeout, QUEUE) => "the remote is slow, or pool.max-sessions too small for what is asked",
+            (Kind::Timeout, HANDSHAKE) => "",
+            (Kind::Timeout, _) => {
+                "it is slow or hangs: its own log says why; timeout bounds one command, the listener's deadline all"
+            }
+            (Kind::Protocol, _) => {
+                "is it a server of the directory's type, and does the port start with TLS only if tls.implicit says so?"
+            }
+            (Kind::Refused, _) => "it refuses us for now: its own log and its limits for one client say why",
+            (Kind::Overload, _) => "the remote is slow, or pool.max-sessions too small for what is asked",
+            (Kind::Tls | Kind::Config | Kind::Abandoned, _) => "",
+        }
     }
 
     /// The remote's own status, if these are its words.

@@ -13,7 +13,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::error::{Error, Kind};
+use super::error::{Error, HANDSHAKE, Kind};
 use crate::wire::Stream;
 
 /// A handshake that takes longer is stalled (some firewalls swallow the larger
@@ -219,7 +219,7 @@ impl Client {
     ) -> Result<(Stream, Arc<Details>), Error> {
         let connector = self
             .connector()
-            .map_err(|error| Error::new(Kind::Config, peer, "TLS handshake", error.to_string()))?;
+            .map_err(|error| Error::new(Kind::Config, peer, HANDSHAKE, error.to_string()))?;
         let deadline = deadline.min(Instant::now() + HANDSHAKE_TIMEOUT);
         match timeout_at(deadline, connector.connect(self.name.clone(), stream)).await {
             Ok(Ok(stream)) => {
@@ -231,17 +231,12 @@ impl Client {
                     .get_ref()
                     .and_then(|inner| inner.downcast_ref())
                     .map_or("", hint);
-                Err(Error::new(
-                    Kind::Tls,
-                    peer,
-                    "TLS handshake",
-                    format!("{error}{hint}"),
-                ))
+                Err(Error::new(Kind::Tls, peer, HANDSHAKE, format!("{error}{hint}")))
             }
             Err(_) => {
                 let detail =
                     "no answer in time; if plain connections work, try tls.key-exchange = \"classic\"";
-                Err(Error::new(Kind::Timeout, peer, "TLS handshake", detail))
+                Err(Error::new(Kind::Timeout, peer, HANDSHAKE, detail))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod clock;
 pub mod dovecot;
+pub mod faults;
 mod journal;
 mod json;
 pub mod level;

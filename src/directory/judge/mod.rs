@@ -32,7 +32,7 @@ fn reject(class: Class, status: impl Into<String>, text: impl Into<String>) -> J
 pub fn no_answer(error: &session::Error) -> Verdict {
     let class = match error.kind() {
         session::Kind::Unreachable => Class::Unreachable,
-        session::Kind::Timeout => Class::Timeout,
+        session::Kind::Timeout | session::Kind::Abandoned => Class::Timeout,
         session::Kind::Protocol => Class::Protocol,
         session::Kind::Tls => Class::Tls,
         session::Kind::Refused => Class::Temporary,

@@ -25,8 +25,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::error::{Error, Kind};
+use super::error::{Error, Kind, QUEUE};
 use super::{Judged, Session};
+use crate::telemetry::faults::{Fault, Faults, Wording};
 use state::{Job, State};
 use worker::Shared;
 
@@ -81,17 +82,24 @@ pub type Judge<S, V> =
 /// Sessions of one kind with one remote.
 pub struct Pool<S: Session, V: Send + 'static> {
     shared: Arc<Shared<S, V>>,
+    faults: Faults,
 }
 
 impl<S: Session, V: Send + 'static> Pool<S, V> {
     /// A pool without a session. `peer` is the remote's name in errors.
     pub fn new(peer: Arc<str>, limits: Limits, open: Open<S>, judge: Judge<S, V>) -> Self {
+        let wording = Wording {
+            again: "answers again",
+            without: "questions without an answer",
+        };
         Self {
+            faults: Faults::new(peer.clone(), wording),
             shared: Arc::new(Shared::new(peer, limits, open, judge)),
         }
     }
 
-    /// Asks a question and waits for the judged answer, until `deadline`.
+    /// Asks a question and waits for the judged answer, until `deadline`. That there is none is
+    /// in the log, or counted there.
     ///
     /// # Errors
     /// Why there is none: the session's error; at once [`Kind::Overload`] when
@@ -103,6 +111,15 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
         standing: Standing,
         deadline: Instant,
     ) -> Result<V, Error> {
+        let answer = self.answer(question, standing, deadline).await;
+        match &answer {
+            Ok(_) => self.faults.worked(),
+            Err(error) => self.note(error),
+        }
+        answer
+    }
+
+    async fn answer(&self, question: S::Question, standing: Standing, deadline: Instant) -> Result<V, Error> {
         let (answer, answered) = oneshot::channel();
         let job = Job {
             question,
@@ -130,11 +147,24 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
         self.shared.call(deadline).await;
     }
 
+    fn note(&self, error: &Error) {
+        // That a client leaves its dialog says nothing of the remote.
+        if error.kind() != Kind::Abandoned {
+            self.faults.failed(&Fault {
+                step: error.step(),
+                class: error.kind().name(),
+                text: error,
+                advice: error.advice(),
+                lasting: error.kind() == Kind::Config,
+            });
+        }
+    }
+
     fn nobody_answered(&self) -> Error {
         let detail = match self.shared.state().last_failure() {
             Some(failure) => format!("no session was free in time; the last one failed: {failure}"),
             None => "no session was free in time (pool.max-sessions)".into(),
         };
-        Error::new(Kind::Timeout, &self.shared.peer, "queue", detail)
+        Error::new(Kind::Timeout, &self.shared.peer, QUEUE, detail)
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::pause::Pause;
 use super::share::{self, Counts};
 use super::{Limits, Standing, WARM_WHILE};
-use crate::session::error::{Error, Kind};
+use crate::session::error::{Error, Kind, QUEUE};
 
 /// An answer this near is waited for whatever opening a session takes: one more
 /// session costs the remote more than this costs anybody.
@@ -87,7 +87,7 @@ impl<Q, V> State<Q, V> {
         }
         if self.queue.len() >= limits.queue {
             let detail = format!("{} questions wait already (pool.queue)", self.queue.len());
-            return Err(Error::new(Kind::Overload, peer, "queue", detail));
+            return Err(Error::new(Kind::Overload, peer, QUEUE, detail));
         }
         self.waiting.add(job.standing);
         self.queue.push_back(job);
