@@ -46,10 +46,10 @@ pub enum DaemonError {
     #[error("listener \"{0}\": {1}")]
     Bind(String, BindError),
     /// The system gives no random bytes, and so no key for what is remembered.
-    #[error("the system gives no random bytes")]
+    #[error("the system gives no random bytes; does a system call filter forbid getrandom?")]
     Random,
     /// The system refused something that every daemon needs.
-    #[error("{0}")]
+    #[error("the system refuses what every daemon needs: {0}")]
     System(std::io::Error),
     /// Dovecot has not given what a service needs.
     #[error(transparent)]

@@ -62,7 +62,7 @@ impl Door for KinDoor {
             tracing::warn!(
                 door = self.name(),
                 uid,
-                "turned away: this socket is for processes of vouch"
+                "turned away: this socket is for processes of vouch; see which program of that user asks there"
             );
             return Box::pin(async {});
         }

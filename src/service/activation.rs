@@ -103,8 +103,18 @@ pub fn bind_address(address: SocketAddr) -> Result<TcpListener, BindError> {
     };
     bound().map_err(|error: io::Error| BindError {
         place: address.to_string(),
-        problem: error.to_string(),
+        problem: address_problem(&error),
     })
+}
+
+fn address_problem(error: &io::Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => "; is vouch running already? `ss -ltnp` shows who listens",
+        ErrorKind::AddrNotAvailable => "; no interface of this host has it",
+        ErrorKind::PermissionDenied => "; a port below 1024 is for root alone",
+        _ => "",
+    };
+    format!("{error}{advice}")
 }
 
 /// A socket that was listening already when we started.
@@ -187,7 +197,9 @@ fn make_way(path: &Path) -> Result<(), String> {
         Err(error) => return Err(error.to_string()),
     };
     if !metadata.file_type().is_socket() {
-        return Err("something that is not a socket is there already".into());
+        return Err(
+            "something that is not a socket is there already; remove it, or give another path".into(),
+        );
     }
     match UnixStream::connect(path) {
         Ok(_) => Err("another process listens there; is vouch running already?".into()),
@@ -229,10 +241,14 @@ fn own(path: &Path, ownership: &Ownership) -> Result<(), String> {
     };
     if let Err(error) = chown(path, uid, gid) {
         if ownership.owner.is_some() || ownership.group.is_some() {
-            return Err(format!("cannot give it to its owner or group: {error}"));
+            return Err(format!(
+                "cannot give it to its owner or group: {error}; vouch must be root, or a member of that group"
+            ));
         }
         let path = path.display();
-        tracing::warn!("{path}: cannot give it to the group of its folder: {error}");
+        tracing::warn!(
+            "{path}: cannot give it to the group of its folder: {error}; vouch must be a member of it, or group name another"
+        );
     }
     let mode = Permissions::from_mode(ownership.mode);
     fs::set_permissions(path, mode).map_err(|error| format!("cannot set its mode: {error}"))

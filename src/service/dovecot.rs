@@ -32,10 +32,12 @@ const MOST_SOCKETS: usize = 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum DovecotError {
     /// A variable is missing or makes no sense.
-    #[error("Dovecot gives no usable {0} in the environment")]
+    #[error("Dovecot gives no usable {0} in the environment; is it a version 2.3 or 2.4?")]
     Variable(String),
     /// A descriptor is not what it should be.
-    #[error("Dovecot gives no usable {0}: {1}")]
+    #[error(
+        "Dovecot gives no usable {0}: {1}; does its service auth run vouch itself, without a script between?"
+    )]
     Descriptor(&'static str, io::Error),
 }
 

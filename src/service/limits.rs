@@ -19,6 +19,9 @@ pub fn raise_descriptors(connections: u64) {
             "too few file descriptors should all max-connections be used: raise LimitNOFILE= (systemd) or ulimit -n"
         ),
         Ok(_) => {}
-        Err(error) => tracing::warn!("cannot raise the number of file descriptors: {error}"),
+        Err(error) => tracing::warn!(
+            "cannot raise the number of file descriptors, so many clients may find none left: {error}; raise LimitNOFILE= \
+             (systemd) or ulimit -n"
+        ),
     }
 }

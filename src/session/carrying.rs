@@ -8,7 +8,7 @@ use protocol::sasl::Carried;
 use protocol::secret::Secret;
 use tokio::time::Instant;
 
-use super::error::{Error, Kind};
+use super::error::{Error, Kind, LOGIN};
 use super::{Answer, Attempt};
 use crate::dialog::Dialog;
 
@@ -47,7 +47,7 @@ impl Carrying {
             }),
             Attempt::Relay(_) | Attempt::Password(_) => {
                 let detail = "the session was lost in the middle of the client's dialog";
-                Err(Error::new(Kind::Unreachable, peer, "login", detail))
+                Err(Error::new(Kind::Unreachable, peer, LOGIN, detail))
             }
         }
     }
@@ -74,5 +74,5 @@ impl Carrying {
 /// The client left its dialog unfinished.
 pub(super) fn given_up(peer: &Arc<str>) -> Error {
     let detail = "the client did not answer a challenge; its dialog was cancelled";
-    Error::new(Kind::Abandoned, peer, "login", detail)
+    Error::new(Kind::Abandoned, peer, LOGIN, detail)
 }

@@ -9,6 +9,7 @@ use crate::wire::WireError;
 pub(super) const LOOK_UP: &str = "look-up of its name";
 pub(super) const CONNECT: &str = "connect";
 pub(super) const HANDSHAKE: &str = "TLS handshake";
+pub(super) const LOGIN: &str = "login";
 pub(super) const QUEUE: &str = "queue";
 
 /// No answer, with the peer and the step at which it was lost.
@@ -138,6 +139,12 @@ impl Error {
         self.0.step
     }
 
+    /// Whether another question may well be answered meanwhile: it is not the remote that
+    /// fails, but what it is asked with.
+    pub fn is_about_one_question(&self) -> bool {
+        self.0.kind == Kind::Config && self.0.step == LOGIN
+    }
+
     /// What to do about it; empty where the text says so, or the remote's own words do.
     pub fn advice(&self) -> &'static str {
         match (self.0.kind, self.0.step) {
@@ -162,6 +169,9 @@ impl Error {
             }
             (Kind::Refused, _) => "it refuses us for now: its own log and its limits for one client say why",
             (Kind::Overload, _) => "the remote is slow, or pool.max-sessions too small for what is asked",
+            (Kind::Config, _) if self.0.status.is_some() => {
+                "it refuses us until something is changed there or here: its own log says why"
+            }
             (Kind::Tls | Kind::Config | Kind::Abandoned, _) => "",
         }
     }

@@ -24,6 +24,7 @@ use protocol::secret::Secret;
 use tokio::time::Instant;
 
 use crate::dialog::Dialog;
+use error::LOGIN;
 pub use error::{Error, Kind};
 pub use pool::Pool;
 pub use remote::Remote;
@@ -204,7 +205,7 @@ fn no_mechanism(peer: &Arc<str>, offered: &[&str], wanted: Option<Mechanism>) ->
         "it offers no mechanism that takes a password: we need {wanted}, it offers {offered}; many servers \
          offer them only with TLS, or need them switched on"
     );
-    Error::new(Kind::Config, peer, "login", detail)
+    Error::new(Kind::Config, peer, LOGIN, detail)
 }
 
 /// The remote does not offer the mechanism that is to be carried.
@@ -214,7 +215,7 @@ fn cannot_carry(peer: &Arc<str>, mechanism: Carried) -> Error {
         "it does not offer {mechanism}: many servers offer it only with TLS, or need it switched on; or take \
          it off the listener's mechanisms"
     );
-    Error::new(Kind::Config, peer, "login", detail)
+    Error::new(Kind::Config, peer, LOGIN, detail)
 }
 
 /// The client would be told of an attack where there is none.
@@ -224,7 +225,7 @@ fn would_seem_attacked(peer: &Arc<str>, mechanism: Carried) -> Error {
         "the client can bind {mechanism} to its TLS channel, the remote too, and we between cannot: it would \
          be taken for an attack (RFC 5802 section 6); let the remote not offer {mechanism}-PLUS"
     );
-    Error::new(Kind::Config, peer, "login", detail)
+    Error::new(Kind::Config, peer, LOGIN, detail)
 }
 
 /// A session that spoke for one client asks for no other: Dovecot believes the first ID alone,

@@ -98,7 +98,7 @@ impl Remote {
         }
         let detail = "no TLS on this connection, so no password is sent: set tls.implicit or tls.starttls = \
                       \"required\", or auth.allow-cleartext = true if the network between is yours";
-        Err(Error::new(Kind::Config, &self.peer, "login", detail))
+        Err(Error::new(Kind::Config, &self.peer, super::error::LOGIN, detail))
     }
 
     /// Names the step at which the wire failed.

@@ -42,7 +42,7 @@ pub enum SettingsError {
     #[error("{0}: {1}")]
     File(PathBuf, String),
     /// Not a host name and not an IP address.
-    #[error("\"{0}\" is not a name that a certificate could be for")]
+    #[error("\"{0}\" is not a name that a certificate could be for; set tls.server-name")]
     Name(String),
     /// Certificate and key do not belong together, or the key is of a kind
     /// that is not supported.
@@ -101,7 +101,9 @@ impl From<RootCertStore> for Roots {
 fn system_roots() -> RootCertStore {
     let loaded = rustls_native_certs::load_native_certs();
     for error in &loaded.errors {
-        tracing::warn!("a system certificate was passed over: {error}");
+        tracing::warn!(
+            "a system certificate was passed over: {error}; the others are trusted, and update-ca-certificates may mend it"
+        );
     }
     let mut roots = RootCertStore::empty();
     let (_, refused) = roots.add_parsable_certificates(loaded.certs);

@@ -75,7 +75,7 @@ impl Connection {
         let (told, fields) = match ready {
             Ok(ready) => ready,
             Err(error) => {
-                tracing::error!(door = door.name, about = %given, "no OK for a good login: {error}");
+                tracing::error!(door = door.name, about = %given, "no OK for a good login: {error}; see the listener's ok, fields and default-domain");
                 return self.fail_for_now(asked);
             }
         };

@@ -139,7 +139,7 @@ impl Connection {
             tracing::warn!(
                 door,
                 id,
-                "closed: the client used a request id again before it was answered"
+                "closed: the client used a request id again before it was answered; does it speak Dovecot auth?"
             );
             return HANG_UP;
         }

@@ -244,7 +244,11 @@ impl Door for AuthDoor {
                 draining,
             } = caller;
             let Some(cookie) = self.cookie() else {
-                tracing::error!(door = self.settings.name, "the system gives no random bytes");
+                let door = &self.settings.name;
+                tracing::error!(
+                    door,
+                    "closed: the system gives no random bytes to greet a client with; does a system call filter forbid getrandom?"
+                );
                 return;
             };
             let greeting = self.greeting(connection, cookie);

@@ -83,7 +83,10 @@ impl Connection {
             Request::List { id, .. } => self.list(id).await,
             Request::Request(_) | Request::CacheFlush { .. } if !self.door.settings.master => {
                 let door = &self.door.settings.name;
-                tracing::warn!(door, "closed: the client's request is one for a master socket");
+                tracing::warn!(
+                    door,
+                    "closed: the client's request is one for a master socket; give it a listener with protocol = \"master\""
+                );
                 HANG_UP
             }
             Request::Request(claim) => match self.door.handover.elsewhere(claim.cookie.expose()) {

@@ -150,7 +150,7 @@ impl UserdbDoor {
         let fields = match self.settings.fields.fill_paths(user.as_bytes(), client) {
             Ok(fields) => fields,
             Err(error) => {
-                tracing::error!(door, about = %user, "no fields for a user: {error}");
+                tracing::error!(door, about = %user, "no fields for a user: {error}; see the listener's fields and default-domain");
                 return None;
             }
         };
@@ -197,7 +197,12 @@ impl UserdbDoor {
         let (door, id) = (&self.settings.name, claim.id);
         let (cpid, client_id) = (claim.cpid, claim.client_id);
         let refused = |why: &str| {
-            tracing::warn!(door, cpid, request = client_id, "REQUEST refused: {why}");
+            tracing::warn!(
+                door,
+                cpid,
+                request = client_id,
+                "REQUEST refused: {why}; the user must log in again, and login and master sockets be of one vouch"
+            );
             Reply::Fail { id }
         };
         let accepted = match self.handover.claim(cpid, client_id, claim.cookie.expose()) {
@@ -213,7 +218,7 @@ impl UserdbDoor {
         let mut fields = match filled {
             Ok(fields) => fields,
             Err(error) => {
-                tracing::error!(door, about = %user, "no fields for a user: {error}");
+                tracing::error!(door, about = %user, "no fields for a user: {error}; see the listener's fields and default-domain");
                 return Reply::Fail { id };
             }
         };
@@ -254,7 +259,8 @@ impl UserdbDoor {
                     door,
                     cpid,
                     request,
-                    "REQUEST refused: the cookie is of process {pid}, and it does not answer as one of vouch: {why}"
+                    "REQUEST refused: the cookie is of process {pid}, and it does not answer as one of vouch: {why}; the \
+                     user must log in again"
                 );
                 Reply::Fail { id: claim.id }
             }

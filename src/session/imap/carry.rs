@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{LoginSession, read_quietly, send};
 use crate::session::carrying::{CANCEL_TIMEOUT, Carrying, given_up};
-use crate::session::error::Error;
+use crate::session::error::{Error, LOGIN};
 use crate::session::{Answer, Attempt, cannot_carry, trace, would_seem_attacked};
 
 impl LoginSession {
@@ -40,7 +40,7 @@ impl LoginSession {
             return Err(would_seem_attacked(&remote.peer, mechanism));
         }
         wire.listen();
-        remote.check_nothing_unasked(wire, "login")?;
+        remote.check_nothing_unasked(wire, LOGIN)?;
         let initial = client.initial.take();
         let mut dialog = Carry::new(capabilities, tags, mechanism, initial, options.confirm);
         let mut step = dialog.start();
@@ -49,7 +49,7 @@ impl LoginSession {
         loop {
             match step {
                 Step::Read => {}
-                Step::Send(command) => send(remote, wire, &command, "login", deadline).await?,
+                Step::Send(command) => send(remote, wire, &command, LOGIN, deadline).await?,
                 Step::Challenge(challenge) => {
                     step = match client.answer(challenge, deadline).await {
                         Some(message) => dialog.respond(&message),
@@ -64,14 +64,14 @@ impl LoginSession {
                 Step::Done(_) if gave_up => return Err(given_up(&remote.peer)),
                 Step::Done(outcome) => return Ok(client.ended(outcome)),
             }
-            let response = read_quietly(remote, wire, "login", deadline).await?;
+            let response = read_quietly(remote, wire, LOGIN, deadline).await?;
             trace::heard_after(&remote.peer, &response, attempt, |text| {
                 dialog.is_repeated_in(text)
             });
             match &response {
                 Response::Untagged(Untagged::Status(status)) if first && status.kind == StatusKind::Bye => {
                     let (label, text) = (status.label(), status.text());
-                    return Err(Error::goodbye(&remote.peer, "login", label, text));
+                    return Err(Error::goodbye(&remote.peer, LOGIN, label, text));
                 }
                 _ => step = dialog.on_response(response),
             }

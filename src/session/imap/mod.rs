@@ -13,7 +13,7 @@ use protocol::imap::{Codec, UNTAGGED_LIMIT};
 use protocol::sasl::{Carried, Mechanism};
 use tokio::time::Instant;
 
-use super::error::{Error, Kind};
+use super::error::{Error, Kind, LOGIN};
 use super::{Answer, AskAgain, Attempt, Credentials, Login as Question, Origin, Remote, Session, tls, trace};
 use crate::wire::Wire;
 
@@ -158,14 +158,14 @@ impl LoginSession {
         remote.check_password_may_leave(tls.is_some(), *local)?;
         wire.listen();
         // Tags are easily foreseen, so a tag alone does not make it the answer to this.
-        remote.check_nothing_unasked(wire, "login")?;
+        remote.check_nothing_unasked(wire, LOGIN)?;
         let Options { mechanism, confirm } = *options;
         let (user, password) = (&credentials.user, &credentials.password);
         let mut dialog = Login::new(capabilities, tags, mechanism, user, password, confirm).map_err(
             |error| match error {
                 LoginError::NoMechanism => no_mechanism(remote, capabilities, mechanism),
                 LoginError::Unsendable(error) => {
-                    Error::new(Kind::Config, &remote.peer, "login", error.to_string())
+                    Error::new(Kind::Config, &remote.peer, LOGIN, error.to_string())
                 }
             },
         )?;
@@ -176,19 +176,14 @@ impl LoginSession {
             let response = match step {
                 login::Step::Read => hear(remote, wire, attempt, deadline).await?,
                 login::Step::Send(command) => {
-                    send(remote, wire, &command, "login", deadline).await?;
+                    send(remote, wire, &command, LOGIN, deadline).await?;
                     hear(remote, wire, attempt, deadline).await?
                 }
                 login::Step::Done(outcome) => return Ok(outcome),
             };
             match &response {
                 Response::Untagged(Untagged::Status(status)) if first && status.kind == StatusKind::Bye => {
-                    return Err(Error::goodbye(
-                        &remote.peer,
-                        "login",
-                        status.label(),
-                        status.text(),
-                    ));
+                    return Err(Error::goodbye(&remote.peer, LOGIN, status.label(), status.text()));
                 }
                 _ => step = dialog.on_response(response),
             }
@@ -331,7 +326,7 @@ async fn hear(
     attempt: &Attempt,
     deadline: Instant,
 ) -> Result<Response, Error> {
-    let response = read_quietly(remote, wire, "login", deadline).await?;
+    let response = read_quietly(remote, wire, LOGIN, deadline).await?;
     trace::heard_after(&remote.peer, &response, attempt, |_| false);
     Ok(response)
 }

@@ -155,7 +155,7 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
                 class: error.kind().name(),
                 text: error,
                 advice: error.advice(),
-                lasting: error.kind() == Kind::Config,
+                lasting: error.is_about_one_question(),
             });
         }
     }
