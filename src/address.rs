@@ -1,5 +1,6 @@
 //! Addresses and domains, brought into one form once.
 
+pub mod access;
 pub mod network;
 
 use std::fmt;

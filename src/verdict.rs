@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 
 use protocol::sasl::Carried;
 use protocol::secret::Secret;
@@ -62,6 +63,14 @@ pub struct Client {
     pub session: Option<String>,
     /// The service that asks: `smtp`, `imap`, …
     pub service: Option<String>,
+}
+
+impl Client {
+    /// The network address; `None` where what was said is none: Exim says `NULL`, and
+    /// Postfix may say `unknown`.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.address.as_deref()?.parse().ok()
+    }
 }
 
 /// A login name: bytes as given, and the parts that templates use.
@@ -212,8 +221,8 @@ pub enum Class {
     Expired,
     /// The mailbox exists and takes no more mail for now.
     Full,
-    /// The remote refuses us, the client or the kind of message; it says
-    /// nothing about the mailbox.
+    /// The remote refuses us, the client or the kind of message, or our own
+    /// configuration does; it says nothing about the mailbox.
     Policy,
     /// The remote refused the sender of the probe.
     SenderRefused,
@@ -229,7 +238,7 @@ pub enum Class {
     Tls,
     /// Too many questions wait already.
     Overload,
-    /// The client's session has used up its limit.
+    /// The client's session has used up its limit, or the client failed too often.
     Limit,
     /// It will not heal without a change of configuration, here or there.
     Config,

@@ -1,7 +1,7 @@
 //! IP networks.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A range of IP addresses: `192.0.2.0/24`, `2001:db8::/32`, or one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +35,21 @@ impl Network {
             Ok(Self { address, bits })
         } else {
             Err(NotANetwork)
+        }
+    }
+
+    /// What one host is known by: an IPv4 address alone; of an IPv6 address the /64, as a
+    /// host may take any address in it (RFC 4862, RFC 8981).
+    pub fn of_host(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            address @ IpAddr::V4(_) => Self { address, bits: 32 },
+            IpAddr::V6(address) => {
+                let prefix = address.to_bits() & (u128::MAX << 64);
+                Self {
+                    address: Ipv6Addr::from_bits(prefix).into(),
+                    bits: 64,
+                }
+            }
         }
     }
 
@@ -82,6 +97,19 @@ mod tests {
             let network = Network::parse(network).unwrap();
             assert!(network.has(inside.parse().unwrap()), "{network} {inside}");
             assert!(!network.has(outside.parse().unwrap()), "{network} {outside}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_one_ipv4_address_or_a_64() {
+        for (address, network) in [
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("::ffff:192.0.2.7", "192.0.2.7/32"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("::1", "::/64"),
+        ] {
+            let host = Network::of_host(address.parse().unwrap());
+            assert_eq!(host.to_string(), network);
         }
     }
 

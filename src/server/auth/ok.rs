@@ -1,7 +1,5 @@
 //! What a door adds to OK.
 
-use std::net::IpAddr;
-
 use super::Settings;
 use crate::address::network::Network;
 use crate::server::fields::{Fields, Unfilled};
@@ -36,8 +34,9 @@ impl OkFields {
         let Some(networks) = &self.allow_nets else {
             return true;
         };
-        let address: Option<IpAddr> = client.address.as_deref().and_then(|text| text.parse().ok());
-        address.is_some_and(|address| networks.iter().any(|network| network.has(address)))
+        client
+            .ip()
+            .is_some_and(|address| networks.iter().any(|network| network.has(address)))
     }
 }
 
