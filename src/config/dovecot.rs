@@ -13,7 +13,8 @@ pub struct Dovecot {
     /// able to say so, but with `exists = "domain"` nobody is asked.
     pub users: Vec<String>,
     /// The other keys are those of a listener of protocol `login`, with the same meaning: `deadline`,
-    /// `default-domain`, `mechanisms`, `tempfail`, `ok`, `exists`, `fields`, and the table `limits`.
+    /// `default-domain`, `mechanisms`, `tempfail`, `ok`, `exists`, `fields`, `penalty`, `allow`, `deny`, and the table
+    /// `limits`.
     pub keys: Listener,
 }
 

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use protocol::policy;
 
-use super::{Limit, ListenAddress, Template, directory::Kind, words};
-use crate::address::{Domain, network::Network};
+use super::{Limit, ListenAddress, Penalty, Template, directory::Kind, words};
+use crate::address::{Domain, access::Access, network::Network};
 
 /// `[listener."NAME"]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +34,16 @@ pub struct Listener {
     pub max_connections: u32,
     /// `[….limits]`: of one client's session.
     pub limits: ClientLimits,
+    /// `penalty`: how those are answered who fail again and again; `None` is `"off"`, like all others. Default: see
+    /// [`Penalty`], but at `policy` off, as each answer that is late there keeps a process of Postfix waiting. `policy`,
+    /// `auth` and `login` only.
+    pub penalty: Option<Penalty>,
+    /// `allow` and `deny`: who may ask, and about whom; networks of clients (the SMTP or IMAP client's, not that of who
+    /// connects), and domains of users or recipients, in one list. Where `allow` has networks, clients elsewhere or of
+    /// unknown address are not answered, and where it has domains, nothing is about others; what is in `deny` never is.
+    /// Not answered is "later" at `auth` and `login`, as the password may be good, and no opinion (`DUNNO`) at
+    /// `policy`; nobody is asked. Default: everybody, about everything. `policy`, `auth` and `login` only.
+    pub access: Access,
     /// `[….action]`: what Postfix is told; `policy` only.
     pub action: Action,
     /// `default-domain`: added to a login without one. Default none: with a single directory the login goes
@@ -77,6 +87,8 @@ impl Listener {
             deadline: None,
             max_connections: 10_000,
             limits: ClientLimits::default(),
+            penalty: protocol.asks_logins().then(Penalty::default),
+            access: Access::default(),
             action: Action::default(),
             default_domain: None,
             mechanisms: vec![Mechanism::Plain, Mechanism::Login],

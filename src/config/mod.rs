@@ -9,6 +9,7 @@ pub mod directory;
 pub mod dovecot;
 mod keys;
 pub mod listener;
+pub mod penalty;
 pub mod read;
 pub mod show;
 
@@ -18,6 +19,7 @@ pub use crate::template::Template;
 pub use directory::Directory;
 pub use dovecot::Dovecot;
 pub use listener::Listener;
+pub use penalty::Penalty;
 
 /// Makes an enum of words that a key may hold, with each word's spelling in the file.
 macro_rules! words {

@@ -13,6 +13,7 @@ use crate::engine::{Engine, Member};
 use crate::server::auth::{AuthDoor, OkFields, Settings as AuthSettings, Spoken, Tempfail};
 use crate::server::fields::Fields;
 use crate::server::handover::Handover;
+use crate::server::penalty;
 use crate::server::policy::{Actions, Policy, Settings as PolicySettings};
 use crate::server::userdb::{Exists, Settings as UserdbSettings, UserdbDoor};
 use crate::server::{Deadline, Door, policy_limits};
@@ -57,7 +58,22 @@ fn policy(listener: &Listener) -> PolicySettings {
             rcpt: limit(listener.limits.rcpt),
             rcpt_errors: limit(listener.limits.rcpt_errors),
         },
+        penalty: penalty(listener),
+        access: listener.access.clone(),
     }
+}
+
+fn penalty(listener: &Listener) -> Option<penalty::Settings> {
+    let penalty = listener.penalty.as_ref()?;
+    Some(penalty::Settings {
+        door: listener.name.clone(),
+        after: penalty.after,
+        delay: penalty.delay,
+        max_delay: penalty.max_delay,
+        forget: penalty.forget,
+        refuse_after: penalty.refuse_after,
+        exempt: penalty.exempt.clone(),
+    })
 }
 
 fn auth(listener: &Listener) -> AuthSettings {
@@ -71,6 +87,8 @@ fn auth(listener: &Listener) -> AuthSettings {
         },
         deadline: deadline(listener),
         auth_errors: limit(listener.limits.auth_errors),
+        penalty: penalty(listener),
+        access: listener.access.clone(),
         hands_over: listener.protocol == Protocol::Login,
         ok: OkFields {
             fields: fields(&listener.ok.fields),

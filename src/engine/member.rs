@@ -208,16 +208,23 @@ impl Member {
         }
     }
 
-    async fn login(&self, user: Login, proof: Proof, client: Client, deadline: Instant) -> (Verdict, Source) {
-        let tag = match &proof {
-            Proof::Password(password) => self.logins.tag(&user, b"", password),
-            Proof::Token { mechanism, rest } => self.logins.tag(&user, mechanism.name().as_bytes(), rest),
-            // Its answer is to the challenges of this very dialog.
-            Proof::Relay(_) => {
-                let kind = Kind::Login { user, proof };
-                let verdict = self.directory.probe(&Question { kind, client }, deadline).await;
-                return (verdict, Source::Probe);
+    /// What a login is known by; `None` for a dialog, whose answer is to the challenges of
+    /// this very one.
+    pub(super) fn tag(&self, user: &Login, proof: &Proof) -> Option<Tag> {
+        match proof {
+            Proof::Password(password) => Some(self.logins.tag(user, b"", password)),
+            Proof::Token { mechanism, rest } => {
+                Some(self.logins.tag(user, mechanism.name().as_bytes(), rest))
             }
+            Proof::Relay(_) => None,
+        }
+    }
+
+    async fn login(&self, user: Login, proof: Proof, client: Client, deadline: Instant) -> (Verdict, Source) {
+        let Some(tag) = self.tag(&user, &proof) else {
+            let kind = Kind::Login { user, proof };
+            let verdict = self.directory.probe(&Question { kind, client }, deadline).await;
+            return (verdict, Source::Probe);
         };
         if let Some(verdict) = self.logins.recall(&user, &tag) {
             return (verdict, Source::Cache);

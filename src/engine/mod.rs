@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::address::{Address, Domain};
 use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
+pub use logins::Tag;
 pub use member::Member;
 
 /// Answers the questions of one listener.
@@ -55,6 +56,10 @@ pub enum Source {
     Local,
     /// The client's session has used up its limit.
     Limit,
+    /// The client failed too often.
+    Penalty,
+    /// The listener does not answer this client, or nothing about this domain.
+    Access,
 }
 
 impl Source {
@@ -66,7 +71,17 @@ impl Source {
             Self::Cache => "cache",
             Self::Local => "local",
             Self::Limit => "limit",
+            Self::Penalty => "penalty",
+            Self::Access => "access",
         }
+    }
+}
+
+impl Decision {
+    /// Whether a remote said no about this very user or mailbox, now or lately.
+    pub fn is_refusal(&self) -> bool {
+        let remote = matches!(self.source, Source::Probe | Source::Shared | Source::Cache);
+        remote && matches!(self.verdict, Verdict::Reject(_))
     }
 }
 
@@ -98,6 +113,16 @@ impl Engine {
     /// The directory that would be asked this question, if any.
     pub fn directory_for(&self, kind: &Kind) -> Option<Arc<str>> {
         self.route(kind).map(|member| member.name().clone())
+    }
+
+    /// What a login is known by in the memory of the directory that would be asked; equal
+    /// ones have equal tags. `None` where no directory would be, and for a dialog: each is
+    /// another.
+    pub fn tag(&self, kind: &Kind) -> Option<Tag> {
+        let Kind::Login { user, proof } = kind else {
+            return None;
+        };
+        self.route(kind)?.tag(user, proof)
     }
 
     /// Whether a directory's remote is known to take this mechanism.

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::policy::{Action, Codec, Request};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
+use super::penalty::{self, Culprit, Failure, Penalty};
 use super::policy_limits::{Limits, Sessions};
 use super::{Caller, Door, WRITE_TIMEOUT, note_end};
 use crate::address::Address;
+use crate::address::access::Access;
 use crate::engine::{Decision, Engine, Source};
 use crate::telemetry::log::{self, Answered};
 use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
@@ -51,6 +54,11 @@ pub struct Settings {
     pub dry_run: bool,
     /// How much one SMTP session may ask.
     pub limits: Limits,
+    /// How those are answered who try one unknown recipient after the other; `None` is like
+    /// all others.
+    pub penalty: Option<penalty::Settings>,
+    /// Which clients are answered, and about which domains.
+    pub access: Access,
 }
 
 /// Answers policy requests.
@@ -58,36 +66,83 @@ pub struct Policy {
     settings: Settings,
     engine: Engine,
     sessions: Sessions,
+    penalty: Option<Penalty>,
 }
 
 impl Policy {
     /// A door to `engine`.
     pub fn new(settings: Settings, engine: Engine) -> Self {
         let sessions = Sessions::new(settings.limits);
+        let penalty = settings.penalty.clone().map(Penalty::new);
         Self {
             settings,
             engine,
             sessions,
+            penalty,
         }
     }
 
-    /// The one action for a request.
-    async fn answer(&self, request: &Request, connection: u64) -> Action {
+    /// The one action for a request. Nothing holds it back once the daemon drains.
+    async fn answer(&self, request: &Request, connection: u64, draining: &CancellationToken) -> Action {
         let Some(address) = self.asks_about(request) else {
             return Action::dunno();
         };
         let asked = Instant::now();
+        let client = client(request);
+        let deadline = asked + self.patience(request);
+        let culprit = self.penalty.as_ref().and_then(|penalty| penalty.culprit(&client));
         let question = Question {
             kind: Kind::Recipient(address),
-            client: client(request),
+            client,
         };
-        let decision = self.decide(request, connection, question, asked).await;
+        let decision = self
+            .decide(request, connection, question, culprit, deadline)
+            .await;
+        let decided = Instant::now();
+        let delay = self.delay(request, culprit, &decision);
+        let delay = delay.min(deadline.saturating_duration_since(decided));
+        if !delay.is_zero() {
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = draining.cancelled() => {}
+            }
+        }
+        let delayed = (!delay.is_zero()).then(|| decided.elapsed());
         let action = action(&self.settings.actions, &decision);
-        self.log(request, &decision, &action, asked.elapsed());
+        self.log(request, &decision, &action, (decided - asked, delayed));
         if self.settings.dry_run {
             Action::dunno()
         } else {
             action
+        }
+    }
+
+    /// The time that the answer may take.
+    fn patience(&self, request: &Request) -> Duration {
+        let patience = self.settings.deadline;
+        if request.stress {
+            patience.min(STRESSED)
+        } else {
+            patience
+        }
+    }
+
+    /// How long the answer is held back; a refused recipient counts, and again only once it
+    /// is forgotten. A Postfix without a process to spare waits for nothing, nor does one
+    /// whose mail is not to be touched.
+    fn delay(&self, request: &Request, culprit: Option<Culprit>, decision: &Decision) -> Duration {
+        let Some((penalty, culprit)) = self.penalty.as_ref().zip(culprit) else {
+            return Duration::ZERO;
+        };
+        let failure = decision.is_refusal().then_some(Failure {
+            user: None,
+            what: Some(&request.recipient),
+        });
+        let delay = penalty.delay(culprit, failure);
+        if request.stress || self.settings.dry_run {
+            Duration::ZERO
+        } else {
+            delay
         }
     }
 
@@ -110,9 +165,17 @@ impl Policy {
         request: &Request,
         connection: u64,
         question: Question,
-        asked: Instant,
+        culprit: Option<Culprit>,
+        deadline: Instant,
     ) -> Decision {
         // What is not ours costs nothing and counts for nothing.
+        if self.is_denied(&question) {
+            return Decision {
+                verdict: Verdict::Abstain(Abstention::NotOurs),
+                source: Source::Access,
+                directory: None,
+            };
+        }
         let Some(directory) = self.engine.directory_for(&question.kind) else {
             let verdict = Verdict::Abstain(Abstention::NotOurs);
             return Decision {
@@ -121,29 +184,46 @@ impl Policy {
                 directory: None,
             };
         };
+        let put_off = |why, source| Decision {
+            verdict: Verdict::Defer(Cause::ours(Class::Limit, why)),
+            source,
+            directory: Some(directory),
+        };
+        let penalty = self.penalty.as_ref().zip(culprit);
+        if penalty.is_some_and(|(penalty, culprit)| penalty.refuses(culprit)) {
+            let why = "the client has failed as often as listener penalty refuse-after says";
+            return put_off(why, Source::Penalty);
+        }
         let Some(ticket) = self.sessions.admit(request, connection) else {
             let why = "the SMTP session has used up listener limits rcpt or rcpt-errors";
-            let verdict = Verdict::Defer(Cause::ours(Class::Limit, why));
-            return Decision {
-                verdict,
-                source: Source::Limit,
-                directory: Some(directory),
-            };
+            return put_off(why, Source::Limit);
         };
-        let patience = self.settings.deadline;
-        let patience = if request.stress {
-            patience.min(STRESSED)
-        } else {
-            patience
-        };
-        let decision = self.engine.decide(question, asked + patience).await;
+        let decision = self.engine.decide(question, deadline).await;
         if matches!(decision.verdict, Verdict::Reject(_)) {
             ticket.refused();
         }
         decision
     }
 
-    fn log(&self, request: &Request, decision: &Decision, action: &Action, took: Duration) {
+    /// Whether the listener does not answer this client, or nothing about this domain. It
+    /// has no opinion then: whether to refuse a client is for Postfix to know.
+    fn is_denied(&self, question: &Question) -> bool {
+        let access = &self.settings.access;
+        let domain = match &question.kind {
+            Kind::Recipient(address) => Some(address.domain()),
+            Kind::Login { .. } => None,
+        };
+        access.client(question.client.ip()).is_err() || access.domain(domain).is_err()
+    }
+
+    /// `delayed` is how long the answer was held back behind the verdict.
+    fn log(
+        &self,
+        request: &Request,
+        decision: &Decision,
+        action: &Action,
+        (took, delayed): (Duration, Option<Duration>),
+    ) {
         let dry_run = self
             .settings
             .dry_run
@@ -158,6 +238,7 @@ impl Policy {
             source: decision.source.name(),
             directory: decision.directory.as_deref().unwrap_or("-"),
             took,
+            delayed,
             client: &String::from_utf8_lossy(&request.client_address),
             instance: &String::from_utf8_lossy(&request.instance),
             answer: dry_run.as_deref().unwrap_or(action.as_str()),
@@ -216,7 +297,7 @@ impl Door for Policy {
                     Ok(None) => return,
                     Err(error) => return self.complain(&error),
                 };
-                let action = self.answer(&request, connection).await;
+                let action = self.answer(&request, connection, &draining).await;
                 let sent = match wire.push(action) {
                     Ok(()) => wire.flush(Instant::now() + WRITE_TIMEOUT).await,
                     Err(error) => Err(error),

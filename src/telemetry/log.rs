@@ -32,12 +32,14 @@ pub struct Answered<'a> {
     pub cause: &'a str,
     /// The remote's status and words, or ours; empty without any.
     pub detail: &'a str,
-    /// Who decided: `probe`, `local`, `limit`.
+    /// Who decided: `probe`, `local`, `limit`, `penalty` and so on.
     pub source: &'a str,
     /// The directory, `-` where none was asked.
     pub directory: &'a str,
     /// From the question to the verdict.
     pub took: Duration,
+    /// From there to the answer, where a penalty held it back.
+    pub delayed: Option<Duration>,
     /// The end user's network address.
     pub client: &'a str,
     /// What ties questions of one message or session together.
@@ -58,6 +60,7 @@ pub fn answered(answered: &Answered<'_>) {
         source,
         directory,
         took,
+        delayed,
         client,
         instance,
         answer,
@@ -72,6 +75,7 @@ pub fn answered(answered: &Answered<'_>) {
         source,
         directory,
         us = took.as_micros() as u64,
+        delayed_ms = delayed.map(|delayed| delayed.as_millis() as u64),
         client,
         instance,
         answer,

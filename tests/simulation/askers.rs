@@ -122,7 +122,7 @@ fn check(world: &World, tally: &Tally, name: &str, subject: &str, asked: Instant
     let since = match source {
         Source::Probe | Source::Shared => asked,
         Source::Cache => Instant::now() - longest_memory(world, is_login, yes) - Duration::from_millis(1),
-        Source::Local | Source::Limit => {
+        Source::Local | Source::Limit | Source::Penalty | Source::Access => {
             return world.broken(format!("{subject}: a verdict of {}", source.name()));
         }
     };

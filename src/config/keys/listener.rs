@@ -4,7 +4,7 @@ use std::{borrow::Borrow, collections::BTreeMap, fmt::Display};
 
 use super::{Key, Value, array, key, limit, list, quoted, set, some, time};
 use crate::config::{
-    Dovecot, Listener,
+    Dovecot, Listener, Penalty,
     listener::Protocol::{Auth, Login, Master, Policy, Saslauthd, Userdb},
 };
 
@@ -86,6 +86,18 @@ fn of_questions(listener: &Listener) -> Vec<Key> {
     }
     if matches!(protocol, Auth | Login) {
         keys.push(key("", "ok", templates(&listener.ok.to_text())));
+    }
+    if matches!(protocol, Policy | Auth | Login) {
+        let penalty = listener.penalty.as_ref();
+        keys.extend([
+            key(
+                "",
+                "penalty",
+                set(penalty.map_or_else(|| quoted("off"), Penalty::to_text)),
+            ),
+            key("", "allow", list(listener.access.allow.to_text().iter())),
+            key("", "deny", list(listener.access.deny.to_text().iter())),
+        ]);
     }
     if matches!(protocol, Userdb | Master) {
         keys.push(key("", "exists", set(quoted(listener.exists))));

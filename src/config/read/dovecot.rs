@@ -3,6 +3,7 @@
 use super::{
     listener::{Places, deadline, directories, limits, logins, users},
     table::{Findings, Table},
+    trust,
 };
 use crate::config::{Dovecot, listener::Protocol};
 
@@ -11,6 +12,9 @@ const KEYS: &[&str] = &[
     "dovecot.logins", "dovecot.users", "dovecot.deadline", "dovecot.limits.rcpt",
     "dovecot.limits.rcpt-errors", "dovecot.limits.auth-errors", "dovecot.default-domain",
     "dovecot.mechanisms", "dovecot.tempfail", "dovecot.ok", "dovecot.exists", "dovecot.fields",
+    "dovecot.allow", "dovecot.deny", "dovecot.penalty.after", "dovecot.penalty.delay",
+    "dovecot.penalty.max-delay", "dovecot.penalty.forget", "dovecot.penalty.refuse-after",
+    "dovecot.penalty.exempt",
 ];
 
 /// Reads the table; with it come the places of `logins` and of `users`.
@@ -24,6 +28,7 @@ pub(super) fn read(found: &mut Findings, mut table: Table<'_>) -> (Dovecot, [Pla
     if let Some(table) = table.table(found, "limits") {
         limits(found, table, &mut dovecot.keys.limits, KEYS);
     }
+    trust::trust(found, &mut table, Some(Protocol::Login), &mut dovecot.keys, KEYS);
     of_logins.carried = logins(found, &mut table, Some(Protocol::Login), &mut dovecot.keys);
     users(found, &mut table, Some(Protocol::Master), &mut dovecot.keys);
     table.finish(found, KEYS);

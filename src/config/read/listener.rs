@@ -9,6 +9,7 @@ use super::{
     fields, later, missing,
     problem::Problem,
     table::{Findings, Place, Table, strings},
+    trust,
     value::{self, Wrong},
 };
 use crate::{
@@ -28,7 +29,9 @@ pub(super) const KEYS: &[&str] = &[
     "listener.NAME.action.disabled", "listener.NAME.action.defer", "listener.NAME.action.limit",
     "listener.NAME.action.vrfy", "listener.NAME.action.dry-run", "listener.NAME.default-domain",
     "listener.NAME.mechanisms", "listener.NAME.tempfail", "listener.NAME.ok", "listener.NAME.exists",
-    "listener.NAME.fields",
+    "listener.NAME.fields", "listener.NAME.allow", "listener.NAME.deny", "listener.NAME.penalty.after",
+    "listener.NAME.penalty.delay", "listener.NAME.penalty.max-delay", "listener.NAME.penalty.forget",
+    "listener.NAME.penalty.refuse-after", "listener.NAME.penalty.exempt",
 ];
 
 /// Postfix waits so long for a policy server (`smtpd_policy_service_timeout`).
@@ -99,6 +102,7 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
     {
         limits(found, limits_at, &mut listener.limits, KEYS);
     }
+    trust::trust(found, &mut table, protocol, &mut listener, KEYS);
     if let Some(actions) =
         only(found, &mut table, protocol, "action", &[Policy]).and_then(|()| table.table(found, "action"))
     {
@@ -123,7 +127,7 @@ pub(super) fn deadline(found: &mut Findings, table: &mut Table<'_>, listener: &m
 }
 
 /// A key that only some protocols have is refused at others: its author expects something of it.
-fn only(
+pub(super) fn only(
     found: &mut Findings,
     table: &mut Table<'_>,
     protocol: Option<Protocol>,

@@ -14,6 +14,7 @@ mod lookup;
 mod problem;
 mod relay;
 mod table;
+mod trust;
 mod value;
 
 use std::{collections::HashMap, io::Read, path::Path};

@@ -1,6 +1,6 @@
 //! A listener, in words.
 
-use super::{Text, at_most};
+use super::{Text, at_most, trust};
 use crate::config::listener::{Exists, Fields, Mechanism, Protocol, TempFail};
 use crate::config::{Config, ListenAddress, Listener, duration_text};
 
@@ -62,6 +62,9 @@ pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
     text.say(format!(
         "One client {session}; beyond, nobody is asked and the answer is \"later\"."
     ));
+    if !matches!(protocol, Protocol::Saslauthd | Protocol::Socketmap) {
+        trust::words(text, listener);
+    }
 }
 
 fn socket_words(text: &mut Text, listener: &Listener) {

@@ -3,6 +3,7 @@
 mod directory;
 mod dovecot;
 mod listener;
+mod trust;
 
 use std::fmt::Write;
 

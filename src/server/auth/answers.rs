@@ -1,6 +1,7 @@
 //! What a connection answers: yes, no, or nothing that a client could take for a no.
 
 use protocol::auth::client::{Failure, Reply};
+use tokio::time::Instant;
 
 use super::connection::{Connection, Flow, GO_ON, HANG_UP};
 use super::exchange::Exchange;
@@ -11,15 +12,39 @@ use crate::server::is_smtp;
 use crate::verdict::Login;
 
 impl Connection {
-    pub(super) fn decided(&mut self, decided: Box<Decided>) -> Flow {
-        let id = decided.asked.id;
-        if !self.requests.take_decided(id, decided.serial) {
-            return GO_ON;
+    /// Answers, or holds the answer back. It is counted as well where the request was
+    /// given up meanwhile.
+    pub(super) fn decided(&mut self, mut decided: Box<Decided>) -> Flow {
+        let delay = self.door.delay(&decided);
+        if delay.is_zero() || !self.requests.is_deciding_on(decided.asked.id, decided.serial) {
+            return self.answer_now(decided);
         }
-        self.answer(decided)
+        let now = Instant::now();
+        decided.held = Some(now);
+        match self.late.hold(decided, now + delay) {
+            None => GO_ON,
+            Some(decided) => self.answer_now(decided),
+        }
     }
 
-    pub(super) fn answer(&mut self, decided: Box<Decided>) -> Flow {
+    /// Answers, unless the request was given up.
+    pub(super) fn answer_now(&mut self, decided: Box<Decided>) -> Flow {
+        if self.requests.take_decided(decided.asked.id, decided.serial) {
+            self.answer(decided)
+        } else {
+            GO_ON
+        }
+    }
+
+    /// Answers what is due by now; `all` that is held back, where the daemon ends.
+    pub(super) fn answer_late(&mut self, all: bool) -> Flow {
+        while let Some(decided) = self.late.take(all) {
+            self.answer_now(decided)?;
+        }
+        GO_ON
+    }
+
+    fn answer(&mut self, decided: Box<Decided>) -> Flow {
         let closes = self.closes(is_smtp(&decided.asked.client));
         match told(&decided.decision.verdict, closes) {
             Told::Ok(name) => {
@@ -44,9 +69,12 @@ impl Connection {
             user,
             decision,
             took,
+            held,
             ..
         } = decided;
-        self.door.log(user, &asked.client, decision, *took, answer);
+        let delayed = held.map(|since| since.elapsed());
+        self.door
+            .log(user, &asked.client, decision, (*took, delayed), answer);
     }
 
     /// Says no, of a token only when the client was told why.

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::{Exchange, Spoken, Step};
+use super::late::Late;
 use super::relay::{Relay, Turn};
 use super::requests::{Pending, Requests};
 use super::{Asked, AuthDoor, WRITE_TIMEOUT};
@@ -46,6 +47,7 @@ pub(super) struct Connection {
     wire: Wire<Codec>,
     pub(super) requests: Requests,
     deciding: Deciding,
+    pub(super) late: Late,
     /// Whether the last request was an SMTP server's.
     pub(super) smtp: bool,
 }
@@ -74,6 +76,7 @@ impl Connection {
             wire: Wire::new(stream, Codec::new()),
             requests: Requests::default(),
             deciding: FuturesUnordered::new(),
+            late: Late::default(),
             smtp: false,
         }
     }
@@ -83,6 +86,7 @@ impl Connection {
         let mut client_done = false;
         loop {
             let oldest = self.requests.next_timeout();
+            let due = self.late.next_due();
             let flow = tokio::select! {
                 biased;
                 Some(turn) = self.deciding.next(), if !self.deciding.is_empty() => match turn {
@@ -102,7 +106,12 @@ impl Connection {
                     self.requests.forget_old();
                     GO_ON
                 }
-                () = draining.cancelled(), if self.deciding.is_empty() => HANG_UP,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.answer_late(false),
+                () = draining.cancelled(), if self.deciding.is_empty() => {
+                    // Nobody who guesses holds up the end of a daemon.
+                    let _ = self.answer_late(true);
+                    HANG_UP
+                }
             };
             if self.wire.pending_output() > 0
                 && let Err(error) = self.wire.flush(Instant::now() + WRITE_TIMEOUT).await
@@ -110,7 +119,8 @@ impl Connection {
                 let _ = self.complain(&error);
                 return;
             }
-            if flow == HANG_UP || (client_done && self.deciding.is_empty()) {
+            let is_answered = self.deciding.is_empty() && self.late.is_empty();
+            if flow == HANG_UP || (client_done && is_answered) {
                 return;
             }
         }
@@ -164,6 +174,7 @@ impl Connection {
             mechanism: spoken,
             client,
             nologin: said.nologin,
+            no_penalty: said.no_penalty,
         };
         self.step(asked, Exchange::start(spoken, initial))
     }
@@ -211,7 +222,10 @@ impl Connection {
             }
             Step::GoOn(mut relay, message) => match relay.answer(message) {
                 Ok(()) => self.turn(relay),
-                Err(decided) => self.answer(decided),
+                Err(mut decided) => {
+                    decided.serial = self.requests.ask_engine(asked.id);
+                    self.decided(decided)
+                }
             },
             Step::Refused(decided, failure) => self.fail(asked.id, Some(&decided), failure),
             Step::Malformed(why) => self.malformed(&asked, why),
@@ -257,8 +271,13 @@ impl Connection {
             source: Source::Local,
             directory: None,
         };
-        self.door
-            .log(&Login::new(b""), &asked.client, &decision, Duration::ZERO, "FAIL");
+        self.door.log(
+            &Login::new(b""),
+            &asked.client,
+            &decision,
+            (Duration::ZERO, None),
+            "FAIL",
+        );
         self.fail(asked.id, None, Failure::Credentials)
     }
 

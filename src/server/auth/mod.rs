@@ -4,13 +4,14 @@
 //! A `login` door is the same to login processes of Dovecot, whose logins a mail
 //! process will ask for at a master door.
 //!
-//! `connection` reads, `answers` answers, `exchange` knows the mechanisms' steps, `relay` holds a
+//! `connection` reads, `answers` answers, `late` holds back what a penalty delays, `exchange` knows the mechanisms' steps, `relay` holds a
 //! client's dialog with the remote, `requests` keeps what is not answered yet, `told` puts
 //! verdicts into the protocol's words, `ok` adds fields to a good answer.
 
 mod answers;
 mod connection;
 mod exchange;
+mod late;
 mod ok;
 mod relay;
 mod requests;
@@ -28,8 +29,11 @@ use tokio::time::{Instant, timeout};
 use super::auth_limits::Sessions;
 use super::fields::Fields;
 use super::handover::Handover;
+use super::penalty::{self, Culprit, Failure, Penalty};
 use super::{Caller, Deadline, Door, WRITE_TIMEOUT};
-use crate::engine::{Decision, Engine, Source};
+use crate::address::Domain;
+use crate::address::access::Access;
+use crate::engine::{Decision, Engine, Source, Tag};
 use crate::telemetry::log::{self, Answered};
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 use connection::Connection;
@@ -62,6 +66,10 @@ pub struct Settings {
     pub deadline: Deadline,
     /// Failed logins that one client's session may have.
     pub auth_errors: Option<u32>,
+    /// How guesses are answered; `None` is like all others.
+    pub penalty: Option<penalty::Settings>,
+    /// Which clients are answered, and about whom.
+    pub access: Access,
     /// A `login` door: who was accepted is kept for the mail process that will ask.
     pub hands_over: bool,
     /// What is added to OK.
@@ -75,6 +83,7 @@ pub struct AuthDoor {
     settings: Settings,
     engine: Engine,
     sessions: Sessions,
+    penalty: Option<Penalty>,
     handover: Arc<Handover>,
 }
 
@@ -86,6 +95,8 @@ struct Asked {
     client: Client,
     /// The client says that no mail process will ask for the login.
     nologin: bool,
+    /// It says that no failure is a guess, and none to be answered late.
+    no_penalty: bool,
 }
 
 /// A login that was decided on.
@@ -98,18 +109,26 @@ struct Decided {
     user: Login,
     /// The password, where OK is to hold it.
     pass: Option<Secret<[u8]>>,
+    /// What the login is known by; `None` where each is another.
+    tag: Option<Tag>,
     decision: Decision,
     took: Duration,
+    /// When the client's patience ends: the answer may be held back until then.
+    patience: Instant,
+    /// Since when it is held back.
+    held: Option<Instant>,
 }
 
 impl AuthDoor {
     /// A door to `engine`. All doors to one Dovecot share a `handover`.
     pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
         let sessions = Sessions::new(settings.auth_errors);
+        let penalty = settings.penalty.clone().map(Penalty::new);
         Self {
             settings,
             engine,
             sessions,
+            penalty,
             handover,
         }
     }
@@ -170,49 +189,116 @@ impl AuthDoor {
             user: user.clone(),
             proof,
         };
-        let decision = self.decision(kind, &asked.client, session, began).await;
+        // Before the password is the engine's.
+        let tag = self.culprit(&asked).and_then(|_| self.engine.tag(&kind));
+        let decision = self.decision(kind, &asked, session, began).await;
         if matches!(decision.verdict, Verdict::Reject(_)) {
             self.sessions.failed(session, asked.client.address.as_deref());
         }
         Decided {
             serial,
-            asked,
             given,
             user,
             pass,
+            tag,
             decision,
             took: began.elapsed(),
+            patience: began + self.settings.deadline.of(&asked.client),
+            held: None,
+            asked,
         }
     }
 
-    async fn decision(&self, kind: Kind, client: &Client, session: u64, began: Instant) -> Decision {
-        let (verdict, source) = if !self.sessions.admit(session, client.address.as_deref()) {
-            let why = "the client's session has used up listener limit auth-errors";
-            (Verdict::Defer(Cause::ours(Class::Limit, why)), Source::Limit)
-        } else if !self.settings.ok.allows(client) {
-            let why = "the client's address is not in ok.allow_nets";
-            (Verdict::Reject(Cause::ours(Class::Policy, why)), Source::Local)
-        } else {
-            let time = match &kind {
-                // Each turn of it has the client's patience.
-                Kind::Login {
-                    proof: Proof::Relay(_),
-                    ..
-                } => relay::DIALOG_TIME,
-                _ => self.settings.deadline.of(client),
+    async fn decision(&self, kind: Kind, asked: &Asked, session: u64, began: Instant) -> Decision {
+        if let Some((verdict, source)) = self.refuse(&kind, asked, session) {
+            return Decision {
+                verdict,
+                source,
+                directory: self.engine.directory_for(&kind),
             };
-            let deadline = began + time;
-            let client = client.clone();
-            return self.engine.decide(Question { kind, client }, deadline).await;
-        };
-        Decision {
-            verdict,
-            source,
-            directory: self.engine.directory_for(&kind),
         }
+        let time = match &kind {
+            // Each turn of it has the client's patience.
+            Kind::Login {
+                proof: Proof::Relay(_),
+                ..
+            } => relay::DIALOG_TIME,
+            _ => self.settings.deadline.of(&asked.client),
+        };
+        let client = asked.client.clone();
+        let question = Question { kind, client };
+        self.engine.decide(question, began + time).await
     }
 
-    fn log(&self, user: &Login, client: &Client, decision: &Decision, took: Duration, answer: &str) {
+    /// The verdict where nobody is to be asked for this client.
+    fn refuse(&self, kind: &Kind, asked: &Asked, session: u64) -> Option<(Verdict, Source)> {
+        let client = &asked.client;
+        if let Kind::Login { user, .. } = kind
+            && let Some(verdict) = self.denied(user, client)
+        {
+            return Some((verdict, Source::Access));
+        }
+        let put_off = |why| Verdict::Defer(Cause::ours(Class::Limit, why));
+        if !self.sessions.admit(session, client.address.as_deref()) {
+            let why = "the client's session has used up listener limit auth-errors";
+            return Some((put_off(why), Source::Limit));
+        }
+        let penalty = self.penalty.as_ref().zip(self.culprit(asked));
+        if penalty.is_some_and(|(penalty, culprit)| penalty.refuses(culprit)) {
+            let why = "the client has failed as often as listener penalty refuse-after says";
+            return Some((put_off(why), Source::Penalty));
+        }
+        if !self.settings.ok.allows(client) {
+            let why = "the client's address is not in ok.allow_nets";
+            return Some((Verdict::Reject(Cause::ours(Class::Policy, why)), Source::Local));
+        }
+        None
+    }
+
+    /// The verdict where the listener does not answer this client, or nothing about this
+    /// user. Its login may be good, so it is no refusal: our administrator has decided this,
+    /// and nobody has said anything about the password. The name of a dialog may be empty as
+    /// yet; it is asked about once it is known.
+    fn denied(&self, user: &Login, client: &Client) -> Option<Verdict> {
+        let access = &self.settings.access;
+        let mut denied = access.client(client.ip()).err();
+        if denied.is_none() && access.names_domains() && !user.as_bytes().is_empty() {
+            let domain = user.domain().and_then(|domain| str::from_utf8(domain).ok());
+            let domain = domain.and_then(|domain| Domain::parse(domain).ok());
+            denied = access.domain(domain.as_ref()).err();
+        }
+        denied.map(|why| Verdict::Defer(Cause::ours(Class::Policy, why.to_string())))
+    }
+
+    /// To whom the failures of a request are laid.
+    fn culprit(&self, asked: &Asked) -> Option<Culprit> {
+        let penalty = self.penalty.as_ref().filter(|_| !asked.no_penalty)?;
+        penalty.culprit(&asked.client)
+    }
+
+    /// How long an answer is held back; a failure is counted.
+    fn delay(&self, decided: &Decided) -> Duration {
+        let Some((penalty, culprit)) = self.penalty.as_ref().zip(self.culprit(&decided.asked)) else {
+            return Duration::ZERO;
+        };
+        let account = self.engine.account(&decided.user);
+        let failure = decided.decision.is_refusal().then(|| Failure {
+            user: Some(account.as_bytes()),
+            what: decided.tag.as_ref(),
+        });
+        let delay = penalty.delay(culprit, failure);
+        delay.min(decided.patience.saturating_duration_since(Instant::now()))
+    }
+
+    /// `delayed` is how long the answer was held back behind the verdict.
+    fn log(
+        &self,
+        user: &Login,
+        client: &Client,
+        decision: &Decision,
+        (took, delayed): (Duration, Option<Duration>),
+        answer: &str,
+    ) {
         log::answered(&Answered {
             door: &self.settings.name,
             question: "login",
@@ -223,6 +309,7 @@ impl AuthDoor {
             source: decision.source.name(),
             directory: decision.directory.as_deref().unwrap_or("-"),
             took,
+            delayed,
             client: client.address.as_deref().unwrap_or("-"),
             instance: client.session.as_deref().unwrap_or("-"),
             answer,

@@ -83,8 +83,13 @@ impl Relay {
             return Err(self.decided(Verdict::Reject(cause), Source::Local));
         }
         let user = self.user();
-        if !known && let Some(Decision { verdict, source, .. }) = self.door.engine.refuse(&user) {
-            return Err(self.decided(verdict, source));
+        if !known {
+            if let Some(verdict) = self.door.denied(&user, &self.asked.client) {
+                return Err(self.decided(verdict, Source::Access));
+            }
+            if let Some(Decision { verdict, source, .. }) = self.door.engine.refuse(&user) {
+                return Err(self.decided(verdict, source));
+            }
         }
         self.asker.respond(message);
         Ok(())
@@ -109,6 +114,7 @@ impl Relay {
         decided.serial = serial;
         decided.user = self.user();
         decided.given = self.user();
+        decided.patience = patience;
         Turn::Decided(decided)
     }
 
@@ -124,12 +130,15 @@ impl Relay {
             given: self.user(),
             user: self.user(),
             pass: None,
+            tag: None,
             decision: Decision {
                 verdict,
                 source,
                 directory,
             },
             took: self.began.elapsed(),
+            patience: Instant::now() + self.door.settings.deadline.of(&self.asked.client),
+            held: None,
         })
     }
 }

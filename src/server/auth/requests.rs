@@ -25,7 +25,7 @@ pub(super) enum Pending {
         /// Tells it from an earlier dialog of the same id.
         began: Instant,
     },
-    /// The engine is asked, under this serial number.
+    /// The engine is asked, under this serial number, or its answer is held back.
     Deciding(u64),
 }
 
@@ -45,7 +45,7 @@ impl Requests {
         self.pending.contains_key(&id)
     }
 
-    /// Whether the engine is asked anything. Dialogs do not count: Postfix leaves
+    /// Whether the engine is asked anything, or an answer of it is held back. Dialogs do not count: Postfix leaves
     /// them behind when its client gives up, without a CANCEL.
     pub(super) fn is_deciding(&self) -> bool {
         self.deciding > 0
@@ -89,10 +89,15 @@ impl Requests {
         taken
     }
 
-    /// Takes off the question of this serial number; `false` where it was
-    /// cancelled, and its id may be another's by now.
+    /// Whether the question of this serial number waits for its answer; not where it
+    /// was cancelled, and its id may be another's by now.
+    pub(super) fn is_deciding_on(&self, id: u32, serial: u64) -> bool {
+        matches!(self.pending.get(&id), Some(Pending::Deciding(asked)) if *asked == serial)
+    }
+
+    /// Takes off the question of this serial number; `false` where it waits no more.
     pub(super) fn take_decided(&mut self, id: u32, serial: u64) -> bool {
-        let ours = matches!(self.pending.get(&id), Some(Pending::Deciding(asked)) if *asked == serial);
+        let ours = self.is_deciding_on(id, serial);
         if ours {
             self.take(id);
         }

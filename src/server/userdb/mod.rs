@@ -298,6 +298,7 @@ impl UserdbDoor {
             source: decision.source.name(),
             directory: decision.directory.as_deref().unwrap_or("-"),
             took: asked.elapsed(),
+            delayed: None,
             client: client.address.as_deref().unwrap_or("-"),
             instance: client.session.as_deref().unwrap_or("-"),
             answer,

@@ -1,0 +1,321 @@
+//! Guessing: who fails again and again is answered later and later.
+//!
+//! A failure is what a remote refused, now or lately; what nobody could answer is none,
+//! nor is what needed no remote. It is held against the client's network address and
+//! against the user. Of equal ones only one counts while it is remembered: a telephone
+//! that goes on trying an old password does not guess.
+//!
+//! Every answer to a guilty address is late, good ones too, so that their haste tells
+//! nothing. A user at whom many addresses guess is another matter: were good answers to
+//! it late, or put off, anybody could lock it out from afar. So only its refusals are.
+
+mod table;
+
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::address::network::Network;
+use crate::verdict::Client;
+use table::{Counted, Table};
+
+/// How a listener answers guesses (`listener.NAME.penalty`).
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The listener's name, for the log.
+    pub door: String,
+    /// So many failures cost nothing.
+    pub after: u32,
+    /// The first answer behind these is so late; each failure more doubles it.
+    pub delay: Duration,
+    /// No answer is later.
+    pub max_delay: Duration,
+    /// How long a failure is remembered.
+    pub forget: Duration,
+    /// With so many failures an address is not answered at all; `None` is never.
+    pub refuse_after: Option<u32>,
+    /// Whose failures do not count.
+    pub exempt: Vec<Network>,
+}
+
+/// The failures of one door.
+pub struct Penalty {
+    settings: Settings,
+    clients: Table,
+    users: Table,
+    /// Its keys are drawn anew in each life of the process.
+    hasher: RandomState,
+    /// What tells failures apart that are equal to no other.
+    unique: AtomicU64,
+}
+
+/// To whom failures are laid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Culprit(Network);
+
+/// What a remote refused: `what` marks equal failures, where there can be equal ones.
+#[derive(Debug)]
+pub struct Failure<'a, T> {
+    /// The user, by the one name of the account; `None` where no user is guessed at.
+    pub user: Option<&'a [u8]>,
+    /// What was refused.
+    pub what: Option<T>,
+}
+
+impl Penalty {
+    /// Nobody has failed yet.
+    pub fn new(settings: Settings) -> Self {
+        let doublings = (0..u32::BITS).find(|&more| late(&settings, more) >= settings.max_delay);
+        let telling = settings.after.saturating_add(doublings.unwrap_or(u32::BITS));
+        let most = telling.max(settings.refuse_after.unwrap_or(0)).max(1) as usize;
+        let table = || Table::new(settings.forget, settings.after, most);
+        Self {
+            clients: table(),
+            users: table(),
+            hasher: RandomState::new(),
+            unique: AtomicU64::new(0),
+            settings,
+        }
+    }
+
+    /// To whom the failures of a client are laid: nobody where it names no address, or one
+    /// that is exempt.
+    pub fn culprit(&self, client: &Client) -> Option<Culprit> {
+        let address = client.ip()?;
+        let exempt = self.settings.exempt.iter().any(|network| network.has(address));
+        (!exempt).then(|| Culprit(Network::of_host(address)))
+    }
+
+    /// Whether a question of the culprit is put off without asking anybody.
+    pub fn refuses(&self, culprit: Culprit) -> bool {
+        let most = self.settings.refuse_after;
+        most.is_some_and(|most| self.clients.count(self.hasher.hash_one(culprit.0)) >= most)
+    }
+
+    /// How late the answer to a question of the culprit is to be, by the failures before
+    /// it; a failure is counted then.
+    pub fn delay<T: Hash>(&self, culprit: Culprit, failure: Option<Failure<'_, T>>) -> Duration {
+        let client = self.hasher.hash_one(culprit.0);
+        let Some(Failure { user, what }) = failure else {
+            return self.after(self.clients.count(client));
+        };
+        // Two that are marked alike are taken for equal: with 64 bits, that does not happen.
+        let mark = what.map_or_else(
+            || self.unique.fetch_add(1, Ordering::Relaxed),
+            |what| self.hasher.hash_one(what),
+        );
+        let of_client = self.clients.add(client, mark);
+        if of_client.begins {
+            self.tell(
+                &culprit.0.to_string(),
+                "every answer to this client is late from now on",
+            );
+        }
+        let of_user = user.map_or_else(Counted::default, |user| {
+            let counted = self.users.add(self.hasher.hash_one(user), mark);
+            if counted.begins {
+                let about = String::from_utf8_lossy(user);
+                self.tell(&about, "every refusal of this user is late from now on");
+            }
+            counted
+        });
+        self.after(of_client.before.max(of_user.before))
+    }
+
+    /// How late the answer is behind so many failures.
+    fn after(&self, failures: u32) -> Duration {
+        let more = failures.checked_sub(self.settings.after);
+        more.map_or(Duration::ZERO, |more| late(&self.settings, more))
+    }
+
+    fn tell(&self, about: &str, what: &str) {
+        let Settings { door, after, .. } = &self.settings;
+        tracing::info!(door, about, failures = after, "penalty: {what}");
+    }
+}
+
+/// How late the answer is behind so many failures more than cost nothing.
+fn late(settings: &Settings, more: u32) -> Duration {
+    let doubled = 2u32
+        .checked_pow(more)
+        .and_then(|times| settings.delay.checked_mul(times));
+    doubled.map_or(settings.max_delay, |delay| delay.min(settings.max_delay))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn settings() -> Settings {
+        Settings {
+            door: "logins".into(),
+            after: 3,
+            delay: SECOND,
+            max_delay: 4 * SECOND,
+            forget: 600 * SECOND,
+            refuse_after: Some(7),
+            exempt: vec![Network::parse("127.0.0.0/8").unwrap()],
+        }
+    }
+
+    fn culprit(penalty: &Penalty, address: &str) -> Option<Culprit> {
+        penalty.culprit(&Client {
+            address: Some(address.into()),
+            ..Client::default()
+        })
+    }
+
+    /// A client of `address` asks, and its answer is so many milliseconds late.
+    fn good(penalty: &Penalty, address: &str) -> u128 {
+        let culprit = culprit(penalty, address).unwrap();
+        penalty.delay::<()>(culprit, None).as_millis()
+    }
+
+    fn bad(penalty: &Penalty, address: &str, user: &str, password: &str) -> u128 {
+        let culprit = culprit(penalty, address).unwrap();
+        let failure = Failure {
+            user: Some(user.as_bytes()),
+            what: Some((user, password)),
+        };
+        penalty.delay(culprit, Some(failure)).as_millis()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guesser_is_answered_later_and_later() {
+        let penalty = Penalty::new(settings());
+        let mallory = "192.0.2.1";
+        let late: Vec<_> = (0..7)
+            .map(|number| bad(&penalty, mallory, &format!("user{number}"), "x"))
+            .collect();
+        assert_eq!(late, [0, 0, 0, 1000, 2000, 4000, 4000]);
+        assert_eq!(good(&penalty, mallory), 4000);
+        assert_eq!(good(&penalty, "192.0.2.2"), 0);
+        advance(599 * SECOND).await;
+        assert_eq!(good(&penalty, mallory), 4000);
+        advance(SECOND).await;
+        assert_eq!(good(&penalty, mallory), 0);
+        assert_eq!(bad(&penalty, mallory, "jane", "x"), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_wrong_password_counts_once() {
+        let penalty = Penalty::new(settings());
+        let phone = "192.0.2.1";
+        for _ in 0..100 {
+            assert_eq!(bad(&penalty, phone, "jane", "old"), 0);
+            advance(10 * SECOND).await;
+        }
+        // Others behind the same address are free to err.
+        assert_eq!(bad(&penalty, phone, "joe", "old"), 0);
+        assert_eq!(bad(&penalty, phone, "jane", "odl"), 0);
+        assert_eq!(bad(&penalty, phone, "joe", "odl"), 1000);
+        assert_eq!(
+            bad(&penalty, phone, "jane", "old"),
+            2000,
+            "a repeated one is as late as all"
+        );
+        assert_eq!(
+            bad(&penalty, phone, "jane", "old"),
+            2000,
+            "and makes nothing worse"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guesses_from_everywhere_slow_the_refusals_of_a_user_alone() {
+        let penalty = Penalty::new(settings());
+        let late: Vec<_> = (0..6)
+            .map(|number| {
+                bad(
+                    &penalty,
+                    &format!("192.0.2.{number}"),
+                    "jane",
+                    &format!("x{number}"),
+                )
+            })
+            .collect();
+        assert_eq!(late, [0, 0, 0, 1000, 2000, 4000]);
+        assert_eq!(good(&penalty, "192.0.2.5"), 0, "whoever has guessed at her");
+        assert_eq!(good(&penalty, "198.51.100.1"), 0, "and she");
+        assert_eq!(bad(&penalty, "198.51.100.1", "joe", "x"), 0);
+        assert_eq!(bad(&penalty, "198.51.100.1", "jane", "typo"), 4000);
+        assert!(!penalty.refuses(culprit(&penalty, "198.51.100.1").unwrap()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_is_refused_from_a_number_on() {
+        let penalty = Penalty::new(settings());
+        let refuses = |address| penalty.refuses(culprit(&penalty, address).unwrap());
+        for number in 0..7 {
+            assert!(!refuses("192.0.2.1"));
+            bad(&penalty, "192.0.2.1", "jane", &number.to_string());
+        }
+        assert!(refuses("192.0.2.1") && !refuses("192.0.2.2"));
+        advance(600 * SECOND).await;
+        assert!(!refuses("192.0.2.1"));
+        let never = Penalty::new(Settings {
+            refuse_after: None,
+            ..settings()
+        });
+        for number in 0..100 {
+            bad(&never, "192.0.2.1", "jane", &number.to_string());
+        }
+        assert!(!never.refuses(culprit(&never, "192.0.2.1").unwrap()));
+    }
+
+    #[test]
+    fn a_64_is_one_client_and_some_are_nobody() {
+        let penalty = Penalty::new(settings());
+        let one = culprit(&penalty, "2001:db8:1:2::1");
+        assert_eq!(one, culprit(&penalty, "2001:db8:1:2:ffff::9"));
+        assert_ne!(one, culprit(&penalty, "2001:db8:1:3::1"));
+        assert_eq!(
+            culprit(&penalty, "::ffff:192.0.2.1"),
+            culprit(&penalty, "192.0.2.1")
+        );
+        for nobody in ["127.0.0.1", "::ffff:127.1.2.3", "NULL", "unknown", ""] {
+            assert_eq!(culprit(&penalty, nobody), None, "{nobody}");
+        }
+        assert_eq!(penalty.culprit(&Client::default()), None);
+    }
+
+    #[test]
+    fn failures_that_are_equal_to_no_other_count_each() {
+        let penalty = Penalty::new(settings());
+        let mallory = culprit(&penalty, "192.0.2.1").unwrap();
+        let late: Vec<_> = (0..5)
+            .map(|_| {
+                let failure = Failure::<()> {
+                    user: None,
+                    what: None,
+                };
+                penalty.delay(mallory, Some(failure)).as_secs()
+            })
+            .collect();
+        assert_eq!(late, [0, 0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn no_delay_is_longer_than_the_longest() {
+        for (after, delay, most) in [(1, 1, 1), (1000, 1, 60_000), (5, 60_000, 60_000), (2, 7, 50)] {
+            let penalty = Penalty::new(Settings {
+                after,
+                delay: Duration::from_millis(delay),
+                max_delay: Duration::from_millis(most),
+                refuse_after: None,
+                ..settings()
+            });
+            let mut last = 0;
+            for number in 0..after + 100 {
+                let late = bad(&penalty, "192.0.2.1", "jane", &number.to_string());
+                assert!(late >= last && late <= u128::from(most), "{number}: {late}");
+                last = late;
+            }
+            assert_eq!(last, u128::from(most));
+        }
+    }
+}
