@@ -23,6 +23,7 @@ use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Directory, Username, imap::Imap, smtp::Smtp};
 use crate::engine::{Member, logins, member, recipients};
 use crate::server::handover::Handover;
+use crate::server::places::Descriptors;
 use crate::server::{self, Closing, Socket};
 use crate::service::activation::{self, BindError, BoundPath, Ownership};
 use crate::service::dovecot::DovecotError;
@@ -253,12 +254,13 @@ pub const fn is_served(listener: &config::Listener) -> bool {
 pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), DaemonError> {
     let started = Instant::now();
     tell(notes);
-    raise_descriptors(
+    let descriptors = descriptors(
         config
             .listener
             .iter()
             .map(|listener| u64::from(listener.max_connections))
             .sum(),
+        config,
     );
     let mut signals = Signals::new().map_err(DaemonError::System)?;
     detail::follow_signals()?;
@@ -278,6 +280,7 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
             socket,
             door(listener, &members, &handover),
             connections,
+            descriptors.clone(),
             tasks.clone(),
             Closing {
                 accepting: draining.clone(),
@@ -297,6 +300,18 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
     drain(tasks, &draining, paths, patience).await;
     files::close(members).await;
     Ok(())
+}
+
+/// What clients may use of the descriptors, should there be so many `connections`.
+fn descriptors(connections: u64, config: &Config) -> Descriptors {
+    // Recipients and logins do not share sessions.
+    let pools = |directory: &config::Directory| if directory.kind == Kind::Smtp { 2 } else { 1 };
+    let sessions = config
+        .directory
+        .iter()
+        .map(|directory| pools(directory) * u64::from(directory.pool.max_sessions))
+        .sum();
+    Descriptors::new(raise_descriptors(connections, sessions))
 }
 
 fn tell(notes: &[config::read::Note]) {

@@ -8,16 +8,18 @@ use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{DRAIN_GRACE, DaemonError, detail, door, drain, files, longest_deadline, members, tell};
+use super::{
+    DRAIN_GRACE, DaemonError, descriptors, detail, door, drain, files, longest_deadline, members, tell,
+};
 use crate::config::listener::Protocol;
 use crate::config::{self, Config};
 use crate::engine::Member;
 use crate::server::handover::Handover;
 use crate::server::kin::{self, KinDoor};
+use crate::server::places::Descriptors;
 use crate::server::{Closing, Socket, serve};
 use crate::service::activation::Inherited;
 use crate::service::dovecot::{Dovecot, DovecotSocket, Purpose};
-use crate::service::limits::raise_descriptors;
 use crate::service::signals::{LastWord, Order, Signals};
 
 /// How often Dovecot is told how many clients we have, if that has changed.
@@ -59,7 +61,7 @@ pub async fn run(
             "running as root: Dovecot's service auth lacks drop_priv_before_exec = yes, or user = vouch"
         );
     }
-    raise_descriptors(u64::from(dovecot.client_limit));
+    let descriptors = descriptors(u64::from(dovecot.client_limit), config);
     let mut signals = Signals::new().map_err(DaemonError::System)?;
     detail::follow_signals()?;
     let mut last_word = LastWord::new().map_err(DaemonError::System)?;
@@ -75,6 +77,7 @@ pub async fn run(
             std::process::id(),
         )),
         connections: dovecot.client_limit,
+        descriptors,
         clients: TaskTracker::new(),
         closing: Closing {
             accepting: draining.child_token(),
@@ -117,6 +120,7 @@ struct Doors<'a> {
     members: &'a [Arc<Member>],
     handover: Arc<Handover>,
     connections: u32,
+    descriptors: Descriptors,
     clients: TaskTracker,
     closing: Closing,
 }
@@ -157,7 +161,8 @@ impl Doors<'_> {
         let door = door(&listener, self.members, &self.handover);
         let (clients, closing) = (self.clients.clone(), self.closing.clone());
         // Not counted among the clients, whose end is waited for.
-        tokio::spawn(serve(socket, door, self.connections as usize, clients, closing));
+        let (connections, descriptors) = (self.connections as usize, self.descriptors.clone());
+        tokio::spawn(serve(socket, door, connections, descriptors, clients, closing));
         tracing::info!(door = name, socket = place, %protocol, "listening");
     }
 
@@ -175,6 +180,7 @@ impl Doors<'_> {
             socket,
             Arc::new(door),
             self.connections as usize,
+            self.descriptors.clone(),
             clients,
             closing,
         ));

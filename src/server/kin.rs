@@ -118,6 +118,7 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
+    use crate::server::places::Descriptors;
     use crate::server::{Closing, Socket, serve};
 
     /// Greets, and answers every connection with the next of its lines.
@@ -170,6 +171,7 @@ mod tests {
             Socket::Unix(listen().unwrap()),
             door,
             10,
+            Descriptors::new(10),
             TaskTracker::new(),
             closing,
         ));

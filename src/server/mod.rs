@@ -1,10 +1,10 @@
 //! Doors: sockets on which clients ask, each in its own protocol.
 //!
-//! [`serve`] accepts; [`policy`], [`auth`] and [`userdb`] speak. What a client's
-//! session has used up is counted in [`policy_limits`] and [`auth_limits`], and who
-//! guesses in [`penalty`]. A login goes from a login process to a mail process by way
-//! of [`handover`], and of [`kin`] where Dovecot is about to change one process of ours
-//! for another.
+//! [`serve`] accepts, as many as there are [`places`] for; [`policy`], [`auth`] and
+//! [`userdb`] speak. What a client's session has used up is counted in
+//! [`policy_limits`] and [`auth_limits`], and who guesses in [`penalty`]. A login goes
+//! from a login process to a mail process by way of [`handover`], and of [`kin`] where
+//! Dovecot is about to change one process of ours for another.
 
 pub mod auth;
 pub mod auth_limits;
@@ -12,6 +12,7 @@ pub mod fields;
 pub mod handover;
 pub mod kin;
 pub mod penalty;
+pub mod places;
 pub mod policy;
 pub mod policy_limits;
 pub mod userdb;
@@ -25,11 +26,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::places::{Descriptors, Places};
 use crate::telemetry::faults::{Fault, Faults, Wording};
 use crate::verdict::Client;
 use crate::wire::{Stream, WireError};
@@ -190,15 +191,17 @@ fn faults(door: &str) -> Faults {
 }
 
 /// Accepts clients until `closing` says no more. At most `max_connections` are
-/// served at once; one more is closed with a line in the log.
+/// served at once, and of all doors together no more than there are `descriptors`;
+/// one more is closed, which the log is told once.
 pub async fn serve(
     socket: Socket,
     door: Arc<dyn Door>,
     max_connections: usize,
+    descriptors: Descriptors,
     tasks: TaskTracker,
     closing: Closing,
 ) {
-    let places = Arc::new(Semaphore::new(max_connections));
+    let places = Places::new(max_connections, descriptors);
     let access = socket.access();
     let faults = faults(door.name());
     loop {
@@ -225,15 +228,7 @@ pub async fn serve(
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            let door = door.name();
-            faults.failed(&Fault {
-                step: "accept",
-                class: "limit",
-                text: &format_args!("listener \"{door}\": all {max_connections} connections (max-connections) are taken"),
-                advice: "who asks keeps more open than that: raise max-connections, or let fewer processes ask",
-                lasting: false,
-            });
+        let Some(place) = places.take(door.name(), &faults) else {
             continue;
         };
         faults.worked();

@@ -2,26 +2,64 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Descriptors needed beside those of clients: sessions, files, the runtime.
-const RESERVE: u64 = 256;
+/// Descriptors needed beside those of clients and sessions: listening sockets, files
+/// of recipients, the resolver, the log, the runtime.
+const RESERVE: u64 = 64;
 
-/// Raises the number of descriptors to what we may have, and says so if that is
-/// too few for `connections`.
-pub fn raise_descriptors(connections: u64) {
+/// A session that takes its leave still has a descriptor when the next has one already,
+/// and a host of several addresses is tried at more than one.
+const PER_SESSION: u64 = 2;
+
+/// What a kernel that does not tell is taken to allow: what POSIX has every system
+/// allow would leave nothing for clients.
+const UNKNOWN: u64 = 1024;
+
+/// Raises the number of descriptors to what we may have. Returns how many of them
+/// clients may use: the others are kept for `sessions` with remotes, which no crowd of
+/// clients may take away from those who are served. Says so if that is too few for
+/// `connections`.
+pub fn raise_descriptors(connections: u64, sessions: u64) -> usize {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
         Ok(hard)
     });
-    match raised {
-        Ok(limit) if limit < connections.saturating_add(RESERVE) => tracing::warn!(
-            allowed = limit,
-            needed = connections.saturating_add(RESERVE),
-            "too few file descriptors should all max-connections be used: raise LimitNOFILE= (systemd) or ulimit -n"
-        ),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(
+    let allowed = raised.unwrap_or_else(|error| {
+        tracing::warn!(
             "cannot raise the number of file descriptors, so many clients may find none left: {error}; raise LimitNOFILE= \
              (systemd) or ulimit -n"
-        ),
+        );
+        getrlimit(Resource::RLIMIT_NOFILE).map_or(UNKNOWN, |(soft, _)| soft)
+    });
+    let clients = share_of_clients(allowed, sessions);
+    if clients < connections {
+        tracing::warn!(
+            allowed,
+            needed = connections.saturating_add(kept(sessions)),
+            "too few file descriptors should all max-connections be used, {clients} clients at once are served: \
+             raise LimitNOFILE= (systemd) or ulimit -n"
+        );
+    }
+    usize::try_from(clients).unwrap_or(usize::MAX)
+}
+
+const fn kept(sessions: u64) -> u64 {
+    RESERVE.saturating_add(sessions.saturating_mul(PER_SESSION))
+}
+
+/// Half of the descriptors at the least: where there are so few, a daemon that lets
+/// nobody in would be of no use to anyone.
+fn share_of_clients(allowed: u64, sessions: u64) -> u64 {
+    allowed.saturating_sub(kept(sessions)).max(allowed / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_keep_theirs_and_clients_have_half_at_least() {
+        assert_eq!(share_of_clients(20_000, 10), 20_000 - RESERVE - 20);
+        assert_eq!(share_of_clients(1024, 1000), 512);
+        assert_eq!(share_of_clients(0, u64::MAX), 0);
     }
 }
