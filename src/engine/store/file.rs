@@ -5,13 +5,13 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use redb::{
     Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
 };
 
-use super::{BATCH, Finding, Key, Settings};
+use super::{Finding, Key, Settings};
 use crate::engine::recipients::Said;
 use crate::verdict::{Cause, Class};
 
@@ -22,7 +22,7 @@ const CACHE: usize = 8 * 1024 * 1024;
 /// Into how many parts the ages are cut to find the oldest.
 const SLICES: usize = 1024;
 
-/// Found when (milliseconds since 1970), exists or not, class, status and text
+/// Found when (milliseconds since 1970 by the file's [`Clock`]), exists or not, class, status and text
 /// of the cause.
 type Row<'a> = (u64, bool, Option<&'a str>, Option<&'a str>, &'a str);
 
@@ -32,16 +32,44 @@ const RECIPIENTS: TableDefinition<'_, &[u8], Row<'_>> = TableDefinition::new("re
 /// What the file is about.
 const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
 const SOURCE: &str = "source";
+/// The time at which it was last written, as in a [`Row`].
+const WRITTEN: &str = "written";
+
+/// A file that was last written in a future further off than this was written under a
+/// clock that was wrong: the ages in it tell nothing. Nearer, the clock was corrected.
+const AHEAD: Duration = Duration::from_secs(24 * 3600);
 
 /// An open file.
 pub(super) struct File {
     database: Database,
     settings: Settings,
+    clock: Clock,
+}
+
+/// The file's own time. It begins with that of the clock on the wall, and never goes
+/// back: were the wall's set back by an hour, all that is in the file would be an hour
+/// younger.
+struct Clock {
+    opened: Instant,
+    /// In milliseconds since 1970.
+    at: u64,
+}
+
+impl Clock {
+    fn at(&self, instant: Instant) -> u64 {
+        let later = as_millis(instant.saturating_duration_since(self.opened));
+        let earlier = as_millis(self.opened.saturating_duration_since(instant));
+        self.at.saturating_add(later).saturating_sub(earlier)
+    }
+
+    fn now(&self) -> u64 {
+        self.at(Instant::now())
+    }
 }
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub(super) enum Refusal {
     /// Another process, or another directory of ours, has it open.
     #[error("it is in use by another vouch or another directory")]
     InUse,
@@ -53,7 +81,7 @@ pub(super) enum Trouble {
     Other(String),
 }
 
-impl<E: Into<redb::Error>> From<E> for Trouble {
+impl<E: Into<redb::Error>> From<E> for Refusal {
     fn from(error: E) -> Self {
         use io::ErrorKind::{InvalidData, UnexpectedEof};
         use redb::Error as E;
@@ -84,7 +112,12 @@ pub(super) fn aside(path: &Path) -> PathBuf {
 impl File {
     /// Opens the file, or makes it. What is too old or too much in it, and what
     /// another source said, is deleted.
-    pub(super) fn open(settings: &Settings) -> Result<Self, Trouble> {
+    pub(super) fn open(settings: &Settings) -> Result<Self, Refusal> {
+        Self::open_at(settings, SystemTime::now())
+    }
+
+    /// The same, by this time on the wall.
+    pub(super) fn open_at(settings: &Settings, wall: SystemTime) -> Result<Self, Refusal> {
         let mut builder = Builder::new();
         // A file that was closed in order is trusted otherwise, whatever became of it since.
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
@@ -93,41 +126,46 @@ impl File {
         } else {
             create(&builder, &settings.path)?
         };
-        let file = Self {
+        let clock = Clock {
+            opened: Instant::now(),
+            at: millis(wall),
+        };
+        let mut file = Self {
             database,
             settings: settings.clone(),
+            clock,
         };
         file.tidy()?;
         Ok(file)
     }
 
-    /// The directory's name.
-    pub(super) fn directory(&self) -> &str {
-        &self.settings.directory
-    }
-
-    fn tidy(&self) -> Result<(), Trouble> {
+    fn tidy(&mut self) -> Result<(), Refusal> {
         let transaction = self.database.begin_write()?;
         {
             let mut about = transaction.open_table(ABOUT)?;
             let source = self.settings.source.as_str();
             let same = about.get(SOURCE)?.is_some_and(|kept| kept.value() == source);
-            if !same {
+            let written = about.get(WRITTEN)?.and_then(|at| at.value().parse().ok());
+            let written: u64 = written.unwrap_or(0);
+            let sane = written.saturating_sub(self.clock.at) <= as_millis(AHEAD);
+            if sane {
+                self.clock.at = self.clock.at.max(written);
+            }
+            if !same || !sane {
                 about.insert(SOURCE, source)?;
                 transaction.delete_table(RECIPIENTS)?;
             }
-            let mut table = transaction.open_table(RECIPIENTS)?;
-            self.prune(&mut table)?;
-            be_of_today(&mut table)?;
+            about.insert(WRITTEN, &*self.clock.at.to_string())?;
+            self.prune(&mut transaction.open_table(RECIPIENTS)?)?;
         }
         transaction.commit()?;
         Ok(())
     }
 
     /// Tells all that is in it: what was said of whom, and how long ago.
-    pub(super) fn load(&self, mut remember: impl FnMut(Key, Said, Duration)) -> Result<(), Trouble> {
+    pub(super) fn load(&self, mut remember: impl FnMut(Key, Said, Duration)) -> Result<(), Refusal> {
         let table = self.database.begin_read()?.open_table(RECIPIENTS)?;
-        let now = millis(SystemTime::now());
+        let now = self.clock.now();
         for entry in table.iter()? {
             let (key, row) = entry?;
             if let Some(said) = said(&row.value()) {
@@ -141,18 +179,21 @@ impl File {
         Ok(())
     }
 
-    /// Writes findings, deletes what is to be forgotten, and empties the batch.
-    pub(super) fn commit(&mut self, batch: &mut HashMap<Key, Option<Finding>>) -> Result<(), Trouble> {
+    /// Writes findings, deletes what is to be forgotten, and empties the batch, or leaves
+    /// it as it is.
+    pub(super) fn commit(&mut self, batch: &mut HashMap<Key, Option<Finding>>) -> Result<(), Refusal> {
         if batch.is_empty() {
             return Ok(());
         }
         let transaction = self.database.begin_write()?;
         {
+            let now = self.clock.now().to_string();
+            transaction.open_table(ABOUT)?.insert(WRITTEN, &*now)?;
             let mut table = transaction.open_table(RECIPIENTS)?;
-            for (key, finding) in batch.drain() {
+            for (key, finding) in &*batch {
                 match finding {
-                    Some(finding) => table.insert(&*key, row(&finding))?,
-                    None => table.remove(&*key)?,
+                    Some(finding) => table.insert(&**key, row(finding, self.clock.at(finding.at)))?,
+                    None => table.remove(&**key)?,
                 };
             }
             // Those that are past their use go at a start, or when their place is needed.
@@ -161,21 +202,22 @@ impl File {
             }
         }
         transaction.commit()?;
+        batch.clear();
         Ok(())
     }
 
     /// Closes it in order.
-    pub(super) fn close(self) -> Result<(), Trouble> {
+    pub(super) fn close(self) -> Result<(), Refusal> {
         Ok(self.database.close()?)
     }
 
     /// Deletes what is past its use. If too much is left, the oldest go, and an
     /// eighth more, since to look for them takes a walk through all.
-    fn prune(&self, table: &mut Table<'_, &'static [u8], Row<'static>>) -> Result<(), Trouble> {
+    fn prune(&self, table: &mut Table<'_, &'static [u8], Row<'static>>) -> Result<(), Refusal> {
         let ttl = self.settings.ttl;
         let accept = as_millis(ttl.positive.max(ttl.stale));
         let reject = as_millis(ttl.negative);
-        let now = millis(SystemTime::now());
+        let now = self.clock.now();
         let width = accept.max(reject) / SLICES as u64 + 1;
         let slice = |row: &Row<'_>| usize::try_from(age(row, now) / width).unwrap_or(SLICES);
         let mut slices = [0_u64; SLICES];
@@ -215,7 +257,7 @@ impl File {
 /// A new file, complete from the moment that it has its name: one that is cut
 /// off while it is made would be found corrupt later. Whose mailbox is where
 /// is nobody's business but ours.
-fn create(builder: &Builder, path: &Path) -> Result<Database, Trouble> {
+fn create(builder: &Builder, path: &Path) -> Result<Database, Refusal> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     // Nobody else finishes what a crash has left.
@@ -227,36 +269,13 @@ fn create(builder: &Builder, path: &Path) -> Result<Database, Trouble> {
     Ok(database)
 }
 
-/// What was found later than now is from before the clock was set back: it
-/// ages from here on. A batch of it at each start is enough.
-fn be_of_today(table: &mut Table<'_, &'static [u8], Row<'static>>) -> Result<(), Trouble> {
-    let now = millis(SystemTime::now());
-    let mut later = Vec::new();
-    for entry in table.iter()? {
-        let (key, row) = entry?;
-        if row.value().0 > now
-            && let Some(said) = said(&row.value())
-        {
-            later.push((Key::from(key.value()), said));
-        }
-        if later.len() == BATCH {
-            break;
-        }
-    }
-    for (key, said) in later {
-        let at = UNIX_EPOCH + Duration::from_millis(now);
-        table.insert(&*key, row(&Finding { said, at }))?;
-    }
-    Ok(())
-}
-
-fn row(finding: &Finding) -> Row<'_> {
+fn row(finding: &Finding, at: u64) -> Row<'_> {
     let (exists, cause) = match &finding.said {
         Said::Yes(remark) => (true, remark.as_deref()),
         Said::No(cause) => (false, Some(&**cause)),
     };
     (
-        millis(finding.at),
+        at,
         exists,
         cause.map(|cause| cause.class.name()),
         cause.and_then(|cause| cause.status.as_deref()),

@@ -2,9 +2,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use tempfile::TempDir;
 
+use super::file::{File, Refusal};
 use super::*;
 use crate::verdict::{Cause, Class};
 
@@ -68,8 +70,13 @@ fn names(remembered: &Remembered) -> Vec<&str> {
 
 /// A file in which each was found so long ago.
 fn write(settings: &Settings, found: &[(&str, Said, Duration)]) {
-    let mut file = File::open(settings).unwrap();
-    let now = SystemTime::now();
+    write_at(SystemTime::now(), settings, found);
+}
+
+/// The same, under this time on the wall.
+fn write_at(wall: SystemTime, settings: &Settings, found: &[(&str, Said, Duration)]) {
+    let mut file = File::open_at(settings, wall).unwrap();
+    let now = Instant::now();
     let finding = |(name, said, age): &(&str, Said, Duration)| {
         let (said, at) = (said.clone(), now - *age);
         (key(name), Some(Finding { said, at }))
@@ -148,22 +155,62 @@ fn age_counts_over_a_restart_and_the_old_is_deleted() {
     assert_eq!(names(&read(&longer)), ["known@e.org", "unknown@e.org"]);
 }
 
-#[test]
-fn a_time_to_come_counts_as_now() {
-    let (_folder, path) = place();
-    let settings = settings(&path);
-    let mut file = File::open(&settings).unwrap();
-    let finding = Finding {
-        said: no(),
-        at: SystemTime::now() + 1000 * HOUR,
-    };
-    file.commit(&mut HashMap::from([(key("a@e.org"), Some(finding))]))
+/// What is in it under this time on the wall, and how old it is.
+fn read_at(wall: SystemTime, settings: &Settings) -> Vec<(String, Duration)> {
+    let mut found = Vec::new();
+    let file = File::open_at(settings, wall).unwrap();
+    file.load(|key, _, age| found.push((String::from_utf8(key.into_vec()).unwrap(), age)))
         .unwrap();
     file.close().unwrap();
-    assert!(read(&settings)[0].2 < HOUR);
-    // And ages from then on.
-    thread::sleep(Duration::from_millis(20));
-    assert!(read(&settings)[0].2 >= Duration::from_millis(20));
+    found.sort();
+    found
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_nothing_younger() {
+    let (_folder, path) = place();
+    let settings = settings(&path);
+    let (noon, second) = (SystemTime::now(), Duration::from_secs(1));
+    write_at(
+        noon,
+        &settings,
+        &[
+            ("known@e.org", Said::Yes(None), 99 * HOUR),
+            ("unknown@e.org", no(), 30 * second),
+        ],
+    );
+    // As long as the clock is behind, only the time in which the file is open counts.
+    for wall in [noon - HOUR, noon - HOUR + 10 * second, noon - 23 * HOUR, noon] {
+        let found = read_at(wall, &settings);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].1 >= 99 * HOUR && found[0].1 < 99 * HOUR + 30 * second);
+        assert!(found[1].1 >= 30 * second && found[1].1 < 60 * second);
+    }
+    // What was too old before stays so.
+    write_at(noon, &settings, &[("unknown@e.org", no(), 90 * second)]);
+    assert_eq!(read_at(noon - HOUR, &settings).len(), 1);
+    // What is found meanwhile is no older than it is.
+    write_at(noon - HOUR, &settings, &[("new@e.org", no(), 10 * second)]);
+    let found = read_at(noon - HOUR, &settings);
+    assert!(found[1].1 >= 10 * second && found[1].1 < 40 * second, "{found:?}");
+    // And from when it was ahead again, all counts.
+    assert_eq!(read_at(noon + HOUR / 2, &settings).len(), 1);
+    assert_eq!(read_at(noon + 2 * HOUR, &settings).len(), 0);
+}
+
+#[test]
+fn what_was_found_under_a_clock_that_was_far_ahead_is_asked_again() {
+    let (_folder, path) = place();
+    let settings = settings(&path);
+    let now = SystemTime::now();
+    write_at(now + 10_000 * HOUR, &settings, &[("a@e.org", no(), HOUR / 100)]);
+    assert!(read_at(now, &settings).is_empty());
+    write_at(now, &settings, &[("a@e.org", Said::Yes(None), HOUR)]);
+    let found = read_at(now, &settings);
+    assert!(
+        found.len() == 1 && found[0].1 >= HOUR && found[0].1 < 2 * HOUR,
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -275,7 +322,7 @@ fn without_a_place_for_it_there_is_no_file_and_no_harm() {
     // Nor where another has it open, whose file it is.
     let settings = settings(&path);
     let first = File::open(&settings).unwrap();
-    assert!(matches!(File::open(&settings), Err(Trouble::InUse)));
+    assert!(matches!(File::open(&settings), Err(Refusal::InUse)));
     assert!(reopened(&settings, |store| store.keep(key("jane@e.org"), no())).is_empty());
     drop(first);
     assert!(read(&settings).is_empty());
@@ -293,6 +340,40 @@ fn a_file_that_another_is_about_to_close_is_waited_for() {
     drop(first);
     store.close();
     assert_eq!(read(&settings).len(), 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_yet_is_tried_again() {
+    let (folder, path) = place();
+    let before = settings(&path);
+    write(
+        &before,
+        &[
+            ("joe@e.org", Said::Yes(None), HOUR),
+            ("gone@e.org", no(), HOUR / 100),
+        ],
+    );
+    // What stands in its way is a folder of its name.
+    let kept = folder.path().join("kept");
+    fs::rename(&path, &kept).unwrap();
+    fs::create_dir(&path).unwrap();
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let finding = found.clone();
+    let store = Store::open(before.clone(), move |key, _, _| finding.lock().unwrap().push(key));
+    let store = store.unwrap();
+    store.keep(key("jane@e.org"), Said::Yes(None));
+    store.forget(key("gone@e.org"));
+    thread::sleep(Duration::from_millis(200));
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&kept, &path).unwrap();
+    let end = Instant::now() + Duration::from_secs(40);
+    while found.lock().unwrap().is_empty() {
+        assert!(Instant::now() < end, "it was not read");
+        thread::sleep(Duration::from_millis(20));
+    }
+    store.close();
+    assert_eq!(*found.lock().unwrap(), [key("joe@e.org")]);
+    assert_eq!(names(&read(&before)), ["jane@e.org", "joe@e.org"]);
 }
 
 #[test]

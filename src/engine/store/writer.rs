@@ -1,0 +1,239 @@
+//! The thread that owns a file: reads it once, writes what comes, in batches, and tries
+//! again what the disk refuses.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::file::{self, File, Refusal};
+use super::{Finding, Key, Order, Settings};
+use crate::engine::recipients::Said;
+use crate::telemetry::trouble::Trouble;
+
+/// A commit is at most this large, so that its memory and time are bounded; and no more
+/// waits for a disk that refuses.
+const BATCH: usize = 10_000;
+
+/// What was found is on disk this much later: a crash costs so much of it, and
+/// the disk is made to write no more often.
+const COMMIT: Duration = Duration::from_secs(1);
+
+/// How long a file that is in use is waited for at the start: a process that Dovecot has
+/// replaced by this one is about to close it.
+const HANDED_ON: Duration = Duration::from_secs(2);
+
+/// A disk that refuses is tried again after this long, then after twice as long each
+/// time, up to the second: space that was made is used soon, and a disk that is broken
+/// is left alone.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A file, while there is one, and what waits to be written to it.
+pub(super) struct Writer<R> {
+    settings: Settings,
+    remember: R,
+    /// The memory was told what is in the file.
+    read: bool,
+    file: Option<File>,
+    batch: HashMap<Key, Option<Finding>>,
+    /// Findings for which there was no room, here or in the queue.
+    dropped: Arc<AtomicU64>,
+    trouble: Trouble,
+    pause: Duration,
+}
+
+impl<R: FnMut(Key, Said, Duration)> Writer<R> {
+    /// One that has not opened its file yet. `remember` is told what is in it.
+    pub(super) fn new(settings: Settings, remember: R, dropped: Arc<AtomicU64>) -> Self {
+        Self {
+            settings,
+            remember,
+            read: false,
+            file: None,
+            batch: HashMap::new(),
+            dropped,
+            trouble: Trouble::new(Duration::ZERO),
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// Reads, then writes what comes until it is to end.
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+        // To a file that could not be opened it returns by itself.
+        let mut due = self.wait_for_file();
+        loop {
+            let order = match due {
+                Some(due) => orders.recv_timeout(due.saturating_duration_since(Instant::now())),
+                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match order {
+                Ok(Order::Keep(key, finding)) => {
+                    self.put(key, finding);
+                    let due = due.get_or_insert_with(|| Instant::now() + COMMIT);
+                    let full = self.batch.len() >= BATCH && self.file.is_some();
+                    if !full && Instant::now() < *due {
+                        continue;
+                    }
+                }
+                Ok(Order::Close(done)) => {
+                    self.close();
+                    // Who waited may have gone.
+                    let _ = done.try_send(());
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.close(),
+            }
+            due = self.write();
+        }
+    }
+
+    fn put(&mut self, key: Key, finding: Option<Finding>) {
+        if self.batch.len() < BATCH || self.batch.contains_key(&key) {
+            self.batch.insert(key, finding);
+        } else {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Opens the file for the first time. When it is to be tried again.
+    fn wait_for_file(&mut self) -> Option<Instant> {
+        let started = Instant::now();
+        let mut opened = self.open();
+        while matches!(opened, Err(Refusal::InUse)) && started.elapsed() < HANDED_ON {
+            thread::sleep(Duration::from_millis(20));
+            opened = self.open();
+        }
+        self.told(opened)
+    }
+
+    /// Writes what waits. When it is to be tried again, if it was refused.
+    fn write(&mut self) -> Option<Instant> {
+        let written = self.try_to_write();
+        let again = self.told(written);
+        if again.is_none() {
+            self.tell_dropped();
+        }
+        again
+    }
+
+    fn try_to_write(&mut self) -> Result<(), Refusal> {
+        if self.file.is_none() {
+            self.open()?;
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let batch = &mut self.batch;
+        // Where the disk is broken it may panic, as in `attempt`.
+        catch_unwind(AssertUnwindSafe(|| file.commit(batch)))
+            .unwrap_or_else(|_| Err(Refusal::Other("it cannot be written".into())))
+    }
+
+    /// Tells the log how it went, where that is news. When to try again, if it was
+    /// refused: with the file opened anew, since what an error has left of it is not to
+    /// be trusted.
+    fn told(&mut self, went: Result<(), Refusal>) -> Option<Instant> {
+        let (directory, path) = (&*self.settings.directory, self.settings.path.display());
+        match went {
+            Ok(()) => {
+                self.pause = FIRST_PAUSE;
+                if let Some(over) = self.trouble.passed() {
+                    let seconds = over.seconds;
+                    tracing::info!(directory, "{path}: in order again, after {seconds} s");
+                }
+                None
+            }
+            Err(refusal) => {
+                if self.trouble.met() {
+                    tracing::error!(
+                        directory,
+                        "{path}: {refusal}; recipients are remembered in memory alone until that has changed"
+                    );
+                }
+                self.file = None;
+                let again = Instant::now() + self.pause;
+                self.pause = LAST_PAUSE.min(2 * self.pause);
+                Some(again)
+            }
+        }
+    }
+
+    fn tell_dropped(&self) {
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!(
+                directory = &*self.settings.directory,
+                dropped,
+                "the disk is slower than the directory: recipients are remembered, but not beyond a restart"
+            );
+        }
+    }
+
+    /// Writes what waits, if it can, and closes the file.
+    fn close(mut self) {
+        let written = self.try_to_write();
+        let closed = match self.file.take() {
+            Some(file) if written.is_ok() => file.close(),
+            _ => written,
+        };
+        if let Err(refusal) = closed {
+            tracing::warn!(
+                directory = &*self.settings.directory,
+                lost = self.batch.len(),
+                "{}: {refusal}; what was found last is not remembered",
+                self.settings.path.display()
+            );
+        }
+    }
+
+    /// Opens the file and reads it, if it was not read yet; sets a corrupt one aside.
+    fn open(&mut self) -> Result<(), Refusal> {
+        match self.attempt() {
+            Err(refusal @ Refusal::Corrupt(_)) => {
+                let aside = file::aside(&self.settings.path);
+                tracing::error!(
+                    directory = &*self.settings.directory,
+                    "{}: {refusal}; it is set aside as {}",
+                    self.settings.path.display(),
+                    aside.display()
+                );
+                std::fs::rename(&self.settings.path, &aside)?;
+                self.attempt()
+            }
+            opened => opened,
+        }
+    }
+
+    fn attempt(&mut self) -> Result<(), Refusal> {
+        let started = Instant::now();
+        let (settings, remember, newer) = (&self.settings, &mut self.remember, &self.batch);
+        let unread = !self.read;
+        let mut recipients = 0_u64;
+        // The store checks the file before it trusts it. Should a broken one get past that,
+        // it may panic; and would again at each start.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let file = File::open(settings)?;
+            if unread {
+                file.load(|key, said, age| {
+                    // Something was found since, or it was to be forgotten.
+                    if !newer.contains_key(&key) {
+                        recipients += 1;
+                        remember(key, said, age);
+                    }
+                })?;
+            }
+            Ok(file)
+        }));
+        self.file = Some(opened.unwrap_or_else(|_| Err(Refusal::Corrupt("it cannot be read".into())))?);
+        if unread {
+            let ms = started.elapsed().as_millis() as u64;
+            let (directory, path) = (&*self.settings.directory, self.settings.path.display());
+            tracing::info!(directory, recipients, ms, "{path}: read");
+            self.read = true;
+        }
+        Ok(())
+    }
+}
