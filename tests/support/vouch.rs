@@ -14,8 +14,35 @@ pub(crate) struct Vouch {
 impl Vouch {
     /// Starts the daemon on `config`, the text of its `vouch.toml`, and waits until each of `sockets` answers.
     pub(crate) fn serve(scratch: &Scratch, config: &str, sockets: &[&Path]) -> Self {
+        Self::serve_by(
+            scratch,
+            config,
+            sockets,
+            Command::new(env!("CARGO_BIN_EXE_vouch")),
+        )
+    }
+
+    /// The same in circumstances that a shell script makes before it becomes the daemon; `outer` are the program that
+    /// runs the shell, if any, and its arguments.
+    #[allow(dead_code, reason = "most tests need no circumstances")]
+    pub(crate) fn serve_in(
+        scratch: &Scratch,
+        config: &str,
+        sockets: &[&Path],
+        outer: &[&str],
+        script: &str,
+    ) -> Self {
+        let words = [outer, &["/bin/sh", "-ec"]].concat();
+        let mut command = Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .arg(format!("{script}\nexec \"$@\""))
+            .args(["sh", env!("CARGO_BIN_EXE_vouch")]);
+        Self::serve_by(scratch, config, sockets, command)
+    }
+
+    fn serve_by(scratch: &Scratch, config: &str, sockets: &[&Path], mut command: Command) -> Self {
         let file = scratch.write("vouch.toml", config);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vouch"));
         command.args(["serve", "-c"]).arg(file).current_dir("/");
         let mut process = Process::start(scratch, "vouch", &mut command);
         for socket in sockets {
