@@ -11,6 +11,8 @@
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "support/asker.rs"]
 mod asker;
+#[path = "bad_days/clock.rs"]
+mod clock;
 #[path = "bad_days/descriptors.rs"]
 mod descriptors;
 #[path = "bad_days/disk.rs"]

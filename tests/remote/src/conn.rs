@@ -166,6 +166,10 @@ impl Conn {
                 return Err(self.endless(b"* 23 EXISTS\r\n").await);
             }
             Fault::EndlessReply => return Err(self.endless(b"250-X-AND-SO-ON\r\n").await),
+            Fault::Late(time) => {
+                self.pause(time).await?;
+                self.output.extend_from_slice(said.as_bytes());
+            }
             Fault::OneByteAtATime => {
                 self.flush().await?;
                 for byte in said.bytes() {

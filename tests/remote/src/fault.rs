@@ -1,5 +1,7 @@
 //! How a server misbehaves; [`crate::Server::set_fault`] changes it while it runs.
 
+use std::time::Duration;
+
 /// One way to misbehave. Unless [`Fault::at`] says otherwise, it strikes at every reply to a command of any
 /// session, open or new, and not at the greeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum Fault {
     EndlessReply,
     /// Sends each byte alone, a millisecond apart.
     OneByteAtATime,
+    /// Sends it so much later.
+    Late(Duration),
     /// Says 421 or `* BYE` in the place of the greeting or of the reply to a command, then closes.
     Bye,
     /// Closes without a word when it has answered so many commands of a session; 0 is after the greeting.

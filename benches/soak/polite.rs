@@ -1,0 +1,122 @@
+//! Clients as mail software is: they ask, wait for the answer, and ask again.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+use tokio::net::UnixStream;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::chance::Chance;
+use crate::stage::Doors;
+use crate::tally::Tally;
+use crate::truth::{Answer, Door, Question};
+
+/// A question that has no answer by then is lost: twice its deadline, for a machine that is busy with others.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// So long a client thinks between two questions.
+const THINKS: (u64, u64) = (500, 3500);
+
+/// One client.
+pub(crate) struct Client {
+    door: Door,
+    port: u16,
+    doors: Doors,
+    tally: Arc<Tally>,
+    chance: Chance,
+}
+
+impl Client {
+    pub(crate) fn new(number: usize, doors: Doors, tally: Arc<Tally>, chance: Chance) -> Self {
+        Self {
+            door: [Door::Policy, Door::Auth, Door::Policy, Door::Userdb][number % 4],
+            port: u16::try_from(number % 60_000).unwrap(),
+            doors,
+            tally,
+            chance,
+        }
+    }
+
+    /// Asks until the evening; the last question is waited for.
+    pub(crate) async fn ask_until(self, evening: CancellationToken) {
+        let mut connection: Option<(BufStream<UnixStream>, u64)> = None;
+        loop {
+            tokio::select! {
+                () = sleep(self.chance.ms(THINKS.0, THINKS.1)) => {}
+                () = evening.cancelled() => return,
+            }
+            // Now and then somebody new comes in its place.
+            if self.chance.once_in(50) {
+                connection = None;
+            }
+            let question = Question::any(self.door, &self.chance);
+            self.tally.asked();
+            let asked = Instant::now();
+            let asking = async {
+                let mut used = match connection.take() {
+                    Some(used) => used,
+                    None => (self.connect().await?, 0),
+                };
+                used.1 += 1;
+                let answer = self.ask(&mut used.0, &question, used.1).await?;
+                connection = Some(used);
+                io::Result::Ok(answer)
+            };
+            match timeout(PATIENCE, asking).await {
+                Ok(Ok(answer)) => self.tally.answered(self.door, &question, answer, asked.elapsed()),
+                Ok(Err(error)) => self.lost(&question, &error.to_string()),
+                Err(_) => self.lost(&question, "no answer"),
+            }
+        }
+    }
+
+    fn lost(&self, question: &Question, how: &str) {
+        self.tally
+            .lost(format!("{} ({:?}): {how}", question.name, self.door));
+    }
+
+    async fn connect(&self) -> io::Result<BufStream<UnixStream>> {
+        let mut stream = BufStream::new(self.doors.connect(self.door).await?);
+        stream.write_all(self.door.hello()).await?;
+        stream.flush().await?;
+        if let Some(end) = self.door.greeting_ends() {
+            while !line(&mut stream).await?.starts_with(end) {}
+        }
+        Ok(stream)
+    }
+
+    async fn ask(
+        &self,
+        stream: &mut BufStream<UnixStream>,
+        question: &Question,
+        id: u64,
+    ) -> io::Result<Answer> {
+        stream
+            .write_all(&question.bytes(self.door, id, self.port))
+            .await?;
+        stream.flush().await?;
+        let answer = loop {
+            let line = line(stream).await?;
+            if let Some(answer) = self.door.answer(id, &line) {
+                break answer;
+            }
+        };
+        if self.door == Door::Policy {
+            line(stream).await?;
+        }
+        Ok(answer)
+    }
+}
+
+/// A line without its end.
+async fn line(stream: &mut BufStream<UnixStream>) -> io::Result<String> {
+    let mut line = String::new();
+    if stream.read_line(&mut line).await? == 0 {
+        return Err(io::Error::other("hung up on"));
+    }
+    line.pop();
+    Ok(line)
+}

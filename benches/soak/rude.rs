@@ -1,0 +1,134 @@
+//! Clients as nobody should be. Each comes, is rude in one way, goes, and comes again.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::{sleep, timeout};
+
+use crate::chance::Chance;
+use crate::stage::Doors;
+use crate::tally::{Tally, one_more};
+use crate::truth::{Door, Question};
+
+/// Questions that somebody sends who reads no answer: more than the daemon's and the kernel's buffers hold.
+const UNREAD: u64 = 1000;
+
+/// The same where the daemon works at many questions of one connection at once: they are not to fill the queue of a
+/// directory, which is there for everybody.
+const UNREAD_AT_ONCE: u64 = 20;
+
+/// One client.
+pub(crate) struct Client {
+    doors: Doors,
+    tally: Arc<Tally>,
+    chance: Chance,
+}
+
+impl Client {
+    pub(crate) fn new(doors: Doors, tally: Arc<Tally>, chance: Chance) -> Self {
+        Self { doors, tally, chance }
+    }
+
+    /// Never ends.
+    pub(crate) async fn bother(self) {
+        sleep(self.chance.ms(0, 5000)).await;
+        loop {
+            one_more(&self.tally.rude);
+            // That it is hung up on is what it asks for.
+            let _ = self.come().await;
+            sleep(self.chance.ms(100, 2000)).await;
+        }
+    }
+
+    async fn come(&self) -> io::Result<()> {
+        let door = self.chance.one(&[Door::Policy, Door::Auth, Door::Userdb]);
+        let mut stream = self.doors.connect(door).await?;
+        match self.chance.among(0, 15) {
+            0 => self.never_reads(&mut stream, door).await,
+            1..=3 => self.writes_slowly(&mut stream, door).await,
+            4..=7 => self.vanishes(&mut stream, door).await,
+            8..=10 => self.talks_garbage(&mut stream).await,
+            11 => self.never_ends_its_line(&mut stream).await,
+            12..=13 => self.says_nothing().await,
+            _ => self.closes_half(&mut stream, door).await,
+        }
+    }
+
+    fn question(&self, door: Door, id: u64) -> Vec<u8> {
+        Question::any(door, &self.chance).bytes(door, id, 60_001)
+    }
+
+    async fn never_reads(&self, stream: &mut UnixStream, door: Door) -> io::Result<()> {
+        stream.write_all(door.hello()).await?;
+        let count = if door == Door::Policy {
+            UNREAD
+        } else {
+            UNREAD_AT_ONCE
+        };
+        for id in 1..=count {
+            let question = self.question(door, id);
+            match timeout(Duration::from_secs(5), stream.write_all(&question)).await {
+                Ok(sent) => sent?,
+                Err(_) => break,
+            }
+        }
+        sleep(self.chance.ms(5000, 40_000)).await;
+        Ok(())
+    }
+
+    async fn writes_slowly(&self, stream: &mut UnixStream, door: Door) -> io::Result<()> {
+        let bytes = [door.hello(), &self.question(door, 1)].concat();
+        for byte in bytes.iter().take(self.chance.among(5, 40) as usize) {
+            stream.write_all(&[*byte]).await?;
+            sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
+    }
+
+    async fn vanishes(&self, stream: &mut UnixStream, door: Door) -> io::Result<()> {
+        let bytes = [door.hello(), &self.question(door, 1)].concat();
+        let most = self.chance.among(1, bytes.len() as u64) as usize;
+        let sent = if self.chance.coin() { bytes.len() } else { most };
+        stream.write_all(&bytes[..sent]).await?;
+        sleep(self.chance.ms(0, 50)).await;
+        Ok(())
+    }
+
+    async fn talks_garbage(&self, stream: &mut UnixStream) -> io::Result<()> {
+        let length = self.chance.among(1, 8000);
+        let garbage: Vec<u8> = (0..length).map(|_| self.chance.among(0, 255) as u8).collect();
+        stream.write_all(&garbage).await?;
+        self.listens(stream).await
+    }
+
+    async fn never_ends_its_line(&self, stream: &mut UnixStream) -> io::Result<()> {
+        for _ in 0..64 {
+            stream.write_all(&[b'a'; 4096]).await?;
+        }
+        self.listens(stream).await
+    }
+
+    async fn says_nothing(&self) -> io::Result<()> {
+        sleep(self.chance.ms(2000, 20_000)).await;
+        Ok(())
+    }
+
+    async fn closes_half(&self, stream: &mut UnixStream, door: Door) -> io::Result<()> {
+        stream.write_all(door.hello()).await?;
+        stream.write_all(&self.question(door, 1)).await?;
+        stream.shutdown().await?;
+        self.listens(stream).await
+    }
+
+    /// For a while, or to the end.
+    async fn listens(&self, stream: &mut UnixStream) -> io::Result<()> {
+        let mut heard = Vec::new();
+        match timeout(self.chance.ms(100, 5000), stream.read_to_end(&mut heard)).await {
+            Ok(read) => read.map(drop),
+            Err(_) => Ok(()),
+        }
+    }
+}
