@@ -245,6 +245,7 @@ pub(super) mod tests {
             source: "limit",
             directory: "-",
             took: Duration::from_micros(1500),
+            delayed: None,
             client: "192.0.2.1",
             instance: "a.b",
             answer: "DUNNO",

@@ -68,7 +68,7 @@ async fn clients_leave_descriptors_to_sessions() {
     );
     drop(served);
     let again = machine
-        .logged("clients are let in again", async || {
+        .logged("takes connections again", async || {
             let mut client = machine.client().await;
             // It may be turned away, as long as not all of them have left.
             if client.send(Rcpt::to(JANE).bytes()).await.is_ok() {
@@ -76,7 +76,7 @@ async fn clients_leave_descriptors_to_sessions() {
             }
         })
         .await;
-    assert!(again.contains("turned_away="), "{again}");
+    assert!(again.contains("connections not taken"), "{again}");
     machine.is_right_again().await;
 }
 
@@ -114,7 +114,7 @@ async fn without_any_descriptor_new_clients_wait() {
         client.send(Rcpt::to(JANE).bytes()).await.unwrap();
         waiting.push(client);
     }
-    machine.logged("cannot accept connections", async || {}).await;
+    machine.logged("cannot accept a connection", async || {}).await;
     // One after the other, on the session that is there.
     for client in &mut connected {
         assert_eq!(meaning(&client.recipient(&Rcpt::to(JANE)).await), Answer::Yes);
@@ -131,6 +131,6 @@ async fn without_any_descriptor_new_clients_wait() {
         let action = timeout(end - Instant::now(), client.action()).await.unwrap();
         assert_eq!(meaning(&action.expect("an answer")), Answer::Yes);
     }
-    assert_eq!(machine.count("cannot accept connections"), 1, "{}", machine.log());
+    assert_eq!(machine.count("cannot accept a connection"), 1, "{}", machine.log());
     machine.is_right_again().await;
 }

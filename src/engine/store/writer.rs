@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use super::file::{self, File, Refusal};
 use super::{Finding, Key, Order, Settings};
 use crate::engine::recipients::Said;
-use crate::telemetry::trouble::Trouble;
 
 /// A commit is at most this large, so that its memory and time are bounded; and no more
 /// waits for a disk that refuses.
@@ -42,7 +41,8 @@ pub(super) struct Writer<R> {
     batch: HashMap<Key, Option<Finding>>,
     /// Findings for which there was no room, here or in the queue.
     dropped: Arc<AtomicU64>,
-    trouble: Trouble,
+    /// Since when nothing could be written, as the log was told.
+    refused: Option<Instant>,
     pause: Duration,
 }
 
@@ -56,7 +56,7 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
             file: None,
             batch: HashMap::new(),
             dropped,
-            trouble: Trouble::new(Duration::ZERO),
+            refused: None,
             pause: FIRST_PAUSE,
         }
     }
@@ -140,14 +140,15 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
         match went {
             Ok(()) => {
                 self.pause = FIRST_PAUSE;
-                if let Some(over) = self.trouble.passed() {
-                    let seconds = over.seconds;
+                if let Some(since) = self.refused.take() {
+                    let seconds = since.elapsed().as_secs();
                     tracing::info!(directory, "{path}: in order again, after {seconds} s");
                 }
                 None
             }
             Err(refusal) => {
-                if self.trouble.met() {
+                if self.refused.is_none() {
+                    self.refused = Some(Instant::now());
                     tracing::error!(
                         directory,
                         "{path}: {refusal}; recipients are remembered in memory alone until that has changed"
