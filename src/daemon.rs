@@ -4,9 +4,10 @@ mod detail;
 mod doors;
 pub mod dovecot;
 mod files;
+mod prepare;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use protocol::encryption::Encryption;
 use protocol::sasl::Mechanism;
@@ -24,8 +25,8 @@ use crate::directory::{Directory, Username, imap::Imap, smtp::Smtp};
 use crate::engine::{Member, logins, member, recipients};
 use crate::server::handover::Handover;
 use crate::server::places::Descriptors;
-use crate::server::{self, Closing, Socket};
-use crate::service::activation::{self, BindError, BoundPath, Ownership};
+use crate::server::{self, Closing};
+use crate::service::bind::{BindError, BoundPath};
 use crate::service::dovecot::DovecotError;
 use crate::service::limits::raise_descriptors;
 use crate::service::signals::{Order, Signals};
@@ -33,6 +34,7 @@ use crate::session::smtp::Hello;
 use crate::session::{Remote, connect, connect::Dial, imap::Options, lookup::Host, pool, tls};
 use crate::template::Filling;
 pub use doors::door;
+pub use prepare::{Prepared, bind};
 
 /// What a question under way is given beyond its deadline when the daemon ends.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -246,14 +248,26 @@ pub const fn is_served(listener: &config::Listener) -> bool {
         && matches!(listener.socket, ListenAddress::Path(_) | ListenAddress::Tcp(_))
 }
 
+/// The listeners that this version serves.
+fn served(config: &Config) -> impl Iterator<Item = &config::Listener> {
+    config.listener.iter().filter(|listener| is_served(listener))
+}
+
 /// Runs until a signal ends it. `notes` are what the configuration's reader had
 /// to say.
 ///
 /// # Errors
 /// Why it did not start.
-pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), DaemonError> {
-    let started = Instant::now();
+pub async fn run(
+    config: &Config,
+    notes: &[config::read::Note],
+    prepared: Prepared,
+) -> Result<(), DaemonError> {
+    let started = prepared.started;
     tell(notes);
+    for remark in &prepared.remarks {
+        tracing::warn!("{remark}");
+    }
     let descriptors = descriptors(
         config
             .listener
@@ -270,11 +284,8 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
     let handover = Arc::new(Handover::new(std::process::id()));
     let draining = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let mut paths = Vec::new();
-    for listener in config.listener.iter().filter(|listener| is_served(listener)) {
-        let (socket, path) =
-            bind(listener).map_err(|error| DaemonError::Bind(listener.name.clone(), error))?;
-        paths.extend(path);
+    for (listener, socket) in served(config).zip(prepared.sockets) {
+        let socket = socket.listen().map_err(DaemonError::System)?;
         let connections = listener.max_connections as usize;
         let serving = server::serve(
             socket,
@@ -297,7 +308,7 @@ pub async fn run(config: &Config, notes: &[config::read::Note]) -> Result<(), Da
         );
     }
     let patience = longest_deadline(&config.listener) + DRAIN_GRACE;
-    drain(tasks, &draining, paths, patience).await;
+    drain(tasks, &draining, prepared.paths, patience).await;
     files::close(members).await;
     Ok(())
 }
@@ -346,22 +357,4 @@ fn longest_deadline<'a>(listeners: impl IntoIterator<Item = &'a config::Listener
         .into_iter()
         .flat_map(|listener| [listener.deadline_for(None), listener.deadline_for(Some(b"smtp"))]);
     deadlines.max().unwrap_or_default()
-}
-
-fn bind(listener: &config::Listener) -> Result<(Socket, Option<BoundPath>), BindError> {
-    match &listener.socket {
-        ListenAddress::Path(path) => {
-            let ownership = Ownership {
-                mode: listener.mode,
-                owner: listener.owner.clone(),
-                group: listener.group.clone(),
-            };
-            let (socket, bound) = activation::bind_path(path, &ownership)?;
-            Ok((Socket::Unix(socket), Some(bound)))
-        }
-        ListenAddress::Tcp(address) => Ok((Socket::Tcp(activation::bind_address(*address)?), None)),
-        ListenAddress::Systemd(_) | ListenAddress::Dovecot => {
-            Err(activation::handed_over(&listener.socket.to_string()))
-        }
-    }
 }

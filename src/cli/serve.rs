@@ -22,11 +22,13 @@ pub fn run(file: &ConfigFile) -> ExitCode {
         );
         return fail(status::CONFIG, &message);
     }
+    // The log and the runtime start threads; what this comes to is told by the log.
+    let prepared = daemon::bind(&config);
     let (_log, runtime) = match start_log(log::start, &config.log).and_then(|log| Ok((log, runtime()?))) {
         Ok(started) => started,
         Err(status) => return status,
     };
-    ended(runtime, daemon::run(&config, &notes))
+    ended(runtime, async { daemon::run(&config, &notes, prepared?).await })
 }
 
 /// Runs it to its end, and says how that was.

@@ -1,0 +1,397 @@
+//! Listening sockets that we bind ourselves, before any thread is started.
+
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{AtFlags, OFlag, open};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid, fchownat};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Connections that wait to be accepted. Default Dovecot opens one for each
+/// login; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// How long another process that binds a socket in the same folder is waited
+/// for. Ours hold the lock for a few system calls; whoever else locks a folder is
+/// not to keep us from starting.
+const LOCK: Duration = Duration::from_secs(2);
+
+/// Whose a Unix socket is, and who may connect.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ownership {
+    /// Permission bits.
+    pub mode: u32,
+    /// User; ours if none is given.
+    pub owner: Option<u32>,
+    /// Group; that of the socket's folder if none is given.
+    pub group: Option<u32>,
+}
+
+/// Why a socket cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct BindError {
+    place: String,
+    problem: String,
+}
+
+impl BindError {
+    /// `problem` says what is wrong and what to do.
+    pub fn new(place: impl ToString, problem: impl Into<String>) -> Self {
+        Self {
+            place: place.to_string(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// A Unix socket that we listen on.
+#[derive(Debug)]
+pub struct Bound {
+    /// It does not block.
+    pub listener: UnixListener,
+    /// Its place in the file system.
+    pub path: BoundPath,
+    /// What its administrator should know, and what has kept nobody from anything.
+    pub remark: Option<String>,
+}
+
+/// The path of a Unix socket that we listen on. Removed in the end, if the
+/// socket there is still ours.
+#[derive(Debug)]
+pub struct BoundPath {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// Listens on a path. A socket left behind by a process that is gone is
+/// replaced; one that somebody listens on is not, and nothing else ever is.
+///
+/// To listen is the last step: until then the kernel refuses every connection
+/// (connect(2): ECONNREFUSED), so that nobody gets in by a mode, owner or group
+/// that is not yet what it should be.
+///
+/// # Errors
+/// What is in the way, and what to do about it.
+pub fn bind_path(path: &Path, ownership: Ownership) -> Result<Bound, BindError> {
+    let failed = |problem: String| BindError::new(path.display(), problem);
+    // Bound and not yet listening looks as stale as left behind: one at a time.
+    let _lock = lock(path.parent().unwrap_or(Path::new("/")));
+    make_way(path).map_err(failed)?;
+    let bind = || -> io::Result<Socket> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        Ok(socket)
+    };
+    let socket = bind().map_err(|error| failed(bind_problem(path, &error)))?;
+    let (bound, node) = find(path).map_err(failed)?;
+    let remark = own(path, &node, ownership).map_err(failed)?;
+    let listen = || -> io::Result<UnixListener> {
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    let listener = listen().map_err(|error| failed(error.to_string()))?;
+    Ok(Bound {
+        listener,
+        path: bound,
+        remark,
+    })
+}
+
+/// Listens on an address. The listener does not block.
+///
+/// # Errors
+/// Why not.
+pub fn bind_address(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let bound = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    bound().map_err(|error| BindError::new(address, address_problem(&error)))
+}
+
+fn address_problem(error: &io::Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => "; is vouch running already? `ss -ltnp` shows who listens",
+        ErrorKind::AddrNotAvailable => "; no interface of this host has it",
+        ErrorKind::PermissionDenied => "; a port below 1024 is for root alone",
+        _ => "",
+    };
+    format!("{error}{advice}")
+}
+
+/// Sockets that systemd hands over come with a later version.
+pub fn handed_over(place: &str) -> BindError {
+    BindError::new(place, "this version binds its sockets itself; give a path")
+}
+
+/// Keeps other processes of ours from binding in a folder as long as it lives.
+/// Without it they may, at the same moment, take each other's socket for stale;
+/// a folder that cannot be locked is no reason not to start.
+fn lock(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    let end = Instant::now() + LOCK;
+    while let Err(TryLockError::WouldBlock) = folder.try_lock() {
+        if Instant::now() > end {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Some(folder)
+}
+
+fn make_way(path: &Path) -> Result<(), String> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(bind_problem(path, &error)),
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(
+            "something that is not a socket is there already: give another path, or remove it".into(),
+        );
+    }
+    let connect = || -> io::Result<Socket> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // Whoever listens and has no room would be waited for.
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)?;
+        Ok(socket)
+    };
+    match connect() {
+        Ok(socket) => Err(format!(
+            "another process{} listens there; is vouch running already?",
+            listening(&socket).unwrap_or_default()
+        )),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err("another process listens there, and is busy; is vouch running already?".into())
+        }
+        // Nothing else means that it is stale.
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|error| format!("cannot remove the stale socket: {error}"))
+        }
+        Err(error) => Err(format!(
+            "a socket is there, and it cannot be told whether it is in use: {error}"
+        )),
+    }
+}
+
+/// ` 4711 (vouch)`: who has called listen(2) at the other end. Nothing where it is
+/// of another pid namespace.
+fn listening(socket: &Socket) -> Option<String> {
+    let id = getsockopt(socket, PeerCredentials).ok()?.pid();
+    if id <= 0 {
+        return None;
+    }
+    let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+    let name: String = name.trim().chars().filter(|it| !it.is_control()).collect();
+    Some(if name.is_empty() {
+        format!(" {id}")
+    } else {
+        format!(" {id} ({name})")
+    })
+}
+
+fn bind_problem(path: &Path, error: &io::Error) -> String {
+    let folder = path.parent().unwrap_or(Path::new("/")).display();
+    match error.kind() {
+        ErrorKind::NotFound => format!("the folder {folder} does not exist; create it for the user of vouch"),
+        ErrorKind::PermissionDenied => format!("the user of vouch may not create files in {folder}"),
+        _ => error.to_string(),
+    }
+}
+
+/// What was just bound. Whoever may write to the folder could put something else
+/// there: what is changed from here on is what is held, and it is a socket.
+fn find(path: &Path) -> Result<(BoundPath, OwnedFd), String> {
+    let node = open(
+        path,
+        OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    );
+    let node = node.map_err(|error| format!("cannot find the socket that was made there: {error}"))?;
+    let file = File::from(node);
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    if !metadata.file_type().is_socket() {
+        return Err(
+            "somebody has replaced the socket that was made there: who may write to its folder?".into(),
+        );
+    }
+    let bound = BoundPath {
+        path: path.into(),
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    };
+    Ok((bound, file.into()))
+}
+
+fn own(path: &Path, node: &OwnedFd, ownership: Ownership) -> Result<Option<String>, String> {
+    let group = ownership.group.or_else(|| folder_group(path));
+    let (uid, gid) = (ownership.owner.map(Uid::from_raw), group.map(Gid::from_raw));
+    let mut remark = None;
+    if let Err(error) = fchownat(node, "", uid, gid, AtFlags::AT_EMPTY_PATH) {
+        if ownership.owner.is_some() || ownership.group.is_some() {
+            return Err(format!(
+                "cannot give it to its owner or group: {error}; only root may, or a member of that group"
+            ));
+        }
+        let path = path.display();
+        remark = Some(format!(
+            "{path}: cannot give it to the group of its folder: {error}"
+        ));
+    }
+    // A descriptor of this kind changes no mode; its name among our descriptors does.
+    let node = format!("/proc/self/fd/{}", node.as_raw_fd());
+    fs::set_permissions(node, Permissions::from_mode(ownership.mode))
+        .map_err(|error| format!("cannot set its mode, which takes /proc: {error}"))?;
+    Ok(remark)
+}
+
+fn folder_group(path: &Path) -> Option<u32> {
+    fs::metadata(path.parent()?).ok().map(|folder| folder.gid())
+}
+
+impl Drop for BoundPath {
+    fn drop(&mut self) {
+        let ours = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino()) == (self.device, self.inode);
+        if fs::symlink_metadata(&self.path).as_ref().is_ok_and(ours)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            let path = self.path.display();
+            tracing::warn!("{path}: cannot remove the socket: {error}; the next start replaces it");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn ownership(mode: u32) -> Ownership {
+        Ownership {
+            mode,
+            ..Ownership::default()
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn stale_sockets_are_replaced_and_live_ones_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy");
+        let bound = bind_path(&path, ownership(0o600)).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        let refused = bind_path(&path, ownership(0o600)).unwrap_err().to_string();
+        let id = std::process::id();
+        assert!(
+            refused.contains(&format!("another process {id} (")) && refused.contains("listens there"),
+            "{refused}"
+        );
+        std::mem::forget(bound.path);
+        drop(bound.listener);
+        let bound = bind_path(&path, ownership(0o666)).unwrap();
+        assert_eq!(mode(&path), 0o666);
+        drop(bound);
+        assert!(!path.exists());
+    }
+
+    /// Somebody tries to connect all the time: whoever gets in does so at a socket
+    /// that is what it should be.
+    #[test]
+    fn nobody_connects_before_mode_and_group_are_set() {
+        const ROUNDS: usize = 200;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |round| folder.path().join(format!("{round}"));
+        let round = AtomicUsize::new(0);
+        let wanted = Ownership {
+            mode: 0o606,
+            owner: None,
+            group: Some(nix::unistd::getegid().as_raw()),
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                loop {
+                    let path = path(match round.load(Ordering::Relaxed) {
+                        ROUNDS => return,
+                        round => round,
+                    });
+                    if UnixStream::connect(&path).is_ok() {
+                        let found = fs::symlink_metadata(&path).unwrap();
+                        assert_eq!((found.mode() & 0o777, Some(found.gid())), (0o606, wanted.group));
+                    }
+                }
+            });
+            let mut bound = Vec::new();
+            for next in 1..=ROUNDS {
+                bound.push(bind_path(&path(next - 1), wanted).unwrap());
+                // Until somebody got in: this one does, if the other has not.
+                UnixStream::connect(path(next - 1)).unwrap();
+                round.store(next, Ordering::Relaxed);
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named_and_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |path: &Path| bind_path(path, ownership(0o600)).unwrap_err().to_string();
+        let file = folder.path().join("file");
+        fs::write(&file, "precious").unwrap();
+        // A link to a stale socket is no socket either.
+        let stale = folder.path().join("stale");
+        drop(UnixListener::bind(&stale).unwrap());
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&stale, &link).unwrap();
+        for path in [&file, &link, folder.path()] {
+            assert!(message(path).contains("not a socket"));
+        }
+        assert!(stale.exists() && link.is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"precious");
+        let missing = folder.path().join("none/policy");
+        assert!(message(&missing).contains("none does not exist; create it"));
+    }
+
+    #[test]
+    fn a_socket_that_has_taken_the_place_of_ours_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy");
+        let bound = bind_path(&path, ownership(0o600)).unwrap();
+        fs::rename(&path, folder.path().join("moved")).unwrap();
+        let _other = UnixListener::bind(&path).unwrap();
+        drop(bound);
+        assert!(UnixStream::connect(&path).is_ok());
+    }
+
+    #[test]
+    fn one_that_listens_and_has_no_room_is_not_stale() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("full");
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        socket.listen(0).unwrap();
+        let _first = UnixStream::connect(&path).unwrap();
+        let refused = bind_path(&path, ownership(0o600)).unwrap_err().to_string();
+        assert!(refused.contains("is busy"), "{refused}");
+    }
+}
