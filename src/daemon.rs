@@ -23,8 +23,8 @@ use crate::directory::judge::recipient::Reading;
 use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Directory, Username, imap::Imap, smtp::Smtp};
 use crate::engine::{Member, logins, member, recipients};
+use crate::server::admission::{Admission, Descriptors};
 use crate::server::handover::Handover;
-use crate::server::places::Descriptors;
 use crate::server::{self, Closing};
 use crate::service::bind::{BindError, BoundPath};
 use crate::service::dovecot::DovecotError;
@@ -285,13 +285,17 @@ pub async fn run(
     let draining = CancellationToken::new();
     let tasks = TaskTracker::new();
     for (listener, socket) in served(config).zip(prepared.sockets) {
-        let socket = socket.listen().map_err(DaemonError::System)?;
-        let connections = listener.max_connections as usize;
-        let serving = server::serve(
-            socket,
-            door(listener, &members, &handover),
-            connections,
+        let open = socket.socket.listen().map_err(DaemonError::System)?;
+        let admission = Admission::new(
+            &listener.name,
+            listener.max_connections as usize,
+            socket.peers,
             descriptors.clone(),
+        );
+        let serving = server::serve(
+            open,
+            door(listener, &members, &handover),
+            Arc::new(admission),
             tasks.clone(),
             Closing {
                 accepting: draining.clone(),

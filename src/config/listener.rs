@@ -1,6 +1,6 @@
 //! `[listener."NAME"]`: a socket on which we are asked, and what is said there.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use protocol::policy;
 
@@ -24,6 +24,10 @@ pub struct Listener {
     pub owner: Option<String>,
     /// `group`: its group. Default: that of the directory it lies in.
     pub group: Option<String>,
+    /// `peers`: who may connect to a Unix socket, beyond what its mode allows: users by name or number, and
+    /// groups by `@` before theirs. A process is of a group if it runs as it, or if its user is a member. Others
+    /// are closed. Default: whoever its mode lets in. Not for addresses, where nobody is known.
+    pub peers: Option<Vec<Peer>>,
     /// `directory`: names of the directories that are asked, by domain, in this order. Required; at least
     /// one must be able to answer what this protocol asks.
     pub directory: Vec<String>,
@@ -83,6 +87,7 @@ impl Listener {
             mode: 0o660,
             owner: None,
             group: None,
+            peers: None,
             directory,
             deadline: None,
             max_connections: 10_000,
@@ -116,6 +121,24 @@ impl Listener {
             Some(b"smtp") => 8,
             _ => 60,
         })
+    }
+}
+
+/// Who may connect, by name or number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// A user: `"postfix"`, `107`.
+    User(String),
+    /// A group: `"@mail"`, `"@8"`.
+    Group(String),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(name) => f.write_str(name),
+            Self::Group(name) => write!(f, "@{name}"),
+        }
     }
 }
 

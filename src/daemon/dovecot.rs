@@ -14,9 +14,9 @@ use super::{
 use crate::config::listener::Protocol;
 use crate::config::{self, Config};
 use crate::engine::Member;
+use crate::server::admission::{Admission, Descriptors};
 use crate::server::handover::Handover;
 use crate::server::kin::{self, KinDoor};
-use crate::server::places::Descriptors;
 use crate::server::{Closing, Socket, serve};
 use crate::service::activation::Inherited;
 use crate::service::dovecot::{Dovecot, DovecotSocket, Purpose};
@@ -161,9 +161,14 @@ impl Doors<'_> {
         let door = door(&listener, self.members, &self.handover);
         let (clients, closing) = (self.clients.clone(), self.closing.clone());
         // Not counted among the clients, whose end is waited for.
-        let (connections, descriptors) = (self.connections as usize, self.descriptors.clone());
-        tokio::spawn(serve(socket, door, connections, descriptors, clients, closing));
+        tokio::spawn(serve(socket, door, self.admission(&name), clients, closing));
         tracing::info!(door = name, socket = place, %protocol, "listening");
+    }
+
+    /// Dovecot has said who may connect, by the mode of its sockets.
+    fn admission(&self, door: &str) -> Arc<Admission> {
+        let (most, descriptors) = (self.connections as usize, self.descriptors.clone());
+        Arc::new(Admission::new(door, most, None, descriptors))
     }
 
     /// Serves the socket at which our successors and predecessors ask. It stays open
@@ -179,8 +184,7 @@ impl Doors<'_> {
         tokio::spawn(serve(
             socket,
             Arc::new(door),
-            self.connections as usize,
-            self.descriptors.clone(),
+            self.admission("kin"),
             clients,
             closing,
         ));

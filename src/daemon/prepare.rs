@@ -5,8 +5,10 @@ use std::os::unix::net::UnixListener;
 use std::time::Instant;
 
 use super::{DaemonError, served};
+use crate::config::listener::Peer;
 use crate::config::{self, Config, ListenAddress};
 use crate::server::Socket;
+use crate::server::admission::Peers;
 use crate::service::bind::{BindError, BoundPath, Ownership, bind_address, bind_path, handed_over};
 use crate::service::user;
 
@@ -14,10 +16,16 @@ use crate::service::user;
 pub struct Prepared {
     pub(super) started: Instant,
     /// One for each listener that is served, in their order.
-    pub(super) sockets: Vec<Listening>,
+    pub(super) sockets: Vec<Opened>,
     pub(super) paths: Vec<BoundPath>,
     /// What is to be told once there is a log.
     pub(super) remarks: Vec<String>,
+}
+
+/// A listener's socket, and who may connect.
+pub(super) struct Opened {
+    pub(super) socket: Listening,
+    pub(super) peers: Option<Peers>,
 }
 
 /// A socket that no runtime knows of yet.
@@ -48,11 +56,35 @@ pub fn bind(config: &Config) -> Result<Prepared, DaemonError> {
         remarks: Vec::new(),
     };
     for listener in served(config) {
-        let bound = bind_one(listener, &mut prepared);
-        let socket = bound.map_err(|error| DaemonError::Bind(listener.name.clone(), error))?;
-        prepared.sockets.push(socket);
+        let opened = open(listener, &mut prepared);
+        let opened = opened.map_err(|error| DaemonError::Bind(listener.name.clone(), error))?;
+        prepared.sockets.push(opened);
     }
     Ok(prepared)
+}
+
+fn open(listener: &config::Listener, prepared: &mut Prepared) -> Result<Opened, BindError> {
+    let peers = listener.peers.as_deref().map(peers).transpose();
+    let peers = peers.map_err(|error| BindError::new(&listener.socket, format!("peers: {error}")))?;
+    Ok(Opened {
+        socket: bind_one(listener, prepared)?,
+        peers,
+    })
+}
+
+fn peers(named: &[Peer]) -> Result<Peers, user::UserError> {
+    let mut peers = Peers::default();
+    for peer in named {
+        match peer {
+            Peer::User(name) => peers.uids.push(user::uid(name)?),
+            Peer::Group(name) => {
+                let gid = user::gid(name)?;
+                peers.gids.push(gid);
+                peers.uids.extend(user::members(gid)?);
+            }
+        }
+    }
+    Ok(peers)
 }
 
 fn bind_one(listener: &config::Listener, prepared: &mut Prepared) -> Result<Listening, BindError> {

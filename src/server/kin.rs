@@ -118,7 +118,7 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
-    use crate::server::places::Descriptors;
+    use crate::server::admission::{Admission, Descriptors};
     use crate::server::{Closing, Socket, serve};
 
     /// Greets, and answers every connection with the next of its lines.
@@ -170,8 +170,7 @@ mod tests {
         tokio::spawn(serve(
             Socket::Unix(listen().unwrap()),
             door,
-            10,
-            Descriptors::new(10),
+            Arc::new(Admission::new("kin", 10, None, Descriptors::new(10))),
             TaskTracker::new(),
             closing,
         ));

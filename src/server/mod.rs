@@ -1,18 +1,18 @@
 //! Doors: sockets on which clients ask, each in its own protocol.
 //!
-//! [`serve`] accepts, as many as there are [`places`] for; [`policy`], [`auth`] and
-//! [`userdb`] speak. What a client's session has used up is counted in
-//! [`policy_limits`] and [`auth_limits`], and who guesses in [`penalty`]. A login goes
-//! from a login process to a mail process by way of [`handover`], and of [`kin`] where
-//! Dovecot is about to change one process of ours for another.
+//! [`serve`] accepts, as [`admission`] has it; [`policy`], [`auth`] and [`userdb`]
+//! speak. What a client's session has used up is counted in [`policy_limits`] and
+//! [`auth_limits`], and who guesses in [`penalty`]. A login goes from a login process to
+//! a mail process by way of [`handover`], and of [`kin`] where Dovecot is about to change
+//! one process of ours for another.
 
+pub mod admission;
 pub mod auth;
 pub mod auth_limits;
 pub mod fields;
 pub mod handover;
 pub mod kin;
 pub mod penalty;
-pub mod places;
 pub mod policy;
 pub mod policy_limits;
 pub mod userdb;
@@ -30,10 +30,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::places::{Descriptors, Places};
-use crate::telemetry::faults::{Fault, Faults, Wording};
 use crate::verdict::Client;
 use crate::wire::{Stream, WireError};
+use admission::Admission;
 
 /// When the system has no descriptor left for one more connection, others must
 /// be given time to end.
@@ -71,6 +70,8 @@ pub struct Peer {
     pub pid: Option<i32>,
     /// Its user's.
     pub uid: u32,
+    /// Its group's.
+    pub gid: u32,
     /// Everybody may connect (mode 0666), and it is neither the socket's owner nor of
     /// its group.
     pub stranger: bool,
@@ -118,6 +119,7 @@ impl Socket {
                     // A process in another pid namespace shows as 0.
                     pid: peer.pid().filter(|&pid| pid > 0),
                     uid: peer.uid(),
+                    gid: peer.gid(),
                     stranger: access.is_some_and(|access| access.is_stranger(peer.uid(), peer.gid())),
                 });
                 Ok((Box::new(stream), peer))
@@ -182,28 +184,16 @@ pub struct Closing {
     pub draining: CancellationToken,
 }
 
-fn faults(door: &str) -> Faults {
-    let wording = Wording {
-        again: "takes connections again",
-        without: "connections not taken",
-    };
-    Faults::new(format!("listener \"{door}\"").into(), wording)
-}
-
-/// Accepts clients until `closing` says no more. At most `max_connections` are
-/// served at once, and of all doors together no more than there are `descriptors`;
-/// one more is closed, which the log is told once.
+/// Accepts clients until `closing` says no more. Who finds no `admission` is
+/// closed, which the log is told once.
 pub async fn serve(
     socket: Socket,
     door: Arc<dyn Door>,
-    max_connections: usize,
-    descriptors: Descriptors,
+    admission: Arc<Admission>,
     tasks: TaskTracker,
     closing: Closing,
 ) {
-    let places = Places::new(max_connections, descriptors);
     let access = socket.access();
-    let faults = faults(door.name());
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept(access.as_ref()) => accepted,
@@ -214,24 +204,14 @@ pub async fn serve(
             // It hung up while it waited: no fault of ours, and nothing to wait for.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
-                let door = door.name();
-                faults.failed(&Fault {
-                    step: "accept",
-                    class: "unreachable",
-                    text: &format_args!(
-                        "listener \"{door}\": cannot accept a connection, trying on: {error}"
-                    ),
-                    advice: "where descriptors are lacking, raise LimitNOFILE= (systemd) or ulimit -n",
-                    lasting: false,
-                });
+                admission.cannot_accept(&error);
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let Some(place) = places.take(door.name(), &faults) else {
+        let Some(place) = admission.admit(peer.as_ref()) else {
             continue;
         };
-        faults.worked();
         let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let caller = Caller {
             stream,

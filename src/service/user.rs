@@ -1,6 +1,6 @@
 //! Users and groups of the system, by name or number.
 
-use nix::unistd::{Group, User};
+use nix::unistd::{Gid, Group, User};
 
 /// Why a name stands for nobody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,21 @@ pub fn gid(name: &str) -> Result<u32, UserError> {
         Ok(Some(group)) => Ok(group.gid.as_raw()),
         Ok(None) => number(name).ok_or_else(|| UserError::NoGroup(name.to_owned())),
         Err(error) => Err(look_up("group", name, error)),
+    }
+}
+
+/// The users whom the system lists as members of a group: not those whose first
+/// group it is.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn members(gid: u32) -> Result<Vec<u32>, UserError> {
+    match Group::from_gid(Gid::from_raw(gid)) {
+        Ok(group) => {
+            let names = group.map(|group| group.mem).unwrap_or_default();
+            Ok(names.iter().filter_map(|name| uid(name).ok()).collect())
+        }
+        Err(error) => Err(look_up("group", &gid.to_string(), error)),
     }
 }
 

@@ -131,6 +131,11 @@ async fn without_any_descriptor_new_clients_wait() {
         let action = timeout(end - Instant::now(), client.action()).await.unwrap();
         assert_eq!(meaning(&action.expect("an answer")), Answer::Yes);
     }
-    assert_eq!(machine.count("cannot accept a connection"), 1, "{}", machine.log());
+    assert_eq!(
+        machine.count("cannot accept a connection"),
+        1,
+        "{}",
+        machine.log()
+    );
     machine.is_right_again().await;
 }

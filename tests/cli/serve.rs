@@ -287,6 +287,76 @@ fn the_socket_has_the_configured_mode() {
     }
 }
 
+/// What a door says to whoever connects, until it closes; nothing is asked.
+fn greeted(socket: &Path) -> String {
+    exchange(socket, b"")
+}
+
+#[test]
+fn a_door_with_peers_closes_on_everybody_else_and_says_so_once() {
+    let ours = nix::unistd::geteuid();
+    let world = World::new();
+    let remote = world.remote(people(Protocol::Imap));
+    let door = |name: &str, peers: &str| {
+        let socket = world.scratch.path(name);
+        let text = listener(name, "auth", &socket, "remote") + &format!("peers = {peers}\n");
+        (socket, text)
+    };
+    let group = nix::unistd::getegid();
+    let (by_user, first) = door("by-user", &format!("[{ours}]"));
+    let (by_group, second) = door("by-group", &format!("[\"4711\", \"@{group}\"]"));
+    let (others, third) = door("others", "[4711, \"@4712\"]");
+    world.config(&(directory("remote", "imap", remote.port()) + &first + &second + &third));
+    let daemon = Daemon::start(&world);
+    for socket in [&by_user, &by_group] {
+        assert!(
+            greeted(socket).starts_with("VERSION\t1\t"),
+            "{}",
+            socket.display()
+        );
+    }
+    for _ in 0..20 {
+        assert_eq!(greeted(&others), "");
+    }
+    let line = daemon.logged(&[" WARN ", "door=others", "none of its peers"]);
+    let id = std::process::id();
+    for word in [format!("user {ours}, group {group}"), format!("process {id} ")] {
+        assert!(line.contains(&word), "no {word} in {line}");
+    }
+    assert_eq!(daemon.log().matches("none of its peers").count(), 1);
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+#[test]
+fn a_live_socket_is_refused_with_the_process_that_listens_there() {
+    let (world, _remote, _socket) = world("");
+    let daemon = Daemon::start(&world);
+    let (status, err) = refused(&world);
+    assert_eq!(status, 71, "{err}");
+    let words = format!("another process {} (vouch) listens there", daemon.process.id());
+    assert!(err.contains(&words), "no {words:?} in {err}");
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+#[test]
+fn names_of_nobody_are_refused_before_anything_is_bound() {
+    for (more, words) in [
+        ("owner = \"no-such-user\"\n", "there is no user no-such-user"),
+        ("group = \"no-such-group\"\n", "there is no group no-such-group"),
+        (
+            "peers = [\"no-such-user\"]\n", "peers: there is no user no-such-user",
+        ),
+        (
+            "peers = [\"@no-such-group\"]\n", "peers: there is no group no-such-group",
+        ),
+    ] {
+        let (world, _remote, socket) = world(more);
+        let (status, err) = refused(&world);
+        assert_eq!(status, 71, "{err}");
+        assert!(err.contains(words) && !socket.exists(), "no {words:?} in {err}");
+    }
+}
+
 #[test]
 fn a_socket_that_a_killed_daemon_left_is_replaced() {
     let (world, _remote, socket) = world("");
@@ -364,7 +434,7 @@ fn a_socket_that_cannot_be_bound_ends_it_with_71_and_what_is_in_the_way() {
     let missing = world.scratch.path("missing/policy");
     for (socket, words) in [
         (missing.as_path(), &["missing does not exist", "create it"][..]),
-        (&taken, &["another process listens there", "running already"]),
+        (&taken, &["another process ", "listens there", "running already"]),
         (&world.scratch.path("file"), &["not a socket"]),
         (&folder, &["not a socket"]),
     ] {

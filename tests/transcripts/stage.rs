@@ -352,6 +352,7 @@ fn peer(pid: Option<i32>, stranger: Option<u32>) -> Option<server::Peer> {
     (pid.is_some() || stranger.is_some()).then(|| server::Peer {
         pid,
         uid: stranger.unwrap_or_default(),
+        gid: stranger.unwrap_or_default(),
         stranger: stranger.is_some(),
     })
 }

@@ -27,6 +27,16 @@ pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
                 "that of the socket's directory",
             ),
         ),
+        key(
+            "",
+            "peers",
+            listener
+                .peers
+                .as_ref()
+                .map_or(Value::Absent("whoever the mode lets in"), |peers| {
+                    list(peers.iter())
+                }),
+        ),
         key("", "directory", Value::Required(array(listener.directory.iter()))),
         of_deadline(listener),
         key("", "max-connections", set(listener.max_connections)),

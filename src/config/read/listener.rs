@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::{
     action::action,
-    fields, later, missing,
+    fields, later, missing, peers,
     problem::Problem,
     table::{Findings, Place, Table, strings},
     trust,
@@ -23,7 +23,7 @@ use crate::{
 /// Every key of a listener, for who put one into the wrong table.
 pub(super) const KEYS: &[&str] = &[
     "listener.NAME.protocol", "listener.NAME.socket", "listener.NAME.mode", "listener.NAME.owner",
-    "listener.NAME.group", "listener.NAME.directory", "listener.NAME.deadline",
+    "listener.NAME.group", "listener.NAME.peers", "listener.NAME.directory", "listener.NAME.deadline",
     "listener.NAME.max-connections", "listener.NAME.limits.rcpt", "listener.NAME.limits.rcpt-errors",
     "listener.NAME.limits.auth-errors", "listener.NAME.action.accept", "listener.NAME.action.reject",
     "listener.NAME.action.disabled", "listener.NAME.action.defer", "listener.NAME.action.limit",
@@ -88,6 +88,7 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
     table.read(found, "mode", &mut listener.mode, value::mode);
     table.read_some(found, "owner", &mut listener.owner, value::filled);
     table.read_some(found, "group", &mut listener.group, value::filled);
+    peers::peers(found, &mut table, &mut listener);
     deadline(found, &mut table, &mut listener);
     table.read(
         found,

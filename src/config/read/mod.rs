@@ -11,6 +11,7 @@ mod endpoint;
 mod fields;
 mod listener;
 mod lookup;
+mod peers;
 mod problem;
 mod relay;
 mod table;

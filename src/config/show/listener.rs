@@ -84,6 +84,13 @@ fn socket_words(text: &mut Text, listener: &Listener) {
                 path.display(),
                 listener.mode
             ));
+            if let Some(peers) = &listener.peers {
+                let peers: Vec<_> = peers.iter().map(ToString::to_string).collect();
+                text.say(format!(
+                    "Of those, only {} may connect; others are closed.",
+                    peers.join(", ")
+                ));
+            }
             // Postfix takes a path relative to its queue directory, inside a chroot as well.
             let Some(relative) = path
                 .to_str()

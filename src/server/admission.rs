@@ -1,0 +1,230 @@
+//! Who is let in at a door: where there is a list of peers, nobody else; and so many at
+//! once as the door serves, and as the process has descriptors for.
+
+use std::fmt::Display;
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Peer;
+use crate::telemetry::faults::{Fault, Faults, Wording};
+
+/// Descriptors that the clients of all doors may use together.
+#[derive(Debug, Clone)]
+pub struct Descriptors {
+    free: Arc<Semaphore>,
+    most: usize,
+}
+
+impl Descriptors {
+    /// At most so many.
+    pub fn new(most: usize) -> Self {
+        let most = most.min(Semaphore::MAX_PERMITS);
+        let free = Arc::new(Semaphore::new(most));
+        Self { free, most }
+    }
+}
+
+/// Processes that may connect, by the credentials that the kernel gives of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peers {
+    /// Users.
+    pub uids: Vec<u32>,
+    /// Groups that a process may run as.
+    pub gids: Vec<u32>,
+}
+
+impl Peers {
+    fn have(&self, peer: &Peer) -> bool {
+        self.uids.contains(&peer.uid) || self.gids.contains(&peer.gid)
+    }
+}
+
+/// Who is let in, and how many are inside.
+pub struct Admission {
+    door: String,
+    peers: Option<Peers>,
+    max_connections: usize,
+    places: Arc<Semaphore>,
+    descriptors: Descriptors,
+    /// Why others are not.
+    faults: Faults,
+}
+
+/// What a client who was let in holds while it is served.
+pub(super) struct Place {
+    _of_door: OwnedSemaphorePermit,
+    _descriptor: OwnedSemaphorePermit,
+}
+
+impl Admission {
+    /// To `door`: at most `max_connections` at once, and of all doors together no more
+    /// than there are `descriptors`; of `peers` alone, if there is a list.
+    pub fn new(door: &str, max_connections: usize, peers: Option<Peers>, descriptors: Descriptors) -> Self {
+        let wording = Wording {
+            again: "takes connections again",
+            without: "connections not taken",
+        };
+        Self {
+            door: door.to_owned(),
+            peers,
+            max_connections,
+            places: Arc::new(Semaphore::new(max_connections)),
+            descriptors,
+            faults: Faults::new(format!("listener \"{door}\"").into(), wording),
+        }
+    }
+
+    /// Clients that may be connected at once.
+    pub fn max_connections(&self) -> usize {
+        self.max_connections
+    }
+
+    /// Clients that are connected.
+    pub fn connections(&self) -> usize {
+        self.max_connections
+            .saturating_sub(self.places.available_permits())
+    }
+
+    /// A place for a client, or a fault that says why there is none. It is free again
+    /// when it is dropped.
+    pub(super) fn admit(&self, peer: Option<&Peer>) -> Option<Place> {
+        if let Some(peers) = &self.peers
+            && !peer.is_some_and(|peer| peers.have(peer))
+        {
+            self.turn_away_stranger(peer);
+            return None;
+        }
+        let Ok(of_door) = self.places.clone().try_acquire_owned() else {
+            let most = self.max_connections;
+            self.fault(
+                "limit",
+                format_args!("all {most} connections (max-connections) are taken"),
+                "who asks keeps more open than that: raise max-connections, or let fewer processes ask",
+                false,
+            );
+            return None;
+        };
+        let Ok(descriptor) = self.descriptors.free.clone().try_acquire_owned() else {
+            let most = self.descriptors.most;
+            self.fault(
+                "descriptors",
+                format_args!("all {most} file descriptors for clients are taken"),
+                "raise LimitNOFILE= (systemd) or ulimit -n",
+                false,
+            );
+            return None;
+        };
+        self.faults.worked();
+        Some(Place {
+            _of_door: of_door,
+            _descriptor: descriptor,
+        })
+    }
+
+    /// Notes that the system gave no connection.
+    pub(super) fn cannot_accept(&self, error: &io::Error) {
+        self.fault(
+            "unreachable",
+            format_args!("cannot accept a connection, trying on: {error}"),
+            "where descriptors are lacking, raise LimitNOFILE= (systemd) or ulimit -n",
+            false,
+        );
+    }
+
+    fn turn_away_stranger(&self, peer: Option<&Peer>) {
+        let advice = "if it is one of yours, add its user or group to peers";
+        let tell = |who: &dyn Display| {
+            self.fault(
+                "peer",
+                format_args!("closed: {who} is none of its peers"),
+                advice,
+                true,
+            );
+        };
+        match peer {
+            Some(Peer {
+                pid: Some(pid),
+                uid,
+                gid,
+                ..
+            }) => tell(&format_args!("process {pid} of user {uid} and group {gid}")),
+            Some(Peer { uid, gid, .. }) => tell(&format_args!("a process of user {uid} and group {gid}")),
+            None => tell(&"a process that the system does not name"),
+        }
+    }
+
+    /// `lasting`: until somebody changes something.
+    fn fault(&self, class: &'static str, text: impl Display, advice: &str, lasting: bool) {
+        let door = &self.door;
+        self.faults.failed(&Fault {
+            step: "accept",
+            class,
+            text: &format_args!("listener \"{door}\": {text}"),
+            advice,
+            lasting,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(uid: u32, gid: u32) -> Peer {
+        Peer {
+            pid: Some(7),
+            uid,
+            gid,
+            stranger: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn peers_are_let_in_by_user_or_group_and_nobody_else() {
+        let peers = Peers {
+            uids: vec![0, 107],
+            gids: vec![8],
+        };
+        let door = Admission::new("door", 10, Some(peers), Descriptors::new(10));
+        for (uid, gid) in [(0, 0), (107, 65534), (5000, 8)] {
+            assert!(door.admit(Some(&peer(uid, gid))).is_some(), "{uid} {gid}");
+        }
+        assert!(door.admit(Some(&peer(8, 107))).is_none());
+        assert!(door.admit(None).is_none());
+        assert!(
+            Admission::new("door", 1, None, Descriptors::new(1))
+                .admit(None)
+                .is_some()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_place_is_free_again_when_its_client_has_left() {
+        let door = Admission::new("door", 1, None, Descriptors::new(1));
+        let place = door.admit(None).unwrap();
+        assert_eq!(door.connections(), 1);
+        assert!(door.admit(None).is_none());
+        drop(place);
+        assert_eq!(door.connections(), 0);
+        assert!(door.admit(None).is_some());
+    }
+
+    #[tokio::test]
+    async fn doors_share_the_descriptors_and_places_come_back() {
+        let descriptors = Descriptors::new(3);
+        let one = Admission::new("one", 2, None, descriptors.clone());
+        let other = Admission::new("other", 2, None, descriptors);
+        let first = one.admit(None);
+        let second = one.admit(None);
+        assert!(first.is_some() && second.is_some() && one.admit(None).is_none());
+        let third = other.admit(None);
+        assert!(third.is_some() && other.admit(None).is_none());
+        drop(first);
+        let fourth = other.admit(None);
+        assert!(fourth.is_some() && one.admit(None).is_none());
+        drop((second, third, fourth));
+        assert!(one.admit(None).is_some() && other.admit(None).is_some());
+    }
+}
