@@ -206,7 +206,7 @@ mod tests {
         let wanting = Dovecot::take(|name| (name == "DOVECOT_CHILD_PROCESS").then(|| "1".to_owned()));
         assert_eq!(
             wanting.unwrap_err().to_string(),
-            "Dovecot gives no usable GENERATION in the environment"
+            "Dovecot gives no usable GENERATION in the environment; is it a version 2.3 or 2.4?"
         );
     }
 }

@@ -139,6 +139,24 @@ impl Error {
         self.0.step
     }
 
+    /// Its text, without what the remote said when it had been told secrets: it may repeat
+    /// them, and only the question's own line knows what to withhold.
+    pub fn without_secrets(&self) -> String {
+        let Inner {
+            peer,
+            step,
+            status,
+            heard,
+            ..
+        } = &*self.0;
+        let is_goodbye = status.is_some() && !heard;
+        if is_goodbye {
+            format!("{peer}: {step}: it said goodbye, in words that the question's own line shows")
+        } else {
+            self.to_string()
+        }
+    }
+
     /// Whether another question may well be answered meanwhile: it is not the remote that
     /// fails, but what it is asked with.
     pub fn is_about_one_question(&self) -> bool {

@@ -153,7 +153,7 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
             self.faults.failed(&Fault {
                 step: error.step(),
                 class: error.kind().name(),
-                text: error,
+                text: &error.without_secrets(),
                 advice: error.advice(),
                 lasting: error.is_about_one_question(),
             });
