@@ -126,7 +126,7 @@ impl Admission {
     /// Notes that the system gave no connection.
     pub(super) fn cannot_accept(&self, error: &io::Error) {
         self.fault(
-            "unreachable",
+            "system",
             format_args!("cannot accept a connection, trying on: {error}"),
             "where descriptors are lacking, raise LimitNOFILE= (systemd) or ulimit -n",
             false,

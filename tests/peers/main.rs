@@ -28,6 +28,7 @@ mod remote;
 mod same;
 #[path = "../support/mod.rs"]
 mod support;
+mod unit;
 
 use std::io::Write;
 
