@@ -56,7 +56,7 @@ async fn main() -> Result<(), Failed> {
     let file = folder.path().join("vouch.toml");
     std::fs::write(&file, &text)?;
     let (config, _) = read::parse(&file, &text).map_err(|error| error.to_string())?;
-    let prepared = daemon::bind(&config)?;
+    let prepared = daemon::bind(&config, &daemon::ServiceUser::ours())?;
     let daemon = tokio::spawn(async move { daemon::run(&config, &[], prepared).await });
     let sockets = ["policy", "imap-logins", "smtp-logins"].map(|name| folder.path().join(name));
     for socket in &sockets {

@@ -1,10 +1,12 @@
 //! Builds the parts from the configuration, runs them, drains.
 
+mod confine;
 mod detail;
 mod doors;
 pub mod dovecot;
 mod files;
 mod prepare;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use protocol::encryption::Encryption;
 use protocol::sasl::Mechanism;
 use protocol::smtp::Protocol as SmtpProtocol;
+use tokio::net::UnixListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,9 +22,10 @@ use tokio_util::task::TaskTracker;
 use crate::config::directory::{CatchAll, Code252, KeyExchange, Kind, Policy as RcptPolicy, StartTls};
 use crate::config::listener::Protocol;
 use crate::config::{self, Config, Endpoint, Limit, ListenAddress};
+use crate::control;
 use crate::directory::judge::recipient::Reading;
 use crate::directory::smtp::Settings as SmtpSettings;
-use crate::directory::{Directory, Username, imap::Imap, smtp::Smtp};
+use crate::directory::{Directory, Username, health::Watched, imap::Imap, smtp::Smtp};
 use crate::engine::{Member, logins, member, recipients};
 use crate::server::admission::{Admission, Descriptors};
 use crate::server::handover::Handover;
@@ -33,8 +37,9 @@ use crate::service::signals::{Order, Signals};
 use crate::session::smtp::Hello;
 use crate::session::{Remote, connect, connect::Dial, imap::Options, lookup::Host, pool, tls};
 use crate::template::Filling;
+pub use confine::ServiceUser;
 pub use doors::door;
-pub use prepare::{Prepared, bind};
+pub use prepare::{Prepared, bind, check};
 
 /// What a question under way is given beyond its deadline when the daemon ends.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -48,6 +53,12 @@ pub enum DaemonError {
     /// A socket cannot be listened on.
     #[error("listener \"{0}\": {1}")]
     Bind(String, BindError),
+    /// The control socket cannot be listened on.
+    #[error("control.socket: {0}")]
+    Control(BindError),
+    /// Nobody is whom the daemon is to become.
+    #[error("service.user: {0}")]
+    User(String),
     /// The system gives no random bytes, and so no key for what is remembered.
     #[error("the system gives no random bytes; does a system call filter forbid getrandom?")]
     Random,
@@ -87,7 +98,7 @@ pub fn members_by(
         getrandom::fill(&mut key).map_err(|_| DaemonError::Random)?;
         let member = Member::new(
             memory(directory),
-            build(directory, Arc::new(remote), mechanism),
+            Arc::new(Watched::new(build(directory, Arc::new(remote), mechanism))),
             key,
         );
         Ok(Arc::new(member))
@@ -265,9 +276,7 @@ pub async fn run(
 ) -> Result<(), DaemonError> {
     let started = prepared.started;
     tell(notes);
-    for remark in &prepared.remarks {
-        tracing::warn!("{remark}");
-    }
+    prepared.tell();
     let descriptors = descriptors(
         config
             .listener
@@ -284,18 +293,19 @@ pub async fn run(
     let handover = Arc::new(Handover::new(std::process::id()));
     let draining = CancellationToken::new();
     let tasks = TaskTracker::new();
+    let mut open_doors = Vec::new();
     for (listener, socket) in served(config).zip(prepared.sockets) {
         let open = socket.socket.listen().map_err(DaemonError::System)?;
-        let admission = Admission::new(
+        let admission = Arc::new(Admission::new(
             &listener.name,
             listener.max_connections as usize,
             socket.peers,
             descriptors.clone(),
-        );
+        ));
         let serving = server::serve(
             open,
             door(listener, &members, &handover),
-            Arc::new(admission),
+            admission.clone(),
             tasks.clone(),
             Closing {
                 accepting: draining.clone(),
@@ -303,8 +313,24 @@ pub async fn run(
             },
         );
         tasks.spawn(serving);
+        open_doors.push(status::Door::new(listener, admission));
         tracing::info!(door = listener.name, socket = %listener.socket, protocol = %listener.protocol, "listening");
     }
+    let daemon = status::Daemon {
+        started,
+        draining: draining.clone(),
+        doors: open_doors,
+        directories: status::Remote::all(config, &members),
+    };
+    // It answers to the last, and its path goes with it.
+    let _path = match prepared.control {
+        Some(control) => {
+            let socket = UnixListener::from_std(control.listener).map_err(DaemonError::System)?;
+            tokio::spawn(control::serve::serve(socket, daemon.answers()));
+            Some(control.path)
+        }
+        None => None,
+    };
     tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
     while signals.next().await == Order::Reload {
         tracing::warn!(

@@ -19,7 +19,8 @@
 //! | [`wire`] | a stream with a codec and deadlines, for both sides |
 //! | [`config`] | `vouch.toml`: read, checked, explained |
 //! | [`daemon`] | builds all of these from a configuration, runs them, drains |
-//! | [`service`] | sockets, signals and limits of the system, and what a Dovecot gives that starts us |
+//! | [`service`] | sockets, signals and limits of the system, what a Dovecot gives that starts us, and what we give up |
+//! | [`control`] | the socket at which the daemon tells how it is |
 //! | [`telemetry`] | the log |
 //! | [`cli`] | the commands |
 //!
@@ -52,6 +53,7 @@
 pub mod address;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod dialog;
 pub mod directory;

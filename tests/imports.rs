@@ -13,12 +13,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and what it may import: another part, or only what is below a path.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
     (
         "cli",
         &[
-            "daemon", "config", "verdict", "address", "telemetry",
+            "daemon", "config", "control", "verdict", "address", "telemetry",
             // `probe` asks an engine, with no daemon around it. `daemon` builds it all the same.
             "engine",
             // `check --online` opens bare sessions, to show what a remote offers; `probe --trace` names their dialog.
@@ -30,7 +30,8 @@ const ARROWS: [(&str, &[&str]); 15] = [
     (
         "daemon",
         &[
-            "config", "server", "engine", "directory", "session", "service", "telemetry", "template",
+            "config", "control", "server", "engine", "directory", "session", "service", "telemetry",
+            "template",
             // It translates the configuration's words into those that the parts take for their settings.
             "protocol::encryption::Encryption", "protocol::sasl::Mechanism", "protocol::sasl::Carried",
             "protocol::smtp::Protocol",
@@ -82,6 +83,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
         ],
     ),
     ("address", &[]),
+    ("control", &[]),
     ("service", &[]),
     ("telemetry", &[]),
     ("template", &[]),

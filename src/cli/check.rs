@@ -28,7 +28,17 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     if let Err(status) = print(&show::describe(&config, &notes)) {
         return status;
     }
-    // What `serve` would stumble over is said here first: certificates and keys.
+    // What `serve` would stumble over is said here first: names of nobody, certificates and keys.
+    match daemon::check(&config) {
+        Err(error) => return fail(status::CONFIG, &format!("vouch check: {error}")),
+        Ok(remarks) => {
+            for remark in remarks {
+                if let Err(status) = print(&format!("\nOn this machine: {remark}\n")) {
+                    return status;
+                }
+            }
+        }
+    }
     if let Err(error) = daemon::members(&config, None) {
         return fail(status::CONFIG, &format!("vouch check: {error}"));
     }

@@ -1,6 +1,7 @@
 //! The command line: arguments, help, exit statuses.
 
 pub mod check;
+pub mod control;
 pub mod dovecot_service;
 pub mod online;
 pub mod probe;
@@ -59,6 +60,9 @@ enum Command {
     /// Read the configuration and say in words what will happen
     #[command(after_help = "Exit status: 0, 69 a directory is unreachable, 78 bad configuration.")]
     Check(check::Arguments),
+    /// Ask the running daemon how it is
+    #[command(after_help = "Exit status: 0, 69 no daemon is running, 78 bad configuration.")]
+    Status(control::Arguments),
     /// Ask a directory directly, with the daemon's own engine
     #[command(subcommand)]
     Probe(probe::Probe),
@@ -97,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Serve(file) => serve::run(&file),
         Command::DovecotService(file) => dovecot_service::run(&file),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Status(arguments) => control::run(&arguments),
         Command::Probe(probe) => probe::run(&probe),
     }
 }

@@ -1,11 +1,13 @@
 //! `vouch serve`: the daemon, in the foreground.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
 
 use super::{ConfigFile, fail, runtime, start_log, status};
-use crate::daemon::{self, DaemonError};
+use crate::config::Config;
+use crate::daemon::{self, DaemonError, Prepared, ServiceUser};
 use crate::telemetry::log;
 
 /// Runs the daemon until a signal ends it.
@@ -23,12 +25,19 @@ pub fn run(file: &ConfigFile) -> ExitCode {
         return fail(status::CONFIG, &message);
     }
     // The log and the runtime start threads; what this comes to is told by the log.
-    let prepared = daemon::bind(&config);
+    let prepared = prepare(&config, &file.config);
     let (_log, runtime) = match start_log(log::start, &config.log).and_then(|log| Ok((log, runtime()?))) {
         Ok(started) => started,
         Err(status) => return status,
     };
     ended(runtime, async { daemon::run(&config, &notes, prepared?).await })
+}
+
+/// What is done while the process has one thread: sockets are bound, root's rights
+/// and what else is not needed are given up.
+fn prepare(config: &Config, file: &Path) -> Result<Prepared, DaemonError> {
+    let user = ServiceUser::of(config)?;
+    daemon::bind(config, &user)?.confine(config, file, &user)
 }
 
 /// Runs it to its end, and says how that was.
@@ -41,8 +50,9 @@ pub(super) fn ended(runtime: Runtime, running: impl Future<Output = Result<(), D
         Err(error) => {
             tracing::error!("cannot start: {error}");
             ExitCode::from(match error {
-                DaemonError::Directory(..) => status::CONFIG,
+                DaemonError::Directory(..) | DaemonError::User(_) => status::CONFIG,
                 DaemonError::Bind(..)
+                | DaemonError::Control(_)
                 | DaemonError::Random
                 | DaemonError::System(_)
                 | DaemonError::Dovecot(_) => status::OS_ERROR,

@@ -205,7 +205,12 @@ fn of_metrics(config: &Config) -> Vec<Key> {
 }
 
 fn of_control(config: &Config) -> Vec<Key> {
-    vec![later("", "socket", set(path(&config.control.socket)))]
+    let socket = config.control.socket.as_deref().map(path);
+    vec![key(
+        "",
+        "socket",
+        some(socket, "/run/vouch/control, if it can be bound"),
+    )]
 }
 
 fn of_log(config: &Config) -> Vec<Key> {
@@ -216,11 +221,11 @@ fn of_log(config: &Config) -> Vec<Key> {
 }
 
 fn of_service(config: &Config) -> Vec<Key> {
-    vec![later(
-        "",
-        "user",
-        some(config.service.user.as_ref().map(quoted), "whoever started it"),
-    )]
+    let user = config.service.user.as_ref().map(quoted);
+    vec![
+        key("", "user", some(user, "started as root, vouch if there is one")),
+        key("", "landlock", set(config.service.landlock)),
+    ]
 }
 
 fn key(table: &'static str, name: &'static str, value: Value) -> Key {

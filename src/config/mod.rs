@@ -13,7 +13,12 @@ pub mod penalty;
 pub mod read;
 pub mod show;
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 pub use crate::template::Template;
 pub use directory::Directory;
@@ -92,17 +97,17 @@ pub struct Metrics {
 }
 
 /// `[control]`: how `vouch status` and `vouch cache` reach the daemon.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Control {
-    /// Absolute path of the control socket. Default `/run/vouch/control`.
-    pub socket: PathBuf,
+    /// Absolute path of the control socket, at which root and the daemon's own user are answered. Default
+    /// `/run/vouch/control`; where that cannot be bound, the daemon runs without it.
+    pub socket: Option<PathBuf>,
 }
 
-impl Default for Control {
-    fn default() -> Self {
-        Self {
-            socket: PathBuf::from("/run/vouch/control"),
-        }
+impl Control {
+    /// Where the socket is.
+    pub fn path(&self) -> &Path {
+        self.socket.as_deref().unwrap_or(Path::new("/run/vouch/control"))
     }
 }
 
@@ -159,11 +164,26 @@ words! {
 }
 
 /// `[service]`: the process itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// The user to become when started as root, after the sockets are bound and before any thread
-    /// starts. Default: stay who we are.
+    /// The user to become when started as root, by name or number, once the sockets are bound and before any
+    /// thread starts: with its groups, and for good. The sockets are its own, unless `owner` says otherwise, and
+    /// it must be able to read the files of `tls` and to write those of `cache.file`. Default: `vouch`, if there is such a
+    /// user; else, and with `"root"`, it stays root. `vouch dovecot-service` is who Dovecot makes it.
     pub user: Option<String>,
+    /// Whether the daemon gives up, where the kernel has Landlock, all files but those that this file names, and
+    /// those that the resolver and the certificate store read. Files are allowed by their folder, so that they may be
+    /// replaced. Default `true`.
+    pub landlock: bool,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            user: None,
+            landlock: true,
+        }
+    }
 }
 
 /// A bound on something counted. There is no 0: it could mean "none" or "no bound", and a limit of

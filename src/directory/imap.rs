@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Directory, Logins, Offers, Username, judge, origin, told};
 use crate::session::imap::{LoginSession, Options};
-use crate::session::pool::Limits;
+use crate::session::pool::{Limits, Sessions};
 use crate::session::{self, Pool, Remote};
 use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
 
@@ -81,5 +81,9 @@ impl Directory for Imap {
 
     fn call<'a>(&'a self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(self.logins.pool.call(deadline))
+    }
+
+    fn sessions(&self) -> Vec<(&'static str, Sessions)> {
+        vec![("logins", self.logins.pool.sessions())]
     }
 }

@@ -4,6 +4,7 @@
 //! [`judge`] turns replies into verdicts by the tables of the protocols; a
 //! directory owns the sessions and hands questions to them.
 
+pub mod health;
 pub mod imap;
 pub mod judge;
 mod offers;
@@ -19,10 +20,11 @@ use protocol::sasl::Carried;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use crate::session::pool::Standing;
+use crate::session::pool::{Sessions, Standing};
 use crate::session::trace::masked;
 use crate::session::{self, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token};
 use crate::verdict::{Cause, Client, Kind, Login, Proof, Question, Verdict};
+use health::Health;
 use offers::Offers;
 
 /// A remote that knows users or mailboxes.
@@ -47,6 +49,16 @@ pub trait Directory: Send + Sync {
     /// Calls the remote, by `deadline`, to hear what it offers.
     fn call<'a>(&'a self, _deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(ready(()))
+    }
+
+    /// Its sessions now, by what they are for.
+    fn sessions(&self) -> Vec<(&'static str, Sessions)> {
+        Vec::new()
+    }
+
+    /// What its remote answered last, where somebody notes it.
+    fn health(&self) -> Health {
+        Health::default()
     }
 }
 

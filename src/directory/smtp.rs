@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::judge::recipient::Reading;
 use super::{Directory, Logins, Offers, Username, judge, origin, told};
 use crate::address::Address;
-use crate::session::pool::{Limits, Standing};
+use crate::session::pool::{Limits, Sessions, Standing};
 use crate::session::smtp::Hello;
 use crate::session::smtp::auth::AuthSession;
 use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
@@ -156,5 +156,13 @@ impl Directory for Smtp {
 
     fn call<'a>(&'a self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(self.logins.pool.call(deadline))
+    }
+
+    fn sessions(&self) -> Vec<(&'static str, Sessions)> {
+        let recipients = ("recipients", self.recipients.sessions());
+        match self.protocol {
+            Protocol::Smtp => vec![recipients, ("logins", self.logins.pool.sessions())],
+            Protocol::Lmtp => vec![recipients],
+        }
     }
 }

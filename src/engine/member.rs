@@ -93,6 +93,11 @@ impl Member {
         &self.settings.name
     }
 
+    /// Who is asked.
+    pub fn directory(&self) -> &Arc<dyn Directory> {
+        &self.directory
+    }
+
     /// Remembers recipients beyond a restart, see [`Recipients::remember_in`].
     pub fn remember_in(&self, path: PathBuf, source: String) {
         self.recipients.memory.remember_in(store::Settings {

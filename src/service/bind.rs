@@ -3,7 +3,7 @@
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -218,7 +218,7 @@ fn bind_problem(path: &Path, error: &io::Error) -> String {
 
 /// What was just bound. Whoever may write to the folder could put something else
 /// there: what is changed from here on is what is held, and it is a socket.
-fn find(path: &Path) -> Result<(BoundPath, OwnedFd), String> {
+fn find(path: &Path) -> Result<(BoundPath, File), String> {
     let node = open(
         path,
         OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
@@ -237,14 +237,20 @@ fn find(path: &Path) -> Result<(BoundPath, OwnedFd), String> {
         device: metadata.dev(),
         inode: metadata.ino(),
     };
-    Ok((bound, file.into()))
+    Ok((bound, file))
 }
 
-fn own(path: &Path, node: &OwnedFd, ownership: Ownership) -> Result<Option<String>, String> {
+fn own(path: &Path, node: &File, ownership: Ownership) -> Result<Option<String>, String> {
+    let made = node.metadata().map_err(|error| error.to_string())?;
+    // A folder may have handed its group on already, to who may not give a file to anybody.
+    let owner = ownership.owner.filter(|owner| *owner != made.uid());
     let group = ownership.group.or_else(|| folder_group(path));
-    let (uid, gid) = (ownership.owner.map(Uid::from_raw), group.map(Gid::from_raw));
+    let group = group.filter(|group| *group != made.gid());
+    let (uid, gid) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
     let mut remark = None;
-    if let Err(error) = fchownat(node, "", uid, gid, AtFlags::AT_EMPTY_PATH) {
+    if (owner, group) != (None, None)
+        && let Err(error) = fchownat(node, "", uid, gid, AtFlags::AT_EMPTY_PATH)
+    {
         if ownership.owner.is_some() || ownership.group.is_some() {
             return Err(format!(
                 "cannot give it to its owner or group: {error}; only root may, or a member of that group"

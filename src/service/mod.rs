@@ -1,8 +1,11 @@
-//! What an init system and the kernel give us: sockets, signals, descriptors.
+//! What an init system and the kernel give us, sockets, signals, descriptors; and what
+//! we give up.
 
 pub mod activation;
 pub mod bind;
 pub mod dovecot;
+pub mod landlock;
 pub mod limits;
+pub mod privilege;
 pub mod signals;
 pub mod user;

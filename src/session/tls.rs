@@ -1,13 +1,15 @@
 //! TLS as a client: whom we trust, and the handshake.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use nix::unistd::Uid;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::time::{Instant, timeout_at};
@@ -159,8 +161,10 @@ impl Client {
             Trust::System(roots.clone(), own)
         };
         let identity = settings.identity.as_ref().map(|(chain, key)| {
-            let bad_key =
-                |error: rustls::pki_types::pem::Error| SettingsError::File(key.clone(), error.to_string());
+            let bad_key = |error| match error {
+                pem::Error::Io(error) => unreadable(key, &error),
+                error => SettingsError::File(key.clone(), error.to_string()),
+            };
             let private = PrivateKeyDer::from_pem_file(key).map_err(bad_key)?;
             Ok((read_certificates(chain)?, private))
         });
@@ -250,7 +254,7 @@ fn is_hybrid(group: rustls::NamedGroup) -> bool {
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     let failed = |why: String| SettingsError::File(path.to_owned(), why);
-    let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let pem = fs::read(path).map_err(|error| unreadable(path, &error))?;
     let certificates = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| failed(error.to_string()))?;
@@ -259,6 +263,16 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Settin
     } else {
         Ok(certificates)
     }
+}
+
+/// The daemon is not who has written its configuration.
+fn unreadable(path: &Path, error: &io::Error) -> SettingsError {
+    let why = if error.kind() == io::ErrorKind::PermissionDenied {
+        format!("user {} may not read it: {error}", Uid::effective())
+    } else {
+        error.to_string()
+    };
+    SettingsError::File(path.to_owned(), why)
 }
 
 fn details(connection: &rustls::ClientConnection) -> Details {

@@ -9,6 +9,8 @@
 
 mod arguments;
 mod check;
+mod confined;
+mod control;
 mod dovecot_service;
 mod log;
 mod login;

@@ -418,7 +418,7 @@ fn a_question_under_way_is_answered_before_the_end() {
 }
 
 /// Runs `vouch serve` on the configuration that is there, which must end by itself. Status and standard error.
-fn refused(world: &World) -> (i32, String) {
+pub(crate) fn refused(world: &World) -> (i32, String) {
     let ran = world.vouch(&["serve"]);
     ran.says_nothing();
     (ran.status, ran.err)

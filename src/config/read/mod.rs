@@ -152,20 +152,14 @@ fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
     config.listener = listeners.into_iter().map(|(listener, _)| listener).collect();
     metrics(found, &mut file, &mut config);
     if let Some(mut table) = file.table(found, "control") {
-        later(
-            found, &table.place, "[control]", "the daemon answers no questions about itself",
-        );
-        table.read(found, "socket", &mut config.control.socket, value::socket_path);
+        table.read_some(found, "socket", &mut config.control.socket, value::socket_path);
         table.finish(found, &["control.socket"]);
     }
     log(found, &mut file, &mut config);
     if let Some(mut table) = file.table(found, "service") {
-        if let Some(at) = table.read_some(found, "user", &mut config.service.user, value::filled) {
-            later(
-                found, &at, "service.user", "the daemon stays the user who started it",
-            );
-        }
-        table.finish(found, &["service.user"]);
+        table.read_some(found, "user", &mut config.service.user, value::filled);
+        table.read(found, "landlock", &mut config.service.landlock, value::flag);
+        table.finish(found, &["service.user", "service.landlock"]);
     }
     file.finish(found, &[]);
     for directory in &config.directory {

@@ -57,6 +57,21 @@ pub struct Limits {
     pub refusals: Option<u32>,
 }
 
+/// How many sessions there are now, and for how many questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sessions {
+    /// Those that ask.
+    pub busy: usize,
+    /// Those that wait for a question.
+    pub idle: usize,
+    /// Those that are being opened.
+    pub opening: usize,
+    /// As many as there may be of all.
+    pub max: usize,
+    /// Questions that wait for one.
+    pub waiting: usize,
+}
+
 /// Whether a question may use all of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -157,6 +172,18 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
                 advice: error.advice(),
                 lasting: error.is_about_one_question(),
             });
+        }
+    }
+
+    /// How it stands now.
+    pub fn sessions(&self) -> Sessions {
+        let state = self.shared.state();
+        Sessions {
+            busy: state.sessions.saturating_sub(state.idle + state.opening),
+            idle: state.idle,
+            opening: state.opening,
+            max: self.shared.limits.max_sessions,
+            waiting: state.waiting(),
         }
     }
 

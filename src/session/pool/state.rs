@@ -222,6 +222,11 @@ impl<Q, V> State<Q, V> {
         self.last_failure.as_ref()
     }
 
+    /// Questions that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

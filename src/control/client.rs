@@ -1,0 +1,68 @@
+//! The command line's side of the control socket.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// The daemon answers at once, or is so busy that it is of interest how busy.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The longest answer, in bytes; a daemon with thousands of directories has room.
+const LONGEST_ANSWER: u64 = 16 << 20;
+
+/// Why a daemon closes a connection unasked.
+const HUNG_UP: &str = "it hung up; only root and the user of vouch may ask";
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody listens there.
+    #[error("no vouch is running that listens at {0}: {1}")]
+    NotRunning(PathBuf, io::Error),
+    /// Only root and the daemon's user may ask.
+    #[error("only root and the user of vouch may ask at {0}")]
+    NotAllowed(PathBuf),
+    /// The connection broke, or the answer is none.
+    #[error("no answer at {0}: {1}")]
+    NoAnswer(PathBuf, String),
+    /// The daemon cannot answer this.
+    #[error("vouch answers: {0}")]
+    Refused(String),
+}
+
+/// Asks the daemon that listens at `socket`. Blocks, within a bound.
+///
+/// # Errors
+/// Why there is no answer.
+pub fn ask(socket: &Path, request: &Value) -> Result<Value, ControlError> {
+    let no_answer = |why: String| ControlError::NoAnswer(socket.into(), why);
+    let mut stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => ControlError::NotAllowed(socket.into()),
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => ControlError::NotRunning(socket.into(), error),
+        _ => no_answer(error.to_string()),
+    })?;
+    let mut exchange = || -> io::Result<Vec<u8>> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.write_all(format!("{request}\n").as_bytes())?;
+        let mut answer = Vec::new();
+        BufReader::new((&mut stream).take(LONGEST_ANSWER)).read_until(b'\n', &mut answer)?;
+        Ok(answer)
+    };
+    let answer = exchange().map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => no_answer(HUNG_UP.into()),
+        ErrorKind::WouldBlock => no_answer(format!("within {} s", PATIENCE.as_secs())),
+        _ => no_answer(error.to_string()),
+    })?;
+    if answer.is_empty() {
+        return Err(no_answer(HUNG_UP.into()));
+    }
+    let answer: Value = serde_json::from_slice(&answer).map_err(|error| no_answer(error.to_string()))?;
+    match answer.get("error").and_then(Value::as_str) {
+        Some(error) => Err(ControlError::Refused(error.to_owned())),
+        None => Ok(answer),
+    }
+}

@@ -1,0 +1,23 @@
+//! The control socket: how the command line asks the running daemon about itself.
+//!
+//! A client sends one line, a JSON object whose `ask` says what it wants, and is
+//! answered with one line: an object, which has nothing but `error` where it cannot be
+//! answered. Then the connection is closed. [`serve`] is the daemon's side, [`client`]
+//! the command line's.
+
+pub mod client;
+pub mod serve;
+
+use std::time::Duration;
+
+/// The longest request, in bytes with its line feed. What is asked for is a word, at
+/// most with an address.
+const LONGEST_REQUEST: usize = 4096;
+
+/// Clients that are answered at once. It is people who ask, and the scripts of one
+/// administrator.
+const MOST_CLIENTS: usize = 8;
+
+/// A client that has not sent its line, or not read its answer, by then is left: it
+/// holds one of few places.
+const PATIENCE: Duration = Duration::from_secs(5);

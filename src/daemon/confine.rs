@@ -1,0 +1,217 @@
+//! Least privilege: whom the daemon becomes once its sockets are bound, and what it
+//! keeps of the file system.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, Uid, access};
+
+use super::DaemonError;
+use crate::config::{self, Config};
+use crate::service::landlock::{self, Landlock, Places};
+use crate::service::privilege::{Account, account, become_user, no_new_privileges};
+use crate::service::user;
+
+/// Whom a daemon that was started as root becomes when nobody is named, where there
+/// is such a user.
+const DEFAULT_USER: &str = "vouch";
+
+/// Whom the daemon runs as.
+pub struct ServiceUser {
+    /// Who is to be become; `None`: it stays who it is.
+    pub(super) account: Option<Account>,
+    remark: Option<String>,
+}
+
+impl ServiceUser {
+    /// Whoever we are.
+    pub const fn ours() -> Self {
+        Self {
+            account: None,
+            remark: None,
+        }
+    }
+
+    /// Who it is to be, by the configuration and by who we are.
+    ///
+    /// # Errors
+    /// When nobody has that name.
+    pub fn of(config: &Config) -> Result<Self, DaemonError> {
+        let named = config.service.user.as_deref();
+        let ours = Uid::effective();
+        if !ours.is_root() {
+            let other = named.filter(|name| user::uid(name) != Ok(ours.as_raw()));
+            let remark = other.map(|name| {
+                format!("service.user = \"{name}\" is for a start as root: not being root, vouch stays user {ours}")
+            });
+            return Ok(Self {
+                account: None,
+                remark,
+            });
+        }
+        let name = named.unwrap_or(DEFAULT_USER);
+        let found = account(name).map_err(|error| DaemonError::User(error.to_string()))?;
+        match (found, named) {
+            (Some(account), _) if account.uid == 0 => Ok(Self::ours()),
+            (Some(account), _) => Ok(Self {
+                account: Some(account),
+                remark: None,
+            }),
+            (None, Some(name)) => Err(DaemonError::User(format!(
+                "there is no user {name}; make it by `useradd --system --no-create-home --shell /usr/sbin/nologin {name}`"
+            ))),
+            (None, None) => Ok(Self {
+                account: None,
+                remark: Some(format!(
+                    "vouch stays root, as there is no user {DEFAULT_USER}: make it by `useradd --system --no-create-home \
+                     --shell /usr/sbin/nologin {DEFAULT_USER}`, or name another by service.user (\"root\" to stay root)"
+                )),
+            }),
+        }
+    }
+
+    /// What its administrator should know of it.
+    pub fn remark(&self) -> Option<&str> {
+        self.remark.as_deref()
+    }
+
+    /// Becomes that user, for good.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn enter(&self) -> Result<(), DaemonError> {
+        let Some(account) = &self.account else {
+            return Ok(());
+        };
+        become_user(account).map_err(|error| {
+            DaemonError::User(format!(
+                "cannot become user {}: {error}; `service.user = \"root\"` stays root",
+                account.name
+            ))
+        })
+    }
+}
+
+/// Gives up what the daemon does not need once its sockets are bound. Whoever calls
+/// it has one thread. What is in force, in words, and what is to be warned of.
+///
+/// # Errors
+/// When the user cannot be become. What the kernel lacks beside is only told.
+pub(super) fn confine(
+    config: &Config,
+    file: &Path,
+    user: &ServiceUser,
+    sockets: impl Iterator<Item = PathBuf>,
+) -> Result<(String, Vec<String>), DaemonError> {
+    user.enter()?;
+    let mut remarks: Vec<String> = user.remark().map(str::to_owned).into_iter().collect();
+    let mut force = match &user.account {
+        Some(account) => format!("runs as user {}", account.name),
+        None if Uid::effective().is_root() => "runs as root".to_owned(),
+        None => format!("runs as user {}", Uid::effective()),
+    };
+    match no_new_privileges() {
+        Ok(()) => force.push_str(", without new privileges"),
+        Err(error) => remarks.push(format!("not without new privileges: {error}")),
+    }
+    if !config.service.landlock {
+        force.push_str("; Landlock is switched off (service.landlock)");
+        return Ok((force, remarks));
+    }
+    match landlock::restrict(&places(config, file, sockets)) {
+        Ok(Landlock::Enforced) => force.push_str("; Landlock keeps it from all files but its own"),
+        Ok(Landlock::InPart) => {
+            force.push_str("; Landlock keeps it from all files but its own, as far as this kernel knows how");
+        }
+        Ok(Landlock::Absent) => force.push_str("; this kernel has no Landlock"),
+        Err(error) => remarks.push(format!("Landlock is not in force: {error}")),
+    }
+    Ok((force, remarks))
+}
+
+/// What is remembered on disk and could not be written, by who we are now.
+pub(super) fn unwritable(config: &Config) -> Vec<String> {
+    let unwritable = |directory: &config::Directory| {
+        let file = directory.cache.file.as_deref()?;
+        let (place, wanted) = if file.exists() {
+            (file, AccessFlags::R_OK | AccessFlags::W_OK)
+        } else {
+            (file.parent()?, AccessFlags::W_OK | AccessFlags::X_OK)
+        };
+        let error = access(place, wanted).err()?;
+        let (name, file, place, us) = (&directory.name, file.display(), place.display(), Uid::effective());
+        Some(format!(
+            "directory \"{name}\": recipients will not survive a restart: cache.file {file} cannot be written, as \
+             user {us} may not write to {place}: {error}"
+        ))
+    };
+    config.directory.iter().filter_map(unwritable).collect()
+}
+
+/// What the resolver and the certificate store read, on any distribution. The files
+/// that change at run time are replaced and not rewritten, and Landlock knows a file by
+/// what it is and not by its name: so it is their folders that are named.
+const SYSTEM: [&str; 24] = [
+    // resolv.conf, hosts, nsswitch.conf, gai.conf, services, ld.so.cache, certificates, and /etc/vouch.
+    "/etc", // The resolver loads its modules when they are first needed.
+    "/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/nix/store",
+    "/gnu/store", // What links in /etc/ssl/certs lead to.
+    "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/usr/share/pki",
+    "/var/lib/ca-certificates",
+    // What /etc/resolv.conf leads to, and what modules of the resolver read.
+    "/run/systemd/resolve", "/run/systemd/machines", "/run/resolvconf", "/run/NetworkManager", "/run/nscd",
+    "/var/cache/nscd", "/var/lib/sss/mc",
+    // How many processors there are for us, which decides on the number of threads.
+    "/proc/self", "/sys/fs/cgroup", "/sys/devices/system/cpu",
+];
+
+/// All that the daemon opens by name from here on.
+fn places(config: &Config, file: &Path, sockets: impl Iterator<Item = PathBuf>) -> Places {
+    let mut places = Places {
+        read: SYSTEM.map(PathBuf::from).to_vec(),
+        write: vec!["/dev/null".into()],
+        ..Places::default()
+    };
+    places.read.push("/dev/urandom".into());
+    let mut read = |file: &Path| places.read.extend(around(file));
+    for file in [
+        "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl/certs/ca-certificates.crt",
+    ] {
+        read(Path::new(file));
+    }
+    // The administrator's other store, which OpenSSL and rustls look into.
+    env::var_os("SSL_CERT_FILE")
+        .iter()
+        .for_each(|file| read(Path::new(file)));
+    read(file);
+    for directory in &config.directory {
+        let tls = &directory.tls;
+        let files = [&tls.ca_file, &tls.cert_file, &tls.key_file];
+        files.into_iter().flatten().for_each(|file| read(file));
+        directory.lookup.domains.files.iter().for_each(|file| read(file));
+    }
+    let folders = env::var_os("SSL_CERT_DIR");
+    places.read.extend(folders.iter().flat_map(env::split_paths));
+    let caches = config
+        .directory
+        .iter()
+        .filter_map(|directory| directory.cache.file.as_deref());
+    places
+        .own
+        .extend(caches.filter_map(Path::parent).map(Path::to_path_buf));
+    places
+        .remove
+        .extend(sockets.filter_map(|socket| Some(socket.parent()?.to_path_buf())));
+    places
+}
+
+/// The folder of a file, and of what it is a link to; the file itself in the root
+/// folder, which is everything's.
+fn around(file: &Path) -> impl Iterator<Item = PathBuf> {
+    let of = |file: &Path| match file.parent() {
+        Some(folder) if folder.parent().is_some() => folder.to_path_buf(),
+        _ => file.to_path_buf(),
+    };
+    let target = file.canonicalize().ok();
+    [Some(of(file)), target.as_deref().map(of)].into_iter().flatten()
+}
