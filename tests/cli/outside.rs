@@ -11,6 +11,7 @@ use remote::{Account, Options, Protocol, Server, State};
 use tokio::runtime::Runtime;
 
 use crate::support::Scratch;
+use crate::support::vouch::staying_root;
 
 /// No command of a test takes that long, on a machine that does a lot besides.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,7 +46,7 @@ impl World {
 
     /// Writes the configuration.
     pub(crate) fn config(&self, text: &str) -> PathBuf {
-        self.scratch.write("vouch.toml", text)
+        self.scratch.write("vouch.toml", staying_root(text))
     }
 
     /// `vouch` with these arguments and `-c` for the configuration, run to its end without input.

@@ -42,7 +42,7 @@ impl Vouch {
     }
 
     fn serve_by(scratch: &Scratch, config: &str, sockets: &[&Path], mut command: Command) -> Self {
-        let file = scratch.write("vouch.toml", config);
+        let file = scratch.write("vouch.toml", staying_root(config));
         command.args(["serve", "-c"]).arg(file).current_dir("/");
         let mut process = Process::start(scratch, "vouch", &mut command);
         for socket in sockets {
@@ -67,5 +67,15 @@ impl Vouch {
     /// Asks it to end as an init system would. Its exit status; none if it had to be given up.
     pub(crate) fn stop(mut self) -> Option<ExitStatus> {
         self.process.stop()
+    }
+}
+
+/// A configuration by which `vouch` stays who starts it. Root would else become the user vouch, on a machine that has
+/// one, who may not write to a test's directory.
+pub(crate) fn staying_root(config: &str) -> String {
+    if nix::unistd::geteuid().is_root() && !config.contains("[service]") {
+        format!("{config}\n[service]\nuser = \"root\"\n")
+    } else {
+        config.to_owned()
     }
 }
