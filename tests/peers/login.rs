@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::available;
 use crate::dialog::{Dialog, assert_starts, plain};
@@ -66,6 +67,38 @@ fn postfix_checks_logins_at_postfix_with_implicit_tls() {
     assert_starts(&session().auth_login(NOBODY, RIGHT), "535 5.7.8");
     remote.stop();
     assert_starts(&session().auth_plain(KNOWN, RIGHT), "454 4.7.0");
+}
+
+#[test]
+fn who_guesses_at_postfix_is_refused_late_and_never_told_later() {
+    if !available(&["postfix"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let authority = Authority::new(&scratch, "remote");
+    let dovecot = Dovecot::remote(&scratch, &authority);
+    // Every client here comes from loopback.
+    let keys = "penalty = { after = 2, exempt = [] }";
+    let (_vouch, auth) = serve_with(&scratch, "imap", dovecot.imap, &starttls(&authority), keys);
+    let front = Postfix::front(&scratch, None, Some(&auth));
+    let log = || std::fs::read_to_string(scratch.path("front-postfix.log")).unwrap_or_default();
+
+    let mut dialog = Dialog::tcp(front.smtp).hello("EHLO", None);
+    for (password, late) in [("a", 0), ("b", 0), ("c", 1), ("d", 2), ("e", 4)] {
+        let asked = Instant::now();
+        assert_starts(&dialog.auth_plain(KNOWN, password.as_bytes()), "535 5.7.8");
+        assert!(asked.elapsed() >= Duration::from_secs(late), "{password}");
+    }
+    // The same guesser elsewhere, by the right password: late as well.
+    let asked = Instant::now();
+    let mut dialog = Dialog::tcp(front.smtp).hello("EHLO", None);
+    assert_starts(&dialog.auth_login(KNOWN, RIGHT), "235 2.7.0");
+    assert!(asked.elapsed() >= Duration::from_secs(4));
+    assert!(
+        !log().contains("Connection lost to authentication server"),
+        "{}",
+        log()
+    );
 }
 
 #[test]
@@ -154,6 +187,11 @@ pub(crate) fn starttls(authority: &Authority) -> String {
 /// Starts `vouch` with one auth listener in front of a remote of this type at this port. Without a list of domains
 /// it takes every login, those without a domain too.
 pub(crate) fn serve(scratch: &Scratch, kind: &str, port: u16, tls: &str) -> (Vouch, PathBuf) {
+    serve_with(scratch, kind, port, tls, "")
+}
+
+/// The same with these keys of the listener.
+fn serve_with(scratch: &Scratch, kind: &str, port: u16, tls: &str, keys: &str) -> (Vouch, PathBuf) {
     let auth = scratch.path("vouch-auth");
     let config = format!(
         "[directory.\"remote\"]
@@ -167,6 +205,7 @@ protocol = \"auth\"
 socket = \"{}\"
 mode = \"0666\"
 directory = [\"remote\"]
+{keys}
 [control]
 socket = \"{}\"
 ",
