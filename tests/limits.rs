@@ -340,7 +340,7 @@ async fn a_connection_may_have_thousands_of_logins_under_way() {
         }
     };
     let requests: String = (0..LOGINS).map(|number| right.bytes(ids(number))).collect();
-    client.send(requests).await.unwrap();
+    client.send_hearing(requests).await;
     let mut open: HashSet<String> = (0..LOGINS).map(|number| ids(number).to_string()).collect();
     while !open.is_empty() {
         let line = client.line().await.expect("an answer to each");
@@ -352,7 +352,7 @@ async fn a_connection_may_have_thousands_of_logins_under_way() {
     let begun: String = (1..=LOGINS)
         .map(|id| format!("AUTH\t{id}\tPLAIN\tservice=imap\n"))
         .collect();
-    client.send(begun).await.unwrap();
+    client.send_hearing(begun).await;
     for id in 1..=LOGINS {
         assert_eq!(client.line().await, Some(format!("CONT\t{id}\t")));
     }
@@ -363,7 +363,7 @@ async fn a_connection_may_have_thousands_of_logins_under_way() {
         } else {
             format!("CANCEL\t{id}\n")
         };
-        client.send(end).await.unwrap();
+        client.send_hearing(end).await;
     }
     for _ in 0..LOGINS / 2 {
         let line = client.line().await.expect("an answer to each");
@@ -457,7 +457,7 @@ async fn a_connection_may_have_thousands_of_answers_held_back() {
     assert_eq!(guess(&mut client, 0).await, Answer::No);
     let wrong = Login::of(JANE, "wrong");
     let requests: String = (1..=LOGINS).map(|id| wrong.bytes(id)).collect();
-    client.send(requests).await.unwrap();
+    client.send_hearing(requests).await;
     let mut open: HashSet<u32> = (1..=LOGINS).collect();
     let mut hear = async |open: &mut HashSet<u32>| {
         let line = client.line().await.expect("an answer to each");

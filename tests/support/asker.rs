@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use base64::Engine;
@@ -46,6 +47,19 @@ impl Client {
         timeout(PATIENCE, self.stream.write_all(bytes.as_ref()))
             .await
             .unwrap()
+    }
+
+    /// The same, and takes in meanwhile what is said: two that only speak would wait for each other once their
+    /// sockets are full.
+    pub(crate) async fn send_hearing(&mut self, bytes: impl AsRef<[u8]>) {
+        let (mut reader, mut writer) = self.stream.split();
+        let mut sending = pin!(timeout(PATIENCE, writer.write_all(bytes.as_ref())));
+        loop {
+            tokio::select! {
+                sent = &mut sending => return sent.unwrap().unwrap(),
+                read = reader.read_buf(&mut self.input) => assert_ne!(read.unwrap(), 0, "hung up"),
+            }
+        }
     }
 
     /// Sends it again and again until the daemon takes nothing more: its socket and its patience are full.
