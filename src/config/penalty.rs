@@ -12,7 +12,7 @@ use crate::address::network::Network;
 ///
 /// Every answer to an address with too many failures is late. Of a user with too many, refusals are, and a good login
 /// from an address that has not failed itself is never: nobody can slow or lock out somebody else. No answer is later
-/// than the listener's `deadline`, and none holds up another.
+/// than the listener's `deadline`, and none holds up another. Each listener remembers the failures of its own clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Penalty {
     /// `after`: so many failures cost nothing, 1 to 1000. Default 10.

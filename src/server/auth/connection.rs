@@ -85,10 +85,15 @@ impl Connection {
     pub(super) async fn serve(&mut self, draining: &CancellationToken) {
         let mut client_done = false;
         loop {
-            let oldest = self.requests.next_timeout();
-            let due = self.late.next_due();
+            let times = [self.requests.next_timeout(), self.late.next_due()];
+            let next = times.into_iter().flatten().min();
             let flow = tokio::select! {
+                // What time has come for does not wait until a busy client pauses.
                 biased;
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                    self.requests.forget_old();
+                    self.answer_late(false)
+                }
                 Some(turn) = self.deciding.next(), if !self.deciding.is_empty() => match turn {
                     Turn::Decided(decided) => self.decided(decided),
                     Turn::Challenge { serial, relay, challenge } => self.turned(serial, relay, challenge),
@@ -102,11 +107,6 @@ impl Connection {
                     }
                     Err(error) => self.complain(&error),
                 },
-                () = sleep_until(oldest.unwrap_or_else(Instant::now)), if oldest.is_some() => {
-                    self.requests.forget_old();
-                    GO_ON
-                }
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.answer_late(false),
                 () = draining.cancelled(), if self.deciding.is_empty() => {
                     // Nobody who guesses holds up the end of a daemon.
                     let _ = self.answer_late(true);

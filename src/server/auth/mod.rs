@@ -4,9 +4,10 @@
 //! A `login` door is the same to login processes of Dovecot, whose logins a mail
 //! process will ask for at a master door.
 //!
-//! `connection` reads, `answers` answers, `late` holds back what a penalty delays, `exchange` knows the mechanisms' steps, `relay` holds a
-//! client's dialog with the remote, `requests` keeps what is not answered yet, `told` puts
-//! verdicts into the protocol's words, `ok` adds fields to a good answer.
+//! `connection` reads, `answers` answers, `late` holds back what a penalty delays, `exchange`
+//! knows the mechanisms' steps, `relay` holds a client's dialog with the remote, `requests`
+//! keeps what is not answered yet, `told` puts verdicts into the protocol's words, `ok` adds
+//! fields to a good answer.
 
 mod answers;
 mod connection;
@@ -281,8 +282,9 @@ impl AuthDoor {
         let Some((penalty, culprit)) = self.penalty.as_ref().zip(self.culprit(&decided.asked)) else {
             return Duration::ZERO;
         };
-        let account = self.engine.account(&decided.user);
-        let failure = decided.decision.is_refusal().then(|| Failure {
+        let is_refusal = decided.decision.is_refusal();
+        let account = is_refusal.then(|| self.engine.account(&decided.user));
+        let failure = account.as_ref().map(|account| Failure {
             user: Some(account.as_bytes()),
             what: decided.tag.as_ref(),
         });

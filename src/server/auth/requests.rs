@@ -45,8 +45,8 @@ impl Requests {
         self.pending.contains_key(&id)
     }
 
-    /// Whether the engine is asked anything, or an answer of it is held back. Dialogs do not count: Postfix leaves
-    /// them behind when its client gives up, without a CANCEL.
+    /// Whether the engine is asked anything, or an answer of it is held back. Dialogs do
+    /// not count: Postfix leaves them behind when its client gives up, without a CANCEL.
     pub(super) fn is_deciding(&self) -> bool {
         self.deciding > 0
     }
