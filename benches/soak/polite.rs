@@ -10,15 +10,15 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::chance::Chance;
-use crate::stage::Doors;
+use crate::stage::{DEADLINE, Doors};
 use crate::tally::Tally;
 use crate::truth::{Answer, Door, Question};
 
-/// A question that has no answer by then is lost: twice its deadline, for a machine that is busy with others.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// A question that has no answer so long after its deadline is lost.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// So long a client thinks between two questions.
-const THINKS: (u64, u64) = (500, 3500);
+const THINKS: (u64, u64) = (1000, 7000);
 
 /// One client.
 pub(crate) struct Client {
@@ -65,7 +65,7 @@ impl Client {
                 connection = Some(used);
                 io::Result::Ok(answer)
             };
-            match timeout(PATIENCE, asking).await {
+            match timeout(DEADLINE + GRACE, asking).await {
                 Ok(Ok(answer)) => self.tally.answered(self.door, &question, answer, asked.elapsed()),
                 Ok(Err(error)) => self.lost(&question, &error.to_string()),
                 Err(_) => self.lost(&question, "no answer"),

@@ -39,7 +39,7 @@ impl Client {
             one_more(&self.tally.rude);
             // That it is hung up on is what it asks for.
             let _ = self.come().await;
-            sleep(self.chance.ms(100, 2000)).await;
+            sleep(self.chance.ms(500, 5000)).await;
         }
     }
 

@@ -18,6 +18,10 @@ use crate::truth::{Door, PASSWORD, SICK, USERS, WELL};
 /// `directory.NAME.timeout` of the sick ones: a remote that hangs is not to hold its sessions for long.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The deadline of every door. Longer than anybody is patient, since a machine that is busy with others is slow: that a
+/// remote which is well has no answer by then would be a fault of ours.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
+
 /// Remotes and the daemon that asks them.
 pub(crate) struct Stage {
     vouch: Vouch,
@@ -129,11 +133,7 @@ fn config(sick: [u16; 2], well: [u16; 2], sockets: &[PathBuf; 3]) -> String {
             .into_iter()
             .zip(ports)
         {
-            let timeout = if name == "sick" {
-                COMMAND_TIMEOUT
-            } else {
-                Duration::from_secs(20)
-            };
+            let timeout = if name == "sick" { COMMAND_TIMEOUT } else { DEADLINE };
             config.push_str(&format!(
                 "[directory.{name}-{what}]\ntype = \"{kind}\"\naddress = \"127.0.0.1\"\nport = {port}\n\
                  timeout = \"{}s\"\nlookup.domains = [\"{domain}\"]\npool.idle-timeout = \"2s\"\n\
@@ -157,8 +157,9 @@ fn config(sick: [u16; 2], well: [u16; 2], sockets: &[PathBuf; 3]) -> String {
     {
         config.push_str(&format!(
             "[listener.{name}]\nprotocol = \"{name}\"\nsocket = \"{}\"\n\
-             directory = [\"sick-{what}\", \"well-{what}\"]\ndeadline = \"60s\"\n{keys}",
-            socket.display()
+             directory = [\"sick-{what}\", \"well-{what}\"]\ndeadline = \"{}s\"\n{keys}",
+            socket.display(),
+            DEADLINE.as_secs()
         ));
     }
     config
