@@ -95,7 +95,7 @@ async fn without_any_descriptor_new_clients_wait() {
         return;
     }
     let remote = Server::start(options()).unwrap();
-    let keys = "pool.idle-timeout = \"100s\"\npool.max-age = \"100s\"\nlimits = { rcpt = \"unlimited\", \
+    let keys = "pool.idle-timeout = \"600s\"\npool.max-age = \"600s\"\nlimits = { rcpt = \"unlimited\", \
                 rcpt-errors = \"unlimited\" }\n";
     let keys = format!("{keys}{FORGETFUL}");
     let machine = Machine::new(Scratch::new(), &remote.address().to_string(), &keys)

@@ -84,7 +84,7 @@ async fn what_is_found_while_the_disk_is_full_is_written_later() {
     let mut number = 0;
     let refused = machine
         .logged("No space left on device", async || {
-            for _ in 0..200 {
+            for _ in 0..50 {
                 number += 1;
                 let name = format!("a-rather-long-name-of-a-recipient-{number}@example.org");
                 assert_eq!(meaning(&client.recipient(&Rcpt::to(&name)).await), Answer::Yes);
