@@ -8,7 +8,13 @@ use std::sync::Arc;
 
 /// The longest address that fits an SMTP path: 256 octets with `<` and `>`
 /// (RFC 5321 §4.5.3.1.3).
-const MAX_ADDRESS: usize = 254;
+pub(crate) const MAX_ADDRESS: usize = 254;
+
+/// The longest domain, in octets, written without a dot at its end (RFC 1035 section 2.3.4).
+pub(crate) const MAX_DOMAIN: usize = 253;
+
+/// The longest of its labels (the same).
+pub(crate) const MAX_LABEL: usize = 63;
 
 /// A domain in lower-case ASCII (A-labels), without a trailing dot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,14 +49,14 @@ impl Domain {
             return Err(DomainError::Literal);
         }
         // Nearly every domain is in its one form already; nothing that begins with `xn--` is that plain.
-        if text.len() <= 253 && text.split('.').all(is_plain) {
+        if text.len() <= MAX_DOMAIN && text.split('.').all(is_plain) {
             return Ok(Self(text.into()));
         }
         let ascii = idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::URL)
             .map_err(|_| DomainError::Invalid)?;
         let hostlike = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        let fits = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(hostlike);
-        if ascii.len() > 253 || !ascii.split('.').all(fits) {
+        let fits = |label: &str| (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(hostlike);
+        if ascii.len() > MAX_DOMAIN || !ascii.split('.').all(fits) {
             return Err(DomainError::Invalid);
         }
         Ok(Self(ascii.into()))
@@ -66,7 +72,7 @@ impl Domain {
 /// letters, digits and single hyphens between them.
 fn is_plain(label: &str) -> bool {
     let bytes = label.as_bytes();
-    (1..=63).contains(&bytes.len())
+    (1..=MAX_LABEL).contains(&bytes.len())
         && bytes
             .iter()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')

@@ -4,7 +4,7 @@ mod confine;
 mod detail;
 mod doors;
 pub mod dovecot;
-mod files;
+pub(crate) mod files;
 mod prepare;
 mod status;
 
@@ -42,7 +42,7 @@ pub use doors::door;
 pub use prepare::{Prepared, bind, check};
 
 /// What a question under way is given beyond its deadline when the daemon ends.
-const DRAIN_GRACE: Duration = Duration::from_secs(1);
+pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not run.
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,11 @@ use tokio::time::{Instant, timeout_at};
 /// A client answers a challenge within this time, or has lost interest: it knows the
 /// password when it begins. The dialog holds a session of the remote, and Postfix does
 /// not tell that its client went away.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const CLIENT_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Messages of either end that are on their way: whoever sends waits for the other end, so there is never a
+/// second one.
+pub(crate) const ON_THEIR_WAY: usize = 1;
 
 /// The client's end. Dropping it ends the dialog.
 pub struct Asker {
@@ -46,9 +50,8 @@ struct Ends {
 /// The first message cannot be carried.
 pub fn dialog(mechanism: Carried, initial: Option<Secret<[u8]>>) -> Result<(Asker, Dialog), Unreadable> {
     let user = Arc::new(OnceLock::new());
-    // Whoever sends waits for the other end, so there is never a second one.
-    let (give, challenges) = mpsc::channel(1);
-    let (responses, take) = mpsc::channel(1);
+    let (give, challenges) = mpsc::channel(ON_THEIR_WAY);
+    let (responses, take) = mpsc::channel(ON_THEIR_WAY);
     let asker = Asker {
         mechanism,
         user: user.clone(),

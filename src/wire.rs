@@ -10,7 +10,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use zeroize::Zeroize;
 
 /// Bytes made room for at each read: a whole policy request or EHLO reply.
-const READ_CHUNK: usize = 2048;
+pub(crate) const READ_CHUNK: usize = 2048;
 
 /// Anything that bytes go in and out of: TCP, a Unix socket, TLS over either,
 /// or a pipe in memory.

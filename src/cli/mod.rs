@@ -124,12 +124,15 @@ fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
 
-/// A runtime for one command. Name look-ups block their threads, and a dead
-/// resolver must not collect hundreds of them.
+/// Threads for what blocks: name look-ups above all, one for each directory at a time. A dead resolver must not
+/// collect hundreds of them.
+pub(crate) const BLOCKING_THREADS: usize = 16;
+
+/// A runtime for one command.
 fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
     let built = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(16)
+        .max_blocking_threads(BLOCKING_THREADS)
         .build();
     built.map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot start: {error}")))
 }

@@ -23,16 +23,16 @@ use crate::service::dovecot::{Dovecot, DovecotSocket, Purpose};
 use crate::service::signals::{LastWord, Order, Signals};
 
 /// How often Dovecot is told how many clients we have, if that has changed.
-const REPORT: Duration = Duration::from_secs(1);
+pub(crate) const REPORT: Duration = Duration::from_secs(1);
 
 /// How long clients are let in once Dovecot wants us to end. It makes its sockets
 /// anew for our successor, and who waits at the old ones is in nobody's care but ours.
-const LAST_IN: Duration = Duration::from_secs(1);
+pub(crate) const LAST_IN: Duration = Duration::from_secs(1);
 
 /// How long clients may stay after a reload. Login processes leave with their own
 /// clients; an smtpd of Postfix keeps its connection until it was idle for 100 s
 /// (`max_idle`), and would tell its next client 454.
-const LINGER: Duration = Duration::from_secs(150);
+pub(crate) const LINGER: Duration = Duration::from_secs(150);
 
 /// Takes what Dovecot gave to us; nothing where somebody else started us. Needs a
 /// runtime.

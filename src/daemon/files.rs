@@ -12,7 +12,7 @@ use crate::config::{self, Config};
 use crate::engine::Member;
 
 /// What the last writing is given: a disk that hangs must not hold up the end.
-const WRITE_GRACE: Duration = Duration::from_secs(5);
+pub(crate) const WRITE_GRACE: Duration = Duration::from_secs(5);
 
 /// Begins to read each; waits for none.
 pub(super) fn open(config: &Config, members: &[Arc<Member>]) {

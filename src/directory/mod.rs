@@ -66,10 +66,10 @@ pub trait Directory: Send + Sync {
 pub type Username = Arc<dyn Fn(&Login) -> Vec<u8> + Send + Sync>;
 
 /// A user whose login was refused is doubtful for this long.
-const DOUBT: Duration = Duration::from_secs(60);
+pub(crate) const DOUBT: Duration = Duration::from_secs(60);
 
 /// Users in doubt that are remembered at once.
-const DOUBTFUL_USERS: usize = 16_384;
+pub(crate) const DOUBTFUL_USERS: usize = 16_384;
 
 /// How logins are asked, whatever the protocol.
 struct Logins<S: Session<Question = session::Login>> {

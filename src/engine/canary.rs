@@ -13,15 +13,15 @@ use crate::verdict::{Cause, Class, Verdict};
 
 /// A canary that was accepted vouches this long for the refusals of its domain:
 /// a remote that loses its users is found out within this time.
-const LATELY: Duration = Duration::from_secs(5 * 60);
+pub(crate) const LATELY: Duration = Duration::from_secs(5 * 60);
 
 /// An acceptance this old is asked for again while refusals come, so that none
 /// of them has to wait once [`LATELY`] is over.
-const REFRESH: Duration = Duration::from_secs(60);
+pub(crate) const REFRESH: Duration = Duration::from_secs(60);
 
 /// A canary that was refused, or got no answer, is left alone this long: it
 /// must not take every second question of a session.
-const AGAIN: Duration = Duration::from_secs(5);
+pub(crate) const AGAIN: Duration = Duration::from_secs(5);
 
 /// The canaries of one directory, and what was said of each.
 pub struct Canaries {

@@ -13,15 +13,15 @@ use crate::verdict::Verdict;
 
 /// A domain is tested again this long after a test: such settings change by
 /// hand, a few times in a server's life.
-const TESTED: Duration = Duration::from_secs(6 * 3600);
+pub(crate) const TESTED: Duration = Duration::from_secs(6 * 3600);
 
 /// Up to this much is added, so that the domains of a directory, all first asked
 /// about in one minute, are not tested in one minute ever after.
-const JITTER: Duration = Duration::from_secs(3600);
+pub(crate) const JITTER: Duration = Duration::from_secs(3600);
 
 /// A test without an answer is tried again this much later. Longer than a
 /// test may take, so a domain has one test under way at a time.
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Letters of a local part that nobody has: 94 bits.
 const LETTERS: usize = 20;

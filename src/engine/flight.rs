@@ -12,14 +12,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+/// Questions that wait for the probes of one directory at once, equal ones counted each: ten times as many as a
+/// door has clients, at about a kilobyte each. Of a probe itself, and so of different questions, the pool bounds
+/// the number (`pool.queue`).
+pub(crate) const WAITING: usize = 100_000;
+
 /// Probes under way, by what they ask.
 #[derive(Debug)]
 pub struct Flights<K, V> {
     table: Table<K, V>,
 }
 
+type Table<K, V> = Arc<Mutex<Waiting<K, V>>>;
+
 /// Who waits for each probe. Some of them may have gone.
-type Table<K, V> = Arc<Mutex<HashMap<K, Vec<oneshot::Sender<V>>>>>;
+#[derive(Debug)]
+struct Waiting<K, V> {
+    by_probe: HashMap<K, Vec<oneshot::Sender<V>>>,
+    count: usize,
+}
+
+/// Why a question has no answer of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// It has waited until its deadline.
+    Late,
+    /// Too many wait already.
+    Crowded,
+}
 
 /// How an answer came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +52,12 @@ pub enum Role {
 
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {
+        let waiting = Waiting {
+            by_probe: HashMap::new(),
+            count: 0,
+        };
         Self {
-            table: Arc::default(),
+            table: Arc::new(Mutex::new(waiting)),
         }
     }
 }
@@ -44,16 +68,25 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// The answer of the probe that is under way for `key`, or of a new one.
-    /// `None` when there is none by `deadline`; the probe goes on all the same.
-    pub async fn join<F>(&self, key: K, deadline: Instant, probe: impl FnOnce() -> F) -> Option<(V, Role)>
+    ///
+    /// # Errors
+    /// Why there is none. A probe that is under way goes on all the same.
+    pub async fn join<F>(
+        &self,
+        key: K,
+        deadline: Instant,
+        probe: impl FnOnce() -> F,
+    ) -> Result<(V, Role), Unanswered>
     where
         F: Future<Output = V> + Send + 'static,
     {
         let (landing, landed) = oneshot::channel();
-        let role = self.board(key, Some(landing), probe);
+        let role = self.board(key, Some(landing), probe)?;
         // The sender is gone without an answer only if the probe panicked, or was torn down with the runtime.
-        let answer = timeout_at(deadline, landed).await.ok()?.ok()?;
-        Some((answer, role))
+        match timeout_at(deadline, landed).await {
+            Ok(Ok(answer)) => Ok((answer, role)),
+            Ok(Err(_)) | Err(_) => Err(Unanswered::Late),
+        }
     }
 
     /// Starts a probe whose answer nobody waits for, unless one is under way.
@@ -61,19 +94,32 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        self.board(key, None, probe);
+        // Only who waits can be one too many.
+        let _ = self.board(key, None, probe);
     }
 
-    fn board<F>(&self, key: K, landing: Option<oneshot::Sender<V>>, probe: impl FnOnce() -> F) -> Role
+    fn board<F>(
+        &self,
+        key: K,
+        landing: Option<oneshot::Sender<V>>,
+        probe: impl FnOnce() -> F,
+    ) -> Result<Role, Unanswered>
     where
         F: Future<Output = V> + Send + 'static,
     {
         let mut table = lock(&self.table);
-        if let Some(waiting) = table.get_mut(&key) {
-            waiting.extend(landing);
-            return Role::Shared;
+        if landing.is_some() && table.count >= WAITING {
+            table.forget_the_gone();
         }
-        table.insert(key.clone(), Vec::from_iter(landing));
+        if landing.is_some() && table.count >= WAITING {
+            return Err(Unanswered::Crowded);
+        }
+        table.count += usize::from(landing.is_some());
+        if let Some(waiting) = table.by_probe.get_mut(&key) {
+            waiting.extend(landing);
+            return Ok(Role::Shared);
+        }
+        table.by_probe.insert(key.clone(), Vec::from_iter(landing));
         drop(table);
         let probe = probe();
         let mut flight = Flight {
@@ -91,7 +137,17 @@ where
             // Whoever is gone needs none.
             last.map(|landing| landing.send(answer));
         });
-        Role::First
+        Ok(Role::First)
+    }
+}
+
+impl<K, V> Waiting<K, V> {
+    /// Those who gave up hold no place.
+    fn forget_the_gone(&mut self) {
+        for waiting in self.by_probe.values_mut() {
+            waiting.retain(|landing| !landing.is_closed());
+        }
+        self.count = self.by_probe.values().map(Vec::len).sum();
     }
 }
 
@@ -108,7 +164,10 @@ impl<K: Eq + Hash, V> Flight<K, V> {
         let Some(key) = self.key.take() else {
             return Vec::new();
         };
-        lock(&self.table).remove(&key).unwrap_or_default()
+        let mut table = lock(&self.table);
+        let landed = table.by_probe.remove(&key).unwrap_or_default();
+        table.count -= landed.len();
+        landed
     }
 }
 
@@ -152,32 +211,35 @@ mod tests {
         let (flights, count) = (Flights::<&str, u32>::default(), Arc::new(AtomicU32::new(0)));
         let asked = (0..1000).map(|_| flights.join("same", by(5), probe(&count)));
         let answers = futures_util::future::join_all(asked).await;
-        assert!(answers.iter().all(|answer| matches!(answer, Some((1, _)))));
+        assert!(answers.iter().all(|answer| matches!(answer, Ok((1, _)))));
         assert_eq!(
             answers
                 .iter()
-                .filter(|answer| matches!(answer, Some((_, Role::First))))
+                .filter(|answer| matches!(answer, Ok((_, Role::First))))
                 .count(),
             1
         );
         assert_eq!(
             flights.join("same", by(5), probe(&count)).await,
-            Some((2, Role::First))
+            Ok((2, Role::First))
         );
         assert_eq!(
             flights.join("other", by(5), probe(&count)).await,
-            Some((3, Role::First))
+            Ok((3, Role::First))
         );
-        assert!(lock(&flights.table).is_empty());
+        assert!(lock(&flights.table).by_probe.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_asked_first_may_go_away() {
         let (flights, count) = (Flights::<&str, u32>::default(), Arc::new(AtomicU32::new(0)));
-        assert_eq!(flights.join("same", by(1), probe(&count)).await, None);
+        assert_eq!(
+            flights.join("same", by(1), probe(&count)).await,
+            Err(Unanswered::Late)
+        );
         assert_eq!(
             flights.join("same", by(5), probe(&count)).await,
-            Some((1, Role::Shared))
+            Ok((1, Role::Shared))
         );
     }
 
@@ -186,11 +248,34 @@ mod tests {
         let flights = Flights::<&str, u32>::default();
         assert_eq!(
             flights.join("same", by(1), || async { panic!("as asked") }).await,
-            None
+            Err(Unanswered::Late)
         );
         assert_eq!(
             flights.join("same", by(1), || async { 7 }).await,
-            Some((7, Role::First))
+            Ok((7, Role::First))
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_too_many_waiting_is_told_so_and_who_left_makes_room() {
+        let (flights, count) = (Flights::<u32, u32>::default(), Arc::new(AtomicU32::new(0)));
+        let mut waiting: Vec<_> = (0..WAITING)
+            .map(|number| {
+                let (landing, landed) = oneshot::channel();
+                let key = u32::try_from(number % 7).unwrap();
+                flights.board(key, Some(landing), probe(&count)).unwrap();
+                landed
+            })
+            .collect();
+        assert_eq!(
+            flights.join(9, by(5), probe(&count)).await,
+            Err(Unanswered::Crowded)
+        );
+        waiting.pop();
+        assert_eq!(flights.join(9, by(5), probe(&count)).await, Ok((8, Role::First)));
+        for landed in waiting {
+            assert!((1..8).contains(&landed.await.unwrap()), "each has its answer");
+        }
+        assert_eq!(lock(&flights.table).count, 0);
     }
 }

@@ -20,10 +20,10 @@ use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
 
 /// An accept that is only good while the directory gives no answer waits this
 /// long for one: a remote that hangs must not hold up who was known all along.
-const STALE_PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const STALE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A probe that nobody waits for has this long.
-const BACKGROUND: Duration = Duration::from_secs(30);
+pub(crate) const BACKGROUND: Duration = Duration::from_secs(30);
 
 /// A directory's recipients: the one who knows, and what is known of them.
 pub(super) struct Inquiry {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::canary::Canaries;
 use super::catch_all::CatchAll;
 use super::domains::Domains;
-use super::flight::{Flights, Role};
+use super::flight::{Flights, Role, Unanswered, WAITING};
 use super::inquiry::Inquiry;
 use super::logins::{self, Logins, Tag};
 use super::recipients::{self, Recipients};
@@ -22,15 +22,15 @@ use crate::directory::Directory;
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 
 /// A probe tells its end this much later than its deadline, at the most.
-const GRACE: Duration = Duration::from_millis(100);
+pub(crate) const GRACE: Duration = Duration::from_millis(100);
 
 /// A remote that is called to hear what it offers has this long.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Calls that fail are repeated after this long, then after twice as long each time, up to
 /// the second: nobody waits for what they tell.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LAST_PAUSE: Duration = Duration::from_secs(60);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const LAST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What is particular to a directory's questions and their memory.
 #[derive(Debug, Clone)]
@@ -281,7 +281,7 @@ where
     // What the probe says at its deadline is more telling than that the deadline passed.
     let patience = patience + GRACE;
     match flights.join(key.clone(), patience, &probe).await {
-        Some((Verdict::Defer(cause), Role::Shared))
+        Ok((Verdict::Defer(cause), Role::Shared))
             if cause.class == Class::Timeout && Instant::now() + GRACE < patience =>
         {
             answer(flights.join(key, patience, probe).await)
@@ -290,15 +290,17 @@ where
     }
 }
 
-fn answer(landed: Option<(Verdict, Role)>) -> (Verdict, Source) {
-    match landed {
-        Some((verdict, Role::First)) => (verdict, Source::Probe),
-        Some((verdict, Role::Shared)) => (verdict, Source::Shared),
-        None => (
-            Verdict::Defer(Cause::ours(Class::Timeout, "no answer in time")),
-            Source::Probe,
-        ),
-    }
+fn answer(landed: Result<(Verdict, Role), Unanswered>) -> (Verdict, Source) {
+    let cause = match landed {
+        Ok((verdict, Role::First)) => return (verdict, Source::Probe),
+        Ok((verdict, Role::Shared)) => return (verdict, Source::Shared),
+        Err(Unanswered::Late) => Cause::ours(Class::Timeout, "no answer in time"),
+        Err(Unanswered::Crowded) => {
+            let why = format!("{WAITING} questions wait for the directory already");
+            Cause::ours(Class::Overload, why)
+        }
+    };
+    (Verdict::Defer(cause), Source::Probe)
 }
 
 #[cfg(test)]

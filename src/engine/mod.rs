@@ -7,7 +7,7 @@ pub mod canary;
 pub mod catch_all;
 pub mod domains;
 pub mod flight;
-mod inquiry;
+pub(crate) mod inquiry;
 pub mod logins;
 pub mod member;
 pub mod recipients;

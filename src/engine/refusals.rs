@@ -4,11 +4,11 @@ use crate::address::Fault;
 use crate::verdict::{Cause, Class, Kind, Login, Proof, Verdict};
 
 /// RFC 4616 §2 lets servers stop at 255 octets of a name.
-const MAX_USER: usize = 255;
+pub(crate) const MAX_USER: usize = 255;
 
 /// Longer than any password that people or programs use, and short enough for
 /// every server's line limit once encoded.
-const MAX_PASSWORD: usize = 1024;
+pub(crate) const MAX_PASSWORD: usize = 1024;
 
 /// The verdict on a question that no remote could be asked: a name or password
 /// that has no form in IMAP or SMTP, or none that could belong to a user.

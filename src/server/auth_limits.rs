@@ -15,14 +15,18 @@ use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 /// How long a failure is held against its session.
-const WINDOW: Duration = Duration::from_secs(600);
+pub(crate) const WINDOW: Duration = Duration::from_secs(600);
 
 /// Sessions that are remembered at once; when there are more, some are forgotten
 /// and start from zero.
-const SESSIONS: usize = 16_384;
+pub(crate) const SESSIONS: usize = 16_384;
 
 /// Login processes whose connection we closed and that are expected back.
-const PROCESSES: usize = 4096;
+pub(crate) const PROCESSES: usize = 4096;
+
+/// A client's address is told from others by so many characters: no address is longer, and the rest would only
+/// cost memory.
+pub(crate) const ADDRESS: usize = 64;
 
 /// The sessions of one door.
 pub struct Sessions {
@@ -107,9 +111,8 @@ impl Sessions {
     }
 }
 
-/// An address is no longer than this; the rest would only cost memory.
 fn shortened(client: &str) -> Arc<str> {
-    client.chars().take(64).collect::<String>().into()
+    client.chars().take(ADDRESS).collect::<String>().into()
 }
 
 impl Window {
@@ -153,5 +156,26 @@ mod tests {
         assert_eq!(sessions.connected(3, Some(77)), 1);
         assert!(!sessions.admit(1, None));
         assert_eq!(sessions.connected(4, Some(77)), 4, "once only");
+    }
+
+    #[test]
+    fn more_sessions_than_are_remembered_cost_no_more_memory() {
+        let sessions = Sessions::new(Some(1));
+        for number in 0..2 * SESSIONS as u64 {
+            sessions.failed(number, None);
+            let pid = i32::try_from(number).unwrap();
+            sessions.hanging_up(number, Some(pid));
+            assert!(!sessions.admit(number, None), "the latest is remembered");
+        }
+        assert!(sessions.table.len() <= SESSIONS && sessions.hung_up.len() <= PROCESSES);
+    }
+
+    #[test]
+    fn an_address_is_told_by_its_beginning() {
+        let (long, longer) = ("a".repeat(ADDRESS), "a".repeat(10_000));
+        let sessions = Sessions::new(Some(1));
+        sessions.failed(1, Some(&longer));
+        assert!(!sessions.admit(1, Some(&long)));
+        assert_eq!(shortened(&longer).len(), ADDRESS);
     }
 }

@@ -17,11 +17,11 @@ use crate::verdict::{Client, Login};
 
 /// A login that nobody asks for is forgotten after this long, as Dovecot does
 /// (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
-const PATIENCE: Duration = Duration::from_secs(150);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Logins that wait at once. Each is asked for within moments; when so many are not,
 /// no mail process reaches us.
-const WAITING: usize = 16_384;
+pub(crate) const WAITING: usize = 16_384;
 
 /// What the doors of one daemon share to be one server to Dovecot: its id, and the
 /// logins that wait.

@@ -21,10 +21,10 @@ use tokio::time::timeout;
 use super::{Caller, Door};
 
 /// The other process looks into its memory, and asks nobody.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Two short lines and the answer, each within the protocol's limit of 8192 bytes.
-const LONGEST: u64 = 3 * 8192;
+pub(crate) const LONGEST: u64 = 3 * 8192;
 
 /// The socket at which other processes of ours reach this one.
 ///

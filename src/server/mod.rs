@@ -39,7 +39,7 @@ use admission::Admission;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A client that does not read its answers is left after this long.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A protocol spoken to clients.
 pub trait Door: Send + Sync + 'static {

@@ -22,7 +22,7 @@ use crate::wire::{Wire, WireError};
 
 /// Postfix says `stress=yes` when all of its processes are busy: each of them that
 /// waits for us is one that serves nobody.
-const STRESSED: Duration = Duration::from_secs(5);
+pub(crate) const STRESSED: Duration = Duration::from_secs(5);
 
 /// What is told to Postfix, by verdict (`listener.NAME.action`).
 #[derive(Debug, Clone)]

@@ -17,11 +17,15 @@ use tokio::time::Instant;
 
 /// SMTP sessions that are remembered at once. When there are more, some are
 /// forgotten and start from zero.
-const SESSIONS: usize = 4096;
+pub(crate) const SESSIONS: usize = 4096;
 
 /// A session that was silent for so long is over: its process and port may be
 /// another's by now.
-const FORGET: Duration = Duration::from_secs(3600);
+pub(crate) const FORGET: Duration = Duration::from_secs(3600);
+
+/// Process, address and port or greeting tell a session by so many bytes each: as long as they can honestly be,
+/// as a host's name is (RFC 1035 section 2.3.4). The rest would only cost memory.
+pub(crate) const PART: usize = 255;
 
 /// How much one session may ask; `None` is without limit.
 #[derive(Debug, Clone, Copy, Default)]
@@ -150,9 +154,8 @@ fn key(request: &Request, connection: u64) -> Box<[u8]> {
     } else {
         &request.helo_name
     };
-    // Each as long as it can honestly be; the rest would only cost memory.
     [process, &request.client_address, port]
-        .map(|part| &part[..part.len().min(255)])
+        .map(|part| &part[..part.len().min(PART)])
         .join(&0)
         .into()
 }
@@ -279,5 +282,25 @@ mod tests {
             ticket.refused();
             assert!(lock(&session).asked.is_empty() && lock(&session).refused.is_empty());
         }
+    }
+
+    #[test]
+    fn more_sessions_than_are_remembered_cost_no_more_memory() {
+        let sessions = sessions(1, 1);
+        for number in 0..2 * SESSIONS {
+            let instance = format!("{number}.a.b.0");
+            assert!(sessions.admit(&request(&instance, "a@e.org"), 1).is_some());
+            assert!(
+                sessions.admit(&request(&instance, "b@e.org"), 1).is_none(),
+                "the latest is remembered"
+            );
+        }
+        assert!(sessions.table.len() <= SESSIONS);
+    }
+
+    #[test]
+    fn a_session_is_told_by_parts_of_a_bounded_length() {
+        let long = request(&"9".repeat(8000), "a@e.org");
+        assert!(key(&long, 1).len() <= 3 * PART + 2);
     }
 }

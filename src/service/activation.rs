@@ -18,7 +18,7 @@ pub enum Inherited {
 
 /// Descriptors that are looked at for a first listening socket. Whoever starts
 /// us puts it behind a handful of others.
-const DESCRIPTORS: RawFd = 64;
+pub(crate) const DESCRIPTORS: RawFd = 64;
 
 /// The `count` listening sockets that we were started with, in their order: they
 /// have consecutive descriptors, the first of which is the first listening

@@ -18,12 +18,12 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 /// Connections that wait to be accepted. Default Dovecot opens one for each
 /// login; the kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// How long another process that binds a socket in the same folder is waited
 /// for. Ours hold the lock for a few system calls; whoever else locks a folder is
 /// not to keep us from starting.
-const LOCK: Duration = Duration::from_secs(2);
+pub(crate) const LOCK: Duration = Duration::from_secs(2);
 
 /// Whose a Unix socket is, and who may connect.
 #[derive(Debug, Clone, Copy, Default)]

@@ -26,7 +26,7 @@ const DEAD: RawFd = 6;
 const LISTEN_FIRST: RawFd = 7;
 
 /// Dovecot's own services have some ten sockets.
-const MOST_SOCKETS: usize = 1000;
+pub(crate) const MOST_SOCKETS: usize = 1000;
 
 /// Why Dovecot's side of the agreement is not there.
 #[derive(Debug, thiserror::Error)]

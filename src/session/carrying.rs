@@ -13,7 +13,7 @@ use super::{Answer, Attempt};
 use crate::dialog::Dialog;
 
 /// A remote that is told that the client gave up may take this long to say that it heard.
-pub(super) const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The client of one dialog.
 pub(super) struct Carrying {

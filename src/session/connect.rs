@@ -20,14 +20,14 @@ use crate::wire::Stream;
 
 /// One address is given this long: a host that swallows our packets must leave
 /// time for the next.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An address is given so long a start before the next is tried beside it (RFC 8305
 /// §5): a host that swallows our packets holds nobody up for longer.
-const HEAD_START: Duration = Duration::from_millis(250);
+pub(crate) const HEAD_START: Duration = Duration::from_millis(250);
 
 /// A resolver that does not answer is given up on after this long.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens connections to one remote. The second implementation is the remote in
 /// memory that the tests play with.

@@ -1,12 +1,13 @@
 //! TLS as a client: whom we trust, and the handshake.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::unistd::Uid;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject};
@@ -14,13 +15,22 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 use super::error::{Error, HANDSHAKE, Kind};
 use crate::wire::Stream;
 
 /// A handshake that takes longer is stalled (some firewalls swallow the larger
 /// first message of the hybrid key exchange).
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest file of certificates or of a key that is read, in bytes: a bundle of every authority there is has
+/// a quarter of a megabyte.
+pub(crate) const LONGEST_PEM: u64 = 4 << 20;
+
+/// Tickets with which a session resumes another's keys, kept for one directory: rustls keeps eight for each name
+/// of a server, and a directory has one name.
+pub(crate) const TICKETS: usize = 16;
 
 /// A directory's TLS settings.
 #[derive(Debug, Clone, Default)]
@@ -161,11 +171,8 @@ impl Client {
             Trust::System(roots.clone(), own)
         };
         let identity = settings.identity.as_ref().map(|(chain, key)| {
-            let bad_key = |error| match error {
-                pem::Error::Io(error) => unreadable(key, &error),
-                error => SettingsError::File(key.clone(), error.to_string()),
-            };
-            let private = PrivateKeyDer::from_pem_file(key).map_err(bad_key)?;
+            let bad_key = |error: pem::Error| SettingsError::File(key.clone(), error.to_string());
+            let private = PrivateKeyDer::from_pem_slice(&read_pem(key)?).map_err(bad_key)?;
             Ok((read_certificates(chain)?, private))
         });
         let name = ServerName::try_from(settings.server_name.clone())
@@ -194,10 +201,12 @@ impl Client {
                 .with_custom_certificate_verifier(Arc::new(AnyCertificate(self.provider.clone()))),
             Trust::System(..) => builder.with_root_certificates(roots),
         };
-        match &self.identity {
-            None => Ok(builder.with_no_client_auth()),
-            Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key()),
-        }
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
+        };
+        config.resumption = Resumption::in_memory_sessions(TICKETS);
+        Ok(config)
     }
 
     fn connector(&self) -> Result<&TlsConnector, rustls::Error> {
@@ -252,10 +261,23 @@ fn is_hybrid(group: rustls::NamedGroup) -> bool {
     group == rustls::NamedGroup::X25519MLKEM768
 }
 
+/// A whole file within [`LONGEST_PEM`]; it may hold a key.
+fn read_pem(path: &Path) -> Result<Zeroizing<Vec<u8>>, SettingsError> {
+    let failed = |why: String| SettingsError::File(path.to_owned(), why);
+    let mut pem = Zeroizing::new(Vec::new());
+    let read = fs::File::open(path).and_then(|file| file.take(LONGEST_PEM + 1).read_to_end(&mut pem));
+    match read {
+        Ok(length) if length as u64 > LONGEST_PEM => {
+            Err(failed(format!("longer than {} MiB", LONGEST_PEM >> 20)))
+        }
+        Ok(_) => Ok(pem),
+        Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     let failed = |why: String| SettingsError::File(path.to_owned(), why);
-    let pem = fs::read(path).map_err(|error| unreadable(path, &error))?;
-    let certificates = CertificateDer::pem_slice_iter(&pem)
+    let certificates = CertificateDer::pem_slice_iter(&read_pem(path)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| failed(error.to_string()))?;
     if certificates.is_empty() {
@@ -361,5 +383,23 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_never_ends_is_not_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        fs::File::create(&path).unwrap().set_len(LONGEST_PEM).unwrap();
+        let said = |path: &Path| read_certificates(path).unwrap_err().to_string();
+        assert!(said(&path).ends_with("no PEM certificate in it"));
+        for endless in [Path::new("/dev/zero"), &path] {
+            fs::File::create(&path).unwrap().set_len(LONGEST_PEM + 1).unwrap();
+            assert!(said(endless).ends_with("longer than 4 MiB"), "{}", said(endless));
+        }
     }
 }

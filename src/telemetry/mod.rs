@@ -9,4 +9,4 @@ pub mod level;
 mod line;
 pub mod log;
 mod plain;
-mod sink;
+pub(crate) mod sink;

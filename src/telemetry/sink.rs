@@ -8,14 +8,14 @@ use std::thread;
 use std::time::Duration;
 
 /// Lines that come within this time are written together.
-const GATHER: Duration = Duration::from_millis(5);
+pub(crate) const GATHER: Duration = Duration::from_millis(5);
 
 /// Bytes that wait while nobody reads: some ten thousand lines. More are lost,
 /// and counted.
-const LIMIT: usize = 4 * 1024 * 1024;
+pub(crate) const LIMIT: usize = 4 * 1024 * 1024;
 
 /// What was not read within this time at the end of the process is lost.
-const PARTING: Duration = Duration::from_secs(1);
+pub(crate) const PARTING: Duration = Duration::from_secs(1);
 
 /// Takes lines, and has a thread of its own write them.
 #[derive(Clone)]

@@ -166,6 +166,12 @@ fn addresses_come_from_arguments_then_from_a_file_or_standard_input() {
     missing
         .says_nothing()
         .complains(&["/nonexistent/list", "No such file"]);
+    let endless = world
+        .vouch(&["probe", "recipient", "--file", "/dev/zero"])
+        .ended(66);
+    endless
+        .says_nothing()
+        .complains(&["/dev/zero: longer than 64 MiB"]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ const ESCAPE: u8 = 0x01;
 
 /// The longest line in either direction, in bytes, line end included (Dovecot
 /// `lib-auth/auth-client-interface.h`).
-pub(crate) const LINE_LIMIT: usize = 16384;
+pub const LINE_LIMIT: usize = 16384;
 
 /// The fields of `line`, each unescaped in place: no copy is made of what may
 /// be a password.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::response::printable;
-use crate::sasl::Carried;
+use crate::sasl::{Carried, note_offered};
 
 /// The capabilities of one moment of one session (RFC 9051 §7.2.2, RFC 3501 §7.2.1).
 ///
@@ -86,10 +86,11 @@ impl Capabilities {
             "AUTH=LOGIN" => self.auth_login = true,
             "UNAUTHENTICATE" => self.unauthenticate = true,
             "ID" => self.id = true,
-            _ => match token.strip_prefix("AUTH=") {
-                Some(name) if !name.is_empty() => self.auth_other.push(printable(name)),
-                _ => {}
-            },
+            _ => {
+                if let Some(name) = token.strip_prefix("AUTH=") {
+                    note_offered(&mut self.auth_other, &printable(name));
+                }
+            }
         }
     }
 }

@@ -283,7 +283,7 @@ impl fmt::Display for Status {
 }
 
 /// The characters of a foreign text that are kept: one line of a log, generously.
-const TEXT_LIMIT: usize = 200;
+pub const TEXT_LIMIT: usize = 200;
 
 /// `text` fit for a log or a terminal: what moves the cursor, ends a line or turns
 /// the direction of writing becomes `?`, and the rest is cut at [`TEXT_LIMIT`].

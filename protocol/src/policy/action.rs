@@ -10,10 +10,10 @@ use std::borrow::Cow;
 
 /// The longest action, in bytes: beyond it Postfix cuts the SMTP reply that it
 /// makes of the text (510 bytes in all, of which the address takes a part).
-const MAX: usize = 450;
+pub const MAX: usize = 450;
 
 /// The longest part of a remote's own words in an action, in bytes.
-const MAX_REPLY: usize = 200;
+pub const MAX_REPLY: usize = 200;
 
 /// Stands in an operator's text for the remote's own words.
 const PLACEHOLDER: &str = "{reply}";

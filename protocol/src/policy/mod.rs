@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use memchr::memchr2_iter;
 use tokio_util::codec::{Decoder, Encoder};
 
-pub use action::{Action, ActionError};
+pub use action::{Action, ActionError, MAX as ACTION_LIMIT, MAX_REPLY as REPLY_LIMIT};
 pub use request::Request;
 
 use crate::error::{DecodeError, EncodeError};
@@ -20,11 +20,11 @@ use request::Attributes;
 
 /// The longest attribute line, in bytes, line end included. Postfix bounds an
 /// SMTP command by 2048; certificate names may be longer.
-const LINE_LIMIT: usize = 8 * 1024;
+pub const LINE_LIMIT: usize = 8 * 1024;
 
 /// The longest request, in bytes, the empty line included: what one connection
 /// may make us hold.
-const REQUEST_LIMIT: usize = 64 * 1024;
+pub const REQUEST_LIMIT: usize = 64 * 1024;
 
 /// Reads requests and writes actions, one connection's worth.
 ///

@@ -14,6 +14,21 @@ use zeroize::Zeroizing;
 
 pub use carried::Carried;
 
+/// Mechanisms of one remote that are remembered by name, beside those that are looked for: no server offers half
+/// as many. More are passed over.
+pub const MECHANISMS: usize = 64;
+
+/// The longest name of a mechanism, in bytes (RFC 4422 section 3.1); a longer one is passed over.
+pub const MECHANISM_NAME: usize = 20;
+
+/// Remembers the name of a mechanism that a remote offers, in upper case, once.
+pub(crate) fn note_offered(names: &mut Vec<String>, name: &str) {
+    let fits = (1..=MECHANISM_NAME).contains(&name.len()) && names.len() < MECHANISMS;
+    if fits && !names.iter().any(|known| known == name) {
+        names.push(name.to_owned());
+    }
+}
+
 use crate::secret::Secret;
 
 /// A name and the password said to be its own.
@@ -360,5 +375,22 @@ mod tests {
                 let _ = exchange.next(secret(&bytes));
             }
         }
+    }
+
+    #[test]
+    fn of_what_a_remote_offers_so_many_names_are_remembered() {
+        let mut names = Vec::new();
+        for number in 0..10_000 {
+            note_offered(&mut names, &format!("M{number}"));
+            note_offered(&mut names, "SCRAM-SHA-256");
+        }
+        assert_eq!(names.len(), MECHANISMS);
+        assert!(names.iter().any(|name| name == "SCRAM-SHA-256"));
+        let mut none = Vec::new();
+        note_offered(&mut none, "");
+        note_offered(&mut none, &"M".repeat(MECHANISM_NAME + 1));
+        assert!(none.is_empty());
+        note_offered(&mut none, &"M".repeat(MECHANISM_NAME));
+        assert_eq!(none.len(), 1);
     }
 }

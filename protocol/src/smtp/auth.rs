@@ -9,7 +9,7 @@ use crate::secret::Secret;
 
 /// Longest command line, in octets, CRLF included (RFC 5321 §4.5.3.1.4); RFC 4954
 /// §4 holds an initial response to it.
-pub(super) const MAX_COMMAND: usize = 512;
+pub const MAX_COMMAND: usize = 512;
 
 /// "Authentication Exchange line is too long" (RFC 4954 §6).
 const LINE_TOO_LONG: EnhancedCode = EnhancedCode::new(5, 5, 6);

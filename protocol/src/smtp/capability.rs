@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Reply;
-use crate::sasl::{Carried, Mechanism};
+use crate::sasl::{Carried, Mechanism, note_offered};
 
 /// The extensions of one remote that matter to us. They are forgotten when TLS
 /// starts (RFC 3207 §4.2).
@@ -143,11 +143,9 @@ impl Mechanisms {
     fn add(&mut self, name: &str) {
         let name = name.to_ascii_uppercase();
         match name.as_str() {
-            "" => {}
             "PLAIN" => self.plain = true,
             "LOGIN" => self.login = true,
-            _ if self.other.contains(&name) => {}
-            _ => self.other.push(name),
+            _ => note_offered(&mut self.other, &name),
         }
     }
 }

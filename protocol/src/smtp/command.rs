@@ -12,7 +12,7 @@ use crate::secret::Secret;
 
 /// Longest address in a trace, in characters: a path has at most 256 octets
 /// (RFC 5321 §4.5.3.1.3).
-const MAX_SHOWN: usize = 256;
+pub const MAX_SHOWN: usize = 256;
 
 /// One command line, or one line of an AUTH exchange.
 ///

@@ -15,7 +15,7 @@ use super::{Codec, sanitised};
 use crate::error::DecodeError;
 
 /// Longest text of a reply that goes to a log, in characters.
-const MAX_TEXT: usize = 200;
+pub const MAX_TEXT: usize = 200;
 
 /// What a remote answered to one command, or its greeting (RFC 5321 §4.2).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,6 +19,9 @@ use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
 /// goes out.
 const AT_ONCE: usize = 64;
 
+/// The longest file of addresses that is read, in bytes: all of them are held, and two million have room.
+pub(crate) const LONGEST_FILE: u64 = 64 << 20;
+
 const WORDS: Words = Words {
     yes: "exists",
     no: "unknown",
@@ -118,12 +121,19 @@ fn read(path: &Path) -> io::Result<Vec<String>> {
         Box::new(std::fs::File::open(path)?)
     };
     let mut addresses = Vec::new();
-    for line in BufReader::new(input).lines() {
+    let mut input = BufReader::new(input.take(LONGEST_FILE + 1));
+    for line in input.by_ref().lines() {
         let line = line?;
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('#') {
             addresses.push(line.to_owned());
         }
+    }
+    if input.get_ref().limit() == 0 {
+        return Err(io::Error::other(format!(
+            "longer than {} MiB",
+            LONGEST_FILE >> 20
+        )));
     }
     Ok(addresses)
 }

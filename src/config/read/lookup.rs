@@ -14,6 +14,9 @@ use crate::{
     config::directory::{CatchAll, Domains, Lookup},
 };
 
+/// Domains of one file: a provider of a million has several directories.
+pub(crate) const DOMAINS: usize = 1_000_000;
+
 /// Reads `[….lookup]`.
 pub(super) fn lookup(found: &mut Findings, mut table: Table<'_>, lookup: &mut Lookup) {
     if let Some(field) = table.field("domains") {
@@ -100,6 +103,10 @@ fn read_domains(path: &Path) -> Result<Vec<Domain>, (String, String)> {
                 )
             };
             domains.push(Domain::parse(line).map_err(bad)?);
+            if domains.len() > DOMAINS {
+                let most = format!("more than {DOMAINS} domains in one file");
+                return Err((most, "split it, and name each part".to_owned()));
+            }
         }
     }
     Ok(domains)
@@ -174,5 +181,16 @@ mod tests {
         let alone = format!("{head}lookup.domains = 'file://{file}'\n");
         let (config, _) = crate::config::read::parse(Path::new("a.toml"), &alone).unwrap();
         assert_eq!(config.directory[0].lookup.domains.all.len(), 2);
+    }
+
+    #[test]
+    fn a_file_holds_so_many_domains_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("domains");
+        std::fs::write(&path, "a\n".repeat(DOMAINS)).unwrap();
+        assert_eq!(read_domains(&path).map(|read| read.len()), Ok(DOMAINS));
+        std::fs::write(&path, "a\n".repeat(DOMAINS + 1)).unwrap();
+        let (why, _) = read_domains(&path).unwrap_err();
+        assert_eq!(why, "more than 1000000 domains in one file");
     }
 }

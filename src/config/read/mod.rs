@@ -10,13 +10,13 @@ mod duplicate;
 mod endpoint;
 mod fields;
 mod listener;
-mod lookup;
+pub(crate) mod lookup;
 mod peers;
-mod problem;
+pub(crate) mod problem;
 mod relay;
 mod table;
 mod trust;
-mod value;
+pub(crate) mod value;
 
 use std::{collections::HashMap, io::Read, path::Path};
 
@@ -31,7 +31,7 @@ use self::{
 use super::{Config, Endpoint, Listener, LogFormat, LogLevel, Metrics, listener::Protocol};
 
 /// The longest file that is read, in bytes; one with a million domains has room.
-const LONGEST_FILE: u64 = 64 << 20;
+pub(crate) const LONGEST_FILE: u64 = 64 << 20;
 
 /// Something about a configuration that is no error and that its author should know.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, ops::Range, path::Path};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 /// Problems told at once; a file with more is mended in rounds.
-const MOST_PROBLEMS: usize = 20;
+pub(crate) const MOST_PROBLEMS: usize = 20;
 
 /// Words that hint at a secret: a line with one of them as a key is shown without its value.
 const SECRET_WORDS: [&str; 3] = ["secret", "pass", "token"];

@@ -8,7 +8,7 @@ use super::problem::nearest;
 use crate::config::{Limit, Template};
 
 /// No duration is longer: ten years, far below what an instant can be moved by.
-const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+pub(crate) const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 
 /// Why a value cannot be used: `what` follows the key's name in the title.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::verdict::{Cause, Class};
 
 /// Pages of the file held in memory: enough for a batch, little beside the
 /// memory that the file is for.
-const CACHE: usize = 8 * 1024 * 1024;
+pub(crate) const CACHE: usize = 8 * 1024 * 1024;
 
 /// Into how many parts the ages are cut to find the oldest.
 const SLICES: usize = 1024;

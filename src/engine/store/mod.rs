@@ -5,8 +5,8 @@
 //! disk is slow, is asked again: it is a memory, and no more. A file that cannot be
 //! read or written now is tried again, with pauses.
 
-mod file;
-mod writer;
+pub(crate) mod file;
+pub(crate) mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use writer::Writer;
 
 /// Findings that wait to be written. A commit holds the thread up for a tenth of
 /// a second on a slow disk; no directory answers 100,000 probes in a second.
-const WAITING: usize = 10_000;
+pub(crate) const WAITING: usize = 10_000;
 
 /// How long the end of the daemon may wait for the last commit.
-const CLOSE: Duration = Duration::from_secs(5);
+pub(crate) const CLOSE: Duration = Duration::from_secs(5);
 
 /// What is particular to a directory's file.
 #[derive(Debug, Clone)]

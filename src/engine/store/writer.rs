@@ -15,21 +15,21 @@ use crate::engine::recipients::Said;
 
 /// A commit is at most this large, so that its memory and time are bounded; and no more
 /// waits for a disk that refuses.
-const BATCH: usize = 10_000;
+pub(crate) const BATCH: usize = 10_000;
 
 /// What was found is on disk this much later: a crash costs so much of it, and
 /// the disk is made to write no more often.
-const COMMIT: Duration = Duration::from_secs(1);
+pub(crate) const COMMIT: Duration = Duration::from_secs(1);
 
 /// How long a file that is in use is waited for at the start: a process that Dovecot has
 /// replaced by this one is about to close it.
-const HANDED_ON: Duration = Duration::from_secs(2);
+pub(crate) const HANDED_ON: Duration = Duration::from_secs(2);
 
 /// A disk that refuses is tried again after this long, then after twice as long each
 /// time, up to the second: space that was made is used soon, and a disk that is broken
 /// is left alone.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LAST_PAUSE: Duration = Duration::from_secs(30);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A file, while there is one, and what waits to be written to it.
 pub(super) struct Writer<R> {

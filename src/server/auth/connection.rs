@@ -27,7 +27,7 @@ use crate::wire::{Stream, Wire, WireError};
 
 /// Logins of one connection that are asked about at once; further commands wait
 /// unread until one is answered. Dovecot's login processes send thousands.
-const IN_FLIGHT: usize = 4096;
+pub(crate) const IN_FLIGHT: usize = 4096;
 
 /// Clients of this minor version and above are told that a request was given up.
 const CANCELLED_SINCE: u32 = 4;

@@ -10,12 +10,12 @@
 //! fields to a good answer.
 
 mod answers;
-mod connection;
+pub(crate) mod connection;
 mod exchange;
 mod late;
 mod ok;
-mod relay;
-mod requests;
+pub(crate) mod relay;
+pub(crate) mod requests;
 mod told;
 
 use std::future::Future;

@@ -18,7 +18,7 @@ use crate::verdict::{Cause, Class, Login, Proof, Verdict};
 
 /// A whole dialog has this long: two or three answers of the client, each of which it has at
 /// hand, and as many of the remote.
-pub(super) const DIALOG_TIME: Duration = Duration::from_secs(60);
+pub(crate) const DIALOG_TIME: Duration = Duration::from_secs(60);
 
 /// A dialog under way. Dropping it ends it at the remote, too.
 pub(super) struct Relay {

@@ -10,11 +10,11 @@ use super::exchange::Exchange;
 
 /// Dialogs of one connection that wait for their client; one more is refused. Dovecot
 /// has no such limit, and its busiest login processes serve a thousand clients each.
-const DIALOGS: usize = 16_384;
+pub(crate) const DIALOGS: usize = 16_384;
 
 /// A dialog whose client does not go on is forgotten after this long, as
 /// Dovecot does (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
-const DIALOG_TIMEOUT: Duration = Duration::from_secs(150);
+pub(crate) const DIALOG_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// A request under way.
 pub(super) enum Pending {
@@ -55,6 +55,9 @@ impl Requests {
     pub(super) fn wait_for_client(&mut self, exchange: Exchange, asked: Asked) -> bool {
         if self.dialogs >= DIALOGS {
             return false;
+        }
+        if self.began.len() >= 2 * DIALOGS {
+            self.drop_those_that_are_over();
         }
         let (id, began) = (asked.id, Instant::now());
         self.dialogs += 1;
@@ -117,6 +120,14 @@ impl Requests {
         None
     }
 
+    /// Dialogs that ended leave their place in the order of beginnings only when all before them have. Who
+    /// leaves one open, and begins and ends others, would fill it for as long as that one may wait.
+    fn drop_those_that_are_over(&mut self) {
+        let pending = &self.pending;
+        let is_open = |&(since, id): &(Instant, u32)| matches!(pending.get(&id), Some(Pending::Dialog { began, .. }) if *began == since);
+        self.began.retain(is_open);
+    }
+
     /// Forgets the dialogs whose time is over.
     pub(super) fn forget_old(&mut self) {
         while let Some(timeout) = self.next_timeout() {
@@ -127,5 +138,50 @@ impl Requests {
                 self.take(id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::sasl::{Carried, Mechanism};
+
+    use super::*;
+    use crate::server::auth::Spoken;
+    use crate::verdict::Client;
+
+    fn wait(requests: &mut Requests, id: u32) -> bool {
+        let asked = Asked {
+            id,
+            mechanism: Spoken::Password(Mechanism::Plain),
+            client: Client::default(),
+            nologin: false,
+        };
+        requests.wait_for_client(Exchange::First(Carried::XOauth2), asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_dialogs_wait_and_one_that_ends_makes_room() {
+        let mut requests = Requests::default();
+        let last = u32::try_from(DIALOGS).unwrap();
+        assert!((1..=last).all(|id| wait(&mut requests, id)));
+        assert!(!wait(&mut requests, last + 1));
+        requests.take(7);
+        assert!(wait(&mut requests, last + 1));
+        assert!(requests.has(1) && requests.has(last + 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dialogs_that_come_and_go_beside_one_that_stays_leave_nothing_behind() {
+        let mut requests = Requests::default();
+        assert!(wait(&mut requests, 1));
+        for number in 0..10 * DIALOGS {
+            let id = 2 + u32::try_from(number % 3).unwrap();
+            assert!(wait(&mut requests, id));
+            requests.take(id);
+            assert!(requests.began.len() <= 2 * DIALOGS);
+        }
+        tokio::time::advance(DIALOG_TIMEOUT).await;
+        requests.forget_old();
+        assert!(!requests.has(1) && requests.began.is_empty());
     }
 }

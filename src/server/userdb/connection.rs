@@ -17,11 +17,11 @@ use crate::wire::{Stream, Wire, WireError};
 
 /// Users of one connection that are asked about at once; further requests wait
 /// unread until one is answered. Dovecot 2.3 asks about one, 2.4 about several.
-const IN_FLIGHT: usize = 1024;
+pub(crate) const IN_FLIGHT: usize = 1024;
 
 /// A list goes out in pieces of about this many bytes, so that a client that does not
 /// read it holds up no more memory.
-const LIST_PIECE: usize = 64 << 10;
+pub(crate) const LIST_PIECE: usize = 64 << 10;
 
 type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Reply> + Send>>>;
 

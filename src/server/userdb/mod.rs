@@ -4,7 +4,7 @@
 //!
 //! `connection` reads and answers.
 
-mod connection;
+pub(crate) mod connection;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -11,11 +11,11 @@
 //! question; a remote that refuses is given pauses (`pause`); guesses and half-done
 //! dialogs leave room for others (`share`).
 
-mod pause;
+pub(crate) mod pause;
 mod served;
-mod share;
-mod state;
-mod worker;
+pub(crate) mod share;
+pub(crate) mod state;
+pub(crate) mod worker;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -33,10 +33,10 @@ use worker::Shared;
 
 /// What a session says at the deadline is more telling than that the deadline
 /// passed: it is waited for this much longer.
-const GRACE: Duration = Duration::from_millis(50);
+pub(crate) const GRACE: Duration = Duration::from_millis(50);
 
 /// Warm sessions are kept while something was asked within this time.
-const WARM_WHILE: Duration = Duration::from_secs(600);
+pub(crate) const WARM_WHILE: Duration = Duration::from_secs(600);
 
 /// How many sessions, for how long, for how much.
 #[derive(Debug, Clone, Copy)]

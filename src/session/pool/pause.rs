@@ -6,15 +6,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The first pause; each further one is twice as long.
-const FIRST: Duration = Duration::from_millis(10);
+pub(crate) const FIRST: Duration = Duration::from_millis(10);
 
 /// No pause is longer, so that a remote that is back is noticed within a second
 /// while questions come.
-const LONGEST: Duration = Duration::from_millis(500);
+pub(crate) const LONGEST: Duration = Duration::from_millis(500);
 
 /// The end of a pause is waited for if it is this near: the answer may be a yes,
 /// and nobody notices.
-const NEAR: Duration = Duration::from_millis(100);
+pub(crate) const NEAR: Duration = Duration::from_millis(100);
 
 /// Failures in a row and the pause after the last.
 #[derive(Debug, Default)]

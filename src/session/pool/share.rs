@@ -2,6 +2,12 @@
 
 use super::{Limits, Standing};
 
+/// Of so many sessions one is for users who just failed: every second one.
+pub(crate) const DOUBTFUL: usize = 2;
+
+/// Of so many sessions one is for clients' dialogs: every fourth one.
+pub(crate) const DIALOGS: usize = 4;
+
 /// Questions by their standing.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -48,7 +54,7 @@ impl FromIterator<Standing> for Counts {
 pub(super) fn of(standing: Standing, limits: &Limits) -> usize {
     match standing {
         Standing::Good => limits.max_sessions,
-        Standing::Doubtful => (limits.max_sessions / 2).max(1),
-        Standing::Dialog => (limits.max_sessions / 4).max(1),
+        Standing::Doubtful => (limits.max_sessions / DOUBTFUL).max(1),
+        Standing::Dialog => (limits.max_sessions / DIALOGS).max(1),
     }
 }

@@ -14,7 +14,7 @@ use crate::session::error::{Error, Kind, QUEUE};
 
 /// An answer this near is waited for whatever opening a session takes: one more
 /// session costs the remote more than this costs anybody.
-const SOON: Duration = Duration::from_millis(20);
+pub(crate) const SOON: Duration = Duration::from_millis(20);
 
 /// A question on its way.
 pub(super) struct Job<Q, V> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::served::{Served, number, room};
@@ -15,7 +15,11 @@ use crate::session::error::Error;
 use crate::session::{After, Judged, Session};
 
 /// A remote that does not answer a goodbye is left after this long.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Sessions of one pool that say goodbye at once, beside those that are open. One more is closed without a word:
+/// a remote that does not answer would hold a descriptor of ours for each login, for a second.
+pub(crate) const GOODBYES: usize = 256;
 
 /// What the tasks of one pool share.
 pub(super) struct Shared<S: Session, V> {
@@ -25,6 +29,7 @@ pub(super) struct Shared<S: Session, V> {
     pub(super) peer: Arc<str>,
     state: Mutex<State<S::Question, V>>,
     pub(super) asked: Notify,
+    goodbyes: Arc<Semaphore>,
 }
 
 /// How a round of questions ended.
@@ -55,6 +60,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             peer,
             state,
             asked,
+            goodbyes: Arc::new(Semaphore::new(GOODBYES)),
         }
     }
 
@@ -66,7 +72,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     /// Opens a session for nothing but its opening.
     pub(super) async fn call(&self, deadline: Instant) {
         match (self.open)(deadline).await {
-            Ok(session) => close(session),
+            Ok(session) => self.close(session),
             Err(error) => tracing::debug!("asked what is offered: {error}"),
         }
     }
@@ -146,7 +152,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                 std::mem::replace(&mut carried, rest)
             };
             if batch.is_empty() {
-                close(served.session);
+                this.close(served.session);
                 return carried;
             }
             let round = Self::round(this, &mut served, batch).await;
@@ -165,7 +171,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             }
             if !goes_on || (round.spent && !served.session.renew().await) {
                 if round.polite {
-                    close(served.session);
+                    this.close(served.session);
                 }
                 return carried;
             }
@@ -334,11 +340,14 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         }
         job.tell(answer);
     }
-}
 
-/// Takes leave in the background.
-fn close<S: Session>(session: S) {
-    tokio::spawn(async move {
-        let _ = timeout(CLOSE_TIMEOUT, session.close()).await;
-    });
+    /// Takes leave in the background.
+    fn close(&self, session: S) {
+        if let Ok(place) = self.goodbyes.clone().try_acquire_owned() {
+            tokio::spawn(async move {
+                let _ = timeout(CLOSE_TIMEOUT, session.close()).await;
+                drop(place);
+            });
+        }
+    }
 }

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 
 /// The longest reply, in bytes, line end included. Dovecot would read 16384,
 /// Exim no more than this.
-const LIMIT: usize = 8191;
+pub const LIMIT: usize = 8191;
 
 /// The answer to one [`Auth`](super::Auth) or [`Cont`](super::Command::Cont).
 #[derive(Debug, Clone)]

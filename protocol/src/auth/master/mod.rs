@@ -19,7 +19,7 @@ use crate::line::LineCutter;
 
 /// The longest line in either direction, in bytes, line end included. Dovecot's
 /// server reads 1024, its clients 8192 (`AUTH_MAX_INBUF_SIZE`).
-const LINE_LIMIT: usize = 8192;
+pub const LINE_LIMIT: usize = 8192;
 
 /// What the server says first.
 ///

@@ -11,7 +11,7 @@ pub mod account;
 pub mod mailbox;
 
 /// Longest text that is looked at, in bytes.
-const MAX_TEXT: usize = 4096;
+pub(crate) const MAX_TEXT: usize = 4096;
 
 /// A text as lower-case words, one space around each.
 struct Words(String);
