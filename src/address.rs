@@ -318,6 +318,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn domains_have_a_length() {
+        let of_labels = |length: usize| format!("{}.example", vec!["a"; length].join("."));
+        let longest = of_labels((MAX_DOMAIN - ".example".len()).div_ceil(2));
+        assert_eq!(longest.len(), MAX_DOMAIN);
+        assert!(Domain::parse(&longest).is_ok());
+        assert_eq!(Domain::parse(&format!("aa{longest}")), Err(DomainError::Invalid));
+        for (length, good) in [(MAX_LABEL, true), (MAX_LABEL + 1, false)] {
+            assert_eq!(
+                Domain::parse(&format!("{}.example", "a".repeat(length))).is_ok(),
+                good
+            );
+        }
+    }
+
     /// The rows of Postfix's own hand-over: what a client sent, what arrives,
     /// what must go out again.
     #[test]

@@ -388,3 +388,18 @@ fn longest_deadline<'a>(listeners: impl IntoIterator<Item = &'a config::Listener
         .flat_map(|listener| [listener.deadline_for(None), listener.deadline_for(Some(b"smtp"))]);
     deadlines.max().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn drain_has_an_end() {
+        let (tasks, draining) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(std::future::pending::<()>());
+        let began = tokio::time::Instant::now();
+        drain(tasks, &draining, Vec::new(), Duration::from_secs(8) + DRAIN_GRACE).await;
+        assert!(draining.is_cancelled());
+        assert_eq!(began.elapsed(), Duration::from_secs(9));
+    }
+}

@@ -22,6 +22,7 @@
 //! | [`service`] | sockets, signals and limits of the system, what a Dovecot gives that starts us, and what we give up |
 //! | [`control`] | the socket at which the daemon tells how it is |
 //! | [`telemetry`] | the log |
+//! | [`manual`] | the manual pages, made of what the program says of itself; [`manual::bounds`] is the table of every bound |
 //! | [`cli`] | the commands |
 //!
 //! The grammars of the wire live in the crate `protocol`, which touches no
@@ -58,6 +59,7 @@ pub mod daemon;
 pub mod dialog;
 pub mod directory;
 pub mod engine;
+pub mod manual;
 pub mod server;
 pub mod service;
 pub mod session;

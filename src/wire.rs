@@ -280,4 +280,24 @@ mod tests {
         wire.push("longer than the pipe").unwrap();
         assert!(matches!(wire.flush(soon()).await, Err(WireError::Timeout)));
     }
+
+    #[tokio::test]
+    async fn one_long_message_does_not_keep_its_buffer() {
+        const LONG: usize = 100 * READ_CHUNK;
+        let (ours, mut theirs) = duplex(LONG);
+        let mut wire = Wire::new(Box::new(ours), Lines(LinesCodec::new()));
+        theirs.write_all(&[b'x'; LONG]).await.unwrap();
+        let half = tokio::time::timeout(Duration::from_millis(100), wire.next()).await;
+        assert!(half.is_err(), "its end has not come");
+        assert!(wire.input.0.capacity() <= 2 * LONG + READ_CHUNK);
+        theirs.write_all(b"\n").await.unwrap();
+        assert_eq!(wire.read(soon()).await.unwrap().len(), LONG);
+        theirs.write_all(b"short\n").await.unwrap();
+        assert_eq!(wire.read(soon()).await.unwrap(), "short");
+        assert!(
+            wire.input.0.capacity() <= 4 * READ_CHUNK,
+            "{}",
+            wire.input.0.capacity()
+        );
+    }
 }

@@ -13,18 +13,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and what it may import: another part, or only what is below a path.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("main", &["cli"]),
     (
         "cli",
         &[
-            "daemon", "config", "control", "verdict", "address", "telemetry",
+            "daemon", "config", "control", "verdict", "address", "telemetry", "manual",
             // `probe` asks an engine, with no daemon around it. `daemon` builds it all the same.
             "engine",
             // `check --online` opens bare sessions, to show what a remote offers; `probe --trace` names their dialog.
             "session",
             // `probe login` takes the name of a mechanism, and a password from the terminal.
             "protocol::sasl::Mechanism", "protocol::secret::Secret",
+        ],
+    ),
+    (
+        "manual",
+        &[
+            // Its pages are made of the keys' descriptions and of the bounds of every part: it reads their constants,
+            // and calls none of them.
+            "config", "daemon", "server", "engine", "directory", "session", "service", "telemetry", "dialog",
+            "wire", "address", "protocol",
         ],
     ),
     (

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod control;
 pub mod dovecot_service;
+pub mod man;
 pub mod online;
 pub mod probe;
 pub mod serve;
@@ -66,6 +67,8 @@ enum Command {
     /// Ask a directory directly, with the daemon's own engine
     #[command(subcommand)]
     Probe(probe::Probe),
+    /// Print a page of the manual, for man -l -
+    Man,
 }
 
 /// Where the configuration is.
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Status(arguments) => control::run(&arguments),
         Command::Probe(probe) => probe::run(&probe),
+        Command::Man => man::run(),
     }
 }
 

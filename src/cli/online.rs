@@ -17,10 +17,10 @@ use crate::session::smtp::recipients::RecipientSession;
 use crate::session::{Error, Session, tls};
 
 /// A remote that has not answered by then is unreachable to people too.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A polite goodbye is waited for this long.
-const GOODBYE: Duration = Duration::from_secs(1);
+pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Tries each directory in turn; status 69 if one cannot be reached.
 pub fn run(config: &Config) -> ExitCode {

@@ -23,7 +23,7 @@ use crate::service::dovecot::{Dovecot, DovecotSocket, Purpose};
 use crate::service::signals::{LastWord, Order, Signals};
 
 /// How often Dovecot is told how many clients we have, if that has changed.
-pub(crate) const REPORT: Duration = Duration::from_secs(1);
+const REPORT: Duration = Duration::from_secs(1);
 
 /// How long clients are let in once Dovecot wants us to end. It makes its sockets
 /// anew for our successor, and who waits at the old ones is in nobody's care but ours.
@@ -237,5 +237,30 @@ async fn linger(clients: &TaskTracker, closing: &Closing, signals: &mut Signals,
         }
         () = serve_until_told(signals) => {}
         () = last_word.said() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_are_let_in_a_little_longer_and_left_in_the_end() {
+        let clients = TaskTracker::new();
+        clients.spawn(std::future::pending::<()>());
+        let closing = Closing {
+            accepting: CancellationToken::new(),
+            draining: CancellationToken::new(),
+        };
+        let (mut signals, mut last_word) = (Signals::new().unwrap(), LastWord::new().unwrap());
+        let began = tokio::time::Instant::now();
+        let accepting = closing.accepting.clone();
+        let closed = tokio::spawn(async move {
+            accepting.cancelled().await;
+            began.elapsed()
+        });
+        linger(&clients, &closing, &mut signals, &mut last_word).await;
+        assert_eq!(closed.await.unwrap(), LAST_IN);
+        assert_eq!(began.elapsed(), LAST_IN + LINGER);
     }
 }

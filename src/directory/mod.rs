@@ -203,4 +203,38 @@ mod tests {
         }
         assert_eq!(origin(&Client::default()), None);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn users_in_doubt_are_forgotten_beyond_a_number_and_a_time() {
+        let limits = session::pool::Limits {
+            max_sessions: 1,
+            warm_sessions: 0,
+            queue: 1,
+            idle_timeout: DOUBT,
+            max_age: DOUBT,
+            questions: None,
+            refusals: None,
+        };
+        let open: session::pool::Open<session::imap::LoginSession> = Box::new(|_| {
+            let nobody = session::Error::new(session::Kind::Unreachable, &"nobody".into(), "connect", "");
+            Box::pin(ready(Err(nobody)))
+        });
+        let judge = Box::new(|_: &_, answer: Answer<_>| {
+            told(answer, |outcome| judge::imap::judge(&Login::new(b""), outcome))
+        });
+        let pool = Pool::new("nobody".into(), limits, open, judge);
+        let logins = Logins::new(
+            pool,
+            Arc::new(|login| login.as_bytes().to_vec()),
+            Offers::default(),
+        );
+        let user = |number: usize| Login::new(format!("u{number}@example.org").as_bytes());
+        for number in 0..2 * DOUBTFUL_USERS {
+            logins.refused.insert(user(number), Instant::now());
+            assert!(logins.is_doubtful(&user(number)), "the latest is remembered");
+        }
+        assert!(logins.refused.len() <= DOUBTFUL_USERS);
+        tokio::time::advance(DOUBT).await;
+        assert!(!logins.is_doubtful(&user(2 * DOUBTFUL_USERS - 1)));
+    }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use nix::unistd::geteuid;
 use protocol::auth::master::Claim;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
@@ -77,7 +77,11 @@ impl Door for KinDoor {
 /// # Errors
 /// When there is no such process any more, or it is not ours, or has no answer.
 pub(super) async fn ask(pid: u32, claim: &Claim) -> io::Result<Vec<u8>> {
-    timeout(PATIENCE, exchange(pid, claim))
+    within_patience(exchange(pid, claim)).await
+}
+
+async fn within_patience(asking: impl Future<Output = io::Result<Vec<u8>>>) -> io::Result<Vec<u8>> {
+    timeout(PATIENCE, asking)
         .await
         .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
@@ -92,6 +96,10 @@ async fn exchange(pid: u32, claim: &Claim) -> io::Result<Vec<u8>> {
     }
     let request = [b"VERSION\t1\t1\n".as_slice(), claim.to_line().expose()].concat();
     stream.write_all(&request).await?;
+    read_answer(stream, claim).await
+}
+
+async fn read_answer(stream: impl AsyncRead + Unpin, claim: &Claim) -> io::Result<Vec<u8>> {
     let mut lines = BufReader::new(stream.take(LONGEST));
     let mut line = Vec::new();
     // VERSION, SPID, the answer.
@@ -180,5 +188,31 @@ mod tests {
             let expected = ["USER\t9\tjane\thome=/j\n", "FAIL\t9\n"].contains(&line);
             assert_eq!(answer.ok(), expected.then(|| line.as_bytes().to_vec()), "{line}");
         }
+    }
+
+    /// What `exchange` makes of a process that says these bytes, over and over where `endless`.
+    async fn told(bytes: &'static [u8], endless: bool) -> io::Result<Vec<u8>> {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let talking = tokio::spawn(async move {
+            while theirs.write_all(bytes).await.is_ok() && endless {}
+            std::future::pending::<()>().await;
+        });
+        let answer = within_patience(read_answer(ours, &claim())).await;
+        talking.abort();
+        answer
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_says_nothing_is_given_up() {
+        let began = tokio::time::Instant::now();
+        let error = told(b"VERSION\t1\t1\n", false).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_says_too_much_is_given_up() {
+        let error = told(b"xxxxxxxxxxxxxxxx", true).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
     }
 }

@@ -95,7 +95,7 @@ impl Dovecot {
             number.ok_or_else(|| DovecotError::Variable(name.to_owned()))
         };
         let (generation, client_limit) = (number("GENERATION")?, number("CLIENT_LIMIT")?);
-        let count = (number("SOCKET_COUNT")? as usize).min(MOST_SOCKETS);
+        let count = sockets_taken(number("SOCKET_COUNT")?);
         let no = |what| move |error| DovecotError::Descriptor(what, error);
         let status = descriptor_of(STATUS).map_err(no("status pipe (descriptor 5)"))?;
         let dead = descriptor_of(DEAD)
@@ -143,6 +143,10 @@ impl Dovecot {
         // Broken is what it becomes; else only the runtime's own end is an error here.
         let _ = self.dead.ready(Interest::ERROR).await;
     }
+}
+
+fn sockets_taken(count: u32) -> usize {
+    (count as usize).min(MOST_SOCKETS)
 }
 
 /// `SOCKETn_SETTINGS`: in 2.3 the listener's name, whose last word behind a `-`
@@ -208,5 +212,11 @@ mod tests {
             wanting.unwrap_err().to_string(),
             "Dovecot gives no usable GENERATION in the environment; is it a version 2.3 or 2.4?"
         );
+    }
+
+    #[test]
+    fn no_more_sockets_are_taken_than_a_dovecot_has() {
+        assert_eq!(sockets_taken(12), 12);
+        assert_eq!(sockets_taken(u32::MAX), MOST_SOCKETS);
     }
 }

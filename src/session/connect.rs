@@ -218,4 +218,14 @@ mod tests {
         let none = first_of(Vec::new(), soon()).await.unwrap_err();
         assert!(none.is_empty());
     }
+
+    #[tokio::test]
+    async fn an_address_that_swallows_packets_is_given_up() {
+        let (silent, _listener, _waiting) = silent().await;
+        let failures = first_of(vec![silent], soon()).await.unwrap_err();
+        assert!(
+            matches!(&failures[..], [(address, Kind::Timeout, _)] if *address == silent),
+            "{failures:?}"
+        );
+    }
 }

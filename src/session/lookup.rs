@@ -112,4 +112,17 @@ mod tests {
         let (addresses, ()) = tokio::join!(host.addresses(), ended);
         assert_eq!(addresses.map_err(|error| error.to_string()), found);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_is_used_again_for_a_second() {
+        let host = Host::new("127.0.0.1", 25);
+        let elsewhere = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 26))];
+        *host.known() = Some((elsewhere.clone(), Instant::now()));
+        assert_eq!(host.addresses().await.unwrap(), elsewhere);
+        tokio::time::advance(KNOWN).await;
+        assert_eq!(
+            host.addresses().await.unwrap(),
+            [SocketAddr::from((Ipv4Addr::LOCALHOST, 25))]
+        );
+    }
 }

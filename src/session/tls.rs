@@ -402,4 +402,36 @@ mod tests {
             assert!(said(endless).ends_with("longer than 4 MiB"), "{}", said(endless));
         }
     }
+
+    #[test]
+    fn tickets_are_those_of_one_server() {
+        use rustls::NamedGroup::X25519;
+        use rustls::client::{ClientSessionMemoryCache, ClientSessionStore};
+
+        // What `Resumption::in_memory_sessions` makes.
+        let kept = ClientSessionMemoryCache::new(TICKETS);
+        let names = ["a.example", "b.example", "c.example"].map(|name| ServerName::try_from(name).unwrap());
+        for name in &names {
+            kept.set_kx_hint(name.clone(), X25519);
+        }
+        assert_eq!(
+            names.iter().filter(|name| kept.kx_hint(name).is_some()).count(),
+            TICKETS / 8
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_that_hangs_is_given_up() {
+        let settings = Settings {
+            server_name: "mail.example.org".into(),
+            ..Settings::default()
+        };
+        let client = Client::new(&settings, &Roots::from(RootCertStore::empty())).unwrap();
+        let (ours, _theirs) = tokio::io::duplex(1 << 16);
+        let began = Instant::now();
+        let hour = began + Duration::from_secs(3600);
+        let error = client.handshake(&"mail".into(), Box::new(ours), hour).await;
+        assert_eq!(error.err().map(|error| error.kind()), Some(Kind::Timeout));
+        assert_eq!(began.elapsed(), HANDSHAKE_TIMEOUT);
+    }
 }

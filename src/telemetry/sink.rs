@@ -183,4 +183,15 @@ mod tests {
         assert!(lost > 0);
         assert_eq!(kept / line.len() + lost, 2 * LIMIT / line.len());
     }
+
+    #[test]
+    fn the_end_waits_so_long_for_a_reader_that_is_stuck() {
+        let (output, written) = mpsc::sync_channel(0);
+        let sink = Sink::to(Slow(output), |_| {}).unwrap();
+        sink.taking()("a line that nobody reads\n");
+        let began = std::time::Instant::now();
+        sink.close();
+        assert!(began.elapsed() >= PARTING, "the reader had its time");
+        drop(written);
+    }
 }

@@ -10,10 +10,10 @@ use std::borrow::Cow;
 
 /// The longest action, in bytes: beyond it Postfix cuts the SMTP reply that it
 /// makes of the text (510 bytes in all, of which the address takes a part).
-pub const MAX: usize = 450;
+pub const ACTION_LIMIT: usize = 450;
 
 /// The longest part of a remote's own words in an action, in bytes.
-pub const MAX_REPLY: usize = 200;
+pub const REPLY_LIMIT: usize = 200;
 
 /// Stands in an operator's text for the remote's own words.
 const PLACEHOLDER: &str = "{reply}";
@@ -38,7 +38,7 @@ impl Action {
         if text.is_empty() {
             return Err(ActionError::Empty);
         }
-        if text.len() > MAX {
+        if text.len() > ACTION_LIMIT {
             return Err(ActionError::TooLong);
         }
         if !text.bytes().all(is_printable) {
@@ -89,7 +89,7 @@ impl Action {
             return self.clone();
         }
         let mut text = self.0.replace(PLACEHOLDER, &sanitised(remote));
-        text.truncate(MAX);
+        text.truncate(ACTION_LIMIT);
         Self(Cow::Owned(text))
     }
 }
@@ -101,7 +101,7 @@ pub enum ActionError {
     #[error("the action is empty: Postfix would accept")]
     Empty,
     /// The text is longer than 450 bytes.
-    #[error("the action is longer than {MAX} bytes: Postfix would cut it")]
+    #[error("the action is longer than {ACTION_LIMIT} bytes: Postfix would cut it")]
     TooLong,
     /// A control byte, a line end or a byte beyond ASCII.
     #[error("the action is not one line of printable ASCII: Postfix would garble it or not read it at all")]
@@ -224,7 +224,7 @@ fn check_restriction(word: &str, argument: &str) -> Result<(), ActionError> {
 fn sanitised(remote: &str) -> String {
     let mut text = String::new();
     for byte in remote.bytes() {
-        if text.len() == MAX_REPLY {
+        if text.len() == REPLY_LIMIT {
             break;
         }
         if is_printable(byte) && byte != b' ' {
@@ -368,7 +368,7 @@ mod tests {
         }
         assert_eq!(action.with_reply(&"x".repeat(5000)).as_str().len(), 10 + 200);
         let long = Action::new(&format!("550 {} {{reply}}", "x".repeat(400))).unwrap();
-        assert_eq!(long.with_reply(&"y".repeat(200)).as_str().len(), MAX);
+        assert_eq!(long.with_reply(&"y".repeat(200)).as_str().len(), ACTION_LIMIT);
         let plain = Action::new("550 no").unwrap();
         assert_eq!(plain.with_reply("anything"), plain);
     }

@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use memchr::memchr2_iter;
 use tokio_util::codec::{Decoder, Encoder};
 
-pub use action::{Action, ActionError, MAX as ACTION_LIMIT, MAX_REPLY as REPLY_LIMIT};
+pub use action::{ACTION_LIMIT, Action, ActionError, REPLY_LIMIT};
 pub use request::Request;
 
 use crate::error::{DecodeError, EncodeError};

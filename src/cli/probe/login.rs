@@ -22,7 +22,7 @@ const WORDS: Words = Words {
 };
 
 /// Longer than any password that could be sent; a larger file is no password.
-const MAX_FILE: u64 = 64 * 1024;
+pub(crate) const MAX_FILE: u64 = 64 * 1024;
 
 /// Arguments of `vouch probe login`.
 #[derive(Debug, Args)]
@@ -124,4 +124,15 @@ fn read(path: &Path) -> io::Result<Secret<[u8]>> {
     let password = Secret::copy_from(line.strip_suffix(b"\r").unwrap_or(line));
     bytes.zeroize();
     Ok(password)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_file_that_never_ends_is_not_read_to_its_end() {
+        let password = read(Path::new("/dev/zero")).unwrap();
+        assert_eq!(password.expose().len() as u64, MAX_FILE);
+    }
 }

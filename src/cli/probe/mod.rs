@@ -20,7 +20,7 @@ use crate::telemetry::log;
 use crate::verdict::{Abstention, Question, Verdict};
 
 /// Nobody behind us hangs up, so a slow remote may have this long.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is probed.
 #[derive(Debug, Subcommand)]
@@ -183,5 +183,49 @@ const fn status_of(verdict: &Verdict) -> u8 {
         Verdict::Reject(_) => status::REFUSED,
         Verdict::Defer(_) => status::TEMPORARY,
         Verdict::Abstain(_) => status::UNAVAILABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+
+    use tokio::time::{Instant, sleep_until};
+
+    use super::*;
+    use crate::config::read;
+    use crate::session::connect::{Dial, Dialled};
+    use crate::session::{Error, Kind};
+    use crate::verdict;
+
+    /// A way on which nobody ever answers.
+    struct Nowhere;
+
+    impl Dial for Nowhere {
+        fn dial<'a>(
+            &'a self,
+            peer: &'a Arc<str>,
+            deadline: Instant,
+        ) -> Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>> {
+            Box::pin(async move {
+                sleep_until(deadline).await;
+                Err(Error::new(Kind::Timeout, peer, "connect", "no answer in time"))
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_has_its_own_patience() {
+        let text = "[directory.a]\ntype = 'lmtp'\naddress = 'a.example'\ntimeout = '1h'\n";
+        let (config, _) = read::parse(std::path::Path::new("a.toml"), text).unwrap();
+        let members = daemon::members_by(&config, None, |_, _| Arc::new(Nowhere)).unwrap();
+        let asker = Asker::Directory(members[0].clone());
+        let began = Instant::now();
+        let kind = verdict::Kind::Recipient(crate::address::Address::from_typed("jane@example.org").unwrap());
+        let client = verdict::Client::default();
+        let decision = asker.ask(Question { kind, client }).await;
+        assert!(matches!(decision.verdict, Verdict::Defer(_)), "{decision:?}");
+        assert_eq!(began.elapsed().as_secs(), DEADLINE.as_secs());
     }
 }

@@ -17,7 +17,7 @@ use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
 
 /// Addresses asked about at once; the pool of each directory bounds what really
 /// goes out.
-const AT_ONCE: usize = 64;
+pub(crate) const AT_ONCE: usize = 64;
 
 /// The longest file of addresses that is read, in bytes: all of them are held, and two million have room.
 pub(crate) const LONGEST_FILE: u64 = 64 << 20;

@@ -11,7 +11,7 @@ use super::{
     value::{self, Wrong},
 };
 use crate::{
-    address::Domain,
+    address::{Domain, MAX_DOMAIN},
     config::{
         Endpoint,
         directory::{KeyExchange, Kind, StartTls, Tls},
@@ -84,7 +84,10 @@ fn host_name(value: &DeValue<'_>) -> Result<String, Wrong> {
     }
     // A host of a private network may bear a name that no domain may, such as `mail_1`.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    if text.bytes().all(plain) && text.len() <= 253 && text.bytes().any(|byte| byte.is_ascii_alphanumeric()) {
+    if text.bytes().all(plain)
+        && text.len() <= MAX_DOMAIN
+        && text.bytes().any(|byte| byte.is_ascii_alphanumeric())
+    {
         return Ok(text.to_ascii_lowercase());
     }
     Domain::parse(&text)

@@ -374,4 +374,10 @@ mod tests {
         assert_eq!(error.matches("unknown key").count(), 20);
         assert!(error.ends_with("error: and 30 more"), "{error}");
     }
+
+    #[test]
+    fn a_file_that_is_too_long_is_not_read_to_its_end() {
+        let error = load(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert_eq!(error, "error: cannot read /dev/zero: longer than 64 MiB");
+    }
 }

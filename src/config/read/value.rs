@@ -10,6 +10,9 @@ use crate::config::{Limit, Template};
 /// No duration is longer: ten years, far below what an instant can be moved by.
 pub(crate) const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 
+/// The longest path of a Unix socket, in bytes: `sun_path` has 108 with the NUL at its end (unix(7)).
+pub(crate) const LONGEST_SOCKET_PATH: usize = 107;
+
 /// Why a value cannot be used: `what` follows the key's name in the title.
 #[derive(Debug)]
 pub(super) struct Wrong {
@@ -88,14 +91,14 @@ pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, Wrong> {
     )
 }
 
-/// A path of a Unix socket: absolute, and short enough for `sun_path` (unix(7): 108 bytes with the NUL).
+/// A path of a Unix socket: absolute, and short enough.
 pub(super) fn socket_path(value: &DeValue<'_>) -> Result<PathBuf, Wrong> {
     let path = path(value)?;
     let length = path.as_os_str().len();
-    if length > 107 {
+    if length > LONGEST_SOCKET_PATH {
         return Err(Wrong::new(
             "is too long for a Unix socket",
-            format!("{length} bytes, of at most 107"),
+            format!("{length} bytes, of at most {LONGEST_SOCKET_PATH}"),
         ));
     }
     Ok(path)
@@ -321,5 +324,14 @@ mod tests {
         ] {
             assert!(mode(&value(text)).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_of_a_socket_fits_the_kernel() {
+        let path = |length: usize| format!("/{}", "s".repeat(length - 1));
+        let read = |path: &str| socket_path(&DeValue::String(path.into()));
+        assert!(read(&path(LONGEST_SOCKET_PATH)).is_ok());
+        let wrong = read(&path(LONGEST_SOCKET_PATH + 1)).unwrap_err();
+        assert_eq!(wrong.label, "108 bytes, of at most 107");
     }
 }

@@ -410,3 +410,12 @@ fn a_store_that_is_let_go_of_is_written() {
         thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_disk_that_hangs_does_not_hold_up_the_end() {
+    let (store, orders) = Store::new(1);
+    let began = Instant::now();
+    store.close();
+    assert!(began.elapsed() >= CLOSE, "it had its time");
+    drop(orders);
+}

@@ -155,6 +155,7 @@ mod tests {
             mechanism: Spoken::Password(Mechanism::Plain),
             client: Client::default(),
             nologin: false,
+            no_penalty: false,
         };
         requests.wait_for_client(Exchange::First(Carried::XOauth2), asked)
     }

@@ -15,7 +15,7 @@ use zeroize::Zeroize;
 
 pub use command::{Auth, Command};
 pub use handshake::{Greeting, Mech};
-pub use reply::{Failure, LIMIT as REPLY_LIMIT, Reply};
+pub use reply::{Failure, REPLY_LIMIT, Reply};
 
 use crate::auth::LINE_LIMIT;
 use crate::error::{DecodeError, EncodeError};

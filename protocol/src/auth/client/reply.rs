@@ -12,7 +12,7 @@ use crate::secret::Secret;
 
 /// The longest reply, in bytes, line end included. Dovecot would read 16384,
 /// Exim no more than this.
-pub const LIMIT: usize = 8191;
+pub const REPLY_LIMIT: usize = 8191;
 
 /// The answer to one [`Auth`](super::Auth) or [`Cont`](super::Command::Cont).
 #[derive(Debug, Clone)]
@@ -102,7 +102,7 @@ impl Reply {
     /// client chooses the name, and must not end a connection that others use.
     pub(super) fn encode(&self, out: &mut BytesMut) -> Result<(), EncodeError> {
         let mut line = self.line()?;
-        if line.len() > LIMIT
+        if line.len() > REPLY_LIMIT
             && let &Self::Fail { id, failure, .. } = self
         {
             line = Self::Fail {
@@ -114,7 +114,7 @@ impl Reply {
             }
             .line()?;
         }
-        if line.len() > LIMIT {
+        if line.len() > REPLY_LIMIT {
             line.as_mut().zeroize();
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a reply longer than 8191 bytes").into());
         }
@@ -125,7 +125,7 @@ impl Reply {
 
     fn line(&self) -> Result<BytesMut, EncodeError> {
         // Room for all of it at once where it holds a password: growing would leave copies behind.
-        let room = matches!(self, Self::Ok { pass: Some(_), .. }).then_some(4 * LIMIT);
+        let room = matches!(self, Self::Ok { pass: Some(_), .. }).then_some(4 * REPLY_LIMIT);
         let mut line = BytesMut::with_capacity(room.unwrap_or_default());
         match self {
             Self::Cont { id, data } => {

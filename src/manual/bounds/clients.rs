@@ -1,0 +1,153 @@
+//! Clients: connections, and the length of what they send and are told.
+
+use super::{Bound, Limit, bytes, count, listener, row, time};
+
+pub(super) fn rows() -> Vec<Bound> {
+    let mut rows = connections();
+    rows.extend(lengths());
+    rows
+}
+
+fn connections() -> Vec<Bound> {
+    vec![
+        row(
+            "clients of one listener",
+            Limit::key("listener.NAME.max-connections", listener().max_connections),
+            "one more is closed at once; the log counts them",
+            "each costs a file descriptor and a few kilobytes. With vouch dovecot-service it is client_limit of \
+             Dovecot's service",
+            "a_door_that_is_full_turns_away_and_serves_again",
+        ),
+        row(
+            "clients that wait to be let in",
+            count!(crate::service::bind::BACKLOG),
+            "the kernel refuses one more, or lets it wait; net.core.somaxconn may be lower",
+            "a Dovecot opens one connection for each login",
+            "callers_wait_in_the_backlog_up_to_its_length",
+        ),
+        row(
+            "sockets that Dovecot hands over",
+            count!(crate::service::dovecot::MOST_SOCKETS),
+            "the others are not served",
+            "its own services have some ten",
+            "no_more_sockets_are_taken_than_a_dovecot_has",
+        ),
+        row(
+            "descriptors searched for the first of them",
+            count!(crate::service::activation::DESCRIPTORS),
+            "vouch dovecot-service does not start, and says so",
+            "Dovecot puts a handful of others in front",
+            "sockets_that_listen_are_found_by_their_numbers",
+        ),
+        row(
+            "time that a client may ask nothing",
+            Limit::none(),
+            "",
+            "Postfix and Dovecot keep theirs open; max-connections bounds how many there are",
+            "policy/idle-client.txt",
+        ),
+        row(
+            "time that a client may leave an answer unread",
+            time!(crate::server::WRITE_TIMEOUT),
+            "its connection is closed",
+            "Postfix and Dovecot read at once; whoever does not is gone or stuck",
+            "a_client_that_reads_nothing_is_left_after_a_minute",
+        ),
+    ]
+}
+
+fn lengths() -> Vec<Bound> {
+    vec![
+        row(
+            "line of a policy request",
+            bytes!(protocol::policy::LINE_LIMIT),
+            "the connection is closed, with a warning in the log",
+            "Postfix takes SMTP commands of 2048 bytes; names in certificates may be longer",
+            "policy/over-long.txt",
+        ),
+        row(
+            "policy request",
+            bytes!(protocol::policy::REQUEST_LIMIT),
+            "the connection is closed, with a warning in the log",
+            "what one connection may make vouch hold",
+            "holds_no_more_than_its_limits",
+        ),
+        row(
+            "line of a Dovecot auth client",
+            bytes!(protocol::auth::LINE_LIMIT),
+            "the connection is closed, with a warning in the log",
+            "Dovecot's own limit",
+            "lines_of_every_door_have_an_end",
+        ),
+        row(
+            "line of a Dovecot userdb or master client",
+            bytes!(protocol::auth::master::LINE_LIMIT),
+            "the connection is closed, with a warning in the log",
+            "what Dovecot's clients read",
+            "lines_of_every_door_have_an_end",
+        ),
+        row(
+            "line told to an auth client",
+            bytes!(protocol::auth::client::REPLY_LIMIT),
+            "fields are left out, or the connection is closed",
+            "Exim reads no more",
+            "stays_within_the_shortest_buffer",
+        ),
+        row(
+            "room made for one more read",
+            bytes!(crate::wire::READ_CHUNK),
+            "a buffer grows to twice the longest message and this, and is given back",
+            "a whole policy request fits",
+            "one_long_message_does_not_keep_its_buffer",
+        ),
+        row(
+            "action told to Postfix",
+            bytes!(protocol::policy::ACTION_LIMIT),
+            "a longer one is refused in the configuration",
+            "Postfix would cut its reply to the client",
+            "refuses_the_rest_and_says_why",
+        ),
+        row(
+            "words of a mail server in an action ({reply})",
+            bytes!(protocol::policy::REPLY_LIMIT),
+            "the rest is left out",
+            "the operator's own words need room beside them",
+            "passes_on_the_remotes_words_made_safe",
+        ),
+        row(
+            "user name",
+            bytes!(crate::engine::refusals::MAX_USER),
+            "the login is refused, and nobody is asked",
+            "RFC 4616 lets servers stop there",
+            "what_no_remote_can_be_asked",
+        ),
+        row(
+            "password",
+            bytes!(crate::engine::refusals::MAX_PASSWORD),
+            "the login is refused, and nobody is asked",
+            "longer than people and programs use, short enough for every server",
+            "what_no_remote_can_be_asked",
+        ),
+        row(
+            "mail address",
+            bytes!(crate::address::MAX_ADDRESS),
+            "the recipient is unknown, and nobody is asked",
+            "RFC 5321: no longer one can be written in SMTP",
+            "what_is_no_address_and_what_cannot_be_asked",
+        ),
+        row(
+            "domain, and each of its labels",
+            bytes!(crate::address::MAX_DOMAIN).and(bytes!(crate::address::MAX_LABEL)),
+            "it is no domain, and no directory's",
+            "RFC 1035",
+            "domains_have_a_length",
+        ),
+        row(
+            "message of a login dialog or token",
+            bytes!(protocol::sasl::carried::MESSAGE_LIMIT),
+            "the login is refused, and nobody is asked",
+            "its base64 is as long as an SMTP server takes (RFC 4954)",
+            "long_messages_are_refused",
+        ),
+    ]
+}

@@ -1,0 +1,178 @@
+//! What is remembered: how much, and how long.
+
+use super::{Bound, Limit, bytes, count, directory, row, time};
+use crate::config::directory::Kind;
+
+pub(super) fn rows() -> Vec<Bound> {
+    let mut rows = verdicts();
+    rows.extend(trust());
+    rows.extend(file());
+    rows
+}
+
+fn verdicts() -> Vec<Bound> {
+    let cache = directory(Kind::Lmtp).cache;
+    let (ttl, logins) = (cache.ttl, cache.credentials);
+    vec![
+        row(
+            "recipients of one directory; as many accepted, and as many refused logins",
+            Limit::key("directory.NAME.cache.entries", cache.entries),
+            "what was not used for long is forgotten",
+            "some twenty megabytes when full",
+            "it_holds_no_more_than_it_was_told_to",
+        ),
+        row(
+            "time for which a recipient is known to exist",
+            Limit::time_of("directory.NAME.cache.ttl.positive", ttl.positive),
+            "it is asked again",
+            "mailboxes seldom go",
+            "an_accept_ages",
+        ),
+        row(
+            "age at which it is asked again in the background",
+            Limit::time_of("directory.NAME.cache.ttl.refresh", ttl.refresh),
+            "who asks is answered from memory",
+            "nobody waits, and a mailbox that went is noticed",
+            "an_accept_ages",
+        ),
+        row(
+            "time for which it is known while the server gives no answer",
+            Limit::time_of("directory.NAME.cache.ttl.stale", ttl.stale),
+            "no answer",
+            "a server that is down for a week has other worries",
+            "an_accept_ages",
+        ),
+        row(
+            "time for which a recipient is known not to exist",
+            Limit::time_of("directory.NAME.cache.ttl.negative", ttl.negative),
+            "it is asked again",
+            "a new mailbox receives mail within minutes",
+            "a_reject_is_kept_shortly_and_overwrites_an_accept",
+        ),
+        row(
+            "time for which a login is known to be good",
+            Limit::time_of("directory.NAME.cache.credentials.positive", logins.positive),
+            "it is asked again",
+            "not at all, unless the operator says so",
+            "an_accepted_login_is_kept_for_an_absolute_time",
+        ),
+        row(
+            "time for which the same wrong password is refused unasked",
+            Limit::time_of("directory.NAME.cache.credentials.negative", logins.negative),
+            "it is asked again",
+            "a phone with an old password asks every few seconds",
+            "a_refusal_is_of_exactly_this_login",
+        ),
+        row(
+            "users in doubt, whose login was just refused",
+            count!(crate::directory::DOUBTFUL_USERS),
+            "some are forgotten, and may use all sessions",
+            "some two megabytes",
+            "users_in_doubt_are_forgotten_beyond_a_number_and_a_time",
+        ),
+        row(
+            "time for which they are in doubt",
+            time!(crate::directory::DOUBT),
+            "they may use all sessions",
+            "guesses come faster, people do not",
+            "users_in_doubt_are_forgotten_beyond_a_number_and_a_time",
+        ),
+    ]
+}
+
+fn trust() -> Vec<Bound> {
+    vec![
+        row(
+            "time for which an accepted canary vouches for refusals",
+            time!(crate::engine::canary::LATELY),
+            "a refusal waits for the canary",
+            "a server that loses its users is found out within it",
+            "a_refusal_waits_for_the_canary_once_and_asks_on_in_the_background",
+        ),
+        row(
+            "age at which a canary is asked again in the background",
+            time!(crate::engine::canary::REFRESH),
+            "it is asked when the next refusal comes",
+            "no refusal has to wait",
+            "a_refusal_waits_for_the_canary_once_and_asks_on_in_the_background",
+        ),
+        row(
+            "time for which a refused or unanswered canary is left alone",
+            time!(crate::engine::canary::AGAIN),
+            "it is asked again",
+            "it must not take every second question",
+            "while_the_canary_is_refused_nobody_is",
+        ),
+        row(
+            "time between tests whether a domain takes every address",
+            time!(crate::engine::catch_all::TESTED).and(time!(crate::engine::catch_all::JITTER)),
+            "it is tested again; up to the second time later",
+            "such settings change a few times in a server's life",
+            "a_domain_that_accepts_everything_gets_no_opinion",
+        ),
+        row(
+            "the same after a test without an answer",
+            time!(crate::engine::catch_all::SOON),
+            "it is tested again",
+            "longer than a test takes",
+            "a_test_without_an_answer_is_tried_again_soon",
+        ),
+        row(
+            "canaries, and domains tested",
+            Limit::key("directory.NAME.lookup", "those of the configuration"),
+            "there is never another",
+            "only what the configuration names is kept",
+            "a_strangers_domain_is_not_tested",
+        ),
+    ]
+}
+
+fn file() -> Vec<Bound> {
+    vec![
+        row(
+            "recipients in cache.file",
+            Limit::key(
+                "directory.NAME.cache.entries",
+                directory(Kind::Lmtp).cache.entries,
+            ),
+            "the oldest go",
+            "the file is no larger than the memory",
+            "the_oldest_give_way",
+        ),
+        row(
+            "findings that wait to be written to it",
+            count!(crate::engine::store::WAITING),
+            "more are remembered, but not beyond a restart; the log counts them",
+            "no server answers so many questions while a slow disk writes",
+            "beyond_what_may_wait_findings_are_dropped_and_counted",
+        ),
+        row(
+            "findings written together, and time until they are",
+            count!(crate::engine::store::writer::BATCH).and(time!(crate::engine::store::writer::COMMIT)),
+            "they are written",
+            "a crash costs so much",
+            "what_was_found_survives_sigkill_a_little_later",
+        ),
+        row(
+            "pages of the file in memory",
+            bytes!(crate::engine::store::file::CACHE),
+            "they are read again",
+            "enough for what is written together",
+            "the_oldest_give_way",
+        ),
+        row(
+            "wait for a file that another process is about to close",
+            time!(crate::engine::store::writer::HANDED_ON),
+            "recipients are remembered without it, with an error in the log",
+            "a process that Dovecot has replaced closes it at once",
+            "a_file_that_another_is_about_to_close_is_waited_for",
+        ),
+        row(
+            "last writing at the end",
+            time!(crate::engine::store::CLOSE).and(time!(crate::daemon::files::WRITE_GRACE)),
+            "what was found last is not remembered; the log says so",
+            "a disk that hangs must not hold up the end (of one file, of all)",
+            "a_disk_that_hangs_does_not_hold_up_the_end",
+        ),
+    ]
+}

@@ -1,0 +1,274 @@
+//! Questions: how many, and how long they may take.
+
+use super::{Bound, Limit, bytes, count, listener, row, time};
+use crate::config::duration_text;
+
+pub(super) fn rows() -> Vec<Bound> {
+    let mut rows = at_once();
+    rows.extend(sessions_of_clients());
+    rows.extend(times());
+    rows.extend(dialogs());
+    rows
+}
+
+fn at_once() -> Vec<Bound> {
+    vec![
+        row(
+            "policy requests of one connection at once",
+            Limit {
+                text: "1".to_owned(),
+                ..Limit::none()
+            },
+            "further ones wait unread, and are answered in their order",
+            "so the protocol has it",
+            "policy/two-requests-in-one-write.txt",
+        ),
+        row(
+            "logins of one connection at once",
+            count!(crate::server::auth::connection::IN_FLIGHT),
+            "further ones wait unread until one is answered",
+            "Dovecot's login processes send thousands",
+            "logins_beyond_what_a_connection_may_have_wait_unread",
+        ),
+        row(
+            "users of one connection asked for at once",
+            count!(crate::server::userdb::connection::IN_FLIGHT),
+            "further ones wait unread until one is answered",
+            "Dovecot asks for one, or for several",
+            "users_beyond_what_a_connection_may_have_wait_unread",
+        ),
+        row(
+            "half-done logins of one connection",
+            count!(crate::server::auth::requests::DIALOGS),
+            "one more gets no answer: FAIL temp, \"Too many unfinished requests\"",
+            "busy login processes have a thousand clients each",
+            "so_many_dialogs_wait_and_one_that_ends_makes_room",
+        ),
+        row(
+            "questions that wait for one directory, equal ones counted each",
+            count!(crate::engine::flight::WAITING),
+            "one more gets no answer at once (overload)",
+            "ten times as many as a listener has clients",
+            "who_finds_too_many_waiting_is_told_so_and_who_left_makes_room",
+        ),
+        row(
+            "names of a LIST that are written together",
+            bytes!(crate::server::userdb::connection::LIST_PIECE),
+            "the rest waits until the client has read these",
+            "whoever does not read it holds up no more memory",
+            "a_list_goes_out_in_pieces",
+        ),
+    ]
+}
+
+fn sessions_of_clients() -> Vec<Bound> {
+    let limits = listener().limits;
+    vec![
+        row(
+            "recipients in one SMTP session of a client",
+            Limit::key("listener.NAME.limits.rcpt", limits.rcpt),
+            "no answer (action.limit), and nobody is asked",
+            "what Postfix takes for one message (smtpd_recipient_limit)",
+            "an_smtp_session_asks_listener_rcpt_times",
+        ),
+        row(
+            "unknown ones among them",
+            Limit::key("listener.NAME.limits.rcpt-errors", limits.rcpt_errors),
+            "no answer (action.limit), and nobody is asked",
+            "Postfix hangs up there (smtpd_hard_error_limit)",
+            "an_smtp_session_bears_listener_rcpt_errors",
+        ),
+        row(
+            "refused logins of one client address on one connection",
+            Limit::key("listener.NAME.limits.auth-errors", limits.auth_errors),
+            "no answer, and nobody is asked",
+            "more than anybody mistypes",
+            "a_login_client_bears_listener_auth_errors",
+        ),
+        row(
+            "time for which a refused login is counted",
+            time!(crate::server::auth_limits::WINDOW),
+            "it is forgotten",
+            "a person who tries again later starts anew",
+            "failures_count_by_connection_and_client_for_ten_minutes",
+        ),
+        row(
+            "clients of one listener whose refused logins are counted",
+            count!(crate::server::auth_limits::SESSIONS),
+            "some are forgotten and start from zero",
+            "some three megabytes",
+            "more_sessions_than_are_remembered_cost_no_more_memory",
+        ),
+        row(
+            "login processes that were hung up on and are expected back",
+            count!(crate::server::auth_limits::PROCESSES),
+            "some are forgotten and start from zero",
+            "more than any Postfix runs",
+            "more_sessions_than_are_remembered_cost_no_more_memory",
+        ),
+        row(
+            "characters by which client addresses are told apart",
+            count!(crate::server::auth_limits::ADDRESS),
+            "the rest is not looked at",
+            "no address is longer",
+            "an_address_is_told_by_its_beginning",
+        ),
+        row(
+            "SMTP sessions of one listener that are counted",
+            count!(crate::server::policy_limits::SESSIONS),
+            "some are forgotten and start from zero",
+            "more than any Postfix has processes",
+            "more_sessions_than_are_remembered_cost_no_more_memory",
+        ),
+        row(
+            "time that such a session may be silent",
+            time!(crate::server::policy_limits::FORGET),
+            "it is forgotten",
+            "its process and port may be another's by then",
+            "a_silent_session_is_over",
+        ),
+        row(
+            "bytes of each part by which such sessions are told apart",
+            count!(crate::server::policy_limits::PART),
+            "the rest is not looked at",
+            "a host's name is no longer (RFC 1035)",
+            "a_session_is_told_by_parts_of_a_bounded_length",
+        ),
+    ]
+}
+
+fn times() -> Vec<Bound> {
+    let listener = listener();
+    let (smtp, other) = (listener.deadline_for(Some(b"smtp")), listener.deadline_for(None));
+    let logins = format!(
+        "{} for service=smtp, else {}",
+        duration_text(smtp),
+        duration_text(other)
+    );
+    vec![
+        row(
+            "time from a recipient's question to its answer",
+            Limit::key("listener.NAME.deadline", "20s"),
+            "no answer (action.defer)",
+            "shorter than Postfix waits (100 s), long enough for a slow server",
+            "policy/deadline.txt",
+        ),
+        row(
+            "time from a login's question to its answer",
+            Limit::key("listener.NAME.deadline", logins),
+            "no answer (see tempfail)",
+            "Postfix gives up after 10 s, Dovecot after 150 s",
+            "auth/deadlines.txt",
+        ),
+        row(
+            "the same while Postfix is under stress (stress=yes)",
+            time!(crate::server::policy::STRESSED),
+            "no answer (action.defer)",
+            "each process of Postfix that waits is one that serves nobody",
+            "policy/stress.txt",
+        ),
+        row(
+            "time beyond it for a reason to arrive",
+            time!(crate::session::pool::GRACE).and(time!(crate::engine::member::GRACE)),
+            "\"no answer in time\" is the reason",
+            "what a session says at the deadline tells more than that it passed",
+            "policy/deadline.txt",
+        ),
+        row(
+            "wait for news of a recipient that was known (cache.ttl.stale)",
+            time!(crate::engine::inquiry::STALE_PATIENCE),
+            "what was known is the answer",
+            "a server that hangs must not hold up who was known all along",
+            "lmtp/stale.txt",
+        ),
+        row(
+            "time of a question that nobody waits for",
+            time!(crate::engine::inquiry::BACKGROUND),
+            "it is given up, and what was known stays",
+            "a slow server has its time, and a stuck one does not keep it",
+            "lmtp/refresh-hangs.txt",
+        ),
+        row(
+            "time for which a login waits for its mail process",
+            time!(crate::server::handover::PATIENCE),
+            "it is forgotten, and the mail process refused",
+            "Dovecot's own time",
+            "a_login_is_forgotten_with_its_connection_or_its_time",
+        ),
+        row(
+            "logins that wait for their mail processes",
+            count!(crate::server::handover::WAITING),
+            "one more gets no answer, with an error in the log",
+            "each is asked for within moments: so many are not when no mail process reaches us",
+            "no_more_wait_than_there_is_room_for",
+        ),
+        row(
+            "wait for another vouch that has accepted a login (Dovecot reloads)",
+            time!(crate::server::kin::PATIENCE),
+            "the mail process is refused",
+            "it looks into its memory, and asks nobody",
+            "a_process_that_says_nothing_is_given_up",
+        ),
+        row(
+            "what is read of its answer",
+            bytes!(crate::server::kin::LONGEST),
+            "the mail process is refused",
+            "two short lines and the answer, each of 8 KiB at most",
+            "a_process_that_says_too_much_is_given_up",
+        ),
+    ]
+}
+
+fn dialogs() -> Vec<Bound> {
+    vec![
+        row(
+            "time for which a half-done login waits for its client",
+            time!(crate::server::auth::requests::DIALOG_TIMEOUT),
+            "it is forgotten",
+            "Dovecot's own time",
+            "auth/dialog-forgotten.txt",
+        ),
+        row(
+            "time that a client has to answer a mail server's challenge",
+            time!(crate::dialog::CLIENT_PATIENCE),
+            "the dialog is cancelled, no answer",
+            "its program knows the password when it begins, and the dialog holds a session",
+            "relay/abandoned.txt",
+        ),
+        row(
+            "time of a whole dialog",
+            time!(crate::server::auth::relay::DIALOG_TIME),
+            "the dialog is cancelled, no answer",
+            "two or three answers of each side",
+            "relay/endless.txt",
+        ),
+        row(
+            "challenges in one dialog",
+            count!(protocol::sasl::carried::CHALLENGES),
+            "the session is closed, no answer",
+            "DIGEST-MD5 and SCRAM have two",
+            "challenges_have_an_end",
+        ),
+        row(
+            "challenge of a mail server",
+            bytes!(protocol::sasl::carried::CHALLENGE_LIMIT),
+            "the session is closed, no answer",
+            "its base64 fits a line that Exim reads",
+            "challenges_of_no_use",
+        ),
+        row(
+            "messages on their way in a dialog, each direction",
+            count!(crate::dialog::ON_THEIR_WAY),
+            "there is never another: each side waits for the other",
+            "so the mechanisms have it",
+            "what_one_end_says_the_other_hears",
+        ),
+        row(
+            "wait for a mail server to hear that a client gave up",
+            time!(crate::session::carrying::CANCEL_TIMEOUT),
+            "the session is closed",
+            "no one waits for the answer",
+            "relay/cancel-unheard.txt",
+        ),
+    ]
+}

@@ -1,0 +1,330 @@
+//! Mail servers: sessions with them, and what they may say.
+
+use super::{Bound, Limit, bytes, count, directory, row, time};
+use crate::config::directory::Kind;
+use crate::config::duration_text;
+use crate::session::Session;
+use crate::session::smtp::recipients::RecipientSession;
+
+pub(super) fn sessions() -> Vec<Bound> {
+    let mut rows = pool();
+    rows.extend(one_session());
+    rows.extend(opening());
+    rows
+}
+
+fn pool() -> Vec<Bound> {
+    let pool = directory(Kind::Imap).pool;
+    let one_of = |mut limit: Limit| {
+        limit.text = format!("one in {} of max-sessions", limit.text);
+        limit
+    };
+    vec![
+        row(
+            "sessions with one directory at once, of each kind (recipients, logins)",
+            Limit::key("directory.NAME.pool.max-sessions", pool.max_sessions),
+            "questions wait for one",
+            "as many as a server grants one client without a thought",
+            "many_at_once_keep_to_limits_rcpt_and_are_all_answered",
+        ),
+        row(
+            "questions that wait for a session",
+            Limit::key("directory.NAME.pool.queue", pool.queue),
+            "one more gets no answer at once (overload)",
+            "what ten sessions answer within a deadline",
+            "imap/one-session.txt",
+        ),
+        row(
+            "sessions for users who just failed",
+            one_of(count!(crate::session::pool::share::DOUBTFUL)),
+            "their logins wait",
+            "servers hold guesses back for seconds; others need the rest",
+            "guesses_leave_half_of_the_sessions",
+        ),
+        row(
+            "sessions for dialogs of clients",
+            one_of(count!(crate::session::pool::share::DIALOGS)),
+            "further dialogs wait",
+            "each client may leave one half done",
+            "relay/share.txt",
+        ),
+        row(
+            "time that a session may be unused",
+            Limit::time_of("directory.NAME.pool.idle-timeout", pool.idle_timeout),
+            "it is closed",
+            "shorter than servers wait",
+            "lmtp/idle-timeout.txt",
+        ),
+        row(
+            "age of a session",
+            Limit::key(
+                "directory.NAME.pool.max-age",
+                format!(
+                    "imap {}, else {}",
+                    duration_text(pool.max_age),
+                    duration_text(directory(Kind::Smtp).pool.max_age)
+                ),
+            ),
+            "it is closed after its answer",
+            "IMAP servers end what has not logged in after a minute",
+            "imap/max-age.txt",
+        ),
+        row(
+            "sessions kept ready for logins",
+            Limit::key("directory.NAME.pool.warm-sessions", pool.warm_sessions),
+            "others are closed when unused",
+            "a login spends its session",
+            "imap/warm.txt",
+        ),
+        row(
+            "time after the last question for which they are kept",
+            time!(crate::session::pool::WARM_WHILE),
+            "they are closed",
+            "a server should not see sessions that nobody needs",
+            "imap/warm-ends.txt",
+        ),
+        row(
+            "sessions that say goodbye at once, beside the others",
+            count!(crate::session::pool::worker::GOODBYES),
+            "one more is closed without a word",
+            "a server that does not answer would hold a descriptor for each login",
+            "sessions_that_say_goodbye_are_bounded",
+        ),
+        row(
+            "time of a goodbye",
+            time!(crate::session::pool::worker::CLOSE_TIMEOUT),
+            "the connection is closed",
+            "nobody waits for the answer",
+            "lmtp/no-goodbye.txt",
+        ),
+        row(
+            "least wait before another session is opened for a question",
+            time!(crate::session::pool::state::SOON),
+            "another is opened",
+            "an answer so near costs less than a session",
+            "different_questions_share_sessions_and_writes",
+        ),
+        row(
+            "pause after a failed connection, growing",
+            time!(crate::session::pool::pause::FIRST).to(time!(crate::session::pool::pause::LONGEST)),
+            "it is tried again when a question comes",
+            "a server that is back is noticed within a second",
+            "pauses_grow_to_half_a_second_and_end",
+        ),
+        row(
+            "end of a pause that is waited for",
+            time!(crate::session::pool::pause::NEAR),
+            "a question in a longer pause gets no answer at once",
+            "nobody notices so short a wait",
+            "policy/down-and-back.txt",
+        ),
+    ]
+}
+
+fn one_session() -> Vec<Bound> {
+    let limits = directory(Kind::Smtp).limits;
+    vec![
+        row(
+            "recipients asked in one session",
+            Limit::key("directory.NAME.limits.rcpt", limits.rcpt),
+            "QUIT, and a new session; less where the server says so (RFC 9422)",
+            "servers grow suspicious of more",
+            "a_remote_session_is_asked_limits_rcpt_times",
+        ),
+        row(
+            "refused ones among them",
+            Limit::key("directory.NAME.limits.rcpt-errors", limits.rcpt_errors),
+            "QUIT, and a new session",
+            "many servers slow down or hang up at 10 or 20",
+            "a_remote_session_bears_limits_rcpt_errors_refusals",
+        ),
+        row(
+            "failed logins in one session",
+            Limit::key("directory.NAME.limits.auth-errors", limits.auth_errors),
+            "LOGOUT or QUIT, and a new session",
+            "many servers hang up at the next",
+            "a_remote_session_bears_limits_auth_errors_refusals",
+        ),
+        row(
+            "recipients asked in one write",
+            Limit::fixed(
+                <RecipientSession as Session>::MAX_BATCH.to_string(),
+                "crate::session::smtp::recipients::MAX_BATCH",
+            ),
+            "the others are in the next",
+            "commands and replies fit the buffers of both ends (RFC 2920)",
+            "a_write_holds_a_hundred_recipients",
+        ),
+        row(
+            "time of connecting and of each command",
+            Limit::time_of("directory.NAME.timeout", directory(Kind::Smtp).timeout),
+            "the session is closed, no answer",
+            "the listener's deadline is shorter, as a rule",
+            "lmtp/hang-timeout.txt",
+        ),
+        row(
+            "SMTP command with a login in it",
+            bytes!(protocol::smtp::auth::MAX_COMMAND),
+            "the login is sent in a line of its own",
+            "RFC 5321",
+            "the_longest_initial_response_fills_the_line",
+        ),
+    ]
+}
+
+fn opening() -> Vec<Bound> {
+    vec![
+        row(
+            "look-up of a server's name",
+            time!(crate::session::connect::LOOKUP_TIMEOUT),
+            "no answer",
+            "one look-up of a name is under way at a time",
+            "one_look_up_at_a_time_and_who_waits_has_its_answer",
+        ),
+        row(
+            "time for which its addresses are used again",
+            time!(crate::session::lookup::KNOWN),
+            "the name is looked up again",
+            "the resolver would be asked hundreds of times a second",
+            "an_address_is_used_again_for_a_second",
+        ),
+        row(
+            "addresses of a name that are tried",
+            count!(crate::session::lookup::ADDRESSES),
+            "the others are left",
+            "no mail server has more",
+            "of_a_name_with_thousands_of_addresses_a_few_are_tried",
+        ),
+        row(
+            "start that an address has before the next is tried",
+            time!(crate::session::connect::HEAD_START),
+            "the next is tried beside it",
+            "RFC 8305",
+            "an_address_that_swallows_packets_holds_up_no_other",
+        ),
+        row(
+            "connecting to one address",
+            time!(crate::session::connect::CONNECT_TIMEOUT),
+            "no answer, or the next address's",
+            "a server that swallows packets must leave time for the next",
+            "an_address_that_swallows_packets_is_given_up",
+        ),
+        row(
+            "TLS handshake",
+            time!(crate::session::tls::HANDSHAKE_TIMEOUT),
+            "no answer, with a hint at tls.key-exchange",
+            "some firewalls swallow its larger first message",
+            "a_handshake_that_hangs_is_given_up",
+        ),
+        row(
+            "TLS tickets kept for one directory",
+            count!(crate::session::tls::TICKETS),
+            "the oldest goes",
+            "eight for each name of a server, and it has one",
+            "tickets_are_those_of_one_server",
+        ),
+        row(
+            "file of certificates or of a key",
+            bytes!(crate::session::tls::LONGEST_PEM),
+            "it is refused at the start",
+            "all the authorities there are have a quarter of a megabyte",
+            "a_file_that_never_ends_is_not_read_to_its_end",
+        ),
+        row(
+            "call that asks what a server offers (mechanisms)",
+            time!(crate::engine::member::CALL_TIMEOUT),
+            "it is repeated later",
+            "nobody waits for it",
+            "calls_are_given_up_and_repeated",
+        ),
+        row(
+            "pause between such calls, growing",
+            time!(crate::engine::member::FIRST_PAUSE).to(time!(crate::engine::member::LAST_PAUSE)),
+            "the server is called again",
+            "nobody waits for it",
+            "calls_are_given_up_and_repeated",
+        ),
+    ]
+}
+
+pub(super) fn replies() -> Vec<Bound> {
+    vec![
+        row(
+            "line of an SMTP or LMTP reply",
+            bytes!(protocol::smtp::MAX_LINE),
+            "the session is closed, no answer",
+            "RFC 5321 grants 512 bytes; some servers take more",
+            "each_bound_holds",
+        ),
+        row(
+            "lines of one reply",
+            count!(protocol::smtp::MAX_LINES),
+            "the session is closed, no answer",
+            "replies to EHLO have fewer than 30",
+            "each_bound_holds",
+        ),
+        row(
+            "SMTP or LMTP reply",
+            bytes!(protocol::smtp::MAX_REPLY),
+            "the session is closed, no answer",
+            "what one session may make vouch hold",
+            "each_bound_holds",
+        ),
+        row(
+            "line of an IMAP response",
+            bytes!(protocol::imap::LINE_LIMIT),
+            "the session is closed, no answer",
+            "lists of capabilities stay below 2 KiB",
+            "limits_hold",
+        ),
+        row(
+            "IMAP response with its literals",
+            bytes!(protocol::imap::RESPONSE_LIMIT),
+            "the session is closed, no answer",
+            "literals are skipped and not kept",
+            "limits_hold",
+        ),
+        row(
+            "IMAP responses before the one that is waited for",
+            count!(protocol::imap::UNTAGGED_LIMIT),
+            "the session is closed, no answer",
+            "a login meets a handful",
+            "chatter_has_an_end",
+        ),
+        row(
+            "mechanisms whose names are remembered",
+            count!(protocol::sasl::MECHANISMS),
+            "more are passed over",
+            "no server offers half as many",
+            "of_what_a_remote_offers_so_many_names_are_remembered",
+        ),
+        row(
+            "name of a mechanism",
+            bytes!(protocol::sasl::MECHANISM_NAME),
+            "a longer one is passed over",
+            "RFC 4422",
+            "of_what_a_remote_offers_so_many_names_are_remembered",
+        ),
+        row(
+            "characters kept of a server's words",
+            count!(protocol::smtp::reply::MAX_TEXT).and(count!(protocol::imap::response::TEXT_LIMIT)),
+            "the rest is left out of the log",
+            "one line of a log, generously (SMTP and LMTP, IMAP)",
+            "what_is_shown_is_one_short_line",
+        ),
+        row(
+            "of a server's words that are looked at for their meaning",
+            bytes!(crate::directory::judge::words::MAX_TEXT),
+            "the rest is not looked at",
+            "what a server means is said before that",
+            "long_and_odd_texts_cost_little",
+        ),
+        row(
+            "characters of an address in a trace",
+            count!(protocol::smtp::command::MAX_SHOWN),
+            "the rest is left out",
+            "no address is longer",
+            "each_command_has_its_line_and_its_trace",
+        ),
+    ]
+}

@@ -1,0 +1,122 @@
+//! Text for man(1), in the macros of man(7), with a table of tbl(1). mandoc and groff read it.
+
+/// The day on which the pages were last looked through.
+const DATE: &str = "2026-11-25";
+
+/// A page, growing.
+#[derive(Debug)]
+pub struct Page(String);
+
+impl Page {
+    /// An empty page `name`(`section`).
+    pub fn new(name: &str, section: u8, volume: &str) -> Self {
+        let (name, version) = (name.to_uppercase(), env!("CARGO_PKG_VERSION"));
+        // The first line says that there are tables.
+        Self(format!(
+            "'\\\" t\n.TH {name} {section} {DATE} \"vouch {version}\" \"{volume}\"\n"
+        ))
+    }
+
+    /// Begins a section.
+    pub fn section(&mut self, title: &str) {
+        self.line(&format!(".SH \"{}\"", escaped(title)));
+    }
+
+    /// Begins a part of a section.
+    pub fn part(&mut self, title: &str) {
+        self.line(&format!(".SS \"{}\"", escaped(title)));
+    }
+
+    /// A paragraph. What stands between backticks is bold.
+    pub fn text(&mut self, text: &str) {
+        // A section begins with one anyway.
+        if !self.0.lines().last().is_some_and(|line| line.starts_with(".S")) {
+            self.line(".PP");
+        }
+        self.line(&marked(text));
+    }
+
+    /// Something with its explanation below it.
+    pub fn item(&mut self, what: &str, text: &str) {
+        self.line(".TP");
+        self.line(&marked(what));
+        self.line(&marked(text));
+    }
+
+    /// Lines that are shown as they are.
+    pub fn example(&mut self, lines: &str) {
+        self.line(".PP\n.RS 4\n.nf");
+        lines.lines().for_each(|line| self.line(&escaped(line)));
+        self.line(".fi\n.RE");
+    }
+
+    /// A table: its heads, then its rows. `widths` are those of all columns but the last.
+    pub fn table<const N: usize>(&mut self, widths: &[u8], heads: [&str; N], rows: &[[String; N]]) {
+        let columns = |modifier: &str| {
+            let width = |at: usize| {
+                let width = widths.get(at).map(|width| format!("w({width}n)"));
+                format!("l{modifier}{}", width.unwrap_or_else(|| "x".to_owned()))
+            };
+            (0..N).map(width).collect::<Vec<_>>().join(" ")
+        };
+        self.line(".TS");
+        self.line(&format!("{}\n{}.", columns("b"), columns("")));
+        self.line(&heads.map(escaped).join("\t"));
+        for row in rows {
+            let cell = |text: &String| format!("T{{\n{}\nT}}", marked(text));
+            self.line(&row.iter().map(cell).collect::<Vec<_>>().join("\t"));
+        }
+        self.line(".TE");
+    }
+
+    /// The whole page.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
+    fn line(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+}
+
+/// Text in which nothing steers the typesetter, and every character is ASCII.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\\' => out.push_str("\\e"),
+            // A hyphen is what people copy; without this some show a longer one.
+            '-' => out.push_str("\\-"),
+            // A typographic quote could not be copied either.
+            '\'' => out.push_str("\\(aq"),
+            '"' => out.push_str("\\(dq"),
+            '…' => out.push_str("..."),
+            '§' => out.push_str("section "),
+            character => out.push(character),
+        }
+    }
+    // Only a line that begins with one of these is a command.
+    if out.starts_with('.') {
+        out.insert_str(0, "\\&");
+    }
+    out
+}
+
+/// Escaped text of one line, with what stands between backticks in bold.
+fn marked(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut out = String::new();
+    for (number, part) in text.split('`').enumerate() {
+        if number % 2 == 1 {
+            // A long key may be broken behind its dots.
+            let part = escaped(part).replace('.', ".\\:");
+            out.push_str(&format!("\\fB{part}\\fR"));
+        } else if number == 0 {
+            out.push_str(&escaped(part));
+        } else {
+            out.push_str(escaped(part).trim_start_matches("\\&"));
+        }
+    }
+    out
+}

@@ -1,0 +1,184 @@
+//! A directory that answers when it is let, and doors to it in memory.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use protocol::policy::Action;
+use protocol::sasl::Mechanism;
+use tokio::io::DuplexStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use vouch::address::Domain;
+use vouch::address::access::Access;
+use vouch::directory::Directory;
+use vouch::engine::{Engine, Member, logins, member, recipients};
+use vouch::server::auth::{self, AuthDoor, Spoken, Tempfail};
+use vouch::server::handover::Handover;
+use vouch::server::policy::{self, Actions, Policy};
+use vouch::server::userdb::{self, Exists, UserdbDoor};
+use vouch::server::{Caller, Deadline, Door, policy_limits};
+use vouch::verdict::{Kind, Question, Verdict};
+use vouch::wire::Stream;
+
+/// Says yes to everything, once the gate is open.
+pub(crate) struct Stub {
+    pub(crate) asked: AtomicUsize,
+    gate: Semaphore,
+}
+
+impl Stub {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            asked: AtomicUsize::new(0),
+            gate: Semaphore::new(0),
+        })
+    }
+
+    pub(crate) fn open(&self) {
+        self.gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Directory for Stub {
+    fn can_answer(&self, _: &Kind) -> bool {
+        true
+    }
+
+    fn probe<'a>(
+        &'a self,
+        question: &'a Question,
+        _: Instant,
+    ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async {
+            drop(self.gate.acquire().await);
+            match &question.kind {
+                Kind::Login { user, .. } => Verdict::accept(user.as_bytes()),
+                Kind::Recipient(address) => Verdict::accept(address.to_unquoted()),
+            }
+        })
+    }
+}
+
+/// A directory of example.org that remembers recipients.
+pub(crate) fn member(directory: Arc<dyn Directory>, detect_catch_all: bool) -> Arc<Member> {
+    let hour = Duration::from_secs(3600);
+    let settings = member::Settings {
+        name: "stub".into(),
+        domains: [Domain::parse("example.org").unwrap()].into_iter().collect(),
+        fold_case: false,
+        recipient_delimiter: String::new(),
+        canaries: Vec::new(),
+        detect_catch_all,
+        entries: 100_000,
+        recipients: recipients::Ttl {
+            positive: hour,
+            refresh: hour,
+            negative: hour,
+            stale: hour,
+        },
+        logins: logins::Ttl {
+            positive: Duration::ZERO,
+            negative: Duration::ZERO,
+        },
+    };
+    Arc::new(Member::new(settings, directory, [7; 32]))
+}
+
+fn engine(member: &Arc<Member>) -> Engine {
+    Engine::new(vec![member.clone()], None)
+}
+
+/// Longer than any test takes.
+const DEADLINE: Deadline = Deadline {
+    smtp: Duration::from_secs(3600),
+    other: Duration::from_secs(3600),
+};
+
+pub(crate) fn auth_door(member: &Arc<Member>) -> Arc<dyn Door> {
+    let settings = auth::Settings {
+        name: "auth".into(),
+        mechanisms: vec![Spoken::Password(Mechanism::Plain)],
+        tempfail: Tempfail::Fail,
+        deadline: DEADLINE,
+        auth_errors: None,
+        penalty: None,
+        access: Access::default(),
+        hands_over: false,
+        ok: auth::OkFields::default(),
+        fields: vouch::server::fields::Fields::default(),
+    };
+    Arc::new(AuthDoor::new(
+        settings,
+        engine(member),
+        Arc::new(Handover::new(1)),
+    ))
+}
+
+pub(crate) fn userdb_door(member: &Arc<Member>) -> Arc<dyn Door> {
+    let settings = userdb::Settings {
+        name: "userdb".into(),
+        master: false,
+        exists: Exists::Probe,
+        fields: vouch::server::fields::Fields::default(),
+        deadline: DEADLINE,
+    };
+    Arc::new(UserdbDoor::new(
+        settings,
+        engine(member),
+        Arc::new(Handover::new(1)),
+    ))
+}
+
+pub(crate) fn policy_door(member: &Arc<Member>) -> Arc<dyn Door> {
+    let settings = policy::Settings {
+        name: "policy".into(),
+        actions: Actions {
+            accept: Action::dunno(),
+            reject: Action::dunno(),
+            disabled: Action::dunno(),
+            defer: Action::dunno(),
+            limit: Action::dunno(),
+        },
+        deadline: DEADLINE.other,
+        vrfy: false,
+        dry_run: false,
+        limits: policy_limits::Limits::default(),
+        penalty: None,
+        access: Access::default(),
+    };
+    Arc::new(Policy::new(settings, engine(member)))
+}
+
+/// A client of a door, and the door's side of it.
+pub(crate) fn connect(door: &Arc<dyn Door>, room: usize) -> (DuplexStream, JoinHandle<()>) {
+    let (client, ours) = tokio::io::duplex(room);
+    (client, serve(door, Box::new(ours)))
+}
+
+/// Has a door serve this stream.
+pub(crate) fn serve(door: &Arc<dyn Door>, stream: Stream) -> JoinHandle<()> {
+    let caller = Caller {
+        stream,
+        connection: 1,
+        peer: None,
+        draining: CancellationToken::new(),
+    };
+    tokio::spawn(door.clone().serve(caller))
+}
+
+/// Lets everything run that can.
+pub(crate) async fn settle() {
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+}
