@@ -1,17 +1,91 @@
-//! `vouch man`: the manual pages, for who packages.
+//! `vouch man` and `vouch completions`: for who packages.
 
 use std::process::ExitCode;
 
-use super::print;
+use clap::{Args, CommandFactory, ValueEnum};
+use clap_complete::Shell;
+
+use super::{print, status};
 use crate::manual::bounds::{self, Bound, Group, bytes, count, row, time};
-use crate::manual::program;
+use crate::manual::configuration;
+use crate::manual::program::{self, Program};
+
+/// Arguments of `vouch man`.
+#[derive(Debug, Args)]
+pub struct Page {
+    /// The page of section 8, or of section 5
+    #[arg(value_enum, default_value_t = Which::Vouch)]
+    page: Which,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Which {
+    #[value(name = "vouch")]
+    Vouch,
+    #[value(name = "vouch.toml")]
+    Configuration,
+}
+
+/// Arguments of `vouch completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
 
 /// Prints a page for man(1) to standard output.
-pub fn run() -> ExitCode {
-    match print(&program::page(&bounds())) {
+pub fn run(arguments: &Page) -> ExitCode {
+    let page = match arguments.page {
+        Which::Vouch => vouch_page(),
+        Which::Configuration => configuration::page(),
+    };
+    ended(print(&page))
+}
+
+/// Prints what a shell needs to complete our arguments.
+pub fn complete(arguments: &Completions) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        arguments.shell,
+        &mut super::Arguments::command(),
+        "vouch",
+        &mut script,
+    );
+    ended(print(&String::from_utf8_lossy(&script)))
+}
+
+fn ended(printed: Result<(), ExitCode>) -> ExitCode {
+    match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(status) => status,
     }
+}
+
+fn vouch_page() -> String {
+    program::page(Program {
+        command: super::Arguments::command(),
+        bounds: bounds(),
+        statuses: vec![
+            (
+                status::REFUSED,
+                "The answer was no: a login was refused, a recipient is unknown.",
+            ),
+            (status::USAGE, "The command line is wrong."),
+            (status::NO_INPUT, "An input file cannot be read."),
+            (
+                status::UNAVAILABLE,
+                "A directory is unreachable, or none has an opinion on what was asked.",
+            ),
+            (
+                status::OS_ERROR,
+                "A socket cannot be bound, or the system refuses a service.",
+            ),
+            (status::IO_ERROR, "Standard output is gone."),
+            (status::TEMPORARY, "There was no answer."),
+            (status::CONFIG, "The configuration cannot be used."),
+        ],
+    })
 }
 
 /// Every bound: of the daemon, and of the commands.

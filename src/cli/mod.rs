@@ -67,8 +67,10 @@ enum Command {
     /// Ask a directory directly, with the daemon's own engine
     #[command(subcommand)]
     Probe(probe::Probe),
-    /// Print a page of the manual, for man -l -
-    Man,
+    /// Print a page of the manual, for `man -l -`
+    Man(man::Page),
+    /// Print a script that completes the arguments in a shell
+    Completions(man::Completions),
 }
 
 /// Where the configuration is.
@@ -106,7 +108,8 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Status(arguments) => control::run(&arguments),
         Command::Probe(probe) => probe::run(&probe),
-        Command::Man => man::run(),
+        Command::Man(page) => man::run(&page),
+        Command::Completions(completions) => man::complete(&completions),
     }
 }
 

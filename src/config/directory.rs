@@ -2,39 +2,41 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use super::{Endpoint, Limit, Template, words};
+use super::{Endpoint, Limit, Template, described, words};
 use crate::address::{Address, Domain};
 
-/// `[directory."NAME"]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Directory {
-    /// NAME, by which listeners, the log and the metrics call it.
-    pub name: String,
-    /// `type`: what the remote speaks. Required. `imap` knows logins, `lmtp` recipients, `smtp` both.
-    pub kind: Kind,
-    /// `address` and `port`: a host name, an IP address, or (`lmtp`) the absolute path of a socket.
-    /// `address` is required; `host` is another name for it. `port` is 1 to 65535, by default imap 143,
-    /// or 993 with `tls.implicit`; smtp 25, or 465; lmtp 24. A socket has none.
-    pub address: Endpoint,
-    /// `timeout`: bound on connecting and on each command, 1 ms to 1 hour. Default 30 s. The whole answer
-    /// is bounded by the listener's `deadline`, which is usually shorter.
-    pub timeout: Duration,
-    /// `ehlo-name`: how we call ourselves in EHLO and LHLO. Default: the host's name.
-    pub ehlo_name: Option<String>,
-    /// `[….tls]`.
-    pub tls: Tls,
-    /// `[….limits]`: of one remote session.
-    pub limits: Limits,
-    /// `[….lookup]`: whose addresses it knows.
-    pub lookup: Lookup,
-    /// `[….rcpt]`: how doubtful replies to RCPT are read.
-    pub rcpt: Rcpt,
-    /// `[….auth]`: how a login is sent.
-    pub auth: Auth,
-    /// `[….pool]`: the sessions.
-    pub pool: Pool,
-    /// `[….cache]`: what is remembered.
-    pub cache: Cache,
+described! {
+    /// `[directory."NAME"]`.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct Directory {
+        /// NAME, by which listeners, the log and the metrics call it.
+        pub name: String,
+        /// `type`: what the remote speaks. Required. `imap` knows logins, `lmtp` recipients, `smtp` both.
+        pub kind: Kind,
+        /// `address` and `port`: a host name, an IP address, or (`lmtp`) the absolute path of a socket.
+        /// `address` is required; `host` is another name for it. `port` is 1 to 65535, by default imap 143,
+        /// or 993 with `tls.implicit`; smtp 25, or 465; lmtp 24. A socket has none.
+        pub address: Endpoint,
+        /// `timeout`: bound on connecting and on each command, 1 ms to 1 hour. Default 30 s. The whole answer
+        /// is bounded by the listener's `deadline`, which is usually shorter.
+        pub timeout: Duration,
+        /// `ehlo-name`: how we call ourselves in EHLO and LHLO. Default: the host's name.
+        pub ehlo_name: Option<String>,
+        /// `[….tls]`.
+        pub tls: Tls,
+        /// `[….limits]`: of one remote session.
+        pub limits: Limits,
+        /// `[….lookup]`: whose addresses it knows.
+        pub lookup: Lookup,
+        /// `[….rcpt]`: how doubtful replies to RCPT are read.
+        pub rcpt: Rcpt,
+        /// `[….auth]`: how a login is sent.
+        pub auth: Auth,
+        /// `[….pool]`: the sessions.
+        pub pool: Pool,
+        /// `[….cache]`: what is remembered.
+        pub cache: Cache,
+    }
 }
 
 impl Directory {
@@ -98,29 +100,31 @@ impl Kind {
     }
 }
 
-/// `[directory."NAME".tls]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// `implicit`: TLS from the first byte. Default false; `enable` is another name for it.
-    pub implicit: bool,
-    /// `allow-invalid-certs`: still TLS, but with whoever answers; a warning at every start. Default false.
-    /// An own authority is better named by `ca-file`.
-    pub allow_invalid_certs: bool,
-    /// `starttls`: what happens without `implicit`. Default `if-available`: a password still needs TLS
-    /// unless `auth.allow-cleartext` is set or the remote is on this machine. A STARTTLS that was offered
-    /// and fails ends the session, whatever stands here.
-    pub starttls: StartTls,
-    /// `ca-file`: PEM file of authorities that are trusted besides those of the system.
-    pub ca_file: Option<PathBuf>,
-    /// `server-name`: the name that the certificate must bear. Default: `address`.
-    pub server_name: Option<String>,
-    /// `cert-file`: PEM file of our own certificate, with `key-file`.
-    pub cert_file: Option<PathBuf>,
-    /// `key-file`: PEM file of its key, with `cert-file`.
-    pub key_file: Option<PathBuf>,
-    /// `key-exchange`: default `hybrid`, which withstands a recorder with a later quantum computer;
-    /// `classic` for a remote or firewall that stalls on the larger first message.
-    pub key_exchange: KeyExchange,
+described! {
+    /// `[directory."NAME".tls]`.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Tls {
+        /// `implicit`: TLS from the first byte. Default false; `enable` is another name for it.
+        pub implicit: bool,
+        /// `allow-invalid-certs`: still TLS, but with whoever answers; a warning at every start. Default false.
+        /// An own authority is better named by `ca-file`.
+        pub allow_invalid_certs: bool,
+        /// `starttls`: what happens without `implicit`. Default `if-available`: a password still needs TLS
+        /// unless `auth.allow-cleartext` is set or the remote is on this machine. A STARTTLS that was offered
+        /// and fails ends the session, whatever stands here.
+        pub starttls: StartTls,
+        /// `ca-file`: PEM file of authorities that are trusted besides those of the system.
+        pub ca_file: Option<PathBuf>,
+        /// `server-name`: the name that the certificate must bear. Default: `address`.
+        pub server_name: Option<String>,
+        /// `cert-file`: PEM file of our own certificate, with `key-file`.
+        pub cert_file: Option<PathBuf>,
+        /// `key-file`: PEM file of its key, with `cert-file`.
+        pub key_file: Option<PathBuf>,
+        /// `key-exchange`: default `hybrid`, which withstands a recorder with a later quantum computer;
+        /// `classic` for a remote or firewall that stalls on the larger first message.
+        pub key_exchange: KeyExchange,
+    }
 }
 
 impl Default for Tls {
@@ -160,15 +164,17 @@ words! {
     }
 }
 
-/// `[directory."NAME".limits]`: of one remote session, so that no remote loses patience with us.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// `rcpt`: RCPT commands sent, accepted or not; then QUIT and a new session. Default 10.
-    pub rcpt: Limit,
-    /// `rcpt-errors`: refused ones among these. Default 5: many servers slow down or hang up at 10 or 20.
-    pub rcpt_errors: Limit,
-    /// `auth-errors`: failed logins, IMAP too; then LOGOUT or QUIT. Default 3.
-    pub auth_errors: Limit,
+described! {
+    /// `[directory."NAME".limits]`: of one remote session, so that no remote loses patience with us.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Limits {
+        /// `rcpt`: RCPT commands sent, accepted or not; then QUIT and a new session. Default 10.
+        pub rcpt: Limit,
+        /// `rcpt-errors`: refused ones among these. Default 5: many servers slow down or hang up at 10 or 20.
+        pub rcpt_errors: Limit,
+        /// `auth-errors`: failed logins, IMAP too; then LOGOUT or QUIT. Default 3.
+        pub auth_errors: Limit,
+    }
 }
 
 impl Default for Limits {
@@ -181,24 +187,26 @@ impl Default for Limits {
     }
 }
 
-/// `[directory."NAME".lookup]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Lookup {
-    /// `domains`: those it knows, and `"file:///path"` entries, each a file with one domain a line (`#`
-    /// starts a comment), read again on reload. Default none: then it takes every login and no recipient.
-    pub domains: Domains,
-    /// `canary`: addresses that must exist; while one is refused, no refusal of its domain is believed.
-    /// Default none.
-    pub canary: Vec<Address>,
-    /// `catch-all`: `detect` asks for an address that cannot exist, and has no opinion on domains that
-    /// take it. Default `off`.
-    pub catch_all: CatchAll,
-    /// `fold-case`: local parts that differ in case only are one. Default false: RFC 5321 §2.4 leaves it
-    /// to the remote.
-    pub fold_case: bool,
-    /// `recipient-delimiter`: with `"+"`, `name+detail` is asked as `name`. At most 8 characters, none of
-    /// them `@` or a space. Default none.
-    pub recipient_delimiter: String,
+described! {
+    /// `[directory."NAME".lookup]`.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct Lookup {
+        /// `domains`: those it knows, and `"file:///path"` entries, each a file with one domain a line (`#`
+        /// starts a comment), read again on reload. Default none: then it takes every login and no recipient.
+        pub domains: Domains,
+        /// `canary`: addresses that must exist; while one is refused, no refusal of its domain is believed.
+        /// Default none.
+        pub canary: Vec<Address>,
+        /// `catch-all`: `detect` asks for an address that cannot exist, and has no opinion on domains that
+        /// take it. Default `off`.
+        pub catch_all: CatchAll,
+        /// `fold-case`: local parts that differ in case only are one. Default false: RFC 5321 §2.4 leaves it
+        /// to the remote.
+        pub fold_case: bool,
+        /// `recipient-delimiter`: with `"+"`, `name+detail` is asked as `name`. At most 8 characters, none of
+        /// them `@` or a space. Default none.
+        pub recipient_delimiter: String,
+    }
 }
 
 impl Default for Lookup {
@@ -234,17 +242,19 @@ words! {
     }
 }
 
-/// `[directory."NAME".rcpt]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rcpt {
-    /// `mail-from`: the sender of the probe. Default empty, the null sender `<>`.
-    pub mail_from: String,
-    /// `code-252`: how "cannot verify, will try" is read (RFC 5321 §3.5.3). Default `exists`.
-    pub code_252: Code252,
-    /// `policy`: how a refusal for reasons of policy is read. Default `defer`.
-    pub policy: Policy,
-    /// `microsoft`: 550 5.4.1 means unknown, as Exchange Online says it. Default false.
-    pub microsoft: bool,
+described! {
+    /// `[directory."NAME".rcpt]`.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Rcpt {
+        /// `mail-from`: the sender of the probe. Default empty, the null sender `<>`.
+        pub mail_from: String,
+        /// `code-252`: how "cannot verify, will try" is read (RFC 5321 §3.5.3). Default `exists`.
+        pub code_252: Code252,
+        /// `policy`: how a refusal for reasons of policy is read. Default `defer`.
+        pub policy: Policy,
+        /// `microsoft`: 550 5.4.1 means unknown, as Exchange Online says it. Default false.
+        pub microsoft: bool,
+    }
 }
 
 impl Default for Rcpt {
@@ -278,22 +288,24 @@ words! {
     }
 }
 
-/// `[directory."NAME".auth]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Auth {
-    /// `allow-cleartext`: send a password over a connection without TLS, also to a remote that is neither
-    /// loopback nor a Unix socket. Default false.
-    pub allow_cleartext: bool,
-    /// `username`: what is sent to the remote, of `{user}`, `{local}` and `{domain}`. Default `{user}`.
-    pub username: Template,
-    /// `confirm`: imap only: after OK, one cheap command must succeed too (Microsoft says OK and then
-    /// refuses the mailbox). Default false.
-    pub confirm: bool,
-    /// `forward-client`: hand the client's address on with each question, so that the remote's own defences
-    /// see the attacker and not us: by IMAP ID (Dovecot believes it of `login_trusted_networks`) or XCLIENT
-    /// (Postfix of `smtpd_authorized_xclient_hosts`), where the remote offers that. Recipients of different
-    /// clients are not asked together then. Default false.
-    pub forward_client: bool,
+described! {
+    /// `[directory."NAME".auth]`.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Auth {
+        /// `allow-cleartext`: send a password over a connection without TLS, also to a remote that is neither
+        /// loopback nor a Unix socket. Default false.
+        pub allow_cleartext: bool,
+        /// `username`: what is sent to the remote, of `{user}`, `{local}` and `{domain}`. Default `{user}`.
+        pub username: Template,
+        /// `confirm`: `imap` only: after OK, one cheap command must succeed too (Microsoft says OK and then
+        /// refuses the mailbox). Default false.
+        pub confirm: bool,
+        /// `forward-client`: hand the client's address on with each question, so that the remote's own defences
+        /// see the attacker and not us: by IMAP ID (Dovecot believes it of `login_trusted_networks`) or XCLIENT
+        /// (Postfix of `smtpd_authorized_xclient_hosts`), where the remote offers that. Recipients of different
+        /// clients are not asked together then. Default false.
+        pub forward_client: bool,
+    }
 }
 
 impl Default for Auth {
@@ -307,22 +319,24 @@ impl Default for Auth {
     }
 }
 
-/// `[directory."NAME".pool]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pool {
-    /// `max-sessions`: open at once, 1 to 10000. Default 10; `max-connections` is another name for it.
-    pub max_sessions: u32,
-    /// `warm-sessions`: kept greeted, with TLS up, while a login was asked within the last 10 minutes; at
-    /// most `max-sessions`, 0 for none. Default 1.
-    pub warm_sessions: u32,
-    /// `queue`: questions that wait for a session, 1 to 1000000; one more gets no answer at once.
-    /// Default 2000.
-    pub queue: u32,
-    /// `idle-timeout`: how long an unused session is kept. Default 30 s.
-    pub idle_timeout: Duration,
-    /// `max-age`: how old a session may grow. Default imap 50 s, as servers end what has not logged in after
-    /// a minute; smtp and lmtp 120 s.
-    pub max_age: Duration,
+described! {
+    /// `[directory."NAME".pool]`.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Pool {
+        /// `max-sessions`: open at once, 1 to 10000. Default 10; `max-connections` is another name for it.
+        pub max_sessions: u32,
+        /// `warm-sessions`: kept greeted, with TLS up, while a login was asked within the last 10 minutes; at
+        /// most `max-sessions`, 0 for none. Default 1.
+        pub warm_sessions: u32,
+        /// `queue`: questions that wait for a session, 1 to 1000000; one more gets no answer at once.
+        /// Default 2000.
+        pub queue: u32,
+        /// `idle-timeout`: how long an unused session is kept. Default 30 s.
+        pub idle_timeout: Duration,
+        /// `max-age`: how old a session may grow. Default imap 50 s, as servers end what has not logged in after
+        /// a minute; smtp and lmtp 2 m.
+        pub max_age: Duration,
+    }
 }
 
 impl Pool {
@@ -338,17 +352,19 @@ impl Pool {
     }
 }
 
-/// `[directory."NAME".cache]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cache {
-    /// `entries`: recipients remembered at most; 0 remembers none. Default 100000.
-    pub entries: u32,
-    /// `ttl`: how long recipients are remembered.
-    pub ttl: Ttl,
-    /// `file`: absolute path of a file in which recipients survive a restart. Default: memory only.
-    pub file: Option<PathBuf>,
-    /// `credentials`: how long logins are remembered; in memory only, as keyed hashes.
-    pub credentials: Credentials,
+described! {
+    /// `[directory."NAME".cache]`.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Cache {
+        /// `entries`: recipients remembered at most; 0 remembers none. Default 100000.
+        pub entries: u32,
+        /// `ttl`: how long recipients are remembered.
+        pub ttl: Ttl,
+        /// `file`: absolute path of a file in which recipients survive a restart. Default: memory only.
+        pub file: Option<PathBuf>,
+        /// `credentials`: how long logins are remembered; in memory only, as keyed hashes.
+        pub credentials: Credentials,
+    }
 }
 
 impl Default for Cache {
@@ -362,18 +378,20 @@ impl Default for Cache {
     }
 }
 
-/// `ttl` of a cache.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ttl {
-    /// `positive`: that a recipient exists. Default 4 h.
-    pub positive: Duration,
-    /// `refresh`: when it is asked again in the background, at most `positive`. Default 30 m.
-    pub refresh: Duration,
-    /// `negative`: that a recipient is unknown. Default 2 m.
-    pub negative: Duration,
-    /// `stale`: how old an answer may be that is served while the directory cannot answer, at least
-    /// `positive`. Default 7 d.
-    pub stale: Duration,
+described! {
+    /// `ttl` of a cache.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Ttl {
+        /// `positive`: that a recipient exists. Default 4 h.
+        pub positive: Duration,
+        /// `refresh`: when it is asked again in the background, at most `positive`. Default 30 m.
+        pub refresh: Duration,
+        /// `negative`: that a recipient is unknown. Default 2 m.
+        pub negative: Duration,
+        /// `stale`: how old an answer may be that is served while the directory cannot answer, at least
+        /// `positive`. Default 7 d.
+        pub stale: Duration,
+    }
 }
 
 impl Default for Ttl {
@@ -387,13 +405,15 @@ impl Default for Ttl {
     }
 }
 
-/// `credentials` of a cache.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// `positive`: that a login was good, counted from the probe. Default 0 s: not remembered.
-    pub positive: Duration,
-    /// `negative`: that exactly this user and password were refused. Default 30 s.
-    pub negative: Duration,
+described! {
+    /// `credentials` of a cache.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Credentials {
+        /// `positive`: that a login was good, counted from the probe. Default 0 s: not remembered.
+        pub positive: Duration,
+        /// `negative`: that exactly this user and password were refused. Default 30 s.
+        pub negative: Duration,
+    }
 }
 
 impl Default for Credentials {

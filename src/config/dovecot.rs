@@ -1,21 +1,23 @@
 //! `[dovecot]`: what Dovecot is told when it runs us as its own auth service.
 
-use super::{ListenAddress, Listener, listener::Protocol};
+use super::{ListenAddress, Listener, described, listener::Protocol};
 
-/// `[dovecot]`: `vouch dovecot-service` answers by it, on the sockets that Dovecot hands over. Which sockets
-/// there are, whose, and how many clients may connect (`client_limit`) is said in Dovecot's configuration.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Dovecot {
-    /// `logins`: names of the directories that are asked whether a login is good, by domain, in this order.
-    /// Required; at least one must be able to say so.
-    pub logins: Vec<String>,
-    /// `users`: names of the directories that are asked whether a user exists. Required; at least one must be
-    /// able to say so, but with `exists = "domain"` nobody is asked.
-    pub users: Vec<String>,
-    /// The other keys are those of a listener of protocol `login`, with the same meaning: `deadline`,
-    /// `default-domain`, `mechanisms`, `tempfail`, `ok`, `exists`, `fields`, `penalty`, `allow`, `deny`, and the table
-    /// `limits`.
-    pub keys: Listener,
+described! {
+    /// `[dovecot]`: `vouch dovecot-service` answers by it, on the sockets that Dovecot hands over. Which sockets
+    /// there are, whose, and how many clients may connect (`client_limit`) is said in Dovecot's configuration.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct Dovecot {
+        /// `logins`: names of the directories that are asked whether a login is good, by domain, in this order.
+        /// Required; at least one must be able to say so.
+        pub logins: Vec<String>,
+        /// `users`: names of the directories that are asked whether a user exists. Required; at least one must be
+        /// able to say so, but with `exists = "domain"` nobody is asked.
+        pub users: Vec<String>,
+        /// The other keys are those of a listener of protocol `login`, with the same meaning: `deadline`,
+        /// `default-domain`, `mechanisms`, `tempfail`, `ok`, `exists`, `fields`, `penalty`, `allow`, `deny`, and the table
+        /// `limits`.
+        pub keys: Listener,
+    }
 }
 
 impl Dovecot {

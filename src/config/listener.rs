@@ -4,73 +4,76 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use protocol::policy;
 
-use super::{Limit, ListenAddress, Penalty, Template, directory::Kind, words};
+use super::{Limit, ListenAddress, Penalty, Template, described, directory::Kind, words};
 use crate::address::{Domain, access::Access, network::Network};
 
-/// `[listener."NAME"]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listener {
-    /// NAME, by which the log and the metrics call it.
-    pub name: String,
-    /// `protocol`: what is spoken on the socket. Required.
-    pub protocol: Protocol,
-    /// `socket`: the absolute path of a Unix socket, `"systemd:NAME"` for one that is handed over, or
-    /// `"127.0.0.1:10040"`; other addresses than loopback for `policy` only. Required, and every listener
-    /// its own.
-    pub socket: ListenAddress,
-    /// `mode`: permissions of a Unix socket, octal text. Default `0660`.
-    pub mode: u32,
-    /// `owner`: user that owns a Unix socket. Default: whoever the daemon is.
-    pub owner: Option<String>,
-    /// `group`: its group. Default: that of the directory it lies in.
-    pub group: Option<String>,
-    /// `peers`: who may connect to a Unix socket, beyond what its mode allows: users by name or number, and
-    /// groups by `@` before theirs. A process is of a group if it runs as it, or if its user is a member. Others
-    /// are closed. Default: whoever its mode lets in. Not for addresses, where nobody is known.
-    pub peers: Option<Vec<Peer>>,
-    /// `directory`: names of the directories that are asked, by domain, in this order. Required; at least
-    /// one must be able to answer what this protocol asks.
-    pub directory: Vec<String>,
-    /// `deadline`: bound on an answer, 1 ms to 1 hour, shorter than the client's patience (Postfix policy: 100 s).
-    /// Default by protocol and service, see [`Listener::deadline_for`]; 4 s suits chasquid and Radicale.
-    pub deadline: Option<Duration>,
-    /// `max-connections`: clients connected at once, 1 to 1000000. Default 10000.
-    pub max_connections: u32,
-    /// `[….limits]`: of one client's session.
-    pub limits: ClientLimits,
-    /// `penalty`: how those are answered who fail again and again; `None` is `"off"`, like all others. Default: see
-    /// [`Penalty`], but at `policy` off, as each answer that is late there keeps a process of Postfix waiting. `policy`,
-    /// `auth` and `login` only.
-    pub penalty: Option<Penalty>,
-    /// `allow` and `deny`: who may ask, and about whom; networks of clients (the SMTP or IMAP client's, not that of who
-    /// connects), and domains of users or recipients, in one list. Where `allow` has networks, clients elsewhere or of
-    /// unknown address are not answered, and where it has domains, nothing is about others; what is in `deny` never is.
-    /// Not answered is "later" at `auth` and `login`, as the password may be good, and no opinion (`DUNNO`) at
-    /// `policy`; nobody is asked. Default: everybody, about everything. `policy`, `auth` and `login` only.
-    pub access: Access,
-    /// `[….action]`: what Postfix is told; `policy` only.
-    pub action: Action,
-    /// `default-domain`: added to a login without one. Default none: with a single directory the login goes
-    /// there as it is. Not for `policy` and `socketmap`.
-    pub default_domain: Option<Domain>,
-    /// `mechanisms`: SASL mechanisms offered, in this order. Default `PLAIN` and `LOGIN`, which are offered
-    /// at once and always. Others are offered once a directory's remote is known to take them, which is asked
-    /// in the background; they are for the remote to judge. `XOAUTH2` and `OAUTHBEARER` bring a token.
-    /// `CRAM-MD5`, `DIGEST-MD5`, `SCRAM-SHA-1` and `SCRAM-SHA-256` are relayed, so that a password is proved
-    /// that is never seen here: only with a single directory, as the user is not known when the challenge is
-    /// asked for, with its `auth.username = "{user}"`, and with `pool.max-sessions` of 3 at least, as each
-    /// dialog holds a session; `default-domain` is not added to a name in them. There is no `-PLUS`: what is
-    /// bound to the client's TLS channel cannot be handed to another server. `auth` and `login` only.
-    pub mechanisms: Vec<Mechanism>,
-    /// `tempfail`: how "no answer" is told to the client. Default `auto`. `auth`, `login` and `saslauthd` only.
-    pub tempfail: TempFail,
-    /// `[….ok]`: fields added to OK. `auth` and `login` only.
-    pub ok: OkFields,
-    /// `exists`: whether a user is looked for, or only its domain. Default `probe`. `userdb` and `master` only.
-    pub exists: Exists,
-    /// `fields`: the user's fields, by template. Default none. A mail process that asks for a login is told those
-    /// of `login` before those of `master`. `userdb`, `master` and `login` only.
-    pub fields: Fields,
+described! {
+    /// `[listener."NAME"]`.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct Listener {
+        /// NAME, by which the log and the metrics call it.
+        pub name: String,
+        /// `protocol`: what is spoken on the socket. Required.
+        pub protocol: Protocol,
+        /// `socket`: the absolute path of a Unix socket, `"systemd:NAME"` for one that is handed over, or
+        /// `"127.0.0.1:10040"`; other addresses than loopback for `policy` only. Required, and every listener
+        /// its own.
+        pub socket: ListenAddress,
+        /// `mode`: permissions of a Unix socket, octal text. Default `0660`.
+        pub mode: u32,
+        /// `owner`: user that owns a Unix socket. Default: whoever the daemon is.
+        pub owner: Option<String>,
+        /// `group`: its group. Default: that of the directory it lies in.
+        pub group: Option<String>,
+        /// `peers`: who may connect to a Unix socket, beyond what its mode allows: users by name or number, and
+        /// groups by `@` before theirs. A process is of a group if it runs as it, or if its user is a member. Others
+        /// are closed. Default: whoever its mode lets in. Not for addresses, where nobody is known.
+        pub peers: Option<Vec<Peer>>,
+        /// `directory`: names of the directories that are asked, by domain, in this order. Required; at least
+        /// one must be able to answer what this protocol asks.
+        pub directory: Vec<String>,
+        /// `deadline`: bound on an answer, 1 ms to 1 hour, shorter than the client's patience (Postfix policy: 100 s).
+        /// Default 20 s for `policy` and `socketmap`; else 8 s for service=smtp and 60 s for others. 4 s suits chasquid and
+        /// Radicale.
+        pub deadline: Option<Duration>,
+        /// `max-connections`: clients connected at once, 1 to 1000000. Default 10000.
+        pub max_connections: u32,
+        /// `[….limits]`: of one client's session.
+        pub limits: ClientLimits,
+        /// `penalty`: how those are answered who fail again and again; `None` is `"off"`, like all others. Default: see
+        /// [`Penalty`], but at `policy` off, as each answer that is late there keeps a process of Postfix waiting. `policy`,
+        /// `auth` and `login` only.
+        pub penalty: Option<Penalty>,
+        /// `allow` and `deny`: who may ask, and about whom; networks of clients (the SMTP or IMAP client's, not that of who
+        /// connects), and domains of users or recipients, in one list. Where `allow` has networks, clients elsewhere or of
+        /// unknown address are not answered, and where it has domains, nothing is about others; what is in `deny` never is.
+        /// Not answered is "later" at `auth` and `login`, as the password may be good, and no opinion (`DUNNO`) at
+        /// `policy`; nobody is asked. Default: everybody, about everything. `policy`, `auth` and `login` only.
+        pub access: Access,
+        /// `[….action]`: what Postfix is told; `policy` only.
+        pub action: Action,
+        /// `default-domain`: added to a login without one. Default none: with a single directory the login goes
+        /// there as it is. Not for `policy` and `socketmap`.
+        pub default_domain: Option<Domain>,
+        /// `mechanisms`: SASL mechanisms offered, in this order. Default `PLAIN` and `LOGIN`, which are offered
+        /// at once and always. Others are offered once a directory's remote is known to take them, which is asked
+        /// in the background; they are for the remote to judge. `XOAUTH2` and `OAUTHBEARER` bring a token.
+        /// `CRAM-MD5`, `DIGEST-MD5`, `SCRAM-SHA-1` and `SCRAM-SHA-256` are relayed, so that a password is proved
+        /// that is never seen here: only with a single directory, as the user is not known when the challenge is
+        /// asked for, with its `auth.username = "{user}"`, and with `pool.max-sessions` of 3 at least, as each
+        /// dialog holds a session; `default-domain` is not added to a name in them. There is no `-PLUS`: what is
+        /// bound to the client's TLS channel cannot be handed to another server. `auth` and `login` only.
+        pub mechanisms: Vec<Mechanism>,
+        /// `tempfail`: how "no answer" is told to the client. Default `auto`. `auth`, `login` and `saslauthd` only.
+        pub tempfail: TempFail,
+        /// `[….ok]`: fields added to OK. `auth` and `login` only.
+        pub ok: OkFields,
+        /// `exists`: whether a user is looked for, or only its domain. Default `probe`. `userdb` and `master` only.
+        pub exists: Exists,
+        /// `fields`: the user's fields, by template. Default none. A mail process that asks for a login is told those
+        /// of `login` before those of `master`. `userdb`, `master` and `login` only.
+        pub fields: Fields,
+    }
 }
 
 /// Names, each with its template. Every name is legal; Dovecot takes those of a user that it does not know for
@@ -183,16 +186,18 @@ impl Protocol {
     }
 }
 
-/// `[listener."NAME".limits]`: of one client's session; beyond, no probe is sent and the answer is "later".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientLimits {
-    /// `rcpt`: recipients asked for, each of a message once. Default 1000.
-    pub rcpt: Limit,
-    /// `rcpt-errors`: unknown ones among these. Default 20, at which Postfix hangs up too
-    /// (`smtpd_hard_error_limit`).
-    pub rcpt_errors: Limit,
-    /// `auth-errors`: refused logins, by connection and remote address, within ten minutes. Default 20.
-    pub auth_errors: Limit,
+described! {
+    /// `[listener."NAME".limits]`: of one client's session; beyond, no probe is sent and the answer is "later".
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct ClientLimits {
+        /// `rcpt`: recipients asked for, each of a message once. Default 1000.
+        pub rcpt: Limit,
+        /// `rcpt-errors`: unknown ones among these. Default 20, at which Postfix hangs up too
+        /// (`smtpd_hard_error_limit`).
+        pub rcpt_errors: Limit,
+        /// `auth-errors`: refused logins, by connection and remote address, within ten minutes. Default 20.
+        pub auth_errors: Limit,
+    }
 }
 
 impl Default for ClientLimits {
@@ -205,18 +210,20 @@ impl Default for ClientLimits {
     }
 }
 
-/// `[listener."NAME".ok]`: fields added to OK, so that Dovecot's login processes do more with a login than begin a
-/// session. Default none.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct OkFields {
-    /// Any name, by template. `proxy = "y"` hands the user on to `host`, an IP address, and wants `pass`; `nologin =
-    /// "y"` lets nobody in, with `reason`. Names that vouch says itself, such as `user`, are refused.
-    pub fields: Fields,
-    /// `pass = "{password}"`: the password that the remote accepted, for the proxy.
-    pub pass: bool,
-    /// `allow_nets`: a list of networks, parted by commas. A login from elsewhere, or from nobody knows where, is
-    /// refused without asking anybody. It is not told to clients.
-    pub allow_nets: Option<Vec<Network>>,
+described! {
+    /// `[listener."NAME".ok]`: fields added to OK, so that Dovecot's login processes do more with a login than begin a
+    /// session. Default none.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    pub struct OkFields {
+        /// Any name, by template. `proxy = "y"` hands the user on to `host`, an IP address, and wants `pass`; `nologin =
+        /// "y"` lets nobody in, with `reason`. Names that vouch says itself, such as `user`, are refused.
+        pub fields: Fields,
+        /// `pass = "{password}"`: the password that the remote accepted, for the proxy.
+        pub pass: bool,
+        /// `allow_nets`: a list of networks, parted by commas. A login from elsewhere, or from nobody knows where, is
+        /// refused without asking anybody. It is not told to clients.
+        pub allow_nets: Option<Vec<Network>>,
+    }
 }
 
 impl OkFields {
@@ -238,27 +245,29 @@ impl OkFields {
     }
 }
 
-/// `[listener."NAME".action]`: access(5) actions, each a word or a reply code with text, on one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Action {
-    /// `accept`: the recipient exists. Default `DUNNO`. Never `OK` or `permit…`: before
-    /// `reject_unauth_destination` they make an open relay.
-    pub accept: policy::Action,
-    /// `reject`: the recipient is unknown. Default `550 5.1.1 User unknown`. `{reply}` stands for the
-    /// remote's own words.
-    pub reject: policy::Action,
-    /// `disabled`: the mailbox is disabled. Default `550 5.2.1 Mailbox disabled`.
-    pub disabled: policy::Action,
-    /// `defer`: there was no answer. Default `DEFER_IF_PERMIT 4.4.3 Recipient lookup failed, try again
-    /// later`. Never 5xx or `REJECT…`: no answer is never a no.
-    pub defer: policy::Action,
-    /// `limit`: the client asked too much. Default `450 4.7.1 Too many recipients in one session, try again
-    /// later`. Never 5xx or `REJECT…`.
-    pub limit: policy::Action,
-    /// `vrfy`: answer VRFY too. Default false: `DUNNO`.
-    pub vrfy: bool,
-    /// `dry-run`: answer `DUNNO` always, and log the action that would have been taken. Default false.
-    pub dry_run: bool,
+described! {
+    /// `[listener."NAME".action]`: access(5) actions, each a word or a reply code with text, on one line.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Action {
+        /// `accept`: the recipient exists. Default `DUNNO`. Never `OK` or `permit…`: before
+        /// `reject_unauth_destination` they make an open relay.
+        pub accept: policy::Action,
+        /// `reject`: the recipient is unknown. Default `550 5.1.1 User unknown`. `{reply}` stands for the
+        /// remote's own words.
+        pub reject: policy::Action,
+        /// `disabled`: the mailbox is disabled. Default `550 5.2.1 Mailbox disabled`.
+        pub disabled: policy::Action,
+        /// `defer`: there was no answer. Default `DEFER_IF_PERMIT 4.4.3 Recipient lookup failed, try again
+        /// later`. Never 5xx or `REJECT…`: no answer is never a no.
+        pub defer: policy::Action,
+        /// `limit`: the client asked too much. Default `450 4.7.1 Too many recipients in one session, try again
+        /// later`. Never 5xx or `REJECT…`.
+        pub limit: policy::Action,
+        /// `vrfy`: answer VRFY too. Default false: `DUNNO`.
+        pub vrfy: bool,
+        /// `dry-run`: answer `DUNNO` always, and log the action that would have been taken. Default false.
+        pub dry_run: bool,
+    }
 }
 
 impl Default for Action {

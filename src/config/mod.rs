@@ -1,7 +1,8 @@
 //! The configuration: plain data, one struct for each table of `vouch.toml` and one field for each key.
 //!
-//! A field's name is its key's in snake case, and its doc comment is the key's page in the manual:
-//! what it means, its unit, its default, its bounds, and what it plays together with.
+//! A field's name is its key's in snake case, and its doc comment is what the manual says of the key:
+//! what it means, its unit, its default, its bounds, and what it plays together with. So it is plain text, begins with
+//! the key between backticks, and speaks to who writes a file.
 //! [`read`] makes a [`Config`] of a file or says what is wrong with it, line by line;
 //! [`show`] says what a [`Config`] will do. Nothing here opens a connection.
 
@@ -28,14 +29,17 @@ pub use penalty::Penalty;
 
 /// Makes an enum of words that a key may hold, with each word's spelling in the file.
 macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$word_meta:meta])* $word:ident = $text:literal,)+ }) => {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $meaning:literal])+ $word:ident = $text:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$word_meta])* $word,)+ }
+        pub enum $name { $($(#[doc = $meaning])+ $word,)+ }
 
         impl $name {
             /// Every word, with its spelling in the file.
             pub const ALL: &'static [(&'static str, Self)] = &[$(($text, Self::$word),)+];
+
+            /// What each of them means, for the manual: its doc comment.
+            pub const MEANINGS: &'static [(&'static str, &'static str)] = &[$(($text, concat!($($meaning),+)),)+];
 
             /// The word as it is written in the file.
             pub fn as_str(self) -> &'static str {
@@ -51,6 +55,35 @@ macro_rules! words {
     };
 }
 pub(crate) use words;
+
+/// Makes a struct of a table's keys, and what the manual says of each: its doc comment.
+macro_rules! described {
+    ($(#[doc = $about:literal])+ #[derive($($derive:ident),+)] pub struct $name:ident {
+        $($(#[doc = $key:literal])+ pub $field:ident: $type:ty,)+
+    }) => {
+        $(#[doc = $about])+
+        #[derive($($derive),+)]
+        pub struct $name { $($(#[doc = $key])+ pub $field: $type,)+ }
+
+        impl $name {
+            /// What the manual says of the table and of its keys.
+            pub const DESCRIBED: $crate::config::Described = $crate::config::Described {
+                about: concat!($($about),+),
+                keys: &[$(concat!($($key),+)),+],
+            };
+        }
+    };
+}
+pub(crate) use described;
+
+/// What is said of a table: the doc comments of its struct and of each field.
+#[derive(Debug, Clone, Copy)]
+pub struct Described {
+    /// Begins with the table's name between backticks.
+    pub about: &'static str,
+    /// Each begins with its key between backticks, where it is a key.
+    pub keys: &'static [&'static str],
+}
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -89,19 +122,23 @@ impl Config {
     }
 }
 
-/// `[metrics]`: OpenMetrics text and the status page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Metrics {
-    /// Where they are served: an address with port, or the absolute path of a Unix socket. Required.
-    pub listen: Endpoint,
+described! {
+    /// `[metrics]`: OpenMetrics text and the status page.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Metrics {
+        /// `listen`: where they are served: an address with port, or the absolute path of a Unix socket. Required.
+        pub listen: Endpoint,
+    }
 }
 
-/// `[control]`: how `vouch status` and `vouch cache` reach the daemon.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Control {
-    /// Absolute path of the control socket, at which root and the daemon's own user are answered. Default
-    /// `/run/vouch/control`; where that cannot be bound, the daemon runs without it.
-    pub socket: Option<PathBuf>,
+described! {
+    /// `[control]`: how `vouch status` and `vouch cache` reach the daemon.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    pub struct Control {
+        /// `socket`: absolute path of the control socket, at which root and the daemon's own user are answered. Default
+        /// `/run/vouch/control`; where that cannot be bound, the daemon runs without it.
+        pub socket: Option<PathBuf>,
+    }
 }
 
 impl Control {
@@ -111,16 +148,18 @@ impl Control {
     }
 }
 
-/// `[log]`: one line a verdict, on standard error or in the journal. As Dovecot's own auth
-/// service vouch logs into Dovecot's log, in that log's form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    /// The least severity that is written. Default `info`. While the daemon runs, SIGUSR1 asks for one
-    /// level more of detail and SIGUSR2 for this one again.
-    pub level: LogLevel,
-    /// Its form and place. Default `auto`: the journal where systemd has put it behind standard error
-    /// (`$JOURNAL_STREAM`, systemd.exec(5)), else plain lines.
-    pub format: LogFormat,
+described! {
+    /// `[log]`: one line a verdict, on standard error or in the journal. As Dovecot's own auth
+    /// service vouch logs into Dovecot's log, in that log's form.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Log {
+        /// `level`: the least severity that is written. Default `info`. While the daemon runs, SIGUSR1 asks for one
+        /// level more of detail and SIGUSR2 for this one again.
+        pub level: LogLevel,
+        /// `format`: its form and place. Default `auto`: the journal where systemd has put it behind standard error
+        /// (`$JOURNAL_STREAM`, systemd.exec(5)), else plain lines.
+        pub format: LogFormat,
+    }
 }
 
 impl Default for Log {
@@ -163,18 +202,20 @@ words! {
     }
 }
 
-/// `[service]`: the process itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
-    /// The user to become when started as root, by name or number, once the sockets are bound and before any
-    /// thread starts: with its groups, and for good. The sockets are its own, unless `owner` says otherwise, and
-    /// it must be able to read the files of `tls` and to write those of `cache.file`. Default: `vouch`, if there is such a
-    /// user; else, and with `"root"`, it stays root. `vouch dovecot-service` is who Dovecot makes it.
-    pub user: Option<String>,
-    /// Whether the daemon gives up, where the kernel has Landlock, all files but those that this file names, and
-    /// those that the resolver and the certificate store read. Files are allowed by their folder, so that they may be
-    /// replaced. Default `true`.
-    pub landlock: bool,
+described! {
+    /// `[service]`: the process itself.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Service {
+        /// `user`: the user to become when started as root, by name or number, once the sockets are bound and before any
+        /// thread starts: with its groups, and for good. The sockets are its own, unless `owner` says otherwise, and
+        /// it must be able to read the files of `tls` and to write those of `cache.file`. Default: `vouch`, if there is such a
+        /// user; else, and with `"root"`, it stays root. `vouch dovecot-service` is who Dovecot makes it.
+        pub user: Option<String>,
+        /// `landlock`: whether the daemon gives up, where the kernel has Landlock, all files but those that this file names, and
+        /// those that the resolver and the certificate store read. Files are allowed by their folder, so that they may be
+        /// replaced. Default `true`.
+        pub landlock: bool,
+    }
 }
 
 impl Default for Service {

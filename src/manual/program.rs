@@ -1,15 +1,229 @@
 //! vouch(8).
 
-use super::bounds::{Bound, Group};
-use super::roff::Page;
+use clap::{Arg, Command};
 
-/// The page, with these bounds.
-pub fn page(bounds: &[Group]) -> String {
+use super::bounds::{Bound, Group};
+use super::roff::{Page, sentence};
+
+/// What the page is made of.
+pub struct Program {
+    /// The command line.
+    pub command: Command,
+    /// Every bound.
+    pub bounds: Vec<Group>,
+    /// The exit statuses beyond 0, and what each means.
+    pub statuses: Vec<(u8, &'static str)>,
+}
+
+/// Fields of the line that each question leaves in the log, in their order.
+pub const LOG_FIELDS: [(&str, &str); 13] = [
+    ("door", "the listener"),
+    ("question", "`recipient`, `login` or `user`"),
+    ("about", "the address or the user's name"),
+    (
+        "verdict",
+        "`accept`, `reject`, `defer` (no answer) or `abstain` (not of a domain that is known here, or the server accepts \
+         everything)",
+    ),
+    (
+        "cause",
+        "the kind of reason, such as `unknown-user`, `timeout` or `limit`",
+    ),
+    (
+        "source",
+        "who decided: `probe` (the mail server was asked), `shared` (it was being asked the same), `cache` (it was asked \
+         before), `local` (it need not be asked) or `limit`",
+    ),
+    ("directory", "the directory that was asked, or would have been"),
+    ("us", "microseconds from the question to the verdict"),
+    ("client", "the address of the client on whose behalf was asked"),
+    (
+        "instance", "Postfix's name for the message, Dovecot's for the session",
+    ),
+    ("answer", "what was told to who asked"),
+    ("detail", "the mail server's status and words, or vouch's own"),
+    ("-", "stands for a value that is not known"),
+];
+
+/// The page.
+pub fn page(program: Program) -> String {
+    let Program {
+        mut command,
+        bounds,
+        statuses,
+    } = program;
+    command.build();
     let mut page = Page::new("vouch", 8, "System Manager's Manual");
     page.section("NAME");
     page.text("vouch - vouches for a login or a recipient by asking the mail server that knows");
-    limits(&mut page, bounds);
+    let mut commands = Vec::new();
+    leaves(&command, &mut Vec::new(), &mut commands);
+    page.section("SYNOPSIS");
+    for (path, command) in &commands {
+        page.text(&usage(path, command));
+    }
+    description(&mut page);
+    page.section("COMMANDS");
+    for (path, command) in &commands {
+        describe(&mut page, path, command);
+    }
+    page.section("EXIT STATUS");
+    page.item("`0`", "Done; the answer was yes.");
+    for (status, meaning) in statuses {
+        page.item(&format!("`{status}`"), meaning);
+    }
+    signals_and_files(&mut page);
+    log(&mut page);
+    limits(&mut page, &bounds);
+    security(&mut page);
+    examples(&mut page);
+    page.section("SEE ALSO");
+    page.text("`vouch.toml`(5), postconf(5), access(5), doveconf(1), systemd.exec(5)");
     page.into_text()
+}
+
+/// The commands that do something, each with the words that name it.
+fn leaves<'c>(command: &'c Command, path: &mut Vec<&'c str>, found: &mut Vec<(String, &'c Command)>) {
+    path.push(command.get_name());
+    let mut below = command.get_subcommands().peekable();
+    if below.peek().is_none() {
+        found.push((path.join(" "), command));
+    }
+    below.for_each(|command| leaves(command, path, found));
+    path.pop();
+}
+
+/// The arguments that people give; `--help` is the same everywhere.
+fn arguments(command: &Command) -> impl Iterator<Item = &Arg> {
+    command
+        .get_arguments()
+        .filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version"))
+}
+
+/// A command in one line, each argument by its shorter name.
+fn usage(path: &str, command: &Command) -> String {
+    let mut usage = format!("`{path}`");
+    for argument in arguments(command) {
+        let names = names(argument);
+        let form = written(argument, names.first().map_or("", String::as_str));
+        let needed = argument.is_required_set()
+            || (argument.is_positional() && argument.get_default_values().is_empty());
+        usage.push_str(&if needed {
+            format!(" {form}")
+        } else {
+            format!(" [{form}]")
+        });
+    }
+    usage
+}
+
+/// The names of an argument, the shorter first.
+fn names(argument: &Arg) -> Vec<String> {
+    let short = argument.get_short().map(|short| format!("-{short}"));
+    let long = argument.get_long().map(|long| format!("--{long}"));
+    [short, long].into_iter().flatten().collect()
+}
+
+/// An argument under this name, with what stands for its value.
+fn written(argument: &Arg, name: &str) -> String {
+    if !argument.get_action().takes_values() {
+        return name.to_owned();
+    }
+    let value = argument.get_value_names().and_then(|names| names.first());
+    let value = value.map_or_else(|| argument.get_id().as_str().to_uppercase(), ToString::to_string);
+    let many = argument
+        .get_num_args()
+        .is_some_and(|count| count.max_values() > 1);
+    let value = if many { format!("{value}...") } else { value };
+    format!("{name} {value}").trim_start().to_owned()
+}
+
+fn describe(page: &mut Page, path: &str, command: &Command) {
+    page.part(path);
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    page.text(&format!("{about}."));
+    for argument in arguments(command) {
+        let takes_value = argument.get_action().takes_values();
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        let default = argument.get_default_values().first().filter(|_| takes_value);
+        let default = default.map(|value| format!(" [default: {}]", value.to_string_lossy()));
+        let values: Vec<_> = argument
+            .get_possible_values()
+            .iter()
+            .map(|value| value.get_name().to_owned())
+            .collect();
+        let values = (takes_value && !values.is_empty()).then(|| format!(": one of {}", values.join(", ")));
+        page.item(
+            &format!("`{}`", written(argument, &names(argument).join(", "))),
+            &format!(
+                "{help}{}{}",
+                values.unwrap_or_default(),
+                default.unwrap_or_default()
+            ),
+        );
+    }
+    if let Some(more) = command.get_after_help() {
+        page.text(&more.to_string());
+    }
+}
+
+fn description(page: &mut Page) {
+    page.section("DESCRIPTION");
+    page.text(
+        "Mail software asks vouch over a socket, in a protocol that it speaks already, whether a recipient exists or a \
+         login is good: Postfix by policy delegation, Postfix, Exim, Dovecot and others by the protocol of Dovecot's auth \
+         service. vouch asks a mail server elsewhere, by IMAP, SMTP or LMTP, and gives one honest answer. What it was \
+         told it remembers for a while; equal questions share one answer.",
+    );
+    page.text(
+        "Whatever keeps it from an answer about this very user or mailbox - a server that is down, a limit, a \
+         certificate that is not good - is told as \"later\", never as a no.",
+    );
+    page.text("Which servers are asked, and who may ask, is said in `vouch.toml`(5).");
+}
+
+fn signals_and_files(page: &mut Page) {
+    page.section("SIGNALS");
+    page.item(
+        "`TERM`, `INT`",
+        "Let nobody new in, answer what was asked, and end: at the latest a second after the longest deadline.",
+    );
+    page.item(
+        "`HUP`",
+        "Say in the log that this version reads its configuration at the start only.",
+    );
+    page.item(
+        "`QUIT`",
+        "Of `vouch dovecot-service`: end at once. Dovecot sends it when it waits no longer.",
+    );
+    page.section("FILES");
+    page.item(
+        "`/etc/vouch/vouch.toml`", "The configuration, where no other is named.",
+    );
+    page.item(
+        "`/var/spool/postfix/vouch/`",
+        "A usual place of sockets for Postfix, which looks for them below its queue directory.",
+    );
+    page.item(
+        "`cache.file` of a directory",
+        "Recipients that are remembered beyond a restart. It holds no passwords. One that is broken is set aside, with the \
+         ending `.corrupt-` and a number.",
+    );
+}
+
+fn log(page: &mut Page) {
+    page.section("LOG");
+    page.text(
+        "`vouch serve` logs to standard error, which systemd hands to the journal; `vouch dovecot-service` to Dovecot's \
+         log. Each question leaves one line at level `info`, with these fields as key=value, in this order:",
+    );
+    for (field, meaning) in LOG_FIELDS {
+        page.item(&format!("`{field}`"), meaning);
+    }
+    page.text(
+        "A value that is no plain word stands in double quotes. Passwords and tokens are in no line, at no level; level \
+         `trace` shows the dialogs with mail servers, with these masked.",
+    );
 }
 
 fn limits(page: &mut Page, bounds: &[Group]) {
@@ -23,8 +237,8 @@ fn limits(page: &mut Page, bounds: &[Group]) {
         page.part(title);
         let rows: Vec<_> = bounds.iter().map(columns).collect();
         page.table(
-            &[24, 18],
-            ["What", "Bound", "Beyond it, and why this much"],
+            &[24, 10],
+            ["What (and its key)", "Bound", "Beyond it. Why"],
             &rows,
         );
     }
@@ -44,9 +258,32 @@ fn columns(bound: &Bound) -> [String; 3] {
     [what, limit.text.clone(), beyond]
 }
 
-/// With a capital letter.
-fn sentence(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(characters).collect()
+fn security(page: &mut Page) {
+    page.section("SECURITY");
+    page.text(
+        "Who can connect to a socket can ask: give it the group of the software that asks, and mode 0660. A listener on an \
+         address of the network is for policy requests alone, and tells everybody who reaches it which recipients exist.",
+    );
+    page.text(
+        "A password leaves over TLS only, unless the server is on this machine or `auth.allow-cleartext` says otherwise. \
+         Certificates are checked against the system's authorities and `tls.ca-file`; whether one was revoked is not \
+         checked. Passwords are overwritten in memory when they were used, and are never written to a file.",
+    );
+}
+
+fn examples(page: &mut Page) {
+    page.section("EXAMPLES");
+    page.text("Look at what a configuration will do, and whether the mail servers can be reached:");
+    page.example("vouch check --online");
+    page.text("Ask about a recipient, and see what is said to the mail server and by it:");
+    page.example("vouch probe recipient jane@example.org --trace");
+    page.text("Have Postfix refuse unknown recipients (main.cf; the timeout is longer than the listener's deadline):");
+    page.example(
+        "smtpd_recipient_restrictions =\n    reject_unauth_destination,\n    check_policy_service { \
+         unix:vouch/policy, timeout=25s, default_action=DEFER_IF_PERMIT }",
+    );
+    page.text("Have Postfix ask about logins (main.cf):");
+    page.example("smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = vouch/auth");
+    page.text("Have Dovecot start vouch as its own auth service (dovecot.conf):");
+    page.example("service auth {\n  executable = /usr/bin/vouch dovecot-service\n}");
 }

@@ -29,10 +29,7 @@ impl Page {
 
     /// A paragraph. What stands between backticks is bold.
     pub fn text(&mut self, text: &str) {
-        // A section begins with one anyway.
-        if !self.0.lines().last().is_some_and(|line| line.starts_with(".S")) {
-            self.line(".PP");
-        }
+        self.paragraph();
         self.line(&marked(text));
     }
 
@@ -43,9 +40,18 @@ impl Page {
         self.line(&marked(text));
     }
 
+    /// A word that what was explained last may be, with what it means, further in.
+    pub fn word(&mut self, word: &str, meaning: &str) {
+        self.line(".RS\n.TP");
+        self.line(&marked(&format!("`{word}`")));
+        self.line(&marked(meaning));
+        self.line(".RE");
+    }
+
     /// Lines that are shown as they are.
     pub fn example(&mut self, lines: &str) {
-        self.line(".PP\n.RS 4\n.nf");
+        self.paragraph();
+        self.line(".RS 4\n.nf");
         lines.lines().for_each(|line| self.line(&escaped(line)));
         self.line(".fi\n.RE");
     }
@@ -72,6 +78,13 @@ impl Page {
     /// The whole page.
     pub fn into_text(self) -> String {
         self.0
+    }
+
+    /// Begins a paragraph; a section begins with one anyway.
+    fn paragraph(&mut self) {
+        if !self.0.lines().last().is_some_and(|line| line.starts_with(".S")) {
+            self.line(".PP");
+        }
     }
 
     fn line(&mut self, line: &str) {
@@ -119,4 +132,19 @@ fn marked(text: &str) -> String {
         }
     }
     out
+}
+
+/// With a capital letter, where it begins with a word of English.
+pub(super) fn sentence(text: &str) -> String {
+    let first = text.split(' ').next().unwrap_or_default();
+    if first == "vouch"
+        || !first
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b',')
+    {
+        return text.to_owned();
+    }
+    let mut characters = text.chars();
+    let capital = characters.next().map(|first| first.to_ascii_uppercase());
+    capital.into_iter().chain(characters).collect()
 }
