@@ -11,9 +11,9 @@ impl Page {
     /// An empty page `name`(`section`).
     pub fn new(name: &str, section: u8, volume: &str) -> Self {
         let (name, version) = (name.to_uppercase(), env!("CARGO_PKG_VERSION"));
-        // The first line says that there are tables.
+        // The first line says that there are tables, the last that lines are not stretched: in columns they could not be.
         Self(format!(
-            "'\\\" t\n.TH {name} {section} {DATE} \"vouch {version}\" \"{volume}\"\n"
+            "'\\\" t\n.TH {name} {section} {DATE} \"vouch {version}\" \"{volume}\"\n.ad l\n"
         ))
     }
 
