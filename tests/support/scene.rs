@@ -101,7 +101,11 @@ impl Setup {
             remote.port(),
             self.directory
         );
-        let doors = [("policy", recipients, ""), ("auth", logins, &self.auth)];
+        // Tests fail logins by the hundred, and only those of the penalty want to wait for it.
+        let penalised = self.auth.contains("penalty") || self.doors.contains("penalty");
+        let off = if penalised { "" } else { "penalty = \"off\"\n" };
+        let auth = format!("{}{off}", self.auth);
+        let doors = [("policy", recipients, ""), ("auth", logins, auth.as_str())];
         let mut sockets = Vec::new();
         for (protocol, _, keys) in doors.into_iter().filter(|(_, open, _)| *open) {
             let socket = scratch.path(protocol);
