@@ -120,6 +120,9 @@ directory = ["imap"]
 protocol = "auth"
 socket = "{folder}/smtp-logins"
 directory = ["smtp"]
+
+[control]
+socket = "{folder}/control"
 "#
     )
 }
