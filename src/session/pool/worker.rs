@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::served::{Served, number, room};
 use super::{Job, Judge, Limits, Open, Standing, State};
-use crate::session::error::Error;
+use crate::session::error::{Error, Kind};
 use crate::session::{After, Judged, Session};
 
 /// A remote that does not answer a goodbye is left after this long.
@@ -86,6 +86,16 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         }
     }
 
+    /// A session that was just opened, unless it says something already. It could not be asked, and neither
+    /// could the next one: without this, session after session would be opened for as long as somebody waits.
+    fn silent(&self, mut session: S) -> Result<S, Error> {
+        if session.goodbye().now_or_never().is_none() {
+            return Ok(session);
+        }
+        let detail = "it says more than it was asked, or goodbye, before the first question";
+        Err(Error::new(Kind::Protocol, &self.peer, "opening", detail))
+    }
+
     /// The life of one place in the pool: session after session, while they are
     /// of use.
     async fn run(self: Arc<Self>) {
@@ -100,7 +110,8 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             let patience = patience.max(self.state().patience());
             // Nobody waits for a warm one; it has the time that a command has.
             let deadline = patience.unwrap_or(began + self.limits.max_age);
-            match (self.open)(deadline).await {
+            let opened = (self.open)(deadline).await;
+            match opened.and_then(|session| self.silent(session)) {
                 Ok(session) => {
                     let batch = room(session.batch(), &self.limits, 0, 0);
                     self.state().opened(began, batch);
