@@ -17,10 +17,12 @@ mod odd;
 #[path = "../support/scene.rs"]
 mod scene;
 mod secrets;
+mod study;
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+mod traces;
 
 use remote::Protocol;
 use scene::{Scene, Setup, options};

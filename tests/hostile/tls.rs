@@ -1,4 +1,5 @@
-//! TLS to the remote: whom it must be, and that no password leaves while it is not.
+//! TLS to the remote as `vouch serve` does it: whom it must be, that no password leaves while it is not, and what the
+//! log says of it. The many ways to go about it are in `study`.
 
 use std::future::{Future, ready};
 use std::path::PathBuf;
@@ -191,23 +192,6 @@ async fn a_stripped_starttls_ends_the_session() {
     }
 }
 
-/// Offered and then refused: going on in cleartext is what an attacker wants, also where it is optional.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refused_starttls_ends_the_session() {
-    let trust = Trust::new();
-    for protocol in PROTOCOLS {
-        let replies: &[&str] = match protocol {
-            Protocol::Imap => &["{tag} NO not now", "{tag} BAD what", "+ go on", "* BYE gone"],
-            _ => &["454 4.7.0 not now", "502 5.5.1 what", "354 go on", "250 2.0.0 Ok"],
-        };
-        for reply in replies {
-            let scene = trust.scene(protocol, Security::StartTls(trust.good()), "").await;
-            scene.remote.set_fault(Fault::reply_with("STARTTLS", reply));
-            assert_later(&scene, protocol, reply).await;
-        }
-    }
-}
-
 /// Bytes behind the answer to STARTTLS came from whoever sits between (CVE-2011-0411 and its kin).
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_injected_before_tls_end_the_session() {
@@ -227,17 +211,6 @@ async fn bytes_injected_before_tls_end_the_session() {
         for answer in ask(&scene, protocol).await {
             assert_eq!(answer, Yes);
         }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_remote_that_greets_as_logged_in_is_no_yes() {
-    let trust = Trust::new();
-    for security in [Security::None, Security::StartTls(trust.good())] {
-        let scene = trust.scene(Protocol::Imap, security, "").await;
-        let preauth = "* PREAUTH [CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN] welcome";
-        scene.remote.set_fault(Fault::reply_with("GREETING", preauth));
-        assert_later(&scene, Protocol::Imap, "PREAUTH").await;
     }
 }
 

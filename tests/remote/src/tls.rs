@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 
 /// What making a certificate can end in; tests unwrap it.
@@ -70,6 +71,35 @@ impl Authority {
         self.sign(params)
     }
 
+    /// A leaf for these names that is not valid before 2099.
+    pub fn not_yet_valid(&self, names: &[&str]) -> Result<Identity> {
+        let mut params = leaf(names)?;
+        params.not_before = date_time_ymd(2099, 1, 1);
+        params.not_after = date_time_ymd(2100, 1, 1);
+        self.sign(params)
+    }
+
+    /// A leaf with this dNSName, also if it looks like an address.
+    pub fn named(&self, name: &str) -> Result<Identity> {
+        let mut params = leaf(&[])?;
+        params.subject_alt_names = vec![SanType::DnsName(name.try_into()?)];
+        self.sign(params)
+    }
+
+    /// A leaf whose only name is the common name of its subject.
+    pub fn unnamed(&self, common_name: &str) -> Result<Identity> {
+        let mut params = leaf(&[])?;
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        self.sign(params)
+    }
+
+    /// A leaf for these names that is good for clients only.
+    pub fn for_clients(&self, names: &[&str]) -> Result<Identity> {
+        let mut params = leaf(names)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params)
+    }
+
     fn sign(&self, params: CertificateParams) -> Result<Identity> {
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
@@ -118,6 +148,21 @@ impl Identity {
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(verifier)
             .with_single_cert(vec![self.der.clone()], key_der(&self.key_pem)?)?;
+        Ok(Self {
+            config: Arc::new(config),
+            ..self.clone()
+        })
+    }
+
+    /// The same certificate, shown by somebody who has another key.
+    pub fn stolen(&self) -> Result<Self> {
+        let other = KeyPair::generate()?;
+        let key = aws_lc_rs::sign::any_supported_type(&key_der(&other.serialize_pem())?)?;
+        let shown = CertifiedKey::new(vec![self.der.clone()], key);
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
         Ok(Self {
             config: Arc::new(config),
             ..self.clone()
