@@ -25,6 +25,8 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "session",
             // `probe login` takes the name of a mechanism, and a password from the terminal.
             "protocol::sasl::Mechanism", "protocol::secret::Secret",
+            // Memory is closed to others before the first command reads a secret.
+            "service::limits",
         ],
     ),
     (

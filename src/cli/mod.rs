@@ -18,6 +18,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config::read::{self, Note};
 use crate::config::{self, Config, LogFormat, LogLevel};
+use crate::service::limits::forbid_core_dumps;
 use crate::telemetry::log::{self, Format};
 
 /// Exit statuses beyond 0, as sysexits(3) names them.
@@ -102,6 +103,13 @@ pub fn main() -> ExitCode {
             };
         }
     };
+    // Every command that is given passwords; the others are none the worse for it.
+    if let Some(error) = forbid_core_dumps() {
+        let _ = writeln!(
+            io::stderr().lock(),
+            "vouch: core dumps cannot be forbidden ({error}): one would hold passwords"
+        );
+    }
     match arguments.command {
         Command::Serve(file) => serve::run(&file),
         Command::DovecotService(file) => dovecot_service::run(&file),

@@ -1,5 +1,6 @@
-//! What the kernel allows us.
+//! What the kernel allows us, and what it is to keep others from.
 
+use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Descriptors needed beside those of clients and sessions: listening sockets, files
@@ -62,4 +63,17 @@ mod tests {
         assert_eq!(share_of_clients(1024, 1000), 512);
         assert_eq!(share_of_clients(0, u64::MAX), 0);
     }
+}
+
+/// Has the kernel never write our memory, with the passwords in it, to a core file, and let no other process of our
+/// user read it (`/proc/PID/mem`, ptrace). Both are needed: the limit of a process is not heeded where
+/// `kernel.core_pattern` is a pipe (core(5)), and what is not dumpable becomes so again at the next exec. Root may
+/// look inside all the same, with `gcore`.
+///
+/// To be called before the first secret is read. A kernel that refuses is no reason not to start; returned is what
+/// it said, for the log.
+pub fn forbid_core_dumps() -> Option<nix::Error> {
+    let limited = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let hidden = prctl::set_dumpable(false);
+    limited.and(hidden).err()
 }

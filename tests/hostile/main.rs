@@ -11,6 +11,7 @@
 #[path = "../support/asker.rs"]
 mod asker;
 mod doors;
+mod leaks;
 mod names;
 mod odd;
 #[allow(dead_code, reason = "other tests need more of it")]

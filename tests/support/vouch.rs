@@ -1,9 +1,15 @@
 //! The daemon under test, as the binary that a user would start.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use super::{Process, Scratch};
+
+/// The program under test: the one that was built with the test, or the one that `VOUCH_BINARY` names.
+pub(crate) fn binary() -> PathBuf {
+    let named = std::env::var_os("VOUCH_BINARY");
+    named.map_or_else(|| env!("CARGO_BIN_EXE_vouch").into(), PathBuf::from)
+}
 
 /// A running `vouch serve`.
 #[derive(Debug)]
@@ -18,7 +24,7 @@ impl Vouch {
             scratch,
             config,
             sockets,
-            Command::new(env!("CARGO_BIN_EXE_vouch")),
+            Command::new(binary()),
         )
     }
 
