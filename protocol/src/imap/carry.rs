@@ -220,7 +220,7 @@ impl<'t> Carry<'t> {
     }
 
     fn without_echo(&self, mut status: Status) -> Status {
-        if self.is_repeated_in(status.text()) {
+        if self.is_repeated_in(status.words()) {
             status.withhold_text();
         }
         status

@@ -273,7 +273,7 @@ impl<'t> Login<'t> {
     /// may be one of them.
     fn without_echo(&self, mut status: Status) -> Status {
         let quotes = matches!(status.kind, StatusKind::Bad | StatusKind::Bye);
-        if quotes && self.credentials.are_repeated_in(status.text()) {
+        if quotes && self.credentials.are_repeated_in(status.words()) {
             status.withhold_text();
         }
         status

@@ -51,6 +51,7 @@ pub struct Status {
     /// The response code, when there is one.
     pub code: Option<Code>,
     text: String,
+    words: String,
 }
 
 /// The word that a status begins with (RFC 9051 §7.1).
@@ -160,6 +161,12 @@ impl Status {
         &self.text
     }
 
+    /// The text, whole: for a table of words, never for a log. What a NO is worth may be
+    /// said at its end.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+
     /// Word and code without arguments or text, to tell kinds of answers apart in a log:
     /// `NO [AUTHENTICATIONFAILED]`, `BAD`.
     pub fn label(&self) -> String {
@@ -172,7 +179,9 @@ impl Status {
 
     /// Drops the text for one that says so.
     pub(super) fn withhold_text(&mut self) {
-        "[withheld]".clone_into(&mut self.text);
+        for text in [&mut self.text, &mut self.words] {
+            "[withheld]".clone_into(text);
+        }
     }
 
     /// The capabilities of a `[CAPABILITY …]` code.
@@ -359,8 +368,17 @@ fn status(input: &str) -> IResult<&str, Status> {
     let (input, kind) = map_opt(word, StatusKind::from_name).parse(input)?;
     let (input, code) = opt(preceded(space0, code)).parse(input)?;
     let (input, text) = rest(input)?;
-    let text = printable(text.trim());
-    Ok((input, Status { kind, code, text }))
+    let words = text.trim().to_owned();
+    let text = printable(&words);
+    Ok((
+        input,
+        Status {
+            kind,
+            code,
+            text,
+            words,
+        },
+    ))
 }
 
 /// `"[" resp-text-code "]"`; a bracket that is never closed is text.
@@ -479,6 +497,7 @@ mod tests {
         let status = Status::parse(&format!("NO [{}] {}", "x".repeat(900), "\u{7f}é".repeat(900))).unwrap();
         assert_eq!(status.text().chars().count(), TEXT_LIMIT);
         assert!(status.text().starts_with("?é?é"));
+        assert_eq!(status.words().chars().count(), 1800);
         assert_eq!(status.code.unwrap().name().len(), TEXT_LIMIT);
     }
 
@@ -514,7 +533,7 @@ mod tests {
         fn what_is_shown_reads_back(kind in 0_usize..5, code in 0_usize..20, text in "[!-Z^-~][ -~]{0,40}[!-~]") {
             let kind = [StatusKind::Ok, StatusKind::No, StatusKind::Bad, StatusKind::PreAuth, StatusKind::Bye][kind];
             let code = Code::NAMED.get(code).map(|(_, code)| code.clone());
-            let status = Status { kind, code, text };
+            let status = Status { kind, code, words: text.clone(), text };
             prop_assert_eq!(Status::parse(&status.to_string()).unwrap(), status);
         }
     }

@@ -23,7 +23,7 @@ impl Error {
     /// An error about the file as a whole.
     pub(super) fn whole_file(path: &Path, why: impl fmt::Display) -> Self {
         Self {
-            rendered: format!("error: cannot read {}: {why}", path.display()),
+            rendered: harmless(&format!("error: cannot read {}: {why}", path.display())),
         }
     }
 
@@ -42,7 +42,7 @@ impl Error {
             rendered.push(format!("error: and {more} more"));
         }
         Self {
-            rendered: rendered.join("\n\n"),
+            rendered: harmless(&rendered.join("\n\n")),
         }
     }
 }
@@ -110,6 +110,11 @@ impl Problem {
     }
 }
 
+/// The text without what a terminal might obey.
+fn harmless(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "?")
+}
+
 /// The text with what may be a secret overwritten, every byte in its old place.
 fn mask(text: &str) -> Cow<'_, str> {
     let lower = text.to_ascii_lowercase();
@@ -167,6 +172,21 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(nearest(wrong, known), near, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_file_reaches_a_terminal_as_an_order() {
+        for text in [
+            "\u{9b}2J = 1\n", "\"\\u009b2J\" = 1\n", "log.level = \"\\u009b2J\"\n", "a = \u{9b}\n",
+        ] {
+            let error = super::super::parse(Path::new("a\u{9b}b"), text)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                !error.contains(|c: char| c.is_control() && c != '\n'),
+                "{error:?}"
+            );
         }
     }
 

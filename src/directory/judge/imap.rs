@@ -52,7 +52,7 @@ fn refusal(user: &Login, status: &Status) -> Judged<Verdict> {
 }
 
 fn by_words(user: &Login, status: &Status) -> Judged<Verdict> {
-    match account::read(status.text(), &user.to_string()) {
+    match account::read(status.words(), &user.to_string()) {
         Some(Account::Temporary) => said(Class::Temporary, status, After::KeepRefused),
         Some(Account::Expired) => no(Class::Expired, status),
         Some(Account::Disabled) => no(Class::Disabled, status),
@@ -235,5 +235,21 @@ mod tests {
     #[test]
     fn replies_of_real_servers() {
         super::super::real_replies(include_str!("imap-replies.txt"), |reply| judged(reply).verdict);
+    }
+
+    /// What a log leaves out of a long text may be what it is about.
+    #[test]
+    fn the_end_of_a_long_text_counts() {
+        let (dull, end) = (
+            "nothing to see here ".repeat(20),
+            "service temporarily unavailable",
+        );
+        let long = judged(&format!("NO {dull}")).verdict;
+        assert_eq!(long.name(), "reject");
+        assert!(
+            long.cause()
+                .is_some_and(|cause| cause.text.chars().count() == 200)
+        );
+        assert_eq!(judged(&format!("NO {dull}{end}")).verdict.name(), "defer");
     }
 }
