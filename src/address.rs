@@ -159,7 +159,8 @@ impl Address {
     /// # Errors
     /// See [`NotAnAddress`].
     pub fn from_typed(text: &str) -> Result<Self, NotAnAddress> {
-        let text = text.trim();
+        // A space of another script may be the first character of a name: it is asked for as it is.
+        let text = text.trim_ascii();
         let text = text
             .strip_prefix('<')
             .and_then(|text| text.strip_suffix('>'))
@@ -391,6 +392,7 @@ mod tests {
             (r#""jane"@example.com"#, "jane@example.com"),
             (r#""a\"b\\c"@example.com"#, r#""a\"b\\c"@example.com"#),
             (" <jane@example.com> ", "jane@example.com"),
+            ("\u{3000}jane@example.com\n", "\u{3000}jane@example.com"),
         ] {
             assert_eq!(
                 Address::from_typed(typed).unwrap().to_wire(),

@@ -125,11 +125,11 @@ pub fn run(input: &[u8]) {
                 break;
             }
         }
-        let Some(response) = remote.next() else { return };
+        let Some(response) = remote.says() else { return };
         last = Some(response.clone());
         step = carry.on_response(response);
     }
-    while let Some(response) = remote.next() {
+    while let Some(response) = remote.says() {
         assert!(matches!(
             carry.on_response(response),
             Step::Done(Outcome::Unexpected(_))

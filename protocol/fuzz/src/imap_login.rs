@@ -91,12 +91,12 @@ pub fn run(input: &[u8]) {
                 break;
             }
         }
-        let Some(response) = remote.next() else { return };
+        let Some(response) = remote.says() else { return };
         told.last = Some(response.clone());
         step = login.on_response(response);
         assert!(told.passwords <= 1, "the password was sent twice");
     }
-    while let Some(response) = remote.next() {
+    while let Some(response) = remote.says() {
         assert!(matches!(
             login.on_response(response),
             Step::Done(Outcome::Unexpected(_))
@@ -123,7 +123,7 @@ impl Asked<'_> {
         }
         let whole = user.len() <= 100 && !user.contains(|c: char| c == '\u{fffd}' || c.is_control());
         assert!(
-            password.len() < 4 || !whole || user.contains(&password) || !bare.contains(&password),
+            password.len() < 8 || !whole || user.contains(&password) || !bare.contains(&password),
             "{shown}"
         );
     }
@@ -278,14 +278,14 @@ fn ended(asked: &Asked<'_>, told: &Told, outcome: &Outcome) {
                 }
                 StatusKind::No => assert!(answered == Some(StatusKind::No) && capabilities.is_none()),
                 StatusKind::Bad => {
-                    quiet(status.text());
+                    quiet(status.words());
                     assert!(answered == Some(StatusKind::Bad));
                 }
                 StatusKind::PreAuth | StatusKind::Bye => panic!("no answer: {status}"),
             }
         }
         Outcome::Bye(status) => {
-            quiet(status.text());
+            quiet(status.words());
             let last = matches!(&told.last, Some(Response::Untagged(Untagged::Status(_))));
             assert!(status.kind == StatusKind::Bye && last);
         }
@@ -293,7 +293,7 @@ fn ended(asked: &Asked<'_>, told: &Told, outcome: &Outcome) {
         Outcome::Unsupported(status) => {
             assert!(!told.password);
             if status.kind == StatusKind::Bad {
-                quiet(status.text());
+                quiet(status.words());
             }
         }
         Outcome::Unconfirmed(_) => assert!(told.confirms && answered != Some(StatusKind::Ok)),

@@ -67,7 +67,7 @@ pub fn run(input: &[u8]) {
                 return over(&mut opening, &mut remote);
             }
         }
-        let Some(response) = remote.next() else { return };
+        let Some(response) = remote.says() else { return };
         let goodbye = matches!(
             &response,
             Response::Untagged(Untagged::Status(status)) if status.kind == StatusKind::Bye
@@ -167,7 +167,7 @@ impl Seen {
 
 /// Nothing that comes later opens it.
 fn over(opening: &mut Opening, remote: &mut Remote<Codec>) {
-    while let Some(response) = remote.next() {
+    while let Some(response) = remote.says() {
         assert!(matches!(opening.on_response(response), Step::Failed(_)));
     }
     assert!(matches!(opening.on_secured(), Step::Failed(_)));

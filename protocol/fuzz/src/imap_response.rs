@@ -46,7 +46,13 @@ fn status(status: &Status) {
     // A text that begins like a code, and was none, is a code once a space is gone.
     if status.code.is_some() || !status.text().starts_with('[') {
         let again = Status::parse(&status.to_string());
-        let shown = |status: &Status| (status.kind, status.code.clone(), status.text().to_owned());
+        let shown = |status: &Status| {
+            (
+                status.kind,
+                status.code.clone(),
+                status.text().trim_end().to_owned(),
+            )
+        };
         assert_eq!(again.ok().as_ref().map(shown), Some(shown(status)));
     }
 }

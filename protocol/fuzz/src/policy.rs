@@ -22,14 +22,17 @@ pub fn run(input: &[u8]) {
         let again = pieces::read(Codec::new, &again, 64 * 1024, false, |request| {
             format!("{request:?}")
         });
-        assert_eq!(again.messages, [request.clone()]);
+        assert_eq!(again.messages, std::slice::from_ref(request));
     }
     let (text, remote) = input::line(input);
     action(&input::text(text), &input::text(remote));
 }
 
+/// Name and value.
+type Attribute<'a> = (&'a [u8], &'a [u8]);
+
 /// The attributes of the first request, and what stands behind it.
-fn attributes(mut wire: &[u8]) -> (Vec<(&[u8], &[u8])>, &[u8]) {
+fn attributes(mut wire: &[u8]) -> (Vec<Attribute<'_>>, &[u8]) {
     let mut attributes = Vec::new();
     loop {
         let (line, behind) = input::line(wire);
@@ -44,7 +47,7 @@ fn attributes(mut wire: &[u8]) -> (Vec<(&[u8], &[u8])>, &[u8]) {
 }
 
 /// Of duplicates the first counts, and of the values none but whole ones.
-fn holds(request: &Request, attributes: &[(&[u8], &[u8])]) {
+fn holds(request: &Request, attributes: &[Attribute<'_>]) {
     let value = |name: &str| {
         let found = attributes.iter().find(|(known, _)| *known == name.as_bytes());
         found.map_or(&b""[..], |(_, value)| value)

@@ -22,7 +22,7 @@ impl<D: Decoder> Remote<D> {
     }
 
     /// What it says next; `None` once it hung up or said what cannot be read.
-    pub fn next(&mut self) -> Option<D::Item> {
+    pub fn says(&mut self) -> Option<D::Item> {
         let next = self.codec.decode_eof(&mut self.said).ok().flatten();
         if next.is_none() {
             self.said.clear();

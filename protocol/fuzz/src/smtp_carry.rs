@@ -93,11 +93,11 @@ pub fn run(input: &[u8]) {
                 break;
             }
         }
-        let Some(reply) = remote.next() else { return };
+        let Some(reply) = remote.says() else { return };
         last = Some(reply.clone());
         step = carry.on_reply(reply);
     }
-    while let Some(reply) = remote.next() {
+    while let Some(reply) = remote.says() {
         assert!(matches!(carry.on_reply(reply), Step::Done(Outcome::Surprise(_))));
     }
 }

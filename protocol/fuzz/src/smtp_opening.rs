@@ -82,11 +82,11 @@ pub fn run(input: &[u8]) {
                 break;
             }
         }
-        let Some(reply) = remote.next() else { return };
+        let Some(reply) = remote.says() else { return };
         last = Some(reply.clone());
         step = opening.on_reply(reply);
     }
-    while let Some(reply) = remote.next() {
+    while let Some(reply) = remote.says() {
         assert!(matches!(opening.on_reply(reply), Step::Failed(_)));
     }
 }

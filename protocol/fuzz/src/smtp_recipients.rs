@@ -47,6 +47,9 @@ pub fn run(input: &[u8]) {
             .filter(|to| to.rsplit(|&byte| byte == b'@').next() == Some(domain))
             .map(<[u8]>::to_vec)
             .collect();
+        if asked.is_empty() {
+            continue;
+        }
         let ascii = sender.is_ascii() && asked.iter().all(|to| to.is_ascii());
         let commands = match recipients.ask(asked.clone(), false, anew) {
             Ok(commands) => commands,
@@ -76,7 +79,7 @@ pub fn run(input: &[u8]) {
             }
         }
     }
-    while let Some(reply) = remote.next() {
+    while let Some(reply) = remote.says() {
         assert_eq!(recipients.on_reply(reply), Some(Answer::OutOfTurn));
     }
 }
@@ -114,7 +117,7 @@ impl Session {
 
     /// One reply: an answer to a recipient is the very reply that stands in its place.
     fn hear(&mut self, dialog: &mut Recipients, remote: &mut Remote<Codec>) -> bool {
-        let Some(reply) = remote.next() else {
+        let Some(reply) = remote.says() else {
             return false;
         };
         let answer = dialog.on_reply(reply.clone());

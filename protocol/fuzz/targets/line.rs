@@ -1,3 +1,5 @@
+//! `fuzz::line` for libFuzzer.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::line::run(input));

@@ -1,3 +1,5 @@
+//! `fuzz::policy` for libFuzzer.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::policy::run(input));
