@@ -20,12 +20,7 @@ pub(crate) struct Vouch {
 impl Vouch {
     /// Starts the daemon on `config`, the text of its `vouch.toml`, and waits until each of `sockets` answers.
     pub(crate) fn serve(scratch: &Scratch, config: &str, sockets: &[&Path]) -> Self {
-        Self::serve_by(
-            scratch,
-            config,
-            sockets,
-            Command::new(binary()),
-        )
+        Self::serve_by(scratch, config, sockets, Command::new(binary()))
     }
 
     /// The same in circumstances that a shell script makes before it becomes the daemon; `outer` are the program that
