@@ -53,18 +53,6 @@ fn share_of_clients(allowed: u64, sessions: u64) -> u64 {
     allowed.saturating_sub(kept(sessions)).max(allowed / 2)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sessions_keep_theirs_and_clients_have_half_at_least() {
-        assert_eq!(share_of_clients(20_000, 10), 20_000 - RESERVE - 20);
-        assert_eq!(share_of_clients(1024, 1000), 512);
-        assert_eq!(share_of_clients(0, u64::MAX), 0);
-    }
-}
-
 /// Has the kernel never write our memory, with the passwords in it, to a core file, and let no other process of our
 /// user read it (`/proc/PID/mem`, ptrace). Both are needed: the limit of a process is not heeded where
 /// `kernel.core_pattern` is a pipe (core(5)), and what is not dumpable becomes so again at the next exec. Root may
@@ -76,4 +64,16 @@ pub fn forbid_core_dumps() -> Option<nix::Error> {
     let limited = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     let hidden = prctl::set_dumpable(false);
     limited.and(hidden).err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_keep_theirs_and_clients_have_half_at_least() {
+        assert_eq!(share_of_clients(20_000, 10), 20_000 - RESERVE - 20);
+        assert_eq!(share_of_clients(1024, 1000), 512);
+        assert_eq!(share_of_clients(0, u64::MAX), 0);
+    }
 }

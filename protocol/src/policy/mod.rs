@@ -58,12 +58,7 @@ impl Codec {
                 continue;
             }
             let start = std::mem::replace(&mut self.read, at + 1);
-            if at - start >= LINE_LIMIT {
-                return Err(DecodeError::TooLong { limit: LINE_LIMIT });
-            }
-            if self.read > REQUEST_LIMIT {
-                return Err(DecodeError::TooLong { limit: REQUEST_LIMIT });
-            }
+            within_limits(start, at)?;
             let line = &buffer[start..at];
             let end = start + line.strip_suffix(b"\r").unwrap_or(line).len();
             match self.equals.take() {
@@ -72,11 +67,24 @@ impl Codec {
                 None => return Err(DecodeError::Malformed("an attribute without \"=\"")),
             }
         }
-        if buffer.len() - self.read >= LINE_LIMIT {
-            return Err(DecodeError::TooLong { limit: LINE_LIMIT });
-        }
+        within_limits(self.read, buffer.len())?;
         Ok(None)
     }
+}
+
+/// Whether a line that began at `start` may go on at `end`. Where it may not, the limit
+/// that was met first is named, however the bytes came.
+fn within_limits(start: usize, end: usize) -> Result<(), DecodeError> {
+    let (line, request) = (start + LINE_LIMIT, REQUEST_LIMIT);
+    if end < line.min(request) {
+        return Ok(());
+    }
+    let limit = if line <= request {
+        LINE_LIMIT
+    } else {
+        REQUEST_LIMIT
+    };
+    Err(DecodeError::TooLong { limit })
 }
 
 impl Decoder for Codec {
@@ -255,6 +263,13 @@ mod tests {
             2,
             "each request has a limit of its own"
         );
+        // A line that is not over yet counts as well.
+        let room = REQUEST_LIMIT - start.len() - 63 * attribute.len();
+        let unfinished = [start, &attribute.repeat(63), b"x=", &vec![b'a'; room - 2]].concat();
+        assert!(matches!(
+            read(&[&unfinished]),
+            Err(DecodeError::TooLong { limit: REQUEST_LIMIT })
+        ));
         let over = [start, &attribute.repeat(64), b"\n"].concat();
         assert!(matches!(
             read(&[&over]),
