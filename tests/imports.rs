@@ -34,8 +34,8 @@ const ARROWS: [(&str, &[&str]); 17] = [
         &[
             // Its pages are made of the keys' descriptions and of the bounds of every part: it reads their constants,
             // and calls none of them.
-            "config", "daemon", "server", "engine", "directory", "session", "service", "telemetry", "dialog",
-            "wire", "address", "protocol",
+            "config", "control", "daemon", "server", "engine", "directory", "session", "service", "telemetry",
+            "dialog", "wire", "address", "protocol",
         ],
     ),
     (

@@ -108,6 +108,13 @@ fn commands() -> Vec<Bound> {
             "one_look_up_at_a_time_and_who_waits_has_its_answer",
         ),
         row(
+            "answer to vouch status, and wait for it",
+            bytes!(crate::control::client::LONGEST_ANSWER).and(time!(crate::control::client::PATIENCE)),
+            "it is no answer",
+            "a daemon of thousands of directories has room; one that is busy says so by being late",
+            "an_answer_that_never_ends_is_not_read_to_its_end",
+        ),
+        row(
             "answer to vouch probe",
             time!(crate::cli::probe::DEADLINE),
             "no answer",

@@ -40,15 +40,16 @@ described! {
         pub max_connections: u32,
         /// `[….limits]`: of one client's session.
         pub limits: ClientLimits,
-        /// `penalty`: how those are answered who fail again and again; `None` is `"off"`, like all others. Default: see
-        /// [`Penalty`], but at `policy` off, as each answer that is late there keeps a process of Postfix waiting. `policy`,
-        /// `auth` and `login` only.
+        /// `penalty`: how those are answered who fail again and again, or `"off"`, like all others. Default `{ after = 10,
+        /// delay = "1s", max-delay = "4s", forget = "10m", refuse-after = "never", exempt = ["127.0.0.0/8", "::1/128"] }`, but
+        /// off at `policy`, as each answer that is late there keeps a process of Postfix waiting. `policy`, `auth` and
+        /// `login` only.
         pub penalty: Option<Penalty>,
         /// `allow` and `deny`: who may ask, and about whom; networks of clients (the SMTP or IMAP client's, not that of who
         /// connects), and domains of users or recipients, in one list. Where `allow` has networks, clients elsewhere or of
         /// unknown address are not answered, and where it has domains, nothing is about others; what is in `deny` never is.
         /// Not answered is "later" at `auth` and `login`, as the password may be good, and no opinion (`DUNNO`) at
-        /// `policy`; nobody is asked. Default: everybody, about everything. `policy`, `auth` and `login` only.
+        /// `policy`; nobody is asked. Default none: everybody is answered, about everything. `policy`, `auth` and `login` only.
         pub access: Access,
         /// `[….action]`: what Postfix is told; `policy` only.
         pub action: Action,

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// The daemon answers at once, or is so busy that it is of interest how busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The longest answer, in bytes; a daemon with thousands of directories has room.
-const LONGEST_ANSWER: u64 = 16 << 20;
+pub(crate) const LONGEST_ANSWER: u64 = 16 << 20;
 
 /// Why a daemon closes a connection unasked.
 const HUNG_UP: &str = "it hung up; only root and the user of vouch may ask";
@@ -38,6 +38,10 @@ pub enum ControlError {
 /// # Errors
 /// Why there is no answer.
 pub fn ask(socket: &Path, request: &Value) -> Result<Value, ControlError> {
+    ask_within(socket, request, PATIENCE)
+}
+
+fn ask_within(socket: &Path, request: &Value, patience: Duration) -> Result<Value, ControlError> {
     let no_answer = |why: String| ControlError::NoAnswer(socket.into(), why);
     let mut stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
         ErrorKind::PermissionDenied => ControlError::NotAllowed(socket.into()),
@@ -45,8 +49,8 @@ pub fn ask(socket: &Path, request: &Value) -> Result<Value, ControlError> {
         _ => no_answer(error.to_string()),
     })?;
     let mut exchange = || -> io::Result<Vec<u8>> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
         stream.write_all(format!("{request}\n").as_bytes())?;
         let mut answer = Vec::new();
         BufReader::new((&mut stream).take(LONGEST_ANSWER)).read_until(b'\n', &mut answer)?;
@@ -54,7 +58,7 @@ pub fn ask(socket: &Path, request: &Value) -> Result<Value, ControlError> {
     };
     let answer = exchange().map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => no_answer(HUNG_UP.into()),
-        ErrorKind::WouldBlock => no_answer(format!("within {} s", PATIENCE.as_secs())),
+        ErrorKind::WouldBlock => no_answer(format!("within {} s", patience.as_secs())),
         _ => no_answer(error.to_string()),
     })?;
     if answer.is_empty() {
@@ -64,5 +68,40 @@ pub fn ask(socket: &Path, request: &Value) -> Result<Value, ControlError> {
     match answer.get("error").and_then(Value::as_str) {
         Some(error) => Err(ControlError::Refused(error.to_owned())),
         None => Ok(answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_says_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let error = ask_within(&path, &Value::Null, Duration::from_millis(50)).unwrap_err();
+        assert!(error.to_string().ends_with("within 0 s"), "{error}");
+    }
+
+    #[test]
+    fn an_answer_that_never_ends_is_not_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        let listener = UnixListener::bind(&path).unwrap();
+        let talking = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut said = 0;
+            while stream.write_all(&[b' '; 1 << 16]).is_ok() {
+                said += 1 << 16;
+            }
+            said
+        });
+        let error = ask(&path, &Value::Null).unwrap_err();
+        assert!(matches!(error, ControlError::NoAnswer(..)), "{error}");
+        assert!(talking.join().unwrap() >= LONGEST_ANSWER - (1 << 16));
     }
 }

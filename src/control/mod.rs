@@ -12,12 +12,12 @@ use std::time::Duration;
 
 /// The longest request, in bytes with its line feed. What is asked for is a word, at
 /// most with an address.
-const LONGEST_REQUEST: usize = 4096;
+pub(crate) const LONGEST_REQUEST: usize = 4096;
 
 /// Clients that are answered at once. It is people who ask, and the scripts of one
 /// administrator.
-const MOST_CLIENTS: usize = 8;
+pub(crate) const MOST_CLIENTS: usize = 8;
 
 /// A client that has not sent its line, or not read its answer, by then is left: it
 /// holds one of few places.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);

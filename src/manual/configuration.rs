@@ -9,7 +9,7 @@ use crate::config::dovecot::Dovecot;
 use crate::config::listener::{
     Action, ClientLimits, Exists, Listener, Mechanism, OkFields, Protocol, TempFail,
 };
-use crate::config::{Control, Described, Log, LogFormat, LogLevel, Metrics, Service};
+use crate::config::{Control, Described, Log, LogFormat, LogLevel, Metrics, Penalty, Service};
 
 /// A table of the file.
 #[derive(Debug)]
@@ -67,6 +67,7 @@ pub fn tables() -> Vec<Table> {
         table("directory.NAME.cache.credentials", &Credentials::DESCRIBED),
         table("listener.NAME", &Listener::DESCRIBED),
         table("listener.NAME.limits", &ClientLimits::DESCRIBED),
+        table("listener.NAME.penalty", &Penalty::DESCRIBED),
         table("listener.NAME.action", &Action::DESCRIBED),
         table("listener.NAME.ok", &OkFields::DESCRIBED),
         table("dovecot", &Dovecot::DESCRIBED),

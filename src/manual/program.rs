@@ -16,7 +16,7 @@ pub struct Program {
 }
 
 /// Fields of the line that each question leaves in the log, in their order.
-pub const LOG_FIELDS: [(&str, &str); 13] = [
+pub const LOG_FIELDS: [(&str, &str); 14] = [
     ("door", "the listener"),
     ("question", "`recipient`, `login` or `user`"),
     ("about", "the address or the user's name"),
@@ -32,10 +32,14 @@ pub const LOG_FIELDS: [(&str, &str); 13] = [
     (
         "source",
         "who decided: `probe` (the mail server was asked), `shared` (it was being asked the same), `cache` (it was asked \
-         before), `local` (it need not be asked) or `limit`",
+         before), `local` (it need not be asked), `limit`, `penalty` (too many failures) or `access` (`allow` and `deny`)",
     ),
     ("directory", "the directory that was asked, or would have been"),
     ("us", "microseconds from the question to the verdict"),
+    (
+        "delayed_ms",
+        "how long a penalty then held the answer back; left out where none did",
+    ),
     ("client", "the address of the client on whose behalf was asked"),
     (
         "instance", "Postfix's name for the message, Dovecot's for the session",

@@ -258,7 +258,7 @@ fn own(path: &Path, node: &File, ownership: Ownership) -> Result<Option<String>,
         }
         let path = path.display();
         remark = Some(format!(
-            "{path}: cannot give it to the group of its folder: {error}"
+            "{path}: cannot give it to the group of its folder: {error}; vouch must be a member of it, or group name another"
         ));
     }
     // A descriptor of this kind changes no mode; its name among our descriptors does.

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// One fault has a line of its own this often at the most.
-const EVERY: Duration = Duration::from_secs(60);
+pub(crate) const EVERY: Duration = Duration::from_secs(60);
 
 /// Faults of one peer that are told apart. A step and a class are words of ours, and a peer
 /// fails at a handful of them; beyond this many the others are what counts.
-const MOST: usize = 32;
+pub(crate) const MOST: usize = 32;
 
 /// What is said when a peer is well again.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 mod clock;
 pub mod dovecot;
 pub mod faults;
-mod journal;
+pub(crate) mod journal;
 mod json;
 pub mod level;
 mod line;

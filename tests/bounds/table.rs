@@ -21,9 +21,13 @@ const NO_BOUNDS: &[&str] = &[
     // Said again by an implementation of a trait, for one question at a time.
     "session::imap::MAX_BATCH", "session::smtp::auth::MAX_BATCH", "session::MAX_BATCH",
     // What happens at a certain pace, and never at a faster one.
-    "daemon::dovecot::REPORT", "server::ACCEPT_PAUSE",
-    // Descriptors kept for ourselves.
-    "service::limits::RESERVE",
+    "daemon::dovecot::REPORT", "server::ACCEPT_PAUSE", "control::serve::ACCEPT_PAUSE",
+    // Descriptors kept for ourselves, and what is taken for granted of a kernel that does not tell.
+    "service::limits::RESERVE", "service::limits::PER_SESSION", "service::limits::UNKNOWN",
+    // What a key may say.
+    "config::read::trust::LATEST", "config::read::trust::LONGEST_MEMORY", "config::read::trust::MOST",
+    // Where something begins.
+    "server::penalty::table::EXPECTED", "telemetry::level::INFO",
 ];
 
 fn root() -> &'static Path {

@@ -318,9 +318,9 @@ fn a_door_with_peers_closes_on_everybody_else_and_says_so_once() {
     for _ in 0..20 {
         assert_eq!(greeted(&others), "");
     }
-    let line = daemon.logged(&[" WARN ", "door=others", "none of its peers"]);
+    let line = daemon.logged(&[" ERROR ", "listener \"others\"", "none of its peers"]);
     let id = std::process::id();
-    for word in [format!("user {ours}, group {group}"), format!("process {id} ")] {
+    for word in [format!("user {ours} and group {group}"), format!("process {id} ")] {
         assert!(line.contains(&word), "no {word} in {line}");
     }
     assert_eq!(daemon.log().matches("none of its peers").count(), 1);

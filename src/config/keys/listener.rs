@@ -4,7 +4,7 @@ use std::{borrow::Borrow, collections::BTreeMap, fmt::Display};
 
 use super::{Key, Value, array, key, limit, list, quoted, set, some, time};
 use crate::config::{
-    Dovecot, Listener, Penalty,
+    Dovecot, ListenAddress, Listener, Penalty,
     listener::Protocol::{Auth, Login, Master, Policy, Saslauthd, Userdb},
 };
 
@@ -27,20 +27,21 @@ pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
                 "that of the socket's directory",
             ),
         ),
-        key(
+    ];
+    // Nobody is known at an address.
+    if !matches!(listener.socket, ListenAddress::Tcp(_)) {
+        let peers = listener.peers.as_ref().map(|peers| list(peers.iter()));
+        keys.push(key(
             "",
             "peers",
-            listener
-                .peers
-                .as_ref()
-                .map_or(Value::Absent("whoever the mode lets in"), |peers| {
-                    list(peers.iter())
-                }),
-        ),
+            peers.unwrap_or(Value::Absent("whoever the mode lets in")),
+        ));
+    }
+    keys.extend([
         key("", "directory", Value::Required(array(listener.directory.iter()))),
         of_deadline(listener),
         key("", "max-connections", set(listener.max_connections)),
-    ];
+    ]);
     keys.extend(of_questions(listener));
     if protocol == Policy {
         keys.extend([

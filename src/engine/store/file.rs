@@ -37,7 +37,7 @@ const WRITTEN: &str = "written";
 
 /// A file that was last written in a future further off than this was written under a
 /// clock that was wrong: the ages in it tell nothing. Nearer, the clock was corrected.
-const AHEAD: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const AHEAD: Duration = Duration::from_secs(24 * 3600);
 
 /// An open file.
 pub(super) struct File {
@@ -58,7 +58,9 @@ struct Clock {
 impl Clock {
     fn at(&self, instant: Instant) -> u64 {
         let later = as_millis(instant.saturating_duration_since(self.opened));
-        let earlier = as_millis(self.opened.saturating_duration_since(instant));
+        // Rounded up: nothing that was found before becomes younger by a part of a millisecond.
+        let earlier = self.opened.saturating_duration_since(instant);
+        let earlier = as_millis(earlier.saturating_add(Duration::from_nanos(999_999)));
         self.at.saturating_add(later).saturating_sub(earlier)
     }
 

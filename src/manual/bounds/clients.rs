@@ -87,6 +87,20 @@ fn lengths() -> Vec<Bound> {
             "lines_of_every_door_have_an_end",
         ),
         row(
+            "failures that penalties remember, of each door by address and by user",
+            count!(crate::server::penalty::table::FAILURES),
+            "some of who failed start from zero",
+            "8 MiB at most",
+            "there_is_room_for_so_many",
+        ),
+        row(
+            "answers of one connection that a penalty holds back",
+            count!(crate::server::auth::late::HELD),
+            "one more leaves at once",
+            "the busiest of Dovecot's login processes serve a thousand clients",
+            "a_connection_may_have_thousands_of_answers_held_back",
+        ),
+        row(
             "line told to an auth client",
             bytes!(protocol::auth::client::REPLY_LIMIT),
             "fields are left out, or the connection is closed",

@@ -168,6 +168,21 @@ fn file() -> Vec<Bound> {
             "a_file_that_another_is_about_to_close_is_waited_for",
         ),
         row(
+            "pause before a disk that refuses is tried again",
+            time!(crate::engine::store::writer::FIRST_PAUSE)
+                .to(time!(crate::engine::store::writer::LAST_PAUSE)),
+            "it is tried again",
+            "space that was made is used soon, and a broken disk is left alone",
+            "what_is_found_while_the_disk_is_full_is_written_later",
+        ),
+        row(
+            "time by which the clock may be behind that under which the file was written",
+            time!(crate::engine::store::file::AHEAD),
+            "what is in it is asked again",
+            "a clock that was corrected makes nothing younger; one that was wrong tells no ages",
+            "what_was_found_under_a_clock_that_was_far_ahead_is_asked_again",
+        ),
+        row(
             "last writing at the end",
             time!(crate::engine::store::CLOSE).and(time!(crate::daemon::files::WRITE_GRACE)),
             "what was found last is not remembered; the log says so",

@@ -4,6 +4,7 @@ use super::{Bound, bytes, count, row, time};
 
 pub(super) fn rows() -> Vec<Bound> {
     let mut rows = configuration();
+    rows.extend(control());
     rows.extend(log_and_end());
     rows
 }
@@ -48,8 +49,48 @@ fn configuration() -> Vec<Bound> {
     ]
 }
 
+fn control() -> Vec<Bound> {
+    vec![
+        row(
+            "request at the control socket",
+            bytes!(crate::control::LONGEST_REQUEST),
+            "it is told so",
+            "what is asked for is a word, at most with an address",
+            "a_line_is_answered_with_a_line",
+        ),
+        row(
+            "clients of it at once, and time for each",
+            count!(crate::control::MOST_CLIENTS).and(time!(crate::control::PATIENCE)),
+            "others wait for a place",
+            "it is people who ask, and the scripts of one administrator",
+            "those_who_say_nothing_do_not_keep_others_out_for_long",
+        ),
+        row(
+            "wait for another process that binds a socket in the same folder",
+            time!(crate::service::bind::LOCK),
+            "it is waited for no longer",
+            "ours hold the folder for a few system calls",
+            "stale_sockets_are_replaced_and_live_ones_are_not",
+        ),
+    ]
+}
+
 fn log_and_end() -> Vec<Bound> {
     vec![
+        row(
+            "faults of one peer that the log tells apart, and time between two lines about one",
+            count!(crate::telemetry::faults::MOST).and(time!(crate::telemetry::faults::EVERY)),
+            "they are counted together; each line says how often since the last",
+            "a peer fails at a handful of steps",
+            "the_table_is_bounded",
+        ),
+        row(
+            "value of a field in the journal",
+            bytes!(crate::telemetry::journal::LONGEST),
+            "the rest is left out",
+            "all fields of a verdict fit into one datagram",
+            "what_is_too_long_for_a_datagram_is_cut",
+        ),
         row(
             "log that waits to be written",
             bytes!(crate::telemetry::sink::LIMIT),

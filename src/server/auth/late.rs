@@ -9,7 +9,7 @@ use super::Decided;
 
 /// Answers of one connection that are held back at once; one more leaves at once. Of
 /// Dovecot's login processes, the busiest serve a thousand clients each.
-const HELD: usize = 4096;
+pub(crate) const HELD: usize = 4096;
 
 /// The answers of one connection, by when they are due and by serial number.
 #[derive(Default)]

@@ -12,7 +12,7 @@
 mod answers;
 pub(crate) mod connection;
 mod exchange;
-mod late;
+pub(crate) mod late;
 mod ok;
 pub(crate) mod relay;
 pub(crate) mod requests;

@@ -9,7 +9,7 @@
 //! nothing. A user at whom many addresses guess is another matter: were good answers to
 //! it late, or put off, anybody could lock it out from afar. So only its refusals are.
 
-mod table;
+pub(crate) mod table;
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// Failures that are remembered at once, and who failed counts for one more. When there
 /// are more, some of who failed are forgotten and start from zero. They take 8 MiB at most.
-const FAILURES: u64 = 65_536;
+pub(crate) const FAILURES: u64 = 65_536;
 
 /// Room for who failed, to begin with.
 const EXPECTED: usize = 1024;
