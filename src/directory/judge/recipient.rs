@@ -81,7 +81,8 @@ fn recipient(reading: Reading, address: &[u8], reply: &Reply) -> Judged<Verdict>
         // Maddy says 501 5.1.1, others 501 5.1.3 of an address that cannot be.
         (501, Some((1, 1 | 3))) => unless_overruled(address, reply, Class::UnknownUser),
         (501 | 504 | 555, _) => said(Class::Config, reply, After::Close),
-        (525, _) if mailbox::says_disabled(&reply.words()) => no(Class::Disabled, reply),
+        // Its enhanced code is 5.7.13 (RFC 5248's registry); one of trouble at the remote says more than the words.
+        (525, None | Some((2 | 7, _))) if mailbox::says_disabled(&reply.words()) => no(Class::Disabled, reply),
         (521 | 571, _) => policy(reading, reply),
         (552, None | Some((1, _))) if mailbox::says_full(&reply.words()) => full(address, reply),
         // May mean too many recipients as well as a full mailbox; never an unknown one.
