@@ -5,6 +5,7 @@ mod detail;
 mod doors;
 pub mod dovecot;
 pub(crate) mod files;
+mod metrics;
 mod prepare;
 mod status;
 
@@ -27,10 +28,11 @@ use crate::directory::judge::recipient::Reading;
 use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Directory, Username, health::Watched, imap::Imap, smtp::Smtp};
 use crate::engine::{Member, logins, member, recipients};
+use crate::metrics::WatchedDoor;
 use crate::server::admission::{Admission, Descriptors};
 use crate::server::handover::Handover;
 use crate::server::{self, Closing};
-use crate::service::bind::{BindError, BoundPath};
+use crate::service::bind::{BindError, Bound, BoundPath};
 use crate::service::dovecot::DovecotError;
 use crate::service::limits::raise_descriptors;
 use crate::service::signals::{Order, Signals};
@@ -59,6 +61,9 @@ pub enum DaemonError {
     /// Nobody is whom the daemon is to become.
     #[error("service.user: {0}")]
     User(String),
+    /// The socket of `[metrics]` cannot be listened on.
+    #[error("metrics: {0}")]
+    Metrics(BindError),
     /// The system gives no random bytes, and so no key for what is remembered.
     #[error("the system gives no random bytes; does a system call filter forbid getrandom?")]
     Random,
@@ -293,7 +298,7 @@ pub async fn run(
     let handover = Arc::new(Handover::new(std::process::id()));
     let draining = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let mut open_doors = Vec::new();
+    let (mut open_doors, mut counted) = (Vec::new(), Vec::new());
     for (listener, socket) in served(config).zip(prepared.sockets) {
         let open = socket.socket.listen().map_err(DaemonError::System)?;
         let admission = Arc::new(Admission::new(
@@ -302,9 +307,15 @@ pub async fn run(
             socket.peers,
             descriptors.clone(),
         ));
+        let door = door(listener, &members, &handover);
+        counted.push(WatchedDoor {
+            name: listener.name.as_str().into(),
+            counts: door.counts().clone(),
+            admission: admission.clone(),
+        });
         let serving = server::serve(
             open,
-            door(listener, &members, &handover),
+            door,
             admission.clone(),
             tasks.clone(),
             Closing {
@@ -316,21 +327,15 @@ pub async fn run(
         open_doors.push(status::Door::new(listener, admission));
         tracing::info!(door = listener.name, socket = %listener.socket, protocol = %listener.protocol, "listening");
     }
+    // Both answer to the last, and their paths go with them.
+    let _metrics = metrics::serve(prepared.metrics, counted, &members)?;
     let daemon = status::Daemon {
         started,
         draining: draining.clone(),
         doors: open_doors,
         directories: status::Remote::all(config, &members),
     };
-    // It answers to the last, and its path goes with it.
-    let _path = match prepared.control {
-        Some(control) => {
-            let socket = UnixListener::from_std(control.listener).map_err(DaemonError::System)?;
-            tokio::spawn(control::serve::serve(socket, daemon.answers()));
-            Some(control.path)
-        }
-        None => None,
-    };
+    let _path = answer(prepared.control, daemon)?;
     tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
     while signals.next().await == Order::Reload {
         tracing::warn!(
@@ -341,6 +346,16 @@ pub async fn run(
     drain(tasks, &draining, prepared.paths, patience).await;
     files::close(members).await;
     Ok(())
+}
+
+/// Answers at the control socket, if there is one; its path.
+fn answer(control: Option<Bound>, daemon: status::Daemon) -> Result<Option<BoundPath>, DaemonError> {
+    let Some(control) = control else {
+        return Ok(None);
+    };
+    let socket = UnixListener::from_std(control.listener).map_err(DaemonError::System)?;
+    tokio::spawn(control::serve::serve(socket, daemon.answers()));
+    Ok(Some(control.path))
 }
 
 /// What clients may use of the descriptors, should there be so many `connections`.

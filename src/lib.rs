@@ -21,7 +21,8 @@
 //! | [`daemon`] | builds all of these from a configuration, runs them, drains |
 //! | [`service`] | sockets, signals and limits of the system, what a Dovecot gives that starts us, and what we give up |
 //! | [`control`] | the socket at which the daemon tells how it is |
-//! | [`telemetry`] | the log |
+//! | [`telemetry`] | the log, and what counts |
+//! | [`metrics`] | what was counted, as text, and where it is served |
 //! | [`manual`] | the manual pages, made of what the program says of itself; [`manual::bounds`] is the table of every bound |
 //! | [`cli`] | the commands |
 //!
@@ -60,6 +61,7 @@ pub mod dialog;
 pub mod directory;
 pub mod engine;
 pub mod manual;
+pub mod metrics;
 pub mod server;
 pub mod service;
 pub mod session;

@@ -247,7 +247,8 @@ pub enum Class {
 }
 
 impl Class {
-    const ALL: [Self; 16] = [
+    /// Every class.
+    pub const ALL: [Self; 16] = [
         Self::UnknownUser,
         Self::BadCredentials,
         Self::Disabled,

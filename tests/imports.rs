@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and what it may import: another part, or only what is below a path.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -35,19 +35,21 @@ const ARROWS: [(&str, &[&str]); 17] = [
             // Its pages are made of the keys' descriptions and of the bounds of every part: it reads their constants,
             // and calls none of them.
             "config", "control", "daemon", "server", "engine", "directory", "session", "service", "telemetry",
-            "dialog", "wire", "address", "protocol",
+            "dialog", "wire", "address", "protocol", "metrics",
         ],
     ),
     (
         "daemon",
         &[
             "config", "control", "server", "engine", "directory", "session", "service", "telemetry",
-            "template",
+            "template", "metrics",
             // It translates the configuration's words into those that the parts take for their settings.
             "protocol::encryption::Encryption", "protocol::sasl::Mechanism", "protocol::sasl::Carried",
             "protocol::smtp::Protocol",
         ],
     ),
+    // It reads what these count, and answers at a socket as the server's. None of them knows of it.
+    ("metrics", &["server", "engine", "session", "telemetry", "wire"]),
     (
         "server",
         &[

@@ -53,6 +53,7 @@ pub(super) fn ended(runtime: Runtime, running: impl Future<Output = Result<(), D
                 DaemonError::Directory(..) | DaemonError::User(_) => status::CONFIG,
                 DaemonError::Bind(..)
                 | DaemonError::Control(_)
+                | DaemonError::Metrics(_)
                 | DaemonError::Random
                 | DaemonError::System(_)
                 | DaemonError::Dovecot(_) => status::OS_ERROR,

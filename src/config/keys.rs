@@ -26,8 +26,6 @@ struct Key {
     table: &'static str,
     name: &'static str,
     value: Value,
-    /// Checked, and without effect in this version.
-    later: bool,
 }
 
 /// All keys of a configuration.
@@ -84,9 +82,6 @@ fn write_keys(out: &mut String, part: &str, keys: &[Key], defaults: &[Key]) {
                 format!("# {}", key.name)
             }
         };
-        if key.later {
-            remarks.push("in a later version".to_owned());
-        }
         let line = if remarks.is_empty() {
             shown
         } else {
@@ -200,7 +195,7 @@ fn of_directory(directory: &Directory) -> Vec<Key> {
 fn of_metrics(config: &Config) -> Vec<Key> {
     let listen = config.metrics.iter().map(|metrics| quoted(&metrics.listen));
     listen
-        .map(|listen| later("", "listen", Value::Required(listen)))
+        .map(|listen| key("", "listen", Value::Required(listen)))
         .collect()
 }
 
@@ -229,21 +224,7 @@ fn of_service(config: &Config) -> Vec<Key> {
 }
 
 fn key(table: &'static str, name: &'static str, value: Value) -> Key {
-    Key {
-        table,
-        name,
-        value,
-        later: false,
-    }
-}
-
-fn later(table: &'static str, name: &'static str, value: Value) -> Key {
-    Key {
-        table,
-        name,
-        value,
-        later: true,
-    }
+    Key { table, name, value }
 }
 
 fn set(value: impl ToString) -> Value {

@@ -95,7 +95,7 @@ pub struct Config {
     pub listener: Vec<Listener>,
     /// `[dovecot]`; absent: `vouch dovecot-service` does not start.
     pub dovecot: Option<Dovecot>,
-    /// `[metrics]`; absent: neither metrics nor the status page are served.
+    /// `[metrics]`; absent: none are served.
     pub metrics: Option<Metrics>,
     /// `[control]`.
     pub control: Control,
@@ -123,11 +123,12 @@ impl Config {
 }
 
 described! {
-    /// `[metrics]`: OpenMetrics text and the status page.
+    /// `[metrics]`: numbers for monitoring, by HTTP as OpenMetrics text. `vouch serve` alone serves them.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Metrics {
-        /// `listen`: where they are served: an address with port, or the absolute path of a Unix socket. Required.
-        pub listen: Endpoint,
+        /// `listen`: where they are served, at `/metrics`: an IP address with port, or the absolute path of a Unix socket,
+        /// which has mode 0660 and the group of its folder. Whoever can connect may read them; they name no user. Required.
+        pub listen: ListenAddress,
     }
 }
 

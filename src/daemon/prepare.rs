@@ -9,7 +9,7 @@ use std::time::Instant;
 use nix::unistd::getegid;
 
 use super::confine::{ServiceUser, confine, unwritable};
-use super::{DaemonError, served};
+use super::{DaemonError, metrics, served};
 use crate::config::listener::Peer;
 use crate::config::{self, Config, ListenAddress};
 use crate::server::Socket;
@@ -24,6 +24,7 @@ pub struct Prepared {
     pub(super) sockets: Vec<Opened>,
     pub(super) paths: Vec<BoundPath>,
     pub(super) control: Option<Bound>,
+    pub(super) metrics: Option<metrics::Opened>,
     /// What is in force, in words; nothing where nothing was given up.
     confined: Option<String>,
     /// What is to be told once there is a log.
@@ -62,6 +63,7 @@ pub fn bind(config: &Config, user: &ServiceUser) -> Result<Prepared, DaemonError
         sockets: Vec::new(),
         paths: Vec::new(),
         control: None,
+        metrics: None,
         confined: None,
         remarks: Vec::new(),
     };
@@ -69,6 +71,10 @@ pub fn bind(config: &Config, user: &ServiceUser) -> Result<Prepared, DaemonError
         let opened = open(listener, user, &mut prepared);
         let opened = opened.map_err(|error| DaemonError::Bind(listener.name.clone(), error))?;
         prepared.sockets.push(opened);
+    }
+    if let Some(config::Metrics { listen }) = &config.metrics {
+        let opened = open_metrics(listen, user, &mut prepared).map_err(DaemonError::Metrics)?;
+        prepared.metrics = Some(opened);
     }
     match bind_control(config, user) {
         Ok(control) => prepared.control = Some(control),
@@ -99,11 +105,13 @@ impl Prepared {
     /// # Errors
     /// When the user cannot be become.
     pub fn confine(mut self, config: &Config, file: &Path, user: &ServiceUser) -> Result<Self, DaemonError> {
-        let listeners = served(config).filter_map(|listener| match &listener.socket {
+        let metrics = config.metrics.iter().map(|metrics| &metrics.listen);
+        let addresses = served(config).map(|listener| &listener.socket).chain(metrics);
+        let paths = addresses.filter_map(|address| match address {
             ListenAddress::Path(path) => Some(path.clone()),
             _ => None,
         });
-        let sockets = listeners.chain([config.control.path().to_path_buf()]);
+        let sockets = paths.chain([config.control.path().to_path_buf()]);
         let (force, remarks) = confine(config, file, user, sockets)?;
         self.confined = Some(force);
         self.remarks.extend(remarks);
@@ -179,15 +187,44 @@ fn bind_one(
     user: &ServiceUser,
     prepared: &mut Prepared,
 ) -> Result<Listening, BindError> {
-    match &listener.socket {
+    let ownership = ownership(listener, user)?;
+    let (socket, path) = bind_address_or_path(&listener.socket, ownership, &mut prepared.remarks)?;
+    prepared.paths.extend(path);
+    Ok(socket)
+}
+
+/// Whose a socket of metrics is: the daemon's own, and it is for the group of its folder.
+fn open_metrics(
+    listen: &ListenAddress,
+    user: &ServiceUser,
+    prepared: &mut Prepared,
+) -> Result<metrics::Opened, BindError> {
+    let ownership = Ownership {
+        mode: metrics::MODE,
+        owner: user.account.as_ref().map(|account| account.uid),
+        group: None,
+    };
+    let (socket, path) = bind_address_or_path(listen, ownership, &mut prepared.remarks)?;
+    Ok(metrics::Opened {
+        listen: listen.clone(),
+        socket,
+        path,
+    })
+}
+
+fn bind_address_or_path(
+    address: &ListenAddress,
+    ownership: Ownership,
+    remarks: &mut Vec<String>,
+) -> Result<(Listening, Option<BoundPath>), BindError> {
+    match address {
         ListenAddress::Path(path) => {
-            let bound = bind_path(path, ownership(listener, user)?)?;
-            prepared.paths.push(bound.path);
-            prepared.remarks.extend(bound.remark);
-            Ok(Listening::Unix(bound.listener))
+            let bound = bind_path(path, ownership)?;
+            remarks.extend(bound.remark);
+            Ok((Listening::Unix(bound.listener), Some(bound.path)))
         }
-        ListenAddress::Tcp(address) => Ok(Listening::Tcp(bind_address(*address)?)),
-        ListenAddress::Systemd(_) | ListenAddress::Dovecot => Err(handed_over(&listener.socket.to_string())),
+        ListenAddress::Tcp(address) => Ok((Listening::Tcp(bind_address(*address)?), None)),
+        ListenAddress::Systemd(_) | ListenAddress::Dovecot => Err(handed_over(&address.to_string())),
     }
 }
 

@@ -73,10 +73,10 @@ impl Remote {
     fn status(&self) -> Value {
         let directory = self.member.directory();
         let health = directory.health();
-        let sessions: serde_json::Map<_, _> = directory
-            .sessions()
+        let pools = directory.report().map(|report| report.pools).unwrap_or_default();
+        let sessions: serde_json::Map<_, _> = pools
             .into_iter()
-            .map(|(what, sessions)| (what.to_owned(), sessions_of(sessions)))
+            .map(|(what, pool)| (format!("{what}s"), sessions_of(pool.sessions)))
             .collect();
         json!({
             "name": self.name,

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use protocol::sasl::Carried;
 use tokio::time::Instant;
 
-use super::Directory;
-use crate::session::pool::Sessions;
+use super::{Directory, Report};
 use crate::verdict::{Kind, Question, Verdict};
 
 /// What a directory's remote answered last.
@@ -75,8 +74,8 @@ impl Directory for Watched {
         self.directory.call(deadline)
     }
 
-    fn sessions(&self) -> Vec<(&'static str, Sessions)> {
-        self.directory.sessions()
+    fn report(&self) -> Option<Report> {
+        self.directory.report()
     }
 
     fn health(&self) -> Health {

@@ -7,16 +7,17 @@ use std::sync::Arc;
 use protocol::sasl::Carried;
 use tokio::time::Instant;
 
-use super::{Directory, Logins, Offers, Username, judge, origin, told};
+use super::{Directory, Logins, Offers, Report, Username, judge, origin, told};
 use crate::session::imap::{LoginSession, Options};
-use crate::session::pool::{Limits, Sessions};
-use crate::session::{self, Pool, Remote};
+use crate::session::pool::Limits;
+use crate::session::{self, Pool, Remote, tls};
 use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
 
 /// An IMAP server that is asked whether logins are good.
 pub struct Imap {
     logins: Logins<LoginSession>,
     forward_client: bool,
+    tls: Arc<tls::Client>,
 }
 
 impl Imap {
@@ -29,7 +30,7 @@ impl Imap {
         limits: Limits,
         forward_client: bool,
     ) -> Self {
-        let peer = remote.peer.clone();
+        let (peer, tls) = (remote.peer.clone(), remote.tls.clone());
         let offers = Offers::default();
         let heard = offers.clone();
         let open = Box::new(move |deadline| {
@@ -52,6 +53,7 @@ impl Imap {
         Self {
             logins: Logins::new(pool, username, offers),
             forward_client,
+            tls,
         }
     }
 }
@@ -83,7 +85,10 @@ impl Directory for Imap {
         Box::pin(self.logins.pool.call(deadline))
     }
 
-    fn sessions(&self) -> Vec<(&'static str, Sessions)> {
-        vec![("logins", self.logins.pool.sessions())]
+    fn report(&self) -> Option<Report> {
+        Some(Report {
+            pools: vec![("login", self.logins.pool.report())],
+            tls: self.tls.report(),
+        })
     }
 }

@@ -20,9 +20,9 @@ use protocol::sasl::Carried;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use crate::session::pool::{Sessions, Standing};
+use crate::session::pool::{self, Standing};
 use crate::session::trace::masked;
-use crate::session::{self, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token};
+use crate::session::{self, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token, tls};
 use crate::verdict::{Cause, Client, Kind, Login, Proof, Question, Verdict};
 use health::Health;
 use offers::Offers;
@@ -51,15 +51,24 @@ pub trait Directory: Send + Sync {
         Box::pin(ready(()))
     }
 
-    /// Its sessions now, by what they are for.
-    fn sessions(&self) -> Vec<(&'static str, Sessions)> {
-        Vec::new()
+    /// How its remote and the sessions with it are; `None` where there is no remote.
+    fn report(&self) -> Option<Report> {
+        None
     }
 
     /// What its remote answered last, where somebody notes it.
     fn health(&self) -> Health {
         Health::default()
     }
+}
+
+/// How a remote and the sessions with it are, and what was counted of them.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The sessions, by what is asked on them: `login`, `recipient`.
+    pub pools: Vec<(&'static str, pool::Report)>,
+    /// The handshakes.
+    pub tls: tls::Report,
 }
 
 /// What is sent to the remote as the user name, of a login as it was given.
@@ -206,7 +215,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn users_in_doubt_are_forgotten_beyond_a_number_and_a_time() {
-        let limits = session::pool::Limits {
+        let limits = pool::Limits {
             max_sessions: 1,
             warm_sessions: 0,
             queue: 1,
@@ -215,7 +224,7 @@ mod tests {
             questions: None,
             refusals: None,
         };
-        let open: session::pool::Open<session::imap::LoginSession> = Box::new(|_| {
+        let open: pool::Open<session::imap::LoginSession> = Box::new(|_| {
             let nobody = session::Error::new(session::Kind::Unreachable, &"nobody".into(), "connect", "");
             Box::pin(ready(Err(nobody)))
         });

@@ -9,13 +9,13 @@ use protocol::smtp::Protocol;
 use tokio::time::Instant;
 
 use super::judge::recipient::Reading;
-use super::{Directory, Logins, Offers, Username, judge, origin, told};
+use super::{Directory, Logins, Offers, Report, Username, judge, origin, told};
 use crate::address::Address;
-use crate::session::pool::{Limits, Sessions, Standing};
+use crate::session::pool::{Limits, Standing};
 use crate::session::smtp::Hello;
 use crate::session::smtp::auth::AuthSession;
 use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
-use crate::session::{self, Origin, Pool, Remote};
+use crate::session::{self, Origin, Pool, Remote, tls};
 use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
 
 /// What is particular to an SMTP or LMTP directory.
@@ -44,12 +44,14 @@ pub struct Smtp {
     recipients: Pool<RecipientSession, Verdict>,
     logins: Logins<AuthSession>,
     forward_client: bool,
+    tls: Arc<tls::Client>,
 }
 
 impl Smtp {
     /// A directory that has not called its remote yet. `recipients` and `logins`
     /// are the limits of the two kinds of session.
     pub fn new(remote: Arc<Remote>, settings: Settings, recipients: Limits, logins: Limits) -> Self {
+        let tls = remote.tls.clone();
         let recipients = recipient_pool(remote.clone(), &settings, recipients);
         let offers = Offers::default();
         let logins = login_pool(remote, &settings, logins, offers.clone());
@@ -60,6 +62,7 @@ impl Smtp {
             recipients,
             logins,
             forward_client,
+            tls,
         }
     }
 
@@ -158,11 +161,14 @@ impl Directory for Smtp {
         Box::pin(self.logins.pool.call(deadline))
     }
 
-    fn sessions(&self) -> Vec<(&'static str, Sessions)> {
-        let recipients = ("recipients", self.recipients.sessions());
-        match self.protocol {
-            Protocol::Smtp => vec![recipients, ("logins", self.logins.pool.sessions())],
-            Protocol::Lmtp => vec![recipients],
+    fn report(&self) -> Option<Report> {
+        let mut pools = vec![("recipient", self.recipients.report())];
+        if self.protocol == Protocol::Smtp {
+            pools.push(("login", self.logins.pool.report()));
         }
+        Some(Report {
+            pools,
+            tls: self.tls.report(),
+        })
     }
 }

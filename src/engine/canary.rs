@@ -136,6 +136,11 @@ impl Canaries {
             .any(|canary| told.get(canary).is_some_and(|told| told.refused.is_some()))
     }
 
+    /// Canaries that are refused at present.
+    pub fn refused(&self) -> usize {
+        self.lock().values().filter(|told| told.refused.is_some()).count()
+    }
+
     /// Takes down what the remote said of a canary, and gives back the verdict on
     /// it: a refusal of a canary is believed least of all.
     pub fn note(&self, canary: &Address, verdict: Verdict) -> Verdict {

@@ -68,6 +68,11 @@ impl CatchAll {
         })
     }
 
+    /// Domains that accept everything, as far as is known.
+    pub fn domains(&self) -> usize {
+        self.with(|domains| domains.values().filter(|it| it.accepts_everything).count())
+    }
+
     /// An address to test `domain` with, if a test is due. It is counted as under
     /// way, and a domain must be one of the directory's own: it is remembered.
     pub fn due(&self, domain: &Domain) -> Option<Address> {
@@ -106,7 +111,7 @@ impl CatchAll {
         let directory = &*self.directory;
         match (before, accepts_everything) {
             (false, true) => {
-                let known = self.with(|all| all.values().filter(|it| it.accepts_everything).count());
+                let known = self.domains();
                 tracing::warn!(
                     directory,
                     %domain,

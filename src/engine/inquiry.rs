@@ -43,24 +43,31 @@ impl Inquiry {
         client: Client,
         deadline: Instant,
     ) -> (Verdict, Source) {
+        let lookups = &self.memory.lookups;
         match self.memory.recall(&address) {
             Some(Remembered::Fresh(verdict)) if !self.doubts(address.domain(), &verdict) => {
+                lookups.fresh.count();
                 (verdict, Source::Cache)
             }
             Some(Remembered::Ageing(verdict)) => {
+                lookups.ageing.count();
                 let deadline = Instant::now() + BACKGROUND;
                 let probe = || self.probe(address.clone(), client, deadline);
                 self.flights.start(address.clone(), probe);
                 (verdict, Source::Cache)
             }
             Some(Remembered::Stale(known)) => {
+                lookups.stale.count();
                 let patience = deadline.min(Instant::now() + STALE_PATIENCE);
                 match self.join(address, client, patience, deadline).await {
                     (Verdict::Defer(_), _) => (known, Source::Cache),
                     answered => answered,
                 }
             }
-            Some(Remembered::Fresh(_)) | None => self.join(address, client, deadline, deadline).await,
+            Some(Remembered::Fresh(_)) | None => {
+                lookups.miss.count();
+                self.join(address, client, deadline, deadline).await
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use protocol::secret::Secret;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
+use super::lookups::{self, Lookups};
 use crate::verdict::{Cause, Class, Login, Verdict};
 
 /// How long verdicts are kept (`directory.NAME.cache.credentials`); zero is not
@@ -36,6 +37,8 @@ pub struct Logins {
     accepted: Cache<Login, (Tag, Instant)>,
     /// Refused pairs of user and password.
     refused: Cache<Tag, (Box<Cause>, Instant)>,
+    /// Counted by who looks.
+    pub(super) lookups: Lookups,
 }
 
 impl Logins {
@@ -51,6 +54,7 @@ impl Logins {
             key,
             accepted: Cache::new(entries),
             refused: Cache::new(entries),
+            lookups: Lookups::default(),
         }
     }
 
@@ -105,6 +109,15 @@ impl Logins {
             }
             Verdict::Defer(_) | Verdict::Abstain(_) => {}
         }
+    }
+
+    /// How full it is, and what it was good for. A remembered login that was looked up
+    /// with another password is a miss.
+    pub fn report(&self) -> lookups::Report {
+        let limit = self.accepted.capacity() + self.refused.capacity();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.lookups
+            .report(self.accepted.len() + self.refused.len(), limit)
     }
 
     /// Forgets a user; how many verdicts these were. A refused login is known by its

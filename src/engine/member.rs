@@ -16,7 +16,7 @@ use super::flight::{Flights, Role, Unanswered, WAITING};
 use super::inquiry::Inquiry;
 use super::logins::{self, Logins, Tag};
 use super::recipients::{self, Recipients};
-use super::{Decision, Source, refusals, store};
+use super::{Decision, Source, lookups, refusals, store};
 use crate::address::{Address, Domain};
 use crate::directory::Directory;
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
@@ -54,6 +54,19 @@ pub struct Settings {
     pub recipients: recipients::Ttl,
     /// How long verdicts on logins are kept.
     pub logins: logins::Ttl,
+}
+
+/// What a directory remembers, and what it is not believed in.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Recipients that are remembered.
+    pub recipients: lookups::Report,
+    /// Logins that are remembered.
+    pub logins: lookups::Report,
+    /// Domains whose remote accepts every address.
+    pub catch_all_domains: usize,
+    /// Canaries that the remote refuses.
+    pub canaries_refused: usize,
 }
 
 /// A directory as the listeners see it.
@@ -96,6 +109,17 @@ impl Member {
     /// Who is asked.
     pub fn directory(&self) -> &Arc<dyn Directory> {
         &self.directory
+    }
+
+    /// What it remembers.
+    pub fn report(&self) -> Report {
+        let recipients = &self.recipients;
+        Report {
+            recipients: recipients.memory.report(),
+            logins: self.logins.report(),
+            catch_all_domains: recipients.catch_all.as_ref().map_or(0, CatchAll::domains),
+            canaries_refused: recipients.canaries.refused(),
+        }
     }
 
     /// Remembers recipients beyond a restart, see [`Recipients::remember_in`].
@@ -232,8 +256,10 @@ impl Member {
             return (verdict, Source::Probe);
         };
         if let Some(verdict) = self.logins.recall(&user, &tag) {
+            self.logins.lookups.fresh.count();
             return (verdict, Source::Cache);
         }
+        self.logins.lookups.miss.count();
         let question = Question {
             kind: Kind::Login {
                 user: user.clone(),

@@ -9,6 +9,7 @@ pub mod domains;
 pub mod flight;
 pub(crate) mod inquiry;
 pub mod logins;
+pub mod lookups;
 pub mod member;
 pub mod recipients;
 pub mod refusals;
@@ -63,6 +64,17 @@ pub enum Source {
 }
 
 impl Source {
+    /// Every source.
+    pub const ALL: [Self; 7] = [
+        Self::Probe,
+        Self::Shared,
+        Self::Cache,
+        Self::Local,
+        Self::Limit,
+        Self::Penalty,
+        Self::Access,
+    ];
+
     /// The name used in logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {

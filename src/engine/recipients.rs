@@ -10,6 +10,7 @@ use std::time::Duration;
 use quick_cache::sync::{Cache, GuardResult};
 use tokio::time::Instant;
 
+use super::lookups::{self, Lookups};
 use super::store::{self, Store};
 use crate::address::{Address, Domain};
 use crate::verdict::{Cause, Identity, Verdict};
@@ -31,6 +32,8 @@ pub struct Ttl {
 pub struct Recipients {
     ttl: Ttl,
     kept: Cache<Box<[u8]>, Kept>,
+    /// Counted by who looks.
+    pub(super) lookups: Lookups,
     /// Where they survive a restart.
     store: OnceLock<Store>,
 }
@@ -68,6 +71,7 @@ impl Recipients {
         Self {
             ttl,
             kept: Cache::new(entries),
+            lookups: Lookups::default(),
             store: OnceLock::new(),
         }
     }
@@ -154,6 +158,12 @@ impl Recipients {
     /// Forgets who was accepted in `domain`, where everybody was.
     pub fn forget_accepts(&self, domain: &Domain) {
         self.forget(domain, |said| matches!(said, Said::Yes(_)));
+    }
+
+    /// How full it is, and what it was good for.
+    pub fn report(&self) -> lookups::Report {
+        let limit = usize::try_from(self.kept.capacity()).unwrap_or(usize::MAX);
+        self.lookups.report(self.kept.len(), limit)
     }
 
     /// Who is remembered to exist, and be it only while there is no other answer; `None`

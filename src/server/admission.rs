@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Peer;
+use crate::telemetry::counter::Counter;
 use crate::telemetry::faults::{Fault, Faults, Wording};
 
 /// Descriptors that the clients of all doors may use together.
@@ -48,6 +49,12 @@ pub struct Admission {
     max_connections: usize,
     places: Arc<Semaphore>,
     descriptors: Descriptors,
+    /// Clients that were let in since the start of the process.
+    pub accepted: Counter,
+    /// Clients that found no place, or no descriptor.
+    pub turned_away: Counter,
+    /// Clients that are none of its peers.
+    pub strangers: Counter,
     /// Why others are not.
     faults: Faults,
 }
@@ -72,6 +79,9 @@ impl Admission {
             max_connections,
             places: Arc::new(Semaphore::new(max_connections)),
             descriptors,
+            accepted: Counter::default(),
+            turned_away: Counter::default(),
+            strangers: Counter::default(),
             faults: Faults::new(format!("listener \"{door}\"").into(), wording),
         }
     }
@@ -93,10 +103,12 @@ impl Admission {
         if let Some(peers) = &self.peers
             && !peer.is_some_and(|peer| peers.have(peer))
         {
+            self.strangers.count();
             self.turn_away_stranger(peer);
             return None;
         }
         let Ok(of_door) = self.places.clone().try_acquire_owned() else {
+            self.turned_away.count();
             let most = self.max_connections;
             self.fault(
                 "limit",
@@ -107,6 +119,7 @@ impl Admission {
             return None;
         };
         let Ok(descriptor) = self.descriptors.free.clone().try_acquire_owned() else {
+            self.turned_away.count();
             let most = self.descriptors.most;
             self.fault(
                 "descriptors",
@@ -116,6 +129,7 @@ impl Admission {
             );
             return None;
         };
+        self.accepted.count();
         self.faults.worked();
         Some(Place {
             _of_door: of_door,
@@ -193,6 +207,8 @@ mod tests {
         }
         assert!(door.admit(Some(&peer(8, 107))).is_none());
         assert!(door.admit(None).is_none());
+        let counted = [&door.accepted, &door.strangers, &door.turned_away];
+        assert_eq!(counted.map(Counter::get), [3, 2, 0]);
         assert!(
             Admission::new("door", 1, None, Descriptors::new(1))
                 .admit(None)
@@ -209,6 +225,8 @@ mod tests {
         drop(place);
         assert_eq!(door.connections(), 0);
         assert!(door.admit(None).is_some());
+        let counted = [&door.accepted, &door.strangers, &door.turned_away];
+        assert_eq!(counted.map(Counter::get), [2, 0, 1]);
     }
 
     #[tokio::test]

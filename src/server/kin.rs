@@ -18,6 +18,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufRead
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
+use super::counts::DoorCounts;
 use super::{Caller, Door};
 
 /// The other process looks into its memory, and asks nobody.
@@ -54,6 +55,10 @@ impl KinDoor {
 impl Door for KinDoor {
     fn name(&self) -> &str {
         self.master.name()
+    }
+
+    fn counts(&self) -> &Arc<DoorCounts> {
+        self.master.counts()
     }
 
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -133,11 +138,16 @@ mod tests {
     struct Master {
         lines: Vec<&'static str>,
         served: AtomicUsize,
+        counts: Arc<DoorCounts>,
     }
 
     impl Door for Master {
         fn name(&self) -> &str {
             "master"
+        }
+
+        fn counts(&self) -> &Arc<DoorCounts> {
+            &self.counts
         }
 
         fn serve(self: Arc<Self>, mut caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -169,6 +179,7 @@ mod tests {
         let master = Master {
             lines: lines.clone(),
             served: AtomicUsize::new(0),
+            counts: Arc::default(),
         };
         let closing = Closing {
             accepting: CancellationToken::new(),

@@ -9,6 +9,7 @@
 pub mod admission;
 pub mod auth;
 pub mod auth_limits;
+pub mod counts;
 pub mod fields;
 pub mod handover;
 pub mod kin;
@@ -33,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use crate::verdict::Client;
 use crate::wire::{Stream, WireError};
 use admission::Admission;
+use counts::DoorCounts;
 
 /// When the system has no descriptor left for one more connection, others must
 /// be given time to end.
@@ -45,6 +47,9 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 pub trait Door: Send + Sync + 'static {
     /// The listener's name, for logs.
     fn name(&self) -> &str;
+
+    /// What it has answered.
+    fn counts(&self) -> &Arc<DoorCounts>;
 
     /// Serves one client until it leaves or the daemon drains.
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -10,6 +10,7 @@ use protocol::policy::{Action, Codec, Request};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::counts::DoorCounts;
 use super::penalty::{self, Culprit, Failure, Penalty};
 use super::policy_limits::{Limits, Sessions};
 use super::{Caller, Door, WRITE_TIMEOUT, note_end};
@@ -67,6 +68,7 @@ pub struct Policy {
     engine: Engine,
     sessions: Sessions,
     penalty: Option<Penalty>,
+    counts: Arc<DoorCounts>,
 }
 
 impl Policy {
@@ -79,6 +81,7 @@ impl Policy {
             engine,
             sessions,
             penalty,
+            counts: Arc::default(),
         }
     }
 
@@ -109,7 +112,9 @@ impl Policy {
         }
         let delayed = (!delay.is_zero()).then(|| decided.elapsed());
         let action = action(&self.settings.actions, &decision);
-        self.log(request, &decision, &action, (decided - asked, delayed));
+        let took = decided - asked;
+        self.counts.answered(&decision, took, delayed);
+        self.log(request, &decision, &action, (took, delayed));
         if self.settings.dry_run {
             Action::dunno()
         } else {
@@ -273,6 +278,10 @@ fn client(request: &Request) -> Client {
 impl Door for Policy {
     fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    fn counts(&self) -> &Arc<DoorCounts> {
+        &self.counts
     }
 
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {

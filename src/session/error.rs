@@ -51,7 +51,19 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The name used in logs; as the class of the verdict that comes of it.
+    /// Every kind of which a remote, or what we ask of it, may be the cause: all but
+    /// [`Self::Abandoned`], which is the last.
+    pub const ALL: [Self; 7] = [
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Protocol,
+        Self::Tls,
+        Self::Refused,
+        Self::Config,
+        Self::Overload,
+    ];
+
+    /// The name used in logs and metrics; as the class of the verdict that comes of it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",

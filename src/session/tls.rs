@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nix::unistd::Uid;
@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::error::{Error, HANDSHAKE, Kind};
+use crate::telemetry::counter::Counter;
 use crate::wire::Stream;
 
 /// A handshake that takes longer is stalled (some firewalls swallow the larger
@@ -136,6 +137,25 @@ pub struct Client {
     identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     /// Made for the first handshake, when the trust anchors are there.
     connector: OnceLock<TlsConnector>,
+    agreed: Counter,
+    failed: Counter,
+    /// What the last handshake agreed on.
+    last: Mutex<Option<Arc<Details>>>,
+}
+
+/// How the handshakes with a remote went.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Handshakes that succeeded.
+    pub agreed: u64,
+    /// Handshakes that failed, or got no answer in time.
+    pub failed: u64,
+    /// What the last one that succeeded agreed on.
+    pub last: Option<Arc<Details>>,
+    /// Our own certificate, DER, for remotes that ask for one.
+    pub own_certificate: Option<Vec<u8>>,
+    /// Whether the remote's certificate is checked.
+    pub checked: bool,
 }
 
 /// Whose certificates are good.
@@ -183,6 +203,9 @@ impl Client {
             trust,
             identity: identity.transpose()?,
             connector: OnceLock::new(),
+            agreed: Counter::default(),
+            failed: Counter::default(),
+            last: Mutex::default(),
         };
         // What is wrong with the identity is to be known now.
         client
@@ -225,8 +248,37 @@ impl Client {
         Ok(self.connector.get_or_init(|| TlsConnector::from(config)))
     }
 
+    /// How the handshakes went so far.
+    pub fn report(&self) -> Report {
+        let own = self.identity.as_ref().and_then(|(chain, _)| chain.first());
+        Report {
+            agreed: self.agreed.get(),
+            failed: self.failed.get(),
+            last: self.last.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            own_certificate: own.map(|certificate| certificate.to_vec()),
+            checked: !matches!(self.trust, Trust::Anybody),
+        }
+    }
+
     /// Turns TLS on over `stream`.
     pub(super) async fn handshake(
+        &self,
+        peer: &Arc<str>,
+        stream: Stream,
+        deadline: Instant,
+    ) -> Result<(Stream, Arc<Details>), Error> {
+        let shaken = self.shake_hands(peer, stream, deadline).await;
+        match &shaken {
+            Ok((_, details)) => {
+                self.agreed.count();
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(details.clone());
+            }
+            Err(_) => self.failed.count(),
+        }
+        shaken
+    }
+
+    async fn shake_hands(
         &self,
         peer: &Arc<str>,
         stream: Stream,

@@ -14,7 +14,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use super::journal::Journal;
 use super::plain::Stderr;
-use super::sink::Sink;
+use super::sink::{self, Sink};
 use super::{journal, json, level};
 
 /// One answered question.
@@ -105,6 +105,11 @@ pub enum Format {
     Json,
     /// The journal, by its native protocol.
     Journal,
+}
+
+/// Lines that were lost since the start of the process, since nobody read them.
+pub fn lines_lost() -> u64 {
+    sink::LOST.get()
 }
 
 /// Starts logging: events of `level` and above, and the dialogs with remotes where that

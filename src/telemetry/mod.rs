@@ -1,8 +1,10 @@
 //! What is counted and logged, by name.
 
 mod clock;
+pub mod counter;
 pub mod dovecot;
 pub mod faults;
+pub mod histogram;
 pub(crate) mod journal;
 mod json;
 pub mod level;

@@ -7,6 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::counter::Counter;
+
 /// Lines that come within this time are written together.
 pub(crate) const GATHER: Duration = Duration::from_millis(5);
 
@@ -16,6 +18,9 @@ pub(crate) const LIMIT: usize = 4 * 1024 * 1024;
 
 /// What was not read within this time at the end of the process is lost.
 pub(crate) const PARTING: Duration = Duration::from_secs(1);
+
+/// Lines that were lost since the start of the process, which has one log.
+pub(super) static LOST: Counter = Counter::new();
 
 /// Takes lines, and has a thread of its own write them.
 #[derive(Clone)]
@@ -86,6 +91,7 @@ impl Shared {
         let mut waiting = self.waiting();
         if waiting.lines.len() + line.len() > LIMIT {
             waiting.lost += 1;
+            LOST.count();
             return;
         }
         let first = waiting.lines.is_empty() && !waiting.writing;

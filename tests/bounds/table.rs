@@ -16,12 +16,15 @@ const NO_BOUNDS: &[&str] = &[
     "service::dovecot::LISTEN_FIRST", "telemetry::clock::SECOND", "config::keys::REMARK_COLUMN",
     "config::show::listener::MOST_DOMAINS", "config::read::directory::HOUR", "session::trace::SHORT",
     "session::trace::HEAD", "engine::catch_all::LETTERS", "engine::store::file::SLICES",
+    "server::counts::CAUSES", // Permissions.
+    "daemon::metrics::MODE",
     // What others do, and what the reader asks of them.
     "config::read::listener::POSTFIX_PATIENCE", "config::read::relay::FEWEST_SESSIONS",
     // Said again by an implementation of a trait, for one question at a time.
     "session::imap::MAX_BATCH", "session::smtp::auth::MAX_BATCH", "session::MAX_BATCH",
     // What happens at a certain pace, and never at a faster one.
     "daemon::dovecot::REPORT", "server::ACCEPT_PAUSE", "control::serve::ACCEPT_PAUSE",
+    "metrics::http::ACCEPT_PAUSE",
     // Descriptors kept for ourselves, and what is taken for granted of a kernel that does not tell.
     "service::limits::RESERVE", "service::limits::PER_SESSION", "service::limits::UNKNOWN",
     // What a key may say.

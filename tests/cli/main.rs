@@ -14,6 +14,7 @@ mod control;
 mod dovecot_service;
 mod log;
 mod login;
+mod metrics;
 mod outside;
 mod recipient;
 mod serve;

@@ -186,7 +186,7 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     ];
     let folders = std::env::split_paths(&path)
         .chain(system.map(PathBuf::from))
-        .chain([unpacked(name).join("usr/sbin")]);
+        .chain(["usr/sbin", "usr/bin"].map(|folder| unpacked(name).join(folder)));
     folders
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())

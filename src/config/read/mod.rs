@@ -28,7 +28,7 @@ use self::{
     table::{Findings, Place, Table},
     value::Wrong,
 };
-use super::{Config, Endpoint, Listener, LogFormat, LogLevel, Metrics, listener::Protocol};
+use super::{Config, ListenAddress, Listener, LogFormat, LogLevel, Metrics, listener::Protocol};
 
 /// The longest file that is read, in bytes; one with a million domains has room.
 pub(crate) const LONGEST_FILE: u64 = 64 << 20;
@@ -174,34 +174,48 @@ fn metrics(found: &mut Findings, file: &mut Table<'_>, config: &mut Config) {
     let Some(mut table) = file.table(found, "metrics") else {
         return;
     };
-    later(found, &table.place, "[metrics]", "nothing is served there");
     let mut listen = None;
-    if table
-        .read_some(found, "listen", &mut listen, address_or_path)
-        .is_none()
-    {
-        missing(
-            found,
-            &table,
-            "listen",
-            "an address such as `\"127.0.0.1:9143\"`, or the path of a socket",
-        );
+    let at = table.read_some(found, "listen", &mut listen, address_or_path);
+    match (&listen, &at) {
+        (Some(listen), Some(at)) => metrics_socket(found, config, listen, at),
+        (None, None) => {
+            let what = "an address such as `\"127.0.0.1:9143\"`, or the path of a socket";
+            missing(found, &table, "listen", what);
+        }
+        _ => {}
     }
     config.metrics = listen.map(|listen| Metrics { listen });
     table.finish(found, &["metrics.listen"]);
 }
 
+/// It is no listener's, and who else may read there is told.
+fn metrics_socket(found: &mut Findings, config: &Config, listen: &ListenAddress, at: &Place) {
+    let mut listeners = config.listener.iter();
+    if let Some(listener) = listeners.find(|listener| listener.socket == *listen) {
+        let title = format!("`metrics.listen` is the socket of listener \"{}\"", listener.name);
+        found.problem(
+            Problem::new(title, at.clone(), "given to both")
+                .help("give the metrics a socket of their own, such as `\"127.0.0.1:9143\"`"),
+        );
+    }
+    if let ListenAddress::Tcp(address) = listen
+        && !address.ip().is_loopback()
+    {
+        let text = format!(
+            "`metrics.listen`: whoever can reach {address} may read how much is asked here and how the remotes are; no user is named"
+        );
+        found.note(at, text);
+    }
+}
+
 /// `IP ":" port`, or an absolute path.
-fn address_or_path(value: &DeValue<'_>) -> Result<Endpoint, Wrong> {
+fn address_or_path(value: &DeValue<'_>) -> Result<ListenAddress, Wrong> {
     let text = value::filled(value)?;
     if text.starts_with('/') {
-        return value::socket_path(value).map(Endpoint::Socket);
+        return value::socket_path(value).map(ListenAddress::Path);
     }
     match text.parse::<std::net::SocketAddr>() {
-        Ok(address) if address.port() != 0 => Ok(Endpoint::Host {
-            host: address.ip().to_string(),
-            port: address.port(),
-        }),
+        Ok(address) if address.port() != 0 => Ok(ListenAddress::Tcp(address)),
         Ok(_) => Err(Wrong::new("cannot have port 0", "a port from 1 to 65535, please")),
         Err(_) => Err(Wrong::new(
             "is no address", "neither an IP address with port nor an absolute path",

@@ -7,7 +7,7 @@ mod trust;
 
 use std::fmt::Write;
 
-use super::{Config, Limit, keys, read::Note};
+use super::{Config, Limit, ListenAddress, Metrics, keys, read::Note};
 
 /// Says what will happen: each listener, each directory, the effective value of every key, and the notes.
 /// Plain text of whole lines; the keys read back as TOML to the same configuration.
@@ -21,6 +21,9 @@ pub fn describe(config: &Config, notes: &[Note]) -> String {
     }
     for directory in &config.directory {
         directory::words(&mut text, config, directory);
+    }
+    if let Some(metrics) = &config.metrics {
+        metrics_words(&mut text, config, metrics);
     }
     text.head("Every key, with its effective value:");
     text.out.push_str(&keys::all(config));
@@ -36,6 +39,21 @@ pub fn describe(config: &Config, notes: &[Note]) -> String {
         }
     }
     text.out
+}
+
+fn metrics_words(text: &mut Text, config: &Config, metrics: &Metrics) {
+    text.head("Metrics");
+    match &metrics.listen {
+        ListenAddress::Path(path) => text.say(format!(
+            "By HTTP at /metrics on the Unix socket {}, mode 0660, the group of its folder.",
+            path.display()
+        )),
+        address => text.say(format!("At http://{address}/metrics.")),
+    }
+    text.say("As OpenMetrics text, or Prometheus's own where that is asked for. No user, address or domain is named.");
+    if config.dovecot.is_some() {
+        text.say("`vouch serve` serves them, `vouch dovecot-service` does not.");
+    }
 }
 
 /// Headings, each with indented lines below.

@@ -26,7 +26,7 @@ fn reply_to_auth(user: &Login, reply: &Reply) -> Judged<Verdict> {
         // Nothing in SMTP takes a login back, so the session is spent.
         (235, _) => Judged {
             verdict: Verdict::accept(user.as_bytes()),
-            after: After::Close,
+            after: After::Spent,
         },
         // RFC 5248: the account is disabled.
         (525, _) | (500..=599, Some((7, 13))) => no(Class::Disabled, reply),
@@ -92,9 +92,9 @@ mod tests {
     /// The table of AUTH replies, row by row.
     #[test]
     fn table() {
-        use After::{AskAgain, Close, KeepRefused};
+        use After::{AskAgain, Close, KeepRefused, Spent};
         for (reply, verdict, class, after) in [
-            ("235 2.7.0 ok", "accept", None, Close),
+            ("235 2.7.0 ok", "accept", None, Spent),
             ("535 5.7.8 no", "reject", Some(Class::BadCredentials), KeepRefused),
             (
                 "535 5.7.3 Authentication unsuccessful",

@@ -5,6 +5,7 @@ use super::{Bound, Limit, bytes, count, listener, row, time};
 pub(super) fn rows() -> Vec<Bound> {
     let mut rows = connections();
     rows.extend(lengths());
+    rows.extend(monitoring());
     rows
 }
 
@@ -164,4 +165,43 @@ fn lengths() -> Vec<Bound> {
             "long_messages_are_refused",
         ),
     ]
+}
+
+fn monitoring() -> Vec<Bound> {
+    vec![
+        row(
+            "clients that read the metrics",
+            count!(crate::metrics::http::CONNECTIONS),
+            "one more waits",
+            "two Prometheus servers that watch each other's work, and a few people",
+            "a_socket_path_serves_them_and_nothing_else",
+        ),
+        row(
+            "time for a request for metrics",
+            time!(crate::metrics::http::HEAD),
+            "the connection is closed",
+            "it is one packet",
+            "who_sends_no_whole_request_is_left_after_a_while",
+        ),
+        row(
+            "time for it and its answer",
+            time!(crate::metrics::http::WHOLE),
+            "the connection is closed",
+            "Prometheus waits no longer by default",
+            "who_reads_no_answer_is_left_after_a_while",
+        ),
+        row(
+            "request for metrics",
+            bytes!(crate::metrics::http::HEAD_BYTES).and(fields()),
+            "it is refused, and the connection closed",
+            "Prometheus sends some 400 bytes with six fields, a browser some twenty fields",
+            "a_socket_path_serves_them_and_nothing_else",
+        ),
+    ]
+}
+
+fn fields() -> Limit {
+    let mut fields = count!(crate::metrics::http::HEAD_FIELDS);
+    fields.text.push_str(" header fields");
+    fields
 }

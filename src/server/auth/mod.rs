@@ -28,6 +28,7 @@ use protocol::secret::Secret;
 use tokio::time::{Instant, timeout};
 
 use super::auth_limits::Sessions;
+use super::counts::DoorCounts;
 use super::fields::Fields;
 use super::handover::Handover;
 use super::penalty::{self, Culprit, Failure, Penalty};
@@ -86,6 +87,7 @@ pub struct AuthDoor {
     sessions: Sessions,
     penalty: Option<Penalty>,
     handover: Arc<Handover>,
+    counts: Arc<DoorCounts>,
 }
 
 /// What is known of a request besides its login.
@@ -131,6 +133,7 @@ impl AuthDoor {
             sessions,
             penalty,
             handover,
+            counts: Arc::default(),
         }
     }
 
@@ -292,7 +295,8 @@ impl AuthDoor {
         delay.min(decided.patience.saturating_duration_since(Instant::now()))
     }
 
-    /// `delayed` is how long the answer was held back behind the verdict.
+    /// Counts and logs a decision. `delayed` is how long the answer was held back behind
+    /// the verdict.
     fn log(
         &self,
         user: &Login,
@@ -301,6 +305,7 @@ impl AuthDoor {
         (took, delayed): (Duration, Option<Duration>),
         answer: &str,
     ) {
+        self.counts.answered(decision, took, delayed);
         log::answered(&Answered {
             door: &self.settings.name,
             question: "login",
@@ -322,6 +327,10 @@ impl AuthDoor {
 impl Door for AuthDoor {
     fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    fn counts(&self) -> &Arc<DoorCounts> {
+        &self.counts
     }
 
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -14,6 +14,7 @@ use protocol::auth::Parameters;
 use protocol::auth::master::{Claim, Field, Lookup, Reply, greeting};
 use tokio::time::{Instant, timeout};
 
+use super::counts::DoorCounts;
 use super::fields::Fields;
 use super::handover::Handover;
 use super::kin;
@@ -53,6 +54,7 @@ pub struct UserdbDoor {
     settings: Settings,
     engine: Engine,
     handover: Arc<Handover>,
+    counts: Arc<DoorCounts>,
 }
 
 /// What is asked about a user.
@@ -79,6 +81,7 @@ impl UserdbDoor {
             settings,
             engine,
             handover,
+            counts: Arc::default(),
         }
     }
 
@@ -287,7 +290,10 @@ impl UserdbDoor {
         }
     }
 
+    /// Counts and logs a decision.
     fn log(&self, user: &Login, client: &Client, decision: &Decision, asked: Instant, answer: &str) {
+        let took = asked.elapsed();
+        self.counts.answered(decision, took, None);
         log::answered(&Answered {
             door: &self.settings.name,
             question: "user",
@@ -297,7 +303,7 @@ impl UserdbDoor {
             detail: &decision.verdict.detail(),
             source: decision.source.name(),
             directory: decision.directory.as_deref().unwrap_or("-"),
-            took: asked.elapsed(),
+            took,
             delayed: None,
             client: client.address.as_deref().unwrap_or("-"),
             instance: client.session.as_deref().unwrap_or("-"),
@@ -348,6 +354,10 @@ fn uid(fields: &[Field]) -> Option<u32> {
 impl Door for UserdbDoor {
     fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    fn counts(&self) -> &Arc<DoorCounts> {
+        &self.counts
     }
 
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {

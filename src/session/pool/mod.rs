@@ -11,6 +11,7 @@
 //! question; a remote that refuses is given pauses (`pause`); guesses and half-done
 //! dialogs leave room for others (`share`).
 
+pub mod counts;
 pub(crate) mod pause;
 mod served;
 pub(crate) mod share;
@@ -28,6 +29,7 @@ use tokio::time::{Instant, timeout_at};
 use super::error::{Error, Kind, QUEUE};
 use super::{Judged, Session};
 use crate::telemetry::faults::{Fault, Faults, Wording};
+use counts::Counts;
 use state::{Job, State};
 use worker::Shared;
 
@@ -70,6 +72,19 @@ pub struct Sessions {
     pub max: usize,
     /// Questions that wait for one.
     pub waiting: usize,
+}
+
+/// A pool at one time, and what happened in it so far.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Its sessions.
+    pub sessions: Sessions,
+    /// Questions that may wait for one.
+    pub queue: usize,
+    /// The remote refused the last session, and is left alone for a moment.
+    pub paused: bool,
+    /// What happened so far.
+    pub counts: Arc<Counts>,
 }
 
 /// Whether a question may use all of the pool.
@@ -129,7 +144,10 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
         let answer = self.answer(question, standing, deadline).await;
         match &answer {
             Ok(_) => self.faults.worked(),
-            Err(error) => self.note(error),
+            Err(error) => {
+                self.shared.counts.errors.count(error);
+                self.note(error);
+            }
         }
         answer
     }
@@ -184,6 +202,16 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
             opening: state.opening,
             max: self.shared.limits.max_sessions,
             waiting: state.waiting(),
+        }
+    }
+
+    /// The same, with what happened so far.
+    pub fn report(&self) -> Report {
+        Report {
+            sessions: self.sessions(),
+            queue: self.shared.limits.queue,
+            paused: self.shared.state().paused_until().is_some(),
+            counts: self.shared.counts.clone(),
         }
     }
 

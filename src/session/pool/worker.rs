@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::counts::{Closed, Counts};
 use super::served::{Served, number, room};
 use super::{Job, Judge, Limits, Open, Standing, State};
 use crate::session::error::{Error, Kind};
@@ -30,12 +31,13 @@ pub(super) struct Shared<S: Session, V> {
     state: Mutex<State<S::Question, V>>,
     pub(super) asked: Notify,
     goodbyes: Arc<Semaphore>,
+    pub(super) counts: Arc<Counts>,
 }
 
 /// How a round of questions ended.
 struct Round<Q, V> {
-    /// The session can be asked more.
-    keep: bool,
+    /// Why the session can be asked no more.
+    ended: Option<Closed>,
     /// It can, if it is renewed.
     spent: bool,
     /// The remote still listens, and is told goodbye if the session ends.
@@ -61,6 +63,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             state,
             asked,
             goodbyes: Arc::new(Semaphore::new(GOODBYES)),
+            counts: Arc::default(),
         }
     }
 
@@ -113,11 +116,13 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             let opened = (self.open)(deadline).await;
             match opened.and_then(|session| self.silent(session)) {
                 Ok(session) => {
+                    self.counts.opened.observe(began.elapsed());
                     let batch = room(session.batch(), &self.limits, 0, 0);
                     self.state().opened(began, batch);
                     carried = Self::serve(&self, session, carried).await;
                 }
                 Err(error) => {
+                    self.counts.not_opened.count(&error);
                     for job in carried.drain(..) {
                         self.answer(job, Err(error.clone()));
                     }
@@ -158,17 +163,23 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             let batch = if carried.is_empty() {
                 this.next_batch(&mut served, room, std::mem::take(&mut ready))
                     .await
+            } else if room == 0 {
+                Err(Closed::Limit)
             } else {
                 let rest = carried.split_off(room.min(carried.len()));
-                std::mem::replace(&mut carried, rest)
+                Ok(std::mem::replace(&mut carried, rest))
             };
-            if batch.is_empty() {
-                this.close(served.session);
-                return carried;
-            }
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(why) => {
+                    this.counts.close(why);
+                    this.close(served.session);
+                    return carried;
+                }
+            };
             let round = Self::round(this, &mut served, batch).await;
             carried.extend(round.again);
-            let goes_on = round.keep && carried.is_empty();
+            let goes_on = round.ended.is_none() && carried.is_empty();
             // Whoever hears the last answer may ask at once: this session is ready for that, and no other is
             // needed.
             ready = goes_on && !round.spent && served.room(&this.limits) > 0;
@@ -181,6 +192,8 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                 this.answer(job, Ok(verdict));
             }
             if !goes_on || (round.spent && !served.session.renew().await) {
+                let used_up = if round.spent { Closed::Spent } else { Closed::Limit };
+                this.counts.close(round.ended.unwrap_or(used_up));
                 if round.polite {
                     this.close(served.session);
                 }
@@ -189,14 +202,14 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         }
     }
 
-    /// The next questions for a session; none when it is to be closed. `ready`
-    /// tells that it is counted as idle already.
+    /// The next questions for a session, or why it is to be closed. `ready` tells
+    /// that it is counted as idle already.
     async fn next_batch(
         &self,
         served: &mut Served<S>,
         room: usize,
         mut ready: bool,
-    ) -> Vec<Job<S::Question, V>> {
+    ) -> Result<Vec<Job<S::Question, V>>, Closed> {
         let max_age = served.opened + self.limits.max_age;
         let mut idle_until = Instant::now() + self.limits.idle_timeout;
         loop {
@@ -207,8 +220,13 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                 let mut state = self.state();
                 state.idle -= usize::from(std::mem::take(&mut ready));
                 let now = Instant::now();
-                if gone || room == 0 || now >= max_age {
-                    return Vec::new();
+                let ended = [
+                    (gone, Closed::Goodbye),
+                    (room == 0, Closed::Limit),
+                    (now >= max_age, Closed::Age),
+                ];
+                if let Some((_, why)) = ended.into_iter().find(|(is, _)| *is) {
+                    return Err(why);
                 }
                 let batch = state.take(room, &self.limits, S::together);
                 if !batch.is_empty() {
@@ -216,11 +234,11 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                         // One notice may have stood for several questions.
                         self.asked.notify_one();
                     }
-                    return batch;
+                    return Ok(batch);
                 }
                 if now >= idle_until {
                     if !state.keeps_another_idle(&self.limits) {
-                        return Vec::new();
+                        return Err(Closed::Idle);
                     }
                     idle_until = now + self.limits.idle_timeout;
                 }
@@ -236,7 +254,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             };
             if goodbye {
                 self.state().idle -= 1;
-                return Vec::new();
+                return Err(Closed::Goodbye);
             }
         }
     }
@@ -254,9 +272,16 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             .max()
             .unwrap_or_else(Instant::now);
         let count = batch.len();
+        let began = Instant::now();
+        for job in batch.iter().filter(|job| !job.again) {
+            this.counts.queued.observe(began.duration_since(job.arrived));
+        }
+        if served.questions > 0 {
+            this.counts.reused.add(count as u64);
+        }
         served.questions = served.questions.saturating_add(number(count));
         let mut waiting = VecDeque::from(batch);
-        let (mut keep, mut spent, mut again) = (true, false, Vec::new());
+        let (mut ended, mut spent, mut again) = (None, false, Vec::new());
         let questions: Vec<S::Question> = waiting.iter().map(|job| job.question.clone()).collect();
         let (mut refusals, mut last) = (0, None);
         let mut promised = served.room_after(count, &this.limits);
@@ -269,9 +294,14 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                     let Some(mut job) = waiting.pop_front() else {
                         return;
                     };
+                    this.counts.probed.observe(began.elapsed());
                     let Judged { verdict, after } = (this.judge)(&job.question, answer);
                     let anew = after == After::AskAgain || (after == After::Goodbye && !fresh);
-                    keep &= matches!(after, After::Keep | After::KeepRefused | After::Spent);
+                    match after {
+                        After::Keep | After::KeepRefused | After::Spent => {}
+                        After::Goodbye => ended = Some(Closed::Goodbye),
+                        After::Close | After::AskAgain => ended = Some(Closed::Answer),
+                    }
                     spent |= after == After::Spent;
                     refusals += u32::from(after == After::KeepRefused);
                     if anew && !job.again {
@@ -290,7 +320,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         served.refusals = served.refusals.saturating_add(refusals);
         let polite = asked.is_ok();
         if let Err(error) = asked {
-            keep = false;
+            ended = Some(Closed::Error);
             // Some were answered, so the remote was there for the others too; or it had given up an
             // idle session.
             let worth_it = waiting.len() < count || (!fresh && error.is_stale());
@@ -304,7 +334,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             }
         }
         Round {
-            keep,
+            ended,
             spent,
             polite,
             promised,

@@ -1,0 +1,56 @@
+//! The socket of `[metrics]`.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::DaemonError;
+use super::prepare::Listening;
+use crate::config::ListenAddress;
+use crate::engine::Member;
+use crate::metrics::{Watched, WatchedDoor, http};
+use crate::service::bind::BoundPath;
+
+/// Permissions of a socket: those who may ask about users may know how many ask.
+pub(super) const MODE: u32 = 0o660;
+
+/// The socket as the configuration names it, and its place in the file system where it has one. Nobody accepts yet.
+pub(super) struct Opened {
+    pub(super) listen: ListenAddress,
+    pub(super) socket: Listening,
+    pub(super) path: Option<BoundPath>,
+}
+
+/// The endpoint; it is closed when the value is dropped.
+pub(super) struct Serving {
+    task: JoinHandle<()>,
+    _path: Option<BoundPath>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Serves what `doors` and `members` count, if there is a socket for it.
+///
+/// # Errors
+/// When the runtime does not take the socket.
+pub(super) fn serve(
+    opened: Option<Opened>,
+    doors: Vec<WatchedDoor>,
+    members: &[Arc<Member>],
+) -> Result<Option<Serving>, DaemonError> {
+    let Some(opened) = opened else {
+        return Ok(None);
+    };
+    let socket = opened.socket.listen().map_err(DaemonError::System)?;
+    let watched = Arc::new(Watched::new(doors, members.to_vec()));
+    let task = tokio::spawn(http::serve(socket, watched));
+    tracing::info!(socket = %opened.listen, "metrics are served at /metrics");
+    Ok(Some(Serving {
+        task,
+        _path: opened.path,
+    }))
+}

@@ -1,0 +1,250 @@
+//! How the directories are: what they remember, the sessions with their remotes,
+//! and those remotes' certificates.
+
+use std::fmt::Display;
+
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+
+use super::Watched;
+use super::text::Text;
+use crate::engine::{Member, member};
+use crate::session::{Kind, pool, tls};
+
+/// A directory at one time.
+struct Directory<'a> {
+    name: &'a str,
+    memory: member::Report,
+    pools: Vec<(&'static str, pool::Report)>,
+    tls: Option<tls::Report>,
+}
+
+pub(super) fn write(text: &mut Text, watched: &Watched) {
+    let directories: Vec<_> = watched.members.iter().map(|member| look_at(member)).collect();
+    memory(text, &directories);
+    probes(text, &directories);
+    sessions(text, &directories);
+    session_ends(text, &directories);
+    encryption(text, &directories);
+}
+
+fn look_at(member: &Member) -> Directory<'_> {
+    let (pools, tls) = match member.directory().report() {
+        Some(report) => (report.pools, Some(report.tls)),
+        None => (Vec::new(), None),
+    };
+    Directory {
+        name: member.name(),
+        memory: member.report(),
+        pools,
+        tls,
+    }
+}
+
+fn memory(text: &mut Text, directories: &[Directory<'_>]) {
+    let caches = |memory: &member::Report| {
+        [
+            ("recipient", memory.recipients.clone()),
+            ("login", memory.logins.clone()),
+        ]
+    };
+    text.counter(
+        "vouch_cache_lookups_total",
+        "Look-ups in the memory: fresh (answered), ageing (answered, asked again meanwhile), stale (only for want of a \
+         better answer), miss.",
+    );
+    for directory in directories {
+        for (cache, report) in caches(&directory.memory) {
+            for (result, count) in report.lookups {
+                let labels = [
+                    ("directory", directory.name),
+                    ("cache", cache),
+                    ("result", result),
+                ];
+                text.sample(&labels, count);
+            }
+        }
+    }
+    text.gauge("vouch_cache_entries", "Verdicts that are remembered.");
+    for directory in directories {
+        for (cache, report) in caches(&directory.memory) {
+            text.sample(&[("directory", directory.name), ("cache", cache)], report.entries);
+        }
+    }
+    text.gauge(
+        "vouch_cache_entries_limit", "Verdicts that are remembered at the most.",
+    );
+    for directory in directories {
+        for (cache, report) in caches(&directory.memory) {
+            text.sample(&[("directory", directory.name), ("cache", cache)], report.limit);
+        }
+    }
+    text.gauge(
+        "vouch_catch_all_domains",
+        "Domains whose remote accepts every address, so that there is no opinion on who is accepted.",
+    );
+    for directory in directories {
+        text.sample(
+            &[("directory", directory.name)],
+            directory.memory.catch_all_domains,
+        );
+    }
+    text.gauge(
+        "vouch_canaries_refused",
+        "Canaries that the remote refuses: no refusal of their domains is believed.",
+    );
+    for directory in directories {
+        text.sample(
+            &[("directory", directory.name)],
+            directory.memory.canaries_refused,
+        );
+    }
+}
+
+fn probes(text: &mut Text, directories: &[Directory<'_>]) {
+    text.histogram(
+        "vouch_probe_duration_seconds",
+        "Time from a question's going out on a session to the remote's answer.",
+    );
+    for (labels, pool) in pools(directories) {
+        text.durations(&labels, &pool.counts.probed.get());
+    }
+    text.histogram(
+        "vouch_probe_queue_duration_seconds",
+        "Time that a question waited for a session, the opening of one included.",
+    );
+    for (labels, pool) in pools(directories) {
+        text.durations(&labels, &pool.counts.queued.get());
+    }
+    text.counter(
+        "vouch_probe_errors_total", "Questions that the remote gave no answer to, by why.",
+    );
+    for ([directory, question], pool) in pools(directories) {
+        for (kind, count) in pool.counts.errors.get() {
+            text.sample(&[directory, question, ("cause", kind.name())], count);
+        }
+    }
+    text.gauge("vouch_queue_length", "Questions that wait for a session.");
+    each(text, directories, |pool| pool.sessions.waiting);
+    text.gauge("vouch_queue_limit", "Setting pool.queue.");
+    each(text, directories, |pool| pool.queue);
+}
+
+fn sessions(text: &mut Text, directories: &[Directory<'_>]) {
+    text.gauge("vouch_sessions", "Sessions with the remote: opening, idle, busy.");
+    for ([directory, question], pool) in pools(directories) {
+        for (state, count) in [
+            ("opening", pool.sessions.opening),
+            ("idle", pool.sessions.idle),
+            ("busy", pool.sessions.busy),
+        ] {
+            text.sample(&[directory, question, ("state", state)], count);
+        }
+    }
+    text.gauge("vouch_sessions_limit", "Setting pool.max-sessions.");
+    each(text, directories, |pool| pool.sessions.max);
+    text.gauge(
+        "vouch_directory_paused",
+        "1 while a remote that refused its last session is left alone for a moment.",
+    );
+    each(text, directories, |pool| u8::from(pool.paused));
+    text.histogram(
+        "vouch_session_open_duration_seconds",
+        "Time that the sessions took to open: name, connection, TLS, greeting.",
+    );
+    for (labels, pool) in pools(directories) {
+        text.durations(&labels, &pool.counts.opened.get());
+    }
+    text.counter(
+        "vouch_session_open_errors_total", "Sessions that could not be opened, by why.",
+    );
+    for ([directory, question], pool) in pools(directories) {
+        // Opening one waits in no queue.
+        let causes = pool
+            .counts
+            .not_opened
+            .get()
+            .filter(|(kind, _)| *kind != Kind::Overload);
+        for (kind, count) in causes {
+            text.sample(&[directory, question, ("cause", kind.name())], count);
+        }
+    }
+}
+
+fn session_ends(text: &mut Text, directories: &[Directory<'_>]) {
+    text.counter("vouch_sessions_opened_total", "Sessions that were opened.");
+    each(text, directories, |pool| pool.counts.opened.get().count());
+    text.counter(
+        "vouch_sessions_reused_total", "Questions asked on a session that had been asked before.",
+    );
+    each(text, directories, |pool| pool.counts.reused.get());
+    text.counter(
+        "vouch_sessions_closed_total",
+        "Sessions that ended: limit (of rcpt, rcpt-errors, auth-errors, or the remote's), age, idle, spent (by an accepted \
+         login), goodbye (of the remote), answer (after which it is not trusted), error.",
+    );
+    for ([directory, question], pool) in pools(directories) {
+        for (reason, count) in pool.counts.closed() {
+            text.sample(&[directory, question, ("reason", reason.name())], count);
+        }
+    }
+}
+
+fn encryption(text: &mut Text, directories: &[Directory<'_>]) {
+    let known = || {
+        let known = directories.iter();
+        known.filter_map(|directory| Some((("directory", directory.name), directory.tls.as_ref()?)))
+    };
+    text.counter("vouch_tls_handshakes_total", "TLS handshakes that succeeded.");
+    for (directory, tls) in known() {
+        text.sample(&[directory], tls.agreed);
+    }
+    text.counter(
+        "vouch_tls_errors_total", "TLS handshakes that failed, or got no answer in time.",
+    );
+    for (directory, tls) in known() {
+        text.sample(&[directory], tls.failed);
+    }
+    text.gauge(
+        "vouch_tls_certificates_checked", "0 where tls.allow-invalid-certs takes any certificate.",
+    );
+    for (directory, tls) in known() {
+        text.sample(&[directory], u8::from(tls.checked));
+    }
+    text.gauge(
+        "vouch_certificate_expiry_timestamp_seconds",
+        "When a certificate ends, in seconds since 1970: the remote's, as last seen, and our own.",
+    );
+    for (directory, tls) in known() {
+        let remote = tls.last.as_ref().map(|details| &details.certificate);
+        for (whose, der) in [("remote", remote), ("own", tls.own_certificate.as_ref())] {
+            if let Some(end) = der.and_then(|der| end_of(der)) {
+                text.sample(&[directory, ("certificate", whose)], end);
+            }
+        }
+    }
+}
+
+/// The end of a certificate's validity, in seconds since 1970.
+fn end_of(der: &[u8]) -> Option<u64> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let end = certificate.tbs_certificate().validity().not_after;
+    Some(end.to_unix_duration().as_secs())
+}
+
+/// The pools of all directories, each with its labels.
+fn pools<'a>(
+    directories: &'a [Directory<'_>],
+) -> impl Iterator<Item = ([(&'static str, &'a str); 2], &'a pool::Report)> {
+    directories.iter().flat_map(|directory| {
+        let of = directory.pools.iter();
+        of.map(|(question, pool)| ([("directory", directory.name), ("question", *question)], pool))
+    })
+}
+
+/// One number of each pool.
+fn each<N: Display>(text: &mut Text, directories: &[Directory<'_>], number: impl Fn(&pool::Report) -> N) {
+    for (labels, pool) in pools(directories) {
+        text.sample(&labels, number(pool));
+    }
+}

@@ -1,0 +1,160 @@
+//! What a door has answered.
+
+use std::time::Duration;
+
+use crate::engine::{Decision, Source};
+use crate::telemetry::counter::Counter;
+use crate::telemetry::histogram::{Durations, Histogram};
+use crate::verdict::{Abstention, Class, Verdict};
+
+/// The names of the verdicts, in the order of [`verdict`].
+const VERDICTS: [&str; 4] = ["accept", "reject", "defer", "abstain"];
+
+/// Causes besides the classes: none, and why there is no opinion.
+const OTHER_CAUSES: [&str; 3] = ["-", "not-ours", "no-opinion"];
+
+/// How many causes there are.
+const CAUSES: usize = OTHER_CAUSES.len() + Class::ALL.len();
+
+/// What is counted at a door. All of it since the start of the process.
+#[derive(Debug)]
+pub struct DoorCounts {
+    /// Answers, at [`place`].
+    answers: Box<[Counter]>,
+    /// From a question to its verdict, by verdict.
+    took: [Histogram; VERDICTS.len()],
+    /// Answers that were held back behind their verdict, since their client or user had
+    /// failed too often.
+    pub delayed: Counter,
+}
+
+/// Answers of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answers {
+    /// [`Verdict::name`]
+    pub verdict: &'static str,
+    /// [`Verdict::reason`]
+    pub cause: &'static str,
+    /// [`Source::name`]
+    pub source: &'static str,
+    /// How many there were.
+    pub count: u64,
+}
+
+impl Default for DoorCounts {
+    fn default() -> Self {
+        let places = VERDICTS.len() * CAUSES * Source::ALL.len();
+        Self {
+            answers: (0..places).map(|_| Counter::default()).collect(),
+            took: Default::default(),
+            delayed: Counter::default(),
+        }
+    }
+}
+
+impl DoorCounts {
+    /// A question was decided on, after so long; its answer was `delayed` where there is
+    /// such a time.
+    pub fn answered(&self, decision: &Decision, took: Duration, delayed: Option<Duration>) {
+        let place = place(&decision.verdict, decision.source);
+        if let (Some(answers), Some(histogram)) =
+            (self.answers.get(place), self.took.get(verdict(&decision.verdict)))
+        {
+            answers.count();
+            histogram.observe(took);
+        }
+        if delayed.is_some() {
+            self.delayed.count();
+        }
+    }
+
+    /// The answers of each kind of which there were any.
+    pub fn answers(&self) -> impl Iterator<Item = Answers> {
+        let answers = self.answers.iter().enumerate().filter_map(|(place, count)| {
+            let (rest, source) = (place / Source::ALL.len(), place % Source::ALL.len());
+            let (verdict, cause) = (rest / CAUSES, rest % CAUSES);
+            Some(Answers {
+                verdict: VERDICTS.get(verdict)?,
+                cause: match cause.checked_sub(OTHER_CAUSES.len()) {
+                    Some(class) => Class::ALL.get(class)?.name(),
+                    None => OTHER_CAUSES.get(cause)?,
+                },
+                source: Source::ALL.get(source)?.name(),
+                count: count.get(),
+            })
+        });
+        answers.filter(|answers| answers.count > 0)
+    }
+
+    /// How long the verdicts of each name took.
+    pub fn took(&self) -> impl Iterator<Item = (&'static str, Durations)> {
+        VERDICTS.into_iter().zip(self.took.iter().map(Histogram::get))
+    }
+}
+
+fn place(said: &Verdict, source: Source) -> usize {
+    let cause = match said {
+        Verdict::Abstain(Abstention::NotOurs) => 1,
+        Verdict::Abstain(Abstention::NoOpinion) => 2,
+        _ => said
+            .cause()
+            .map_or(0, |cause| OTHER_CAUSES.len() + cause.class as usize),
+    };
+    (verdict(said) * CAUSES + cause) * Source::ALL.len() + source as usize
+}
+
+const fn verdict(said: &Verdict) -> usize {
+    match said {
+        Verdict::Accept(_) => 0,
+        Verdict::Reject(_) => 1,
+        Verdict::Defer(_) => 2,
+        Verdict::Abstain(_) => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::{Cause, Identity};
+
+    #[test]
+    fn each_answer_is_counted_under_the_names_that_the_log_gives_it() {
+        let causes = Class::ALL.map(|class| Cause::ours(class, "x"));
+        let remarked = |cause: &Cause| {
+            Verdict::Accept(Identity {
+                name: b"x".to_vec(),
+                remark: Some(cause.clone()),
+            })
+        };
+        let mut verdicts = vec![
+            Verdict::accept("x"),
+            Verdict::Abstain(Abstention::NotOurs),
+            Verdict::Abstain(Abstention::NoOpinion),
+        ];
+        verdicts.extend(causes.iter().map(remarked));
+        verdicts.extend(causes.iter().cloned().map(Verdict::Reject));
+        verdicts.extend(causes.iter().cloned().map(Verdict::Defer));
+        for verdict in verdicts {
+            for source in Source::ALL {
+                let counts = DoorCounts::default();
+                let expected = (verdict.name(), verdict.reason().into_owned(), source.name());
+                let decision = Decision {
+                    verdict: verdict.clone(),
+                    source,
+                    directory: None,
+                };
+                counts.answered(&decision, Duration::from_millis(7), None);
+                counts.answered(&decision, Duration::from_millis(7), Some(Duration::from_secs(1)));
+                let answers: Vec<_> = counts.answers().collect();
+                let [only] = answers[..] else {
+                    panic!("{answers:?}")
+                };
+                assert_eq!((only.verdict, only.cause.to_owned(), only.source), expected);
+                assert_eq!((only.count, counts.delayed.get()), (2, 1));
+                let took: u64 = counts.took().map(|(_, took)| took.count()).sum();
+                let (_, of_this) = counts.took().find(|(name, _)| *name == verdict.name()).unwrap();
+                assert_eq!((took, of_this.sum), (2, Duration::from_millis(14)));
+            }
+        }
+    }
+}
