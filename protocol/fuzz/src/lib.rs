@@ -6,7 +6,7 @@
 //!
 //! | target | reads | and holds it to |
 //! |---|---|---|
-//! | [`line`] | lines of any length | a cutter that has all of the input at hand |
+//! | [`mod@line`] | lines of any length | a cutter that has all of the input at hand |
 //! | [`policy`] | requests; actions | a second reader; what Postfix understands |
 //! | [`auth_client`], [`auth_master`] | commands and requests; replies | a second writer and reader, the order of the handshake |
 //! | [`sasl`], [`sasl_carried`] | clients' messages | what the message was made of |
