@@ -82,7 +82,9 @@ fn recipient(reading: Reading, address: &[u8], reply: &Reply) -> Judged<Verdict>
         (501, Some((1, 1 | 3))) => unless_overruled(address, reply, Class::UnknownUser),
         (501 | 504 | 555, _) => said(Class::Config, reply, After::Close),
         // Its enhanced code is 5.7.13 (RFC 5248's registry); one of trouble at the remote says more than the words.
-        (525, None | Some((2 | 7, _))) if mailbox::says_disabled(&reply.words()) => no(Class::Disabled, reply),
+        (525, None | Some((2 | 7, _))) if mailbox::says_disabled(&reply.words()) => {
+            no(Class::Disabled, reply)
+        }
         (521 | 571, _) => policy(reading, reply),
         (552, None | Some((1, _))) if mailbox::says_full(&reply.words()) => full(address, reply),
         // May mean too many recipients as well as a full mailbox; never an unknown one.
