@@ -283,9 +283,11 @@ impl Session for LoginSession {
             .is_ok()
         {
             // The remote counts the session until it sees the end of it.
-            while let Ok(response) = read(&self.remote, &mut self.wire, "LOGOUT", deadline).await {
-                if matches!(response, Response::Tagged { .. }) {
-                    return;
+            // One that goes on and on would cost a processor for as long as it is heard out.
+            for _ in 0..=UNTAGGED_LIMIT {
+                match read(&self.remote, &mut self.wire, "LOGOUT", deadline).await {
+                    Ok(Response::Tagged { .. }) | Err(_) => return,
+                    Ok(_) => {}
                 }
             }
         }
