@@ -27,6 +27,8 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "protocol::sasl::Mechanism", "protocol::secret::Secret",
             // Memory is closed to others before the first command reads a secret.
             "service::limits",
+            // Signals are held back before the first thread starts.
+            "service::signals",
         ],
     ),
     (

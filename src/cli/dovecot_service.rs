@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use super::{ConfigFile, fail, runtime, serve, start_log, status};
 use crate::daemon::dovecot;
+use crate::service::signals;
 use crate::telemetry;
 
 /// Runs until Dovecot or a signal ends it.
 pub fn run(file: &ConfigFile) -> ExitCode {
+    signals::hold();
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(status) => return status,

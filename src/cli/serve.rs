@@ -8,10 +8,12 @@ use tokio::runtime::Runtime;
 use super::{ConfigFile, fail, runtime, start_log, status};
 use crate::config::Config;
 use crate::daemon::{self, DaemonError, Prepared, ServiceUser};
+use crate::service::signals;
 use crate::telemetry::log;
 
 /// Runs the daemon until a signal ends it.
 pub fn run(file: &ConfigFile) -> ExitCode {
+    signals::hold();
     let (config, notes) = match file.load() {
         Ok(read) => read,
         Err(status) => return status,

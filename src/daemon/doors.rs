@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use protocol::sasl::{Carried, Mechanism};
 
-use super::limit;
+use super::directories::limit;
 use crate::config::Listener;
 use crate::config::listener::{
     Exists as UserExists, Fields as FieldsOf, Mechanism as Offered, Protocol, TempFail,

@@ -20,7 +20,7 @@ use crate::server::kin::{self, KinDoor};
 use crate::server::{Closing, Socket, serve};
 use crate::service::activation::Inherited;
 use crate::service::dovecot::{Dovecot, DovecotSocket, Purpose};
-use crate::service::signals::{LastWord, Order, Signals};
+use crate::service::signals::{LastWord, Order, Signals, release};
 
 /// How often Dovecot is told how many clients we have, if that has changed.
 const REPORT: Duration = Duration::from_secs(1);
@@ -65,6 +65,7 @@ pub async fn run(
     let mut signals = Signals::new().map_err(DaemonError::System)?;
     detail::follow_signals()?;
     let mut last_word = LastWord::new().map_err(DaemonError::System)?;
+    release();
     let members = members(config, None)?;
     files::open(config, &members);
     let draining = CancellationToken::new();

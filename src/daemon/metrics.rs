@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::DaemonError;
 use super::prepare::Listening;
 use crate::config::ListenAddress;
-use crate::engine::Member;
-use crate::metrics::{Watched, WatchedDoor, http};
+use crate::metrics::{Watched, http};
 use crate::service::bind::BoundPath;
 
 /// Permissions of a socket: those who may ask about users may know how many ask.
@@ -33,20 +33,18 @@ impl Drop for Serving {
     }
 }
 
-/// Serves what `doors` and `members` count, if there is a socket for it.
+/// Serves what is `watched`, if there is a socket for it.
 ///
 /// # Errors
 /// When the runtime does not take the socket.
 pub(super) fn serve(
     opened: Option<Opened>,
-    doors: Vec<WatchedDoor>,
-    members: &[Arc<Member>],
+    watched: watch::Receiver<Arc<Watched>>,
 ) -> Result<Option<Serving>, DaemonError> {
     let Some(opened) = opened else {
         return Ok(None);
     };
     let socket = opened.socket.listen().map_err(DaemonError::System)?;
-    let watched = Arc::new(Watched::new(doors, members.to_vec()));
     let task = tokio::spawn(http::serve(socket, watched));
     tracing::info!(socket = %opened.listen, "metrics are served at /metrics");
     Ok(Some(Serving {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
@@ -99,16 +100,23 @@ fn sessions_of(sessions: Sessions) -> Value {
     })
 }
 
+/// What the control socket answers by: as the daemon is `now`.
+pub(super) fn answers(now: watch::Receiver<Arc<Daemon>>) -> Arc<Answer> {
+    Arc::new(move |ask, _| {
+        let daemon = now.borrow().clone();
+        daemon.answer(ask)
+    })
+}
+
 impl Daemon {
-    /// What the control socket answers by.
-    pub(super) fn answers(self) -> Arc<Answer> {
-        Arc::new(move |ask, _| match ask {
+    fn answer(&self, ask: &str) -> Result<Value, String> {
+        match ask {
             "status" => Ok(self.status()),
             _ => Err(format!(
                 "this version, {}, cannot answer \"{ask}\"",
                 env!("CARGO_PKG_VERSION")
             )),
-        })
+        }
     }
 
     /// Times are in seconds, and how long ago.

@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::Watched;
@@ -46,14 +46,14 @@ pub(crate) const HEAD_FIELDS: usize = 64;
 /// given time to end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers whoever connects to `socket`, until it is dropped.
-pub async fn serve(socket: Socket, watched: Arc<Watched>) {
+/// Answers whoever connects to `socket` by what is `watched` then, until it is dropped.
+pub async fn serve(socket: Socket, watched: watch::Receiver<Arc<Watched>>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     // It is never closed.
     while let Ok(place) = places.clone().acquire_owned().await {
         match accept(&socket).await {
             Ok(stream) => {
-                let watched = watched.clone();
+                let watched = watched.borrow().clone();
                 tokio::spawn(async move {
                     converse(stream, watched).await;
                     drop(place);

@@ -2,7 +2,30 @@
 
 use std::io;
 
+use nix::sys::signal::{SigSet, Signal as Number};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Those that ask something of the daemon.
+const ORDERS: [Number; 5] = [
+    Number::SIGTERM,
+    Number::SIGINT,
+    Number::SIGHUP,
+    Number::SIGUSR1,
+    Number::SIGUSR2,
+];
+
+/// Has orders wait until there is somebody who hears them: before that, the system would
+/// end the process by any of them. To be called before any thread starts, as a thread holds
+/// back what its parent does.
+pub fn hold() {
+    // It fails for no set that can be made.
+    let _ = SigSet::from_iter(ORDERS).thread_block();
+}
+
+/// Hands out the orders that waited: the calling thread takes them, for all others.
+pub fn release() {
+    let _ = SigSet::from_iter(ORDERS).thread_unblock();
+}
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -117,6 +117,7 @@ fn a_change_of_level_is_told_at_every_level() {
         .args(["serve", "-c"])
         .arg(world.scratch.path("vouch.toml"));
     let daemon = Daemon::run(&world, command);
+    // It is there before anybody listens to signals: none may be lost, or end the daemon.
     wait_until("the socket", || socket.exists());
     assert!(daemon.process.signal("USR2"));
     let line = daemon.logged(&["INFO", "the level of the log is error from now on"]);
