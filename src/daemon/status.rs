@@ -85,7 +85,13 @@ impl Remote {
             "address": self.address,
             "sessions": sessions,
             "last-answer": health.answered.map(|at| at.elapsed().as_secs()),
-            "last-failure": health.failed.map(|(at, why)| json!({ "ago": at.elapsed().as_secs(), "why": why })),
+            // Where there is a status, the words are the remote's, and may name whom it was asked about.
+            "last-failure": health.failed.map(|(at, why)| json!({
+                "ago": at.elapsed().as_secs(),
+                "class": why.class.name(),
+                "status": why.status,
+                "why": why.to_string(),
+            })),
         })
     }
 }

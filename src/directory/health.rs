@@ -8,15 +8,19 @@ use protocol::sasl::Carried;
 use tokio::time::Instant;
 
 use super::{Directory, Report};
-use crate::verdict::{Kind, Question, Verdict};
+use crate::verdict::{Cause, Kind, Question, Verdict};
 
-/// What a directory's remote answered last.
+/// What a directory's remote answered last, and how often since the start of the process.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     /// When it last said yes or no.
     pub answered: Option<Instant>,
     /// When it last gave no answer, and why.
-    pub failed: Option<(Instant, String)>,
+    pub failed: Option<(Instant, Cause)>,
+    /// Questions to which it said yes or no.
+    pub answers: u64,
+    /// Questions to which it gave no answer.
+    pub failures: u64,
 }
 
 /// A directory whose answers are noted.
@@ -38,13 +42,16 @@ impl Watched {
         let now = Instant::now();
         let failed = match verdict {
             Verdict::Accept(_) | Verdict::Reject(_) => None,
-            Verdict::Defer(cause) => Some((now, cause.to_string())),
+            Verdict::Defer(cause) => Some((now, cause.clone())),
             Verdict::Abstain(_) => return,
         };
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        match failed {
-            None => health.answered = Some(now),
-            failed => health.failed = failed,
+        if failed.is_none() {
+            health.answered = Some(now);
+            health.answers += 1;
+        } else {
+            health.failed = failed;
+            health.failures += 1;
         }
     }
 }
@@ -80,5 +87,48 @@ impl Directory for Watched {
 
     fn health(&self) -> Health {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::{Abstention, Class};
+
+    struct Nobody;
+
+    impl Directory for Nobody {
+        fn can_answer(&self, _: &Kind) -> bool {
+            true
+        }
+
+        fn probe<'a>(
+            &'a self,
+            _: &'a Question,
+            _: Instant,
+        ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
+            Box::pin(async { Verdict::Abstain(Abstention::NoOpinion) })
+        }
+    }
+
+    #[test]
+    fn yes_and_no_are_answers_and_no_opinion_is_neither() {
+        let watched = Watched::new(Arc::new(Nobody));
+        let cause = |text| Cause::ours(Class::Timeout, text);
+        for verdict in [
+            Verdict::accept("jane"),
+            Verdict::Reject(cause("no such user")),
+            Verdict::Abstain(Abstention::NoOpinion),
+            Verdict::Defer(cause("first")),
+            Verdict::Defer(cause("last")),
+            Verdict::Defer(cause("last")),
+        ] {
+            watched.note(&verdict);
+        }
+        let health = watched.health();
+        assert_eq!((health.answers, health.failures), (2, 3));
+        let (at, why) = health.failed.unwrap();
+        assert_eq!(why, cause("last"));
+        assert!(health.answered.unwrap() <= at);
     }
 }

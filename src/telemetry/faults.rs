@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::words::{spoken, thousands};
+
 /// One fault has a line of its own this often at the most.
 pub(crate) const EVERY: Duration = Duration::from_secs(60);
 
@@ -199,31 +201,6 @@ async fn watch(faults: Weak<Inner>) {
     }
 }
 
-/// A time as one says it.
-fn spoken(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
-
-/// `1,024`
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let first = digits.len() % 3;
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && at % 3 == first {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -354,18 +331,5 @@ mod tests {
         assert_eq!((log.take().len(), faults.0.table().entries.len()), (MOST, MOST));
         faults.worked();
         assert!(log.take()[0].contains("64 questions without an answer"));
-    }
-
-    #[test]
-    fn numbers_and_times_are_as_one_says_them() {
-        assert_eq!(
-            [7, 999, 1_024, 1_234_567].map(thousands),
-            ["7", "999", "1,024", "1,234,567"]
-        );
-        let spoken = |seconds| spoken(Duration::from_secs(seconds));
-        assert_eq!(
-            [59, 180, 10_000, 300_000].map(spoken),
-            ["59 s", "3 min", "2 h", "3 days"]
-        );
     }
 }

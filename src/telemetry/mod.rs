@@ -12,3 +12,4 @@ mod line;
 pub mod log;
 mod plain;
 pub(crate) mod sink;
+pub(crate) mod words;

@@ -55,6 +55,8 @@ fn it_shows_listeners_and_directories_to_people_and_to_programs() {
     assert!(directory["last-answer"].is_u64(), "{directory}");
     let why = directory["last-failure"]["why"].as_str().unwrap();
     assert!(why.starts_with("temporary: 451 4.3.0 "), "{why}");
+    assert_eq!(directory["last-failure"]["class"], "temporary");
+    assert_eq!(directory["last-failure"]["status"], "451 4.3.0");
     world
         .vouch(&["status"])
         .ended(0)
