@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::directory::Kind;
-use crate::config::listener::Protocol;
 use crate::config::{self, Config, ListenAddress};
 use crate::control;
 use crate::metrics::{Watched, WatchedDoor};
@@ -69,11 +68,9 @@ pub enum DaemonError {
     Dovecot(#[from] DovecotError),
 }
 
-/// Whether this version serves a listener: speaks its protocol, and binds its
-/// socket itself.
+/// Whether this version serves a listener: binds its socket itself.
 pub const fn is_served(listener: &config::Listener) -> bool {
-    !matches!(listener.protocol, Protocol::Saslauthd | Protocol::Socketmap)
-        && matches!(listener.socket, ListenAddress::Path(_) | ListenAddress::Tcp(_))
+    matches!(listener.socket, ListenAddress::Path(_) | ListenAddress::Tcp(_))
 }
 
 /// The listeners that this version serves.

@@ -2,7 +2,7 @@
 
 mod listener;
 
-use std::{fmt::Display, path::Path, time::Duration};
+use std::{borrow::Cow, fmt::Display, path::Path, time::Duration};
 
 use super::{Config, Directory, Dovecot, Endpoint, Limit, Listener, duration_text};
 use listener::{of_dovecot, of_listener};
@@ -18,7 +18,7 @@ enum Value {
     /// Of the file, or the default.
     Set(String),
     /// Nothing: the default in words.
-    Absent(&'static str),
+    Absent(Cow<'static, str>),
 }
 
 /// A key below its table (`""` is the part's own).
@@ -110,7 +110,7 @@ fn of_directory(directory: &Directory) -> Vec<Key> {
     );
     let (address, port) = match &directory.address {
         Endpoint::Host { host, port } => (quoted(host), Value::Set(port.to_string())),
-        Endpoint::Socket(socket) => (path(socket), Value::Absent("a socket has none")),
+        Endpoint::Socket(socket) => (path(socket), Value::Absent("a socket has none".into())),
     };
     let domains = lookup.domains.listed.iter().map(ToString::to_string);
     let files = lookup
@@ -232,7 +232,7 @@ fn set(value: impl ToString) -> Value {
 }
 
 fn some(value: Option<String>, otherwise: &'static str) -> Value {
-    value.map_or(Value::Absent(otherwise), Value::Set)
+    value.map_or(Value::Absent(otherwise.into()), Value::Set)
 }
 
 fn time(duration: Duration) -> Value {

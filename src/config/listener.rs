@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use protocol::policy;
 
+pub use super::protocol::Protocol;
 use super::{Limit, ListenAddress, Penalty, Template, described, directory::Kind, words};
 use crate::address::{Domain, access::Access, network::Network};
 
@@ -33,12 +34,12 @@ described! {
         /// one must be able to answer what this protocol asks.
         pub directory: Vec<String>,
         /// `deadline`: bound on an answer, 1 ms to 1 hour, shorter than the client's patience (Postfix policy: 100 s).
-        /// Default 20 s for `policy` and `socketmap`; else 8 s for service=smtp and 60 s for others. 4 s suits chasquid and
+        /// Default 20 s for `policy`; else 8 s for service=smtp and 60 s for others. 4 s suits chasquid and
         /// Radicale.
         pub deadline: Option<Duration>,
         /// `max-connections`: clients connected at once, 1 to 1000000. Default 10000.
         pub max_connections: u32,
-        /// `[….limits]`: of one client's session.
+        /// `[….limits]`: of one client's session. `policy`, `auth` and `login` only.
         pub limits: ClientLimits,
         /// `penalty`: how those are answered who fail again and again, or `"off"`, like all others. Default `{ after = 10,
         /// delay = "1s", max-delay = "4s", forget = "10m", refuse-after = "never", exempt = ["127.0.0.0/8", "::1/128"] }`, but
@@ -51,10 +52,10 @@ described! {
         /// Not answered is "later" at `auth` and `login`, as the password may be good, and no opinion (`DUNNO`) at
         /// `policy`; nobody is asked. Default none: everybody is answered, about everything. `policy`, `auth` and `login` only.
         pub access: Access,
-        /// `[….action]`: what Postfix is told; `policy` only.
+        /// `[….action]`: what Postfix is told. `policy` only.
         pub action: Action,
         /// `default-domain`: added to a login without one. Default none: with a single directory the login goes
-        /// there as it is. Not for `policy` and `socketmap`.
+        /// there as it is. `auth`, `login`, `userdb` and `master` only.
         pub default_domain: Option<Domain>,
         /// `mechanisms`: SASL mechanisms offered, in this order. Default `PLAIN` and `LOGIN`, which are offered
         /// at once and always. Others are offered once a directory's remote is known to take them, which is asked
@@ -65,7 +66,7 @@ described! {
         /// dialog holds a session; `default-domain` is not added to a name in them. There is no `-PLUS`: what is
         /// bound to the client's TLS channel cannot be handed to another server. `auth` and `login` only.
         pub mechanisms: Vec<Mechanism>,
-        /// `tempfail`: how "no answer" is told to the client. Default `auto`. `auth`, `login` and `saslauthd` only.
+        /// `tempfail`: how "no answer" is told to the client. Default `auto`. `auth` and `login` only.
         pub tempfail: TempFail,
         /// `[….ok]`: fields added to OK. `auth` and `login` only.
         pub ok: OkFields,
@@ -84,6 +85,7 @@ pub type Fields = BTreeMap<String, Template>;
 impl Listener {
     /// A listener in which every key but the required ones has its default.
     pub fn new(name: &str, protocol: Protocol, socket: ListenAddress, directory: Vec<String>) -> Self {
+        let row = protocol.row();
         Self {
             name: name.to_owned(),
             protocol,
@@ -95,13 +97,13 @@ impl Listener {
             directory,
             deadline: None,
             max_connections: 10_000,
-            limits: ClientLimits::default(),
-            penalty: protocol.asks_logins().then(Penalty::default),
+            limits: row.limits,
+            penalty: row.penalised.then(Penalty::default),
             access: Access::default(),
             action: Action::default(),
             default_domain: None,
             mechanisms: vec![Mechanism::Plain, Mechanism::Login],
-            tempfail: TempFail::Auto,
+            tempfail: row.tempfail.first().map_or(TempFail::Auto, |(_, word)| *word),
             ok: OkFields::default(),
             exists: Exists::Probe,
             fields: BTreeMap::new(),
@@ -114,17 +116,10 @@ impl Listener {
         self.protocol.is_answered_by(kind) || (!self.protocol.asks_logins() && self.exists == Exists::Domain)
     }
 
-    /// The time that an answer may take. Without the key: 20 s for `policy` and `socketmap`; elsewhere 8 s
-    /// for `service=smtp`, as Postfix gives up after 10 s (`src/xsasl/xsasl_dovecot_server.c`), else 60 s.
+    /// The time that an answer may take.
     pub fn deadline_for(&self, service: Option<&[u8]>) -> Duration {
-        if let Some(deadline) = self.deadline {
-            return deadline;
-        }
-        Duration::from_secs(match service {
-            _ if !self.protocol.depends_on_service() => 20,
-            Some(b"smtp") => 8,
-            _ => 60,
-        })
+        self.deadline
+            .unwrap_or_else(|| self.protocol.deadline_for(service))
     }
 }
 
@@ -146,50 +141,9 @@ impl fmt::Display for Peer {
     }
 }
 
-words! {
-    /// What is spoken on a listener's socket.
-    Protocol {
-        /// Postfix policy delegation: recipients.
-        Policy = "policy",
-        /// Dovecot auth-client: logins, with no master REQUEST after them.
-        Auth = "auth",
-        /// Dovecot auth-client, each login kept for a master REQUEST.
-        Login = "login",
-        /// Dovecot auth-userdb: users.
-        Userdb = "userdb",
-        /// Dovecot auth-master: users, and the REQUEST after a login.
-        Master = "master",
-        /// Cyrus saslauthd: logins.
-        Saslauthd = "saslauthd",
-        /// Postfix socketmap: recipients.
-        Socketmap = "socketmap",
-    }
-}
-
-impl Protocol {
-    /// Whether it asks if a login is good; else it asks if a recipient exists.
-    pub fn asks_logins(self) -> bool {
-        matches!(self, Self::Auth | Self::Login | Self::Saslauthd)
-    }
-
-    /// Whether a request says which service asks: some are less patient than others.
-    pub fn depends_on_service(self) -> bool {
-        !matches!(self, Self::Policy | Self::Socketmap)
-    }
-
-    /// Whether a directory of that kind can answer what it asks.
-    pub fn is_answered_by(self, kind: Kind) -> bool {
-        if self.asks_logins() {
-            kind.knows_logins()
-        } else {
-            kind.knows_recipients()
-        }
-    }
-}
-
 described! {
     /// `[listener."NAME".limits]`: of one client's session; beyond, no probe is sent and the answer is "later".
-    #[derive(Debug, Clone, PartialEq, Eq)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct ClientLimits {
         /// `rcpt`: recipients asked for, each of a message once. Default 1000.
         pub rcpt: Limit,
@@ -201,14 +155,13 @@ described! {
     }
 }
 
-impl Default for ClientLimits {
-    fn default() -> Self {
-        Self {
-            rcpt: Limit::At(1000),
-            rcpt_errors: Limit::At(20),
-            auth_errors: Limit::At(20),
-        }
-    }
+impl ClientLimits {
+    /// The default where end users can be told apart.
+    pub const USUAL: Self = Self {
+        rcpt: Limit::At(1000),
+        rcpt_errors: Limit::At(20),
+        auth_errors: Limit::At(20),
+    };
 }
 
 described! {

@@ -11,6 +11,7 @@ pub mod dovecot;
 mod keys;
 pub mod listener;
 pub mod penalty;
+pub mod protocol;
 pub mod read;
 pub mod show;
 

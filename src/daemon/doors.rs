@@ -30,10 +30,8 @@ pub fn door(listener: &Listener, members: &[Arc<Member>], handover: &Arc<Handove
     }
     let engine = Engine::new(asked, listener.default_domain.clone());
     match listener.protocol {
-        Protocol::Policy | Protocol::Socketmap => Arc::new(Policy::new(policy(listener), engine)),
-        Protocol::Auth | Protocol::Login | Protocol::Saslauthd => {
-            Arc::new(AuthDoor::new(auth(listener), engine, handover.clone()))
-        }
+        Protocol::Policy => Arc::new(Policy::new(policy(listener), engine)),
+        Protocol::Auth | Protocol::Login => Arc::new(AuthDoor::new(auth(listener), engine, handover.clone())),
         Protocol::Userdb | Protocol::Master => {
             Arc::new(UserdbDoor::new(userdb(listener), engine, handover.clone()))
         }

@@ -3,10 +3,7 @@
 use std::{borrow::Borrow, collections::BTreeMap, fmt::Display};
 
 use super::{Key, Value, array, key, limit, list, quoted, set, some, time};
-use crate::config::{
-    Dovecot, ListenAddress, Listener, Penalty,
-    listener::Protocol::{Auth, Login, Master, Policy, Saslauthd, Userdb},
-};
+use crate::config::{Dovecot, ListenAddress, Listener, Penalty};
 
 pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
     let (action, protocol) = (&listener.action, listener.protocol);
@@ -34,7 +31,7 @@ pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
         keys.push(key(
             "",
             "peers",
-            peers.unwrap_or(Value::Absent("whoever the mode lets in")),
+            peers.unwrap_or(Value::Absent("whoever the mode lets in".into())),
         ));
     }
     keys.extend([
@@ -43,7 +40,7 @@ pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
         key("", "max-connections", set(listener.max_connections)),
     ]);
     keys.extend(of_questions(listener));
-    if protocol == Policy {
+    if protocol.has("action") {
         keys.extend([
             key("action", "accept", set(quoted(action.accept.as_str()))),
             key("action", "reject", set(quoted(action.reject.as_str()))),
@@ -69,12 +66,11 @@ pub(super) fn of_dovecot(dovecot: &Dovecot) -> Vec<Key> {
 }
 
 fn of_deadline(listener: &Listener) -> Key {
-    let usual = if listener.protocol.depends_on_service() {
-        "8s for service=smtp, else 60s"
-    } else {
-        "20s"
+    let usual = match listener.protocol.row().deadline {
+        (smtp, other) if smtp == other => format!("{smtp}s"),
+        (smtp, other) => format!("{smtp}s for service=smtp, else {other}s"),
     };
-    let deadline = listener.deadline.map_or(Value::Absent(usual), time);
+    let deadline = listener.deadline.map_or(Value::Absent(usual.into()), time);
     key("", "deadline", deadline)
 }
 
@@ -82,23 +78,23 @@ fn of_deadline(listener: &Listener) -> Key {
 fn of_questions(listener: &Listener) -> Vec<Key> {
     let (limits, protocol) = (&listener.limits, listener.protocol);
     let mut keys = Vec::new();
-    if matches!(protocol, Auth | Login | Saslauthd | Userdb | Master) {
+    if protocol.has("default-domain") {
         let domain = listener
             .default_domain
             .as_ref()
             .map_or(String::new(), ToString::to_string);
         keys.push(key("", "default-domain", set(quoted(domain))));
     }
-    if matches!(protocol, Auth | Login) {
+    if protocol.has("mechanisms") {
         keys.push(key("", "mechanisms", list(listener.mechanisms.iter())));
     }
-    if matches!(protocol, Auth | Login | Saslauthd) {
+    if protocol.has("tempfail") {
         keys.push(key("", "tempfail", set(quoted(listener.tempfail))));
     }
-    if matches!(protocol, Auth | Login) {
+    if protocol.has("ok") {
         keys.push(key("", "ok", templates(&listener.ok.to_text())));
     }
-    if matches!(protocol, Policy | Auth | Login) {
+    if protocol.has("penalty") {
         let penalty = listener.penalty.as_ref();
         keys.extend([
             key(
@@ -110,13 +106,13 @@ fn of_questions(listener: &Listener) -> Vec<Key> {
             key("", "deny", list(listener.access.deny.to_text().iter())),
         ]);
     }
-    if matches!(protocol, Userdb | Master) {
+    if protocol.has("exists") {
         keys.push(key("", "exists", set(quoted(listener.exists))));
     }
-    if matches!(protocol, Userdb | Master | Login) {
+    if protocol.has("fields") {
         keys.push(key("", "fields", templates(&listener.fields)));
     }
-    if !matches!(protocol, Userdb | Master) {
+    if protocol.has("limits") {
         keys.extend([
             key("limits", "rcpt", limit(limits.rcpt)),
             key("limits", "rcpt-errors", limit(limits.rcpt_errors)),

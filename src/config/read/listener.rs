@@ -16,7 +16,7 @@ use crate::{
     address::Domain,
     config::{
         ListenAddress, Listener,
-        listener::{ClientLimits, Exists, Mechanism, Protocol, TempFail},
+        listener::{ClientLimits, Exists, Mechanism, Protocol},
     },
 };
 
@@ -67,19 +67,14 @@ impl Places {
 /// Reads one listener; `None` when it lacks what nothing can stand for, which `found` then tells.
 pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Option<(Listener, Places)> {
     let mut places = Places::of(&table);
-    use Protocol::{Auth, Login, Policy, Saslauthd, Socketmap};
     let mut protocol = None;
     let protocol_at = table.read_some(found, "protocol", &mut protocol, value::word(Protocol::ALL));
-    match (&protocol_at, protocol) {
-        (None, _) => missing(
+    if protocol_at.is_none() {
+        missing(
             found, &table, "protocol", "what is spoken there: `\"policy\"` or `\"auth\"`",
-        ),
-        (Some(at), Some(Saslauthd | Socketmap)) => {
-            later(found, at, &table.full("protocol"), "the socket is not opened");
-        }
-        (Some(_), _) => {}
+        );
     }
-    let assumed = protocol.unwrap_or(Policy);
+    let assumed = protocol.unwrap_or(Protocol::Policy);
     let socket = socket(found, &mut table, assumed, &mut places);
     let names = directories(found, &mut table, "directory", &mut places);
     let socket_read = socket.is_some();
@@ -96,16 +91,14 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
         &mut listener.max_connections,
         value::count(1..=1_000_000),
     );
-    // Userdb and master doors are asked by servers, on behalf of many and on one connection.
-    let limited = [Policy, Auth, Login, Saslauthd, Socketmap];
     if let Some(limits_at) =
-        only(found, &mut table, protocol, "limits", &limited).and_then(|()| table.table(found, "limits"))
+        only(found, &mut table, protocol, "limits").and_then(|()| table.table(found, "limits"))
     {
         limits(found, limits_at, &mut listener.limits, KEYS);
     }
     trust::trust(found, &mut table, protocol, &mut listener, KEYS);
     if let Some(actions) =
-        only(found, &mut table, protocol, "action", &[Policy]).and_then(|()| table.table(found, "action"))
+        only(found, &mut table, protocol, "action").and_then(|()| table.table(found, "action"))
     {
         action(found, actions, &mut listener.action);
     }
@@ -133,13 +126,13 @@ pub(super) fn only(
     table: &mut Table<'_>,
     protocol: Option<Protocol>,
     key: &'static str,
-    of: &[Protocol],
 ) -> Option<()> {
     let field = table.field(key)?;
-    let Some(protocol) = protocol.filter(|protocol| !of.contains(protocol)) else {
+    let Some(protocol) = protocol.filter(|protocol| !protocol.has(key)) else {
         return Some(());
     };
-    let names: Vec<_> = of.iter().map(|protocol| format!("`{protocol}`")).collect();
+    let having = Protocol::ALL.iter().filter(|(_, protocol)| protocol.has(key));
+    let names: Vec<_> = having.map(|(name, _)| format!("`{name}`")).collect();
     let title = format!("`{}` does not go with protocol `{protocol}`", field.name);
     found.problem(Problem::new(
         title,
@@ -212,7 +205,7 @@ fn listen_address(value: &DeValue<'_>, protocol: Protocol) -> Result<ListenAddre
     if address.port() == 0 {
         return Err(Wrong::new("cannot have port 0", "a port from 1 to 65535, please"));
     }
-    if !address.ip().is_loopback() && protocol != Protocol::Policy {
+    if !address.ip().is_loopback() && !protocol.row().on_networks {
         return Err(Wrong::new(
             "must be on loopback",
             format!("protocol `{protocol}` says too much for a network"),
@@ -281,16 +274,7 @@ pub(super) fn logins(
     protocol: Option<Protocol>,
     listener: &mut Listener,
 ) -> Vec<(Mechanism, Place)> {
-    use Protocol::{Auth, Login, Master, Saslauthd, Userdb};
-    if only(
-        found,
-        table,
-        protocol,
-        "default-domain",
-        &[Auth, Login, Saslauthd, Userdb, Master],
-    )
-    .is_some()
-    {
+    if only(found, table, protocol, "default-domain").is_some() {
         table.read(found, "default-domain", &mut listener.default_domain, |value| {
             let text = value::text(value)?;
             if text.is_empty() {
@@ -301,17 +285,13 @@ pub(super) fn logins(
             })
         });
     }
-    let carried = only(found, table, protocol, "mechanisms", &[Auth, Login])
+    let carried = only(found, table, protocol, "mechanisms")
         .and_then(|()| mechanisms(found, table, &mut listener.mechanisms));
-    if only(found, table, protocol, "tempfail", &[Auth, Login, Saslauthd]).is_some() {
-        table.read(
-            found,
-            "tempfail",
-            &mut listener.tempfail,
-            value::word(TempFail::ALL),
-        );
+    if only(found, table, protocol, "tempfail").is_some() {
+        let words = listener.protocol.row().tempfail;
+        table.read(found, "tempfail", &mut listener.tempfail, value::word(words));
     }
-    if only(found, table, protocol, "ok", &[Auth, Login]).is_some() {
+    if only(found, table, protocol, "ok").is_some() {
         fields::ok(found, table, protocol, &mut listener.ok);
     }
     carried.unwrap_or_default()
@@ -370,11 +350,10 @@ pub(super) fn users(
     protocol: Option<Protocol>,
     listener: &mut Listener,
 ) {
-    use Protocol::{Login, Master, Userdb};
-    if only(found, table, protocol, "exists", &[Userdb, Master]).is_some() {
+    if only(found, table, protocol, "exists").is_some() {
         table.read(found, "exists", &mut listener.exists, value::word(Exists::ALL));
     }
-    if only(found, table, protocol, "fields", &[Userdb, Master, Login]).is_some() {
+    if only(found, table, protocol, "fields").is_some() {
         fields::fields(found, table, &mut listener.fields);
     }
 }

@@ -24,9 +24,6 @@ const LONGEST_MEMORY: Duration = Duration::from_secs(86_400);
 /// More failures than these are not told apart.
 const MOST: u32 = 1000;
 
-/// Where these keys are read.
-const PROTOCOLS: [Protocol; 3] = [Protocol::Policy, Protocol::Auth, Protocol::Login];
-
 /// Reads the keys of a listener.
 pub(super) fn trust(
     found: &mut Findings,
@@ -35,14 +32,14 @@ pub(super) fn trust(
     listener: &mut Listener,
     keys: &[&'static str],
 ) {
-    if only(found, table, protocol, "penalty", &PROTOCOLS).is_some() {
+    if only(found, table, protocol, "penalty").is_some() {
         penalty(found, table, listener, keys);
     }
     for (key, list) in [
         ("allow", &mut listener.access.allow),
         ("deny", &mut listener.access.deny),
     ] {
-        if only(found, table, protocol, key, &PROTOCOLS).is_some()
+        if only(found, table, protocol, key).is_some()
             && let Some(field) = table.field(key)
         {
             read_list(found, &field, list);

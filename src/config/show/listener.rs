@@ -1,29 +1,16 @@
 //! A listener, in words.
 
 use super::{Text, at_most, trust};
-use crate::config::listener::{Exists, Fields, Mechanism, Protocol, TempFail};
+use crate::config::listener::{Exists, Fields, Mechanism, TempFail};
+use crate::config::protocol::{Asks, Protocol};
 use crate::config::{Config, ListenAddress, Listener, duration_text};
 
 /// Domains named one by one; of more, the number is told.
 const MOST_DOMAINS: usize = 8;
 
 pub(super) fn words(text: &mut Text, config: &Config, listener: &Listener) {
-    let protocol = listener.protocol;
-    let asks = match protocol {
-        Protocol::Policy => "Postfix asks if recipients exist (policy delegation)",
-        Protocol::Auth => "Postfix, Exim and others ask if logins are good (Dovecot auth)",
-        Protocol::Login => {
-            "Dovecot's login processes ask if logins are good (Dovecot auth, with master requests)"
-        }
-        Protocol::Userdb => "Dovecot asks for users (Dovecot userdb)",
-        Protocol::Master => "Dovecot's services ask for users and logins (Dovecot auth-master)",
-        Protocol::Saslauthd => "Cyrus SASL asks if logins are good (saslauthd)",
-        Protocol::Socketmap => "Postfix asks if recipients exist (socketmap)",
-    };
-    text.head(format!("Listener \"{}\": {asks}.", listener.name));
-    if matches!(protocol, Protocol::Saslauthd | Protocol::Socketmap) {
-        text.say("NOT IN THIS VERSION: the socket is not opened.");
-    }
+    let who = listener.protocol.row().who;
+    text.head(format!("Listener \"{}\": {who}.", listener.name));
     socket_words(text, listener);
     answers(text, config, listener);
 }
@@ -46,25 +33,38 @@ pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
             duration_text(listener.deadline_for(None))
         )),
     }
-    match protocol {
-        Protocol::Policy => action_words(text, listener),
-        Protocol::Auth | Protocol::Login | Protocol::Saslauthd => login_words(text, listener),
-        Protocol::Userdb | Protocol::Master => return user_words(text, listener),
-        Protocol::Socketmap => {}
+    // What is said follows from the keys that there are.
+    let about: [(&str, Words); 8] = [
+        ("action", action_words),
+        ("mechanisms", mechanism_words),
+        ("tempfail", tempfail_words),
+        ("ok", ok_words),
+        ("exists", user_words),
+        ("limits", limit_words),
+        ("penalty", trust::penalties),
+        ("allow", trust::access),
+    ];
+    for (key, words) in about {
+        if protocol.has(key) {
+            words(text, listener);
+        }
     }
-    let limits = &listener.limits;
-    let session = if protocol.asks_logins() {
+}
+
+/// What is said of a key.
+type Words = fn(&mut Text, &Listener);
+
+fn limit_words(text: &mut Text, listener: &Listener) {
+    let (limits, client) = (&listener.limits, listener.protocol.row().client);
+    let session = if listener.protocol.asks_logins() {
         format!("may fail {} logins in ten minutes", at_most(limits.auth_errors))
     } else {
         let (rcpt, errors) = (at_most(limits.rcpt), at_most(limits.rcpt_errors));
         format!("may ask for {rcpt} recipients in one session, {errors} unknown ones among them")
     };
     text.say(format!(
-        "One client {session}; beyond, nobody is asked and the answer is \"later\"."
+        "One {client} {session}; beyond, nobody is asked and the answer is \"later\"."
     ));
-    if !matches!(protocol, Protocol::Saslauthd | Protocol::Socketmap) {
-        trust::words(text, listener);
-    }
 }
 
 fn socket_words(text: &mut Text, listener: &Listener) {
@@ -98,20 +98,11 @@ fn socket_words(text: &mut Text, listener: &Listener) {
             else {
                 return;
             };
-            match listener.protocol {
-                Protocol::Policy => {
-                    let patience =
-                        duration_text(listener.deadline_for(None) + std::time::Duration::from_secs(5));
-                    text.say(format!(
-                        "In main.cf: check_policy_service {{ unix:{relative}, timeout={patience}, default_action=DEFER_IF_PERMIT }}"
-                    ));
-                }
-                Protocol::Auth => {
-                    text.say(format!(
-                        "In main.cf: smtpd_sasl_type = dovecot, smtpd_sasl_path = {relative}"
-                    ));
-                }
-                _ => {}
+            let postfix = listener.protocol.row().postfix;
+            if !postfix.is_empty() {
+                let patience = listener.deadline_for(None) + std::time::Duration::from_secs(5);
+                let postfix = postfix.replace("{patience}", &duration_text(patience));
+                text.say(postfix.replace("{socket}", relative));
             }
         }
         ListenAddress::Tcp(address) => text.say(format!("TCP {address}; at most {connections} connections.")),
@@ -158,11 +149,9 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
             text.say(route(domains.join(", ")));
         }
     }
-    match listener.protocol {
-        Protocol::Policy => text.say("Any other domain: DUNNO, the next restriction decides."),
-        Protocol::Userdb | Protocol::Master => text.say("Any other domain: no such user."),
-        _ if !everything && logins => text.say("Any other domain: refused, as nobody here knows it."),
-        _ => {}
+    let row = listener.protocol.row();
+    if !everything {
+        text.say(format!("Any other domain: {}", row.not_ours));
     }
     if let Some(domain) = &listener.default_domain {
         text.say(format!("A name without a domain is one of {domain}."));
@@ -172,7 +161,7 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
         } else {
             "A name without a domain belongs nowhere: set default-domain."
         });
-    } else if matches!(listener.protocol, Protocol::Userdb | Protocol::Master) {
+    } else if row.asks == Asks::Users {
         text.say("A name without a domain is no user: set default-domain.");
     }
 }
@@ -194,33 +183,29 @@ fn action_words(text: &mut Text, listener: &Listener) {
     });
 }
 
-fn login_words(text: &mut Text, listener: &Listener) {
-    if listener.protocol != Protocol::Saslauthd {
-        let names: Vec<_> = listener
-            .mechanisms
-            .iter()
+fn mechanism_words(text: &mut Text, listener: &Listener) {
+    let named = |which: fn(Mechanism) -> bool| {
+        let names = listener.mechanisms.iter().filter(|it| which(**it));
+        names
             .map(|mechanism| mechanism.as_str())
-            .collect();
-        text.say(format!("Offers {}.", names.join(", ")));
-        let named = |which: fn(Mechanism) -> bool| {
-            let names = listener.mechanisms.iter().filter(|it| which(**it));
-            names
-                .map(|mechanism| mechanism.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let (carried, relayed) = (named(Mechanism::is_carried), named(Mechanism::is_relayed));
-        if !carried.is_empty() {
-            text.say(format!(
-                "Offers {carried} only once a directory is known to take it."
-            ));
-        }
-        if !relayed.is_empty() {
-            text.say(format!(
-                "Relays {relayed} between client and directory, and sees no password then."
-            ));
-        }
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    text.say(format!("Offers {}.", named(|_| true)));
+    let (carried, relayed) = (named(Mechanism::is_carried), named(Mechanism::is_relayed));
+    if !carried.is_empty() {
+        text.say(format!(
+            "Offers {carried} only once a directory is known to take it."
+        ));
     }
+    if !relayed.is_empty() {
+        text.say(format!(
+            "Relays {relayed} between client and directory, and sees no password then."
+        ));
+    }
+}
+
+fn tempfail_words(text: &mut Text, listener: &Listener) {
     text.say(match listener.tempfail {
         TempFail::Auto => {
             "No answer: hangs up when service=smtp asked alone (Postfix then says 454), else FAIL with temp_fail."
@@ -228,15 +213,14 @@ fn login_words(text: &mut Text, listener: &Listener) {
         TempFail::Close => "No answer: hangs up (Postfix then says 454).",
         TempFail::Fail => "No answer: FAIL with temp_fail (Postfix takes it for a wrong password).",
     });
+}
+
+/// What is kept of a login, and added to OK.
+fn ok_words(text: &mut Text, listener: &Listener) {
     if listener.protocol == Protocol::Login {
         text.say("Keeps each login for 150s, for the mail process that asks for it at a master listener.");
         field_words(text, "That one is told", &listener.fields);
     }
-    ok_words(text, listener);
-}
-
-/// What is added to OK.
-fn ok_words(text: &mut Text, listener: &Listener) {
     let ok = &listener.ok;
     field_words(text, "Adds to OK", &ok.fields);
     if ok.pass {

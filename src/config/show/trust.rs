@@ -2,17 +2,19 @@
 
 use super::Text;
 use crate::address::access::{Access, List};
-use crate::config::listener::Protocol;
 use crate::config::{Listener, Penalty, duration_text};
 
-pub(super) fn words(text: &mut Text, listener: &Listener) {
+pub(super) fn penalties(text: &mut Text, listener: &Listener) {
     let logins = listener.protocol.asks_logins();
     match &listener.penalty {
         Some(penalty) => penalty_words(text, penalty, logins),
         None if logins => text.say("Who guesses passwords is answered as fast as others: penalty is off."),
         None => text.say("Who guesses recipients is answered as fast as others: penalty is off."),
     }
-    access_words(text, &listener.access, listener.protocol);
+}
+
+pub(super) fn access(text: &mut Text, listener: &Listener) {
+    access_words(text, &listener.access, listener.protocol.row().denied);
 }
 
 fn penalty_words(text: &mut Text, penalty: &Penalty, logins: bool) {
@@ -37,7 +39,7 @@ fn penalty_words(text: &mut Text, penalty: &Penalty, logins: bool) {
     }
 }
 
-fn access_words(text: &mut Text, access: &Access, protocol: Protocol) {
+fn access_words(text: &mut Text, access: &Access, others: &str) {
     let mut words = Vec::new();
     for (list, answers) in [(&access.allow, "only"), (&access.deny, "never")] {
         let networks = List {
@@ -57,11 +59,6 @@ fn access_words(text: &mut Text, access: &Access, protocol: Protocol) {
     if words.is_empty() {
         return;
     }
-    let others = if protocol == Protocol::Policy {
-        "no opinion: DUNNO"
-    } else {
-        "\"later\", as the password may be good"
-    };
     let words = words.join(", ");
     text.say(format!(
         "Answers {words}; else nobody is asked, and the answer is {others}."

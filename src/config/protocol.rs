@@ -1,0 +1,229 @@
+//! What can be spoken on a listener's socket: a row for each protocol. What the reader, `vouch check` and the daemon's
+//! defaults make of a protocol they make of its row.
+
+use std::time::Duration;
+
+use super::{
+    directory::Kind,
+    listener::{ClientLimits, TempFail},
+    words,
+};
+
+words! {
+    /// What is spoken on a listener's socket.
+    Protocol {
+        /// Postfix policy delegation: recipients.
+        Policy = "policy",
+        /// Dovecot auth-client: logins, with no master REQUEST after them.
+        Auth = "auth",
+        /// Dovecot auth-client, each login kept for a master REQUEST.
+        Login = "login",
+        /// Dovecot auth-userdb: users.
+        Userdb = "userdb",
+        /// Dovecot auth-master: users, and the REQUEST after a login.
+        Master = "master",
+    }
+}
+
+/// What is asked in a protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// Is this login good?
+    Logins,
+    /// Does this recipient exist?
+    Recipients,
+    /// Who is this user? One exists whose mailbox does.
+    Users,
+}
+
+/// A protocol.
+#[derive(Debug)]
+pub struct Row {
+    /// What is asked.
+    pub asks: Asks,
+    /// Who asks for what.
+    pub who: &'static str,
+    /// The keys that not every listener has.
+    pub keys: &'static [&'static str],
+    /// Default of `deadline`, in seconds: where `service=smtp` asks, and where others do.
+    pub deadline: (u64, u64),
+    /// Whether it may be spoken on a network.
+    pub on_networks: bool,
+    /// Default of `limits`.
+    pub limits: ClientLimits,
+    /// How a client is told from others, where clients are limited.
+    pub client: &'static str,
+    /// Whether guesses are answered late by default.
+    pub penalised: bool,
+    /// The words of `tempfail`, the default first; none where it has no such key.
+    pub tempfail: &'static [(&'static str, TempFail)],
+    /// What is said of a domain that is no directory's.
+    pub not_ours: &'static str,
+    /// What is said where `allow` or `deny` leaves no answer.
+    pub denied: &'static str,
+    /// What makes a Postfix ask: `{socket}` is the path below its queue directory, and `{patience}` the time that
+    /// it should wait. Empty where it does not.
+    pub postfix: &'static str,
+}
+
+static POLICY: Row = Row {
+    asks: Asks::Recipients,
+    who: "Postfix asks if recipients exist (policy delegation)",
+    keys: &["limits", "penalty", "allow", "deny", "action"],
+    deadline: (20, 20),
+    on_networks: true,
+    limits: ClientLimits::USUAL,
+    client: "client",
+    // Each answer that is late there keeps a process of Postfix waiting.
+    penalised: false,
+    tempfail: &[],
+    not_ours: "DUNNO, the next restriction decides.",
+    denied: "no opinion: DUNNO",
+    postfix: "In main.cf: check_policy_service { unix:{socket}, timeout={patience}, default_action=DEFER_IF_PERMIT }",
+};
+
+static AUTH: Row = Row {
+    asks: Asks::Logins,
+    who: "Postfix, Exim and others ask if logins are good (Dovecot auth)",
+    keys: &[
+        "limits", "penalty", "allow", "deny", "default-domain", "mechanisms", "tempfail", "ok",
+    ],
+    // Postfix gives up after 10 s (`src/xsasl/xsasl_dovecot_server.c`), Dovecot after 150 s.
+    deadline: (8, 60),
+    on_networks: false,
+    limits: ClientLimits::USUAL,
+    client: "client",
+    penalised: true,
+    tempfail: &[
+        ("auto", TempFail::Auto),
+        ("close", TempFail::Close),
+        ("fail", TempFail::Fail),
+    ],
+    not_ours: "refused, as nobody here knows it.",
+    denied: "\"later\", as the password may be good",
+    postfix: "In main.cf: smtpd_sasl_type = dovecot, smtpd_sasl_path = {socket}",
+};
+
+static LOGIN: Row = Row {
+    who: "Dovecot's login processes ask if logins are good (Dovecot auth, with master requests)",
+    keys: &[
+        "limits", "penalty", "allow", "deny", "default-domain", "mechanisms", "tempfail", "ok", "fields",
+    ],
+    postfix: "",
+    ..AUTH
+};
+
+static USERDB: Row = Row {
+    asks: Asks::Users,
+    who: "Dovecot asks for users (Dovecot userdb)",
+    // Servers ask, on behalf of many and on one connection: nobody is limited.
+    keys: &["default-domain", "exists", "fields"],
+    deadline: (8, 60),
+    on_networks: false,
+    limits: ClientLimits::USUAL,
+    client: "",
+    penalised: false,
+    tempfail: &[],
+    not_ours: "no such user.",
+    denied: "",
+    postfix: "",
+};
+
+static MASTER: Row = Row {
+    who: "Dovecot's services ask for users and logins (Dovecot auth-master)",
+    ..USERDB
+};
+
+impl Protocol {
+    /// All that is known of it.
+    pub fn row(self) -> &'static Row {
+        match self {
+            Self::Policy => &POLICY,
+            Self::Auth => &AUTH,
+            Self::Login => &LOGIN,
+            Self::Userdb => &USERDB,
+            Self::Master => &MASTER,
+        }
+    }
+
+    /// Whether a listener of it has that key.
+    pub fn has(self, key: &str) -> bool {
+        self.row().keys.contains(&key)
+    }
+
+    /// Whether it asks if a login is good; else it asks if a recipient exists.
+    pub fn asks_logins(self) -> bool {
+        self.row().asks == Asks::Logins
+    }
+
+    /// The time that an answer may take by default.
+    pub fn deadline_for(self, service: Option<&[u8]>) -> Duration {
+        let (smtp, other) = self.row().deadline;
+        Duration::from_secs(if service == Some(b"smtp") { smtp } else { other })
+    }
+
+    /// Whether a request says which service asks: some are less patient than others.
+    pub fn depends_on_service(self) -> bool {
+        let (smtp, other) = self.row().deadline;
+        smtp != other
+    }
+
+    /// Whether a directory of that kind can answer what it asks.
+    pub fn is_answered_by(self, kind: Kind) -> bool {
+        if self.asks_logins() {
+            kind.knows_logins()
+        } else {
+            kind.knows_recipients()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Listener;
+
+    fn protocols() -> impl Iterator<Item = Protocol> {
+        Protocol::ALL.iter().map(|(_, protocol)| *protocol)
+    }
+
+    /// What the manual says of a key ends in the protocols that have it: "`auth` and `login` only."
+    #[test]
+    fn the_manual_says_which_listeners_have_a_key() {
+        let mut checked = 0;
+        for text in Listener::DESCRIBED.keys {
+            let Some((names, said)) = text.trim().split_once(": ") else {
+                continue;
+            };
+            let keys = names.split('`').skip(1).step_by(2);
+            let keys: Vec<_> = keys.map(|key| key.trim_matches(['[', ']', '…', '.'])).collect();
+            let only = said.strip_suffix(" only.").map(|said| {
+                let last = said.rsplit_once(['.', ';']).map_or(said, |(_, last)| last);
+                let mut names: Vec<_> = last.split('`').skip(1).step_by(2).collect();
+                names.sort_unstable();
+                names
+            });
+            for key in keys {
+                let mut having: Vec<_> = protocols()
+                    .filter(|it| it.has(key))
+                    .map(Protocol::as_str)
+                    .collect();
+                having.sort_unstable();
+                checked += usize::from(!having.is_empty());
+                assert_eq!(only.clone().unwrap_or_default(), having, "{key}");
+            }
+        }
+        assert_eq!(checked, 11);
+    }
+
+    #[test]
+    fn a_row_has_what_belongs_to_its_keys() {
+        for protocol in protocols() {
+            let row = protocol.row();
+            assert_eq!(protocol.has("tempfail"), !row.tempfail.is_empty(), "{protocol}");
+            assert_eq!(protocol.has("limits"), !row.client.is_empty(), "{protocol}");
+            assert_eq!(protocol.has("allow"), !row.denied.is_empty(), "{protocol}");
+            assert!(protocol.has("penalty") || !row.penalised, "{protocol}");
+        }
+    }
+}
