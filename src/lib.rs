@@ -35,7 +35,7 @@
 //!    connection to its door, [`server::policy::Policy`].
 //! 2. The door reads a request through [`wire::Wire`], makes an
 //!    [`address::Address`] of the recipient, and asks
-//!    [`server::policy_limits`] whether this SMTP session may ask on.
+//!    [`server::recipient_limits`] whether this SMTP session may ask on.
 //! 3. [`engine::Engine::decide`] finds the directory by the domain;
 //!    [`engine::Member::decide`] refuses what no remote could be asked
 //!    ([`engine::refusals`]), looks into its memory ([`engine::recipients`],

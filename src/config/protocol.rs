@@ -47,6 +47,8 @@ pub struct Row {
     pub keys: &'static [&'static str],
     /// Default of `deadline`, in seconds: where `service=smtp` asks, and where others do.
     pub deadline: (u64, u64),
+    /// After so many seconds a client gives up whatever it is, and what it does then; none where that is not known.
+    pub patience: Option<(u64, &'static str)>,
     /// Whether it may be spoken on a network.
     pub on_networks: bool,
     /// Default of `limits`.
@@ -71,6 +73,10 @@ static POLICY: Row = Row {
     who: "Postfix asks if recipients exist (policy delegation)",
     keys: &["limits", "penalty", "allow", "deny", "action"],
     deadline: (20, 20),
+    patience: Some((
+        100,
+        "Postfix gives up after `smtpd_policy_service_timeout`, by default 100s, and answers for itself",
+    )),
     on_networks: true,
     limits: ClientLimits::USUAL,
     client: "client",
@@ -90,6 +96,7 @@ static AUTH: Row = Row {
     ],
     // Postfix gives up after 10 s (`src/xsasl/xsasl_dovecot_server.c`), Dovecot after 150 s.
     deadline: (8, 60),
+    patience: None,
     on_networks: false,
     limits: ClientLimits::USUAL,
     client: "client",
@@ -119,6 +126,7 @@ static USERDB: Row = Row {
     // Servers ask, on behalf of many and on one connection: nobody is limited.
     keys: &["default-domain", "exists", "fields"],
     deadline: (8, 60),
+    patience: None,
     on_networks: false,
     limits: ClientLimits::USUAL,
     client: "",

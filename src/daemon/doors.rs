@@ -16,7 +16,7 @@ use crate::server::handover::Handover;
 use crate::server::penalty;
 use crate::server::policy::{Actions, Policy, Settings as PolicySettings};
 use crate::server::userdb::{Exists, Settings as UserdbSettings, UserdbDoor};
-use crate::server::{Deadline, Door, policy_limits};
+use crate::server::{Deadline, Door, recipient_limits};
 
 /// The door of a listener, to those of `members` that it names. The listener is
 /// one that [`is_served`](super::is_served). All doors share `handover`.
@@ -52,7 +52,7 @@ fn policy(listener: &Listener) -> PolicySettings {
         deadline: listener.deadline_for(None),
         vrfy: action.vrfy,
         dry_run: action.dry_run,
-        limits: policy_limits::Limits {
+        limits: recipient_limits::Limits {
             rcpt: limit(listener.limits.rcpt),
             rcpt_errors: limit(listener.limits.rcpt_errors),
         },

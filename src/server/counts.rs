@@ -1,10 +1,11 @@
-//! What a door has answered.
+//! What a door has answered: counted, and logged.
 
 use std::time::Duration;
 
 use crate::engine::{Decision, Source};
 use crate::telemetry::counter::Counter;
 use crate::telemetry::histogram::{Durations, Histogram};
+use crate::telemetry::log::{self, Answered};
 use crate::verdict::{Abstention, Class, Verdict};
 
 /// The names of the verdicts, in the order of [`verdict`].
@@ -41,6 +42,27 @@ pub struct Answers {
     pub count: u64,
 }
 
+/// A question and its answer, as the log has them.
+pub(super) struct Entry<'a> {
+    /// The listener's name.
+    pub(super) door: &'a str,
+    /// What was asked: `recipient`, `login` or `user`.
+    pub(super) question: &'static str,
+    /// The address or user name.
+    pub(super) about: &'a [u8],
+    /// The end user's network address.
+    pub(super) client: &'a str,
+    /// What ties questions of one message or session together.
+    pub(super) instance: &'a str,
+    pub(super) decision: &'a Decision,
+    /// From the question to the verdict.
+    pub(super) took: Duration,
+    /// From there to the answer, where it was held back.
+    pub(super) delayed: Option<Duration>,
+    /// What was told to the client.
+    pub(super) answer: &'a str,
+}
+
 impl Default for DoorCounts {
     fn default() -> Self {
         let places = VERDICTS.len() * CAUSES * Source::ALL.len();
@@ -53,6 +75,27 @@ impl Default for DoorCounts {
 }
 
 impl DoorCounts {
+    /// Counts an answer, and logs it as one line.
+    pub(super) fn tell(&self, entry: &Entry<'_>) {
+        let decision = entry.decision;
+        self.answered(decision, entry.took, entry.delayed);
+        log::answered(&Answered {
+            door: entry.door,
+            question: entry.question,
+            about: &String::from_utf8_lossy(entry.about),
+            verdict: decision.verdict.name(),
+            cause: &decision.verdict.reason(),
+            detail: &decision.verdict.detail(),
+            source: decision.source.name(),
+            directory: decision.directory.as_deref().unwrap_or("-"),
+            took: entry.took,
+            delayed: entry.delayed,
+            client: entry.client,
+            instance: entry.instance,
+            answer: entry.answer,
+        });
+    }
+
     /// A question was decided on, after so long; its answer was `delayed` where there is
     /// such a time.
     pub fn answered(&self, decision: &Decision, took: Duration, delayed: Option<Duration>) {

@@ -1,21 +1,21 @@
 //! Doors: sockets on which clients ask, each in its own protocol.
 //!
 //! [`serve`] accepts, as [`admission`] has it; [`policy`], [`auth`] and [`userdb`]
-//! speak. What a client's session has used up is counted in [`policy_limits`] and
-//! [`auth_limits`], and who guesses in [`penalty`]. A login goes from a login process to
+//! speak. What a client's session has used up is counted in [`recipient_limits`] and
+//! [`login_limits`], and who guesses in [`penalty`]. A login goes from a login process to
 //! a mail process by way of [`handover`], and of [`kin`] where Dovecot is about to change
 //! one process of ours for another.
 
 pub mod admission;
 pub mod auth;
-pub mod auth_limits;
 pub mod counts;
 pub mod fields;
 pub mod handover;
 pub mod kin;
+pub mod login_limits;
 pub mod penalty;
 pub mod policy;
-pub mod policy_limits;
+pub mod recipient_limits;
 pub mod userdb;
 
 use std::future::Future;

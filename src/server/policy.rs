@@ -10,14 +10,13 @@ use protocol::policy::{Action, Codec, Request};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::counts::DoorCounts;
+use super::counts::{DoorCounts, Entry};
 use super::penalty::{self, Culprit, Failure, Penalty};
-use super::policy_limits::{Limits, Sessions};
+use super::recipient_limits::{Asked, Limits, Sessions};
 use super::{Caller, Door, WRITE_TIMEOUT, note_end};
 use crate::address::Address;
 use crate::address::access::Access;
 use crate::engine::{Decision, Engine, Source};
-use crate::telemetry::log::{self, Answered};
 use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
 use crate::wire::{Wire, WireError};
 
@@ -112,9 +111,7 @@ impl Policy {
         }
         let delayed = (!delay.is_zero()).then(|| decided.elapsed());
         let action = action(&self.settings.actions, &decision);
-        let took = decided - asked;
-        self.counts.answered(&decision, took, delayed);
-        self.log(request, &decision, &action, (took, delayed));
+        self.tell(request, &decision, &action, (decided - asked, delayed));
         if self.settings.dry_run {
             Action::dunno()
         } else {
@@ -199,7 +196,7 @@ impl Policy {
             let why = "the client has failed as often as listener penalty refuse-after says";
             return put_off(why, Source::Penalty);
         }
-        let Some(ticket) = self.sessions.admit(request, connection) else {
+        let Some(ticket) = self.sessions.admit(&asked(request, connection)) else {
             let why = "the SMTP session has used up listener limits rcpt or rcpt-errors";
             return put_off(why, Source::Limit);
         };
@@ -222,7 +219,7 @@ impl Policy {
     }
 
     /// `delayed` is how long the answer was held back behind the verdict.
-    fn log(
+    fn tell(
         &self,
         request: &Request,
         decision: &Decision,
@@ -233,15 +230,11 @@ impl Policy {
             .settings
             .dry_run
             .then(|| format!("DUNNO (dry-run; else {})", action.as_str()));
-        log::answered(&Answered {
+        self.counts.tell(&Entry {
             door: &self.settings.name,
             question: "recipient",
-            about: &String::from_utf8_lossy(&request.recipient),
-            verdict: decision.verdict.name(),
-            cause: &decision.verdict.reason(),
-            detail: &decision.verdict.detail(),
-            source: decision.source.name(),
-            directory: decision.directory.as_deref().unwrap_or("-"),
+            about: &request.recipient,
+            decision,
             took,
             delayed,
             client: &String::from_utf8_lossy(&request.client_address),
@@ -262,6 +255,17 @@ fn action(actions: &Actions, decision: &Decision) -> Action {
         Verdict::Defer(cause) if cause.class == Class::Limit => actions.limit.clone(),
         Verdict::Defer(cause) => actions.defer.with_reply(cause.words()),
         Verdict::Abstain(_) => Action::dunno(),
+    }
+}
+
+fn asked(request: &Request, connection: u64) -> Asked<'_> {
+    Asked {
+        connection,
+        instance: &request.instance,
+        address: &request.client_address,
+        port: &request.client_port,
+        helo: &request.helo_name,
+        recipient: &request.recipient,
     }
 }
 

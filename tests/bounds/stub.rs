@@ -21,7 +21,7 @@ use vouch::server::auth::{self, AuthDoor, Spoken, Tempfail};
 use vouch::server::handover::Handover;
 use vouch::server::policy::{self, Actions, Policy};
 use vouch::server::userdb::{self, Exists, UserdbDoor};
-use vouch::server::{Caller, Deadline, Door, policy_limits};
+use vouch::server::{Caller, Deadline, Door, recipient_limits};
 use vouch::verdict::{Kind, Question, Verdict};
 use vouch::wire::Stream;
 
@@ -152,7 +152,7 @@ pub(crate) fn policy_door(member: &Arc<Member>) -> Arc<dyn Door> {
         deadline: DEADLINE.other,
         vrfy: false,
         dry_run: false,
-        limits: policy_limits::Limits::default(),
+        limits: recipient_limits::Limits::default(),
         penalty: None,
         access: Access::default(),
     };

@@ -19,7 +19,7 @@ const NO_BOUNDS: &[&str] = &[
     "server::counts::CAUSES", // Permissions.
     "daemon::metrics::MODE",
     // What others do, and what the reader asks of them.
-    "config::read::listener::POSTFIX_PATIENCE", "config::read::relay::FEWEST_SESSIONS",
+    "config::read::relay::FEWEST_SESSIONS",
     // Said again by an implementation of a trait, for one question at a time.
     "session::imap::MAX_BATCH", "session::smtp::auth::MAX_BATCH", "session::MAX_BATCH",
     // What happens at a certain pace, and never at a faster one.

@@ -34,9 +34,6 @@ pub(super) const KEYS: &[&str] = &[
     "listener.NAME.penalty.refuse-after", "listener.NAME.penalty.exempt",
 ];
 
-/// Postfix waits so long for a policy server (`smtpd_policy_service_timeout`).
-const POSTFIX_PATIENCE: Duration = Duration::from_secs(100);
-
 /// Where the parts of a listener stand, for what is checked across tables.
 pub(super) struct Places {
     /// Its name.
@@ -113,9 +110,9 @@ pub(super) fn deadline(found: &mut Findings, table: &mut Table<'_>, listener: &m
     let Some(at) = table.read_some(found, "deadline", &mut listener.deadline, value::wait(longest)) else {
         return;
     };
-    if listener.protocol == Protocol::Policy && listener.deadline.is_some_and(|it| it >= POSTFIX_PATIENCE) {
-        let text =
-            "Postfix gives up after `smtpd_policy_service_timeout`, by default 100s, and answers for itself";
+    if let (Some((patience, text)), Some(deadline)) = (listener.protocol.row().patience, listener.deadline)
+        && deadline >= Duration::from_secs(patience)
+    {
         found.note(&at, format!("`{}`: {text}", table.full("deadline")));
     }
 }

@@ -27,16 +27,15 @@ use protocol::auth::client::{Greeting, Mech};
 use protocol::secret::Secret;
 use tokio::time::{Instant, timeout};
 
-use super::auth_limits::Sessions;
-use super::counts::DoorCounts;
+use super::counts::{DoorCounts, Entry};
 use super::fields::Fields;
 use super::handover::Handover;
+use super::login_limits::Sessions;
 use super::penalty::{self, Culprit, Failure, Penalty};
 use super::{Caller, Deadline, Door, WRITE_TIMEOUT};
 use crate::address::Domain;
 use crate::address::access::Access;
 use crate::engine::{Decision, Engine, Source, Tag};
-use crate::telemetry::log::{self, Answered};
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 use connection::Connection;
 pub use exchange::Spoken;
@@ -305,16 +304,11 @@ impl AuthDoor {
         (took, delayed): (Duration, Option<Duration>),
         answer: &str,
     ) {
-        self.counts.answered(decision, took, delayed);
-        log::answered(&Answered {
+        self.counts.tell(&Entry {
             door: &self.settings.name,
             question: "login",
-            about: &user.to_string(),
-            verdict: decision.verdict.name(),
-            cause: &decision.verdict.reason(),
-            detail: &decision.verdict.detail(),
-            source: decision.source.name(),
-            directory: decision.directory.as_deref().unwrap_or("-"),
+            about: user.as_bytes(),
+            decision,
             took,
             delayed,
             client: client.address.as_deref().unwrap_or("-"),

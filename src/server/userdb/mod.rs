@@ -14,14 +14,13 @@ use protocol::auth::Parameters;
 use protocol::auth::master::{Claim, Field, Lookup, Reply, greeting};
 use tokio::time::{Instant, timeout};
 
-use super::counts::DoorCounts;
+use super::counts::{DoorCounts, Entry};
 use super::fields::Fields;
 use super::handover::Handover;
 use super::kin;
 use super::{Caller, Deadline, Door, Peer, WRITE_TIMEOUT};
 use crate::address::Address;
 use crate::engine::{Decision, Engine, Source};
-use crate::telemetry::log::{self, Answered};
 use crate::verdict::{Abstention, Client, Kind, Login, Question, Verdict};
 use connection::Connection;
 
@@ -292,18 +291,12 @@ impl UserdbDoor {
 
     /// Counts and logs a decision.
     fn log(&self, user: &Login, client: &Client, decision: &Decision, asked: Instant, answer: &str) {
-        let took = asked.elapsed();
-        self.counts.answered(decision, took, None);
-        log::answered(&Answered {
+        self.counts.tell(&Entry {
             door: &self.settings.name,
             question: "user",
-            about: &user.to_string(),
-            verdict: decision.verdict.name(),
-            cause: &decision.verdict.reason(),
-            detail: &decision.verdict.detail(),
-            source: decision.source.name(),
-            directory: decision.directory.as_deref().unwrap_or("-"),
-            took,
+            about: user.as_bytes(),
+            decision,
+            took: asked.elapsed(),
             delayed: None,
             client: client.address.as_deref().unwrap_or("-"),
             instance: client.session.as_deref().unwrap_or("-"),

@@ -1,4 +1,4 @@
-//! What one SMTP session has asked of a policy door.
+//! What one SMTP session has asked about recipients.
 //!
 //! Postfix shares one policy connection among many SMTP sessions, and moves a
 //! session to another connection when one fails, asking again what it had
@@ -11,7 +11,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use protocol::policy::Request;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
@@ -36,6 +35,23 @@ pub struct Limits {
     pub rcpt_errors: Option<u32>,
 }
 
+/// A question, and what tells its SMTP session from others; what is not known is empty.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// Over which connection it came.
+    pub connection: u64,
+    /// Postfix's name of the message, which begins with that of the process (`src/smtpd/smtpd.c`).
+    pub instance: &'a [u8],
+    /// The SMTP client's address.
+    pub address: &'a [u8],
+    /// Its port.
+    pub port: &'a [u8],
+    /// How it greeted.
+    pub helo: &'a [u8],
+    /// Who is asked about.
+    pub recipient: &'a [u8],
+}
+
 /// The SMTP sessions of one door.
 pub struct Sessions {
     limits: Limits,
@@ -48,7 +64,7 @@ struct Session {
     /// The message under way.
     instance: Vec<u8>,
     /// Hashes of message and recipient: kept only as far as the limits need them.
-    asked: HashSet<u64>,
+    counted: HashSet<u64>,
     refused: HashSet<u64>,
 }
 
@@ -71,26 +87,26 @@ impl Sessions {
 
     /// Counts a question; `None` when its session has used up a limit. What was
     /// counted before may be asked again, as often as Postfix retries it.
-    pub fn admit(&self, request: &Request, connection: u64) -> Option<Ticket> {
-        let question = self.hasher.hash_one((&request.instance, &request.recipient));
-        let session = self.session(request, connection);
+    pub fn admit(&self, asked: &Asked<'_>) -> Option<Ticket> {
+        let question = self.hasher.hash_one((asked.instance, asked.recipient));
+        let session = self.session(asked);
         {
             let mut session = lock(&session);
-            if starts_again(request, &session.instance) || session.seen.elapsed() >= FORGET {
+            if starts_again(asked, &session.instance) || session.seen.elapsed() >= FORGET {
                 *session = Session::new();
             }
             session.seen = Instant::now();
-            if session.instance != request.instance {
-                session.instance = request.instance.to_vec();
+            if session.instance != asked.instance {
+                session.instance = asked.instance.to_vec();
             }
-            let Session { asked, refused, .. } = &mut *session;
-            let known = asked.contains(&question) || refused.contains(&question);
+            let Session { counted, refused, .. } = &mut *session;
+            let known = counted.contains(&question) || refused.contains(&question);
             if !known {
-                if is_full(refused, self.limits.rcpt_errors) || is_full(asked, self.limits.rcpt) {
+                if is_full(refused, self.limits.rcpt_errors) || is_full(counted, self.limits.rcpt) {
                     return None;
                 }
                 if self.limits.rcpt.is_some() {
-                    asked.insert(question);
+                    counted.insert(question);
                 }
             }
         }
@@ -101,8 +117,8 @@ impl Sessions {
         })
     }
 
-    fn session(&self, request: &Request, connection: u64) -> Arc<Mutex<Session>> {
-        let key = key(request, connection);
+    fn session(&self, asked: &Asked<'_>) -> Arc<Mutex<Session>> {
+        let key = key(asked);
         let found = self
             .table
             .get_or_insert_with(&key, || Ok::<_, Infallible>(Arc::new(Mutex::new(Session::new()))));
@@ -116,7 +132,7 @@ impl Session {
         Self {
             seen: Instant::now(),
             instance: Vec::new(),
-            asked: HashSet::new(),
+            counted: HashSet::new(),
             refused: HashSet::new(),
         }
     }
@@ -143,50 +159,44 @@ fn is_full(counted: &HashSet<u64>, limit: Option<u32>) -> bool {
 /// `instance`, Postfix `src/smtpd/smtpd.c`) and the client's address and port;
 /// the client's greeting where an old Postfix gives no port; the connection
 /// where there is no instance, as with VRFY.
-fn key(request: &Request, connection: u64) -> Box<[u8]> {
-    let connection = connection.to_be_bytes();
-    let process = match request.instance.split(|&byte| byte == b'.').next() {
+fn key(asked: &Asked<'_>) -> Box<[u8]> {
+    let connection = asked.connection.to_be_bytes();
+    let process = match asked.instance.split(|&byte| byte == b'.').next() {
         Some(process) if !process.is_empty() => process,
         _ => &connection,
     };
-    let port: &[u8] = if has_port(request) {
-        &request.client_port
-    } else {
-        &request.helo_name
-    };
-    [process, &request.client_address, port]
+    let port = if has_port(asked) { asked.port } else { asked.helo };
+    [process, asked.address, port]
         .map(|part| &part[..part.len().min(PART)])
         .join(&0)
         .into()
 }
 
-fn has_port(request: &Request) -> bool {
-    !request.client_port.is_empty() && &request.client_port[..] != b"unknown"
+fn has_port(asked: &Asked<'_>) -> bool {
+    !asked.port.is_empty() && asked.port != b"unknown"
 }
 
 /// Whether a session that cannot be told by its port begins anew: the counter at
 /// the end of `instance` starts at 0 in each SMTP session.
-fn starts_again(request: &Request, last: &[u8]) -> bool {
-    !has_port(request)
+fn starts_again(asked: &Asked<'_>, last: &[u8]) -> bool {
+    !has_port(asked)
         && !last.is_empty()
-        && request.instance != last
-        && request.instance.rsplit(|&byte| byte == b'.').next() == Some(b"0")
+        && asked.instance != last
+        && asked.instance.rsplit(|&byte| byte == b'.').next() == Some(b"0")
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
-    fn request(instance: &str, recipient: &str) -> Request {
-        let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-        Request {
-            instance: bytes(instance),
-            recipient: bytes(recipient),
-            client_address: bytes("192.0.2.1"),
-            client_port: bytes("50918"),
-            ..Request::default()
+    fn request<'a>(instance: &'a str, recipient: &'a str, connection: u64) -> Asked<'a> {
+        Asked {
+            connection,
+            instance: instance.as_bytes(),
+            recipient: recipient.as_bytes(),
+            address: b"192.0.2.1",
+            port: b"50918",
+            helo: b"",
         }
     }
 
@@ -200,18 +210,18 @@ mod tests {
     #[test]
     fn recipients_of_a_session_are_counted_once_over_connections() {
         let sessions = sessions(2, 10);
-        assert!(sessions.admit(&request("1.a.b.0", "a@e.org"), 1).is_some());
+        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_some());
         assert!(
-            sessions.admit(&request("1.a.b.0", "a@e.org"), 2).is_some(),
+            sessions.admit(&request("1.a.b.0", "a@e.org", 2)).is_some(),
             "a retry on another connection"
         );
-        assert!(sessions.admit(&request("1.a.b.0", "b@e.org"), 2).is_some());
+        assert!(sessions.admit(&request("1.a.b.0", "b@e.org", 2)).is_some());
         assert!(
-            sessions.admit(&request("1.a.c.1", "a@e.org"), 2).is_none(),
+            sessions.admit(&request("1.a.c.1", "a@e.org", 2)).is_none(),
             "the next message, same session"
         );
         assert!(
-            sessions.admit(&request("1.a.b.0", "b@e.org"), 3).is_some(),
+            sessions.admit(&request("1.a.b.0", "b@e.org", 3)).is_some(),
             "still a retry"
         );
     }
@@ -221,54 +231,54 @@ mod tests {
         let sessions = sessions(100, 2);
         for recipient in ["a@e.org", "a@e.org", "b@e.org"] {
             sessions
-                .admit(&request("1.a.b.0", recipient), 1)
+                .admit(&request("1.a.b.0", recipient, 1))
                 .unwrap()
                 .refused();
         }
-        assert!(sessions.admit(&request("1.a.b.0", "c@e.org"), 1).is_none());
-        assert!(sessions.admit(&request("1.a.b.0", "a@e.org"), 1).is_some());
+        assert!(sessions.admit(&request("1.a.b.0", "c@e.org", 1)).is_none());
+        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_some());
     }
 
     #[test]
     fn other_clients_are_other_sessions() {
         let sessions = sessions(1, 1);
-        assert!(sessions.admit(&request("1.a.b.0", "a@e.org"), 1).is_some());
-        assert!(sessions.admit(&request("1.a.b.0", "b@e.org"), 1).is_none());
-        let other_port = Request {
-            client_port: Bytes::from_static(b"50919"),
-            ..request("1.a.c.0", "b@e.org")
+        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_some());
+        assert!(sessions.admit(&request("1.a.b.0", "b@e.org", 1)).is_none());
+        let other_port = Asked {
+            port: b"50919",
+            ..request("1.a.c.0", "b@e.org", 1)
         };
-        assert!(sessions.admit(&other_port, 1).is_some());
-        assert!(sessions.admit(&request("2.a.b.0", "b@e.org"), 1).is_some());
+        assert!(sessions.admit(&other_port).is_some());
+        assert!(sessions.admit(&request("2.a.b.0", "b@e.org", 1)).is_some());
     }
 
     #[test]
     fn without_a_port_a_restarted_counter_is_a_new_session() {
         let sessions = sessions(1, 1);
-        let old = |instance, recipient| Request {
-            client_port: Bytes::new(),
-            ..request(instance, recipient)
+        let old = |instance, recipient| Asked {
+            port: b"",
+            ..request(instance, recipient, 1)
         };
-        assert!(sessions.admit(&old("1.a.b.0", "a@e.org"), 1).is_some());
-        assert!(sessions.admit(&old("1.a.c.1", "b@e.org"), 1).is_none());
-        assert!(sessions.admit(&old("1.a.d.0", "b@e.org"), 1).is_some());
+        assert!(sessions.admit(&old("1.a.b.0", "a@e.org")).is_some());
+        assert!(sessions.admit(&old("1.a.c.1", "b@e.org")).is_none());
+        assert!(sessions.admit(&old("1.a.d.0", "b@e.org")).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_session_is_over() {
         let sessions = sessions(1, 1);
-        assert!(sessions.admit(&request("1.a.b.0", "a@e.org"), 1).is_some());
-        assert!(sessions.admit(&request("1.a.b.0", "b@e.org"), 1).is_none());
+        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_some());
+        assert!(sessions.admit(&request("1.a.b.0", "b@e.org", 1)).is_none());
         tokio::time::advance(FORGET).await;
-        assert!(sessions.admit(&request("1.a.c.0", "b@e.org"), 1).is_some());
+        assert!(sessions.admit(&request("1.a.c.0", "b@e.org", 1)).is_some());
     }
 
     #[test]
     fn vrfy_is_counted_by_connection() {
         let sessions = sessions(1, 1);
-        assert!(sessions.admit(&request("", "a@e.org"), 1).is_some());
-        assert!(sessions.admit(&request("", "b@e.org"), 1).is_none());
-        assert!(sessions.admit(&request("", "b@e.org"), 2).is_some());
+        assert!(sessions.admit(&request("", "a@e.org", 1)).is_some());
+        assert!(sessions.admit(&request("", "b@e.org", 1)).is_none());
+        assert!(sessions.admit(&request("", "b@e.org", 2)).is_some());
     }
 
     #[test]
@@ -276,11 +286,11 @@ mod tests {
         let sessions = Sessions::new(Limits::default());
         for number in 0..1000 {
             let ticket = sessions
-                .admit(&request("1.a.b.0", &format!("{number}@e.org")), 1)
+                .admit(&request("1.a.b.0", &format!("{number}@e.org"), 1))
                 .unwrap();
             let session = ticket.session.clone();
             ticket.refused();
-            assert!(lock(&session).asked.is_empty() && lock(&session).refused.is_empty());
+            assert!(lock(&session).counted.is_empty() && lock(&session).refused.is_empty());
         }
     }
 
@@ -289,9 +299,9 @@ mod tests {
         let sessions = sessions(1, 1);
         for number in 0..2 * SESSIONS {
             let instance = format!("{number}.a.b.0");
-            assert!(sessions.admit(&request(&instance, "a@e.org"), 1).is_some());
+            assert!(sessions.admit(&request(&instance, "a@e.org", 1)).is_some());
             assert!(
-                sessions.admit(&request(&instance, "b@e.org"), 1).is_none(),
+                sessions.admit(&request(&instance, "b@e.org", 1)).is_none(),
                 "the latest is remembered"
             );
         }
@@ -300,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_session_is_told_by_parts_of_a_bounded_length() {
-        let long = request(&"9".repeat(8000), "a@e.org");
-        assert!(key(&long, 1).len() <= 3 * PART + 2);
+        let name = "9".repeat(8000);
+        assert!(key(&request(&name, "a@e.org", 1)).len() <= 3 * PART + 2);
     }
 }
