@@ -118,9 +118,10 @@ pub async fn run(
             descriptors.clone(),
         ));
         let door = door(listener, &members, &handover);
+        let counts = door.counts().clone();
         counted.push(WatchedDoor {
             name: listener.name.as_str().into(),
-            counts: door.counts().clone(),
+            counts: counts.clone(),
             admission: admission.clone(),
         });
         let serving = server::serve(
@@ -134,7 +135,7 @@ pub async fn run(
             },
         );
         tasks.spawn(serving);
-        open_doors.push(status::Door::new(listener, admission));
+        open_doors.push(status::Door::new(listener, admission, counts));
         tracing::info!(door = listener.name, socket = %listener.socket, protocol = %listener.protocol, "listening");
     }
     // Both answer to the last, and their paths go with them.

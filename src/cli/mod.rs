@@ -64,7 +64,7 @@ enum Command {
     Check(check::Arguments),
     /// Ask the running daemon how it is
     #[command(after_help = "Exit status: 0, 69 no daemon is running, 78 bad configuration.")]
-    Status(control::Arguments),
+    Status(control::status::Arguments),
     /// Ask a directory directly, with the daemon's own engine
     #[command(subcommand)]
     Probe(probe::Probe),
@@ -114,7 +114,7 @@ pub fn main() -> ExitCode {
         Command::Serve(file) => serve::run(&file),
         Command::DovecotService(file) => dovecot_service::run(&file),
         Command::Check(arguments) => check::run(&arguments),
-        Command::Status(arguments) => control::run(&arguments),
+        Command::Status(arguments) => control::status::run(&arguments),
         Command::Probe(probe) => probe::run(&probe),
         Command::Man(page) => man::run(&page),
         Command::Completions(completions) => man::complete(&completions),

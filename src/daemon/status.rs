@@ -1,4 +1,13 @@
-//! What the daemon says of itself over the control socket.
+//! How the daemon is, in one report: what the control socket answers, `vouch status` shows,
+//! and a page may show as well.
+//!
+//! It is plain data. Times are in whole seconds, and how long ago; what took how long is in
+//! microseconds (`us`); memory is in bytes. A member keeps its name and meaning from version
+//! to version; one that does not apply, or is not known yet, is `null`.
+
+mod attention;
+mod door;
+mod remote;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,11 +16,12 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config};
 use crate::control::serve::Answer;
-use crate::engine::Member;
-use crate::server::admission::Admission;
-use crate::session::pool::Sessions;
+use crate::metrics::process;
+use crate::telemetry::histogram::Durations;
+use crate::telemetry::{level, log};
+pub(super) use door::Door;
+pub(super) use remote::Remote;
 
 /// What it is asked about.
 pub(super) struct Daemon {
@@ -19,91 +29,6 @@ pub(super) struct Daemon {
     pub(super) draining: CancellationToken,
     pub(super) doors: Vec<Door>,
     pub(super) directories: Vec<Remote>,
-}
-
-/// A door as the configuration has it, and who is inside.
-pub(super) struct Door {
-    name: String,
-    protocol: config::listener::Protocol,
-    socket: String,
-    admission: Arc<Admission>,
-}
-
-/// A directory as the configuration has it, and how it is.
-pub(super) struct Remote {
-    name: String,
-    kind: config::directory::Kind,
-    address: String,
-    member: Arc<Member>,
-}
-
-impl Door {
-    pub(super) fn new(listener: &config::Listener, admission: Arc<Admission>) -> Self {
-        Self {
-            name: listener.name.clone(),
-            protocol: listener.protocol,
-            socket: listener.socket.to_string(),
-            admission,
-        }
-    }
-
-    fn status(&self) -> Value {
-        json!({
-            "name": self.name,
-            "protocol": self.protocol.as_str(),
-            "socket": self.socket,
-            "connections": self.admission.connections(),
-            "max-connections": self.admission.max_connections(),
-        })
-    }
-}
-
-impl Remote {
-    /// All of a configuration.
-    pub(super) fn all(config: &Config, members: &[Arc<Member>]) -> Vec<Self> {
-        let both = config.directory.iter().zip(members);
-        let remote = |(directory, member): (&config::Directory, &Arc<Member>)| Self {
-            name: directory.name.clone(),
-            kind: directory.kind,
-            address: directory.address.to_string(),
-            member: member.clone(),
-        };
-        both.map(remote).collect()
-    }
-
-    fn status(&self) -> Value {
-        let directory = self.member.directory();
-        let health = directory.health();
-        let pools = directory.report().map(|report| report.pools).unwrap_or_default();
-        let sessions: serde_json::Map<_, _> = pools
-            .into_iter()
-            .map(|(what, pool)| (format!("{what}s"), sessions_of(pool.sessions)))
-            .collect();
-        json!({
-            "name": self.name,
-            "type": self.kind.as_str(),
-            "address": self.address,
-            "sessions": sessions,
-            "last-answer": health.answered.map(|at| at.elapsed().as_secs()),
-            // Where there is a status, the words are the remote's, and may name whom it was asked about.
-            "last-failure": health.failed.map(|(at, why)| json!({
-                "ago": at.elapsed().as_secs(),
-                "class": why.class.name(),
-                "status": why.status,
-                "why": why.to_string(),
-            })),
-        })
-    }
-}
-
-fn sessions_of(sessions: Sessions) -> Value {
-    json!({
-        "busy": sessions.busy,
-        "idle": sessions.idle,
-        "opening": sessions.opening,
-        "max": sessions.max,
-        "waiting": sessions.waiting,
-    })
 }
 
 /// What the control socket answers by: as the daemon is `now`.
@@ -117,7 +42,7 @@ pub(super) fn answers(now: watch::Receiver<Arc<Daemon>>) -> Arc<Answer> {
 impl Daemon {
     fn answer(&self, ask: &str) -> Result<Value, String> {
         match ask {
-            "status" => Ok(self.status()),
+            "status" => Ok(self.report()),
             _ => Err(format!(
                 "this version, {}, cannot answer \"{ask}\"",
                 env!("CARGO_PKG_VERSION")
@@ -125,15 +50,33 @@ impl Daemon {
         }
     }
 
-    /// Times are in seconds, and how long ago.
-    fn status(&self) -> Value {
-        json!({
+    /// The whole report, as it is now. It waits for nothing.
+    pub(super) fn report(&self) -> Value {
+        let mut report = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "process": std::process::id(),
             "uptime": self.started.elapsed().as_secs(),
             "draining": self.draining.is_cancelled(),
-            "listeners": self.doors.iter().map(Door::status).collect::<Vec<_>>(),
-            "directories": self.directories.iter().map(Remote::status).collect::<Vec<_>>(),
-        })
+            "memory": process::resident(),
+            "log": {
+                "level": level::name(),
+                "configured": level::configured(),
+                "lines-lost": log::lines_lost(),
+            },
+            "listeners": self.doors.iter().map(Door::report).collect::<Vec<_>>(),
+            "directories": self.directories.iter().map(Remote::report).collect::<Vec<_>>(),
+        });
+        report["attention"] = attention::of(&report).into();
+        report
     }
+}
+
+/// How many there were, and within which time half, nine of ten and ninety-nine of a hundred
+/// of them were over.
+fn durations(took: &Durations) -> Value {
+    let within = |part| took.quantile(part).map(|time| time.as_micros() as u64);
+    json!({
+        "count": took.count(),
+        "us": { "p50": within(0.5), "p90": within(0.9), "p99": within(0.99) },
+    })
 }

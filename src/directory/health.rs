@@ -21,6 +21,8 @@ pub struct Health {
     pub answers: u64,
     /// Questions to which it gave no answer.
     pub failures: u64,
+    /// How many of these came since it last answered, and when the first of them did.
+    pub unanswered: Option<(u64, Instant)>,
 }
 
 /// A directory whose answers are noted.
@@ -49,9 +51,11 @@ impl Watched {
         if failed.is_none() {
             health.answered = Some(now);
             health.answers += 1;
+            health.unanswered = None;
         } else {
             health.failed = failed;
             health.failures += 1;
+            health.unanswered.get_or_insert((0, now)).0 += 1;
         }
     }
 }
@@ -130,5 +134,9 @@ mod tests {
         let (at, why) = health.failed.unwrap();
         assert_eq!(why, cause("last"));
         assert!(health.answered.unwrap() <= at);
+        let (count, since) = health.unanswered.unwrap();
+        assert!(count == 3 && since <= at);
+        watched.note(&Verdict::accept("jane"));
+        assert_eq!(watched.health().unanswered, None);
     }
 }

@@ -49,6 +49,19 @@ pub struct Due {
     pub wait: bool,
 }
 
+/// How a canary is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Nobody was refused in its domain yet, so it was not asked about.
+    Unasked,
+    /// It was accepted then.
+    Accepted(Instant),
+    /// It is refused, in these words.
+    Refused(String),
+    /// It got no answer, for a reason of this class.
+    Silent(Class),
+}
+
 /// What was said of one canary.
 #[derive(Debug, Default)]
 struct Told {
@@ -136,6 +149,18 @@ impl Canaries {
             .any(|canary| told.get(canary).is_some_and(|told| told.refused.is_some()))
     }
 
+    /// Every canary, and what was said of it last; those that are refused come first.
+    pub fn states(&self) -> Vec<(Address, State)> {
+        let told = self.lock();
+        let state = |canary: &Address| told.get(canary).map_or(State::Unasked, Told::state);
+        let all = self.by_domain.values().flatten();
+        let mut states: Vec<_> = all.map(|canary| (canary.clone(), state(canary))).collect();
+        drop(told);
+        let refused = |state: &State| !matches!(state, State::Refused(_));
+        states.sort_by_cached_key(|(canary, state)| (refused(state), canary.to_wire()));
+        states
+    }
+
     /// Canaries that are refused at present.
     pub fn refused(&self) -> usize {
         self.lock().values().filter(|told| told.refused.is_some()).count()
@@ -197,6 +222,15 @@ impl Canaries {
 }
 
 impl Told {
+    fn state(&self) -> State {
+        match (&self.refused, self.silent, self.accepted) {
+            (Some(words), ..) => State::Refused(words.clone()),
+            (None, Some(class), _) => State::Silent(class),
+            (None, None, Some(at)) => State::Accepted(at),
+            (None, None, None) => State::Unasked,
+        }
+    }
+
     fn accepted_within(&self, time: Duration) -> bool {
         self.accepted.is_some_and(|accepted| accepted.elapsed() < time)
     }

@@ -73,6 +73,17 @@ impl CatchAll {
         self.with(|domains| domains.values().filter(|it| it.accepts_everything).count())
     }
 
+    /// The first `most` of these by their names.
+    pub fn first(&self, most: usize) -> Vec<Domain> {
+        let mut found: Vec<Domain> = self.with(|domains| {
+            let found = domains.iter().filter(|(_, it)| it.accepts_everything);
+            found.map(|(domain, _)| domain.clone()).collect()
+        });
+        found.sort();
+        found.truncate(most);
+        found
+    }
+
     /// An address to test `domain` with, if a test is due. It is counted as under
     /// way, and a domain must be one of the directory's own: it is remembered.
     pub fn due(&self, domain: &Domain) -> Option<Address> {

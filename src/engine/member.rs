@@ -9,7 +9,7 @@ use std::time::Duration;
 use protocol::sasl::Carried;
 use tokio::time::{Instant, sleep};
 
-use super::canary::Canaries;
+use super::canary::{self, Canaries};
 use super::catch_all::CatchAll;
 use super::domains::Domains;
 use super::flight::{Flights, Role, Unanswered, WAITING};
@@ -120,6 +120,18 @@ impl Member {
             catch_all_domains: recipients.catch_all.as_ref().map_or(0, CatchAll::domains),
             canaries_refused: recipients.canaries.refused(),
         }
+    }
+
+    /// Its canaries, and how each is.
+    pub fn canaries(&self) -> Vec<(Address, canary::State)> {
+        self.recipients.canaries.states()
+    }
+
+    /// The first `most` domains, by their names, whose remote accepts every address; `None`
+    /// where nobody looks for such.
+    pub fn catch_alls(&self, most: usize) -> Option<Vec<Domain>> {
+        let catch_all = self.recipients.catch_all.as_ref()?;
+        Some(catch_all.first(most))
     }
 
     /// Remembers recipients beyond a restart, see [`Recipients::remember_in`].

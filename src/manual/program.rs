@@ -135,10 +135,11 @@ fn written(argument: &Arg, name: &str) -> String {
     }
     let value = argument.get_value_names().and_then(|names| names.first());
     let value = value.map_or_else(|| argument.get_id().as_str().to_uppercase(), ToString::to_string);
-    let many = argument
-        .get_num_args()
-        .is_some_and(|count| count.max_values() > 1);
+    let count = argument.get_num_args();
+    let many = count.is_some_and(|count| count.max_values() > 1);
     let value = if many { format!("{value}...") } else { value };
+    let needless = count.is_some_and(|count| count.min_values() == 0);
+    let value = if needless { format!("[{value}]") } else { value };
     format!("{name} {value}").trim_start().to_owned()
 }
 

@@ -3,13 +3,10 @@
 
 use std::fmt::Display;
 
-use x509_cert::Certificate;
-use x509_cert::der::Decode;
-
 use super::Watched;
 use super::text::Text;
 use crate::engine::{Member, member};
-use crate::session::{Kind, pool, tls};
+use crate::session::{Kind, certificate, pool, tls};
 
 /// A directory at one time.
 struct Directory<'a> {
@@ -147,7 +144,7 @@ fn sessions(text: &mut Text, directories: &[Directory<'_>]) {
         "vouch_directory_paused",
         "1 while a remote that refused its last session is left alone for a moment.",
     );
-    each(text, directories, |pool| u8::from(pool.paused));
+    each(text, directories, |pool| u8::from(pool.pause.is_some()));
     text.histogram(
         "vouch_session_open_duration_seconds",
         "Time that the sessions took to open: name, connection, TLS, greeting.",
@@ -218,18 +215,11 @@ fn encryption(text: &mut Text, directories: &[Directory<'_>]) {
     for (directory, tls) in known() {
         let remote = tls.last.as_ref().map(|details| &details.certificate);
         for (whose, der) in [("remote", remote), ("own", tls.own_certificate.as_ref())] {
-            if let Some(end) = der.and_then(|der| end_of(der)) {
+            if let Some(end) = der.and_then(|der| certificate::end_of(der)) {
                 text.sample(&[directory, ("certificate", whose)], end);
             }
         }
     }
-}
-
-/// The end of a certificate's validity, in seconds since 1970.
-fn end_of(der: &[u8]) -> Option<u64> {
-    let certificate = Certificate::from_der(der).ok()?;
-    let end = certificate.tbs_certificate().validity().not_after;
-    Some(end.to_unix_duration().as_secs())
 }
 
 /// The pools of all directories, each with its labels.

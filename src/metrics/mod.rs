@@ -12,7 +12,7 @@
 mod directories;
 mod doors;
 pub mod http;
-mod process;
+pub(crate) mod process;
 pub mod text;
 
 use std::sync::Arc;

@@ -58,8 +58,8 @@ pub(super) fn write(text: &mut Text, started: Started) {
     }
 }
 
-/// Resident memory, as proc(5) has it: `VmRSS:      7404 kB`.
-fn resident() -> Option<u64> {
+/// Resident memory in bytes, as proc(5) has it: `VmRSS:      7404 kB`.
+pub(crate) fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;

@@ -5,6 +5,7 @@
 //! to them.
 
 pub mod carrying;
+pub mod certificate;
 pub mod connect;
 pub mod error;
 pub mod imap;

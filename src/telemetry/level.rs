@@ -86,6 +86,11 @@ pub fn name() -> &'static str {
     LEVEL.now().1
 }
 
+/// The name of the level that the configuration asks for.
+pub fn configured() -> &'static str {
+    LEVEL.configured().1
+}
+
 /// The level of this name.
 pub fn named(name: &str) -> Option<LevelFilter> {
     LEVELS
@@ -120,7 +125,7 @@ pub fn configure(level: LevelFilter) {
 
 fn changed() {
     tracing::callsite::rebuild_interest_cache();
-    let (level, configured) = (name(), LEVEL.configured().1);
+    let (level, configured) = (name(), configured());
     tracing::info!(target: TARGET, level, configured, "the level of the log is {level} from now on");
 }
 

@@ -16,7 +16,9 @@ const NO_BOUNDS: &[&str] = &[
     "service::dovecot::LISTEN_FIRST", "telemetry::clock::SECOND", "config::keys::REMARK_COLUMN",
     "config::show::listener::MOST_DOMAINS", "config::read::directory::HOUR", "session::trace::SHORT",
     "session::trace::HEAD", "engine::catch_all::LETTERS", "engine::store::file::SLICES",
-    "server::counts::CAUSES", // Permissions.
+    "server::counts::CAUSES", "cli::control::columns::WIDTH", "cli::control::columns::NAME",
+    "cli::control::columns::LAST", "daemon::status::remote::SHOWN",
+    "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.
     "daemon::metrics::MODE",
     // What others do, and what the reader asks of them.
     "config::read::relay::FEWEST_SESSIONS",

@@ -1,13 +1,13 @@
 //! `vouch status`: what the running daemon says of itself.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::outside::{World, skipped, vouch};
+use crate::outside::{Bounded, World, skipped, vouch, wait_until};
 use crate::serve::{Daemon, JANE, ask, refused, world};
 
 /// A world as of `serve`, with a control socket.
@@ -35,9 +35,10 @@ fn it_shows_listeners_and_directories_to_people_and_to_programs() {
     let ran = world.vouch(&["status"]).ended(0);
     ran.complains_of_nothing().says(&[
         &format!("vouch 0.1.0, process {}, up ", daemon.process.id()),
-        "recipients  policy    0 of 10000   ",
-        "remote     smtp  ",
-        "never        never",
+        " MiB of memory, log level info\n\nLISTENER ",
+        "\nrecipients  policy              0  10000        0  ",
+        "\nremote     smtp  not asked     never   never     -  127.0.0.1:",
+        "\nremote       recipients     0     0        0   10        0   2000 ",
     ]);
 
     assert_eq!(ask(&socket, JANE), "action=DUNNO\n\n");
@@ -53,20 +54,105 @@ fn it_shows_listeners_and_directories_to_people_and_to_programs() {
     assert_eq!(directory["address"], format!("127.0.0.1:{}", remote.port()));
     assert_eq!(directory["sessions"]["recipients"]["max"], 10);
     assert!(directory["last-answer"].is_u64(), "{directory}");
-    let why = directory["last-failure"]["why"].as_str().unwrap();
+    assert_eq!(directory["state"], "no answer");
+    assert_eq!(directory["unanswered"], 1);
+    let failure = &directory["last-failure"];
+    assert_eq!(failure["class"], "temporary");
+    assert_eq!(failure["status"], "451 4.3.0");
+    let why = failure["why"].as_str().unwrap();
     assert!(why.starts_with("temporary: 451 4.3.0 "), "{why}");
-    assert_eq!(directory["last-failure"]["class"], "temporary");
-    assert_eq!(directory["last-failure"]["status"], "451 4.3.0");
-    world
-        .vouch(&["status"])
-        .ended(0)
-        .says(&["\nremote, ", " ago: temporary: 451 4.3.0 "]);
+    let words = "remote: no answer to the last question, ";
+    assert!(
+        status["attention"][0].as_str().unwrap().starts_with(words),
+        "{status}"
+    );
+    let ran = world.vouch(&["status"]).ended(0);
+    ran.says(&[
+        &format!("\n! {words}"),
+        " ago: temporary: 451 4.3.0 ",
+        "  no answer   0 s ago",
+    ]);
+
+    // It answers again: nothing needs attention, and the failure is history.
+    assert_eq!(
+        ask(&socket, "nobody@example.org"),
+        "action=550 5.1.1 User unknown\n\n"
+    );
+    let ran = world.vouch(&["status"]).ended(0);
+    ran.says(&[
+        "  answers ", "\nLAST FAILURE OF\nremote, ", " ago: temporary: 451 4.3.0 ",
+    ]);
+    assert!(!ran.out.contains("\n! "), "{}", ran.out);
+
+    let memory = status["memory"].as_u64().unwrap();
+    assert!((1 << 20..1 << 30).contains(&memory), "{memory}");
+    assert_eq!(status["log"]["level"], "info");
+    let of = |verdict: &str| {
+        let verdicts = listener["verdicts"].as_array().unwrap();
+        verdicts.iter().find(|row| row["verdict"] == verdict).unwrap()
+    };
+    assert_eq!(
+        (&of("accept")["count"], &of("reject")["count"]),
+        (&1.into(), &0.into())
+    );
+    assert!(of("accept")["us"]["p50"].as_u64() <= of("accept")["us"]["p99"].as_u64());
+    assert!(of("reject")["us"]["p50"].is_null());
+    let expected = json!([
+        { "verdict": "accept", "cause": "-", "source": "probe", "count": 1 },
+        { "verdict": "defer", "cause": "temporary", "source": "probe", "count": 1 },
+    ]);
+    assert_eq!(listener["reasons"], expected);
+    let remembered = &directory["remembered"]["recipients"];
+    assert_eq!(
+        (&remembered["entries"], &remembered["max"]),
+        (&1.into(), &100_000.into())
+    );
 
     assert_eq!(daemon.ends_by("TERM"), Some(0));
     assert!(!control.exists());
     let ran = world.vouch(&["status"]).ended(69);
     ran.says_nothing()
         .complains(&["no vouch is running", control.to_str().unwrap()]);
+}
+
+/// A daemon that is not there is waited for, and one that went away too.
+#[test]
+fn it_is_watched_until_somebody_ends_it() {
+    let (world, _remote, _socket, control) = controlled();
+    let out = world.scratch.path("watched");
+    let err = world.scratch.path("complaints");
+    let mut command = vouch();
+    command
+        .args(["status", "--watch", "1", "-c"])
+        .arg(world.scratch.path("vouch.toml"))
+        .stdout(File::create(&out).unwrap())
+        .stderr(File::create(&err).unwrap());
+    let mut watching = Bounded(command.spawn().unwrap());
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let heads = || read(&out).matches("vouch 0.1.0, process ").count();
+    let complaints = || read(&err).matches("no vouch is running").count();
+    wait_until("the first complaint", || complaints() == 1);
+
+    let daemon = Daemon::start(&world);
+    wait_until("two reports", || heads() >= 2);
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+    wait_until("the second complaint", || complaints() == 2);
+    let text = read(&err);
+    assert!(
+        text.contains(control.to_str().unwrap()) && text.ends_with("; trying on\n"),
+        "{text}"
+    );
+
+    let before = heads();
+    let daemon = Daemon::start(&world);
+    wait_until("a report of the next daemon", || heads() > before);
+    let pid = nix::unistd::Pid::from_raw(watching.0.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(watching.ended().code(), Some(0));
+    // Each report is whole, and nothing in it is for a screen.
+    let text = read(&out);
+    assert!(text.ends_with("\n\n") && !text.contains('\u{1b}'), "{text:?}");
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
 }
 
 #[test]

@@ -81,8 +81,10 @@ pub struct Report {
     pub sessions: Sessions,
     /// Questions that may wait for one.
     pub queue: usize,
-    /// The remote refused the last session, and is left alone for a moment.
-    pub paused: bool,
+    /// Sessions in a row that could not be opened; several that failed side by side are one.
+    pub failures: u32,
+    /// How long the remote, which refused the last session, is still left alone.
+    pub pause: Option<Duration>,
     /// What happened so far.
     pub counts: Arc<Counts>,
 }
@@ -207,10 +209,13 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
 
     /// The same, with what happened so far.
     pub fn report(&self) -> Report {
+        let sessions = self.sessions();
+        let state = self.shared.state();
         Report {
-            sessions: self.sessions(),
+            sessions,
             queue: self.shared.limits.queue,
-            paused: self.shared.state().paused_until().is_some(),
+            failures: state.failures(),
+            pause: state.paused_until().map(|until| until - Instant::now()),
             counts: self.shared.counts.clone(),
         }
     }

@@ -57,6 +57,11 @@ impl Pause {
         self.until.is_some_and(|until| Instant::now() + NEAR < until)
     }
 
+    /// Openings in a row that failed.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Whether the last opening failed: the next is a trial, and one is enough.
     pub(super) fn is_trial(&self) -> bool {
         self.failures > 0

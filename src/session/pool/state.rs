@@ -203,6 +203,11 @@ impl<Q, V> State<Q, V> {
         self.pause.until()
     }
 
+    /// Openings in a row that failed.
+    pub(super) fn failures(&self) -> u32 {
+        self.pause.failures()
+    }
+
     /// The last hope for a session is gone: everyone who waited for it is told.
     /// Who asked later gets a try of their own.
     pub(super) fn tell_all_since(&mut self, error: &Error, began: Instant) {

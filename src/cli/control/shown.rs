@@ -1,0 +1,318 @@
+//! The report for people, in lines of at most [`WIDTH`](super::columns::WIDTH).
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::columns::Side::{Left, Right};
+use super::columns::{Table, each, micros, name, paragraph, plain, word};
+use crate::telemetry::words::spoken;
+
+/// What an older or newer daemon does not say is shown as `-`.
+pub(super) fn text(report: &Value) -> String {
+    let mut text = head(report);
+    let mut attention = each(&report["attention"]).filter_map(Value::as_str).peekable();
+    if attention.peek().is_some() {
+        text.push('\n');
+    }
+    attention.for_each(|sentence| paragraph(&mut text, "! ", sentence));
+    listeners(report).write(&mut text);
+    verdicts(report).write(&mut text);
+    directories(report).write(&mut text);
+    sessions(report).write(&mut text);
+    memory(report).write(&mut text);
+    failures(report, &mut text);
+    text
+}
+
+fn head(report: &Value) -> String {
+    let draining = if report["draining"] == true {
+        ", draining"
+    } else {
+        ""
+    };
+    format!(
+        "vouch {}, process {}, up {}, {} of memory, log level {}{draining}\n",
+        word(&report["version"]),
+        word(&report["process"]),
+        seconds(&report["uptime"]),
+        mebibytes(&report["memory"]),
+        word(&report["log"]["level"]),
+    )
+}
+
+fn listeners(report: &Value) -> Table {
+    let mut table = Table::new(&[
+        ("LISTENER", Left),
+        ("PROTOCOL", Left),
+        ("CONNECTIONS", Right),
+        ("MAX", Right),
+        ("REFUSED", Right),
+        ("SOCKET", Left),
+    ]);
+    for it in each(&report["listeners"]) {
+        let turned_away = it["refused"].as_u64().unwrap_or_default();
+        let strangers = it["strangers"].as_u64().unwrap_or_default();
+        table.row(vec![
+            name(&it["name"]),
+            word(&it["protocol"]),
+            word(&it["connections"]),
+            word(&it["max-connections"]),
+            (turned_away + strangers).to_string(),
+            word(&it["socket"]),
+        ]);
+    }
+    table
+}
+
+/// Of each listener, the verdicts of which there were any.
+fn verdicts(report: &Value) -> Table {
+    let mut table = Table::new(&[
+        ("ANSWERS OF", Left),
+        ("VERDICT", Left),
+        ("COUNT", Right),
+        ("HALF WITHIN", Right),
+        ("90%", Right),
+        ("99%", Right),
+    ]);
+    for it in each(&report["listeners"]) {
+        let counted = each(&it["verdicts"]).filter(|verdict| verdict["count"].as_u64() > Some(0));
+        for verdict in counted {
+            let us = &verdict["us"];
+            table.row(vec![
+                name(&it["name"]),
+                word(&verdict["verdict"]),
+                word(&verdict["count"]),
+                micros(&us["p50"]),
+                micros(&us["p90"]),
+                micros(&us["p99"]),
+            ]);
+        }
+    }
+    table
+}
+
+fn directories(report: &Value) -> Table {
+    let mut table = Table::new(&[
+        ("DIRECTORY", Left),
+        ("TYPE", Left),
+        ("STATE", Left),
+        ("ANSWERED", Right),
+        ("FAILED", Right),
+        ("CERT", Right),
+        ("ADDRESS", Left),
+    ]);
+    for it in each(&report["directories"]) {
+        let certificate = match it["tls"]["certificate"]["days-left"].as_i64() {
+            Some(days) => format!("{days} days"),
+            None => "-".to_owned(),
+        };
+        table.row(vec![
+            name(&it["name"]),
+            word(&it["type"]),
+            word(&it["state"]),
+            ago(&it["last-answer"]),
+            ago(&it["last-failure"]["ago"]),
+            certificate,
+            word(&it["address"]),
+        ]);
+    }
+    table
+}
+
+fn sessions(report: &Value) -> Table {
+    let mut table = Table::new(&[
+        ("SESSIONS OF", Left),
+        ("FOR", Left),
+        ("BUSY", Right),
+        ("IDLE", Right),
+        ("OPENING", Right),
+        ("MAX", Right),
+        ("WAITING", Right),
+        ("QUEUE", Right),
+        ("HALF WITHIN", Right),
+        ("99%", Right),
+    ]);
+    for it in each(&report["directories"]) {
+        for (what, pool) in it["sessions"].as_object().into_iter().flatten() {
+            let mut row = vec![name(&it["name"]), plain(what)];
+            row.extend(
+                ["busy", "idle", "opening", "max", "waiting", "queue"].map(|member| word(&pool[member])),
+            );
+            let us = &pool["probed"]["us"];
+            row.extend([micros(&us["p50"]), micros(&us["p99"])]);
+            table.row(row);
+        }
+    }
+    table
+}
+
+fn memory(report: &Value) -> Table {
+    let mut table = Table::new(&[
+        ("REMEMBERED OF", Left),
+        ("WHAT", Left),
+        ("ENTRIES", Right),
+        ("MAX", Right),
+        ("FRESH", Right),
+        ("AGEING", Right),
+        ("STALE", Right),
+        ("MISS", Right),
+    ]);
+    for it in each(&report["directories"]) {
+        for (what, memory) in it["remembered"].as_object().into_iter().flatten() {
+            let looked = |found: &str| memory["lookups"][found].as_u64().unwrap_or_default();
+            let used = ["fresh", "ageing", "stale", "miss"]
+                .iter()
+                .any(|found| looked(found) > 0);
+            if memory["entries"].as_u64() == Some(0) && !used {
+                continue;
+            }
+            let mut row = vec![name(&it["name"]), plain(what)];
+            row.extend([word(&memory["entries"]), word(&memory["max"])]);
+            row.extend(["fresh", "ageing", "stale", "miss"].map(|found| looked(found).to_string()));
+            table.row(row);
+        }
+    }
+    table
+}
+
+/// The last failures of those that answer again: of the others they are told above.
+fn failures(report: &Value, text: &mut String) {
+    let mut first = true;
+    for it in each(&report["directories"]) {
+        let failure = &it["last-failure"];
+        if it["unanswered"].as_u64() > Some(0) || !failure.is_object() {
+            continue;
+        }
+        if std::mem::take(&mut first) {
+            text.push_str("\nLAST FAILURE OF\n");
+        }
+        let told = format!(
+            "{}, {}: {}",
+            word(&it["name"]),
+            ago(&failure["ago"]),
+            word(&failure["why"])
+        );
+        paragraph(text, "", &told);
+    }
+}
+
+fn ago(value: &Value) -> String {
+    if value.is_u64() {
+        format!("{} ago", seconds(value))
+    } else {
+        "never".to_owned()
+    }
+}
+
+fn seconds(value: &Value) -> String {
+    value
+        .as_u64()
+        .map_or_else(|| "-".to_owned(), |seconds| spoken(Duration::from_secs(seconds)))
+}
+
+fn mebibytes(value: &Value) -> String {
+    match value.as_u64() {
+        Some(bytes) => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        None => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::control::columns::WIDTH;
+
+    fn report() -> Value {
+        let pool = json!({
+            "busy": 2, "idle": 1, "opening": 0, "max": 10, "waiting": 3, "queue": 2000,
+            "probed": { "count": 9, "us": { "p50": 754, "p90": 2_000, "p99": 41_000 } },
+        });
+        let lookups = json!({ "fresh": 40, "ageing": 2, "stale": 1, "miss": 9 });
+        json!({
+            "version": "0.1.0", "process": 4711, "uptime": 93_784, "draining": false, "memory": 12_897_485,
+            "log": { "level": "info", "configured": "info", "lines-lost": 0 },
+            "attention": ["other: no answer to the last question, 7 s ago: timeout: other (h:143): greeting: \u{1b}[2J none in time"],
+            "listeners": [{
+                "name": "recipients", "protocol": "policy", "socket": "/run/p", "connections": 3, "max-connections": 100,
+                "refused": 1, "strangers": 2,
+                "verdicts": [
+                    { "verdict": "accept", "count": 52, "us": { "p50": 80, "p90": 1_900, "p99": 41_000 } },
+                    { "verdict": "reject", "count": 0, "us": { "p50": null, "p90": null, "p99": null } },
+                ],
+            }],
+            "directories": [{
+                "name": "mailbox", "type": "lmtp", "address": "mail.example.org:24", "state": "answers",
+                "sessions": { "recipients": pool }, "last-answer": 5, "unanswered": 0,
+                "last-failure": { "ago": 61, "why": "unreachable: refused" },
+                "tls": { "certificate": { "days-left": 83 } },
+                "remembered": {
+                    "recipients": { "entries": 9, "max": 100_000, "lookups": lookups },
+                    "logins": { "entries": 0, "max": 200_000, "lookups": {} },
+                },
+            }, {
+                "name": "other", "type": "imap", "address": "imap.example.org:143", "state": "no answer",
+                "sessions": {}, "last-answer": null, "unanswered": 1,
+                "last-failure": { "ago": 7, "why": "timeout: x" }, "tls": null, "remembered": {},
+            }],
+        })
+    }
+
+    #[test]
+    fn it_is_shown_in_columns_with_what_is_wrong_first() {
+        let expected = "\
+vouch 0.1.0, process 4711, up 26 h, 12.3 MiB of memory, log level info
+
+! other: no answer to the last question, 7 s ago: timeout: other (h:143): greeting: ?[2J none in
+  time
+
+LISTENER    PROTOCOL  CONNECTIONS  MAX  REFUSED  SOCKET
+recipients  policy              3  100        3  /run/p
+
+ANSWERS OF  VERDICT  COUNT  HALF WITHIN    90%   99%
+recipients  accept      52         80us  1.9ms  41ms
+
+DIRECTORY  TYPE  STATE      ANSWERED    FAILED     CERT  ADDRESS
+mailbox    lmtp  answers     5 s ago  61 s ago  83 days  mail.example.org:24
+other      imap  no answer     never   7 s ago        -  imap.example.org:143
+
+SESSIONS OF  FOR         BUSY  IDLE  OPENING  MAX  WAITING  QUEUE  HALF WITHIN   99%
+mailbox      recipients     2     1        0   10        3   2000        754us  41ms
+
+REMEMBERED OF  WHAT        ENTRIES     MAX  FRESH  AGEING  STALE  MISS
+mailbox        recipients        9  100000     40       2      1     9
+
+LAST FAILURE OF
+mailbox, 61 s ago: unreachable: refused
+";
+        assert_eq!(text(&report()), expected);
+    }
+
+    #[test]
+    fn lines_fit_a_terminal_whatever_things_are_called() {
+        let mut report = report();
+        for list in ["listeners", "directories"] {
+            report[list][0]["name"] = "n".repeat(200).into();
+            report[list][0]["socket"] = "s".repeat(200).into();
+            report[list][0]["address"] = "a".repeat(200).into();
+        }
+        for count in ["entries", "max"] {
+            report["directories"][0]["remembered"]["recipients"][count] = 1_000_000_000.into();
+        }
+        // A word of a sentence is not cut: it may be what somebody searches for.
+        let lines = text(&report);
+        for line in lines.lines().take_while(|line| !line.starts_with("LAST FAILURE")) {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_anything_is_shown_too() {
+        assert_eq!(
+            text(&json!({})),
+            "vouch -, process -, up -, - of memory, log level -\n"
+        );
+    }
+}

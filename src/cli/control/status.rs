@@ -1,0 +1,162 @@
+//! `vouch status`: how the running daemon is, once or again and again.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::shown;
+use crate::cli::{ConfigFile, fail, print, runtime, status};
+use crate::control::client::{self, ControlError};
+use crate::telemetry::words::spoken;
+
+/// Arguments of `vouch status`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    /// Show it again every so many seconds, until Ctrl-C
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        default_missing_value = "2",
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    watch: Option<u64>,
+}
+
+/// Asks the daemon of that configuration, and shows what it says.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let (config, _) = match arguments.file.load() {
+        Ok(read) => read,
+        Err(status) => return status,
+    };
+    let socket = config.control.path();
+    if let Some(seconds) = arguments.watch {
+        return watch(socket, arguments.json, Duration::from_secs(seconds));
+    }
+    let answer = match ask(socket) {
+        Ok(answer) => answer,
+        Err(error) => return fail(status::UNAVAILABLE, &format!("vouch status: {error}")),
+    };
+    match print(&text(&answer, arguments.json)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(status) => status,
+    }
+}
+
+fn ask(socket: &Path) -> Result<Value, ControlError> {
+    client::ask(socket, &json!({ "ask": "status" }))
+}
+
+fn text(answer: &Value, json: bool) -> String {
+    if json {
+        format!("{answer}\n")
+    } else {
+        shown::text(answer)
+    }
+}
+
+/// Asks again and again, whether the daemon is there or not, until Ctrl-C.
+fn watch(socket: &Path, json: bool, every: Duration) -> ExitCode {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(status) => return status,
+    };
+    let screen = !json && io::stdout().is_terminal();
+    let ended = runtime.block_on(async {
+        let watching = async {
+            let mut watch = Watch::new(json, screen);
+            loop {
+                let socket = socket.to_owned();
+                // What the daemon takes to answer must not keep Ctrl-C from being heard.
+                let asked = tokio::task::spawn_blocking(move || ask(&socket)).await;
+                if let Ok(answer) = asked {
+                    watch.show(answer)?;
+                }
+                tokio::time::sleep(every).await;
+            }
+        };
+        tokio::select! {
+            ended = watching => ended,
+            _ = tokio::signal::ctrl_c() => Ok(()),
+        }
+    });
+    // Who still waits for an answer waits for nobody.
+    runtime.shutdown_background();
+    match ended {
+        // The shell's next line does not begin behind its ^C.
+        Ok(()) if screen => print("\n").err().unwrap_or(ExitCode::SUCCESS),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(status) => status,
+    }
+}
+
+/// What is shown again and again.
+struct Watch {
+    json: bool,
+    /// Each answer takes the place of the last one.
+    screen: bool,
+    last: String,
+    /// Since when nobody has answered.
+    gone: Option<Instant>,
+}
+
+impl Watch {
+    fn new(json: bool, screen: bool) -> Self {
+        Self {
+            json,
+            screen,
+            last: String::new(),
+            gone: None,
+        }
+    }
+
+    fn show(&mut self, answer: Result<Value, ControlError>) -> Result<(), ExitCode> {
+        match answer {
+            Ok(answer) => {
+                self.gone = None;
+                self.last = text(&answer, self.json);
+                self.draw("")
+            }
+            // That will not change by trying.
+            Err(error @ ControlError::NotAllowed(_)) => {
+                Err(fail(status::UNAVAILABLE, &format!("vouch status: {error}")))
+            }
+            Err(error) => {
+                let begins = self.gone.is_none();
+                let gone = self.gone.get_or_insert_with(Instant::now).elapsed();
+                if self.screen {
+                    let last = if self.last.is_empty() {
+                        ""
+                    } else {
+                        " What it said last:"
+                    };
+                    return self.draw(&format!(
+                        "{error}\nTrying on, for {} now.{last}\n\n",
+                        spoken(gone)
+                    ));
+                }
+                if begins {
+                    fail(status::UNAVAILABLE, &format!("vouch status: {error}; trying on"));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Shows what was said last, below these words.
+    fn draw(&self, above: &str) -> Result<(), ExitCode> {
+        let clear = if self.screen { "\x1b[2J\x1b[H" } else { "" };
+        // In a pipe, what is for people is told apart by an empty line.
+        let end = if self.screen || self.json { "" } else { "\n" };
+        print(&format!("{clear}{above}{}{end}", self.last))
+    }
+}

@@ -1,0 +1,253 @@
+//! What in a report an administrator should know first, in sentences.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::telemetry::words::spoken;
+
+/// A certificate that ends within so many days is told of: as the alerts in `contrib/` do.
+const CERTIFICATE_DAYS: i64 = 14;
+
+/// The sentences, the most pressing first; none where all is well.
+pub(super) fn of(report: &Value) -> Vec<String> {
+    let mut told = Vec::new();
+    if report["draining"] == true {
+        told.push("it ends: nobody new is let in".to_owned());
+    }
+    let directories = || report["directories"].as_array().into_iter().flatten();
+    directories().for_each(|it| silence(it, &mut told));
+    directories().for_each(|it| queues(it, &mut told));
+    for listener in report["listeners"].as_array().into_iter().flatten() {
+        let (open, most) = (&listener["connections"], &listener["max-connections"]);
+        if number(most) > 0 && number(open) >= number(most) {
+            told.push(format!(
+                "{}: all {most} connections are taken (max-connections): others are closed at once",
+                name(listener)
+            ));
+        }
+    }
+    directories().for_each(|it| doubts(it, &mut told));
+    directories().for_each(|it| certificates(it, &mut told));
+    log(&report["log"], &mut told);
+    told
+}
+
+fn silence(directory: &Value, told: &mut Vec<String>) {
+    let unanswered = number(&directory["unanswered"]);
+    if unanswered == 0 {
+        return;
+    }
+    let failure = &directory["last-failure"];
+    let which = if unanswered == 1 {
+        "the last question".to_owned()
+    } else {
+        let since = ago(&directory["unanswered-for"]);
+        format!("{unanswered} questions for {since}; the last")
+    };
+    told.push(format!(
+        "{}: no answer to {which}, {} ago: {}",
+        name(directory),
+        ago(&failure["ago"]),
+        text(&failure["why"]),
+    ));
+}
+
+fn queues(directory: &Value, told: &mut Vec<String>) {
+    for (what, pool) in directory["sessions"].as_object().into_iter().flatten() {
+        let (waiting, queue) = (number(&pool["waiting"]), number(&pool["queue"]));
+        if queue > 0 && waiting >= queue - queue / 5 {
+            told.push(format!(
+                "{}: {waiting} of {queue} {what} wait for a session (pool.queue): the remote is slow, or \
+                 pool.max-sessions too small",
+                name(directory)
+            ));
+        }
+    }
+}
+
+fn doubts(directory: &Value, told: &mut Vec<String>) {
+    let name = name(directory);
+    let canaries = &directory["canaries"];
+    for canary in canaries["shown"].as_array().into_iter().flatten() {
+        if canary["state"] == "refused" {
+            told.push(format!(
+                "{name}: the canary {} is refused ({}): every refusal of its domain is put off",
+                text(&canary["address"]),
+                text(&canary["why"])
+            ));
+        }
+    }
+    let domains = &directory["catch-all"]["shown"];
+    let domains: Vec<&str> = domains
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let more = number(&directory["catch-all"]["count"]).saturating_sub(domains.len() as u64);
+    if !domains.is_empty() {
+        let more = if more > 0 {
+            format!(", and {more} more")
+        } else {
+            String::new()
+        };
+        told.push(format!(
+            "{name}: the remote accepts every address, so there is no opinion on who is accepted, of: {}{more}",
+            domains.join(", ")
+        ));
+    }
+}
+
+fn certificates(directory: &Value, told: &mut Vec<String>) {
+    let name = name(directory);
+    if directory["allow-invalid-certs"] == true {
+        told.push(format!(
+            "{name}: any certificate is taken (tls.allow-invalid-certs): who stands between may read and answer"
+        ));
+    }
+    for (member, whose) in [
+        ("certificate", "the remote's certificate"),
+        ("own-certificate", "our certificate (tls.cert-file)"),
+    ] {
+        match directory["tls"][member]["days-left"].as_i64() {
+            Some(days) if days < 0 => told.push(format!("{name}: {whose} has ended; renew it")),
+            Some(days) if days < CERTIFICATE_DAYS => {
+                told.push(format!("{name}: {whose} ends in {days} days; renew it"));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn log(log: &Value, told: &mut Vec<String>) {
+    let lost = number(&log["lines-lost"]);
+    if lost > 0 {
+        told.push(format!(
+            "{lost} lines of the log were lost: nobody read them in time"
+        ));
+    }
+    if log["level"] != log["configured"] {
+        told.push(format!(
+            "the level of the log is {}; the configuration says {}",
+            text(&log["level"]),
+            text(&log["configured"])
+        ));
+    }
+}
+
+fn name(of: &Value) -> &str {
+    text(&of["name"])
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("-")
+}
+
+fn ago(value: &Value) -> String {
+    spoken(Duration::from_secs(number(value)))
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A report of a daemon that is well, with one listener and one directory.
+    fn well() -> Value {
+        json!({
+            "draining": false,
+            "log": { "level": "info", "configured": "info", "lines-lost": 0 },
+            "listeners": [{ "name": "in", "connections": 3, "max-connections": 10 }],
+            "directories": [{
+                "name": "mailbox", "unanswered": 0, "unanswered-for": null, "last-failure": null,
+                "sessions": { "recipients": { "waiting": 79, "queue": 100 } },
+                "allow-invalid-certs": false,
+                "tls": { "certificate": { "days-left": 14 }, "own-certificate": null },
+                "canaries": { "count": 1, "refused": 0, "shown": [{ "address": "a@e.org", "state": "accepted" }] },
+                "catch-all": { "count": 0, "shown": [] },
+            }],
+        })
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_is_well() {
+        assert_eq!(of(&well()), [""; 0]);
+        assert_eq!(of(&json!({})), [""; 0]);
+    }
+
+    #[test]
+    fn each_trouble_is_one_sentence() {
+        let failure = json!({ "ago": 2, "why": "timeout: m (h:25): greeting: no answer in time" });
+        for (place, trouble, expected) in [
+            ("/draining", json!(true), "it ends: nobody new is let in"),
+            (
+                "/listeners/0/connections",
+                json!(10),
+                "in: all 10 connections are taken",
+            ),
+            (
+                "/directories/0/sessions/recipients/waiting",
+                json!(80),
+                "mailbox: 80 of 100 recipients wait for a session",
+            ),
+            (
+                "/directories/0/canaries/shown/0",
+                json!({ "address": "a@e.org", "state": "refused", "why": "550 no" }),
+                "mailbox: the canary a@e.org is refused (550 no): every refusal of its domain is put off",
+            ),
+            (
+                "/directories/0/catch-all",
+                json!({ "count": 3, "shown": ["e.org"] }),
+                ", of: e.org, and 2 more",
+            ),
+            (
+                "/directories/0/allow-invalid-certs",
+                json!(true),
+                "mailbox: any certificate is taken",
+            ),
+            (
+                "/directories/0/tls/certificate/days-left",
+                json!(13),
+                "mailbox: the remote's certificate ends in 13 days",
+            ),
+            (
+                "/directories/0/tls/certificate/days-left",
+                json!(-1),
+                "mailbox: the remote's certificate has ended",
+            ),
+            (
+                "/directories/0/tls/own-certificate",
+                json!({ "days-left": 0 }),
+                "our certificate (tls.cert-file) ends in 0 days",
+            ),
+            ("/log/lines-lost", json!(7), "7 lines of the log were lost"),
+            (
+                "/log/level",
+                json!("trace"),
+                "the level of the log is trace; the configuration says info",
+            ),
+        ] {
+            let mut report = well();
+            *report.pointer_mut(place).unwrap() = trouble;
+            let told = of(&report);
+            assert!(told.len() == 1 && told[0].contains(expected), "{place}: {told:?}");
+        }
+        let mut report = well();
+        report["directories"][0]["last-failure"] = failure;
+        report["directories"][0]["unanswered"] = json!(17);
+        report["directories"][0]["unanswered-for"] = json!(185);
+        assert_eq!(
+            of(&report),
+            [
+                "mailbox: no answer to 17 questions for 3 min; the last, 2 s ago: timeout: m \
+              (h:25): greeting: no answer in time"
+            ]
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! A listener in the report.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::durations;
+use crate::config;
+use crate::server::admission::Admission;
+use crate::server::counts::DoorCounts;
+
+/// A listener as the configuration has it, who is inside, and what it has answered.
+pub(in crate::daemon) struct Door {
+    name: String,
+    protocol: config::listener::Protocol,
+    socket: String,
+    admission: Arc<Admission>,
+    counts: Arc<DoorCounts>,
+}
+
+impl Door {
+    pub(in crate::daemon) fn new(
+        listener: &config::Listener,
+        admission: Arc<Admission>,
+        counts: Arc<DoorCounts>,
+    ) -> Self {
+        Self {
+            name: listener.name.clone(),
+            protocol: listener.protocol,
+            socket: listener.socket.to_string(),
+            admission,
+            counts,
+        }
+    }
+
+    pub(super) fn report(&self) -> Value {
+        let (admission, counts) = (&self.admission, &self.counts);
+        let verdicts = counts.took().map(|(verdict, took)| {
+            let mut row = durations(&took);
+            row["verdict"] = verdict.into();
+            row
+        });
+        let reasons = counts.answers().map(|answers| {
+            json!({
+                "verdict": answers.verdict,
+                "cause": answers.cause,
+                "source": answers.source,
+                "count": answers.count,
+            })
+        });
+        json!({
+            "name": self.name,
+            "protocol": self.protocol.as_str(),
+            "socket": self.socket,
+            "connections": admission.connections(),
+            "max-connections": admission.max_connections(),
+            "accepted": admission.accepted.get(),
+            "refused": admission.turned_away.get(),
+            "strangers": admission.strangers.get(),
+            "delayed": counts.delayed.get(),
+            "verdicts": verdicts.collect::<Vec<_>>(),
+            "reasons": reasons.collect::<Vec<_>>(),
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! A directory in the report.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::durations;
+use crate::config::{self, Config};
+use crate::directory::health::Health;
+use crate::engine::canary::State;
+use crate::engine::{Member, lookups};
+use crate::session::{certificate, pool, tls};
+
+/// Canaries, and domains that accept everything, that are shown of each directory. A provider
+/// may have thousands; the numbers of all of them are shown beside.
+const SHOWN: usize = 20;
+
+/// A directory as the configuration has it, and how it is.
+pub(in crate::daemon) struct Remote {
+    name: String,
+    kind: config::directory::Kind,
+    address: String,
+    member: Arc<Member>,
+}
+
+impl Remote {
+    /// All of a configuration.
+    pub(in crate::daemon) fn all(config: &Config, members: &[Arc<Member>]) -> Vec<Self> {
+        let both = config.directory.iter().zip(members);
+        let remote = |(directory, member): (&config::Directory, &Arc<Member>)| Self {
+            name: directory.name.clone(),
+            kind: directory.kind,
+            address: directory.address.to_string(),
+            member: member.clone(),
+        };
+        both.map(remote).collect()
+    }
+
+    pub(super) fn report(&self) -> Value {
+        let directory = self.member.directory();
+        let health = directory.health();
+        let known = directory.report();
+        let (pools, tls) = match known {
+            Some(report) => (report.pools, Some(report.tls)),
+            None => (Vec::new(), None),
+        };
+        let sessions: Map<_, _> = pools
+            .iter()
+            .map(|(what, pool)| (format!("{what}s"), sessions(pool)))
+            .collect();
+        json!({
+            "name": self.name,
+            "type": self.kind.as_str(),
+            "address": self.address,
+            "state": state(&health),
+            "answers": health.answers,
+            "failures": health.failures,
+            "last-answer": health.answered.map(ago),
+            "last-failure": last_failure(&health),
+            "unanswered": health.unanswered.map_or(0, |(count, _)| count),
+            "unanswered-for": health.unanswered.map(|(_, since)| ago(since)),
+            "sessions": sessions,
+            "remembered": self.remembered(),
+            "allow-invalid-certs": tls.as_ref().is_some_and(|tls| !tls.checked),
+            "tls": tls.as_ref().map(encryption),
+            "canaries": self.canaries(),
+            "catch-all": self.catch_all(),
+        })
+    }
+
+    fn remembered(&self) -> Value {
+        let report = self.member.report();
+        let memory = |memory: lookups::Report| {
+            let lookups: Map<_, _> = memory
+                .lookups
+                .into_iter()
+                .map(|(found, count)| (found.to_owned(), count.into()))
+                .collect();
+            json!({ "entries": memory.entries, "max": memory.limit, "lookups": lookups })
+        };
+        json!({ "recipients": memory(report.recipients), "logins": memory(report.logins) })
+    }
+
+    fn canaries(&self) -> Value {
+        let states = self.member.canaries();
+        let refused = states
+            .iter()
+            .filter(|(_, state)| matches!(state, State::Refused(_)));
+        let (count, refused) = (states.len(), refused.count());
+        let shown = states.into_iter().take(SHOWN).map(|(canary, state)| {
+            let mut shown = json!({ "address": canary.to_string(), "ago": null, "why": null });
+            shown["state"] = match state {
+                State::Unasked => "not asked".into(),
+                State::Accepted(at) => {
+                    shown["ago"] = ago(at).into();
+                    "accepted".into()
+                }
+                State::Refused(words) => {
+                    shown["why"] = words.into();
+                    "refused".into()
+                }
+                State::Silent(class) => {
+                    shown["why"] = class.name().into();
+                    "no answer".into()
+                }
+            };
+            shown
+        });
+        json!({ "count": count, "refused": refused, "shown": shown.collect::<Vec<_>>() })
+    }
+
+    fn catch_all(&self) -> Value {
+        let Some(domains) = self.member.catch_alls(SHOWN) else {
+            return Value::Null;
+        };
+        let domains: Vec<_> = domains.iter().map(ToString::to_string).collect();
+        json!({ "count": self.member.report().catch_all_domains, "shown": domains })
+    }
+}
+
+/// In one of three words.
+fn state(health: &Health) -> &'static str {
+    match (health.answered, health.unanswered) {
+        (_, Some(_)) => "no answer",
+        (Some(_), None) => "answers",
+        (None, None) => "not asked",
+    }
+}
+
+fn last_failure(health: &Health) -> Value {
+    let Some((at, why)) = &health.failed else {
+        return Value::Null;
+    };
+    json!({
+        "ago": ago(*at),
+        "class": why.class.name(),
+        // Where there is one, the words are the remote's, and may name whom it was asked about.
+        "status": why.status,
+        "why": why.to_string(),
+    })
+}
+
+fn sessions(pool: &pool::Report) -> Value {
+    json!({
+        "busy": pool.sessions.busy,
+        "idle": pool.sessions.idle,
+        "opening": pool.sessions.opening,
+        "max": pool.sessions.max,
+        "waiting": pool.sessions.waiting,
+        "queue": pool.queue,
+        "failures": pool.failures,
+        "pause-us": pool.pause.map(|pause| pause.as_micros() as u64),
+        "opened": pool.counts.opened.get().count(),
+        "reused": pool.counts.reused.get(),
+        "queued": durations(&pool.counts.queued.get()),
+        "probed": durations(&pool.counts.probed.get()),
+    })
+}
+
+fn encryption(tls: &tls::Report) -> Value {
+    let certificate = |der: Option<&Vec<u8>>| {
+        let ends = der.and_then(|der| certificate::end_of(der))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let left = i128::from(ends) - i128::from(now);
+        let days = i64::try_from(left.div_euclid(24 * 3600)).ok()?;
+        Some(json!({ "ends": ends, "days-left": days }))
+    };
+    let last = tls.last.as_ref();
+    json!({
+        "agreed": tls.agreed,
+        "failed": tls.failed,
+        // As its standard writes it; the library has it as TLSv1_3.
+        "version": last.map(|details| details.version.replace("TLSv1_", "TLS 1.")),
+        "certificate": certificate(last.map(|details| &details.certificate)),
+        "own-certificate": certificate(tls.own_certificate.as_ref()),
+    })
+}
+
+fn ago(at: Instant) -> u64 {
+    at.elapsed().as_secs()
+}
