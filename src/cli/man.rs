@@ -81,6 +81,10 @@ fn vouch_page() -> String {
                 status::OS_ERROR,
                 "A socket cannot be bound, or the system refuses a service.",
             ),
+            (
+                status::CANNOT_CREATE,
+                "A file cannot be written, or is there already.",
+            ),
             (status::IO_ERROR, "Standard output is gone."),
             (status::TEMPORARY, "There was no answer."),
             (status::CONFIG, "The configuration cannot be used."),

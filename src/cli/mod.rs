@@ -3,6 +3,7 @@
 pub mod check;
 pub mod control;
 pub mod dovecot_service;
+pub mod init;
 pub mod man;
 pub mod online;
 pub mod probe;
@@ -31,6 +32,8 @@ pub mod status {
     pub const UNAVAILABLE: u8 = 69;
     /// A socket cannot be bound, or the system refuses a service (`EX_OSERR`).
     pub const OS_ERROR: u8 = 71;
+    /// A file cannot be written, or must not be overwritten (`EX_CANTCREAT`).
+    pub const CANNOT_CREATE: u8 = 73;
     /// Standard output is gone (`EX_IOERR`).
     pub const IO_ERROR: u8 = 74;
     /// There was no answer (`EX_TEMPFAIL`).
@@ -59,6 +62,14 @@ enum Command {
     /// Run the daemon as Dovecot's own auth service; Dovecot starts this
     #[command(after_help = "Exit status: as vouch serve; 64 when not started by Dovecot.")]
     DovecotService(ConfigFile),
+    /// Write a first configuration, try the mail server, and print the lines for who asks
+    #[command(
+        after_help = "What is not said on the command line is asked for on the terminal. The mail server is tried as by vouch check \
+                      --online, before the file is written.\n\nExit status: 0 the file is written. Else it is not: 64 something is \
+                      missing and there is no terminal, or does not go together; 69 the mail server cannot be reached; 73 the \
+                      file is there already, or cannot be written; 75 --try got no answer."
+    )]
+    Init(Box<init::Arguments>),
     /// Read the configuration and say in words what will happen
     #[command(after_help = "Exit status: 0, 69 a directory is unreachable, 78 bad configuration.")]
     Check(check::Arguments),
@@ -113,6 +124,7 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Serve(file) => serve::run(&file),
         Command::DovecotService(file) => dovecot_service::run(&file),
+        Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Status(arguments) => control::status::run(&arguments),
         Command::Probe(probe) => probe::run(&probe),

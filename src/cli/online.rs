@@ -24,17 +24,25 @@ pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Tries each directory in turn; status 69 if one cannot be reached.
 pub fn run(config: &Config) -> ExitCode {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(status) => return status,
-    };
+    match look(config, "check") {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(status::UNAVAILABLE),
+        Err(status) => status,
+    }
+}
+
+/// The same for the command of that name; whether all were reached.
+///
+/// # Errors
+/// When one cannot even be tried, or nobody reads what is found.
+pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
+    let runtime = runtime()?;
     let roots = tls::Roots::of_system();
     let mut reachable = true;
     for directory in &config.directory {
-        let remote = match daemon::remote(directory, &roots) {
-            Ok(remote) => Arc::new(remote),
-            Err(error) => return fail(status::CONFIG, &format!("vouch check: {error}")),
-        };
+        let remote = daemon::remote(directory, &roots)
+            .map_err(|error| fail(status::CONFIG, &format!("vouch {command}: {error}")))?;
+        let remote = Arc::new(remote);
         let began = Instant::now();
         let offered = runtime.block_on(open(directory, remote));
         let took = began.elapsed().as_millis();
@@ -45,16 +53,10 @@ pub fn run(config: &Config) -> ExitCode {
                 format!("\n{}: NOT REACHED after {took} ms\n  {error}\n", directory.name)
             }
         };
-        if let Err(status) = print(&text) {
-            return status;
-        }
+        print(&text)?;
     }
     runtime.shutdown_background();
-    if reachable {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(status::UNAVAILABLE)
-    }
+    Ok(reachable)
 }
 
 async fn open(directory: &Directory, remote: Arc<crate::session::Remote>) -> Result<String, Error> {

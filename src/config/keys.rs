@@ -259,7 +259,7 @@ fn path(path: &Path) -> String {
 }
 
 /// A basic string. Nothing that is read holds a control character.
-fn quoted(text: impl ToString) -> String {
+pub(crate) fn quoted(text: impl ToString) -> String {
     format!(
         "\"{}\"",
         text.to_string().replace('\\', "\\\\").replace('"', "\\\"")

@@ -25,6 +25,7 @@ use std::{
 pub use crate::template::Template;
 pub use directory::Directory;
 pub use dovecot::Dovecot;
+pub(crate) use keys::quoted;
 pub use listener::Listener;
 pub use penalty::Penalty;
 

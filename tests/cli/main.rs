@@ -12,6 +12,7 @@ mod check;
 mod confined;
 mod control;
 mod dovecot_service;
+mod init;
 mod log;
 mod login;
 mod metrics;

@@ -17,14 +17,14 @@ use crate::outside::{Bounded, PASSWORD, World, directory, people, plain, run, vo
 use crate::support::program;
 
 /// A pseudo-terminal, and all that was shown on it.
-struct Terminal {
+pub(crate) struct Terminal {
     screen: File,
     inside: OwnedFd,
     shown: Arc<Mutex<String>>,
 }
 
 impl Terminal {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let size = Winsize {
             ws_row: 24,
             ws_col: 80,
@@ -55,15 +55,15 @@ impl Terminal {
     }
 
     /// The terminal as a standard stream of a program.
-    fn stream(&self) -> Stdio {
+    pub(crate) fn stream(&self) -> Stdio {
         self.inside.try_clone().unwrap().into()
     }
 
-    fn types(&mut self, text: &str) {
+    pub(crate) fn types(&mut self, text: &str) {
         self.screen.write_all(text.as_bytes()).unwrap();
     }
 
-    fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -75,7 +75,7 @@ impl Terminal {
 
 /// `vouch` in a session of its own that `terminal` controls, as under a login shell; `None`, said aloud, where
 /// util-linux is missing.
-fn logged_in_at(terminal: &Terminal) -> Option<Command> {
+pub(crate) fn logged_in_at(terminal: &Terminal) -> Option<Command> {
     let Some(setsid) = program("setsid") else {
         let _ = std::io::stderr().write_all(b"\nSKIPPED: the prompt on a terminal: not installed: setsid\n");
         return None;
@@ -104,7 +104,7 @@ fn prompted(terminal: &Terminal, world: &World) -> Option<Bounded> {
     Some(child)
 }
 
-fn read_all(stream: Option<impl Read>) -> String {
+pub(crate) fn read_all(stream: Option<impl Read>) -> String {
     let mut text = String::new();
     stream.unwrap().read_to_string(&mut text).unwrap();
     text

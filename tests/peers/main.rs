@@ -19,6 +19,7 @@ mod dovecot;
 mod exim;
 mod forward;
 mod front;
+mod init;
 mod login;
 mod mechanisms;
 mod people;

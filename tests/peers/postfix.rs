@@ -68,6 +68,40 @@ transport_maps = inline:{{ {{ example.org = lmtp:inet:127.0.0.1:{port} }} }}
         Self::start(scratch, "verifying", &settings)
     }
 
+    /// A front that checks nothing yet: its folders begin with `front-`.
+    #[allow(
+        dead_code,
+        reason = "the benchmarks include this file, and need no such thing"
+    )]
+    pub(crate) fn bare(scratch: &Scratch, authority: &Authority) -> Self {
+        let settings = format!(
+            "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n",
+            authority.certificate.display(),
+            authority.key.display()
+        );
+        Self::start(scratch, "front", &settings)
+    }
+
+    /// Adds lines to the main.cf of the front, and has it read them.
+    #[allow(
+        dead_code,
+        reason = "the benchmarks include this file, and need no such thing"
+    )]
+    #[track_caller]
+    pub(crate) fn take(scratch: &Scratch, lines: &str) {
+        let etc = scratch.path("front-etc");
+        let mut text = fs::read_to_string(etc.join("main.cf")).unwrap();
+        text.push_str(lines);
+        fs::write(etc.join("main.cf"), text).unwrap();
+        let mut reload = Command::new(program("postfix").unwrap());
+        let output = reload.arg("-c").arg(etc).arg("reload").output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
     /// Ends it: from here on its ports refuse connections.
     pub(crate) fn stop(&mut self) {
         self.process.stop();

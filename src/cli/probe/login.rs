@@ -13,7 +13,8 @@ use zeroize::Zeroize;
 
 use super::super::{fail, print, runtime, status};
 use super::{Common, Words, line, object, status_of};
-use crate::verdict::{Client, Kind, Login, Proof, Question};
+use crate::config::Config;
+use crate::verdict::{Client, Kind, Login, Proof, Question, Verdict};
 
 const WORDS: Words = Words {
     yes: "accepted",
@@ -53,7 +54,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 
 fn answer(arguments: &Arguments) -> Result<u8, ExitCode> {
     let asker = arguments.common.asker(arguments.mechanism)?;
-    let password = password(arguments)?;
+    let password = password("probe login", &arguments.user, arguments.password_file.as_deref())?;
     let user = Login::new(arguments.user.as_bytes());
     let kind = Kind::Login {
         user,
@@ -76,24 +77,41 @@ fn answer(arguments: &Arguments) -> Result<u8, ExitCode> {
     Ok(status_of(&decision.verdict))
 }
 
+/// Asks the only directory of a configuration about one login, for `vouch init`.
+///
+/// # Errors
+/// When it cannot be asked, or there is no password.
+pub(in crate::cli) fn once(
+    config: &Config,
+    user: &str,
+    file: Option<&Path>,
+) -> Result<(String, Verdict), ExitCode> {
+    let kind = Kind::Login {
+        user: Login::new(user.as_bytes()),
+        proof: Proof::Password(password("init", user, file)?),
+    };
+    let client = Client::default();
+    super::once(config, user, Question { kind, client }, &WORDS)
+}
+
 /// The password, from wherever it is not seen: never from an argument, which
 /// everybody on the machine can read.
-fn password(arguments: &Arguments) -> Result<Secret<[u8]>, ExitCode> {
-    match &arguments.password_file {
+fn password(command: &str, user: &str, file: Option<&Path>) -> Result<Secret<[u8]>, ExitCode> {
+    match file {
         Some(path) => read(path).map_err(|error| {
             fail(
                 status::NO_INPUT,
-                &format!("vouch probe login: {}: {error}", path.display()),
+                &format!("vouch {command}: {}: {error}", path.display()),
             )
         }),
-        None => prompt(&arguments.user).map_err(|error| {
+        None => prompt(user).map_err(|error| {
             let why = match error.kind() {
                 ErrorKind::Interrupted | ErrorKind::UnexpectedEof => "no password was typed".to_owned(),
                 _ => format!(
                     "no terminal to ask for the password on ({error}): give --password-file F, where - is standard input"
                 ),
             };
-            fail(status::USAGE, &format!("vouch probe login: {why}"))
+            fail(status::USAGE, &format!("vouch {command}: {why}"))
         }),
     }
 }

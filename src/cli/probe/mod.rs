@@ -5,13 +5,13 @@ pub mod recipient;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use protocol::sasl::Mechanism;
 use serde_json::{Value, json};
 
-use super::{ConfigFile, fail, status};
+use super::{ConfigFile, fail, runtime, status};
 use crate::config::Config;
 use crate::daemon;
 use crate::engine::{Decision, Engine, Member};
@@ -94,6 +94,26 @@ fn unknown_directory(name: &str, config: &Config) -> String {
         "vouch probe: there is no directory \"{name}\"; the directories are: {}",
         names.join(", ")
     )
+}
+
+/// Asks the only directory of a configuration; the answer for people, and the verdict.
+fn once(
+    config: &Config,
+    about: &str,
+    question: Question,
+    words: &Words,
+) -> Result<(String, Verdict), ExitCode> {
+    let members = daemon::members(config, None)
+        .map_err(|error| fail(status::CONFIG, &format!("vouch init: {error}")))?;
+    let Some(member) = members.into_iter().next() else {
+        return Err(fail(status::CONFIG, "vouch init: there is no directory to ask"));
+    };
+    let runtime = runtime()?;
+    let began = Instant::now();
+    let decision = runtime.block_on(Asker::Directory(member).ask(question));
+    let took = began.elapsed();
+    runtime.shutdown_background();
+    Ok((line(about, &decision, took, words), decision.verdict))
 }
 
 /// Whom a probe asks.

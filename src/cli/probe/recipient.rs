@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::super::{fail, is_watched, print, runtime, status};
 use super::{Asker, Common, Words, line, object, status_of, worst};
 use crate::address::Address;
+use crate::config::Config;
 use crate::engine::{Decision, Source};
 use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
 
@@ -89,6 +90,20 @@ fn answers(arguments: &Arguments) -> Result<u8, ExitCode> {
     bar.finish_and_clear();
     runtime.shutdown_background();
     worst
+}
+
+/// Asks the only directory of a configuration about one recipient, for `vouch init`.
+///
+/// # Errors
+/// When it cannot be asked.
+pub(in crate::cli) fn once(config: &Config, address: &str) -> Result<(String, Verdict), ExitCode> {
+    let recipient = Address::from_typed(address)
+        .map_err(|error| fail(status::USAGE, &format!("vouch init: {address}: {error}")))?;
+    let question = Question {
+        kind: Kind::Recipient(recipient),
+        client: Client::default(),
+    };
+    super::once(config, address, question, &WORDS)
 }
 
 async fn ask(asker: &Asker, address: &str) -> (Decision, std::time::Duration) {

@@ -1,0 +1,356 @@
+//! What is to be known for a configuration: from the command line, or asked for.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use clap::ValueEnum;
+
+use super::ask::Ask;
+use super::{Arguments, Behind, Front, Tls, complain, status};
+use crate::address::Domain;
+use crate::config::directory::Kind;
+use crate::config::{Endpoint, read};
+
+/// Where Postfix has its queue, unless postconf(1) says otherwise.
+const QUEUE: &str = "/var/spool/postfix";
+
+/// Where sockets are for all others: the unit makes it.
+pub(super) const RUN: &str = "/run/vouch";
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Answers {
+    pub(super) kind: Kind,
+    pub(super) fronts: Vec<Front>,
+    /// A host, or the absolute path of a socket.
+    pub(super) host: String,
+    /// None of a socket.
+    pub(super) port: Option<u16>,
+    pub(super) tls: Tls,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) server_name: Option<String>,
+    pub(super) allow_cleartext: bool,
+    pub(super) domains: Vec<String>,
+    /// The folder of the sockets.
+    pub(super) sockets: PathBuf,
+    /// The queue directory of Postfix, where that is in front.
+    pub(super) queue: Option<PathBuf>,
+}
+
+impl Answers {
+    /// From the command line; what it lacks is asked for where there is a terminal.
+    ///
+    /// # Errors
+    /// What is missing, or does not go together.
+    pub(super) fn of(arguments: &Arguments, ask: &mut Ask) -> Result<Self, ExitCode> {
+        if !ask.terminal {
+            all_there(arguments)?;
+        }
+        let behind = match arguments.behind {
+            Some(behind) => behind,
+            None => ask.word(
+                "What does the mail server that knows your users speak?",
+                Behind::value_variants(),
+                None,
+            )?,
+        };
+        let kind = behind.kind();
+        let fronts = fronts(arguments, kind, ask)?;
+        let host = match &arguments.host {
+            Some(host) => host.clone(),
+            None => ask.line("\nHost name or IP address of that server", None, host)?,
+        };
+        let is_path = host.starts_with('/');
+        let tls = tls(arguments, kind, &fronts, &host, ask)?;
+        let usual = usual_port(kind, tls, &fronts);
+        let port = match arguments.port {
+            _ if is_path => None,
+            Some(port) => Some(port),
+            None if ask.terminal => Some(ask.line("Port", Some(&usual.to_string()), port)?),
+            None => Some(usual),
+        };
+        let allow_cleartext = cleartext(arguments, &fronts, tls, &host, ask)?;
+        let domains = domains(arguments, kind, &fronts, ask)?;
+        let ca_file = match &arguments.ca_file {
+            Some(file) => Some(absolute(file)?),
+            None if ask.terminal && tls != Tls::None && !is_path => {
+                let question =
+                    "File of the authority of its certificate (PEM), if the system does not trust it";
+                let file = ask.line(question, Some("none"), ca_file)?;
+                file.map(|file| absolute(&file)).transpose()?
+            }
+            None => None,
+        };
+        let queue = fronts.iter().any(|front| front.is_postfix()).then(queue);
+        let sockets = match (&arguments.sockets, &queue) {
+            (Some(folder), _) => absolute(folder)?,
+            (None, Some(queue)) => queue.join("vouch"),
+            (None, None) => PathBuf::from(RUN),
+        };
+        Ok(Self {
+            kind,
+            fronts,
+            host,
+            port,
+            tls,
+            ca_file,
+            server_name: arguments.server_name.clone(),
+            allow_cleartext,
+            domains,
+            sockets,
+            queue,
+        })
+    }
+
+    /// Where `front` finds us.
+    pub(super) fn socket(&self, front: Front) -> PathBuf {
+        self.sockets.join(match front {
+            Front::PostfixRecipients => "policy",
+            Front::PostfixLogins => "auth",
+            Front::Exim => "exim",
+            // Dovecot has its own.
+            Front::Dovecot => "",
+        })
+    }
+}
+
+/// Nobody can be asked, so what no default stands for must be there.
+fn all_there(arguments: &Arguments) -> Result<(), ExitCode> {
+    let lacks_domain = arguments.domains.is_empty()
+        && match arguments.behind {
+            Some(behind) => needs_domain(behind.kind(), &arguments.front),
+            None => false,
+        };
+    let missing: Vec<&str> = [
+        (arguments.behind.is_none(), "--behind imap|smtp|lmtp"),
+        (arguments.host.is_none(), "--host HOST"),
+        (
+            arguments.front.is_empty(),
+            "--front postfix-recipients|postfix-logins|exim|dovecot",
+        ),
+        (lacks_domain, "--domain DOMAIN"),
+    ]
+    .into_iter()
+    .filter_map(|(lacks, flag)| lacks.then_some(flag))
+    .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(", ");
+    Err(complain(
+        status::USAGE,
+        &format!("no terminal to ask on; still to be said: {missing} (see vouch init --help)"),
+    ))
+}
+
+/// Without a domain no recipient is anybody's, nor does a user exist of whom only the domain is known.
+fn needs_domain(kind: Kind, fronts: &[Front]) -> bool {
+    fronts.contains(&Front::PostfixRecipients) || (fronts.contains(&Front::Dovecot) && kind == Kind::Imap)
+}
+
+fn fronts(arguments: &Arguments, kind: Kind, ask: &mut Ask) -> Result<Vec<Front>, ExitCode> {
+    let able = |front: &Front| front.can_ask(kind);
+    let mut fronts = if arguments.front.is_empty() {
+        let able: Vec<_> = Front::value_variants()
+            .iter()
+            .copied()
+            .filter(|it| able(it))
+            .collect();
+        ask.some_words(
+            "Who will ask? Several with commas between them.",
+            &able,
+            able.first().copied(),
+        )?
+    } else {
+        arguments.front.clone()
+    };
+    if let Some(front) = fronts.iter().find(|front| !able(front)) {
+        let name = front.to_possible_value();
+        let name = name.as_ref().map_or("", |name| name.get_name());
+        let (asks, able) = if front.asks_logins() {
+            ("logins", "imap or smtp")
+        } else {
+            ("recipients", "smtp or lmtp")
+        };
+        return Err(complain(
+            status::USAGE,
+            &format!("--front {name} asks about {asks}, which {kind} does not know: --behind must be {able}"),
+        ));
+    }
+    let mut seen = Vec::new();
+    fronts.retain(|front| {
+        let first = !seen.contains(front);
+        seen.push(*front);
+        first
+    });
+    Ok(fronts)
+}
+
+fn asks_logins(fronts: &[Front]) -> bool {
+    fronts.iter().any(|front| front.asks_logins())
+}
+
+fn is_local(host: &str) -> bool {
+    let host = host.to_owned();
+    host.starts_with('/') || Endpoint::Host { host, port: 1 }.is_local()
+}
+
+fn tls(
+    arguments: &Arguments,
+    kind: Kind,
+    fronts: &[Front],
+    host: &str,
+    ask: &mut Ask,
+) -> Result<Tls, ExitCode> {
+    let usual = match (arguments.port, kind) {
+        // Nobody is between us and a socket.
+        _ if host.starts_with('/') => return Ok(Tls::None),
+        (Some(465 | 993), _) => Tls::Implicit,
+        _ if is_local(host) => Tls::IfAvailable,
+        (None, Kind::Imap) => Tls::Implicit,
+        _ if asks_logins(fronts) => Tls::Starttls,
+        _ => Tls::IfAvailable,
+    };
+    match arguments.tls {
+        Some(tls) => Ok(tls),
+        None if ask.terminal => ask.word("How does TLS begin there?", Tls::value_variants(), Some(usual)),
+        None => Ok(usual),
+    }
+}
+
+/// Clients that log in do so where mail is submitted (RFC 6409).
+fn usual_port(kind: Kind, tls: Tls, fronts: &[Front]) -> u16 {
+    let submission = fronts.iter().all(|front| front.asks_logins());
+    match (kind, tls) {
+        (Kind::Smtp, Tls::Starttls | Tls::IfAvailable | Tls::None) if submission => 587,
+        _ => kind.default_port(tls == Tls::Implicit),
+    }
+}
+
+/// Whether passwords may leave without TLS. Where there is none, nothing else would be answered.
+fn cleartext(
+    arguments: &Arguments,
+    fronts: &[Front],
+    tls: Tls,
+    host: &str,
+    ask: &mut Ask,
+) -> Result<bool, ExitCode> {
+    if arguments.allow_cleartext || tls != Tls::None || !asks_logins(fronts) || is_local(host) {
+        return Ok(arguments.allow_cleartext);
+    }
+    if ask.agrees("Without TLS, anyone on the way can read the passwords. Send them all the same?")? {
+        return Ok(true);
+    }
+    let advice = "--tls none, and no password is sent without TLS: take --tls starttls or --tls implicit, or send them \
+                  where anyone on the way reads them by --allow-cleartext";
+    Err(complain(status::USAGE, advice))
+}
+
+fn domains(
+    arguments: &Arguments,
+    kind: Kind,
+    fronts: &[Front],
+    ask: &mut Ask,
+) -> Result<Vec<String>, ExitCode> {
+    if !arguments.domains.is_empty() || !ask.terminal {
+        return Ok(arguments.domains.clone());
+    }
+    let needed = needs_domain(kind, fronts);
+    let (question, default) = if needed {
+        ("Domains whose users it knows, with commas between them", None)
+    } else {
+        (
+            "Domains whose users it knows, with commas between them; none is every login",
+            Some("none"),
+        )
+    };
+    ask.line(question, default, |answer| {
+        if answer == "none" && !needed {
+            return Ok(Vec::new());
+        }
+        answer.split(',').map(|name| domain(name.trim())).collect()
+    })
+}
+
+/// A host name, an IP address or an absolute path, as the configuration takes them.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let quoted = crate::config::quoted(text);
+    let sample = format!("[directory.sample]\ntype = \"lmtp\"\naddress = {quoted}\n");
+    match read::parse(Path::new("sample"), &sample) {
+        Ok(_) if !text.chars().any(char::is_control) => Ok(text.to_owned()),
+        _ => Err("neither a host name nor an IP address nor (lmtp) the absolute path of a socket".to_owned()),
+    }
+}
+
+/// The name in a certificate.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let is_name = text.parse::<IpAddr>().is_ok() || Domain::parse(text).is_ok();
+    is_name
+        .then(|| text.to_owned())
+        .ok_or_else(|| "neither a host name nor an IP address".to_owned())
+}
+
+/// A domain, in its one form.
+pub(super) fn domain(text: &str) -> Result<String, String> {
+    let domain = Domain::parse(text).map_err(|error| format!("{text}: {error}"))?;
+    Ok(domain.to_string())
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| *port != 0);
+    port.ok_or_else(|| "a number from 1 to 65535, please".to_owned())
+}
+
+fn ca_file(text: &str) -> Result<Option<PathBuf>, String> {
+    let path = Path::new(text);
+    match text {
+        "none" => Ok(None),
+        _ if path.is_file() => Ok(Some(path.to_owned())),
+        _ => Err(format!("{text} is no file; none, if there is none")),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, ExitCode> {
+    let absolute = std::path::absolute(path);
+    absolute.map_err(|error| complain(status::USAGE, &format!("{}: {error}", path.display())))
+}
+
+/// The queue directory of this machine's Postfix.
+fn queue() -> PathBuf {
+    let said = Command::new("postconf").args(["-h", "queue_directory"]).output();
+    let said = said.ok().filter(|output| output.status.success());
+    let path = said.and_then(|output| String::from_utf8(output.stdout).ok());
+    match path.as_deref().map(str::trim) {
+        Some(path) if path.starts_with('/') => path.into(),
+        _ => QUEUE.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_is_held_to_what_a_configuration_takes() {
+        for good in ["mail.example.org", "192.0.2.7", "::1", "/run/dovecot/lmtp"] {
+            assert_eq!(host(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "", "a b", "mail.example.org:25", "run/lmtp", "a\"b", "a\nport = 1", "/run/a\n[b]",
+        ] {
+            assert!(host(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(
+            domain("B\u{fc}cher.Example").as_deref(),
+            Ok("xn--bcher-kva.example")
+        );
+        for bad in ["", "[192.0.2.7]", "a@b"] {
+            assert!(domain(bad).is_err(), "{bad}");
+        }
+        assert_eq!((port("25"), port("65535")), (Ok(25), Ok(65535)));
+        for bad in ["", "0", "65536", "smtp"] {
+            assert!(port(bad).is_err(), "{bad}");
+        }
+    }
+}

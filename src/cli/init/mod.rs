@@ -1,0 +1,205 @@
+//! `vouch init`: a first configuration, tried out, and the lines for who asks.
+
+mod answers;
+mod ask;
+mod draft;
+mod lines;
+mod place;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use self::answers::Answers;
+use self::ask::Ask;
+use super::probe::{login, recipient};
+use super::{fail, online, print, status};
+use crate::config::Config;
+use crate::config::directory::Kind;
+use crate::config::read;
+use crate::verdict::Verdict;
+
+/// Arguments of `vouch init`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What the mail server that knows your users speaks
+    #[arg(long, value_enum, value_name = "TYPE")]
+    behind: Option<Behind>,
+    /// Its host name or IP address; for lmtp also the path of its socket
+    #[arg(long, value_name = "HOST", value_parser = answers::host)]
+    host: Option<String>,
+    /// Its port [default: the usual one of TYPE and TLS]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// How TLS with it begins [default: implicit for imap and ports 465 and 993; else starttls for logins, if-available for
+    /// recipients and on this machine]
+    #[arg(long, value_enum, value_name = "HOW")]
+    tls: Option<Tls>,
+    /// PEM file of the authority of its certificate, where the system does not trust it
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The name in its certificate, where that is not HOST
+    #[arg(long, value_name = "NAME", value_parser = answers::name)]
+    server_name: Option<String>,
+    /// Send passwords to it without TLS: anyone on the way reads them
+    #[arg(long)]
+    allow_cleartext: bool,
+    /// A domain whose users it knows; several with commas, or the option again
+    #[arg(long = "domain", value_name = "DOMAIN", value_delimiter = ',', value_parser = answers::domain)]
+    domains: Vec<String>,
+    /// Who will ask; several with commas, or the option again
+    #[arg(long, value_enum, value_name = "WHO", value_delimiter = ',')]
+    front: Vec<Front>,
+    /// The folder of the sockets [default: for Postfix, vouch in its queue directory; else /run/vouch]
+    #[arg(long, value_name = "FOLDER")]
+    sockets: Option<PathBuf>,
+    /// Also ask the mail server about this recipient, or about this user's password where logins alone are asked
+    #[arg(long = "try", value_name = "ADDRESS", id = "try")]
+    attempt: Option<String>,
+    /// Read the password for --try from the first line of this file; - is standard input [default: ask on the terminal]
+    #[arg(long, value_name = "F", requires = "try")]
+    password_file: Option<PathBuf>,
+    /// Write the file without trying the mail server
+    #[arg(long, conflicts_with = "try")]
+    offline: bool,
+    /// The configuration to write
+    #[arg(short, long, value_name = "FILE", default_value = "/etc/vouch/vouch.toml")]
+    output: PathBuf,
+    /// Overwrite a configuration that somebody has changed
+    #[arg(long)]
+    force: bool,
+}
+
+/// What stands behind us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Behind {
+    /// It knows logins
+    Imap,
+    /// It knows recipients, and logins by SMTP AUTH
+    Smtp,
+    /// It knows recipients
+    Lmtp,
+}
+
+impl Behind {
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Imap => Kind::Imap,
+            Self::Smtp => Kind::Smtp,
+            Self::Lmtp => Kind::Lmtp,
+        }
+    }
+}
+
+/// How TLS with it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Tls {
+    /// From the first byte, as on ports 993 and 465
+    Implicit,
+    /// By STARTTLS, or there is no answer
+    Starttls,
+    /// By STARTTLS where it is offered
+    IfAvailable,
+    /// Never
+    None,
+}
+
+/// What stands in front of us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Front {
+    /// Postfix asks which recipients exist (policy service)
+    PostfixRecipients,
+    /// Postfix asks whether logins are good (SASL)
+    PostfixLogins,
+    /// Exim asks whether logins are good
+    Exim,
+    /// Dovecot starts vouch as its own auth service
+    Dovecot,
+}
+
+impl Front {
+    const fn is_postfix(self) -> bool {
+        matches!(self, Self::PostfixRecipients | Self::PostfixLogins)
+    }
+
+    /// Whether it asks about logins.
+    const fn asks_logins(self) -> bool {
+        !matches!(self, Self::PostfixRecipients)
+    }
+
+    /// Whether a server of that kind knows what it asks.
+    fn can_ask(self, kind: Kind) -> bool {
+        match self {
+            Self::PostfixRecipients => kind.knows_recipients(),
+            Self::PostfixLogins | Self::Exim | Self::Dovecot => kind.knows_logins(),
+        }
+    }
+}
+
+/// Writes a configuration, and prints what else is to be done.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match set_up(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(status) => status,
+    }
+}
+
+fn set_up(arguments: &Arguments) -> Result<(), ExitCode> {
+    let mut ask = Ask::new();
+    place::may_be_written(&arguments.output, arguments.force, &mut ask)?;
+    let answers = Answers::of(arguments, &mut ask)?;
+    let text = draft::draft(&answers, &arguments.output);
+    // Its notes are about what was chosen, and `vouch check` shows them.
+    let (config, _) = read::parse(&arguments.output, &text).map_err(|error| {
+        complain(
+            status::USAGE,
+            &format!("these answers make no configuration:\n{error}"),
+        )
+    })?;
+    if !arguments.offline {
+        try_out(&config, arguments, &answers, &mut ask)?;
+    }
+    place::write(&arguments.output, &text).map_err(|error| {
+        let path = arguments.output.display();
+        complain(status::CANNOT_CREATE, &format!("cannot write {path}: {error}"))
+    })?;
+    print(&format!(
+        "\nWritten: {}\n{}{}",
+        arguments.output.display(),
+        lines::of(&answers, &arguments.output),
+        lines::next(&answers, &arguments.output)
+    ))
+}
+
+/// Opens a session to the server as the daemon would, and asks it what was to be asked.
+fn try_out(config: &Config, arguments: &Arguments, answers: &Answers, ask: &mut Ask) -> Result<(), ExitCode> {
+    let all_the_same = "Write the file all the same?";
+    if !online::look(config, "init")? {
+        return if ask.agrees(all_the_same)? {
+            Ok(())
+        } else {
+            let advice =
+                "nothing is written: mend what is said above, or write the file without a try by --offline";
+            Err(complain(status::UNAVAILABLE, advice))
+        };
+    }
+    let Some(about) = &arguments.attempt else {
+        return Ok(());
+    };
+    let (said, verdict) = if answers.fronts.iter().all(|front| front.asks_logins()) {
+        login::once(config, about, arguments.password_file.as_deref())?
+    } else {
+        recipient::once(config, about)?
+    };
+    print(&format!("\n{said}"))?;
+    if !matches!(verdict, Verdict::Defer(_)) || ask.agrees(all_the_same)? {
+        return Ok(());
+    }
+    let advice = "nothing is written: mend what is said above, or leave --try away";
+    Err(complain(status::TEMPORARY, advice))
+}
+
+fn complain(status: u8, what: &str) -> ExitCode {
+    fail(status, &format!("vouch init: {what}"))
+}

@@ -1,0 +1,574 @@
+//! `vouch init`: what it asks and takes, what it tries, what it writes and prints.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use remote::{Authority, Protocol, Security, Server};
+use vouch::config::directory::{Kind, StartTls};
+use vouch::config::{Config, ListenAddress, read};
+
+use crate::outside::{Bounded, PASSWORD, Ran, World, directory, people, run, wait_until};
+use crate::terminal::{Terminal, logged_in_at, read_all};
+
+/// `vouch init` without a terminal, told so much more; it writes `new.toml`, and knows no other Postfix than a default one.
+fn init(world: &World, more: &[&str], input: &str) -> Ran {
+    let (output, sockets) = (world.scratch.text("new.toml"), world.scratch.text("sockets"));
+    let arguments = ["init", "--output", &output, "--sockets", &sockets];
+    run(arguments.iter().chain(more), input)
+}
+
+fn written(world: &World) -> PathBuf {
+    world.scratch.path("new.toml")
+}
+
+/// What was written, as the daemon reads it, with its notes.
+fn configured(world: &World) -> (Config, Vec<String>) {
+    let (config, notes) = read::load(&written(world)).unwrap();
+    (config, notes.into_iter().map(|note| note.text).collect())
+}
+
+/// A remote of `protocol`, whose certificate an authority of its own has issued, in `ca.pem`.
+fn remote(world: &World, protocol: Protocol, security: impl FnOnce(remote::Identity) -> Security) -> Server {
+    let authority = Authority::new().unwrap();
+    world.scratch.write("ca.pem", authority.pem());
+    let security = security(authority.issue(&["127.0.0.1"]).unwrap());
+    world.remote(remote::Options {
+        security,
+        ..people(protocol)
+    })
+}
+
+#[test]
+fn each_pair_of_what_is_behind_and_in_front_makes_a_file_that_check_has_no_word_against() {
+    for (behind, fronts) in [
+        (
+            "imap",
+            &["postfix-logins", "exim", "dovecot", "postfix-logins,exim,dovecot"][..],
+        ),
+        (
+            "smtp",
+            &[
+                "postfix-recipients", "postfix-logins", "exim", "dovecot",
+                "postfix-recipients,postfix-logins",
+            ],
+        ),
+        ("lmtp", &["postfix-recipients"]),
+    ] {
+        for front in fronts {
+            for tls in ["implicit", "starttls", "if-available", "default"] {
+                let world = World::new();
+                let mut arguments = vec![
+                    "--offline", "--behind", behind, "--host", "mail.example.net", "--front", front,
+                    "--domain", "Example.ORG,b\u{fc}cher.example", "--domain", "example.net",
+                ];
+                if tls != "default" {
+                    arguments.extend(["--tls", tls]);
+                }
+                let ran = init(&world, &arguments, "").ended(0);
+                ran.complains_of_nothing();
+                let (config, notes) = configured(&world);
+                assert_eq!(notes, [""; 0], "{arguments:?}");
+                let [directory] = &config.directory[..] else {
+                    panic!("{arguments:?}: {:?}", config.directory);
+                };
+                assert_eq!(directory.kind.as_str(), behind);
+                let implicit = tls == "implicit" || (tls == "default" && behind == "imap");
+                assert_eq!(directory.tls.implicit, implicit, "{arguments:?}");
+                if tls == "starttls" {
+                    assert_eq!(directory.tls.starttls, StartTls::Required);
+                }
+                let domains: Vec<_> = directory
+                    .lookup
+                    .domains
+                    .all
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
+                assert_eq!(domains, ["example.net", "example.org", "xn--bcher-kva.example"]);
+                let own_service = front.contains("dovecot");
+                assert_eq!(config.dovecot.is_some(), own_service);
+                assert_eq!(
+                    config.listener.len(),
+                    front.split(',').count() - usize::from(own_service),
+                    "{front}"
+                );
+                for listener in &config.listener {
+                    let ListenAddress::Path(socket) = &listener.socket else {
+                        panic!("{listener:?}");
+                    };
+                    assert!(
+                        ran.out.contains(socket.to_str().unwrap()),
+                        "{} is not printed",
+                        socket.display()
+                    );
+                }
+                let checked = run([Path::new("check"), Path::new("-c"), &written(&world)], "").ended(0);
+                checked.complains_of_nothing().says(&["\nNotes: none."]);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_written_is_what_was_said_and_what_is_off_is_the_default() {
+    let world = World::new();
+    let ca = world.scratch.write("ca.pem", "not looked into\n");
+    init(
+        &world,
+        &[
+            "--offline",
+            "--behind",
+            "smtp",
+            "--host",
+            "192.0.2.7",
+            "--port",
+            "2525",
+            "--tls",
+            "starttls",
+            "--ca-file",
+            ca.to_str().unwrap(),
+            "--server-name",
+            "mail.example.net",
+            "--allow-cleartext",
+            "--domain",
+            "example.org",
+            "--front",
+            "postfix-recipients",
+        ],
+        "",
+    )
+    .ended(0);
+    let text = format!(
+        "[directory.\"mailbox\"]\ntype = \"smtp\"\naddress = \"192.0.2.7\"\nport = 2525\nauth.allow-cleartext = true\n\
+         lookup.domains = [\"example.org\"]\ntls.starttls = \"required\"\ntls.ca-file = \"{}\"\n\
+         tls.server-name = \"mail.example.net\"\n[listener.\"recipients\"]\nprotocol = \"policy\"\nsocket = \"{}\"\n\
+         directory = [\"mailbox\"]\n",
+        ca.display(),
+        world.scratch.path("sockets/policy").display()
+    );
+    let (expected, _) = read::parse(Path::new("expected.toml"), &text).unwrap();
+    assert_eq!(configured(&world).0, expected);
+    let mode = fs::metadata(written(&world)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o640);
+}
+
+#[test]
+fn ports_are_the_usual_ones_and_a_socket_has_none() {
+    for (behind, host, more, port) in [
+        ("imap", "mail.example.net", &["--front", "exim"][..], 993),
+        (
+            "imap",
+            "mail.example.net",
+            &["--front", "exim", "--tls", "starttls"],
+            143,
+        ),
+        ("imap", "127.0.0.1", &["--front", "exim"], 143),
+        ("smtp", "mail.example.net", &["--front", "postfix-recipients"], 25),
+        ("smtp", "mail.example.net", &["--front", "postfix-logins"], 587),
+        (
+            "smtp",
+            "mail.example.net",
+            &["--front", "postfix-logins", "--tls", "implicit"],
+            465,
+        ),
+        ("lmtp", "mail.example.net", &["--front", "postfix-recipients"], 24),
+    ] {
+        let world = World::new();
+        let arguments = [
+            "--offline", "--behind", behind, "--host", host, "--domain", "example.org",
+        ];
+        init(&world, &[&arguments, more].concat(), "").ended(0);
+        let (config, _) = configured(&world);
+        assert_eq!(config.directory[0].address.to_string(), format!("{host}:{port}"));
+    }
+    let world = World::new();
+    let arguments = ["--offline", "--behind", "lmtp", "--host", "/run/dovecot/lmtp"];
+    let more = ["--domain", "example.org", "--front", "postfix-recipients"];
+    init(&world, &[arguments.as_slice(), &more].concat(), "").ended(0);
+    let (config, notes) = configured(&world);
+    assert_eq!(config.directory[0].address.to_string(), "/run/dovecot/lmtp");
+    assert_eq!(notes, [""; 0]);
+}
+
+#[test]
+fn without_a_terminal_what_is_missing_is_named_by_its_option() {
+    let world = World::new();
+    for (arguments, complaint) in [
+        (
+            &[][..],
+            "still to be said: --behind imap|smtp|lmtp, --host HOST, \
+             --front postfix-recipients|postfix-logins|exim|dovecot (see vouch init --help)",
+        ),
+        (
+            &[
+                "--behind", "lmtp", "--host", "192.0.2.7", "--front", "postfix-recipients",
+            ],
+            "still to be said: --domain DOMAIN (",
+        ),
+        (
+            &["--behind", "imap", "--host", "192.0.2.7", "--front", "dovecot"],
+            "still to be said: --domain DOMAIN (",
+        ),
+        (
+            &[
+                "--behind", "imap", "--host", "192.0.2.7", "--front", "postfix-recipients", "--domain",
+                "a.example",
+            ],
+            "--front postfix-recipients asks about recipients, which imap does not know: --behind must be smtp or lmtp",
+        ),
+        (
+            &["--behind", "lmtp", "--host", "192.0.2.7", "--front", "exim"],
+            "--front exim asks about logins, which lmtp does not know: --behind must be imap or smtp",
+        ),
+        (
+            &[
+                "--behind", "imap", "--host", "192.0.2.7", "--front", "exim", "--tls", "none",
+            ],
+            "--tls none, and no password is sent without TLS: take --tls starttls or --tls implicit, or send them where \
+             anyone on the way reads them by --allow-cleartext",
+        ),
+        (
+            &["--host", "a b"],
+            "neither a host name nor an IP address nor (lmtp) the absolute path of a socket",
+        ),
+        (&["--domain", "a b"], "a b: not a domain name"),
+        (&["--port", "0"], "0 is not in 1..=65535"),
+        (&["--offline", "--try", "jane@example.org"], "cannot be used with"),
+    ] {
+        let ran = init(&world, arguments, "").ended(64);
+        ran.says_nothing().complains(&[complaint]);
+        assert!(!written(&world).exists());
+    }
+}
+
+#[test]
+fn a_file_that_somebody_has_written_is_left_alone_and_the_package_s_own_is_not() {
+    let world = World::new();
+    let arguments = [
+        "--offline", "--behind", "imap", "--host", "192.0.2.7", "--front", "exim",
+    ];
+    let ours = "[directory.a]\ntype = \"imap\"\naddress = \"a.example\"\n";
+    world.scratch.write("new.toml", ours);
+    let ran = init(&world, &arguments, "").ended(73);
+    ran.says_nothing()
+        .complains(&["new.toml is there already, and nothing is written: --force overwrites it"]);
+    assert_eq!(fs::read_to_string(written(&world)).unwrap(), ours);
+
+    init(&world, &[arguments.as_slice(), &["--force"]].concat(), "").ended(0);
+    assert_eq!(configured(&world).0.directory[0].name, "mailbox");
+    // What it has written itself may have been changed since.
+    init(&world, &arguments, "").ended(73);
+
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/vouch.toml");
+    world.scratch.write("new.toml", fs::read(example).unwrap());
+    init(&world, &arguments, "").ended(0);
+    assert_eq!(configured(&world).0.directory.len(), 1);
+}
+
+#[test]
+fn it_tries_the_server_and_shows_what_check_online_shows() {
+    let world = World::new();
+    let remote = remote(&world, Protocol::Smtp, Security::StartTls);
+    let port = remote.port().to_string();
+    let ca = world.scratch.text("ca.pem");
+    let arguments = [
+        "--behind", "smtp", "--host", "127.0.0.1", "--port", &port, "--ca-file", &ca, "--domain",
+        "example.org", "--front", "postfix-recipients",
+    ];
+    let ran = init(&world, &arguments, "").ended(0);
+    ran.complains_of_nothing().says(&[
+        "\nmailbox: reached in ", "  TLS: TLS 1.3, ", "  certificate: subject CN=test remote, ",
+        "  offers: PIPELINING ",
+    ]);
+    assert_eq!(remote.count("RCPT"), 0, "nobody was asked about");
+    let config = written(&world);
+    let checked = run(
+        [
+            Path::new("check"),
+            Path::new("--online"),
+            Path::new("-c"),
+            &config,
+        ],
+        "",
+    )
+    .ended(0);
+    let shown = |out: &str| {
+        let (_, from) = out.split_once("  TLS: ").unwrap();
+        from.lines().take(3).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&ran.out), shown(&checked.out));
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_told_as_check_online_tells_it_and_nothing_is_written() {
+    let world = World::new();
+    let remote = remote(&world, Protocol::Imap, Security::Implicit);
+    let port = remote.port().to_string();
+    let arguments = [
+        "--behind", "imap", "--host", "127.0.0.1", "--port", &port, "--tls", "implicit", "--domain",
+        "example.org", "--front", "postfix-logins",
+    ];
+    let ran = init(&world, &arguments, "").ended(69);
+    ran.complains(&[
+        "nothing is written: mend what is said above, or write the file without a try by --offline",
+    ]);
+    assert!(!written(&world).exists());
+    // The same file, written without a try.
+    init(&world, &[arguments.as_slice(), &["--offline"]].concat(), "").ended(0);
+    let config = written(&world);
+    let checked = run(
+        [
+            Path::new("check"),
+            Path::new("--online"),
+            Path::new("-c"),
+            &config,
+        ],
+        "",
+    )
+    .ended(69);
+    let failure = |out: &str| {
+        let (_, from) = out.split_once(" ms\n").unwrap();
+        from.trim_end().to_owned()
+    };
+    assert!(failure(&ran.out).contains("tls.ca-file"), "{}", ran.out);
+    assert_eq!(failure(&ran.out), failure(&checked.out));
+}
+
+#[test]
+fn it_asks_about_one_recipient() {
+    let world = World::new();
+    let remote = world.remote(people(Protocol::Lmtp));
+    let port = remote.port().to_string();
+    let try_out = |address: &str| {
+        let _ = fs::remove_file(written(&world));
+        let arguments = [
+            "--behind", "lmtp", "--host", "127.0.0.1", "--port", &port, "--domain", "example.org", "--front",
+            "postfix-recipients", "--try", address,
+        ];
+        init(&world, &arguments, "")
+    };
+    try_out("jane@example.org")
+        .ended(0)
+        .says(&["\njane@example.org: exists (mailbox, "]);
+    try_out("nobody@example.org")
+        .ended(0)
+        .says(&["\nnobody@example.org: unknown (mailbox, "]);
+    assert!(written(&world).exists());
+    let ran = try_out("trouble@example.org").ended(75);
+    ran.says(&["\ntrouble@example.org: no answer (mailbox, "])
+        .complains(&["nothing is written: mend what is said above, or leave --try away"]);
+    assert!(!written(&world).exists());
+    try_out("jane").ended(64).complains(&["vouch init: jane: "]);
+}
+
+#[test]
+fn it_asks_about_one_login_with_a_password_that_no_argument_holds() {
+    let world = World::new();
+    let remote = world.remote(people(Protocol::Imap));
+    let port = remote.port().to_string();
+    for (password, answer) in [(PASSWORD, "accepted"), ("wrong", "refused")] {
+        let _ = fs::remove_file(written(&world));
+        let arguments = [
+            "--behind", "imap", "--host", "127.0.0.1", "--port", &port, "--front", "postfix-logins", "--try",
+            "jane@example.org", "--password-file", "-",
+        ];
+        let ran = init(&world, &arguments, &format!("{password}\n")).ended(0);
+        ran.says(&[&format!("\njane@example.org: {answer} (mailbox, ")]);
+        assert!(
+            !ran.out.contains(password) && !ran.err.contains(password),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn the_lines_for_each_front_hold_the_socket_of_the_file_and_the_commands_its_path() {
+    let world = World::new();
+    let arguments = [
+        "--offline", "--behind", "smtp", "--host", "192.0.2.7", "--domain", "example.org", "--front",
+        "postfix-recipients,postfix-logins,exim,dovecot",
+    ];
+    let ran = init(&world, &arguments, "").ended(0);
+    let socket = |name: &str| world.scratch.path("sockets").join(name).display().to_string();
+    let file = written(&world).display().to_string();
+    ran.complains_of_nothing().says(&[
+        &format!("\nWritten: {file}\n"),
+        &format!(
+            "\n    check_policy_service {{ unix:{}, timeout=25s, default_action=DEFER_IF_PERMIT, policy_context=mx }}\n",
+            socket("policy")
+        ),
+        &format!("\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {}\n", socket("auth")),
+        &format!("\n  server_socket = {}\n", socket("exim")),
+        &format!("\n  executable = {} dovecot-service -c {file}\n", env!("CARGO_BIN_EXE_vouch")),
+        &format!("\n  vouch check --online -c {file}\n  vouch serve -c {file}\n  postfix reload\n"),
+        "\n  doveadm reload\n",
+        "\n  update-exim4.conf && systemctl reload exim4",
+    ]);
+}
+
+/// A dialog with `vouch init` on a terminal that controls it.
+struct Typed<'a> {
+    terminal: Terminal,
+    child: Bounded,
+    world: &'a World,
+    seen: usize,
+}
+
+impl<'a> Typed<'a> {
+    fn start(world: &'a World, more: &[&str]) -> Option<Self> {
+        let terminal = Terminal::new();
+        let mut command = logged_in_at(&terminal)?;
+        command
+            .args(["init", "--output"])
+            .arg(written(world))
+            .arg("--sockets")
+            .arg(world.scratch.path("sockets"))
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(terminal.stream());
+        let child = Bounded(command.spawn().unwrap());
+        Some(Self {
+            terminal,
+            child,
+            world,
+            seen: 0,
+        })
+    }
+
+    /// Waits for a prompt that ends so, and answers it.
+    fn answers(&mut self, prompt: &str, answer: &str) {
+        let mut end = 0;
+        wait_until(&format!("the prompt {prompt:?}"), || {
+            let shown = self.terminal.shown();
+            let at = shown.get(self.seen..).and_then(|new| new.find(prompt));
+            end = self.seen + at.unwrap_or(0) + prompt.len();
+            at.is_some()
+        });
+        self.seen = end;
+        self.terminal.types(answer);
+    }
+
+    /// Its exit status, and what it printed.
+    fn ends(mut self) -> (Option<i32>, String) {
+        let status = self.child.ended();
+        let out = read_all(self.child.0.stdout.take());
+        println!("{}{out}", self.terminal.shown());
+        (status.code(), out)
+    }
+
+    fn nothing_is_written(&self) -> bool {
+        !written(self.world).exists()
+    }
+}
+
+#[test]
+fn on_a_terminal_it_asks_and_a_wrong_answer_is_asked_for_again() {
+    let world = World::new();
+    let remote = remote(&world, Protocol::Imap, Security::StartTls);
+    let ca = world.scratch.text("ca.pem");
+    let Some(mut typed) = Typed::start(&world, &[]) else {
+        return;
+    };
+    typed.answers("Which: ", "pop3\n");
+    typed.answers("one of these words, please, not \"pop3\"", "");
+    typed.answers("Which: ", "imap\n");
+    // Only who asks about logins can be in front of it.
+    typed.answers("Which [postfix-logins]: ", "postfix-recipients\n");
+    typed.answers("Which [postfix-logins]: ", "postfix-logins, exim\n");
+    typed.answers("IP address of that server: ", "a b\n");
+    typed.answers("IP address of that server: ", "127.0.0.1\n");
+    typed.answers("Which [if-available]: ", "starttls\n");
+    typed.answers("Port [143]: ", "0\n");
+    typed.answers("Port [143]: ", &format!("{}\n", remote.port()));
+    typed.answers("none is every login [none]: ", "example.org, example.net\n");
+    typed.answers("[none]: ", "/no/such/file\n");
+    typed.answers("[none]: ", &format!("{ca}\n"));
+    let (status, out) = typed.ends();
+    assert_eq!(status, Some(0), "{out}");
+    assert!(
+        out.contains("\nmailbox: reached in ") && out.contains("\nWritten: "),
+        "{out}"
+    );
+    let (config, notes) = configured(&world);
+    assert_eq!(notes, [""; 0]);
+    assert_eq!(config.directory[0].kind, Kind::Imap);
+    assert_eq!(config.directory[0].tls.starttls, StartTls::Required);
+    assert_eq!(config.directory[0].lookup.domains.all.len(), 2);
+    let names: Vec<_> = config
+        .listener
+        .iter()
+        .map(|listener| listener.name.as_str())
+        .collect();
+    assert_eq!(names, ["logins", "exim"]);
+}
+
+#[test]
+fn on_a_terminal_who_sees_the_server_fail_decides() {
+    for (answer, status) in [("no", 69), ("yes", 0)] {
+        let world = World::new();
+        let remote = world.remote(people(Protocol::Lmtp));
+        world.stop(&remote);
+        let port = remote.port().to_string();
+        let arguments = [
+            "--behind", "lmtp", "--host", "127.0.0.1", "--port", &port, "--tls", "none", "--domain",
+            "example.org", "--front", "postfix-recipients",
+        ];
+        let Some(mut typed) = Typed::start(&world, &arguments) else {
+            return;
+        };
+        typed.answers("Write the file all the same? [no]: ", "what?\n");
+        typed.answers("yes or no, please", "");
+        typed.answers("Write the file all the same? [no]: ", &format!("{answer}\n"));
+        let (ended, out) = typed.ends();
+        assert_eq!(ended, Some(status), "{out}");
+        assert!(out.contains("\nmailbox: NOT REACHED after "), "{out}");
+        assert_eq!(written(&world).exists(), status == 0);
+    }
+}
+
+#[test]
+fn on_a_terminal_a_file_that_is_there_is_overwritten_only_by_who_agrees() {
+    let world = World::new();
+    let config = directory("own", "imap", 143);
+    world.scratch.write("new.toml", &config);
+    let more = [
+        "--offline", "--behind", "imap", "--host", "192.0.2.7", "--tls", "none", "--front", "exim",
+    ];
+    let Some(mut typed) = Typed::start(&world, &more) else {
+        return;
+    };
+    typed.answers("new.toml is there already. Overwrite it? [no]: ", "\n");
+    let (ended, out) = typed.ends();
+    assert_eq!((ended, out.as_str()), (Some(73), ""));
+    assert_eq!(fs::read_to_string(written(&world)).unwrap(), config);
+
+    let mut typed = Typed::start(&world, &more).unwrap();
+    typed.answers("Overwrite it? [no]: ", "y\n");
+    typed.answers("Port [143]: ", "\n");
+    typed.answers("Send them all the same? [no]: ", "y\n");
+    typed.answers("none is every login [none]: ", "\n");
+    assert_eq!(typed.ends().0, Some(0));
+    let (config, notes) = configured(&world);
+    assert!(config.directory[0].auth.allow_cleartext);
+    // Both were chosen.
+    assert_eq!(notes.len(), 2, "{notes:?}");
+}
+
+#[test]
+fn the_end_of_what_is_typed_writes_nothing() {
+    let world = World::new();
+    let Some(mut typed) = Typed::start(&world, &[]) else {
+        return;
+    };
+    typed.answers("Which: ", "\u{4}");
+    wait_until("its last word", || {
+        typed
+            .terminal
+            .shown()
+            .contains("the input has ended; nothing is written")
+    });
+    assert!(typed.nothing_is_written());
+    assert_eq!(typed.ends(), (Some(64), String::new()));
+}
