@@ -8,6 +8,8 @@ pub mod dovecot;
 pub(crate) mod files;
 mod metrics;
 mod prepare;
+mod reload;
+mod running;
 mod status;
 
 use std::sync::Arc;
@@ -15,26 +17,31 @@ use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::directory::Kind;
-use crate::config::{self, Config, ListenAddress};
+use crate::config::{self, Config};
 use crate::control;
-use crate::metrics::{Watched, WatchedDoor};
-use crate::server::admission::{Admission, Descriptors};
+use crate::server::admission::Descriptors;
 use crate::server::handover::Handover;
-use crate::server::{self, Closing};
 use crate::service::bind::{BindError, Bound, BoundPath};
 use crate::service::dovecot::DovecotError;
 use crate::service::limits::raise_descriptors;
+use crate::service::notify::{self, Event};
 use crate::service::signals::{Order, Signals, release};
 use crate::session::tls;
+use reload::reload;
+use running::{Common, Running};
+
 pub use confine::ServiceUser;
 pub use directories::{hello, members, members_by, remote};
 pub use doors::door;
 pub use prepare::{Prepared, bind, check};
+
+/// How often systemd is told how the directories are, if that has changed.
+const STATUS: Duration = Duration::from_secs(10);
 
 /// What a question under way is given beyond its deadline when the daemon ends.
 pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -57,6 +64,9 @@ pub enum DaemonError {
     /// The socket of `[metrics]` cannot be listened on.
     #[error("metrics: {0}")]
     Metrics(BindError),
+    /// What systemd says of its sockets makes no sense.
+    #[error("systemd's $LISTEN_FDS, $LISTEN_PID or $LISTEN_FDNAMES cannot be used: {0}")]
+    Units(std::io::Error),
     /// The system gives no random bytes, and so no key for what is remembered.
     #[error("the system gives no random bytes; does a system call filter forbid getrandom?")]
     Random,
@@ -66,16 +76,6 @@ pub enum DaemonError {
     /// Dovecot has not given what a service needs.
     #[error(transparent)]
     Dovecot(#[from] DovecotError),
-}
-
-/// Whether this version serves a listener: binds its socket itself.
-pub const fn is_served(listener: &config::Listener) -> bool {
-    matches!(listener.socket, ListenAddress::Path(_) | ListenAddress::Tcp(_))
-}
-
-/// The listeners that this version serves.
-fn served(config: &Config) -> impl Iterator<Item = &config::Listener> {
-    config.listener.iter().filter(|listener| is_served(listener))
 }
 
 /// Runs until a signal ends it. `notes` are what the configuration's reader had
@@ -88,77 +88,69 @@ pub async fn run(
     notes: &[config::read::Note],
     prepared: Prepared,
 ) -> Result<(), DaemonError> {
-    let started = prepared.started;
+    let Prepared {
+        started,
+        sockets,
+        units,
+        file,
+        metrics,
+        control,
+        ..
+    } = prepared.tell();
     tell(notes);
-    prepared.tell();
-    let descriptors = descriptors(
-        config
-            .listener
-            .iter()
-            .map(|listener| u64::from(listener.max_connections))
-            .sum(),
-        config,
-    );
+    let connections = config
+        .listener
+        .iter()
+        .map(|listener| u64::from(listener.max_connections));
+    let descriptors = descriptors(connections.sum(), config);
     let mut signals = Signals::new().map_err(DaemonError::System)?;
     detail::follow_signals()?;
     release();
-    let members = members(config, None)?;
-    files::open(config, &members);
-    // The id of this life of the daemon; a process id serves as well as for Dovecot itself.
-    let handover = Arc::new(Handover::new(std::process::id()));
-    let draining = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    let (mut open_doors, mut counted) = (Vec::new(), Vec::new());
-    for (listener, socket) in served(config).zip(prepared.sockets) {
-        let open = socket.socket.listen().map_err(DaemonError::System)?;
-        let admission = Arc::new(Admission::new(
-            &listener.name,
-            listener.max_connections as usize,
-            socket.peers,
-            descriptors.clone(),
-        ));
-        let door = door(listener, &members, &handover);
-        let counts = door.counts().clone();
-        counted.push(WatchedDoor {
-            name: listener.name.as_str().into(),
-            counts: counts.clone(),
-            admission: admission.clone(),
-        });
-        let serving = server::serve(
-            open,
-            door,
-            admission.clone(),
-            tasks.clone(),
-            Closing {
-                accepting: draining.clone(),
-                draining: draining.clone(),
-            },
-        );
-        tasks.spawn(serving);
-        open_doors.push(status::Door::new(listener, admission, counts));
-        tracing::info!(door = listener.name, socket = %listener.socket, protocol = %listener.protocol, "listening");
-    }
-    // Both answer to the last, and their paths go with them.
-    let (_watched, watched) = watch::channel(Arc::new(Watched::new(counted, members.clone())));
-    let _metrics = metrics::serve(prepared.metrics, watched)?;
-    let daemon = status::Daemon {
+    let common = Common {
         started,
-        draining: draining.clone(),
-        doors: open_doors,
-        directories: status::Remote::all(config, &members),
+        // The id of this life of the daemon; a process id serves as well as for Dovecot itself.
+        handover: Arc::new(Handover::new(std::process::id())),
+        descriptors,
+        tasks: TaskTracker::new(),
+        draining: CancellationToken::new(),
     };
-    let (_daemon, daemon) = watch::channel(Arc::new(daemon));
-    let _path = answer(prepared.control, daemon)?;
+    let mut running = Running::start(config, sockets, common)?;
+    // Both answer to the last, and their paths go with them.
+    let _metrics = metrics::serve(metrics, running.watched())?;
+    let _path = answer(control, running.daemon())?;
     tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
-    while signals.next().await == Order::Reload {
-        tracing::warn!(
-            "SIGHUP: this version reads its configuration at start only; restart it to apply changes"
-        );
+    notify::tell(Event::Ready, running.in_words()).await;
+    tokio::spawn(notify::keep_alive());
+    while next_order(&mut signals, &running).await == Order::Reload {
+        notify::tell(Event::Reloading, "reads its configuration again".to_owned()).await;
+        let reloaded = reload(&mut running, file.as_deref(), &units).await;
+        let remark = if reloaded {
+            ""
+        } else {
+            "; not reloaded, see the log"
+        };
+        notify::tell(Event::Ready, running.in_words() + remark).await;
     }
-    let patience = longest_deadline(&config.listener) + DRAIN_GRACE;
-    drain(tasks, &draining, prepared.paths, patience).await;
-    files::close(members).await;
+    notify::tell(Event::Stopping, "answers what was asked, then ends".to_owned()).await;
+    running.end(DRAIN_GRACE).await;
     Ok(())
+}
+
+/// The next order. Until it comes, systemd is told how the daemon is.
+async fn next_order(signals: &mut Signals, running: &Running) -> Order {
+    let mut often = interval(STATUS);
+    let mut told = running.in_words();
+    loop {
+        tokio::select! {
+            order = signals.next() => return order,
+            _ = often.tick() => {}
+        }
+        let words = running.in_words();
+        if words != told {
+            notify::tell_status(words.clone()).await;
+            told = words;
+        }
+    }
 }
 
 /// Answers at the control socket, if there is one; its path.

@@ -18,10 +18,9 @@ pub fn run(file: &ConfigFile) -> ExitCode {
         Ok(read) => read,
         Err(status) => return status,
     };
-    if !config.listener.iter().any(daemon::is_served) {
+    if config.listener.is_empty() {
         let message = format!(
-            "vouch serve: {}: no listener of a protocol that this version speaks, so nobody could ask; `vouch check` shows \
-             what the file says",
+            "vouch serve: {}: no [listener.\"NAME\"], so nobody could ask; vouch.toml(5) has an example",
             file.config.display()
         );
         return fail(status::CONFIG, &message);
@@ -56,6 +55,7 @@ pub(super) fn ended(runtime: Runtime, running: impl Future<Output = Result<(), D
                 DaemonError::Bind(..)
                 | DaemonError::Control(_)
                 | DaemonError::Metrics(_)
+                | DaemonError::Units(_)
                 | DaemonError::Random
                 | DaemonError::System(_)
                 | DaemonError::Dovecot(_) => status::OS_ERROR,

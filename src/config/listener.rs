@@ -16,7 +16,8 @@ described! {
         pub name: String,
         /// `protocol`: what is spoken on the socket. Required.
         pub protocol: Protocol,
-        /// `socket`: the absolute path of a Unix socket, `"systemd:NAME"` for one that is handed over, or
+        /// `socket`: the absolute path of a Unix socket, `"systemd:NAME"` for one that systemd hands over (by the
+        /// `FileDescriptorName=` of its socket unit, which then decides on mode, owner and group), or
         /// `"127.0.0.1:10040"`; other addresses than loopback for `policy` only. Required, and every listener
         /// its own.
         pub socket: ListenAddress,

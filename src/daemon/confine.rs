@@ -200,7 +200,7 @@ fn places(config: &Config, file: &Path, sockets: impl Iterator<Item = PathBuf>) 
         .own
         .extend(caches.filter_map(Path::parent).map(Path::to_path_buf));
     places
-        .remove
+        .sockets
         .extend(sockets.filter_map(|socket| Some(socket.parent()?.to_path_buf())));
     places
 }

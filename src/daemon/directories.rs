@@ -1,7 +1,10 @@
 //! Builds directories from the configuration, and a listener's limit from what it says there.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use protocol::encryption::Encryption;
 use protocol::sasl::Mechanism;
@@ -42,16 +45,119 @@ pub fn members_by(
         let mut remote = remote(directory, &roots)
             .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
         remote.dial = dial(directory, &remote);
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|_| DaemonError::Random)?;
         let member = Member::new(
             memory(directory),
             Arc::new(Watched::new(build(directory, Arc::new(remote), mechanism))),
-            key,
+            random()?,
         );
         Ok(Arc::new(member))
     };
     config.directory.iter().map(member).collect()
+}
+
+/// A directory as it was built, and what it was built from.
+pub(super) struct Built {
+    pub(super) member: Arc<Member>,
+    /// Its file of recipients is not open yet.
+    pub(super) is_new: bool,
+    from: config::Directory,
+    files: Vec<Option<Version>>,
+}
+
+/// What a file is told by from what it was before: when it was changed, its length and inode.
+type Version = (SystemTime, u64, u64);
+
+/// All directories of a configuration. Of `old` goes on what it makes no difference to: the sessions where nothing
+/// is different but what is asked and remembered, the memory where the same server is asked and understood in the
+/// same way.
+///
+/// # Errors
+/// A certificate or key file that cannot be used.
+pub(super) fn build_all(config: &Config, old: &[Built]) -> Result<Vec<Built>, DaemonError> {
+    let roots = tls::Roots::of_system();
+    let built = |directory: &config::Directory| {
+        let files = files_of(directory);
+        let old = old.iter().find(|old| old.from.name == directory.name);
+        let member = match old {
+            Some(old) if old.from == *directory && old.files == files => old.member.clone(),
+            Some(old) => Arc::new(succeed(old, directory, &files, &roots)?),
+            None => Arc::new(Member::new(
+                memory(directory),
+                remote_of(directory, &roots)?,
+                random()?,
+            )),
+        };
+        let goes_on = old.is_some_and(|old| old.member.remembers_with(&member));
+        Ok(Built {
+            is_new: !goes_on,
+            member,
+            from: directory.clone(),
+            files,
+        })
+    };
+    config.directory.iter().map(built).collect()
+}
+
+fn succeed(
+    old: &Built,
+    directory: &config::Directory,
+    files: &[Option<Version>],
+    roots: &tls::Roots,
+) -> Result<Member, DaemonError> {
+    let same_sessions = old.files == files
+        && old.from
+            == config::Directory {
+                lookup: old.from.lookup.clone(),
+                cache: old.from.cache.clone(),
+                ..directory.clone()
+            };
+    let asked = if same_sessions {
+        old.member.directory().clone()
+    } else {
+        remote_of(directory, roots)?
+    };
+    let same_answers = answers_of(&old.from) == answers_of(directory)
+        && old.from.auth == directory.auth
+        && old.from.cache == directory.cache;
+    Ok(if same_answers {
+        old.member.succeeded_by(memory(directory), asked)
+    } else {
+        Member::new(memory(directory), asked, random()?)
+    })
+}
+
+/// Whose answers are remembered, and how they were read: what another server said, or what was read by other rules,
+/// is no answer of this directory.
+pub(super) fn answers_of(directory: &config::Directory) -> String {
+    let rcpt = &directory.rcpt;
+    format!(
+        "1 {} {} code-252={} policy={} microsoft={}",
+        directory.kind, directory.address, rcpt.code_252, rcpt.policy, rcpt.microsoft
+    )
+}
+
+/// The files that TLS reads.
+fn files_of(directory: &config::Directory) -> Vec<Option<Version>> {
+    let tls = &directory.tls;
+    let files = [&tls.ca_file, &tls.cert_file, &tls.key_file];
+    let version = |file: &PathBuf| {
+        let metadata = fs::metadata(file).ok()?;
+        Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+    };
+    files.into_iter().flatten().map(version).collect()
+}
+
+fn remote_of(directory: &config::Directory, roots: &tls::Roots) -> Result<Arc<dyn Directory>, DaemonError> {
+    let remote =
+        remote(directory, roots).map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
+    Ok(Arc::new(Watched::new(build(directory, Arc::new(remote), None))))
+}
+
+/// A key for what is remembered of passwords.
+fn random() -> Result<[u8; 32], DaemonError> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|_| DaemonError::Random)?;
+    Ok(key)
 }
 
 fn memory(directory: &config::Directory) -> member::Settings {

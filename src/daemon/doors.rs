@@ -18,14 +18,12 @@ use crate::server::policy::{Actions, Policy, Settings as PolicySettings};
 use crate::server::userdb::{Exists, Settings as UserdbSettings, UserdbDoor};
 use crate::server::{Deadline, Door, recipient_limits};
 
-/// The door of a listener, to those of `members` that it names. The listener is
-/// one that [`is_served`](super::is_served). All doors share `handover`.
+/// The door of a listener, to those of `members` that it names. All doors share `handover`.
 pub fn door(listener: &Listener, members: &[Arc<Member>], handover: &Arc<Handover>) -> Arc<dyn Door> {
-    let member = |name: &String| members.iter().find(|member| **member.name() == **name).cloned();
-    let asked: Vec<_> = listener.directory.iter().filter_map(member).collect();
+    let asked = asked(listener, members);
     if listener.mechanisms.iter().any(|mechanism| mechanism.is_carried()) {
         for member in &asked {
-            tokio::spawn(member.clone().learn_offers());
+            tokio::spawn(Member::learn_offers(Arc::downgrade(member)));
         }
     }
     let engine = Engine::new(asked, listener.default_domain.clone());
@@ -36,6 +34,12 @@ pub fn door(listener: &Listener, members: &[Arc<Member>], handover: &Arc<Handove
             Arc::new(UserdbDoor::new(userdb(listener), engine, handover.clone()))
         }
     }
+}
+
+/// Those of `members` that a listener names, in its order.
+pub(super) fn asked(listener: &Listener, members: &[Arc<Member>]) -> Vec<Arc<Member>> {
+    let member = |name: &String| members.iter().find(|member| **member.name() == **name).cloned();
+    listener.directory.iter().filter_map(member).collect()
 }
 
 fn policy(listener: &Listener) -> PolicySettings {

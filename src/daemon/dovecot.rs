@@ -8,6 +8,7 @@ use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::prepare::Listening;
 use super::{
     DRAIN_GRACE, DaemonError, descriptors, detail, door, drain, files, longest_deadline, members, tell,
 };
@@ -18,7 +19,6 @@ use crate::server::admission::{Admission, Descriptors};
 use crate::server::handover::Handover;
 use crate::server::kin::{self, KinDoor};
 use crate::server::{Closing, Socket, serve};
-use crate::service::activation::Inherited;
 use crate::service::dovecot::{Dovecot, DovecotSocket, Purpose};
 use crate::service::signals::{LastWord, Order, Signals, release};
 
@@ -67,7 +67,7 @@ pub async fn run(
     let mut last_word = LastWord::new().map_err(DaemonError::System)?;
     release();
     let members = members(config, None)?;
-    files::open(config, &members);
+    files::open(config.directory.iter().zip(&members));
     let draining = CancellationToken::new();
     let doors = Doors {
         table,
@@ -147,16 +147,16 @@ impl Doors<'_> {
             }
         };
         let listener = self.table.listener(&name, protocol, self.connections);
-        let (socket, place) = match socket {
-            Inherited::Unix(socket, path) => {
-                let place = path.map_or_else(String::new, |path| path.display().to_string());
-                (Socket::Unix(socket), place)
-            }
-            Inherited::Tcp(socket) => {
-                let place = socket
-                    .local_addr()
-                    .map_or_else(|_| String::new(), |it| it.to_string());
-                (Socket::Tcp(socket), place)
+        let place = socket.place();
+        let socket = match Listening::from(socket).listen() {
+            Ok(socket) => Arc::new(socket),
+            Err(error) => {
+                tracing::error!(
+                    door = name,
+                    socket = place,
+                    "not served: the system refuses the socket: {error}"
+                );
+                return;
             }
         };
         let door = door(&listener, self.members, &self.handover);
@@ -181,7 +181,7 @@ impl Doors<'_> {
             accepting: self.closing.draining.clone(),
             ..self.closing.clone()
         };
-        let (socket, clients) = (Socket::Unix(kin::listen()?), self.clients.clone());
+        let (socket, clients) = (Arc::new(Socket::Unix(kin::listen()?)), self.clients.clone());
         tokio::spawn(serve(
             socket,
             Arc::new(door),

@@ -8,20 +8,21 @@ use futures_util::future::join_all;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::config::{self, Config};
+use super::directories::answers_of;
+use crate::config;
 use crate::engine::Member;
 
 /// What the last writing is given: a disk that hangs must not hold up the end.
 pub(crate) const WRITE_GRACE: Duration = Duration::from_secs(5);
 
 /// Begins to read each; waits for none.
-pub(super) fn open(config: &Config, members: &[Arc<Member>]) {
-    for (directory, member) in config.directory.iter().zip(members) {
+pub(super) fn open<'a>(members: impl Iterator<Item = (&'a config::Directory, &'a Arc<Member>)>) {
+    for (directory, member) in members {
         if let Some(file) = directory.cache.file.clone()
             && directory.kind.knows_recipients()
             && directory.cache.entries > 0
         {
-            member.remember_in(file, source(directory));
+            member.remember_in(file, answers_of(directory));
         }
     }
 }
@@ -36,14 +37,4 @@ pub(super) async fn close(members: Vec<Arc<Member>>) {
             "cache.file: a disk hangs: what was found last is not remembered; see the kernel's log"
         );
     }
-}
-
-/// What another server said, or what was read by other rules, is no answer of
-/// this directory.
-fn source(directory: &config::Directory) -> String {
-    let rcpt = &directory.rcpt;
-    format!(
-        "1 {} {} code-252={} policy={} microsoft={}",
-        directory.kind, directory.address, rcpt.code_252, rcpt.policy, rcpt.microsoft
-    )
 }

@@ -3,18 +3,19 @@
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use nix::unistd::getegid;
 
 use super::confine::{ServiceUser, confine, unwritable};
-use super::{DaemonError, metrics, served};
+use super::{DaemonError, metrics};
 use crate::config::listener::Peer;
 use crate::config::{self, Config, ListenAddress};
 use crate::server::Socket;
 use crate::server::admission::Peers;
-use crate::service::bind::{BindError, Bound, BoundPath, Ownership, bind_address, bind_path, handed_over};
+use crate::service::activation::{Inherited, Units};
+use crate::service::bind::{BindError, Bound, BoundPath, Ownership, bind_address, bind_path};
 use crate::service::user;
 
 /// Sockets that listen already, and nobody accepts yet.
@@ -22,7 +23,10 @@ pub struct Prepared {
     pub(super) started: Instant,
     /// One for each listener that is served, in their order.
     pub(super) sockets: Vec<Opened>,
-    pub(super) paths: Vec<BoundPath>,
+    /// Sockets that were there before us.
+    pub(super) units: Units,
+    /// The file that the configuration was read from, where it may be read again.
+    pub(super) file: Option<PathBuf>,
     pub(super) control: Option<Bound>,
     pub(super) metrics: Option<metrics::Opened>,
     /// What is in force, in words; nothing where nothing was given up.
@@ -31,9 +35,10 @@ pub struct Prepared {
     remarks: Vec<String>,
 }
 
-/// A listener's socket, and who may connect.
+/// A listener's socket, its place in the file system where it has one of ours, and who may connect.
 pub(super) struct Opened {
     pub(super) socket: Listening,
+    pub(super) path: Option<BoundPath>,
     pub(super) peers: Option<Peers>,
 }
 
@@ -41,6 +46,15 @@ pub(super) struct Opened {
 pub(super) enum Listening {
     Unix(UnixListener),
     Tcp(TcpListener),
+}
+
+impl From<Inherited> for Listening {
+    fn from(socket: Inherited) -> Self {
+        match socket {
+            Inherited::Unix(socket, _) => Self::Unix(socket),
+            Inherited::Tcp(socket) => Self::Tcp(socket),
+        }
+    }
 }
 
 impl Listening {
@@ -61,20 +75,27 @@ pub fn bind(config: &Config, user: &ServiceUser) -> Result<Prepared, DaemonError
     let mut prepared = Prepared {
         started: Instant::now(),
         sockets: Vec::new(),
-        paths: Vec::new(),
+        units: Units::of_environment().map_err(DaemonError::Units)?,
+        file: None,
         control: None,
         metrics: None,
         confined: None,
         remarks: Vec::new(),
     };
-    for listener in served(config) {
-        let opened = open(listener, user, &mut prepared);
-        let opened = opened.map_err(|error| DaemonError::Bind(listener.name.clone(), error))?;
+    for listener in &config.listener {
+        let opened = open(listener, user, &prepared.units, &mut prepared.remarks)?;
         prepared.sockets.push(opened);
     }
     if let Some(config::Metrics { listen }) = &config.metrics {
-        let opened = open_metrics(listen, user, &mut prepared).map_err(DaemonError::Metrics)?;
+        let opened = open_metrics(listen, user, &prepared.units, &mut prepared.remarks);
+        let opened = opened.map_err(DaemonError::Metrics)?;
         prepared.metrics = Some(opened);
+    }
+    for name in prepared.units.besides(systemd_names(config)) {
+        prepared.remarks.push(format!(
+            "systemd handed over a socket \"{name}\" that no listener names: who connects to it waits in vain; write \
+             socket = \"systemd:{name}\", or disable its unit"
+        ));
     }
     match bind_control(config, user) {
         Ok(control) => prepared.control = Some(control),
@@ -84,6 +105,20 @@ pub fn bind(config: &Config, user: &ServiceUser) -> Result<Prepared, DaemonError
         )),
     }
     Ok(prepared)
+}
+
+/// The units that the configuration names.
+fn systemd_names(config: &Config) -> impl Iterator<Item = &str> {
+    let metrics = config.metrics.iter().map(|metrics| &metrics.listen);
+    let addresses = config
+        .listener
+        .iter()
+        .map(|listener| &listener.socket)
+        .chain(metrics);
+    addresses.filter_map(|address| match address {
+        ListenAddress::Systemd(name) => Some(name.as_str()),
+        _ => None,
+    })
 }
 
 /// For root and the daemon's user alone.
@@ -106,7 +141,11 @@ impl Prepared {
     /// When the user cannot be become.
     pub fn confine(mut self, config: &Config, file: &Path, user: &ServiceUser) -> Result<Self, DaemonError> {
         let metrics = config.metrics.iter().map(|metrics| &metrics.listen);
-        let addresses = served(config).map(|listener| &listener.socket).chain(metrics);
+        let addresses = config
+            .listener
+            .iter()
+            .map(|listener| &listener.socket)
+            .chain(metrics);
         let paths = addresses.filter_map(|address| match address {
             ListenAddress::Path(path) => Some(path.clone()),
             _ => None,
@@ -114,18 +153,20 @@ impl Prepared {
         let sockets = paths.chain([config.control.path().to_path_buf()]);
         let (force, remarks) = confine(config, file, user, sockets)?;
         self.confined = Some(force);
+        self.file = Some(file.to_path_buf());
         self.remarks.extend(remarks);
         Ok(self)
     }
 
     /// Says what there is to say, once there is a log.
-    pub(super) fn tell(&self) {
+    pub(super) fn tell(self) -> Self {
         for remark in &self.remarks {
             tracing::warn!("{remark}");
         }
         if let Some(confined) = &self.confined {
             tracing::info!("{confined}");
         }
+        self
     }
 }
 
@@ -137,11 +178,11 @@ impl Prepared {
 /// Why the daemon could not start.
 pub fn check(config: &Config) -> Result<Vec<String>, DaemonError> {
     // Without a listener there is nothing to start; and Dovecot decides for its own.
-    if served(config).next().is_none() {
+    if config.listener.is_empty() {
         return Ok(Vec::new());
     }
     let user = ServiceUser::of(config)?;
-    for listener in served(config) {
+    for listener in &config.listener {
         let named = ownership(listener, &user).and_then(|_| peers_of(listener));
         named.map_err(|error| DaemonError::Bind(listener.name.clone(), error))?;
     }
@@ -151,18 +192,27 @@ pub fn check(config: &Config) -> Result<Vec<String>, DaemonError> {
     Ok(remarks)
 }
 
-fn open(
+/// Opens the socket of one listener.
+///
+/// # Errors
+/// Why it cannot be listened on.
+pub(super) fn open(
     listener: &config::Listener,
     user: &ServiceUser,
-    prepared: &mut Prepared,
-) -> Result<Opened, BindError> {
-    Ok(Opened {
-        peers: peers_of(listener)?,
-        socket: bind_one(listener, user, prepared)?,
-    })
+    units: &Units,
+    remarks: &mut Vec<String>,
+) -> Result<Opened, DaemonError> {
+    let mut opened = || -> Result<Opened, BindError> {
+        let peers = peers_of(listener)?;
+        let ownership = ownership(listener, user)?;
+        let (socket, path) = take(&listener.socket, ownership, units, remarks)?;
+        Ok(Opened { socket, path, peers })
+    };
+    opened().map_err(|error| DaemonError::Bind(listener.name.clone(), error))
 }
 
-fn peers_of(listener: &config::Listener) -> Result<Option<Peers>, BindError> {
+/// Who may connect to a listener, where it says.
+pub(super) fn peers_of(listener: &config::Listener) -> Result<Option<Peers>, BindError> {
     let peers = listener.peers.as_deref().map(peers).transpose();
     peers.map_err(|error| BindError::new(&listener.socket, format!("peers: {error}")))
 }
@@ -182,29 +232,19 @@ fn peers(named: &[Peer]) -> Result<Peers, user::UserError> {
     Ok(peers)
 }
 
-fn bind_one(
-    listener: &config::Listener,
-    user: &ServiceUser,
-    prepared: &mut Prepared,
-) -> Result<Listening, BindError> {
-    let ownership = ownership(listener, user)?;
-    let (socket, path) = bind_address_or_path(&listener.socket, ownership, &mut prepared.remarks)?;
-    prepared.paths.extend(path);
-    Ok(socket)
-}
-
 /// Whose a socket of metrics is: the daemon's own, and it is for the group of its folder.
 fn open_metrics(
     listen: &ListenAddress,
     user: &ServiceUser,
-    prepared: &mut Prepared,
+    units: &Units,
+    remarks: &mut Vec<String>,
 ) -> Result<metrics::Opened, BindError> {
     let ownership = Ownership {
         mode: metrics::MODE,
         owner: user.account.as_ref().map(|account| account.uid),
         group: None,
     };
-    let (socket, path) = bind_address_or_path(listen, ownership, &mut prepared.remarks)?;
+    let (socket, path) = take(listen, ownership, units, remarks)?;
     Ok(metrics::Opened {
         listen: listen.clone(),
         socket,
@@ -212,9 +252,11 @@ fn open_metrics(
     })
 }
 
-fn bind_address_or_path(
+/// Binds a socket, or takes it as systemd has bound it.
+fn take(
     address: &ListenAddress,
     ownership: Ownership,
+    units: &Units,
     remarks: &mut Vec<String>,
 ) -> Result<(Listening, Option<BoundPath>), BindError> {
     match address {
@@ -224,7 +266,13 @@ fn bind_address_or_path(
             Ok((Listening::Unix(bound.listener), Some(bound.path)))
         }
         ListenAddress::Tcp(address) => Ok((Listening::Tcp(bind_address(*address)?), None)),
-        ListenAddress::Systemd(_) | ListenAddress::Dovecot => Err(handed_over(&address.to_string())),
+        ListenAddress::Systemd(name) => {
+            let socket = units.socket(name);
+            let socket = socket.map_err(|problem| BindError::new(address, problem))?;
+            Ok((socket.into(), None))
+        }
+        // In no file.
+        ListenAddress::Dovecot => Err(BindError::new(address, "it is Dovecot's to hand over")),
     }
 }
 

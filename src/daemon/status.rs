@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::running::Common;
 use crate::control::serve::Answer;
 use crate::metrics::process;
 use crate::telemetry::histogram::Durations;
@@ -40,6 +41,16 @@ pub(super) fn answers(now: watch::Receiver<Arc<Daemon>>) -> Arc<Answer> {
 }
 
 impl Daemon {
+    /// Nobody can ask yet, and nobody can be asked.
+    pub(super) fn starting(common: &Common) -> Self {
+        Self {
+            started: common.started,
+            draining: common.draining.clone(),
+            doors: Vec::new(),
+            directories: Vec::new(),
+        }
+    }
+
     fn answer(&self, ask: &str) -> Result<Value, String> {
         match ask {
             "status" => Ok(self.report()),

@@ -3,7 +3,7 @@
 
 use std::hash::Hash;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use protocol::sasl::Carried;
@@ -82,16 +82,42 @@ impl Member {
     /// A directory that remembers nothing yet. `key` is random, and new in each
     /// life of the process.
     pub fn new(settings: Settings, directory: Arc<dyn Directory>, key: [u8; 32]) -> Self {
+        let recipients = Arc::new(Recipients::new(settings.entries, settings.recipients));
+        let logins = Arc::new(Logins::new(settings.entries, settings.logins, key));
+        Self::with(settings, directory, recipients, logins)
+    }
+
+    /// One that goes on with what this one remembers. The bounds of that memory stay as they are.
+    #[must_use]
+    pub fn succeeded_by(&self, settings: Settings, directory: Arc<dyn Directory>) -> Self {
+        Self::with(
+            settings,
+            directory,
+            self.recipients.memory.clone(),
+            self.logins.clone(),
+        )
+    }
+
+    /// Whether both remember the same recipients.
+    pub fn remembers_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.recipients.memory, &other.recipients.memory)
+    }
+
+    fn with(
+        settings: Settings,
+        directory: Arc<dyn Directory>,
+        memory: Arc<Recipients>,
+        logins: Arc<Logins>,
+    ) -> Self {
         let name = &settings.name;
         let one_form = |canary: &Address| settings.one_form(canary.clone());
         let recipients = Arc::new(Inquiry {
             directory: directory.clone(),
-            memory: Arc::new(Recipients::new(settings.entries, settings.recipients)),
+            memory,
             flights: Flights::default(),
             canaries: Canaries::new(name.clone(), settings.canaries.iter().map(one_form)),
             catch_all: settings.detect_catch_all.then(|| CatchAll::new(name.clone())),
         });
-        let logins = Arc::new(Logins::new(settings.entries, settings.logins, key));
         Self {
             settings,
             directory,
@@ -208,12 +234,17 @@ impl Member {
         known.is_some_and(|offered| offered.contains(&mechanism))
     }
 
-    /// Calls the remote until it is known what it offers.
-    pub async fn learn_offers(self: Arc<Self>) {
+    /// Calls the remote until it is known what it offers, or until nobody needs this directory
+    /// any more.
+    pub async fn learn_offers(member: Weak<Self>) {
         let mut pause = FIRST_PAUSE;
-        while self.directory.carries().is_none() {
-            self.directory.call(Instant::now() + CALL_TIMEOUT).await;
-            if self.directory.carries().is_none() {
+        while let Some(member) = member
+            .upgrade()
+            .filter(|member| member.directory.carries().is_none())
+        {
+            member.directory.call(Instant::now() + CALL_TIMEOUT).await;
+            if member.directory.carries().is_none() {
+                drop(member);
                 sleep(pause).await;
                 pause = (2 * pause).min(LAST_PAUSE);
             }

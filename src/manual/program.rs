@@ -195,7 +195,11 @@ fn signals_and_files(page: &mut Page) {
     );
     page.item(
         "`HUP`",
-        "Say in the log that this version reads its configuration at the start only.",
+        "Read the configuration again, and the files of domains and TLS that it names. What it does not change goes on: sockets, \
+         connections, sessions, what is remembered. A configuration that cannot be served as a whole changes nothing, and the \
+         log says why. Of a listener that has changed, or whose directory has, connections are closed once they are answered; \
+         its socket stays. `control.socket`, `metrics.listen`, `log.format`, `[service]`, and a socket's `mode`, `owner` and \
+         `group` are heeded at the next start.",
     );
     page.item(
         "`QUIT`",

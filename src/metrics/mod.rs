@@ -50,6 +50,16 @@ impl Watched {
         }
     }
 
+    /// The same process, with these listeners and directories from now on.
+    #[must_use]
+    pub fn succeeded_by(&self, doors: Vec<WatchedDoor>, members: Vec<Arc<Member>>) -> Self {
+        Self {
+            doors,
+            members,
+            started: self.started,
+        }
+    }
+
     /// All that is counted, as it is now.
     pub fn text(&self, format: Format) -> String {
         let mut text = Text::new(format);

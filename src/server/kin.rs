@@ -187,7 +187,7 @@ mod tests {
         };
         let door = Arc::new(KinDoor::new(Arc::new(master)));
         tokio::spawn(serve(
-            Socket::Unix(listen().unwrap()),
+            Arc::new(Socket::Unix(listen().unwrap())),
             door,
             Arc::new(Admission::new("kin", 10, None, Descriptors::new(10))),
             TaskTracker::new(),

@@ -192,7 +192,7 @@ pub struct Closing {
 /// Accepts clients until `closing` says no more. Who finds no `admission` is
 /// closed, which the log is told once.
 pub async fn serve(
-    socket: Socket,
+    socket: Arc<Socket>,
     door: Arc<dyn Door>,
     admission: Arc<Admission>,
     tasks: TaskTracker,

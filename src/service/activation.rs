@@ -1,19 +1,95 @@
 //! Listening sockets, and other descriptors, that were handed over by who started us.
 
 use std::io::{self, ErrorKind};
+use std::net::TcpListener;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use socket2::Socket;
-use tokio::net::{TcpListener, UnixListener};
 
-/// A socket that was listening already when we started.
+/// A socket that was listening already when we started. It does not block.
 #[derive(Debug)]
 pub enum Inherited {
     /// A Unix socket, and its path where it has one.
     Unix(UnixListener, Option<PathBuf>),
     /// Of an address.
     Tcp(TcpListener),
+}
+
+impl Inherited {
+    /// Where clients find it; empty for a Unix socket without a path.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Unix(_, Some(path)) => path.display().to_string(),
+            Self::Unix(_, None) => String::new(),
+            Self::Tcp(socket) => socket
+                .local_addr()
+                .map_or_else(|_| String::new(), |it| it.to_string()),
+        }
+    }
+}
+
+/// The sockets of systemd's units (`FileDescriptorName=` in systemd.socket(5)) that we
+/// were started with. They outlive us: who connects while no daemon runs waits in them.
+#[derive(Debug, Default)]
+pub struct Units(Vec<(String, RawFd)>);
+
+impl Units {
+    /// Those of the environment (`$LISTEN_FDS` and its kin, sd_listen_fds(3)), if it
+    /// speaks to this process.
+    ///
+    /// # Errors
+    /// When it makes no sense.
+    pub fn of_environment() -> io::Result<Self> {
+        let sockets = sd_notify::listen_fds_with_names()?;
+        Ok(Self(
+            sockets.map(|(descriptor, name)| (name, descriptor)).collect(),
+        ))
+    }
+
+    /// The socket of that name; a copy at each call.
+    ///
+    /// # Errors
+    /// What is missing, and what to do about it.
+    pub fn socket(&self, name: &str) -> Result<Inherited, String> {
+        let mut named = self.0.iter().filter(|(known, _)| known == name);
+        let Some((_, descriptor)) = named.next() else {
+            return Err(self.lacks(name));
+        };
+        if named.next().is_some() {
+            return Err(
+                "systemd handed over several sockets of this name: give each ListenStream= a unit with a \
+                 FileDescriptorName= of its own"
+                    .to_owned(),
+            );
+        }
+        let socket = listening(*descriptor).and_then(into_listener);
+        socket.map_err(|error| {
+            format!("what systemd handed over {error}; it takes a unit with ListenStream=, and Accept=no")
+        })
+    }
+
+    fn lacks(&self, name: &str) -> String {
+        if self.0.is_empty() {
+            return "no socket was handed over: start vouch by systemd, with an enabled socket unit of that \
+                    FileDescriptorName= and Service=vouch.service, or give a path"
+                .to_owned();
+        }
+        let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
+        format!(
+            "no socket of that name was handed over, only {}: enable a socket unit with FileDescriptorName={name} and \
+             Service=vouch.service",
+            names.join(", ")
+        )
+    }
+
+    /// Those that none of `used` names.
+    pub fn besides<'a>(&self, used: impl Iterator<Item = &'a str>) -> Vec<&str> {
+        let used: Vec<&str> = used.collect();
+        let names = self.0.iter().map(|(name, _)| name.as_str());
+        names.filter(|name| !used.contains(name)).collect()
+    }
 }
 
 /// Descriptors that are looked at for a first listening socket. Whoever starts
@@ -25,16 +101,8 @@ pub(crate) const DESCRIPTORS: RawFd = 64;
 /// socket at `first` or above.
 ///
 /// # Errors
-/// When there are not so many, or one is of an unknown kind. Needs a runtime.
+/// When there are not so many, or one is of an unknown kind.
 pub fn inherited(first: RawFd, count: usize) -> io::Result<Vec<Inherited>> {
-    let listening = |descriptor: RawFd| {
-        let socket = Socket::from(descriptor_of(descriptor)?);
-        if socket.is_listener()? {
-            Ok(socket)
-        } else {
-            Err(io::Error::other("is a socket that does not listen"))
-        }
-    };
     let found = (first..first + DESCRIPTORS).find(|&descriptor| listening(descriptor).is_ok());
     let found = found
         .ok_or_else(|| io::Error::other(format!("no listening socket among descriptors from {first} on")))?;
@@ -45,14 +113,23 @@ pub fn inherited(first: RawFd, count: usize) -> io::Result<Vec<Inherited>> {
     sockets.collect()
 }
 
+fn listening(descriptor: RawFd) -> io::Result<Socket> {
+    let socket = Socket::from(descriptor_of(descriptor)?);
+    if socket.is_listener()? {
+        Ok(socket)
+    } else {
+        Err(io::Error::other("is a socket that does not listen"))
+    }
+}
+
 fn into_listener(socket: Socket) -> io::Result<Inherited> {
     socket.set_nonblocking(true)?;
     let address = socket.local_addr()?;
     if address.is_unix() {
         let path = address.as_pathname().map(Path::to_path_buf);
-        Ok(Inherited::Unix(UnixListener::from_std(socket.into())?, path))
+        Ok(Inherited::Unix(socket.into(), path))
     } else {
-        Ok(Inherited::Tcp(TcpListener::from_std(socket.into())?))
+        Ok(Inherited::Tcp(socket.into()))
     }
 }
 
@@ -73,27 +150,49 @@ pub fn descriptor_of(number: RawFd) -> io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener as StdTcpListener;
     use std::os::fd::AsRawFd;
-    use std::os::unix::net::UnixListener as StdUnixListener;
 
     use super::*;
 
-    #[tokio::test]
-    async fn sockets_that_listen_are_found_by_their_numbers() {
+    #[test]
+    fn sockets_that_listen_are_found_by_their_numbers() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("unix");
-        let unix = StdUnixListener::bind(&path).unwrap();
+        let unix = UnixListener::bind(&path).unwrap();
         match inherited(unix.as_raw_fd(), 1).unwrap().remove(0) {
             Inherited::Unix(_, found) => assert_eq!(found.unwrap(), path),
             other => panic!("{other:?}"),
         }
-        let tcp = StdTcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let found = inherited(tcp.as_raw_fd(), 1).unwrap().remove(0);
         assert!(matches!(found, Inherited::Tcp(_)), "{found:?}");
         // No descriptor is so high here.
         assert!(inherited(100_000, 1).is_err());
         assert!(descriptor_of(-1).is_err());
         assert!(descriptor_of(100_000).is_err());
+    }
+
+    #[test]
+    fn a_unit_s_socket_is_found_by_its_name_alone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (listens, does_not) = (listener.as_raw_fd(), datagrams.as_raw_fd());
+        let units = Units(vec![
+            ("policy".into(), listens),
+            ("twice".into(), listens),
+            ("twice".into(), listens),
+            ("datagrams".into(), does_not),
+        ]);
+        let place = listener.local_addr().unwrap().to_string();
+        // As often as it is asked for: the listener of a name may change.
+        for _ in 0..2 {
+            assert_eq!(units.socket("policy").unwrap().place(), place);
+        }
+        let said = |units: &Units, name: &str| units.socket(name).unwrap_err();
+        assert!(said(&units, "auth").contains("only policy, twice, twice, datagrams: enable"));
+        assert!(said(&units, "twice").contains("several sockets of this name"));
+        assert!(said(&units, "datagrams").contains("ListenStream="));
+        assert!(said(&Units::default(), "policy").contains("no socket was handed over"));
+        assert_eq!(units.besides(["policy", "twice"].into_iter()), ["datagrams"]);
     }
 }

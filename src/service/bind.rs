@@ -135,11 +135,6 @@ fn address_problem(error: &io::Error) -> String {
     format!("{error}{advice}")
 }
 
-/// Sockets that systemd hands over come with a later version.
-pub fn handed_over(place: &str) -> BindError {
-    BindError::new(place, "this version binds its sockets itself; give a path")
-}
-
 /// Keeps other processes of ours from binding in a folder as long as it lives.
 /// Without it they may, at the same moment, take each other's socket for stale;
 /// a folder that cannot be locked is no reason not to start.

@@ -21,8 +21,8 @@ pub struct Places {
     pub write: Vec<PathBuf>,
     /// Folders in which files are made, read, written and removed.
     pub own: Vec<PathBuf>,
-    /// Folders from which files and sockets are removed.
-    pub remove: Vec<PathBuf>,
+    /// Folders in which sockets are made, and from which they are removed, with whatever else is there.
+    pub sockets: Vec<PathBuf>,
 }
 
 /// What came of it.
@@ -51,7 +51,7 @@ pub fn restrict(places: &Places) -> Result<Landlock, RulesetError> {
         (&places.read, list),
         (&places.write, write),
         (&places.own, own),
-        (&places.remove, AccessFs::RemoveFile.into()),
+        (&places.sockets, AccessFs::MakeSock | AccessFs::RemoveFile),
     ] {
         for place in places {
             rules = allow(rules, place, access)?;
@@ -86,6 +86,7 @@ mod tests {
     use std::fs::{self, File};
     use std::io::ErrorKind::PermissionDenied;
     use std::io::Write;
+    use std::os::unix::net::UnixListener;
     use std::path::Path;
     use std::thread;
 
@@ -105,7 +106,7 @@ mod tests {
             read: vec![path("read"), path("alone"), path("missing")],
             write: vec!["/dev/null".into()],
             own: vec![path("own")],
-            remove: vec![path("sockets")],
+            sockets: vec![path("sockets")],
         };
         let restricted = thread::scope(|scope| {
             let thread = scope.spawn(|| {
@@ -143,6 +144,8 @@ mod tests {
         assert_eq!(fs::read(own.join("file")).unwrap(), b"new");
         denied(fs::read(sockets.join("file")).map(drop));
         fs::remove_file(sockets.join("file")).unwrap();
+        drop(UnixListener::bind(sockets.join("socket")).unwrap());
+        denied(UnixListener::bind(other.join("socket")).map(drop));
         denied(fs::read(other.join("file")).map(drop));
         denied(fs::remove_file(other.join("file")));
         denied(fs::read_dir(folder).map(drop));

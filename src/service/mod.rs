@@ -6,6 +6,7 @@ pub mod bind;
 pub mod dovecot;
 pub mod landlock;
 pub mod limits;
+pub mod notify;
 pub mod privilege;
 pub mod signals;
 pub mod user;

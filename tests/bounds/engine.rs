@@ -9,6 +9,7 @@ use protocol::sasl::Carried;
 use tokio::time::{Instant, sleep, sleep_until};
 use vouch::address::Address;
 use vouch::directory::Directory;
+use vouch::engine::Member;
 use vouch::verdict::{Client, Kind, Question, Verdict};
 
 use crate::bound;
@@ -47,7 +48,8 @@ impl Directory for Mute {
 #[tokio::test(start_paused = true)]
 async fn calls_are_given_up_and_repeated() {
     let mute = Arc::new(Mute::default());
-    let calling = tokio::spawn(member(mute.clone(), false).learn_offers());
+    let member = member(mute.clone(), false);
+    let calling = tokio::spawn(Member::learn_offers(Arc::downgrade(&member)));
     sleep(Duration::from_secs(1800)).await;
     calling.abort();
     let calls = mute.calls.lock().unwrap();

@@ -8,9 +8,11 @@ use vouch::cli::man::bounds;
 
 /// Constants that are numbers or times and bound nothing. A new one that does belongs into the table.
 const NO_BOUNDS: &[&str] = &[
-    // Exit statuses.
-    "cli::USAGE", "cli::NO_INPUT", "cli::UNAVAILABLE", "cli::OS_ERROR", "cli::CANNOT_CREATE", "cli::IO_ERROR",
-    "cli::TEMPORARY", "cli::CONFIG", "cli::REFUSED", // Parts of protocols and of texts.
+    // How often who started us is told something.
+    "daemon::STATUS", // Exit statuses.
+    "cli::USAGE", "cli::NO_INPUT", "cli::UNAVAILABLE", "cli::OS_ERROR", "cli::CANNOT_CREATE",
+    "cli::IO_ERROR", "cli::TEMPORARY", "cli::CONFIG",
+    "cli::REFUSED", // Parts of protocols and of texts.
     "protocol::auth::ESCAPE", "protocol::imap::command::LITERAL_MINUS_LIMIT",
     "server::auth::connection::CANCELLED_SINCE", "service::dovecot::STATUS", "service::dovecot::DEAD",
     "service::dovecot::LISTEN_FIRST", "telemetry::clock::SECOND", "config::keys::REMARK_COLUMN",

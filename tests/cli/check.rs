@@ -94,9 +94,9 @@ fn a_configuration_without_a_listener_is_checked_and_not_served() {
         .ended(0)
         .says(&["no listener: nobody can ask"]);
     let served = world.vouch(&["serve"]).ended(78);
-    served.says_nothing().complains(&[
-        "no listener", "no listener of a protocol that this version speaks",
-    ]);
+    served
+        .says_nothing()
+        .complains(&["no [listener.\"NAME\"], so nobody could ask"]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod login;
 mod metrics;
 mod outside;
 mod recipient;
+mod reload;
 mod serve;
 #[path = "../support/mod.rs"]
 #[allow(
@@ -26,4 +27,5 @@ mod serve;
     reason = "the tests with real mail servers need more of it"
 )]
 mod support;
+mod systemd;
 mod terminal;

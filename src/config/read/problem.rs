@@ -17,14 +17,22 @@ const SECRET_WORDS: [&str; 3] = ["secret", "pass", "token"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     rendered: String,
+    brief: String,
 }
 
 impl Error {
     /// An error about the file as a whole.
     pub(super) fn whole_file(path: &Path, why: impl fmt::Display) -> Self {
+        let brief = harmless(&format!("cannot read {}: {why}", path.display()));
         Self {
-            rendered: harmless(&format!("error: cannot read {}: {why}", path.display())),
+            rendered: format!("error: {brief}"),
+            brief,
         }
+    }
+
+    /// The problems in one line, each with its line in the file.
+    pub fn brief(&self) -> &str {
+        &self.brief
     }
 
     /// Shows every problem beside its lines, in the order of the file.
@@ -38,11 +46,19 @@ impl Error {
             .take(MOST_PROBLEMS)
             .map(|problem| problem.render(&path, &shown))
             .collect();
+        let in_brief = |problem: &Problem| {
+            let before = text.get(..problem.place().start).unwrap_or_default();
+            let line = 1 + before.matches('\n').count();
+            format!("line {line}: {}", problem.title)
+        };
+        let mut brief: Vec<String> = problems.iter().take(MOST_PROBLEMS).map(in_brief).collect();
         if more > 0 {
             rendered.push(format!("error: and {more} more"));
+            brief.push(format!("and {more} more"));
         }
         Self {
             rendered: harmless(&rendered.join("\n\n")),
+            brief: harmless(&format!("{path}: {}", brief.join("; "))),
         }
     }
 }

@@ -117,6 +117,14 @@ pub struct Pool<S: Session, V: Send + 'static> {
     faults: Faults,
 }
 
+/// Nobody can ask any more: what is idle takes its leave, however warm it was to be kept.
+impl<S: Session, V: Send + 'static> Drop for Pool<S, V> {
+    fn drop(&mut self) {
+        self.shared.state().is_left = true;
+        self.shared.asked.notify_waiters();
+    }
+}
+
 impl<S: Session, V: Send + 'static> Pool<S, V> {
     /// A pool without a session. `peer` is the remote's name in errors.
     pub fn new(peer: Arc<str>, limits: Limits, open: Open<S>, judge: Judge<S, V>) -> Self {

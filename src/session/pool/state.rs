@@ -56,6 +56,8 @@ pub(super) struct State<Q, V> {
     last_asked: Option<Instant>,
     last_failure: Option<Error>,
     pause: Pause,
+    /// Nobody can ask any more.
+    pub(super) is_left: bool,
 }
 
 impl<Q, V> State<Q, V> {
@@ -73,6 +75,7 @@ impl<Q, V> State<Q, V> {
             last_asked: None,
             last_failure: None,
             pause: Pause::default(),
+            is_left: false,
         }
     }
 
@@ -166,7 +169,7 @@ impl<Q, V> State<Q, V> {
     }
 
     fn is_warm_time(&self) -> bool {
-        self.last_asked.is_some_and(|asked| asked.elapsed() < WARM_WHILE)
+        !self.is_left && self.last_asked.is_some_and(|asked| asked.elapsed() < WARM_WHILE)
     }
 
     /// The time until which the last in the queue waits.

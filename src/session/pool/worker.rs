@@ -236,6 +236,9 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                     }
                     return Ok(batch);
                 }
+                if state.is_left {
+                    return Err(Closed::Idle);
+                }
                 if now >= idle_until {
                     if !state.keeps_another_idle(&self.limits) {
                         return Err(Closed::Idle);

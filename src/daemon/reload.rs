@@ -1,0 +1,102 @@
+//! SIGHUP: the configuration is read again. What it does not change goes on; one that cannot be served as a whole
+//! changes nothing.
+
+use std::path::Path;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, Uid, access};
+
+use super::running::Running;
+use super::{DaemonError, tell};
+use crate::config::{self, Config, ListenAddress, read};
+use crate::service::activation::Units;
+use crate::telemetry::level;
+
+/// Reads `file` again, and serves what it says. Says in the log what came of it; whether the new one is served.
+pub(super) async fn reload(running: &mut Running, file: Option<&Path>, units: &Units) -> bool {
+    let (began, level) = (Instant::now(), running.config.log.level);
+    match try_to(running, file, units).await {
+        Ok(changes) => {
+            tracing::info!(ms = began.elapsed().as_millis() as u64, "reloaded: {changes}");
+            let now = running.config.log.level;
+            // One that a signal has changed stays, where the file says the same as before.
+            if let Some(now) = level::named(now.as_str()).filter(|_| now != level) {
+                level::configure(now);
+            }
+            true
+        }
+        Err(why) => {
+            tracing::error!("not reloaded, the configuration of before stays in force: {why}");
+            false
+        }
+    }
+}
+
+async fn try_to(running: &mut Running, file: Option<&Path>, units: &Units) -> Result<String, String> {
+    let file = file.ok_or("it was read from no file")?;
+    let (config, notes) = read::load(file).map_err(|error| {
+        let hint = match access(file, AccessFlags::R_OK) {
+            Err(Errno::EACCES) => format!(
+                "; user {} must be able to read it: give it to a group of theirs (chgrp, chmod 640), or restart vouch",
+                Uid::effective()
+            ),
+            _ => String::new(),
+        };
+        format!("{}{hint}", error.brief())
+    })?;
+    if config.listener.is_empty() {
+        return Err("it has no listener, so nobody could ask".to_owned());
+    }
+    let later = at_the_next_start(&running.config, &config);
+    let changes = running
+        .change_to(config, units)
+        .await
+        .map_err(|error| explain(&error))?;
+    tell(&notes);
+    for key in later {
+        tracing::warn!("{key} has changed: this takes effect at the next start (systemctl restart vouch)");
+    }
+    Ok(changes.to_string())
+}
+
+/// A file or folder that was none of ours at the start is closed to us.
+fn explain(error: &DaemonError) -> String {
+    let hint = match error {
+        DaemonError::Directory(..) | DaemonError::Bind(..) => {
+            "; what user and Landlock keep from a running vouch, a restart can open"
+        }
+        _ => "",
+    };
+    format!("{error}{hint}")
+}
+
+/// Keys that are heeded before the daemon gives up what it would need to heed them again.
+fn at_the_next_start(old: &Config, new: &Config) -> Vec<String> {
+    let mut keys = Vec::new();
+    let mut note = |changed: bool, key: &str| {
+        if changed {
+            keys.push(key.to_owned());
+        }
+    };
+    note(old.metrics != new.metrics, "metrics.listen");
+    note(old.control != new.control, "control.socket");
+    note(old.service != new.service, "service");
+    note(old.log.format != new.log.format, "log.format");
+    for listener in &new.listener {
+        let owned =
+            |listener: &config::Listener| (listener.mode, listener.owner.clone(), listener.group.clone());
+        let path = matches!(listener.socket, ListenAddress::Path(_));
+        let before = old
+            .listener
+            .iter()
+            .find(|before| before.socket == listener.socket);
+        if before.is_some_and(|before| path && owned(before) != owned(listener)) {
+            note(
+                true,
+                &format!("listener.\"{}\".mode, owner or group", listener.name),
+            );
+        }
+    }
+    keys
+}

@@ -1,0 +1,308 @@
+//! The daemon while it runs: its doors and directories, and how they change.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::directories::{Built, build_all};
+use super::doors::asked;
+use super::prepare::{Opened, open, peers_of};
+use super::{DaemonError, ServiceUser, door, drain, files, longest_deadline, status};
+use crate::config::{self, Config, Listener};
+use crate::engine::Member;
+use crate::metrics::{Watched, WatchedDoor};
+use crate::server::admission::{Admission, Descriptors, Peers};
+use crate::server::handover::Handover;
+use crate::server::{self, Closing, Door, Socket};
+use crate::service::activation::Units;
+use crate::service::bind::{BindError, BoundPath};
+
+/// What all doors have in common, for as long as the daemon lives.
+pub(super) struct Common {
+    pub(super) started: Instant,
+    pub(super) handover: Arc<Handover>,
+    pub(super) descriptors: Descriptors,
+    pub(super) tasks: TaskTracker,
+    pub(super) draining: CancellationToken,
+}
+
+/// The daemon's doors and directories as the configuration has them now.
+pub(super) struct Running {
+    common: Common,
+    pub(super) config: Config,
+    directories: Vec<Built>,
+    doors: Vec<OpenDoor>,
+    /// What monitoring sees.
+    watched: watch::Sender<Arc<Watched>>,
+    /// What the control socket tells of.
+    daemon: watch::Sender<Arc<status::Daemon>>,
+}
+
+/// A listener that is served.
+struct OpenDoor {
+    listener: Listener,
+    asked: Vec<Arc<Member>>,
+    socket: Arc<Socket>,
+    path: Option<BoundPath>,
+    door: Arc<dyn Door>,
+    admission: Arc<Admission>,
+    /// Ends this door alone.
+    closing: CancellationToken,
+}
+
+/// What becomes of a listener's socket.
+enum Plan {
+    /// It is served as before.
+    Same,
+    /// It is served anew; who may connect.
+    Anew(Option<Peers>),
+    /// It is listened on from now on.
+    New(Arc<Socket>, Option<BoundPath>, Option<Peers>),
+}
+
+/// What a reload has changed, by name.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) opened: Vec<String>,
+    pub(super) changed: Vec<String>,
+    pub(super) closed: Vec<String>,
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            ("opened", &self.opened),
+            ("served anew", &self.changed),
+            ("closed", &self.closed),
+        ];
+        let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
+        let parts: Vec<String> = parts
+            .map(|(what, names)| format!("{what} {}", names.join(", ")))
+            .collect();
+        if parts.is_empty() {
+            return f.write_str("no listener is any different");
+        }
+        write!(f, "listeners {}; all others go on", parts.join("; "))
+    }
+}
+
+impl Running {
+    /// Serves `config` on the sockets that were opened for it.
+    ///
+    /// # Errors
+    /// What the configuration names cannot be used, or the system refuses the sockets.
+    pub(super) fn start(config: &Config, sockets: Vec<Opened>, common: Common) -> Result<Self, DaemonError> {
+        let mut running = Self {
+            directories: build_all(config, &[])?,
+            doors: Vec::new(),
+            watched: watch::Sender::new(Arc::new(Watched::new(Vec::new(), Vec::new()))),
+            daemon: watch::Sender::new(Arc::new(status::Daemon::starting(&common))),
+            config: config.clone(),
+            common,
+        };
+        files::open(running.files_to_open());
+        let members = running.members();
+        for (listener, opened) in config.listener.iter().zip(sockets) {
+            let socket = Arc::new(opened.socket.listen().map_err(DaemonError::System)?);
+            let door = running.open_door(listener, &members, socket, opened.path, opened.peers);
+            running.doors.push(door);
+        }
+        running.show();
+        Ok(running)
+    }
+
+    /// Serves `config` from now on: what it does not change goes on, with its sockets, its sessions and its memory.
+    /// Where it cannot be served as a whole, nothing changes.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(super) async fn change_to(&mut self, config: Config, units: &Units) -> Result<Changes, DaemonError> {
+        let directories = build_all(&config, &self.directories)?;
+        let members: Vec<_> = directories.iter().map(|built| built.member.clone()).collect();
+        let mut plans = Vec::new();
+        for listener in &config.listener {
+            plans.push(self.plan(listener, &members, units)?);
+        }
+
+        // From here on nothing fails.
+        let (mut old, mut changes) = (std::mem::take(&mut self.doors), Changes::default());
+        for (listener, plan) in config.listener.iter().zip(plans) {
+            let before = old.iter().position(|old| old.listener.socket == listener.socket);
+            let before = before.map(|place| old.swap_remove(place));
+            let door = match (before, plan) {
+                (Some(door), Plan::Same) => door,
+                (Some(before), Plan::Anew(peers)) => {
+                    changes.changed.push(listener.name.clone());
+                    before.closing.cancel();
+                    self.open_door(listener, &members, before.socket, before.path, peers)
+                }
+                (None, Plan::New(socket, path, peers)) => {
+                    changes.opened.push(listener.name.clone());
+                    self.open_door(listener, &members, socket, path, peers)
+                }
+                // Each plan was made from what there was.
+                _ => continue,
+            };
+            self.doors.push(door);
+        }
+        for gone in old {
+            changes.closed.push(gone.listener.name.clone());
+            drop(gone.path);
+            gone.closing.cancel();
+        }
+        let before = std::mem::replace(&mut self.directories, directories);
+        self.config = config;
+        self.show();
+        // One file may be the next one's.
+        let goes_on = |old: &Built| self.members().iter().any(|new| new.remembers_with(&old.member));
+        let gone = before.iter().filter(|old| !goes_on(old));
+        files::close(gone.map(|old| old.member.clone()).collect()).await;
+        files::open(self.files_to_open());
+        Ok(changes)
+    }
+
+    fn plan(&self, listener: &Listener, members: &[Arc<Member>], units: &Units) -> Result<Plan, DaemonError> {
+        let Some(before) = self
+            .doors
+            .iter()
+            .find(|door| door.listener.socket == listener.socket)
+        else {
+            // Whoever is to be become was become at the start.
+            let mut remarks = Vec::new();
+            let opened = open(listener, &ServiceUser::ours(), units, &mut remarks)?;
+            remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
+            let socket = opened.socket.listen().map_err(DaemonError::System)?;
+            return Ok(Plan::New(Arc::new(socket), opened.path, opened.peers));
+        };
+        let asked = asked(listener, members);
+        let same_directories = asked.len() == before.asked.len()
+            && asked
+                .iter()
+                .zip(&before.asked)
+                .all(|(new, old)| Arc::ptr_eq(new, old));
+        if before.listener == *listener && same_directories {
+            return Ok(Plan::Same);
+        }
+        let peers = peers_of(listener);
+        let peers = peers.map_err(|error: BindError| DaemonError::Bind(listener.name.clone(), error))?;
+        Ok(Plan::Anew(peers))
+    }
+
+    fn open_door(
+        &self,
+        listener: &Listener,
+        members: &[Arc<Member>],
+        socket: Arc<Socket>,
+        path: Option<BoundPath>,
+        peers: Option<Peers>,
+    ) -> OpenDoor {
+        let common = &self.common;
+        let admission = Arc::new(Admission::new(
+            &listener.name,
+            listener.max_connections as usize,
+            peers,
+            common.descriptors.clone(),
+        ));
+        let door = door(listener, members, &common.handover);
+        let closing = common.draining.child_token();
+        common.tasks.spawn(server::serve(
+            socket.clone(),
+            door.clone(),
+            admission.clone(),
+            common.tasks.clone(),
+            Closing {
+                accepting: closing.clone(),
+                draining: closing.clone(),
+            },
+        ));
+        tracing::info!(door = listener.name, socket = %listener.socket, protocol = %listener.protocol, "listening");
+        OpenDoor {
+            listener: listener.clone(),
+            asked: asked(listener, members),
+            socket,
+            path,
+            door,
+            admission,
+            closing,
+        }
+    }
+
+    fn members(&self) -> Vec<Arc<Member>> {
+        self.directories
+            .iter()
+            .map(|built| built.member.clone())
+            .collect()
+    }
+
+    fn files_to_open(&self) -> impl Iterator<Item = (&config::Directory, &Arc<Member>)> {
+        let both = self.config.directory.iter().zip(&self.directories);
+        both.filter(|(_, built)| built.is_new)
+            .map(|(directory, built)| (directory, &built.member))
+    }
+
+    /// Has monitoring and the control socket tell of what there is now.
+    fn show(&self) {
+        let members = self.members();
+        let watched = |door: &OpenDoor| WatchedDoor {
+            name: door.listener.name.as_str().into(),
+            counts: door.door.counts().clone(),
+            admission: door.admission.clone(),
+        };
+        let watched = self.doors.iter().map(watched).collect();
+        let succeeding = self.watched.borrow().succeeded_by(watched, members.clone());
+        self.watched.send_replace(Arc::new(succeeding));
+        let doors = self.doors.iter();
+        let doors = doors.map(|door| {
+            status::Door::new(&door.listener, door.admission.clone(), door.door.counts().clone())
+        });
+        self.daemon.send_replace(Arc::new(status::Daemon {
+            doors: doors.collect(),
+            directories: status::Remote::all(&self.config, &members),
+            ..status::Daemon::starting(&self.common)
+        }));
+    }
+
+    /// How it is, for `systemctl status`.
+    pub(super) fn in_words(&self) -> String {
+        let is_sick = |built: &&Built| {
+            let health = built.member.directory().health();
+            health
+                .failed
+                .is_some_and(|(failed, _)| health.answered.is_none_or(|answered| answered < failed))
+        };
+        let sick: Vec<&str> = self
+            .directories
+            .iter()
+            .filter(is_sick)
+            .map(|built| &**built.member.name())
+            .collect();
+        let served = format!("listeners: {}", self.doors.len());
+        match sick[..] {
+            [] => format!("{served}; every directory answers"),
+            _ => format!("{served}; no answer last from {}", sick.join(", ")),
+        }
+    }
+
+    /// What is counted, as it is at each time.
+    pub(super) fn watched(&self) -> watch::Receiver<Arc<Watched>> {
+        self.watched.subscribe()
+    }
+
+    /// How the daemon is, as it is at each time.
+    pub(super) fn daemon(&self) -> watch::Receiver<Arc<status::Daemon>> {
+        self.daemon.subscribe()
+    }
+
+    /// Ends: nobody new is let in, what was asked is answered, what was found is written.
+    pub(super) async fn end(self, grace: Duration) {
+        let patience = longest_deadline(&self.config.listener) + grace;
+        let members = self.members();
+        let paths = self.doors.into_iter().filter_map(|door| door.path).collect();
+        drain(self.common.tasks, &self.common.draining, paths, patience).await;
+        files::close(members).await;
+    }
+}

@@ -1,0 +1,281 @@
+//! SIGHUP: what the new configuration changes, what it leaves alone, and that a bad one changes nothing.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use remote::{Protocol, Server};
+
+use crate::outside::{PASSWORD, World, directory, listener, people, wait_until};
+use crate::serve::{Daemon, JANE, ask, exchange};
+
+const UNKNOWN: &str = "action=550 5.1.1 User unknown\n\n";
+
+/// A client that stays connected to a policy door.
+struct Staying(BufReader<UnixStream>);
+
+impl Staying {
+    fn new(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    fn ask(&mut self, recipient: &str) -> String {
+        let request = format!("request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient={recipient}\n\n");
+        self.0.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with("\n\n") {
+            assert_ne!(
+                self.0.read_line(&mut answer).unwrap(),
+                0,
+                "closed after {answer:?}"
+            );
+        }
+        answer
+    }
+
+    /// Waits until the daemon closes.
+    fn wait_for_close(mut self) {
+        let mut rest = String::new();
+        self.0.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
+    }
+}
+
+/// Two remotes of one kind, and a policy door before the first.
+struct Stage {
+    world: World,
+    first: Server,
+    second: Server,
+    socket: PathBuf,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let world = World::new();
+        Self {
+            first: world.remote(people(Protocol::Lmtp)),
+            second: world.remote(people(Protocol::Lmtp)),
+            socket: world.scratch.path("policy"),
+            world,
+        }
+    }
+
+    fn directory(&self) -> String {
+        directory("remote", "lmtp", self.first.port())
+    }
+
+    fn door(&self) -> String {
+        listener("recipients", "policy", &self.socket, "remote")
+    }
+
+    fn start(&self, text: &str) -> Daemon {
+        self.world.config(text);
+        Daemon::start(&self.world)
+    }
+
+    /// Has `daemon` read `text`; the line that says what came of it.
+    fn reload(&self, daemon: &Daemon, text: &str) -> String {
+        let before = told(daemon);
+        self.world.config(text);
+        assert!(daemon.process.signal("HUP"));
+        wait_until("the end of the reload", || told(daemon) > before);
+        let log = daemon.log();
+        log.lines()
+            .rfind(|line| line.contains("reloaded"))
+            .unwrap()
+            .to_owned()
+    }
+}
+
+fn told(daemon: &Daemon) -> usize {
+    daemon
+        .log()
+        .lines()
+        .filter(|line| line.contains("reloaded"))
+        .count()
+}
+
+#[test]
+fn a_new_listener_disturbs_no_other() {
+    let stage = Stage::new();
+    let text = stage.directory() + &stage.door();
+    let daemon = stage.start(&text);
+    let mut client = Staying::new(&stage.socket);
+    assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
+    let inode = fs::metadata(&stage.socket).unwrap().ino();
+    let other = stage.world.scratch.path("other");
+    let line = stage.reload(
+        &daemon,
+        &(text.clone() + &listener("more", "policy", &other, "remote")),
+    );
+    assert!(
+        line.contains("INFO") && line.contains("listeners opened more; all others go on"),
+        "{line}"
+    );
+    // The connection, the session with the remote, and what is remembered.
+    assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
+    assert_eq!(client.ask("nobody@example.org"), UNKNOWN);
+    assert_eq!((stage.first.accepted(), stage.first.recipients().len()), (1, 2));
+    assert_eq!(ask(&other, JANE), "action=DUNNO\n\n");
+    assert_eq!(stage.first.recipients().len(), 2);
+
+    // And away again.
+    let line = stage.reload(&daemon, &text);
+    assert!(line.contains("listeners closed more; all others go on"), "{line}");
+    assert!(!other.exists());
+    assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
+    assert_eq!(fs::metadata(&stage.socket).unwrap().ino(), inode);
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+    assert!(!stage.socket.exists());
+}
+
+#[test]
+fn a_bad_configuration_changes_nothing_and_says_why() {
+    let stage = Stage::new();
+    let text = stage.directory() + &stage.door();
+    let daemon = stage.start(&text);
+    let mut client = Staying::new(&stage.socket);
+    let elsewhere = stage.world.scratch.path("no/such/folder");
+    for (bad, why) in [
+        (
+            text.clone() + "colour = \"red\"\n",
+            "vouch.toml: line 10: unknown key `listener.\"recipients\".colour`",
+        ),
+        (text.clone() + "[directory\n", "vouch.toml: line 10: "),
+        (stage.directory(), "it has no listener, so nobody could ask"),
+        (
+            text.clone() + &listener("more", "policy", &elsewhere, "remote"),
+            "listener \"more\": ",
+        ),
+        (
+            text.replace("lookup.", "tls.ca-file = \"/no/such/file\"\nlookup."),
+            "directory \"remote\": ",
+        ),
+    ] {
+        let line = stage.reload(&daemon, &bad);
+        let begin = "not reloaded, the configuration of before stays in force: ";
+        for words in ["ERROR", begin, why] {
+            assert!(line.contains(words), "no {words} in {line}");
+        }
+        assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
+    }
+    let line = stage.reload(&daemon, &text);
+    assert!(line.contains("reloaded: no listener is any different"), "{line}");
+    assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
+    assert_eq!(stage.first.recipients().len(), 1);
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+#[test]
+fn domains_are_read_anew_and_cost_neither_sessions_nor_memory() {
+    let stage = Stage::new();
+    let domains = stage.world.scratch.write("domains", "example.org\n");
+    let listed = format!("lookup.domains = [\"file://{}\"]", domains.display());
+    let text = stage
+        .directory()
+        .replace("lookup.domains = [\"example.org\"]", &listed)
+        + &stage.door();
+    let daemon = stage.start(&text);
+    let client = Staying::new(&stage.socket);
+    assert_eq!(ask(&stage.socket, JANE), "action=DUNNO\n\n");
+    assert_eq!(ask(&stage.socket, "nobody@example.net"), "action=DUNNO\n\n");
+    stage.world.scratch.write("domains", "example.org\nexample.net\n");
+    let inode = fs::metadata(&stage.socket).unwrap().ino();
+    let line = stage.reload(&daemon, &text);
+    assert!(
+        line.contains("listeners served anew recipients; all others go on"),
+        "{line}"
+    );
+    // Whoever was connected connects again, to a socket that was there all the time.
+    client.wait_for_close();
+    assert_eq!(fs::metadata(&stage.socket).unwrap().ino(), inode);
+    // It is asked; but it has never heard of that domain.
+    assert!(ask(&stage.socket, "nobody@example.net").starts_with("action=DEFER_IF_PERMIT "));
+    assert_eq!(ask(&stage.socket, JANE), "action=DUNNO\n\n");
+    assert_eq!(stage.first.recipients(), [JANE, "nobody@example.net"]);
+    assert_eq!(stage.first.accepted(), 1);
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+/// What one server said is no answer of another.
+#[test]
+fn another_server_is_asked_from_scratch_and_the_old_one_is_left() {
+    let stage = Stage::new();
+    let file = stage.world.scratch.path("recipients.redb");
+    let cache = format!("cache.file = \"{}\"\n", file.display());
+    let text = stage.directory() + &cache + &stage.door();
+    let daemon = stage.start(&text);
+    assert_eq!(ask(&stage.socket, JANE), "action=DUNNO\n\n");
+    assert_eq!(stage.first.open(), 1);
+    let other = format!("port = {}", stage.second.port());
+    stage.reload(
+        &daemon,
+        &text.replace(&format!("port = {}", stage.first.port()), &other),
+    );
+    wait_until("the goodbye", || stage.first.open() == 0);
+    assert_eq!(ask(&stage.socket, JANE), "action=DUNNO\n\n");
+    assert_eq!(
+        (stage.first.recipients().len(), stage.second.recipients().len()),
+        (1, 1)
+    );
+    // Its file is its own from now on.
+    assert!(!daemon.log().contains("ERROR"), "{}", daemon.log());
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+    let daemon = stage.start(&text.replace(&format!("port = {}", stage.first.port()), &other));
+    daemon.logged(&["recipients.redb: read", "recipients=1"]);
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+#[test]
+fn keys_of_a_listener_and_the_level_are_heeded_and_others_at_the_next_start() {
+    let stage = Stage::new();
+    let imap = stage.world.remote(people(Protocol::Imap));
+    let auth = stage.world.scratch.path("auth");
+    let text = stage.directory()
+        + &directory("logins", "imap", imap.port())
+        + "cache.credentials.positive = \"1h\"\n"
+        + &listener("logins", "auth", &auth, "logins")
+        + &stage.door();
+    let daemon = stage.start(&text);
+    let login = || {
+        let response = BASE64_STANDARD.encode(format!("\0{JANE}\0{PASSWORD}"));
+        let request = format!("VERSION\t1\t2\nCPID\t7\nAUTH\t1\tPLAIN\tservice=imap\tresp={response}\n");
+        let answer = exchange(&auth, request.as_bytes());
+        assert!(answer.ends_with("OK\t1\tuser=jane@example.org\n"), "{answer}");
+    };
+    login();
+    let changed =
+        text + "mode = \"0600\"\naction.reject = \"550 5.1.1 No such user\"\n[log]\nlevel = \"warn\"\n";
+    let told = daemon
+        .log()
+        .lines()
+        .filter(|line| line.contains("reloaded"))
+        .count();
+    assert_eq!(told, 0);
+    let line = stage.reload(&daemon, &changed);
+    assert!(line.contains("served anew recipients; all others"), "{line}");
+    daemon.logged(&[
+        " WARN ",
+        "listener.\"recipients\".mode, owner or group has changed: this takes effect at the next start",
+    ]);
+    assert_eq!(
+        ask(&stage.socket, "nobody@example.org"),
+        "action=550 5.1.1 No such user\n\n"
+    );
+    // The login is remembered: that directory is the same.
+    login();
+    assert_eq!(imap.count("LOGIN") + imap.count("AUTHENTICATE"), 1);
+    assert_eq!(
+        daemon.log().matches("about=").count(),
+        1,
+        "level = warn: {}",
+        daemon.log()
+    );
+    assert!(daemon.process.signal("TERM"));
+}

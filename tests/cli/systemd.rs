@@ -1,0 +1,293 @@
+//! What systemd and the daemon tell each other, with this process in systemd's place: sockets that are handed over,
+//! `READY=1` and its kin, the watchdog, an upgrade.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::net::TcpListener;
+use std::os::fd::{AsFd, RawFd};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use remote::Protocol;
+
+use crate::outside::{World, directory, listener, people, plain, wait_until};
+use crate::serve::{Daemon, JANE, ask, world};
+
+/// A copy of a socket that child processes inherit. It lives as long as this process: as one of systemd's does.
+fn held(socket: impl AsFd) -> RawFd {
+    fcntl(socket, FcntlArg::F_DUPFD(100)).unwrap()
+}
+
+/// `vouch serve` as systemd starts it: with these sockets, by their names, from descriptor 3 on.
+fn serve_with(world: &World, sockets: &[(&str, RawFd)]) -> Command {
+    let mut script = String::new();
+    for (place, (_, descriptor)) in sockets.iter().enumerate() {
+        script += &format!("exec {}<&{descriptor} {descriptor}<&-; ", place + 3);
+    }
+    let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
+    if !names.is_empty() {
+        let (count, names) = (names.len(), names.join(":"));
+        script += &format!("LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES={names} ");
+    }
+    script += "exec \"$@\"";
+    let mut command = plain(Command::new("bash"));
+    command
+        .args(["-c", &script, "bash", env!("CARGO_BIN_EXE_vouch"), "serve", "-c"])
+        .arg(world.scratch.path("vouch.toml"));
+    command
+}
+
+/// A remote, and a policy door that systemd opens; `more` for the listener.
+fn handed_over(more: &str) -> (World, remote::Server) {
+    let world = World::new();
+    let remote = world.remote(people(Protocol::Lmtp));
+    let door = listener("recipients", "policy", Path::new("systemd:policy"), "remote");
+    world.config(&(directory("remote", "lmtp", remote.port()) + &door + more));
+    (world, remote)
+}
+
+#[test]
+fn sockets_are_taken_by_their_names_and_left_where_they_are() {
+    let (world, _remote) = handed_over("");
+    let path = world.scratch.path("policy");
+    let (policy, spare) = (
+        UnixListener::bind(&path).unwrap(),
+        TcpListener::bind("127.0.0.1:0").unwrap(),
+    );
+    let sockets = [("spare", held(&spare)), ("policy", held(&policy))];
+    let daemon = Daemon::run(&world, &mut serve_with(&world, &sockets));
+    // Whoever comes before the daemon is there waits.
+    assert_eq!(ask(&path, JANE), "action=DUNNO\n\n");
+    daemon.logged(&["INFO", "listening", "door=recipients", "socket=systemd:policy"]);
+    daemon.logged(&[
+        "WARN",
+        "systemd handed over a socket \"spare\" that no listener names",
+    ]);
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+    // It was not ours to take away, and the next daemon finds who waits in it.
+    let early = UnixStream::connect(&path).unwrap();
+    (&early)
+        .write_all(
+            format!("request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient={JANE}\n\n").as_bytes(),
+        )
+        .unwrap();
+    let daemon = Daemon::run(&world, &mut serve_with(&world, &sockets));
+    let mut answer = String::new();
+    BufReader::new(&early).read_line(&mut answer).unwrap();
+    assert_eq!(answer, "action=DUNNO\n");
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+#[test]
+fn a_socket_that_is_not_handed_over_is_missed_by_its_name() {
+    let (world, _remote) = handed_over("");
+    let other = held(TcpListener::bind("127.0.0.1:0").unwrap());
+    for (sockets, words) in [
+        (
+            &[][..],
+            "systemd:policy: no socket was handed over: start vouch by systemd, with an enabled socket unit",
+        ),
+        (
+            &[("auth", other)][..],
+            "systemd:policy: no socket of that name was handed over, only auth: enable a socket unit with \
+             FileDescriptorName=policy",
+        ),
+    ] {
+        let mut daemon = Daemon::run(&world, &mut serve_with(&world, sockets));
+        daemon.logged(&["ERROR", "cannot start: listener \"recipients\"", words]);
+        assert_eq!(daemon.process.stop().and_then(|status| status.code()), Some(71));
+    }
+}
+
+/// What systemd hears: one entry for each message, its lines sorted.
+struct Systemd {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Systemd {
+    fn new(world: &World) -> Self {
+        let path = world.scratch.path("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Self { socket, path }
+    }
+
+    /// The next message that has a line `state`.
+    fn hears(&self, state: &str) -> Vec<String> {
+        let mut bytes = [0; 4096];
+        loop {
+            let length = self.socket.recv(&mut bytes).unwrap();
+            let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
+            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            println!("{lines:?}");
+            if lines.iter().any(|line| line == state) {
+                return lines;
+            }
+        }
+    }
+}
+
+#[test]
+fn systemd_is_told_when_it_is_ready_reads_anew_and_ends() {
+    let (world, _remote, socket) = world("");
+    let systemd = Systemd::new(&world);
+    let mut command = crate::outside::vouch();
+    command
+        .args(["serve", "-c"])
+        .arg(world.scratch.path("vouch.toml"))
+        .env("NOTIFY_SOCKET", &systemd.path)
+        .env("WATCHDOG_USEC", "200000");
+    let daemon = Daemon::run(&world, &mut command);
+    let lines = systemd.hears("READY=1");
+    let status = "STATUS=listeners: 1; every directory answers";
+    assert!(lines.iter().any(|line| line == status), "{lines:?}");
+    // Not before whoever connects is answered.
+    assert_eq!(ask(&socket, JANE), "action=DUNNO\n\n");
+    for _ in 0..3 {
+        systemd.hears("WATCHDOG=1");
+    }
+    let config = std::fs::read_to_string(world.scratch.path("vouch.toml")).unwrap();
+    for (text, remark) in [
+        (config.clone() + "[nonsense]\n", "; not reloaded, see the log"),
+        (config, ""),
+    ] {
+        std::fs::write(world.scratch.path("vouch.toml"), text).unwrap();
+        assert!(daemon.process.signal("HUP"));
+        let lines = systemd.hears("RELOADING=1");
+        let clock = lines.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+        assert!(
+            clock.is_some_and(|clock| clock.parse::<u64>().is_ok()),
+            "{lines:?}"
+        );
+        let lines = systemd.hears("READY=1");
+        let expected = format!("{status}{remark}");
+        assert!(lines.contains(&expected), "{lines:?}");
+    }
+    assert!(daemon.process.signal("TERM"));
+    systemd.hears("STOPPING=1");
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+#[test]
+fn systemd_is_told_which_directory_is_sick() {
+    let (world, remote, socket) = world("");
+    let systemd = Systemd::new(&world);
+    let mut command = crate::outside::vouch();
+    command
+        .args(["serve", "-c"])
+        .arg(world.scratch.path("vouch.toml"))
+        .env("NOTIFY_SOCKET", &systemd.path);
+    let daemon = Daemon::run(&world, &mut command);
+    systemd.hears("READY=1");
+    world.stop(&remote);
+    assert!(ask(&socket, JANE).starts_with("action=DEFER_IF_PERMIT"));
+    systemd.hears("STATUS=listeners: 1; no answer last from remote");
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+/// Asks as Postfix does: on one connection as long as it lasts; on a new one, once more, if it is lost
+/// (`smtpd_policy_service_try_limit` is 2).
+struct Postfix {
+    socket: PathBuf,
+    stream: Option<BufReader<UnixStream>>,
+}
+
+impl Postfix {
+    fn ask(&mut self, recipient: &str) -> io::Result<String> {
+        let first = self.once(recipient);
+        first.or_else(|_| {
+            self.stream = None;
+            self.once(recipient)
+        })
+    }
+
+    fn once(&mut self, recipient: &str) -> io::Result<String> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            empty => {
+                let stream = UnixStream::connect(&self.socket)?;
+                stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+                empty.insert(BufReader::new(stream))
+            }
+        };
+        let request = format!("request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient={recipient}\n\n");
+        stream.get_mut().write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        while !answer.ends_with("\n\n") {
+            if stream.read_line(&mut answer)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// Of each client's questions one in ten is about somebody new, so that some are with the remote whenever the daemon
+/// is replaced.
+#[test]
+fn an_upgrade_under_load_loses_no_question() {
+    const CLIENTS: usize = 8;
+    const UPGRADES: usize = 5;
+    /// Of all clients together, at the least.
+    const QUESTIONS: usize = 10_000;
+    let (world, _remote) = handed_over("limits.rcpt-errors = \"unlimited\"\nlimits.rcpt = \"unlimited\"\n");
+    let path = world.scratch.path("policy");
+    let socket = UnixListener::bind(&path).unwrap();
+    let sockets = [("policy", held(&socket))];
+    let (asked, upgraded) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let lost = thread::scope(|scope| {
+        let client = |id: usize| {
+            let (asked, upgraded, socket) = (&asked, &upgraded, path.clone());
+            move || {
+                let mut postfix = Postfix { socket, stream: None };
+                let mut lost = Vec::new();
+                for number in 0.. {
+                    if upgraded.load(Ordering::Relaxed) && asked.load(Ordering::Relaxed) >= QUESTIONS {
+                        break;
+                    }
+                    let (recipient, right) = match number % 10 {
+                        0 => (
+                            format!("nobody-{id}-{number}@example.org"),
+                            "action=550 5.1.1 User unknown\n\n",
+                        ),
+                        _ => (JANE.to_owned(), "action=DUNNO\n\n"),
+                    };
+                    match postfix.ask(&recipient) {
+                        Ok(answer) if answer == right => {}
+                        wrong => lost.push(format!("{recipient}: {wrong:?}")),
+                    }
+                    asked.fetch_add(1, Ordering::Relaxed);
+                }
+                lost
+            }
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(|id| scope.spawn(client(id))).collect();
+        for upgrade in 0..=UPGRADES {
+            let daemon = Daemon::run(&world, &mut serve_with(&world, &sockets));
+            let (before, share) = (asked.load(Ordering::Relaxed), QUESTIONS / (UPGRADES + 1));
+            wait_until("some questions", || {
+                asked.load(Ordering::Relaxed) >= before + share
+            });
+            if upgrade == UPGRADES {
+                upgraded.store(true, Ordering::Relaxed);
+                let lost: Vec<String> = clients
+                    .into_iter()
+                    .flat_map(|client| client.join().unwrap())
+                    .collect();
+                assert_eq!(daemon.ends_by("TERM"), Some(0));
+                return lost;
+            }
+            assert_eq!(daemon.ends_by("TERM"), Some(0));
+        }
+        unreachable!("the last daemon returns")
+    });
+    let asked = asked.into_inner();
+    println!("{asked} questions, {UPGRADES} upgrades, {} lost", lost.len());
+    assert!(asked >= QUESTIONS);
+    assert_eq!(lost, [""; 0]);
+}
