@@ -27,6 +27,7 @@ pub(super) async fn reload(running: &mut Running, file: Option<&Path>, units: &U
             true
         }
         Err(why) => {
+            running.note_refusal(&why);
             tracing::error!("not reloaded, the configuration of before stays in force: {why}");
             false
         }
@@ -62,13 +63,14 @@ async fn try_to(running: &mut Running, file: Option<&Path>, units: &Units) -> Re
 
 /// A file or folder that was none of ours at the start is closed to us.
 fn explain(error: &DaemonError) -> String {
-    let hint = match error {
-        DaemonError::Directory(..) | DaemonError::Bind(..) => {
-            "; what user and Landlock keep from a running vouch, a restart can open"
-        }
-        _ => "",
-    };
-    format!("{error}{hint}")
+    let said = error.to_string();
+    let denied = ["Permission denied", "may not create"]
+        .iter()
+        .any(|words| said.contains(words));
+    if denied {
+        return format!("{said}; what its user and Landlock keep from a running vouch, a restart can open");
+    }
+    said
 }
 
 /// Keys that are heeded before the daemon gives up what it would need to heed them again.

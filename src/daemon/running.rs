@@ -266,6 +266,17 @@ impl Running {
         }));
     }
 
+    /// A configuration was refused: that of before is shown to be in force still.
+    pub(super) fn note_refusal(&self, why: &str) {
+        self.daemon.send_modify(|daemon| {
+            let refused = Some((Instant::now(), why.to_owned()));
+            *daemon = Arc::new(status::Daemon {
+                refused,
+                ..(**daemon).clone()
+            });
+        });
+    }
+
     /// How it is, for `systemctl status`.
     pub(super) fn in_words(&self) -> String {
         let is_sick = |built: &&Built| {

@@ -25,9 +25,14 @@ pub(super) use door::Door;
 pub(super) use remote::Remote;
 
 /// What it is asked about.
+#[derive(Clone)]
 pub(super) struct Daemon {
     pub(super) started: Instant,
     pub(super) draining: CancellationToken,
+    /// When the configuration in force was read.
+    pub(super) configured: Instant,
+    /// When another one was refused since, and why.
+    pub(super) refused: Option<(Instant, String)>,
     pub(super) doors: Vec<Door>,
     pub(super) directories: Vec<Remote>,
 }
@@ -46,6 +51,8 @@ impl Daemon {
         Self {
             started: common.started,
             draining: common.draining.clone(),
+            configured: Instant::now(),
+            refused: None,
             doors: Vec::new(),
             directories: Vec::new(),
         }
@@ -68,6 +75,10 @@ impl Daemon {
             "process": std::process::id(),
             "uptime": self.started.elapsed().as_secs(),
             "draining": self.draining.is_cancelled(),
+            "configuration": {
+                "ago": self.configured.elapsed().as_secs(),
+                "refused": self.refused.as_ref().map(|(at, why)| json!({ "ago": at.elapsed().as_secs(), "why": why })),
+            },
             "memory": process::resident(),
             "log": {
                 "level": level::name(),

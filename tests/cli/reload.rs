@@ -138,17 +138,24 @@ fn a_new_listener_disturbs_no_other() {
 #[test]
 fn a_bad_configuration_changes_nothing_and_says_why() {
     let stage = Stage::new();
-    let text = stage.directory() + &stage.door();
+    let control = format!(
+        "[control]\nsocket = \"{}\"\n",
+        stage.world.scratch.path("control").display()
+    );
+    let text = control.clone() + &stage.directory() + &stage.door();
     let daemon = stage.start(&text);
     let mut client = Staying::new(&stage.socket);
     let elsewhere = stage.world.scratch.path("no/such/folder");
     for (bad, why) in [
         (
             text.clone() + "colour = \"red\"\n",
-            "vouch.toml: line 10: unknown key `listener.\"recipients\".colour`",
+            "vouch.toml: line 12: unknown key `listener.\"recipients\".colour`",
         ),
-        (text.clone() + "[directory\n", "vouch.toml: line 10: "),
-        (stage.directory(), "it has no listener, so nobody could ask"),
+        (text.clone() + "[directory\n", "vouch.toml: line 12: "),
+        (
+            control.clone() + &stage.directory(),
+            "it has no listener, so nobody could ask",
+        ),
         (
             text.clone() + &listener("more", "policy", &elsewhere, "remote"),
             "listener \"more\": ",
@@ -165,7 +172,14 @@ fn a_bad_configuration_changes_nothing_and_says_why() {
         }
         assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
     }
+    let status = || stage.world.vouch(&["status"]).ended(0);
+    stage.world.config(&text);
+    status().says(&[
+        "! not reloaded ",
+        " ago, so what is in force is older than the file: directory \"remote\":",
+    ]);
     let line = stage.reload(&daemon, &text);
+    assert!(!status().out.contains("! "));
     assert!(line.contains("reloaded: no listener is any different"), "{line}");
     assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
     assert_eq!(stage.first.recipients().len(), 1);

@@ -15,6 +15,14 @@ pub(super) fn of(report: &Value) -> Vec<String> {
     if report["draining"] == true {
         told.push("it ends: nobody new is let in".to_owned());
     }
+    let refused = &report["configuration"]["refused"];
+    if refused.is_object() {
+        told.push(format!(
+            "not reloaded {} ago, so what is in force is older than the file: {}",
+            ago(&refused["ago"]),
+            text(&refused["why"])
+        ));
+    }
     let directories = || report["directories"].as_array().into_iter().flatten();
     directories().for_each(|it| silence(it, &mut told));
     directories().for_each(|it| queues(it, &mut told));

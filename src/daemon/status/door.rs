@@ -10,6 +10,7 @@ use crate::server::admission::Admission;
 use crate::server::counts::DoorCounts;
 
 /// A listener as the configuration has it, who is inside, and what it has answered.
+#[derive(Clone)]
 pub(in crate::daemon) struct Door {
     name: String,
     protocol: config::listener::Protocol,

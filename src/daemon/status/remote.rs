@@ -18,6 +18,7 @@ use crate::session::{certificate, pool, tls};
 const SHOWN: usize = 20;
 
 /// A directory as the configuration has it, and how it is.
+#[derive(Clone)]
 pub(in crate::daemon) struct Remote {
     name: String,
     kind: config::directory::Kind,
