@@ -29,7 +29,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         return status;
     }
     // What `serve` would stumble over is said here first: names of nobody, certificates and keys.
-    match daemon::check(&config) {
+    match daemon::check(&config, &arguments.file.config) {
         Err(error) => return fail(status::CONFIG, &format!("vouch check: {error}")),
         Ok(remarks) => {
             for remark in remarks {

@@ -4,6 +4,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Uid, access};
 
 use super::DaemonError;
@@ -146,6 +147,14 @@ pub(super) fn unwritable(config: &Config) -> Vec<String> {
         ))
     };
     config.directory.iter().filter_map(unwritable).collect()
+}
+
+/// What is to be done so that we, as who we are now, may read the configuration again.
+pub(super) fn unreadable(file: &Path) -> Option<String> {
+    (access(file, AccessFlags::R_OK) == Err(Errno::EACCES)).then(|| {
+        let (file, us) = (file.display(), Uid::effective());
+        format!("a running vouch may not read {file}, as user {us}: give the file to a group of theirs (chgrp, chmod 640)")
+    })
 }
 
 /// What the resolver and the certificate store read, on any distribution. The files

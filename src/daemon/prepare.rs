@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use nix::unistd::getegid;
 
-use super::confine::{ServiceUser, confine, unwritable};
+use super::confine::{ServiceUser, confine, unreadable, unwritable};
 use super::{DaemonError, metrics};
 use crate::config::listener::Peer;
 use crate::config::{self, Config, ListenAddress};
@@ -171,12 +171,12 @@ impl Prepared {
 }
 
 /// Looks into what a start would stumble over on this machine, as the user that it
-/// would become: this process is that user from here on. Gives what its administrator
+/// would become: this process is that user from here on. `file` is the configuration. Gives what its administrator
 /// should know.
 ///
 /// # Errors
 /// Why the daemon could not start.
-pub fn check(config: &Config) -> Result<Vec<String>, DaemonError> {
+pub fn check(config: &Config, file: &Path) -> Result<Vec<String>, DaemonError> {
     // Without a listener there is nothing to start; and Dovecot decides for its own.
     if config.listener.is_empty() {
         return Ok(Vec::new());
@@ -189,6 +189,7 @@ pub fn check(config: &Config) -> Result<Vec<String>, DaemonError> {
     user.enter()?;
     let mut remarks: Vec<String> = user.remark().map(str::to_owned).into_iter().collect();
     remarks.extend(unwritable(config));
+    remarks.extend(unreadable(file).map(|hint| format!("SIGHUP will change nothing: {hint}")));
     Ok(remarks)
 }
 

@@ -4,9 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use nix::errno::Errno;
-use nix::unistd::{AccessFlags, Uid, access};
-
+use super::confine::unreadable;
 use super::running::Running;
 use super::{DaemonError, tell};
 use crate::config::{self, Config, ListenAddress, read};
@@ -36,15 +34,9 @@ pub(super) async fn reload(running: &mut Running, file: Option<&Path>, units: &U
 
 async fn try_to(running: &mut Running, file: Option<&Path>, units: &Units) -> Result<String, String> {
     let file = file.ok_or("it was read from no file")?;
-    let (config, notes) = read::load(file).map_err(|error| {
-        let hint = match access(file, AccessFlags::R_OK) {
-            Err(Errno::EACCES) => format!(
-                "; user {} must be able to read it: give it to a group of theirs (chgrp, chmod 640), or restart vouch",
-                Uid::effective()
-            ),
-            _ => String::new(),
-        };
-        format!("{}{hint}", error.brief())
+    let (config, notes) = read::load(file).map_err(|error| match unreadable(file) {
+        Some(hint) => format!("{hint}, or restart vouch"),
+        None => error.brief().to_owned(),
     })?;
     if config.listener.is_empty() {
         return Err("it has no listener, so nobody could ask".to_owned());

@@ -149,6 +149,36 @@ fn a_cache_file_that_the_user_cannot_write_is_told_by_check() {
     ]);
 }
 
+#[test]
+fn a_configuration_that_the_user_cannot_read_again_is_told_by_check_and_reload() {
+    if !is_root("becoming another user") {
+        return;
+    }
+    let world = World::new();
+    let socket = world.scratch.path("policy");
+    let file = world.config(
+        &(directory("remote", "smtp", 25)
+            + &listener("recipients", "policy", &socket, "remote")
+            + &format!("[service]\nuser = \"{USER}\"\n")),
+    );
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let hint = format!(
+        "a running vouch may not read {}, as user 65534: give the file to a group of theirs (chgrp, chmod 640)",
+        file.display()
+    );
+    let check = world.vouch(&["check"]).ended(0);
+    check.says(&[&format!("On this machine: SIGHUP will change nothing: {hint}")]);
+    let daemon = Daemon::start(&world);
+    assert!(daemon.process.signal("HUP"));
+    daemon.logged(&[
+        "ERROR", "not reloaded, the configuration of before stays in force", &hint, ", or restart vouch",
+    ]);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(daemon.process.signal("HUP"));
+    daemon.logged(&["INFO", "reloaded: no listener is any different"]);
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
 /// With a remote by name, whose address the resolver must find.
 #[test]
 fn it_says_what_is_in_force_and_serves_with_and_without_landlock() {
