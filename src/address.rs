@@ -165,24 +165,33 @@ impl Address {
             .strip_prefix('<')
             .and_then(|text| text.strip_suffix('>'))
             .unwrap_or(text);
-        let quoted = text.rsplit_once('@').and_then(|(local, domain)| {
-            let inside = local.strip_prefix('"')?.strip_suffix('"')?;
+        Self::from_quoted(text.as_bytes())
+    }
+
+    /// Reads an address as SMTP writes it, in which a local part may stand in double quotes (RFC 5321 §4.1.2
+    /// Quoted-string), or one without any.
+    ///
+    /// # Errors
+    /// See [`NotAnAddress`].
+    pub fn from_quoted(bytes: &[u8]) -> Result<Self, NotAnAddress> {
+        let quoted = bytes.iter().rposition(|&byte| byte == b'@').and_then(|at| {
+            let (local, domain) = bytes.split_at(at);
+            let inside = local.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
             Some((inside, domain))
         });
         let Some((inside, domain)) = quoted else {
-            return Self::from_unquoted(text.as_bytes());
+            return Self::from_unquoted(bytes);
         };
-        let mut plain = Vec::with_capacity(text.len());
-        let mut bytes = inside.bytes();
-        while let Some(byte) = bytes.next() {
+        let mut plain = Vec::with_capacity(bytes.len());
+        let mut inside = inside.iter().copied();
+        while let Some(byte) = inside.next() {
             plain.push(if byte == b'\\' {
-                bytes.next().unwrap_or(b'\\')
+                inside.next().unwrap_or(b'\\')
             } else {
                 byte
             });
         }
-        plain.push(b'@');
-        plain.extend_from_slice(domain.as_bytes());
+        plain.extend_from_slice(domain);
         Self::from_unquoted(&plain)
     }
 

@@ -59,6 +59,8 @@ pub struct Row {
     pub penalised: bool,
     /// The words of `tempfail`, the default first; none where it has no such key.
     pub tempfail: &'static [(&'static str, TempFail)],
+    /// What else `vouch check` says, in sentences.
+    pub says: &'static [&'static str],
     /// What is said of a domain that is no directory's.
     pub not_ours: &'static str,
     /// What is said where `allow` or `deny` leaves no answer.
@@ -71,7 +73,7 @@ pub struct Row {
 static POLICY: Row = Row {
     asks: Asks::Recipients,
     who: "Postfix asks if recipients exist (policy delegation)",
-    keys: &["limits", "penalty", "allow", "deny", "action"],
+    keys: &["limits", "penalty", "allow", "deny", "action", "vrfy", "dry-run"],
     deadline: (20, 20),
     patience: Some((
         100,
@@ -83,6 +85,7 @@ static POLICY: Row = Row {
     // Each answer that is late there keeps a process of Postfix waiting.
     penalised: false,
     tempfail: &[],
+    says: &[],
     not_ours: "DUNNO, the next restriction decides.",
     denied: "no opinion: DUNNO",
     postfix: "In main.cf: check_policy_service { unix:{socket}, timeout={patience}, default_action=DEFER_IF_PERMIT }",
@@ -106,6 +109,7 @@ static AUTH: Row = Row {
         ("close", TempFail::Close),
         ("fail", TempFail::Fail),
     ],
+    says: &[],
     not_ours: "refused, as nobody here knows it.",
     denied: "\"later\", as the password may be good",
     postfix: "In main.cf: smtpd_sasl_type = dovecot, smtpd_sasl_path = {socket}",
@@ -132,6 +136,7 @@ static USERDB: Row = Row {
     client: "",
     penalised: false,
     tempfail: &[],
+    says: &[],
     not_ours: "no such user.",
     denied: "",
     postfix: "",

@@ -7,14 +7,15 @@ use protocol::sasl::{Carried, Mechanism};
 use super::directories::limit;
 use crate::config::Listener;
 use crate::config::listener::{
-    Exists as UserExists, Fields as FieldsOf, Mechanism as Offered, Protocol, TempFail,
+    Action, Exists as UserExists, Fields as FieldsOf, Mechanism as Offered, Protocol, TempFail,
 };
 use crate::engine::{Engine, Member};
+use crate::server::actions::Actions;
 use crate::server::auth::{AuthDoor, OkFields, Settings as AuthSettings, Spoken, Tempfail};
 use crate::server::fields::Fields;
 use crate::server::handover::Handover;
 use crate::server::penalty;
-use crate::server::policy::{Actions, Policy, Settings as PolicySettings};
+use crate::server::policy::{Policy, Settings as PolicySettings};
 use crate::server::userdb::{Exists, Settings as UserdbSettings, UserdbDoor};
 use crate::server::{Deadline, Door, recipient_limits};
 
@@ -46,13 +47,7 @@ fn policy(listener: &Listener) -> PolicySettings {
     let action = &listener.action;
     PolicySettings {
         name: listener.name.clone(),
-        actions: Actions {
-            accept: action.accept.clone(),
-            reject: action.reject.clone(),
-            disabled: action.disabled.clone(),
-            defer: action.defer.clone(),
-            limit: action.limit.clone(),
-        },
+        actions: actions(action),
         deadline: listener.deadline_for(None),
         vrfy: action.vrfy,
         dry_run: action.dry_run,
@@ -62,6 +57,16 @@ fn policy(listener: &Listener) -> PolicySettings {
         },
         penalty: penalty(listener),
         access: listener.access.clone(),
+    }
+}
+
+fn actions(action: &Action) -> Actions {
+    Actions {
+        accept: action.accept.clone(),
+        reject: action.reject.clone(),
+        disabled: action.disabled.clone(),
+        defer: action.defer.clone(),
+        limit: action.limit.clone(),
     }
 }
 

@@ -6,11 +6,13 @@
 //! a mail process by way of [`handover`], and of [`kin`] where Dovecot is about to change
 //! one process of ours for another.
 
+pub mod actions;
 pub mod admission;
 pub mod auth;
 pub mod counts;
 pub mod fields;
 pub mod handover;
+mod in_turn;
 pub mod kin;
 pub mod login_limits;
 pub mod penalty;

@@ -2,7 +2,7 @@
 //! `SMTPD_POLICY_README`).
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,34 +10,20 @@ use protocol::policy::{Action, Codec, Request};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::actions::Actions;
 use super::counts::{DoorCounts, Entry};
+use super::in_turn::{self, InTurn};
 use super::penalty::{self, Culprit, Failure, Penalty};
 use super::recipient_limits::{Asked, Limits, Sessions};
-use super::{Caller, Door, WRITE_TIMEOUT, note_end};
+use super::{Caller, Door};
 use crate::address::Address;
 use crate::address::access::Access;
 use crate::engine::{Decision, Engine, Source};
 use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
-use crate::wire::{Wire, WireError};
 
 /// Postfix says `stress=yes` when all of its processes are busy: each of them that
 /// waits for us is one that serves nobody.
 pub(crate) const STRESSED: Duration = Duration::from_secs(5);
-
-/// What is told to Postfix, by verdict (`listener.NAME.action`).
-#[derive(Debug, Clone)]
-pub struct Actions {
-    /// The recipient exists.
-    pub accept: Action,
-    /// It does not; `{reply}` stands for the remote's words.
-    pub reject: Action,
-    /// It is closed; `{reply}` likewise.
-    pub disabled: Action,
-    /// There was no answer.
-    pub defer: Action,
-    /// The client's session has used up a limit.
-    pub limit: Action,
-}
 
 /// A policy door's settings.
 #[derive(Debug, Clone)]
@@ -81,41 +67,6 @@ impl Policy {
             sessions,
             penalty,
             counts: Arc::default(),
-        }
-    }
-
-    /// The one action for a request. Nothing holds it back once the daemon drains.
-    async fn answer(&self, request: &Request, connection: u64, draining: &CancellationToken) -> Action {
-        let Some(address) = self.asks_about(request) else {
-            return Action::dunno();
-        };
-        let asked = Instant::now();
-        let client = client(request);
-        let deadline = asked + self.patience(request);
-        let culprit = self.penalty.as_ref().and_then(|penalty| penalty.culprit(&client));
-        let question = Question {
-            kind: Kind::Recipient(address),
-            client,
-        };
-        let decision = self
-            .decide(request, connection, question, culprit, deadline)
-            .await;
-        let decided = Instant::now();
-        let delay = self.delay(request, culprit, &decision);
-        let delay = delay.min(deadline.saturating_duration_since(decided));
-        if !delay.is_zero() {
-            tokio::select! {
-                () = sleep(delay) => {}
-                () = draining.cancelled() => {}
-            }
-        }
-        let delayed = (!delay.is_zero()).then(|| decided.elapsed());
-        let action = action(&self.settings.actions, &decision);
-        self.tell(request, &decision, &action, (decided - asked, delayed));
-        if self.settings.dry_run {
-            Action::dunno()
-        } else {
-            action
         }
     }
 
@@ -244,20 +195,6 @@ impl Policy {
     }
 }
 
-/// What each verdict is in Postfix's words.
-fn action(actions: &Actions, decision: &Decision) -> Action {
-    match &decision.verdict {
-        Verdict::Accept(_) => actions.accept.clone(),
-        Verdict::Reject(cause) if cause.class == Class::Disabled => {
-            actions.disabled.with_reply(cause.words())
-        }
-        Verdict::Reject(cause) => actions.reject.with_reply(cause.words()),
-        Verdict::Defer(cause) if cause.class == Class::Limit => actions.limit.clone(),
-        Verdict::Defer(cause) => actions.defer.with_reply(cause.words()),
-        Verdict::Abstain(_) => Action::dunno(),
-    }
-}
-
 fn asked(request: &Request, connection: u64) -> Asked<'_> {
     Asked {
         connection,
@@ -289,89 +226,47 @@ impl Door for Policy {
     }
 
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            let Caller {
-                stream,
-                connection,
-                draining,
-                ..
-            } = caller;
-            let mut wire = Wire::new(stream, Codec::new());
-            let mut drained = pin!(draining.cancelled());
-            loop {
-                let request = tokio::select! {
-                    // What was asked before the drain is answered first.
-                    biased;
-                    request = wire.next() => request,
-                    () = &mut drained => return,
-                };
-                let request = match request {
-                    Ok(Some(request)) => request,
-                    Ok(None) => return,
-                    Err(error) => return self.complain(&error),
-                };
-                let action = self.answer(&request, connection, &draining).await;
-                let sent = match wire.push(action) {
-                    Ok(()) => wire.flush(Instant::now() + WRITE_TIMEOUT).await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = sent {
-                    return self.complain(&error);
-                }
+        Box::pin(in_turn::serve(self, caller))
+    }
+}
+
+impl InTurn for Policy {
+    type Question = Request;
+    type Answer = Action;
+    type Codec = Codec;
+    const HINT: &'static str = "is it a Postfix?";
+
+    async fn answer(&self, request: Request, connection: u64, draining: &CancellationToken) -> Action {
+        let Some(address) = self.asks_about(&request) else {
+            return Action::dunno();
+        };
+        let asked = Instant::now();
+        let client = client(&request);
+        let deadline = asked + self.patience(&request);
+        let culprit = self.penalty.as_ref().and_then(|penalty| penalty.culprit(&client));
+        let question = Question {
+            kind: Kind::Recipient(address),
+            client,
+        };
+        let decision = self
+            .decide(&request, connection, question, culprit, deadline)
+            .await;
+        let decided = Instant::now();
+        let delay = self.delay(&request, culprit, &decision);
+        let delay = delay.min(deadline.saturating_duration_since(decided));
+        if !delay.is_zero() {
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = draining.cancelled() => {}
             }
-        })
-    }
-}
-
-impl Policy {
-    fn complain(&self, error: &WireError) {
-        note_end(&self.settings.name, error, "is it a Postfix?");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn actions() -> Actions {
-        let action = |text| Action::new(text).unwrap();
-        Actions {
-            accept: action("DUNNO"),
-            reject: action("550 5.1.1 {reply}"),
-            disabled: action("550 5.2.1 Mailbox disabled"),
-            defer: action("DEFER_IF_PERMIT 4.4.3 later"),
-            limit: action("450 4.7.1 too many"),
         }
-    }
-
-    #[test]
-    fn every_verdict_has_its_words() {
-        let cause = |class| Cause::said(class, "550 5.1.1", "no such\r\nuser");
-        for (verdict, expected) in [
-            (Verdict::accept("x"), "DUNNO"),
-            (
-                Verdict::Reject(cause(Class::UnknownUser)),
-                "550 5.1.1 no such user",
-            ),
-            (Verdict::Reject(cause(Class::Syntax)), "550 5.1.1 no such user"),
-            (
-                Verdict::Reject(cause(Class::Disabled)),
-                "550 5.2.1 Mailbox disabled",
-            ),
-            (
-                Verdict::Defer(cause(Class::Timeout)),
-                "DEFER_IF_PERMIT 4.4.3 later",
-            ),
-            (Verdict::Defer(cause(Class::Limit)), "450 4.7.1 too many"),
-            (Verdict::Abstain(Abstention::NotOurs), "DUNNO"),
-            (Verdict::Abstain(Abstention::NoOpinion), "DUNNO"),
-        ] {
-            let decision = Decision {
-                verdict,
-                source: Source::Probe,
-                directory: None,
-            };
-            assert_eq!(action(&actions(), &decision).as_str(), expected);
+        let delayed = (!delay.is_zero()).then(|| decided.elapsed());
+        let action = self.settings.actions.told(&decision);
+        self.tell(&request, &decision, &action, (decided - asked, delayed));
+        if self.settings.dry_run {
+            Action::dunno()
+        } else {
+            action
         }
     }
 }

@@ -47,6 +47,10 @@ pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
             key("action", "disabled", set(quoted(action.disabled.as_str()))),
             key("action", "defer", set(quoted(action.defer.as_str()))),
             key("action", "limit", set(quoted(action.limit.as_str()))),
+        ]);
+    }
+    if protocol.has("vrfy") {
+        keys.extend([
             key("action", "vrfy", set(action.vrfy)),
             key("action", "dry-run", set(action.dry_run)),
         ]);

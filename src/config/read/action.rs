@@ -4,14 +4,19 @@ use protocol::policy;
 use toml::de::DeValue;
 
 use super::{
-    listener::KEYS,
+    listener::{KEYS, only},
     table::{Findings, Table},
     value::{self, Wrong},
 };
-use crate::config::listener::Action;
+use crate::config::listener::{Action, Protocol};
 
 /// Reads `[….action]`.
-pub(super) fn action(found: &mut Findings, mut table: Table<'_>, action: &mut Action) {
+pub(super) fn action(
+    found: &mut Findings,
+    mut table: Table<'_>,
+    protocol: Option<Protocol>,
+    action: &mut Action,
+) {
     table.read(found, "accept", &mut action.accept, |value| {
         let action = answer(value)?;
         let word = action.word();
@@ -26,8 +31,12 @@ pub(super) fn action(found: &mut Findings, mut table: Table<'_>, action: &mut Ac
     table.read(found, "disabled", &mut action.disabled, answer);
     table.read(found, "defer", &mut action.defer, no_refusal);
     table.read(found, "limit", &mut action.limit, no_refusal);
-    table.read(found, "vrfy", &mut action.vrfy, value::flag);
-    table.read(found, "dry-run", &mut action.dry_run, value::flag);
+    if only(found, &mut table, protocol, "vrfy").is_some() {
+        table.read(found, "vrfy", &mut action.vrfy, value::flag);
+    }
+    if only(found, &mut table, protocol, "dry-run").is_some() {
+        table.read(found, "dry-run", &mut action.dry_run, value::flag);
+    }
     table.finish(found, KEYS);
 }
 

@@ -97,7 +97,7 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
     if let Some(actions) =
         only(found, &mut table, protocol, "action").and_then(|()| table.table(found, "action"))
     {
-        action(found, actions, &mut listener.action);
+        action(found, actions, protocol, &mut listener.action);
     }
     places.carried = logins(found, &mut table, protocol, &mut listener);
     users(found, &mut table, protocol, &mut listener);

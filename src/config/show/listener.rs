@@ -3,7 +3,7 @@
 use super::{Text, at_most, trust};
 use crate::config::listener::{Exists, Fields, Mechanism, TempFail};
 use crate::config::protocol::{Asks, Protocol};
-use crate::config::{Config, ListenAddress, Listener, duration_text};
+use crate::config::{Config, Limit, ListenAddress, Listener, duration_text};
 
 /// Domains named one by one; of more, the number is told.
 const MOST_DOMAINS: usize = 8;
@@ -33,6 +33,9 @@ pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
             duration_text(listener.deadline_for(None))
         )),
     }
+    for words in protocol.row().says {
+        text.say(words);
+    }
     // What is said follows from the keys that there are.
     let about: [(&str, Words); 8] = [
         ("action", action_words),
@@ -56,6 +59,14 @@ type Words = fn(&mut Text, &Listener);
 
 fn limit_words(text: &mut Text, listener: &Listener) {
     let (limits, client) = (&listener.limits, listener.protocol.row().client);
+    let unlimited = if listener.protocol.asks_logins() {
+        limits.auth_errors == Limit::Unlimited
+    } else {
+        limits.rcpt == Limit::Unlimited && limits.rcpt_errors == Limit::Unlimited
+    };
+    if unlimited {
+        return text.say(format!("What one {client} may ask has no limit."));
+    }
     let session = if listener.protocol.asks_logins() {
         format!("may fail {} logins in ten minutes", at_most(limits.auth_errors))
     } else {
@@ -176,11 +187,13 @@ fn action_words(text: &mut Text, listener: &Listener) {
     text.say(format!("mailbox disabled    -> {}", action.disabled.as_str()));
     text.say(format!("no answer           -> {}", action.defer.as_str()));
     text.say(format!("client over a limit -> {}", action.limit.as_str()));
-    text.say(if action.vrfy {
-        "VRFY is answered too."
-    } else {
-        "VRFY is not answered: DUNNO."
-    });
+    if listener.protocol.has("vrfy") {
+        text.say(if action.vrfy {
+            "VRFY is answered too."
+        } else {
+            "VRFY is not answered: DUNNO."
+        });
+    }
 }
 
 fn mechanism_words(text: &mut Text, listener: &Listener) {

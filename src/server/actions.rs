@@ -1,0 +1,86 @@
+//! What Postfix is told about a recipient in the words of access(5).
+
+use protocol::policy::Action;
+
+use crate::engine::Decision;
+use crate::verdict::{Class, Verdict};
+
+/// What is told, by verdict (`listener.NAME.action`).
+#[derive(Debug, Clone)]
+pub struct Actions {
+    /// The recipient exists.
+    pub accept: Action,
+    /// It does not; `{reply}` stands for the remote's words.
+    pub reject: Action,
+    /// It is closed; `{reply}` likewise.
+    pub disabled: Action,
+    /// There was no answer.
+    pub defer: Action,
+    /// The client's session has used up a limit.
+    pub limit: Action,
+}
+
+impl Actions {
+    /// What each verdict is in Postfix's words.
+    pub(super) fn told(&self, decision: &Decision) -> Action {
+        match &decision.verdict {
+            Verdict::Accept(_) => self.accept.clone(),
+            Verdict::Reject(cause) if cause.class == Class::Disabled => {
+                self.disabled.with_reply(cause.words())
+            }
+            Verdict::Reject(cause) => self.reject.with_reply(cause.words()),
+            Verdict::Defer(cause) if cause.class == Class::Limit => self.limit.clone(),
+            Verdict::Defer(cause) => self.defer.with_reply(cause.words()),
+            Verdict::Abstain(_) => Action::dunno(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Source;
+    use crate::verdict::{Abstention, Cause};
+
+    fn actions() -> Actions {
+        let action = |text| Action::new(text).unwrap();
+        Actions {
+            accept: action("DUNNO"),
+            reject: action("550 5.1.1 {reply}"),
+            disabled: action("550 5.2.1 Mailbox disabled"),
+            defer: action("DEFER_IF_PERMIT 4.4.3 later"),
+            limit: action("450 4.7.1 too many"),
+        }
+    }
+
+    #[test]
+    fn every_verdict_has_its_words() {
+        let cause = |class| Cause::said(class, "550 5.1.1", "no such\r\nuser");
+        for (verdict, expected) in [
+            (Verdict::accept("x"), "DUNNO"),
+            (
+                Verdict::Reject(cause(Class::UnknownUser)),
+                "550 5.1.1 no such user",
+            ),
+            (Verdict::Reject(cause(Class::Syntax)), "550 5.1.1 no such user"),
+            (
+                Verdict::Reject(cause(Class::Disabled)),
+                "550 5.2.1 Mailbox disabled",
+            ),
+            (
+                Verdict::Defer(cause(Class::Timeout)),
+                "DEFER_IF_PERMIT 4.4.3 later",
+            ),
+            (Verdict::Defer(cause(Class::Limit)), "450 4.7.1 too many"),
+            (Verdict::Abstain(Abstention::NotOurs), "DUNNO"),
+            (Verdict::Abstain(Abstention::NoOpinion), "DUNNO"),
+        ] {
+            let decision = Decision {
+                verdict,
+                source: Source::Probe,
+                directory: None,
+            };
+            assert_eq!(actions().told(&decision).as_str(), expected);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Doors whose clients ask one question after the other, and are told the answers in that order.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use protocol::error::{DecodeError, EncodeError};
+use tokio::time::Instant;
+use tokio_util::codec::{Decoder, Encoder};
+use tokio_util::sync::CancellationToken;
+
+use super::{Caller, Door, WRITE_TIMEOUT, note_end};
+use crate::wire::Wire;
+
+/// Such a door.
+pub(super) trait InTurn: Door {
+    /// What it is asked.
+    type Question: Send;
+    /// What it says.
+    type Answer: Send;
+    /// How both are written.
+    type Codec: Decoder<Item = Self::Question, Error = DecodeError>
+        + Encoder<Self::Answer, Error = EncodeError>
+        + Default
+        + Send;
+    /// What an administrator is asked whose client sends nonsense.
+    const HINT: &'static str;
+
+    /// The one answer to a question. Nothing holds it back once the daemon drains.
+    fn answer(
+        &self,
+        question: Self::Question,
+        connection: u64,
+        draining: &CancellationToken,
+    ) -> impl Future<Output = Self::Answer> + Send;
+}
+
+/// Serves one client until it leaves, breaks the protocol, or the daemon drains.
+pub(super) async fn serve<D: InTurn>(door: Arc<D>, caller: Caller) {
+    let Caller {
+        stream,
+        connection,
+        draining,
+        ..
+    } = caller;
+    let mut wire = Wire::new(stream, D::Codec::default());
+    let mut drained = pin!(draining.cancelled());
+    loop {
+        let question = tokio::select! {
+            // What was asked before the drain is answered first.
+            biased;
+            question = wire.next() => question,
+            () = &mut drained => return,
+        };
+        let question = match question {
+            Ok(Some(question)) => question,
+            Ok(None) => return,
+            Err(error) => return note_end(door.name(), &error, D::HINT),
+        };
+        let answer = door.answer(question, connection, &draining).await;
+        let sent = match wire.push(answer) {
+            Ok(()) => wire.flush(Instant::now() + WRITE_TIMEOUT).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
+            return note_end(door.name(), &error, D::HINT);
+        }
+    }
+}
