@@ -12,7 +12,7 @@
 //! | [`dialog`] | a login that the client and the remote settle between them, and its two ends |
 //! | [`address`] | addresses and domains, brought into one form once |
 //! | [`template`] | text with places for parts of a user's name |
-//! | [`server`] | the doors: accept, [`server::policy`], [`server::auth`], [`server::userdb`], what a client's session may ask, who guesses ([`server::penalty`]), and how a login is handed over |
+//! | [`server`] | the doors: accept, a module for each protocol, what a client's session may ask, who guesses ([`server::penalty`]), and how a login is handed over |
 //! | [`engine`] | from a question to a verdict: which directory, what is refused without asking, what is remembered and shared |
 //! | [`directory`] | what each kind of remote can be asked, and [`directory::judge`]: how its answers are read |
 //! | [`session`] | connections to remotes: name, TCP, TLS, the dialogs, and [`session::pool`] that keeps them |

@@ -290,6 +290,19 @@ words! {
     }
 }
 
+impl TempFail {
+    /// What is done, for `vouch check`.
+    pub fn says(self) -> &'static str {
+        match self {
+            Self::Auto => {
+                "hangs up when service=smtp asked alone (Postfix then says 454), else FAIL with temp_fail"
+            }
+            Self::Close => "hangs up (Postfix then says 454)",
+            Self::Fail => "FAIL with temp_fail (Postfix takes it for a wrong password)",
+        }
+    }
+}
+
 words! {
     /// When a user is said to exist.
     Exists {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::{
+    Listener,
     directory::Kind,
     listener::{ClientLimits, TempFail},
     words,
@@ -59,8 +60,8 @@ pub struct Row {
     pub penalised: bool,
     /// The words of `tempfail`, the default first; none where it has no such key.
     pub tempfail: &'static [(&'static str, TempFail)],
-    /// What else `vouch check` says, in sentences.
-    pub says: &'static [&'static str],
+    /// What else `vouch check` says of a listener; may be empty.
+    pub says: fn(&Listener) -> &'static str,
     /// What is said of a domain that is no directory's.
     pub not_ours: &'static str,
     /// What is said where `allow` or `deny` leaves no answer.
@@ -85,7 +86,7 @@ static POLICY: Row = Row {
     // Each answer that is late there keeps a process of Postfix waiting.
     penalised: false,
     tempfail: &[],
-    says: &[],
+    says: |_| "",
     not_ours: "DUNNO, the next restriction decides.",
     denied: "no opinion: DUNNO",
     postfix: "In main.cf: check_policy_service { unix:{socket}, timeout={patience}, default_action=DEFER_IF_PERMIT }",
@@ -109,7 +110,7 @@ static AUTH: Row = Row {
         ("close", TempFail::Close),
         ("fail", TempFail::Fail),
     ],
-    says: &[],
+    says: |_| "",
     not_ours: "refused, as nobody here knows it.",
     denied: "\"later\", as the password may be good",
     postfix: "In main.cf: smtpd_sasl_type = dovecot, smtpd_sasl_path = {socket}",
@@ -136,7 +137,7 @@ static USERDB: Row = Row {
     client: "",
     penalised: false,
     tempfail: &[],
-    says: &[],
+    says: |_| "",
     not_ours: "no such user.",
     denied: "",
     postfix: "",
@@ -194,7 +195,6 @@ impl Protocol {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Listener;
 
     fn protocols() -> impl Iterator<Item = Protocol> {
         Protocol::ALL.iter().map(|(_, protocol)| *protocol)

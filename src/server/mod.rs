@@ -1,10 +1,10 @@
 //! Doors: sockets on which clients ask, each in its own protocol.
 //!
-//! [`serve`] accepts, as [`admission`] has it; [`policy`], [`auth`] and [`userdb`]
-//! speak. What a client's session has used up is counted in [`recipient_limits`] and
-//! [`login_limits`], and who guesses in [`penalty`]. A login goes from a login process to
-//! a mail process by way of [`handover`], and of [`kin`] where Dovecot is about to change
-//! one process of ours for another.
+//! [`serve`] accepts, as [`admission`] has it; the module of each protocol speaks. What a
+//! client's session has used up is counted in [`recipient_limits`] and [`login_limits`], and
+//! who guesses in [`penalty`]. A login goes from a login process to a mail process by way of
+//! [`handover`], and of [`kin`] where Dovecot is about to change one process of ours for
+//! another.
 
 pub mod actions;
 pub mod admission;

@@ -1,7 +1,7 @@
 //! A listener, in words.
 
 use super::{Text, at_most, trust};
-use crate::config::listener::{Exists, Fields, Mechanism, TempFail};
+use crate::config::listener::{Exists, Fields, Mechanism};
 use crate::config::protocol::{Asks, Protocol};
 use crate::config::{Config, Limit, ListenAddress, Listener, duration_text};
 
@@ -33,7 +33,8 @@ pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
             duration_text(listener.deadline_for(None))
         )),
     }
-    for words in protocol.row().says {
+    let words = (protocol.row().says)(listener);
+    if !words.is_empty() {
         text.say(words);
     }
     // What is said follows from the keys that there are.
@@ -219,13 +220,7 @@ fn mechanism_words(text: &mut Text, listener: &Listener) {
 }
 
 fn tempfail_words(text: &mut Text, listener: &Listener) {
-    text.say(match listener.tempfail {
-        TempFail::Auto => {
-            "No answer: hangs up when service=smtp asked alone (Postfix then says 454), else FAIL with temp_fail."
-        }
-        TempFail::Close => "No answer: hangs up (Postfix then says 454).",
-        TempFail::Fail => "No answer: FAIL with temp_fail (Postfix takes it for a wrong password).",
-    });
+    text.say(format!("No answer: {}.", listener.tempfail.says()));
 }
 
 /// What is kept of a login, and added to OK.
