@@ -161,11 +161,11 @@ impl Engine {
         self.members.first().map(|member| member.name().clone())
     }
 
-    /// The login with the default domain, where it has none.
+    /// The login with the default domain, where it has none. An empty one stays nobody's.
     #[must_use]
     pub fn complete(&self, user: &Login) -> Login {
         match &self.default_domain {
-            Some(domain) if user.domain().is_none() => {
+            Some(domain) if user.domain().is_none() && !user.as_bytes().is_empty() => {
                 Login::new(&[user.as_bytes(), b"@", domain.as_str().as_bytes()].concat())
             }
             _ => user.clone(),
@@ -374,6 +374,7 @@ mod tests {
             ask(&completed, login("x")).await.1,
             Verdict::accept("x@a.example")
         );
+        assert!(matches!(ask(&completed, login("")).await.1, Verdict::Reject(_)));
     }
 
     #[tokio::test]
