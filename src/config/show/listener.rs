@@ -60,23 +60,20 @@ type Words = fn(&mut Text, &Listener);
 
 fn limit_words(text: &mut Text, listener: &Listener) {
     let (limits, client) = (&listener.limits, listener.protocol.row().client);
-    let unlimited = if listener.protocol.asks_logins() {
-        limits.auth_errors == Limit::Unlimited
-    } else {
-        limits.rcpt == Limit::Unlimited && limits.rcpt_errors == Limit::Unlimited
-    };
-    if unlimited {
-        return text.say(format!("What one {client} may ask has no limit."));
-    }
-    let session = if listener.protocol.asks_logins() {
-        format!("may fail {} logins in ten minutes", at_most(limits.auth_errors))
+    let (session, counted) = if listener.protocol.asks_logins() {
+        let failed = format!("may fail {} logins in ten minutes", at_most(limits.auth_errors));
+        (failed, [limits.auth_errors; 2])
     } else {
         let (rcpt, errors) = (at_most(limits.rcpt), at_most(limits.rcpt_errors));
-        format!("may ask for {rcpt} recipients in one session, {errors} unknown ones among them")
+        let asked = format!("may ask for {rcpt} recipients in one session, {errors} unknown ones among them");
+        (asked, [limits.rcpt, limits.rcpt_errors])
     };
-    text.say(format!(
-        "One {client} {session}; beyond, nobody is asked and the answer is \"later\"."
-    ));
+    let beyond = if counted == [Limit::Unlimited; 2] {
+        ""
+    } else {
+        "; beyond, nobody is asked and the answer is \"later\""
+    };
+    text.say(format!("One {client} {session}{beyond}."));
 }
 
 fn socket_words(text: &mut Text, listener: &Listener) {
