@@ -106,7 +106,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
 
 /// Modules of one part that do not know each other: each stands for the files whose names begin so.
 const SIBLINGS: [(&str, &[&str]); 2] = [
-    ("server", &["policy", "auth", "userdb"]),
+    ("server", &["policy", "auth", "userdb", "saslauthd", "socketmap"]),
     ("directory", &["imap", "smtp"]),
 ];
 

@@ -25,6 +25,10 @@
 //! | `NAME is hung up on` | must hear nothing but the end |
 //! | `client asks A=B …` | sends a policy request with these attributes |
 //! | `client is told ACTION` | must hear this action and the empty line |
+//! | `client says strings A\|B\|…` | sends counted strings, as to saslauthd |
+//! | `client hears string TEXT` | must hear this counted string |
+//! | `client says netstring TEXT` | sends a netstring |
+//! | `client hears netstring TEXT` | must hear this netstring |
 //! | `client is greeted` | must hear the greeting of an auth door; its cookie is kept as `cookie N` |
 //! | `client N connects [to LISTENER] [as process PID] [as stranger UID]` | where its first line is not enough |
 //! | `remote N is DIRECTORY` | the session must be one of this directory |

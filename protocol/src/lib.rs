@@ -6,6 +6,7 @@
 //! | Postfix policy delegation | [`policy`] | Postfix `SMTPD_POLICY_README` | server |
 //! | Dovecot auth-client | [`auth::client`] | Dovecot `auth_protocol.md` | server |
 //! | Dovecot auth-master, auth-userdb | [`auth::master`] | the same | server |
+//! | Cyrus SASL's saslauthd | [`saslauthd`] | `saslauthd/ipc_unix.c` | server |
 //! | SMTP, LMTP | [`smtp`] | RFC 5321, RFC 2033, RFC 4954, RFC 3207 | client |
 //! | IMAP | [`imap`] | RFC 9051, RFC 3501, RFC 4959, RFC 5530 | client |
 //! | SASL PLAIN, LOGIN | [`sasl`] | RFC 4616; Murchison's LOGIN draft | both |
@@ -25,5 +26,6 @@ pub mod imap;
 pub mod line;
 pub mod policy;
 pub mod sasl;
+pub mod saslauthd;
 pub mod secret;
 pub mod smtp;

@@ -35,12 +35,12 @@ described! {
         /// one must be able to answer what this protocol asks.
         pub directory: Vec<String>,
         /// `deadline`: bound on an answer, 1 ms to 1 hour, shorter than the client's patience (Postfix policy: 100 s).
-        /// Default 20 s for `policy`; else 8 s for service=smtp and 60 s for others. 4 s suits chasquid and
+        /// Default 20 s for `policy` and `saslauthd`; else 8 s for service=smtp and 60 s for others. 4 s suits chasquid and
         /// Radicale.
         pub deadline: Option<Duration>,
         /// `max-connections`: clients connected at once, 1 to 1000000. Default 10000.
         pub max_connections: u32,
-        /// `[….limits]`: of one client's session. `policy`, `auth` and `login` only.
+        /// `[….limits]`: of one client's session. `policy`, `auth`, `login` and `saslauthd` only.
         pub limits: ClientLimits,
         /// `penalty`: how those are answered who fail again and again, or `"off"`, like all others. Default `{ after = 10,
         /// delay = "1s", max-delay = "4s", forget = "10m", refuse-after = "never", exempt = ["127.0.0.0/8", "::1/128"] }`, but
@@ -56,7 +56,7 @@ described! {
         /// `[….action]`: what Postfix is told. `policy` only.
         pub action: Action,
         /// `default-domain`: added to a login without one. Default none: with a single directory the login goes
-        /// there as it is. `auth`, `login`, `userdb` and `master` only.
+        /// there as it is. `auth`, `login`, `userdb`, `master` and `saslauthd` only.
         pub default_domain: Option<Domain>,
         /// `mechanisms`: SASL mechanisms offered, in this order. Default `PLAIN` and `LOGIN`, which are offered
         /// at once and always. Others are offered once a directory's remote is known to take them, which is asked
@@ -67,8 +67,13 @@ described! {
         /// dialog holds a session; `default-domain` is not added to a name in them. There is no `-PLUS`: what is
         /// bound to the client's TLS channel cannot be handed to another server. `auth` and `login` only.
         pub mechanisms: Vec<Mechanism>,
-        /// `tempfail`: how "no answer" is told to the client. Default `auto`. `auth` and `login` only.
+        /// `tempfail`: how "no answer" is told to the client. Default `auto`, at `saslauthd` `close`. `auth`, `login` and
+        /// `saslauthd` only.
         pub tempfail: TempFail,
+        /// `join-realm`: whether a user is login and realm with an `@` between them, as with `saslauthd -r`: Cyrus SASL cuts
+        /// names there. Else the login alone. The realm of a name without an `@` is what the asking service is configured
+        /// to have; where it is empty, there is nothing to join. Default `true`. `saslauthd` only.
+        pub join_realm: bool,
         /// `[….ok]`: fields added to OK. `auth` and `login` only.
         pub ok: OkFields,
         /// `exists`: whether a user is looked for, or only its domain. Default `probe`. `userdb` and `master` only.
@@ -105,6 +110,7 @@ impl Listener {
             default_domain: None,
             mechanisms: vec![Mechanism::Plain, Mechanism::Login],
             tempfail: row.tempfail.first().map_or(TempFail::Auto, |(_, word)| *word),
+            join_realm: true,
             ok: OkFields::default(),
             exists: Exists::Probe,
             fields: BTreeMap::new(),
@@ -151,7 +157,9 @@ described! {
         /// `rcpt-errors`: unknown ones among these. Default 20, at which Postfix hangs up too
         /// (`smtpd_hard_error_limit`).
         pub rcpt_errors: Limit,
-        /// `auth-errors`: refused logins, by connection and remote address, within ten minutes. Default 20.
+        /// `auth-errors`: refused logins, by connection and remote address, within ten minutes. Default 20. At `saslauthd`,
+        /// where a question is a connection, by process and remote address; default there unlimited, as a server with one
+        /// process for all of its users would be locked out by one of them.
         pub auth_errors: Limit,
     }
 }
@@ -287,6 +295,8 @@ words! {
         Close = "close",
         /// `FAIL … temp code=temp_fail`: for Dovecot and Prosody.
         Fail = "fail",
+        /// `NO`, as saslauthd says of a wrong password as well: for clients that cannot bear to be hung up on.
+        No = "no",
     }
 }
 
@@ -299,6 +309,7 @@ impl TempFail {
             }
             Self::Close => "hangs up (Postfix then says 454)",
             Self::Fail => "FAIL with temp_fail (Postfix takes it for a wrong password)",
+            Self::No => "NO, which a wrong password is as well",
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Listener,
+    Limit, Listener,
     directory::Kind,
     listener::{ClientLimits, TempFail},
     words,
@@ -23,6 +23,8 @@ words! {
         Userdb = "userdb",
         /// Dovecot auth-master: users, and the REQUEST after a login.
         Master = "master",
+        /// Cyrus SASL's saslauthd: logins.
+        Saslauthd = "saslauthd",
     }
 }
 
@@ -148,6 +150,34 @@ static MASTER: Row = Row {
     ..USERDB
 };
 
+static SASLAUTHD: Row = Row {
+    asks: Asks::Logins,
+    who: "Cyrus SASL, Exim and others ask if logins are good (saslauthd)",
+    keys: &["limits", "default-domain", "tempfail", "join-realm"],
+    // No client has a time of its own: this is the patience of a person.
+    deadline: (20, 20),
+    patience: None,
+    on_networks: false,
+    // A server that has one process for all of its users would be locked out by one of them.
+    limits: ClientLimits {
+        auth_errors: Limit::Unlimited,
+        ..ClientLimits::USUAL
+    },
+    client: "process",
+    penalised: false,
+    tempfail: &[("close", TempFail::Close), ("no", TempFail::No)],
+    says: |listener| {
+        if listener.join_realm {
+            "A login with a realm is login@realm, as with saslauthd -r."
+        } else {
+            "A login stands alone, whatever its realm, as with saslauthd without -r."
+        }
+    },
+    not_ours: AUTH.not_ours,
+    denied: "",
+    postfix: "In smtpd.conf of a Postfix in its chroot: pwcheck_method: saslauthd, saslauthd_path: /{socket}",
+};
+
 impl Protocol {
     /// All that is known of it.
     pub fn row(self) -> &'static Row {
@@ -157,6 +187,7 @@ impl Protocol {
             Self::Login => &LOGIN,
             Self::Userdb => &USERDB,
             Self::Master => &MASTER,
+            Self::Saslauthd => &SASLAUTHD,
         }
     }
 
@@ -226,7 +257,7 @@ mod tests {
                 assert_eq!(only.clone().unwrap_or_default(), having, "{key}");
             }
         }
-        assert_eq!(checked, 11);
+        assert_eq!(checked, 12);
     }
 
     #[test]

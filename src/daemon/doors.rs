@@ -16,6 +16,7 @@ use crate::server::fields::Fields;
 use crate::server::handover::Handover;
 use crate::server::penalty;
 use crate::server::policy::{Policy, Settings as PolicySettings};
+use crate::server::saslauthd::{self, Saslauthd};
 use crate::server::userdb::{Exists, Settings as UserdbSettings, UserdbDoor};
 use crate::server::{Deadline, Door, recipient_limits};
 
@@ -31,6 +32,7 @@ pub fn door(listener: &Listener, members: &[Arc<Member>], handover: &Arc<Handove
     match listener.protocol {
         Protocol::Policy => Arc::new(Policy::new(policy(listener), engine)),
         Protocol::Auth | Protocol::Login => Arc::new(AuthDoor::new(auth(listener), engine, handover.clone())),
+        Protocol::Saslauthd => Arc::new(Saslauthd::new(saslauthd(listener), engine)),
         Protocol::Userdb | Protocol::Master => {
             Arc::new(UserdbDoor::new(userdb(listener), engine, handover.clone()))
         }
@@ -90,7 +92,8 @@ fn auth(listener: &Listener) -> AuthSettings {
         tempfail: match listener.tempfail {
             TempFail::Auto => Tempfail::Auto,
             TempFail::Close => Tempfail::Close,
-            TempFail::Fail => Tempfail::Fail,
+            // `NO` is no word of this protocol, and not taken for it.
+            TempFail::Fail | TempFail::No => Tempfail::Fail,
         },
         deadline: deadline(listener),
         auth_errors: limit(listener.limits.auth_errors),
@@ -116,6 +119,20 @@ fn spoken(mechanism: Offered) -> Spoken {
         Offered::DigestMd5 => Spoken::Carried(Carried::DigestMd5),
         Offered::ScramSha1 => Spoken::Carried(Carried::ScramSha1),
         Offered::ScramSha256 => Spoken::Carried(Carried::ScramSha256),
+    }
+}
+
+fn saslauthd(listener: &Listener) -> saslauthd::Settings {
+    saslauthd::Settings {
+        name: listener.name.clone(),
+        tempfail: if listener.tempfail == TempFail::No {
+            saslauthd::Tempfail::No
+        } else {
+            saslauthd::Tempfail::Close
+        },
+        join_realm: listener.join_realm,
+        deadline: listener.deadline_for(None),
+        auth_errors: limit(listener.limits.auth_errors),
     }
 }
 

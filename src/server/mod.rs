@@ -18,6 +18,7 @@ pub mod login_limits;
 pub mod penalty;
 pub mod policy;
 pub mod recipient_limits;
+pub mod saslauthd;
 pub mod userdb;
 
 use std::future::Future;

@@ -186,6 +186,26 @@ fn client_acts(does: &str) -> Result<Vec<Act>, String> {
             let action = rest.strip_prefix("told ").ok_or("is what?")?;
             Ok(vec![hear(&format!("action={action}"), "\\n")?, hear("", "\\n")?])
         }
+        "says" | "hears" => {
+            let (kind, text) = rest.split_once(' ').unwrap_or((rest, ""));
+            let bytes = match kind {
+                "string" | "strings" => {
+                    let strings: Result<Vec<_>, _> = text.split('|').map(counted).collect();
+                    strings?.concat()
+                }
+                "netstring" => {
+                    let text = unescape(&repeated(text)?)?;
+                    [text.len().to_string().as_bytes(), b":", &text, b","].concat()
+                }
+                _ => return Err("says or hears what?".into()),
+            };
+            Ok(vec![if verb == "says" {
+                Act::Say(bytes)
+            } else {
+                let (first, rest) = (bytes, Vec::new());
+                Act::Hear(Pattern { first, rest })
+            }])
+        }
         "connects" => {
             let (mut to, mut pid, mut stranger) = (None, None, None);
             let mut words = rest.split_whitespace();
@@ -207,6 +227,13 @@ fn client_acts(does: &str) -> Result<Vec<Act>, String> {
         }
         _ => Err("does what?".into()),
     }
+}
+
+/// A string behind its length in two bytes.
+fn counted(text: &str) -> Result<Vec<u8>, String> {
+    let text = unescape(&repeated(text)?)?;
+    let count = u16::try_from(text.len()).map_err(|_| "too long a string")?;
+    Ok([&count.to_be_bytes()[..], &text].concat())
 }
 
 /// As a Dovecot of minor version 2 greets; see `auth/greeting.txt`.
@@ -299,6 +326,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl Pattern {
+    /// How many bytes it is, where it is no line.
+    pub(crate) fn length(&self) -> Option<usize> {
+        (self.rest.is_empty() && !self.first.ends_with(b"\n")).then_some(self.first.len())
+    }
+
     /// Whether a line, with its end, is the one; if so, what stands in the gaps that have a name.
     pub(crate) fn matches(&self, line: &[u8]) -> Option<Vec<(&str, Vec<u8>)>> {
         let mut rest = line.strip_prefix(self.first.as_slice())?;

@@ -279,8 +279,12 @@ impl Peer {
     async fn hear<'p>(&mut self, pattern: &'p Pattern) -> Result<Vec<(&'p str, Vec<u8>)>, String> {
         let deadline = Instant::now() + AT_ONCE;
         let line = loop {
-            if let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
-                break self.heard.split_to(end + 1);
+            let end = match pattern.length() {
+                Some(length) => (self.heard.len() >= length).then_some(length),
+                None => self.heard.iter().position(|&byte| byte == b'\n').map(|at| at + 1),
+            };
+            if let Some(end) = end {
+                break self.heard.split_to(end);
             }
             match timeout_at(deadline, self.listen()).await {
                 Ok(true) => {}

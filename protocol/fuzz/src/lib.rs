@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`mod@line`] | lines of any length | a cutter that has all of the input at hand |
 //! | [`policy`] | requests; actions | a second reader; what Postfix understands |
+//! | [`saslauthd`] | questions | a second reader |
 //! | [`auth_client`], [`auth_master`] | commands and requests; replies | a second writer and reader, the order of the handshake |
 //! | [`sasl`], [`sasl_carried`] | clients' messages | what the message was made of |
 //! | [`imap_response`], [`smtp_reply`] | what a remote says; commands | what it is written as, read again; one line a command |
@@ -41,6 +42,7 @@ pub mod policy;
 pub mod remote;
 pub mod sasl;
 pub mod sasl_carried;
+pub mod saslauthd;
 pub mod smtp_auth;
 pub mod smtp_carry;
 pub mod smtp_opening;
@@ -71,6 +73,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("policy", policy::run),
     ("sasl", sasl::run),
     ("sasl_carried", sasl_carried::run),
+    ("saslauthd", saslauthd::run),
     ("smtp_auth", smtp_auth::run),
     ("smtp_carry", smtp_carry::run),
     ("smtp_opening", smtp_opening::run),

@@ -95,6 +95,9 @@ fn of_questions(listener: &Listener) -> Vec<Key> {
     if protocol.has("tempfail") {
         keys.push(key("", "tempfail", set(quoted(listener.tempfail))));
     }
+    if protocol.has("join-realm") {
+        keys.push(key("", "join-realm", set(listener.join_realm)));
+    }
     if protocol.has("ok") {
         keys.push(key("", "ok", templates(&listener.ok.to_text())));
     }

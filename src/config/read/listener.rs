@@ -28,10 +28,10 @@ pub(super) const KEYS: &[&str] = &[
     "listener.NAME.limits.auth-errors", "listener.NAME.action.accept", "listener.NAME.action.reject",
     "listener.NAME.action.disabled", "listener.NAME.action.defer", "listener.NAME.action.limit",
     "listener.NAME.action.vrfy", "listener.NAME.action.dry-run", "listener.NAME.default-domain",
-    "listener.NAME.mechanisms", "listener.NAME.tempfail", "listener.NAME.ok", "listener.NAME.exists",
-    "listener.NAME.fields", "listener.NAME.allow", "listener.NAME.deny", "listener.NAME.penalty.after",
-    "listener.NAME.penalty.delay", "listener.NAME.penalty.max-delay", "listener.NAME.penalty.forget",
-    "listener.NAME.penalty.refuse-after", "listener.NAME.penalty.exempt",
+    "listener.NAME.mechanisms", "listener.NAME.tempfail", "listener.NAME.join-realm", "listener.NAME.ok",
+    "listener.NAME.exists", "listener.NAME.fields", "listener.NAME.allow", "listener.NAME.deny",
+    "listener.NAME.penalty.after", "listener.NAME.penalty.delay", "listener.NAME.penalty.max-delay",
+    "listener.NAME.penalty.forget", "listener.NAME.penalty.refuse-after", "listener.NAME.penalty.exempt",
 ];
 
 /// Where the parts of a listener stand, for what is checked across tables.
@@ -98,6 +98,9 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
         only(found, &mut table, protocol, "action").and_then(|()| table.table(found, "action"))
     {
         action(found, actions, protocol, &mut listener.action);
+    }
+    if only(found, &mut table, protocol, "join-realm").is_some() {
+        table.read(found, "join-realm", &mut listener.join_realm, value::flag);
     }
     places.carried = logins(found, &mut table, protocol, &mut listener);
     users(found, &mut table, protocol, &mut listener);

@@ -48,6 +48,13 @@ fn connections() -> Vec<Bound> {
             "policy/idle-client.txt",
         ),
         row(
+            "the same of a saslauthd client",
+            time!(crate::server::saslauthd::REQUEST_TIME),
+            "its connection is closed",
+            "its question comes with the connection, and there is but one",
+            "saslauthd/silent-client.txt",
+        ),
+        row(
             "time that a client may leave an answer unread",
             time!(crate::server::WRITE_TIMEOUT),
             "its connection is closed",
@@ -100,6 +107,13 @@ fn lengths() -> Vec<Bound> {
             "one more leaves at once",
             "the busiest of Dovecot's login processes serve a thousand clients",
             "a_connection_may_have_thousands_of_answers_held_back",
+        ),
+        row(
+            "question of a saslauthd client",
+            bytes!(protocol::saslauthd::REQUEST_LIMIT),
+            "the connection is closed, with a warning in the log",
+            "what Cyrus SASL's library sends at most",
+            "a_question_has_a_longest_length",
         ),
         row(
             "line told to an auth client",

@@ -1,0 +1,5 @@
+//! `fuzz::saslauthd` for libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::saslauthd::run(input));

@@ -1,0 +1,257 @@
+//! The saslauthd door: software that is built with Cyrus SASL, and Exim, ask whether a login is good (the socket
+//! `mux` of `saslauthd(8)`).
+//!
+//! A connection brings one question, and its client waits for the answer without any time of its own.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::saslauthd::{Codec, Reply, Request};
+use tokio::time::Instant;
+
+use super::counts::{DoorCounts, Entry};
+use super::login_limits::Sessions;
+use super::{Caller, Door, WRITE_TIMEOUT, note_end};
+use crate::engine::{Decision, Engine, Source};
+use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
+use crate::wire::{Wire, WireError};
+
+/// A question comes in one packet with the connection. Who sends none by then will not.
+pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(30);
+
+/// How a question without an answer is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tempfail {
+    /// By hanging up, which clients do not take for a wrong password.
+    Close,
+    /// By `NO`, as saslauthd itself does.
+    No,
+}
+
+/// A saslauthd door's settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The listener's name.
+    pub name: String,
+    /// How a question without an answer is told.
+    pub tempfail: Tempfail,
+    /// Whether a user is `login@realm`, as with `saslauthd -r`; else the login alone.
+    pub join_realm: bool,
+    /// The time from a question to its answer.
+    pub deadline: Duration,
+    /// Failed logins that one process may ask for.
+    pub auth_errors: Option<u32>,
+}
+
+/// Answers saslauthd requests.
+pub struct Saslauthd {
+    settings: Settings,
+    engine: Engine,
+    sessions: Sessions,
+    counts: Arc<DoorCounts>,
+}
+
+impl Saslauthd {
+    /// A door to `engine`.
+    pub fn new(settings: Settings, engine: Engine) -> Self {
+        let sessions = Sessions::new(settings.auth_errors);
+        Self {
+            settings,
+            engine,
+            sessions,
+            counts: Arc::default(),
+        }
+    }
+
+    /// The answer to a question of `process`; `None` where that is told by hanging up.
+    async fn answer(&self, request: Request, process: u64) -> Option<Reply> {
+        let asked = Instant::now();
+        let client = client(&request);
+        let user = self.engine.complete(&name(&request, self.settings.join_realm));
+        let kind = Kind::Login {
+            user: user.clone(),
+            proof: Proof::Password(request.password),
+        };
+        let address = client.address.as_deref();
+        let decision = if self.sessions.admit(process, address) {
+            let client = client.clone();
+            let deadline = asked + self.settings.deadline;
+            self.engine.decide(Question { kind, client }, deadline).await
+        } else {
+            let why = "the process that asks has used up listener limit auth-errors";
+            Decision {
+                verdict: Verdict::Defer(Cause::ours(Class::Limit, why)),
+                source: Source::Limit,
+                directory: self.engine.directory_for(&kind),
+            }
+        };
+        if matches!(decision.verdict, Verdict::Reject(_)) {
+            self.sessions.failed(process, address);
+        }
+        let reply = told(&decision.verdict, self.settings.tempfail);
+        self.counts.tell(&Entry {
+            door: &self.settings.name,
+            question: "login",
+            about: user.as_bytes(),
+            client: address.unwrap_or("-"),
+            instance: "-",
+            decision: &decision,
+            took: asked.elapsed(),
+            delayed: None,
+            answer: reply.map_or("hang up", Reply::word),
+        });
+        reply
+    }
+}
+
+/// The whole name of who logs in.
+fn name(request: &Request, join_realm: bool) -> Login {
+    let Request { login, realm, .. } = request;
+    // A realm alone would be nobody's name.
+    if join_realm && !realm.is_empty() && !login.is_empty() {
+        Login::new(&[login, &b"@"[..], realm].concat())
+    } else {
+        Login::new(login)
+    }
+}
+
+/// The end user, by `address;port` where the client says it.
+fn client(request: &Request) -> Client {
+    let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned());
+    let said = request.client.as_deref().and_then(text);
+    let (address, port) = match said.as_deref().and_then(|said| said.rsplit_once(';')) {
+        Some((address, port)) => (Some(address.to_owned()), port.parse().ok()),
+        None => (said, None),
+    };
+    Client {
+        address,
+        port,
+        session: None,
+        service: text(&request.service),
+    }
+}
+
+/// What each verdict is here; `None` is hanging up.
+fn told(verdict: &Verdict, tempfail: Tempfail) -> Option<Reply> {
+    match verdict {
+        Verdict::Accept(_) => Some(Reply::Ok),
+        Verdict::Reject(_) | Verdict::Abstain(_) => Some(Reply::No),
+        Verdict::Defer(_) => (tempfail == Tempfail::No).then_some(Reply::No),
+    }
+}
+
+impl Door for Saslauthd {
+    fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    fn counts(&self) -> &Arc<DoorCounts> {
+        &self.counts
+    }
+
+    fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let Caller {
+                stream,
+                connection,
+                peer,
+                draining,
+            } = caller;
+            let pid = peer.and_then(|peer| peer.pid);
+            // Where nobody knows the process, each connection is another, and none has its number.
+            let process = pid.map_or(u64::MAX - connection, |pid| u64::from(pid.unsigned_abs()));
+            let mut wire = Wire::new(stream, Codec::new());
+            let question = tokio::select! {
+                // What was asked before the drain is answered first.
+                biased;
+                question = wire.read(Instant::now() + REQUEST_TIME) => question,
+                () = draining.cancelled() => return,
+            };
+            let ended = match question {
+                Ok(question) => match self.answer(question, process).await {
+                    Some(reply) => send(&mut wire, reply).await,
+                    None => return,
+                },
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                note_end(&self.settings.name, &error, "is it a client of saslauthd?");
+            }
+        })
+    }
+}
+
+async fn send(wire: &mut Wire<Codec>, reply: Reply) -> Result<(), WireError> {
+    wire.push(reply)?;
+    wire.flush(Instant::now() + WRITE_TIMEOUT).await
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::secret::Secret;
+
+    use super::*;
+    use crate::verdict::Abstention;
+
+    #[test]
+    fn every_verdict_has_its_words() {
+        let cause = |class| Cause::ours(class, "x");
+        let (ok, no) = (Some(Reply::Ok), Some(Reply::No));
+        for (verdict, closing, saying_no) in [
+            (Verdict::accept("jane@e.org"), ok, ok),
+            (Verdict::Reject(cause(Class::BadCredentials)), no, no),
+            (Verdict::Reject(cause(Class::Disabled)), no, no),
+            (Verdict::Reject(cause(Class::Expired)), no, no),
+            (Verdict::Reject(cause(Class::Syntax)), no, no),
+            (Verdict::Abstain(Abstention::NotOurs), no, no),
+            (Verdict::Defer(cause(Class::Timeout)), None, no),
+            (Verdict::Defer(cause(Class::Limit)), None, no),
+        ] {
+            assert_eq!(told(&verdict, Tempfail::Close), closing, "{verdict:?}");
+            assert_eq!(told(&verdict, Tempfail::No), saying_no, "{verdict:?}");
+        }
+    }
+
+    fn request(login: &str, realm: &str, client: Option<&str>) -> Request {
+        Request {
+            login: login.into(),
+            password: Secret::copy_from(b"pw"),
+            service: b"smtp".to_vec(),
+            realm: realm.into(),
+            client: client.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn a_login_is_joined_with_its_realm_or_not() {
+        for (login, realm, joined, dropped) in [
+            ("jane", "example.org", "jane@example.org", "jane"),
+            ("jane", "", "jane", "jane"),
+            ("jane@example.org", "", "jane@example.org", "jane@example.org"),
+            ("", "example.org", "", ""),
+            ("a@b", "example.org", "a@b@example.org", "a@b"),
+        ] {
+            let request = request(login, realm, None);
+            assert_eq!(name(&request, true).to_string(), joined);
+            assert_eq!(name(&request, false).to_string(), dropped);
+        }
+    }
+
+    #[test]
+    fn the_end_user_is_known_where_the_client_says_it() {
+        for (said, address, port) in [
+            (None, None, None),
+            (Some(""), None, None),
+            (Some("192.0.2.1;50918"), Some("192.0.2.1"), Some(50918)),
+            (Some("2001:db8::1;25"), Some("2001:db8::1"), Some(25)),
+            (Some("192.0.2.1"), Some("192.0.2.1"), None),
+            (Some("192.0.2.1;x"), Some("192.0.2.1"), None),
+        ] {
+            let client = client(&request("jane", "", said));
+            assert_eq!((client.address.as_deref(), client.port), (address, port));
+            assert_eq!(client.service.as_deref(), Some("smtp"));
+        }
+    }
+}
