@@ -68,20 +68,34 @@ fn exim_checks_logins_at_dovecot() {
 /// The authenticators as an administrator would take them.
 const AUTHENTICATORS: &str = include_str!("../../contrib/exim/vouch.conf");
 
+/// The same, by the condition that asks saslauthd.
+const SASLAUTHD: &str = include_str!("../../contrib/exim/saslauthd.conf");
+
 /// The number of Exim's user, where the system has none; nobody else's on Debian, which gives packages numbers below 1000
 /// and people those above.
 const UID: u32 = 64_916;
 
 /// A running Exim.
 #[derive(Debug)]
-struct Exim {
+pub(crate) struct Exim {
     _process: Process,
-    smtp: u16,
+    pub(crate) smtp: u16,
 }
 
 impl Exim {
     /// Starts it in front of the socket `auth`.
     fn front(scratch: &Scratch, authority: &Authority, auth: &Path) -> Self {
+        let authenticators = AUTHENTICATORS.replace("/run/vouch/exim/auth", auth.to_str().unwrap());
+        assert!(authenticators.contains(auth.to_str().unwrap()));
+        Self::start(scratch, authority, &authenticators, Path::new("/dev/null"))
+    }
+
+    /// Starts it where saslauthd's socket is `mux`: its path is compiled in.
+    pub(crate) fn saslauthd(scratch: &Scratch, authority: &Authority, mux: &Path) -> Self {
+        Self::start(scratch, authority, SASLAUTHD, mux)
+    }
+
+    fn start(scratch: &Scratch, authority: &Authority, authenticators: &str, mux: &Path) -> Self {
         let smtp = free_port();
         let etc = scratch.folder("exim-etc");
         scratch.folder("exim-etc/exim4");
@@ -107,7 +121,7 @@ impl Exim {
         }
         scratch.write(
             "exim-etc/exim4/exim4.conf",
-            config(scratch, authority, auth, smtp),
+            config(scratch, authority, authenticators, smtp),
         );
 
         let usr = unpacked("exim4").join("usr");
@@ -115,7 +129,8 @@ impl Exim {
         command
             .args(["--mount", "/bin/sh", "-c", START, "start"])
             .arg(usr)
-            .arg(etc);
+            .arg(etc)
+            .arg(mux);
         let mut process = Process::start(scratch, "exim", &mut command);
         process.wait_for_port(smtp);
         Self {
@@ -125,19 +140,20 @@ impl Exim {
     }
 }
 
-/// Lays folders over the system's own; no more than a reader's view of them, so that none of these can be changed.
+/// Lays folders over the system's own, and puts saslauthd's socket where Exim looks for it; no more than a reader's view of them, so that none of these can be changed.
 const START: &str = r#"
 set -e
+mount -t tmpfs exim-run /run
+mkdir /run/saslauthd
+ln -s "$3" /run/saslauthd/mux
 mount -t overlay -o "lowerdir=$1:/usr" exim-usr /usr
 mount -t overlay -o "lowerdir=$2:/etc" exim-etc /etc
 exec /usr/sbin/exim4 -bdf
 "#;
 
 /// Exim reads no other file than its built-in one without giving up its rights.
-fn config(scratch: &Scratch, authority: &Authority, auth: &Path, smtp: u16) -> String {
+fn config(scratch: &Scratch, authority: &Authority, authenticators: &str, smtp: u16) -> String {
     let scratch = scratch.text("");
-    let authenticators = AUTHENTICATORS.replace("/run/vouch/exim/auth", auth.to_str().unwrap());
-    assert!(authenticators.contains(auth.to_str().unwrap()));
     format!(
         "primary_hostname = mail.example.org
 spool_directory = {scratch}exim-spool

@@ -192,7 +192,18 @@ pub(crate) fn serve(scratch: &Scratch, kind: &str, port: u16, tls: &str) -> (Vou
 
 /// The same with these keys of the listener.
 fn serve_with(scratch: &Scratch, kind: &str, port: u16, tls: &str, keys: &str) -> (Vouch, PathBuf) {
-    let auth = scratch.path("vouch-auth");
+    serve_at(scratch, "auth", (kind, port), tls, keys)
+}
+
+/// The same with a listener of this protocol.
+pub(crate) fn serve_at(
+    scratch: &Scratch,
+    protocol: &str,
+    (kind, port): (&str, u16),
+    tls: &str,
+    keys: &str,
+) -> (Vouch, PathBuf) {
+    let socket = scratch.path(&format!("vouch-{protocol}"));
     let config = format!(
         "[directory.\"remote\"]
 type = \"{kind}\"
@@ -201,7 +212,7 @@ port = {port}
 [directory.\"remote\".tls]
 {tls}
 [listener.\"logins\"]
-protocol = \"auth\"
+protocol = \"{protocol}\"
 socket = \"{}\"
 mode = \"0666\"
 directory = [\"remote\"]
@@ -209,10 +220,10 @@ directory = [\"remote\"]
 [control]
 socket = \"{}\"
 ",
-        auth.display(),
+        socket.display(),
         scratch.text("control"),
     );
-    (Vouch::serve(scratch, &config, &[&auth]), auth)
+    (Vouch::serve(scratch, &config, &[&socket]), socket)
 }
 
 /// What `doveadm auth test` prints, and whether it calls the login good.

@@ -27,6 +27,7 @@ mod postfix;
 mod recipient;
 mod remote;
 mod same;
+mod saslauthd;
 #[path = "../support/mod.rs"]
 mod support;
 mod unit;

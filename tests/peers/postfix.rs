@@ -57,6 +57,26 @@ smtpd_tls_key_file = {}
         Self::start(scratch, "front", &settings)
     }
 
+    /// A front that checks passwords by Cyrus SASL, which asks saslauthd at the socket `mux`.
+    #[allow(dead_code, reason = "the benchmarks include this file")]
+    pub(crate) fn cyrus(scratch: &Scratch, mux: &Path) -> Self {
+        let config = format!(
+            "pwcheck_method: saslauthd\nsaslauthd_path: {}\nmech_list: PLAIN LOGIN\n",
+            mux.display()
+        );
+        // Debian's Postfix looks into `sasl` below its own folder, and minds no cyrus_sasl_config_path.
+        let settings = format!(
+            "smtpd_recipient_restrictions = reject_unauth_destination
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = cyrus
+smtpd_sasl_path = smtpd
+cyrus_sasl_config_path = {}
+",
+            scratch.text("front-etc/sasl")
+        );
+        Self::start_with(scratch, "front", &settings, Some(&config))
+    }
+
     /// A front that asks the LMTP server at `port` about each recipient by its own `verify(8)`, with its defaults.
     #[allow(dead_code, reason = "a yardstick of the benchmarks, which include this file")]
     pub(crate) fn verifying(scratch: &Scratch, port: u16) -> Self {
@@ -108,8 +128,17 @@ transport_maps = inline:{{ {{ example.org = lmtp:inet:127.0.0.1:{port} }} }}
     }
 
     fn start(scratch: &Scratch, name: &str, settings: &str) -> Self {
+        Self::start_with(scratch, name, settings, None)
+    }
+
+    /// `sasl` is smtpd.conf of Cyrus SASL.
+    fn start_with(scratch: &Scratch, name: &str, settings: &str, sasl: Option<&str>) -> Self {
         let path = |part: &str| format!("{name}-{part}");
         let (etc, queue) = (scratch.folder(&path("etc")), scratch.folder(&path("queue")));
+        if let Some(sasl) = sasl {
+            scratch.folder(&path("etc/sasl"));
+            scratch.write(&path("etc/sasl/smtpd.conf"), sasl);
+        }
         scratch.folder_of(&path("data"), "postfix");
         let [smtp, smtps] = [(); 2].map(|()| free_port());
         fs::write(
