@@ -69,13 +69,13 @@ impl Codec {
     }
 }
 
-/// Where the string that begins at `start` ends, once it is whole.
-fn end_of(buffer: &[u8], start: usize) -> Result<Option<usize>, DecodeError> {
+/// Where the string that begins at `start` ends, once it is whole; so many more are to follow.
+fn end_of(buffer: &[u8], start: usize, more: usize) -> Result<Option<usize>, DecodeError> {
     let Some(&[high, low]) = buffer.get(start..).and_then(|rest| rest.first_chunk()) else {
         return Ok(None);
     };
     let end = start + 2 + usize::from(u16::from_be_bytes([high, low]));
-    if end > REQUEST_LIMIT {
+    if end + 2 * more > REQUEST_LIMIT {
         return Err(DecodeError::TooLong { limit: REQUEST_LIMIT });
     }
     Ok((end <= buffer.len()).then_some(end))
@@ -84,8 +84,8 @@ fn end_of(buffer: &[u8], start: usize) -> Result<Option<usize>, DecodeError> {
 /// The ends of the strings, once they are whole.
 fn ends(buffer: &[u8]) -> Result<Option<[usize; 4]>, DecodeError> {
     let (mut ends, mut start) = ([0; 4], 0);
-    for end in &mut ends {
-        let Some(at) = end_of(buffer, start)? else {
+    for (more, end) in (0..4).rev().zip(&mut ends) {
+        let Some(at) = end_of(buffer, start, more)? else {
             return Ok(None);
         };
         (*end, start) = (at, at);
@@ -110,7 +110,7 @@ impl Decoder for Codec {
         let [login, password, service, realm] = ends;
         let string = |start: usize, end: usize| &buffer[start + 2..end];
         // Who waited for it would wait for ever where there is none.
-        let client = end_of(buffer, realm).ok().flatten();
+        let client = end_of(buffer, realm, 0).ok().flatten();
         let request = Request {
             login: string(0, login).to_vec(),
             password: Secret::copy_from(string(login, password)),
@@ -261,6 +261,8 @@ mod tests {
         for over in [
             wire(&[b"", &vec![b'p'; most + 1], b"", b""]),
             wire(&[b"", &vec![b'p'; most], b"", b"r"]),
+            // It is known by the first count that leaves no room for the others.
+            [&[0x1f, 0xf9][..], &vec![b'l'; 0x1ff9]].concat(),
             // It is known by its count, before it has come.
             b"\xff\xff".to_vec(),
         ] {

@@ -78,7 +78,8 @@ fn strings(wire: &[u8]) -> Strings {
             return cut(wire);
         };
         let length = usize::from(high) * 256 + usize::from(low);
-        if wire.len() - behind.len() + length > REQUEST_LIMIT {
+        let others = 2 * (3 - found.len());
+        if wire.len() - behind.len() + length + others > REQUEST_LIMIT {
             return Err("longer than 8192 bytes".into());
         }
         let Some((string, behind)) = behind.split_at_checked(length) else {
