@@ -46,7 +46,7 @@ pub struct Answers {
 pub(super) struct Entry<'a> {
     /// The listener's name.
     pub(super) door: &'a str,
-    /// What was asked: `recipient`, `login` or `user`.
+    /// What kind of thing was asked about: `recipient`, `login` and so on.
     pub(super) question: &'static str,
     /// The address or user name.
     pub(super) about: &'a [u8],

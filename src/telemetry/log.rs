@@ -22,7 +22,7 @@ use super::{journal, json, level};
 pub struct Answered<'a> {
     /// The listener's name.
     pub door: &'a str,
-    /// What was asked: `recipient`, `login` or `user`.
+    /// What kind of thing was asked about: `recipient`, `login` and so on.
     pub question: &'a str,
     /// The address or user name.
     pub about: &'a str,
