@@ -6,6 +6,7 @@
 //! | Postfix policy delegation | [`policy`] | Postfix `SMTPD_POLICY_README` | server |
 //! | Dovecot auth-client | [`auth::client`] | Dovecot `auth_protocol.md` | server |
 //! | Dovecot auth-master, auth-userdb | [`auth::master`] | the same | server |
+//! | Postfix socketmap | [`socketmap`] | Postfix `socketmap_table(5)` | server |
 //! | Cyrus SASL's saslauthd | [`saslauthd`] | `saslauthd/ipc_unix.c` | server |
 //! | SMTP, LMTP | [`smtp`] | RFC 5321, RFC 2033, RFC 4954, RFC 3207 | client |
 //! | IMAP | [`imap`] | RFC 9051, RFC 3501, RFC 4959, RFC 5530 | client |
@@ -29,3 +30,4 @@ pub mod sasl;
 pub mod saslauthd;
 pub mod secret;
 pub mod smtp;
+pub mod socketmap;

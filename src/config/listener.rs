@@ -35,12 +35,12 @@ described! {
         /// one must be able to answer what this protocol asks.
         pub directory: Vec<String>,
         /// `deadline`: bound on an answer, 1 ms to 1 hour, shorter than the client's patience (Postfix policy: 100 s).
-        /// Default 20 s for `policy` and `saslauthd`; else 8 s for service=smtp and 60 s for others. 4 s suits chasquid and
+        /// Default 20 s for `policy`, `saslauthd` and `socketmap`; else 8 s for service=smtp and 60 s for others. 4 s suits chasquid and
         /// Radicale.
         pub deadline: Option<Duration>,
         /// `max-connections`: clients connected at once, 1 to 1000000. Default 10000.
         pub max_connections: u32,
-        /// `[….limits]`: of one client's session. `policy`, `auth`, `login` and `saslauthd` only.
+        /// `[….limits]`: of one client's session. `policy`, `auth`, `login`, `saslauthd` and `socketmap` only.
         pub limits: ClientLimits,
         /// `penalty`: how those are answered who fail again and again, or `"off"`, like all others. Default `{ after = 10,
         /// delay = "1s", max-delay = "4s", forget = "10m", refuse-after = "never", exempt = ["127.0.0.0/8", "::1/128"] }`, but
@@ -53,7 +53,7 @@ described! {
         /// Not answered is "later" at `auth` and `login`, as the password may be good, and no opinion (`DUNNO`) at
         /// `policy`; nobody is asked. Default none: everybody is answered, about everything. `policy`, `auth` and `login` only.
         pub access: Access,
-        /// `[….action]`: what Postfix is told. `policy` only.
+        /// `[….action]`: what Postfix is told; at `socketmap`, what the map `access` has. `policy` and `socketmap` only.
         pub action: Action,
         /// `default-domain`: added to a login without one. Default none: with a single directory the login goes
         /// there as it is. `auth`, `login`, `userdb`, `master` and `saslauthd` only.
@@ -152,7 +152,9 @@ described! {
     /// `[listener."NAME".limits]`: of one client's session; beyond, no probe is sent and the answer is "later".
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct ClientLimits {
-        /// `rcpt`: recipients asked for, each of a message once. Default 1000.
+        /// `rcpt`: recipients asked for, each of a message once. Default 1000. At `socketmap`, where nobody says on whose
+        /// behalf a key is looked up, this and the next count by connection, of which Postfix makes a new one after 100 s;
+        /// default there unlimited, as a connection serves many SMTP clients.
         pub rcpt: Limit,
         /// `rcpt-errors`: unknown ones among these. Default 20, at which Postfix hangs up too
         /// (`smtpd_hard_error_limit`).
@@ -226,7 +228,7 @@ described! {
         /// `limit`: the client asked too much. Default `450 4.7.1 Too many recipients in one session, try again
         /// later`. Never 5xx or `REJECT…`.
         pub limit: policy::Action,
-        /// `vrfy`: answer VRFY too. Default false: `DUNNO`.
+        /// `vrfy`: answer VRFY too. Default false: `DUNNO`. `policy` only, as the next one.
         pub vrfy: bool,
         /// `dry-run`: answer `DUNNO` always, and log the action that would have been taken. Default false.
         pub dry_run: bool,

@@ -25,6 +25,8 @@ words! {
         Master = "master",
         /// Cyrus SASL's saslauthd: logins.
         Saslauthd = "saslauthd",
+        /// Postfix socketmap: recipients and domains, as tables.
+        Socketmap = "socketmap",
     }
 }
 
@@ -178,6 +180,31 @@ static SASLAUTHD: Row = Row {
     postfix: "In smtpd.conf of a Postfix in its chroot: pwcheck_method: saslauthd, saslauthd_path: /{socket}",
 };
 
+static SOCKETMAP: Row = Row {
+    asks: Asks::Recipients,
+    who: "Postfix looks recipients and domains up as in a table (socketmap)",
+    keys: &["limits", "action"],
+    deadline: (20, 20),
+    patience: Some((
+        100,
+        "Postfix waits 100s for a table, and tells its client 451 then",
+    )),
+    on_networks: false,
+    // Nobody says on whose behalf a key is looked up, and one connection serves many SMTP clients.
+    limits: ClientLimits {
+        rcpt: Limit::Unlimited,
+        rcpt_errors: Limit::Unlimited,
+        ..ClientLimits::USUAL
+    },
+    client: "connection",
+    penalised: false,
+    tempfail: &[],
+    says: |_| "Maps: recipients (OK ok, NOTFOUND, or TEMP where there is no answer), domains (the same), access (the actions below).",
+    not_ours: "NOTFOUND.",
+    denied: "",
+    postfix: "In main.cf: relay_recipient_maps = socketmap:unix:{socket}:recipients",
+};
+
 impl Protocol {
     /// All that is known of it.
     pub fn row(self) -> &'static Row {
@@ -188,6 +215,7 @@ impl Protocol {
             Self::Userdb => &USERDB,
             Self::Master => &MASTER,
             Self::Saslauthd => &SASLAUTHD,
+            Self::Socketmap => &SOCKETMAP,
         }
     }
 

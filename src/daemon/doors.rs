@@ -17,6 +17,7 @@ use crate::server::handover::Handover;
 use crate::server::penalty;
 use crate::server::policy::{Policy, Settings as PolicySettings};
 use crate::server::saslauthd::{self, Saslauthd};
+use crate::server::socketmap::{self, Socketmap};
 use crate::server::userdb::{Exists, Settings as UserdbSettings, UserdbDoor};
 use crate::server::{Deadline, Door, recipient_limits};
 
@@ -32,6 +33,7 @@ pub fn door(listener: &Listener, members: &[Arc<Member>], handover: &Arc<Handove
     match listener.protocol {
         Protocol::Policy => Arc::new(Policy::new(policy(listener), engine)),
         Protocol::Auth | Protocol::Login => Arc::new(AuthDoor::new(auth(listener), engine, handover.clone())),
+        Protocol::Socketmap => Arc::new(Socketmap::new(socketmap(listener), engine)),
         Protocol::Saslauthd => Arc::new(Saslauthd::new(saslauthd(listener), engine)),
         Protocol::Userdb | Protocol::Master => {
             Arc::new(UserdbDoor::new(userdb(listener), engine, handover.clone()))
@@ -53,10 +55,7 @@ fn policy(listener: &Listener) -> PolicySettings {
         deadline: listener.deadline_for(None),
         vrfy: action.vrfy,
         dry_run: action.dry_run,
-        limits: recipient_limits::Limits {
-            rcpt: limit(listener.limits.rcpt),
-            rcpt_errors: limit(listener.limits.rcpt_errors),
-        },
+        limits: recipients(listener),
         penalty: penalty(listener),
         access: listener.access.clone(),
     }
@@ -119,6 +118,22 @@ fn spoken(mechanism: Offered) -> Spoken {
         Offered::DigestMd5 => Spoken::Carried(Carried::DigestMd5),
         Offered::ScramSha1 => Spoken::Carried(Carried::ScramSha1),
         Offered::ScramSha256 => Spoken::Carried(Carried::ScramSha256),
+    }
+}
+
+fn recipients(listener: &Listener) -> recipient_limits::Limits {
+    recipient_limits::Limits {
+        rcpt: limit(listener.limits.rcpt),
+        rcpt_errors: limit(listener.limits.rcpt_errors),
+    }
+}
+
+fn socketmap(listener: &Listener) -> socketmap::Settings {
+    socketmap::Settings {
+        name: listener.name.clone(),
+        actions: actions(&listener.action),
+        deadline: listener.deadline_for(None),
+        limits: recipients(listener),
     }
 }
 

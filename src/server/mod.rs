@@ -19,6 +19,7 @@ pub mod penalty;
 pub mod policy;
 pub mod recipient_limits;
 pub mod saslauthd;
+pub mod socketmap;
 pub mod userdb;
 
 use std::future::Future;

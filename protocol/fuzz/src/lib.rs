@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`mod@line`] | lines of any length | a cutter that has all of the input at hand |
 //! | [`policy`] | requests; actions | a second reader; what Postfix understands |
+//! | [`socketmap`] | questions; what a map has | a second reader; a netstring, and never an OK alone |
 //! | [`saslauthd`] | questions | a second reader |
 //! | [`auth_client`], [`auth_master`] | commands and requests; replies | a second writer and reader, the order of the handshake |
 //! | [`sasl`], [`sasl_carried`] | clients' messages | what the message was made of |
@@ -48,6 +49,7 @@ pub mod smtp_carry;
 pub mod smtp_opening;
 pub mod smtp_recipients;
 pub mod smtp_reply;
+pub mod socketmap;
 pub mod tabs;
 #[cfg(feature = "vouch")]
 pub mod template;
@@ -79,6 +81,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("smtp_opening", smtp_opening::run),
     ("smtp_recipients", smtp_recipients::run),
     ("smtp_reply", smtp_reply::run),
+    ("socketmap", socketmap::run),
     #[cfg(feature = "vouch")]
     ("template", template::run),
 ];

@@ -109,6 +109,13 @@ fn lengths() -> Vec<Bound> {
             "a_connection_may_have_thousands_of_answers_held_back",
         ),
         row(
+            "question of a socketmap client",
+            bytes!(protocol::socketmap::REQUEST_LIMIT),
+            "the connection is closed, with a warning in the log",
+            "what Postfix sends at most",
+            "a_question_is_no_longer_than_its_limit",
+        ),
+        row(
             "question of a saslauthd client",
             bytes!(protocol::saslauthd::REQUEST_LIMIT),
             "the connection is closed, with a warning in the log",

@@ -1,0 +1,261 @@
+//! The socketmap door: Postfix looks its recipients and domains up as in a table (`socketmap_table(5)`).
+//!
+//! There are several maps, by name; nobody says on whose behalf a key is looked up.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::socketmap::{Codec, Data, Reply, Request};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::actions::Actions;
+use super::counts::{DoorCounts, Entry};
+use super::in_turn::{self, InTurn};
+use super::recipient_limits::{Asked, Limits, Sessions};
+use super::{Caller, Door};
+use crate::address::{Address, Domain};
+use crate::engine::{Decision, Engine, Source};
+use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
+
+/// A map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Map {
+    /// Who exists: for `relay_recipient_maps`.
+    Recipients,
+    /// What to do with a recipient, in the words of access(5): for `check_recipient_access`.
+    Access,
+    /// Which domains are ours: for `relay_domains`.
+    Domains,
+}
+
+/// The maps by name.
+const MAPS: [(&str, Map); 3] = [
+    ("recipients", Map::Recipients),
+    ("access", Map::Access),
+    ("domains", Map::Domains),
+];
+
+/// A socketmap door's settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The listener's name.
+    pub name: String,
+    /// What the map `access` has.
+    pub actions: Actions,
+    /// The time from a question to its answer.
+    pub deadline: Duration,
+    /// How much one connection may ask.
+    pub limits: Limits,
+}
+
+/// Answers socketmap requests.
+pub struct Socketmap {
+    settings: Settings,
+    engine: Engine,
+    sessions: Sessions,
+    counts: Arc<DoorCounts>,
+}
+
+impl Socketmap {
+    /// A door to `engine`.
+    pub fn new(settings: Settings, engine: Engine) -> Self {
+        let sessions = Sessions::new(settings.limits);
+        Self {
+            settings,
+            engine,
+            sessions,
+            counts: Arc::default(),
+        }
+    }
+
+    /// Whether a domain is one of a directory that is asked about recipients.
+    fn domain(&self, key: &[u8]) -> Decision {
+        let domain = str::from_utf8(key).ok().and_then(|key| Domain::parse(key).ok());
+        let directory = domain.and_then(|domain| {
+            let anybody = [b"postmaster@", domain.as_str().as_bytes()].concat();
+            let anybody = Address::from_unquoted(&anybody).ok()?;
+            self.engine.directory_for(&Kind::Recipient(anybody))
+        });
+        let verdict = match directory {
+            Some(_) => Verdict::accept(key),
+            None => Verdict::Abstain(Abstention::NotOurs),
+        };
+        Decision {
+            verdict,
+            source: Source::Local,
+            directory,
+        }
+    }
+
+    /// Whether a recipient exists. Postfix looks it up as SMTP writes it, and then without its quotes: two keys of
+    /// one mailbox. What is no address, such as a part of one, is nobody's.
+    async fn recipient(&self, key: &[u8], connection: u64, deadline: Instant) -> Decision {
+        let local = |verdict, source, directory| Decision {
+            verdict,
+            source,
+            directory,
+        };
+        let not_ours = Verdict::Abstain(Abstention::NotOurs);
+        let Ok(address) = Address::from_quoted(key) else {
+            return local(not_ours, Source::Local, None);
+        };
+        let recipient = address.to_unquoted();
+        let kind = Kind::Recipient(address);
+        let Some(directory) = self.engine.directory_for(&kind) else {
+            return local(not_ours, Source::Local, None);
+        };
+        let asked = Asked {
+            connection,
+            recipient: &recipient,
+            ..Asked::default()
+        };
+        let Some(ticket) = self.sessions.admit(&asked) else {
+            let why = "the connection has used up listener limits rcpt or rcpt-errors";
+            let put_off = Verdict::Defer(Cause::ours(Class::Limit, why));
+            return local(put_off, Source::Limit, Some(directory));
+        };
+        let client = Client {
+            service: Some("smtp".into()),
+            ..Client::default()
+        };
+        let decision = self.engine.decide(Question { kind, client }, deadline).await;
+        if matches!(decision.verdict, Verdict::Reject(_)) {
+            ticket.refused();
+        }
+        decision
+    }
+
+    fn told(&self, map: Map, decision: &Decision) -> Reply {
+        let ok = |text: &str| Data::new(text).map_or(Reply::Temp("config"), Reply::Ok);
+        match (map, &decision.verdict) {
+            (_, Verdict::Abstain(Abstention::NotOurs)) => Reply::NotFound,
+            // Found or not, and with what: here a deferral is an action as well, and TEMP would be an error of the
+            // server's configuration to the SMTP client.
+            (Map::Access, _) => ok(self.settings.actions.told(decision).as_str()),
+            (_, Verdict::Accept(_) | Verdict::Abstain(Abstention::NoOpinion)) => ok("ok"),
+            (_, Verdict::Reject(_)) => Reply::NotFound,
+            (_, Verdict::Defer(cause)) => Reply::Temp(cause.class.name()),
+        }
+    }
+}
+
+impl Door for Socketmap {
+    fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    fn counts(&self) -> &Arc<DoorCounts> {
+        &self.counts
+    }
+
+    fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(in_turn::serve(self, caller))
+    }
+}
+
+impl InTurn for Socketmap {
+    type Question = Request;
+    type Answer = Reply;
+    type Codec = Codec;
+    const HINT: &'static str = "is it a Postfix's socketmap table?";
+
+    async fn answer(&self, request: Request, connection: u64, _: &CancellationToken) -> Reply {
+        let asked = Instant::now();
+        let Request { map: name, key } = request;
+        let door = &self.settings.name;
+        let Some((_, map)) = MAPS.iter().find(|(known, _)| known.as_bytes() == &*name) else {
+            let map = String::from_utf8_lossy(&name);
+            tracing::warn!(door, %map, "no answer: there is no such map; there are recipients, access and domains");
+            return Reply::Perm("no such map; there are recipients, access and domains");
+        };
+        let (question, decision) = match map {
+            Map::Domains => ("domain", self.domain(&key)),
+            Map::Recipients | Map::Access => {
+                let deadline = asked + self.settings.deadline;
+                ("recipient", self.recipient(&key, connection, deadline).await)
+            }
+        };
+        let reply = self.told(*map, &decision);
+        self.counts.tell(&Entry {
+            door,
+            question,
+            about: &key,
+            client: "-",
+            instance: "-",
+            decision: &decision,
+            took: asked.elapsed(),
+            delayed: None,
+            answer: &reply.to_string(),
+        });
+        reply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::policy::Action;
+
+    use super::*;
+
+    fn door() -> Socketmap {
+        let action = |text| Action::new(text).unwrap();
+        let settings = Settings {
+            name: "maps".into(),
+            actions: Actions {
+                accept: action("DUNNO"),
+                reject: action("550 5.1.1 {reply}"),
+                disabled: action("550 5.2.1 Mailbox disabled"),
+                defer: action("DEFER_IF_PERMIT 4.4.3 later"),
+                limit: action("450 4.7.1 too many"),
+            },
+            deadline: Duration::from_secs(20),
+            limits: Limits::default(),
+        };
+        Socketmap::new(settings, Engine::new(Vec::new(), None))
+    }
+
+    #[test]
+    fn every_verdict_has_its_words() {
+        let cause = |class| Cause::said(class, "550 5.1.1", "no such\r\nuser");
+        for (verdict, recipients, access) in [
+            (Verdict::accept("x"), "OK ok", "OK DUNNO"),
+            (
+                Verdict::Reject(cause(Class::UnknownUser)),
+                "NOTFOUND ",
+                "OK 550 5.1.1 no such user",
+            ),
+            (
+                Verdict::Reject(cause(Class::Disabled)),
+                "NOTFOUND ",
+                "OK 550 5.2.1 Mailbox disabled",
+            ),
+            (
+                Verdict::Defer(cause(Class::Timeout)),
+                "TEMP timeout",
+                "OK DEFER_IF_PERMIT 4.4.3 later",
+            ),
+            (
+                Verdict::Defer(cause(Class::Limit)),
+                "TEMP limit",
+                "OK 450 4.7.1 too many",
+            ),
+            (Verdict::Abstain(Abstention::NotOurs), "NOTFOUND ", "NOTFOUND "),
+            (Verdict::Abstain(Abstention::NoOpinion), "OK ok", "OK DUNNO"),
+        ] {
+            let decision = Decision {
+                verdict,
+                source: Source::Probe,
+                directory: None,
+            };
+            let told = |map| door().told(map, &decision).to_string();
+            assert_eq!(
+                (&*told(Map::Recipients), &*told(Map::Access)),
+                (recipients, access)
+            );
+            assert_eq!(told(Map::Domains), recipients);
+        }
+    }
+}
