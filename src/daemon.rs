@@ -10,7 +10,7 @@ mod metrics;
 mod prepare;
 mod reload;
 mod running;
-mod status;
+pub mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,7 +116,7 @@ pub async fn run(
     };
     let mut running = Running::start(config, sockets, common)?;
     // Both answer to the last, and their paths go with them.
-    let _metrics = metrics::serve(metrics, running.watched())?;
+    let _metrics = metrics::serve(metrics, running.watched(), status::reports(running.daemon()))?;
     let _path = answer(control, running.daemon())?;
     tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
     notify::tell(Event::Ready, running.in_words()).await;

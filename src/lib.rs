@@ -22,7 +22,7 @@
 //! | [`service`] | sockets, signals and limits of the system, what a Dovecot gives that starts us, and what we give up |
 //! | [`control`] | the socket at which the daemon tells how it is |
 //! | [`telemetry`] | the log, and what counts |
-//! | [`metrics`] | what was counted, as text, and where it is served |
+//! | [`metrics`] | what was counted, as text and as a page with the last hour, and where both are served |
 //! | [`manual`] | the manual pages, made of what the program says of itself; [`manual::bounds`] is the table of every bound |
 //! | [`cli`] | the commands |
 //!

@@ -51,7 +51,14 @@ const ARROWS: [(&str, &[&str]); 18] = [
         ],
     ),
     // It reads what these count, and answers at a socket as the server's. None of them knows of it.
-    ("metrics", &["server", "engine", "session", "telemetry", "wire"]),
+    (
+        "metrics",
+        &[
+            "server", "engine", "session", "telemetry", "wire",
+            // A test of the history makes verdicts for a listener to count.
+            "verdict",
+        ],
+    ),
     (
         "server",
         &[

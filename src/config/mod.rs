@@ -125,11 +125,14 @@ impl Config {
 }
 
 described! {
-    /// `[metrics]`: numbers for monitoring, by HTTP as OpenMetrics text. `vouch serve` alone serves them.
+    /// `[metrics]`: numbers for monitoring, by HTTP as OpenMetrics text, and a status page for people. `vouch serve` alone
+    /// serves them.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Metrics {
-        /// `listen`: where they are served, at `/metrics`: an IP address with port, or the absolute path of a Unix socket,
-        /// which has mode 0660 and the group of its folder. Whoever can connect may read them; they name no user. Required.
+        /// `listen`: where they are served, the numbers at `/metrics` and the page at `/`: an IP address with port, or the
+        /// absolute path of a Unix socket, which has mode 0660 and the group of its folder. Whoever can connect may read
+        /// both, without a login; they name no user, and the page names the sockets of listeners and the addresses of
+        /// directories. Required.
         pub listen: ListenAddress,
     }
 }

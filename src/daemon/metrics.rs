@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::DaemonError;
 use super::prepare::Listening;
 use crate::config::ListenAddress;
-use crate::metrics::{Watched, http};
+use crate::metrics::{Report, Served, Watched, http};
 use crate::service::bind::BoundPath;
 
 /// Permissions of a socket: those who may ask about users may know how many ask.
@@ -33,20 +33,24 @@ impl Drop for Serving {
     }
 }
 
-/// Serves what is `watched`, if there is a socket for it.
+/// Serves what is `watched`, and the page with its last hour and the `report`, if there is a socket for it.
 ///
 /// # Errors
 /// When the runtime does not take the socket.
 pub(super) fn serve(
     opened: Option<Opened>,
     watched: watch::Receiver<Arc<Watched>>,
+    report: Box<Report>,
 ) -> Result<Option<Serving>, DaemonError> {
     let Some(opened) = opened else {
         return Ok(None);
     };
     let socket = opened.socket.listen().map_err(DaemonError::System)?;
-    let task = tokio::spawn(http::serve(socket, watched));
-    tracing::info!(socket = %opened.listen, "metrics are served at /metrics");
+    let served = Arc::new(Served::new(watched, report));
+    let task = tokio::spawn(async move {
+        tokio::join!(http::serve(socket, served.clone()), served.keep());
+    });
+    tracing::info!(socket = %opened.listen, "metrics are served at /metrics, the status page at /");
     Ok(Some(Serving {
         task,
         _path: opened.path,

@@ -1,5 +1,5 @@
 //! How the daemon is, in one report: what the control socket answers, `vouch status` shows,
-//! and a page may show as well.
+//! and the status page shows as well.
 //!
 //! It is plain data. Times are in whole seconds, and how long ago; what took how long is in
 //! microseconds (`us`); memory is in bytes. A member keeps its name and meaning from version
@@ -18,23 +18,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::running::Common;
 use crate::control::serve::Answer;
-use crate::metrics::process;
+use crate::metrics::{Report, process};
 use crate::telemetry::histogram::Durations;
 use crate::telemetry::{level, log};
-pub(super) use door::Door;
-pub(super) use remote::Remote;
+pub use door::Door;
+pub use remote::Remote;
 
 /// What it is asked about.
 #[derive(Clone)]
-pub(super) struct Daemon {
-    pub(super) started: Instant,
-    pub(super) draining: CancellationToken,
+pub struct Daemon {
+    /// The start of the process.
+    pub started: Instant,
+    /// Cancelled once nobody new is let in.
+    pub draining: CancellationToken,
     /// When the configuration in force was read.
-    pub(super) configured: Instant,
+    pub configured: Instant,
     /// When another one was refused since, and why.
-    pub(super) refused: Option<(Instant, String)>,
-    pub(super) doors: Vec<Door>,
-    pub(super) directories: Vec<Remote>,
+    pub refused: Option<(Instant, String)>,
+    /// The listeners, in the order of the configuration.
+    pub doors: Vec<Door>,
+    /// The directories, in the order of the configuration.
+    pub directories: Vec<Remote>,
 }
 
 /// What the control socket answers by: as the daemon is `now`.
@@ -42,6 +46,14 @@ pub(super) fn answers(now: watch::Receiver<Arc<Daemon>>) -> Arc<Answer> {
     Arc::new(move |ask, _| {
         let daemon = now.borrow().clone();
         daemon.answer(ask)
+    })
+}
+
+/// What the status page shows: as the daemon is `now`.
+pub fn reports(now: watch::Receiver<Arc<Daemon>>) -> Box<Report> {
+    Box::new(move || {
+        let daemon = now.borrow().clone();
+        daemon.report()
     })
 }
 
@@ -69,7 +81,7 @@ impl Daemon {
     }
 
     /// The whole report, as it is now. It waits for nothing.
-    pub(super) fn report(&self) -> Value {
+    fn report(&self) -> Value {
         let mut report = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "process": std::process::id(),

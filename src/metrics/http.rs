@@ -1,4 +1,4 @@
-//! Serves what is counted over HTTP.
+//! Serves what is counted over HTTP: as numbers at `/metrics`, as a page for people at `/`.
 //!
 //! One request a connection, of few bytes, within a bound: who asks is a monitoring
 //! system on its round, or an administrator.
@@ -11,16 +11,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::Watched;
 use super::text::Format;
+use super::{Served, page};
 use crate::server::Socket;
 use crate::wire::Stream;
 
@@ -46,16 +49,16 @@ pub(crate) const HEAD_FIELDS: usize = 64;
 /// given time to end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers whoever connects to `socket` by what is `watched` then, until it is dropped.
-pub async fn serve(socket: Socket, watched: watch::Receiver<Arc<Watched>>) {
+/// Answers whoever connects to `socket`, until it is dropped.
+pub async fn serve(socket: Socket, served: Arc<Served>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     // It is never closed.
     while let Ok(place) = places.clone().acquire_owned().await {
         match accept(&socket).await {
             Ok(stream) => {
-                let watched = watched.borrow().clone();
+                let served = served.clone();
                 tokio::spawn(async move {
-                    converse(stream, watched).await;
+                    converse(stream, served).await;
                     drop(place);
                 });
             }
@@ -75,9 +78,9 @@ async fn accept(socket: &Socket) -> io::Result<Stream> {
 }
 
 /// One request and its answer.
-async fn converse(stream: Stream, watched: Arc<Watched>) {
+async fn converse(stream: Stream, served: Arc<Served>) {
     let answer = service_fn(|request| {
-        let response = answer(&request, &watched);
+        let response = answer(&request, &served);
         async { Ok::<_, Infallible>(response) }
     });
     let conversation = http1::Builder::new()
@@ -94,7 +97,7 @@ async fn converse(stream: Stream, watched: Arc<Watched>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, watched: &Watched) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = say(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -105,13 +108,30 @@ fn answer(request: &Request<Incoming>, watched: &Watched) -> Response<Full<Bytes
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    if request.uri().path() != "/metrics" {
-        return say(StatusCode::NOT_FOUND, "vouch has its metrics at /metrics.\n");
+    match request.uri().path() {
+        "/metrics" => numbers(request, served),
+        "/" => page(request, served),
+        _ => say(
+            StatusCode::NOT_FOUND,
+            "vouch has its metrics at /metrics, and a page about its state at /.\n",
+        ),
     }
+}
+
+fn numbers(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>> {
     let accept = request.headers().get(ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let format = Format::accepted_by(accept);
-    respond(StatusCode::OK, format.content_type(), watched.text(format))
+    respond(StatusCode::OK, format.content_type(), served.text(format))
+}
+
+fn page(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>> {
+    let page = served.page(request.uri().query() != Some("still"));
+    let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", page);
+    if let Ok(policy) = HeaderValue::try_from(page::policy()) {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    response
 }
 
 fn say(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
@@ -125,18 +145,24 @@ fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Re
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::sync::watch;
     use tokio::time::Instant;
 
     use super::*;
+    use crate::metrics::Watched;
 
-    fn watched() -> Arc<Watched> {
-        Arc::new(Watched::new(Vec::new(), Vec::new()))
+    fn served() -> Arc<Served> {
+        let (_, watched) = watch::channel(Arc::new(Watched::new(Vec::new(), Vec::new())));
+        Arc::new(Served::new(watched, Box::new(|| Value::Null)))
     }
 
     #[tokio::test(start_paused = true)]
@@ -144,7 +170,7 @@ mod tests {
         let (ours, mut theirs) = duplex(64);
         theirs.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
         let began = Instant::now();
-        converse(Box::new(ours), watched()).await;
+        converse(Box::new(ours), served()).await;
         assert!((HEAD..WHOLE).contains(&began.elapsed()), "{:?}", began.elapsed());
     }
 
@@ -156,7 +182,7 @@ mod tests {
             .await
             .unwrap();
         let began = Instant::now();
-        converse(Box::new(ours), watched()).await;
+        converse(Box::new(ours), served()).await;
         assert_eq!(began.elapsed(), WHOLE);
         let mut begin = String::new();
         theirs.read_to_string(&mut begin).await.unwrap();

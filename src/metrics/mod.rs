@@ -1,5 +1,5 @@
-//! What is counted, for monitoring: as text ([`Watched::text`]), and where it is
-//! served ([`http`]).
+//! What is counted, for monitoring: as text ([`Watched::text`]), as a page for people
+//! ([`Served`]), and where both are served ([`http`]).
 //!
 //! The parts count by themselves, with atomics that they hold (see [`DoorCounts`],
 //! [`Admission`], [`pool::counts`](crate::session::pool::counts)); all else is done when somebody
@@ -11,17 +11,61 @@
 
 mod directories;
 mod doors;
+pub(crate) mod history;
 pub mod http;
+mod page;
 pub(crate) mod process;
 pub mod text;
 
 use std::sync::Arc;
 
+use serde_json::Value;
+use tokio::sync::watch;
+
 use crate::engine::Member;
 use crate::server::admission::Admission;
 use crate::server::counts::DoorCounts;
+use history::History;
 use process::Started;
 use text::{Format, Text};
+
+/// What the daemon says of itself, as `vouch status --json` has it. It is called on a thread
+/// that serves listeners as well: it looks, and waits for nothing.
+pub type Report = dyn Fn() -> Value + Send + Sync;
+
+/// What is served: the numbers, and the page with their last hour.
+pub struct Served {
+    watched: watch::Receiver<Arc<Watched>>,
+    report: Box<Report>,
+    history: History,
+}
+
+impl Served {
+    /// What is `watched` when somebody asks, and this report of it. The history is empty; [`Served::keep`] keeps it.
+    pub fn new(watched: watch::Receiver<Arc<Watched>>, report: Box<Report>) -> Self {
+        Self {
+            watched,
+            report,
+            history: History::new(),
+        }
+    }
+
+    /// Keeps the history, for ever.
+    pub async fn keep(&self) {
+        self.history.keep(self.watched.clone()).await;
+    }
+
+    /// All that is counted, as it is now.
+    pub fn text(&self, format: Format) -> String {
+        let watched = self.watched.borrow().clone();
+        watched.text(format)
+    }
+
+    /// The page, as it is now. It loads itself again now and then, if it `refreshes`.
+    pub fn page(&self, refreshes: bool) -> String {
+        page::page(&(self.report)(), &self.history, refreshes)
+    }
+}
 
 /// What is looked at when somebody asks.
 pub struct Watched {
@@ -67,5 +111,20 @@ impl Watched {
         directories::write(&mut text, self);
         process::write(&mut text, self.started);
         text.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::admission::Descriptors;
+
+    /// A listener that nobody has asked.
+    pub(super) fn door(name: &str) -> WatchedDoor {
+        WatchedDoor {
+            name: name.into(),
+            counts: Arc::default(),
+            admission: Arc::new(Admission::new(name, 10, None, Descriptors::new(10))),
+        }
     }
 }

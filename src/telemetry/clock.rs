@@ -29,6 +29,14 @@ pub(super) fn write(line: &mut String) {
     });
 }
 
+/// The time in UTC, to the second, for people: `2026-11-25 15:56:23 UTC`.
+pub(crate) fn second() -> String {
+    let mut text = String::new();
+    write(&mut text);
+    text.truncate(SECOND);
+    text.replace('T', " ") + " UTC"
+}
+
 fn now() -> (u64, u32) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (now.as_secs(), now.subsec_micros())

@@ -1,6 +1,6 @@
 //! What is counted and logged, by name.
 
-mod clock;
+pub(crate) mod clock;
 pub mod counter;
 pub mod dovecot;
 pub mod faults;

@@ -17,6 +17,7 @@ mod log;
 mod login;
 mod metrics;
 mod outside;
+mod page;
 mod recipient;
 mod reload;
 mod serve;

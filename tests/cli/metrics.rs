@@ -24,14 +24,14 @@ const DASHBOARD: &str = "contrib/grafana/vouch.json";
 
 /// A daemon that was asked something of each kind. Its remote knows recipients and logins, with TLS; the same remote is
 /// directory `stranger` as well, where its authority is not known.
-struct Scene {
-    daemon: Daemon,
-    _remote: Server,
-    world: World,
+pub(crate) struct Scene {
+    pub(crate) daemon: Daemon,
+    pub(crate) remote: Server,
+    pub(crate) world: World,
 }
 
 impl Scene {
-    fn new(listen: impl FnOnce(&World) -> String) -> Self {
+    pub(crate) fn new(listen: impl FnOnce(&World) -> String) -> Self {
         let world = World::new();
         let authority = Authority::new().unwrap();
         let ca = world.scratch.path("ca.pem");
@@ -65,7 +65,7 @@ impl Scene {
         }
         Self {
             daemon,
-            _remote: remote,
+            remote,
             world,
         }
     }
@@ -73,13 +73,13 @@ impl Scene {
 
 /// An answer over HTTP.
 #[derive(Debug)]
-struct Answer {
-    head: String,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 /// Sends a request, and reads to the end.
-fn http(mut stream: impl Read + Write, request: &str) -> Answer {
+pub(crate) fn http(mut stream: impl Read + Write, request: &str) -> Answer {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -96,7 +96,7 @@ fn by_tcp(port: u16) -> TcpStream {
     stream
 }
 
-fn by_path(path: &Path) -> UnixStream {
+pub(crate) fn by_path(path: &Path) -> UnixStream {
     let stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
     stream
@@ -292,7 +292,10 @@ fn a_socket_path_serves_them_and_nothing_else() {
     assert!(!plain.body.contains("# EOF"));
     let elsewhere = request("GET /metrics/jane@example.org");
     assert!(elsewhere.head.starts_with("http/1.1 404 "), "{elsewhere:?}");
-    assert_eq!(elsewhere.body, "vouch has its metrics at /metrics.\n");
+    assert_eq!(
+        elsewhere.body,
+        "vouch has its metrics at /metrics, and a page about its state at /.\n"
+    );
     let post = request("POST /metrics");
     assert!(
         post.head.starts_with("http/1.1 405 ") && post.head.contains("allow: get, head"),

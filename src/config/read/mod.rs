@@ -202,7 +202,7 @@ fn metrics_socket(found: &mut Findings, config: &Config, listen: &ListenAddress,
         && !address.ip().is_loopback()
     {
         let text = format!(
-            "`metrics.listen`: whoever can reach {address} may read how much is asked here and how the remotes are; no user is named"
+            "`metrics.listen`: whoever can reach {address} may read how much is asked here, and which the remotes are and how; no user is named"
         );
         found.note(at, text);
     }

@@ -45,12 +45,15 @@ fn metrics_words(text: &mut Text, config: &Config, metrics: &Metrics) {
     text.head("Metrics");
     match &metrics.listen {
         ListenAddress::Path(path) => text.say(format!(
-            "By HTTP at /metrics on the Unix socket {}, mode 0660, the group of its folder.",
+            "By HTTP on the Unix socket {}, mode 0660, the group of its folder: at /metrics, and the status page at /.",
             path.display()
         )),
-        address => text.say(format!("At http://{address}/metrics.")),
+        address => text.say(format!("At http://{address}/metrics, and the status page at http://{address}/.")),
     }
     text.say("As OpenMetrics text, or Prometheus's own where that is asked for. No user, address or domain is named.");
+    text.say(
+        "The page names no user either; it names the sockets of listeners and the addresses of directories.",
+    );
     if config.dovecot.is_some() {
         text.say("`vouch serve` serves them, `vouch dovecot-service` does not.");
     }

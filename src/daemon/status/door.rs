@@ -11,7 +11,7 @@ use crate::server::counts::DoorCounts;
 
 /// A listener as the configuration has it, who is inside, and what it has answered.
 #[derive(Clone)]
-pub(in crate::daemon) struct Door {
+pub struct Door {
     name: String,
     protocol: config::listener::Protocol,
     socket: String,
@@ -20,11 +20,8 @@ pub(in crate::daemon) struct Door {
 }
 
 impl Door {
-    pub(in crate::daemon) fn new(
-        listener: &config::Listener,
-        admission: Arc<Admission>,
-        counts: Arc<DoorCounts>,
-    ) -> Self {
+    /// As it is configured, with what it counts.
+    pub fn new(listener: &config::Listener, admission: Arc<Admission>, counts: Arc<DoorCounts>) -> Self {
         Self {
             name: listener.name.clone(),
             protocol: listener.protocol,

@@ -19,7 +19,7 @@ const SHOWN: usize = 20;
 
 /// A directory as the configuration has it, and how it is.
 #[derive(Clone)]
-pub(in crate::daemon) struct Remote {
+pub struct Remote {
     name: String,
     kind: config::directory::Kind,
     address: String,
@@ -28,7 +28,7 @@ pub(in crate::daemon) struct Remote {
 
 impl Remote {
     /// All of a configuration.
-    pub(in crate::daemon) fn all(config: &Config, members: &[Arc<Member>]) -> Vec<Self> {
+    pub fn all(config: &Config, members: &[Arc<Member>]) -> Vec<Self> {
         let both = config.directory.iter().zip(members);
         let remote = |(directory, member): (&config::Directory, &Arc<Member>)| Self {
             name: directory.name.clone(),

@@ -113,6 +113,13 @@ fn log_and_end() -> Vec<Bound> {
             "the_end_waits_so_long_for_a_reader_that_is_stuck",
         ),
         row(
+            "steps of the history that the status page shows, and time of each",
+            count!(crate::metrics::history::STEPS).and(time!(crate::metrics::history::EVERY)),
+            "the oldest is forgotten",
+            "an hour; some 200 bytes a step for each listener and each directory, 24 KiB in all",
+            "an_hour_is_kept_and_no_more",
+        ),
+        row(
             "drain after SIGTERM, beyond the longest deadline",
             time!(crate::daemon::DRAIN_GRACE),
             "connections are cut; the log says how many",

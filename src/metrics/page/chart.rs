@@ -1,0 +1,420 @@
+//! Charts of the last hour: points in, SVG out.
+//!
+//! Places are shares of the whole, from 0 to 1, so that a chart is as wide as there is room, and its letters are as large as
+//! those around it. What is told by a colour is told by a pattern or by dashes as well, and in words.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::html::Html;
+
+/// Pixels below a chart, for the time.
+const BELOW: u32 = 18;
+
+/// Where a step lies in the hour: 0 is an hour ago, 1 is now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Span {
+    pub(super) from: f64,
+    pub(super) to: f64,
+}
+
+impl Span {
+    /// Of a step that took so long and ended so long ago. What is older than an hour is left out.
+    pub(super) fn new(ended: Duration, took: Duration) -> Self {
+        let share = |ago: Duration| (1.0 - ago.as_secs_f64() / 3600.0).clamp(0.0, 1.0);
+        Self {
+            from: share(ended + took),
+            to: share(ended),
+        }
+    }
+}
+
+/// A line across the chart, at a share of its height, with what it stands for.
+pub(super) type Level = (f64, String);
+
+/// What is around the marks of a chart.
+pub(super) struct Frame<'a> {
+    /// Tells it from others of the page.
+    pub(super) id: &'a str,
+    /// What it shows.
+    pub(super) title: &'a str,
+    /// What there is to see, for those who do not.
+    pub(super) description: &'a str,
+    /// Pixels of height.
+    pub(super) height: u32,
+    pub(super) levels: &'a [Level],
+    /// Where what is known begins.
+    pub(super) begins: f64,
+}
+
+/// Draws `marks` in a frame.
+pub(super) fn chart(frame: &Frame<'_>, marks: &Html) -> Html {
+    let Frame { id, height, .. } = *frame;
+    let mut svg = Html::default();
+    svg.markup("<div class=\"plot\">");
+    scale(&mut svg, frame);
+    svg.markup("<svg class=\"chart\" role=\"img\" height=\"")
+        .text(height + BELOW)
+        .markup("\" aria-labelledby=\"")
+        .text(format_args!("{id}-t"))
+        .markup("\" aria-describedby=\"")
+        .text(format_args!("{id}-d"))
+        .markup("\"><title id=\"")
+        .text(format_args!("{id}-t"))
+        .markup("\">")
+        .text(frame.title)
+        .markup("</title><desc id=\"")
+        .text(format_args!("{id}-d"))
+        .markup("\">")
+        .text(frame.description)
+        .markup("</desc><svg width=\"100%\" height=\"")
+        .text(height)
+        .markup("\">");
+    if frame.begins > 0.0 {
+        svg.markup("<rect class=\"unknown\" height=\"100%\" width=\"")
+            .text(percent(frame.begins))
+            .markup("\"/>");
+    }
+    for (at, _) in frame.levels {
+        let y = percent(1.0 - at);
+        svg.markup("<line class=\"level\" x2=\"100%\" y1=\"")
+            .text(&y)
+            .markup("\" y2=\"")
+            .text(&y)
+            .markup("\"/>");
+    }
+    svg.piece(marks)
+        .markup("</svg><line class=\"axis\" x2=\"100%\" y1=\"")
+        .text(height)
+        .markup("\" y2=\"")
+        .text(height)
+        .markup("\"/>");
+    times(&mut svg, frame);
+    svg.markup("</svg></div>");
+    svg
+}
+
+/// What the levels stand for, beside the chart. They are in the description as well.
+fn scale(svg: &mut Html, frame: &Frame<'_>) {
+    svg.markup("<svg class=\"scale\" aria-hidden=\"true\" width=\"46\" height=\"")
+        .text(frame.height + BELOW)
+        .markup("\">");
+    for (at, label) in frame.levels {
+        // The middle of a letter on the line, and all of it inside.
+        let y = (1.0 - at) * f64::from(frame.height) + 4.0;
+        svg.markup("<text x=\"40\" text-anchor=\"end\" y=\"")
+            .text(short(y.max(9.0)))
+            .markup("\">")
+            .text(label)
+            .markup("</text>");
+    }
+    svg.markup("</svg>");
+}
+
+fn times(svg: &mut Html, frame: &Frame<'_>) {
+    svg.markup("<g aria-hidden=\"true\">");
+    if frame.begins > 0.3 {
+        svg.markup("<text class=\"note\" text-anchor=\"middle\" x=\"")
+            .text(percent(frame.begins / 2.0))
+            .markup("\" y=\"")
+            .text(frame.height / 2 + 4)
+            .markup("\">not known</text>");
+    }
+    for (x, anchor, label) in [
+        ("0", "start", "1 h ago"),
+        ("50%", "middle", "30 min"),
+        ("100%", "end", "now"),
+    ] {
+        svg.markup("<text x=\"")
+            .text(x)
+            .markup("\" text-anchor=\"")
+            .text(anchor)
+            .markup("\" y=\"")
+            .text(frame.height + 14)
+            .markup("\">")
+            .text(label)
+            .markup("</text>");
+    }
+    svg.markup("</g>");
+}
+
+/// Areas that stand on one another: of each, its class and a share of the height for each span.
+pub(super) fn areas(id: &str, spans: &[Span], layers: &[(&'static str, Vec<f64>)]) -> Html {
+    let mut svg = Html::default();
+    let mut low = vec![0.0; spans.len()];
+    for (class, shares) in layers {
+        let high: Vec<f64> = low.iter().zip(shares).map(|(low, share)| low + share).collect();
+        let path = area(spans, &low, &high);
+        low = high;
+        if path.is_empty() {
+            continue;
+        }
+        // The clip is stretched to the chart; what fills it is not, and so its pattern stays what it is.
+        svg.markup("<clipPath clipPathUnits=\"objectBoundingBox\" id=\"")
+            .text(format_args!("{id}-{class}"))
+            .markup("\"><path d=\"")
+            .text(path)
+            .markup("\"/></clipPath><rect width=\"100%\" height=\"100%\" class=\"")
+            .text(class)
+            .markup("\" clip-path=\"url(#")
+            .text(format_args!("{id}-{class}"))
+            .markup(")\"/>");
+    }
+    svg
+}
+
+/// The outline of what lies between two edges, in steps. Where they meet there is nothing.
+fn area(spans: &[Span], low: &[f64], high: &[f64]) -> String {
+    let steps: Vec<_> = spans.iter().zip(low.iter().zip(high)).collect();
+    let runs = steps.chunk_by(|(_, before), (_, after)| (before.1 > before.0) == (after.1 > after.0));
+    let mut path = String::new();
+    for run in runs {
+        let Some((first, (low, high))) = run.first() else {
+            continue;
+        };
+        if high <= low {
+            continue;
+        }
+        // Writing to a string cannot fail, here and below.
+        let _ = write!(path, "M{} {}", short(first.from), down(**low));
+        for (span, (_, high)) in run {
+            let _ = write!(path, "V{}H{}", down(**high), short(span.to));
+        }
+        for (span, (low, _)) in run.iter().rev() {
+            let _ = write!(path, "V{}H{}", down(**low), short(span.from));
+        }
+        path.push('Z');
+    }
+    path
+}
+
+/// A line, in steps: a share of the height for each span, and a gap where there is none.
+pub(super) fn line(class: &'static str, spans: &[Span], shares: &[Option<f64>]) -> Html {
+    let mut path = String::new();
+    let mut drawn = false;
+    for (span, share) in spans.iter().zip(shares) {
+        if let Some(share) = share {
+            let (x, y) = (short(span.from), down(*share));
+            let _ = if drawn {
+                write!(path, "V{y}")
+            } else {
+                write!(path, "M{x} {y}")
+            };
+            let _ = write!(path, "H{}", short(span.to));
+        }
+        drawn = share.is_some();
+    }
+    let mut svg = Html::default();
+    if !path.is_empty() {
+        svg.markup(
+            "<svg width=\"100%\" height=\"100%\" viewBox=\"0 0 1 1\" preserveAspectRatio=\"none\"><path class=\"",
+        )
+        .text(class)
+        .markup("\" d=\"")
+        .text(path)
+        .markup("\"/></svg>");
+    }
+    svg
+}
+
+/// A scale for numbers up to `most`: the number at its top, round and no less.
+pub(super) fn top(most: f64) -> f64 {
+    if most <= 0.0 {
+        return 1.0;
+    }
+    let unit = 10_f64.powf(most.log10().floor());
+    let round = [1.0, 2.0, 5.0].into_iter().map(|digit| digit * unit);
+    round.into_iter().find(|&top| top >= most).unwrap_or(10.0 * unit)
+}
+
+/// A scale for times, on which ten times as long is as far everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Decades {
+    /// Of a microsecond: 3 is a millisecond.
+    from: i32,
+    to: i32,
+}
+
+impl Decades {
+    /// One that has room for all of these.
+    pub(super) fn of(times: impl IntoIterator<Item = Duration>) -> Self {
+        let (mut from, mut to) = (i32::MAX, i32::MIN);
+        for time in times {
+            let decade = exponent(time);
+            from = from.min(decade.floor() as i32);
+            to = to.max(decade.ceil() as i32);
+        }
+        if from > to {
+            (from, to) = (3, 4);
+        }
+        Self {
+            from,
+            to: to.max(from + 1),
+        }
+    }
+
+    /// Where a time lies, as a share of the height.
+    pub(super) fn share(self, time: Duration) -> f64 {
+        let share = (exponent(time) - f64::from(self.from)) / f64::from(self.to - self.from);
+        share.clamp(0.0, 1.0)
+    }
+
+    /// A line for each decade above the lowest; every second one where there are many.
+    pub(super) fn levels(self) -> Vec<Level> {
+        let every = if self.to - self.from > 4 { 2 } else { 1 };
+        let levels = (self.from..=self.to).rev().step_by(every);
+        levels
+            .filter(|&decade| decade > self.from)
+            .map(|decade| {
+                let time = Duration::from_micros(10_u64.saturating_pow(decade.unsigned_abs()));
+                (self.share(time), super::words::lasting(time))
+            })
+            .collect()
+    }
+}
+
+/// As a power of ten of a microsecond, which is the least.
+fn exponent(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).max(1.0).log10()
+}
+
+/// A share of the height as SVG counts it: from the top.
+fn down(share: f64) -> String {
+    short(1.0 - share)
+}
+
+fn percent(share: f64) -> String {
+    format!("{}%", short(100.0 * share))
+}
+
+/// Four digits behind the point are a twentieth of a pixel.
+fn short(number: f64) -> String {
+    let text = format!("{number:.4}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" {
+        "0".to_owned()
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spans(count: u32) -> Vec<Span> {
+        let share = |at: u32| f64::from(at) / f64::from(count);
+        (0..count)
+            .map(|at| Span {
+                from: share(at),
+                to: share(at + 1),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_step_lies_where_it_was() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let span = |ended, took| {
+            let span = Span::new(minutes(ended), minutes(took));
+            (short(span.from), short(span.to))
+        };
+        assert_eq!(span(0, 30), ("0.5".into(), "1".into()));
+        assert_eq!(span(45, 30), ("0".into(), "0.25".into()));
+        assert_eq!(span(90, 1), ("0".into(), "0".into()));
+    }
+
+    #[test]
+    fn areas_stand_on_one_another() {
+        let layers = [
+            ("low", vec![0.5, 0.5, 0.0, 0.0]),
+            ("high", vec![0.0, 0.25, 0.25, 0.0]),
+            ("none", vec![0.0; 4]),
+        ];
+        let svg = areas("x", &spans(4), &layers).end();
+        assert!(
+            svg.contains("id=\"x-low\"><path d=\"M0 1V0.5H0.25V0.5H0.5V1H0.25V1H0Z\"/>"),
+            "{svg}"
+        );
+        assert!(
+            svg.contains("id=\"x-high\"><path d=\"M0.25 0.5V0.25H0.5V0.75H0.75V1H0.5V0.5H0.25Z\"/>"),
+            "{svg}"
+        );
+        assert!(svg.contains("class=\"high\" clip-path=\"url(#x-high)\""), "{svg}");
+        assert!(!svg.contains("none"), "{svg}");
+    }
+
+    #[test]
+    fn an_area_has_gaps() {
+        let low = [0.0; 5];
+        let path = area(&spans(5), &low, &[1.0, 0.0, 0.0, 0.5, 0.0]);
+        assert_eq!(path, "M0 1V0H0.2V1H0ZM0.6 1V0.5H0.8V1H0.6Z");
+        assert_eq!(area(&spans(5), &low, &low), "");
+        assert_eq!(area(&[], &[], &[]), "");
+    }
+
+    #[test]
+    fn a_line_has_gaps() {
+        let shares = [Some(0.0), Some(1.0), None, Some(0.5)];
+        let svg = line("median", &spans(4), &shares).end();
+        assert!(
+            svg.contains("<path class=\"median\" d=\"M0 1H0.25V0H0.5M0.75 0.5H1\"/>"),
+            "{svg}"
+        );
+        assert_eq!(line("median", &spans(2), &[None, None]).end(), "");
+    }
+
+    #[test]
+    fn the_top_of_a_scale_is_round_and_holds_all() {
+        for (most, expected) in [
+            (0.0, 1.0),
+            (0.03, 0.05),
+            (1.0, 1.0),
+            (1.1, 2.0),
+            (42.0, 50.0),
+            (51.0, 100.0),
+        ] {
+            assert!((top(most) - expected).abs() < 1e-9, "{most}: {}", top(most));
+        }
+    }
+
+    #[test]
+    fn times_have_a_line_for_each_decade() {
+        let micros = Duration::from_micros;
+        let decades = Decades::of([micros(300), micros(20_000)]);
+        let labels: Vec<_> = decades.levels().into_iter().map(|(_, label)| label).collect();
+        assert_eq!(labels, ["100 ms", "10 ms", "1 ms"]);
+        assert!((decades.share(micros(10_000)) - 2.0 / 3.0).abs() < 1e-9);
+        let wide = Decades::of([Duration::ZERO, Duration::from_secs(60)]);
+        let labels: Vec<_> = wide.levels().into_iter().map(|(_, label)| label).collect();
+        assert_eq!(labels, ["100 s", "1 s", "10 ms", "100 µs"]);
+        assert!(wide.share(Duration::ZERO) == 0.0 && wide.share(Duration::MAX) == 1.0);
+        // One time alone, and none at all, have a scale too.
+        for decades in [Decades::of([micros(1000)]), Decades::of([])] {
+            assert_eq!(decades.levels().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_chart_names_itself_and_says_what_there_is_to_see() {
+        let frame = Frame {
+            id: "c",
+            title: "<Answers>",
+            description: "Four & more",
+            height: 100,
+            levels: &[(1.0, "20/s".to_owned()), (0.5, "10/s".to_owned())],
+            begins: 0.4,
+        };
+        let svg = chart(&frame, &Html::default()).end();
+        for part in [
+            "role=\"img\" height=\"118\" aria-labelledby=\"c-t\" aria-describedby=\"c-d\"",
+            "<title id=\"c-t\">&lt;Answers&gt;</title><desc id=\"c-d\">Four &amp; more</desc>",
+            "<rect class=\"unknown\" height=\"100%\" width=\"40%\"/>",
+            "y1=\"50%\"",
+            ">not known</text>",
+            ">20/s</text>",
+        ] {
+            assert!(svg.contains(part), "no {part} in {svg}");
+        }
+    }
+}
