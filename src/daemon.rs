@@ -6,6 +6,7 @@ mod directories;
 mod doors;
 pub mod dovecot;
 pub(crate) mod files;
+mod folders;
 mod metrics;
 mod prepare;
 mod reload;
@@ -50,7 +51,7 @@ pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// Something that the configuration names cannot be used.
-    #[error("directory \"{0}\": {1}")]
+    #[error("directory.\"{0}\": {1}")]
     Directory(String, tls::SettingsError),
     /// A socket cannot be listened on.
     #[error("listener \"{0}\": {1}")]

@@ -157,6 +157,8 @@ pub struct Cause {
     pub text: String,
     /// What the remote wants the client of a refused token to be told (RFC 7628 §3.2.2).
     pub challenge: Option<Vec<u8>>,
+    /// What its administrator can do about it, where more is known than its class tells.
+    pub advice: Option<String>,
 }
 
 impl Cause {
@@ -167,6 +169,7 @@ impl Cause {
             status: None,
             text: text.into(),
             challenge: None,
+            advice: None,
         }
     }
 
@@ -177,6 +180,7 @@ impl Cause {
             status: Some(status.into()),
             text: text.into(),
             challenge: None,
+            advice: None,
         }
     }
 }
@@ -191,6 +195,12 @@ impl Cause {
             Some(words) if words.is_empty() || words.starts_with(' ') => words.trim_start(),
             _ => &self.text,
         }
+    }
+
+    /// What an administrator can do so that there is an answer; empty where nothing is known to help. In it
+    /// `directory.NAME` stands for the directory that was asked.
+    pub fn advice(&self) -> &str {
+        self.advice.as_deref().unwrap_or_else(|| self.class.advice())
     }
 
     /// Status and words as one text.
@@ -291,6 +301,24 @@ impl Class {
             Self::Limit => "limit",
             Self::Config => "config",
             Self::Syntax => "syntax",
+        }
+    }
+}
+
+impl Class {
+    /// What to do about trouble of this class that a remote has told in its own words.
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Policy => {
+                "it refuses this host or its way of asking, and says nothing of the mailbox: let it trust this host, as it \
+                 would a relay for its domains; directory.NAME.rcpt.policy reads such words otherwise"
+            }
+            Self::SenderRefused => "set directory.NAME.rcpt.mail-from to a sender that it takes",
+            Self::Temporary => "it asks to come back later: its own log says why",
+            Self::Config => {
+                "that will not change by itself: its own log says more, and whether it is the server that you mean"
+            }
+            _ => "",
         }
     }
 }

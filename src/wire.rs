@@ -205,6 +205,21 @@ where
         }
     }
 
+    /// What there is of the next message, once there is some, by `deadline`. Nothing of it is used up; it is empty at the
+    /// end.
+    ///
+    /// # Errors
+    /// [`WireError::Io`], [`WireError::Timeout`].
+    pub async fn beginning(&mut self, deadline: Instant) -> Result<&[u8], WireError> {
+        if self.input.0.is_empty() {
+            self.input.make_room();
+            let reading = timeout_at(deadline, self.stream.read_buf(&mut self.input.0)).await;
+            let count = reading.map_err(|_| WireError::Timeout)?.map_err(WireError::Io)?;
+            self.heard |= count > 0;
+        }
+        Ok(&self.input.0)
+    }
+
     /// The next message by `deadline`.
     ///
     /// # Errors

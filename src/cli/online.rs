@@ -10,7 +10,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use super::{fail, print, runtime, status};
-use crate::config::{Config, Directory, directory::Kind};
+use crate::config::{Config, Directory, Listener, directory::Kind};
 use crate::daemon;
 use crate::session::imap::{LoginSession, Options};
 use crate::session::smtp::recipients::RecipientSession;
@@ -47,10 +47,24 @@ pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
         let offered = runtime.block_on(open(directory, remote));
         let took = began.elapsed().as_millis();
         let text = match offered {
-            Ok(offered) => format!("\n{}: reached in {took} ms\n{offered}", directory.name),
+            Ok((offered, logins)) => {
+                let mut text = format!("\n{}: reached in {took} ms\n{offered}", directory.name);
+                if let Err(error) = logins
+                    && is_asked_logins(config, directory)
+                {
+                    reachable = false;
+                    text.push_str("  NO LOGIN CAN BE TRIED: ");
+                    text.push_str(&told(&error));
+                }
+                text
+            }
             Err(error) => {
                 reachable = false;
-                format!("\n{}: NOT REACHED after {took} ms\n  {error}\n", directory.name)
+                format!(
+                    "\n{}: NOT REACHED after {took} ms\n  {}",
+                    directory.name,
+                    told(&error)
+                )
             }
         };
         print(&text)?;
@@ -59,24 +73,56 @@ pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
     Ok(reachable)
 }
 
-async fn open(directory: &Directory, remote: Arc<crate::session::Remote>) -> Result<String, Error> {
+/// What went wrong, and in a line of its own what to do.
+fn told(error: &Error) -> String {
+    let advice = error.advice();
+    if advice.is_empty() {
+        format!("{error}\n")
+    } else {
+        format!("{error}\n  What to do: {advice}\n")
+    }
+}
+
+/// Whether anybody brings it passwords; with nobody in front, whether it knows nothing else.
+fn is_asked_logins(config: &Config, directory: &Directory) -> bool {
+    let takes_passwords = |asker: &&Listener| {
+        let mut mechanisms = asker.mechanisms.iter();
+        asker.protocol.asks_logins() && mechanisms.any(|it| !it.is_carried() && !it.is_relayed())
+    };
+    let by_listeners = config.listener.iter().filter(takes_passwords);
+    let by_dovecot = config.dovecot.iter().filter(|it| takes_passwords(&&it.keys));
+    let mut asked = by_listeners
+        .flat_map(|it| &it.directory)
+        .chain(by_dovecot.flat_map(|it| &it.logins));
+    let nobody = config.listener.is_empty() && config.dovecot.is_none();
+    let is_asked = asked.any(|name| *name == directory.name);
+    directory.kind.knows_logins() && (is_asked || (nobody && directory.kind == Kind::Imap))
+}
+
+/// What it offers, in words, and what is in the way of passwords.
+async fn open(
+    directory: &Directory,
+    remote: Arc<crate::session::Remote>,
+) -> Result<(String, Result<(), Error>), Error> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     if directory.kind == Kind::Imap {
         let session = LoginSession::open(remote, Options::default(), deadline).await?;
         let (capabilities, tls) = session.offered();
-        let text = describe(directory, tls, &capabilities.to_string());
+        let text = describe(tls, &capabilities.to_string());
+        let logins = session.takes_passwords();
         let _ = tokio::time::timeout(GOODBYE, session.close()).await;
-        return Ok(text);
+        return Ok((text, logins));
     }
     let hello = Arc::new(daemon::hello(directory));
     let session = RecipientSession::open(remote, hello, Arc::default(), Arc::default(), deadline).await?;
     let (capabilities, tls) = session.offered();
-    let text = describe(directory, tls, &capabilities.to_string());
+    let text = describe(tls, &capabilities.to_string());
+    let logins = session.takes_passwords();
     let _ = tokio::time::timeout(GOODBYE, session.close()).await;
-    Ok(text)
+    Ok((text, logins))
 }
 
-fn describe(directory: &Directory, tls: Option<&tls::Details>, capabilities: &str) -> String {
+fn describe(tls: Option<&tls::Details>, capabilities: &str) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = match tls {
@@ -89,10 +135,7 @@ fn describe(directory: &Directory, tls: Option<&tls::Details>, capabilities: &st
             details.key_exchange,
             certificate(&details.certificate)
         ),
-        None if directory.password_in_clear() || !directory.kind.knows_logins() => {
-            writeln!(text, "  TLS: none")
-        }
-        None => writeln!(text, "  TLS: none, so no password will be sent to it"),
+        None => writeln!(text, "  TLS: none"),
     };
     let capabilities = if capabilities.is_empty() {
         "nothing that we use"

@@ -20,7 +20,10 @@ const HUNG_UP: &str = "it hung up; only root and the user of vouch may ask";
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// Nobody listens there.
-    #[error("no vouch is running that listens at {0}: {1}")]
+    #[error(
+        "no vouch is running that listens at {0}: {1}; start it (systemctl start vouch, or vouch serve), or name its \
+         configuration by -c, if that is another"
+    )]
     NotRunning(PathBuf, io::Error),
     /// Only root and the daemon's user may ask.
     #[error("only root and the user of vouch may ask at {0}")]

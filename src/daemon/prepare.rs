@@ -9,6 +9,7 @@ use std::time::Instant;
 use nix::unistd::getegid;
 
 use super::confine::{ServiceUser, confine, unreadable, unwritable};
+use super::folders::unbindable;
 use super::{DaemonError, metrics};
 use crate::config::listener::Peer;
 use crate::config::{self, Config, ListenAddress};
@@ -189,6 +190,7 @@ pub fn check(config: &Config, file: &Path) -> Result<Vec<String>, DaemonError> {
     user.enter()?;
     let mut remarks: Vec<String> = user.remark().map(str::to_owned).into_iter().collect();
     remarks.extend(unwritable(config));
+    remarks.extend(unbindable(config));
     remarks.extend(unreadable(file).map(|hint| format!("SIGHUP will change nothing: {hint}")));
     Ok(remarks)
 }

@@ -63,6 +63,16 @@ pub(super) struct Entry<'a> {
     pub(super) answer: &'a str,
 }
 
+/// What there is to say about why.
+fn detail(decision: &Decision) -> String {
+    match (&decision.verdict, decision.source, &decision.directory) {
+        (Verdict::Abstain(Abstention::NotOurs), Source::Local, None) => {
+            "no directory of this listener has its domain in lookup.domains".to_owned()
+        }
+        _ => decision.verdict.detail(),
+    }
+}
+
 impl Default for DoorCounts {
     fn default() -> Self {
         let places = VERDICTS.len() * CAUSES * Source::ALL.len();
@@ -85,7 +95,7 @@ impl DoorCounts {
             about: &String::from_utf8_lossy(entry.about),
             verdict: decision.verdict.name(),
             cause: &decision.verdict.reason(),
-            detail: &decision.verdict.detail(),
+            detail: &detail(decision),
             source: decision.source.name(),
             directory: decision.directory.as_deref().unwrap_or("-"),
             took: entry.took,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::stat::Mode;
-use nix::unistd::{Gid, Uid, fchownat};
+use nix::unistd::{AccessFlags, Gid, Uid, access, fchownat};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// Connections that wait to be accepted. Default Dovecot opens one for each
@@ -202,11 +202,25 @@ fn listening(socket: &Socket) -> Option<String> {
     })
 }
 
+/// What is in the way of a socket on that path, as far as can be told without making it.
+pub fn folder_problem(path: &Path) -> Option<BindError> {
+    let folder = path.parent()?;
+    let error = access(folder, AccessFlags::W_OK | AccessFlags::X_OK).err()?;
+    let problem = bind_problem(path, &io::Error::from(error));
+    Some(BindError::new(path.display(), problem))
+}
+
 fn bind_problem(path: &Path, error: &io::Error) -> String {
     let folder = path.parent().unwrap_or(Path::new("/")).display();
     match error.kind() {
-        ErrorKind::NotFound => format!("the folder {folder} does not exist; create it for the user of vouch"),
-        ErrorKind::PermissionDenied => format!("the user of vouch may not create files in {folder}"),
+        ErrorKind::NotFound => format!(
+            "the folder {folder} does not exist; make it by `install -d -o vouch {folder}`, and for a group that is to \
+             connect, as postfix, with -g postfix -m 2750"
+        ),
+        ErrorKind::PermissionDenied => format!(
+            "user {us} may not create files in {folder}; give it the folder by `chown {us} {folder}`, or give another path",
+            us = Uid::effective()
+        ),
         _ => error.to_string(),
     }
 }
@@ -370,7 +384,7 @@ mod tests {
         assert!(stale.exists() && link.is_symlink());
         assert_eq!(fs::read(&file).unwrap(), b"precious");
         let missing = folder.path().join("none/policy");
-        assert!(message(&missing).contains("none does not exist; create it"));
+        assert!(message(&missing).contains("none does not exist; make it by `install -d "));
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::telemetry::words::named;
 use crate::wire::WireError;
 
 /// Steps that more than one file knows.
 pub(super) const LOOK_UP: &str = "look-up of its name";
 pub(super) const CONNECT: &str = "connect";
 pub(super) const HANDSHAKE: &str = "TLS handshake";
+pub(super) const GREETING: &str = "greeting";
 pub(super) const LOGIN: &str = "login";
 pub(super) const QUEUE: &str = "queue";
 
@@ -27,6 +29,8 @@ struct Inner {
     detail: String,
     status: Option<String>,
     heard: bool,
+    /// What to do about it, where kind and step do not tell.
+    advice: Option<String>,
 }
 
 /// What kind of trouble it was.
@@ -138,6 +142,29 @@ impl Error {
             detail,
             status,
             heard,
+            advice: None,
+        }))
+    }
+
+    /// The same, with what to do about it. `directory.NAME` in it becomes this directory's name.
+    pub fn advise(self, advice: impl Into<String>) -> Self {
+        let Inner {
+            kind,
+            peer,
+            step,
+            detail,
+            status,
+            heard,
+            ..
+        } = &*self.0;
+        Self(Arc::new(Inner {
+            kind: *kind,
+            peer: peer.clone(),
+            step,
+            detail: detail.clone(),
+            status: status.clone(),
+            heard: *heard,
+            advice: Some(advice.into()),
         }))
     }
 
@@ -175,30 +202,50 @@ impl Error {
         self.0.kind == Kind::Config && self.0.step == LOGIN
     }
 
-    /// What to do about it; empty where the text says so, or the remote's own words do.
-    pub fn advice(&self) -> &'static str {
+    /// What to do about it, with the names of the keys; empty where nothing is known to help.
+    pub fn advice(&self) -> String {
+        let advice = self.0.advice.as_deref().unwrap_or_else(|| self.usual_advice());
+        // As `daemon` names it: the directory, and in brackets the address.
+        let name = self
+            .0
+            .peer
+            .rsplit_once(" (")
+            .map_or(&*self.0.peer, |(name, _)| name);
+        named(advice, name)
+    }
+
+    fn usual_advice(&self) -> &'static str {
         match (self.0.kind, self.0.step) {
             (Kind::Unreachable, LOOK_UP) => {
-                "is address spelled right, and does this host's resolver know it?"
+                "is directory.NAME.address spelled right, and does this host's resolver know it (getent hosts)?"
             }
             (Kind::Unreachable, CONNECT) => {
-                "does a server listen there? see the directory's address and port, and firewalls between"
+                "does a server listen there? see directory.NAME.address and directory.NAME.port, and firewalls between"
             }
             (Kind::Unreachable, _) => "it ended the connection: its own log says why",
-            (Kind::Timeout, LOOK_UP) => "this host's resolver does not answer: see /etc/resolv.conf",
-            (Kind::Timeout, CONNECT) => {
-                "nothing came back: see the directory's address and port, and firewalls between"
+            (Kind::Timeout, LOOK_UP) => {
+                "this host's resolver does not answer: see /etc/resolv.conf; an IP address in directory.NAME.address \
+                 does without it"
             }
-            (Kind::Timeout, QUEUE) => "the remote is slow, or pool.max-sessions too small for what is asked",
-            (Kind::Timeout, HANDSHAKE) => "",
+            (Kind::Timeout, CONNECT) => {
+                "nothing came back: see directory.NAME.address and directory.NAME.port, and firewalls between"
+            }
+            (Kind::Timeout, HANDSHAKE) => {
+                "if connections without TLS work, a firewall may stall on the larger first message: try \
+                 directory.NAME.tls.key-exchange = \"classic\""
+            }
+            (Kind::Overload, _) | (Kind::Timeout, QUEUE) => {
+                "the remote is slow, or directory.NAME.pool.max-sessions too small for what is asked"
+            }
             (Kind::Timeout, _) => {
-                "it is slow or hangs: its own log says why; timeout bounds one command, the listener's deadline all"
+                "it is slow or hangs: its own log says why; directory.NAME.timeout bounds one command, the listener's \
+                 deadline all"
             }
             (Kind::Protocol, _) => {
-                "is it a server of the directory's type, and does the port start with TLS only if tls.implicit says so?"
+                "does directory.NAME.type say what it speaks, and directory.NAME.tls.implicit whether its port begins \
+                 with TLS?"
             }
             (Kind::Refused, _) => "it refuses us for now: its own log and its limits for one client say why",
-            (Kind::Overload, _) => "the remote is slow, or pool.max-sessions too small for what is asked",
             (Kind::Config, _) if self.0.status.is_some() => {
                 "it refuses us until something is changed there or here: its own log says why"
             }

@@ -8,6 +8,7 @@ pub mod carrying;
 pub mod certificate;
 pub mod connect;
 pub mod error;
+mod handshake;
 pub mod imap;
 pub mod lookup;
 pub mod pool;
@@ -194,29 +195,51 @@ pub struct Credentials {
     pub password: Secret<[u8]>,
 }
 
+/// What a remote offers for logins, where it is not enough.
+struct Lacking<'a> {
+    /// The mechanisms that it offers.
+    offered: &'a [&'a str],
+    /// It forbids the LOGIN command (`LOGINDISABLED`).
+    forbids_login: bool,
+    /// It offers STARTTLS, and TLS is not on.
+    starttls: bool,
+    /// TLS is on.
+    encrypted: bool,
+}
+
 /// The remote offers no mechanism that we may use.
-fn no_mechanism(peer: &Arc<str>, offered: &[&str], wanted: Option<Mechanism>) -> Error {
-    let offered = if offered.is_empty() {
-        "none at all".into()
-    } else {
-        offered.join(", ")
-    };
+fn no_mechanism(peer: &Arc<str>, lacking: &Lacking<'_>, wanted: Option<Mechanism>) -> Error {
+    let mut offered = lacking.offered.join(", ");
+    if offered.is_empty() {
+        offered.push_str("none at all");
+    }
+    if lacking.forbids_login {
+        offered.push_str(", and forbids the command LOGIN");
+    }
     let wanted = wanted.map_or("PLAIN or LOGIN", Mechanism::name);
-    let detail = format!(
-        "it offers no mechanism that takes a password: we need {wanted}, it offers {offered}; many servers \
-         offer them only with TLS, or need them switched on"
-    );
-    Error::new(Kind::Config, peer, LOGIN, detail)
+    let detail =
+        format!("it offers no mechanism that takes a password: we need {wanted}, it offers {offered}");
+    let advice = match (lacking.encrypted, lacking.starttls) {
+        (true, _) => {
+            "have PLAIN switched on there; of SMTP, see whether directory.NAME.port is one for logins (587, 465)"
+        }
+        (false, true) => {
+            "it offers STARTTLS, and many servers take a password behind it alone: set directory.NAME.tls.starttls = \
+             \"required\""
+        }
+        (false, false) => {
+            "many servers take a password under TLS alone: see whether directory.NAME.port is one for logins with TLS \
+             (imap 993; smtp 587, 465), and have PLAIN switched on there"
+        }
+    };
+    Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
 }
 
 /// The remote does not offer the mechanism that is to be carried.
 fn cannot_carry(peer: &Arc<str>, mechanism: Carried) -> Error {
-    let mechanism = mechanism.name();
-    let detail = format!(
-        "it does not offer {mechanism}: many servers offer it only with TLS, or need it switched on; or take \
-         it off the listener's mechanisms"
-    );
-    Error::new(Kind::Config, peer, LOGIN, detail)
+    let detail = format!("it does not offer {}", mechanism.name());
+    let advice = "many servers offer it only with TLS, or need it switched on; or take it off the listener's mechanisms";
+    Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
 }
 
 /// The client would be told of an attack where there is none.
@@ -224,9 +247,12 @@ fn would_seem_attacked(peer: &Arc<str>, mechanism: Carried) -> Error {
     let mechanism = mechanism.name();
     let detail = format!(
         "the client can bind {mechanism} to its TLS channel, the remote too, and we between cannot: it would \
-         be taken for an attack (RFC 5802 section 6); let the remote not offer {mechanism}-PLUS"
+         be taken for an attack (RFC 5802 section 6)"
     );
-    Error::new(Kind::Config, peer, LOGIN, detail)
+    let advice = format!(
+        "let the remote not offer {mechanism}-PLUS, or take {mechanism} off the listener's mechanisms"
+    );
+    Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
 }
 
 /// A session that spoke for one client asks for no other: Dovecot believes the first ID alone,
@@ -239,13 +265,15 @@ fn speaks_for_another(peer: &Arc<str>) -> Error {
 
 /// STARTTLS is required and not offered.
 fn starttls_missing(peer: &Arc<str>) -> Error {
-    let detail = "it does not offer STARTTLS, and tls.starttls = \"required\": somebody between may be hiding \
-                  it, or the remote has no certificate set up";
-    Error::new(Kind::Tls, peer, "STARTTLS", detail)
+    let advice = "directory.NAME.tls.starttls = \"required\" wants it: set a certificate up there, or take the port that \
+                  begins with TLS, with directory.NAME.tls.implicit = true; if it offers STARTTLS to others, somebody \
+                  between hides it";
+    Error::new(Kind::Tls, peer, "STARTTLS", "it does not offer STARTTLS").advise(advice)
 }
 
 /// STARTTLS was offered and then refused.
 fn starttls_refused(peer: &Arc<str>, status: impl Into<String>, text: &str) -> Error {
     let detail = format!("offered, then refused ({text}); not continued in cleartext");
-    Error::said(Kind::Tls, peer, "STARTTLS", status, detail)
+    let advice = "it has no certificate that it can use: its own log says why";
+    Error::said(Kind::Tls, peer, "STARTTLS", status, detail).advise(advice)
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use protocol::encryption::Encryption;
 use tokio::time::Instant;
+use tokio_util::codec::Decoder;
 
 use super::connect::Dial;
-use super::error::{Error, Kind};
+use super::error::{Error, GREETING, Kind, LOGIN};
 use super::tls;
 use crate::wire::{Stream, Wire, WireError};
 
@@ -96,13 +97,93 @@ impl Remote {
         if encrypted || local || self.allow_cleartext {
             return Ok(());
         }
-        let detail = "no TLS on this connection, so no password is sent: set tls.implicit or tls.starttls = \
-                      \"required\", or auth.allow-cleartext = true if the network between is yours";
-        Err(Error::new(Kind::Config, &self.peer, super::error::LOGIN, detail))
+        let detail = "there is no TLS on this connection, so no password is sent";
+        let advice = "set directory.NAME.tls.starttls = \"required\", or directory.NAME.tls.implicit = true with the port \
+                      for it; directory.NAME.auth.allow-cleartext = true sends it where anyone on the way reads it";
+        Err(Error::new(Kind::Config, &self.peer, LOGIN, detail).advise(advice))
+    }
+
+    /// The first message, of a remote that has not been told anything yet: what it begins with is shown where it is
+    /// none of `protocol`.
+    pub(super) async fn greeting<C: Decoder>(
+        &self,
+        wire: &mut Wire<C>,
+        protocol: &str,
+        deadline: Instant,
+    ) -> Result<C::Item, Error>
+    where
+        WireError: From<C::Error>,
+    {
+        let deadline = self.command_deadline(deadline);
+        let mut beginning = String::new();
+        let read = match wire.beginning(deadline).await {
+            Ok(bytes) => {
+                beginning = shown(bytes);
+                wire.read(deadline).await
+            }
+            Err(error) => Err(error),
+        };
+        read.map_err(|error| match error {
+            WireError::Timeout if self.encryption != Encryption::AlreadyOn => {
+                self.lost(&error, wire, GREETING).advise(
+                    "a server whose port begins with TLS (993, 465) says nothing until we do: if it is such a one, set \
+                     directory.NAME.tls.implicit = true; else it is slow or hangs, and its own log says why",
+                )
+            }
+            WireError::Decode(_) if !beginning.is_empty() => {
+                let detail = format!("it begins with \"{beginning}\", as no {protocol} server does");
+                Error::new(Kind::Protocol, &self.peer, GREETING, detail).advise(format!(
+                    "{}see directory.NAME.type and directory.NAME.port",
+                    kind_of(&beginning)
+                ))
+            }
+            error => self.lost(&error, wire, GREETING),
+        })
     }
 
     /// Names the step at which the wire failed.
     pub(super) fn lost<C>(&self, error: &WireError, wire: &Wire<C>, step: &'static str) -> Error {
         Error::wire(error, &self.peer, step, wire.heard())
+    }
+}
+
+/// What a greeting is shown by, at most, in characters.
+pub(crate) const BEGINNING: usize = 60;
+
+/// The beginning of a first line, harmless to terminals and logs.
+fn shown(bytes: &[u8]) -> String {
+    let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next();
+    let text = String::from_utf8_lossy(line.unwrap_or_default());
+    let harmless = text.chars().map(|c| if c.is_control() { '?' } else { c });
+    harmless.take(BEGINNING).collect()
+}
+
+/// What begins so.
+fn kind_of(beginning: &str) -> &'static str {
+    let known = [
+        ("220", "that is an SMTP or LMTP server: "),
+        ("* ", "that is an IMAP server: "),
+        ("+OK", "that is a POP3 server: "),
+        ("HTTP", "that is a web server: "),
+        ("SSH-", "that is an SSH server: "),
+    ];
+    let kind = known.iter().find(|(start, _)| beginning.starts_with(start));
+    kind.map_or("that is another kind of server: ", |(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_greeting_a_line_is_shown_at_most_and_nothing_that_a_terminal_obeys() {
+        assert_eq!(
+            shown(b"220 mail \x1b[2J ready\r\n250 more"),
+            "220 mail ?[2J ready"
+        );
+        assert_eq!(shown(&[b'x'; 10 * BEGINNING]).len(), BEGINNING);
+        assert_eq!(shown(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+        assert_eq!(kind_of("* OK ready"), "that is an IMAP server: ");
+        assert_eq!(kind_of("hello"), "that is another kind of server: ");
     }
 }

@@ -12,12 +12,13 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::error::{Error, HANDSHAKE, Kind};
+use super::handshake::trouble;
 use crate::telemetry::counter::Counter;
 use crate::wire::Stream;
 
@@ -51,15 +52,22 @@ pub struct Settings {
 /// Why TLS settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// A file is missing, unreadable or holds no PEM of the right kind.
-    #[error("{0}: {1}")]
-    File(PathBuf, String),
+    /// The file that a key names is missing, unreadable or holds no PEM of the right kind.
+    #[error("tls.{key} = \"{path}\": {why}")]
+    File {
+        /// The key.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Not a host name and not an IP address.
     #[error("\"{0}\" is not a name that a certificate could be for; set tls.server-name")]
     Name(String),
     /// Certificate and key do not belong together, or the key is of a kind
     /// that is not supported.
-    #[error("certificate and key cannot be used: {0}")]
+    #[error("tls.cert-file and tls.key-file cannot be used together: {0}")]
     Identity(rustls::Error),
 }
 
@@ -183,17 +191,20 @@ impl Client {
         } else {
             let mut own = RootCertStore::empty();
             if let Some(path) = &settings.ca_file {
-                for certificate in read_certificates(path)? {
-                    let refused = |error: rustls::Error| SettingsError::File(path.clone(), error.to_string());
+                for certificate in read_certificates("ca-file", path)? {
+                    let refused = |error: rustls::Error| file_error("ca-file", path, error.to_string());
                     own.add(certificate).map_err(refused)?;
                 }
             }
             Trust::System(roots.clone(), own)
         };
         let identity = settings.identity.as_ref().map(|(chain, key)| {
-            let bad_key = |error: pem::Error| SettingsError::File(key.clone(), error.to_string());
-            let private = PrivateKeyDer::from_pem_slice(&read_pem(key)?).map_err(bad_key)?;
-            Ok((read_certificates(chain)?, private))
+            let bad_key = |_: pem::Error| {
+                let why = "it holds no private key in PEM, which begins with -----BEGIN PRIVATE KEY-----";
+                file_error("key-file", key, why.to_owned())
+            };
+            let private = PrivateKeyDer::from_pem_slice(&read_pem("key-file", key)?).map_err(bad_key)?;
+            Ok((read_certificates("cert-file", chain)?, private))
         });
         let name = ServerName::try_from(settings.server_name.clone())
             .map_err(|_| SettingsError::Name(settings.server_name.clone()))?;
@@ -248,6 +259,11 @@ impl Client {
         Ok(self.connector.get_or_init(|| TlsConnector::from(config)))
     }
 
+    /// Whether `tls.ca-file` names any.
+    fn has_own_authority(&self) -> bool {
+        matches!(&self.trust, Trust::System(_, own) if !own.is_empty())
+    }
+
     /// How the handshakes went so far.
     pub fn report(&self) -> Report {
         let own = self.identity.as_ref().and_then(|(chain, _)| chain.first());
@@ -294,17 +310,14 @@ impl Client {
                 Ok((Box::new(stream), details))
             }
             Ok(Err(error)) => {
-                let hint = error
-                    .get_ref()
-                    .and_then(|inner| inner.downcast_ref())
-                    .map_or("", hint);
-                Err(Error::new(Kind::Tls, peer, HANDSHAKE, format!("{error}{hint}")))
+                let known = error.get_ref().and_then(|inner| inner.downcast_ref());
+                let (detail, advice) = match known {
+                    Some(known) => trouble(known, self.has_own_authority()),
+                    None => (error.to_string(), "it broke TLS off: its own log says why"),
+                };
+                Err(Error::new(Kind::Tls, peer, HANDSHAKE, detail).advise(advice))
             }
-            Err(_) => {
-                let detail =
-                    "no answer in time; if plain connections work, try tls.key-exchange = \"classic\"";
-                Err(Error::new(Kind::Timeout, peer, HANDSHAKE, detail))
-            }
+            Err(_) => Err(Error::new(Kind::Timeout, peer, HANDSHAKE, "no answer in time")),
         }
     }
 }
@@ -314,39 +327,39 @@ fn is_hybrid(group: rustls::NamedGroup) -> bool {
 }
 
 /// A whole file within [`LONGEST_PEM`]; it may hold a key.
-fn read_pem(path: &Path) -> Result<Zeroizing<Vec<u8>>, SettingsError> {
-    let failed = |why: String| SettingsError::File(path.to_owned(), why);
+fn read_pem(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, SettingsError> {
     let mut pem = Zeroizing::new(Vec::new());
     let read = fs::File::open(path).and_then(|file| file.take(LONGEST_PEM + 1).read_to_end(&mut pem));
     match read {
         Ok(length) if length as u64 > LONGEST_PEM => {
-            Err(failed(format!("longer than {} MiB", LONGEST_PEM >> 20)))
+            let why = format!("longer than {} MiB", LONGEST_PEM >> 20);
+            Err(file_error(key, path, why))
         }
         Ok(_) => Ok(pem),
-        Err(error) => Err(unreadable(path, &error)),
+        // The daemon is not who has written its configuration.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let why = format!("user {} may not read it: {error}", Uid::effective());
+            Err(file_error(key, path, why))
+        }
+        Err(error) => Err(file_error(key, path, error.to_string())),
     }
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
-    let failed = |why: String| SettingsError::File(path.to_owned(), why);
-    let certificates = CertificateDer::pem_slice_iter(&read_pem(path)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| failed(error.to_string()))?;
-    if certificates.is_empty() {
-        Err(failed("no PEM certificate in it".into()))
-    } else {
-        Ok(certificates)
+fn read_certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+    let certificates = CertificateDer::pem_slice_iter(&read_pem(key, path)?).collect::<Result<Vec<_>, _>>();
+    let none = "it holds no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----";
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) | Err(_) => Err(file_error(key, path, none.to_owned())),
     }
 }
 
-/// The daemon is not who has written its configuration.
-fn unreadable(path: &Path, error: &io::Error) -> SettingsError {
-    let why = if error.kind() == io::ErrorKind::PermissionDenied {
-        format!("user {} may not read it: {error}", Uid::effective())
-    } else {
-        error.to_string()
-    };
-    SettingsError::File(path.to_owned(), why)
+fn file_error(key: &'static str, path: &Path, why: String) -> SettingsError {
+    SettingsError::File {
+        key,
+        path: path.to_owned(),
+        why,
+    }
 }
 
 fn details(connection: &rustls::ClientConnection) -> Details {
@@ -372,26 +385,6 @@ fn details(connection: &rustls::ClientConnection) -> Details {
             .and_then(|chain| chain.first())
             .map(|certificate| certificate.to_vec())
             .unwrap_or_default(),
-    }
-}
-
-/// What an operator can do about it.
-fn hint(error: &rustls::Error) -> &'static str {
-    match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "; if its CA is your own, name the CA's certificate in tls.ca-file"
-        }
-        rustls::Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => "; set tls.server-name to the name in the certificate, or address to that name",
-        rustls::Error::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        ) => "; the remote's administrator must renew it",
-        rustls::Error::InvalidMessage(_) => "; is this port really one that starts with TLS (tls.implicit)?",
-        rustls::Error::AlertReceived(
-            rustls::AlertDescription::HandshakeFailure | rustls::AlertDescription::ProtocolVersion,
-        ) => "; a remote with TLS 1.1 or older, or without elliptic curves, needs a TLS proxy beside it",
-        _ => "",
     }
 }
 
@@ -447,8 +440,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         fs::File::create(&path).unwrap().set_len(LONGEST_PEM).unwrap();
-        let said = |path: &Path| read_certificates(path).unwrap_err().to_string();
-        assert!(said(&path).ends_with("no PEM certificate in it"));
+        let said = |path: &Path| read_certificates("ca-file", path).unwrap_err().to_string();
+        assert!(said(&path).contains("it holds no certificate in PEM"));
         for endless in [Path::new("/dev/zero"), &path] {
             fs::File::create(&path).unwrap().set_len(LONGEST_PEM + 1).unwrap();
             assert!(said(endless).ends_with("longer than 4 MiB"), "{}", said(endless));

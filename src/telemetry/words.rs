@@ -27,6 +27,11 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
+/// A text in which the keys of the directory of that name have their full names: `directory.NAME` stands for it.
+pub(crate) fn named(text: &str, directory: &str) -> String {
+    text.replace("directory.NAME", &format!("directory.\"{directory}\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -184,7 +184,7 @@ fn a_control_socket_that_is_asked_for_must_be_there_and_the_default_need_not() {
     let (status, err) = refused(&world);
     assert_eq!(status, 71, "{err}");
     assert!(
-        err.contains("control.socket: ") && err.contains("missing does not exist; create it"),
+        err.contains("control.socket: ") && err.contains("missing does not exist; make it by `install -d "),
         "{err}"
     );
 

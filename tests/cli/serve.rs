@@ -235,7 +235,8 @@ fn each_verdict_is_one_line_of_fields() {
             "451 4.3.0 ",
         ),
         (
-            "jane@example.net", "abstain", "not-ours", "-", "local", "DUNNO", "-",
+            "jane@example.net", "abstain", "not-ours", "-", "local", "DUNNO",
+            "no directory of this listener has its domain",
         ),
     ] {
         ask(&socket, recipient);
@@ -433,7 +434,7 @@ fn a_socket_that_cannot_be_bound_ends_it_with_71_and_what_is_in_the_way() {
     let _held = UnixListener::bind(&taken).unwrap();
     let missing = world.scratch.path("missing/policy");
     for (socket, words) in [
-        (missing.as_path(), &["missing does not exist", "create it"][..]),
+        (missing.as_path(), &["missing does not exist", "make it by"][..]),
         (&taken, &["another process ", "listens there", "running already"]),
         (&world.scratch.path("file"), &["not a socket"]),
         (&folder, &["not a socket"]),

@@ -60,6 +60,12 @@ impl Process {
         self.child.id()
     }
 
+    /// The exit status of the process that was started, once it has ended.
+    #[allow(dead_code, reason = "most servers run until they are stopped")]
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Waits until something accepts connections on `port` of 127.0.0.1.
     pub(crate) fn wait_for_port(&mut self, port: u16) {
         self.wait_for(&format!("port {port}"), || {

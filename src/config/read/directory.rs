@@ -108,9 +108,9 @@ pub(super) fn notes(found: &mut Findings, directory: &Directory, place: &Place) 
             match directory.kind {
                 Kind::Imap => format!("`{full}`: no `lookup.domains`: it takes every login, whatever its domain"),
                 Kind::Smtp => {
-                    format!("`{full}`: no `lookup.domains`: it takes no recipient, and every login, whatever its domain")
+                    format!("`{full}`: no `lookup.domains`: it takes every login, whatever its domain, and no recipient: list the domains that it knows")
                 }
-                Kind::Lmtp => format!("`{full}`: no `lookup.domains`: it takes no recipient"),
+                Kind::Lmtp => format!("`{full}`: no `lookup.domains`: it takes no recipient: list the domains that it knows"),
             },
         );
     }

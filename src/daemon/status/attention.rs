@@ -53,11 +53,13 @@ fn silence(directory: &Value, told: &mut Vec<String>) {
         let since = ago(&directory["unanswered-for"]);
         format!("{unanswered} questions for {since}; the last")
     };
+    let advice = failure["advice"].as_str().unwrap_or_default();
     told.push(format!(
-        "{}: no answer to {which}, {} ago: {}",
+        "{}: no answer to {which}, {} ago: {}{}{advice}",
         name(directory),
         ago(&failure["ago"]),
         text(&failure["why"]),
+        if advice.is_empty() { "" } else { "; " },
     ));
 }
 

@@ -12,6 +12,7 @@ use crate::directory::health::Health;
 use crate::engine::canary::State;
 use crate::engine::{Member, lookups};
 use crate::session::{certificate, pool, tls};
+use crate::telemetry::words::named;
 
 /// Canaries, and domains that accept everything, that are shown of each directory. A provider
 /// may have thousands; the numbers of all of them are shown beside.
@@ -59,7 +60,7 @@ impl Remote {
             "answers": health.answers,
             "failures": health.failures,
             "last-answer": health.answered.map(ago),
-            "last-failure": last_failure(&health),
+            "last-failure": last_failure(&self.name, &health),
             "unanswered": health.unanswered.map_or(0, |(count, _)| count),
             "unanswered-for": health.unanswered.map(|(_, since)| ago(since)),
             "sessions": sessions,
@@ -130,7 +131,7 @@ fn state(health: &Health) -> &'static str {
     }
 }
 
-fn last_failure(health: &Health) -> Value {
+fn last_failure(directory: &str, health: &Health) -> Value {
     let Some((at, why)) = &health.failed else {
         return Value::Null;
     };
@@ -140,6 +141,7 @@ fn last_failure(health: &Health) -> Value {
         // Where there is one, the words are the remote's, and may name whom it was asked about.
         "status": why.status,
         "why": why.to_string(),
+        "advice": named(why.advice(), directory),
     })
 }
 

@@ -45,6 +45,7 @@ pub fn no_answer(error: &session::Error) -> Verdict {
         status,
         text: error.to_string(),
         challenge: None,
+        advice: Some(error.advice()),
     })
 }
 

@@ -295,6 +295,7 @@ fn said(&(_, exists, class, status, text): &Row<'_>) -> Option<Said> {
         status: status.map(str::to_owned),
         text: text.to_owned(),
         challenge: None,
+        advice: None,
     });
     Some(if exists {
         Said::Yes(Some(cause))

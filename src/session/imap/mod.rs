@@ -13,8 +13,10 @@ use protocol::imap::{Codec, UNTAGGED_LIMIT};
 use protocol::sasl::{Carried, Mechanism};
 use tokio::time::Instant;
 
-use super::error::{Error, Kind, LOGIN};
-use super::{Answer, AskAgain, Attempt, Credentials, Login as Question, Origin, Remote, Session, tls, trace};
+use super::error::{Error, GREETING, Kind, LOGIN};
+use super::{
+    Answer, AskAgain, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, Session, tls, trace,
+};
 use crate::wire::Wire;
 
 /// How logins are tried.
@@ -51,9 +53,14 @@ impl LoginSession {
         let mut wire = Wire::new(connection.stream, Codec::new());
         let mut opening = Opening::new(remote.encryption);
         let mut step = opening.start();
-        let mut at = "greeting";
+        let mut at = GREETING;
         loop {
             step = match step {
+                Step::Read if at == GREETING => {
+                    let greeting = remote.greeting(&mut wire, "IMAP", deadline).await?;
+                    trace::heard(&remote.peer, &greeting);
+                    opening.on_response(greeting)
+                }
                 Step::Read => opening.on_response(read(&remote, &mut wire, at, deadline).await?),
                 Step::Send(command) => {
                     at = "capability and STARTTLS";
@@ -94,6 +101,21 @@ impl LoginSession {
     /// What the remote offered, and what TLS agreed on: for `vouch check`.
     pub fn offered(&self) -> (&Capabilities, Option<&tls::Details>) {
         (&self.capabilities, self.tls.as_deref())
+    }
+
+    /// Whether a password could be tried on it, as far as it tells without one.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub fn takes_passwords(&self) -> Result<(), Error> {
+        let (capabilities, encrypted) = (&self.capabilities, self.tls.is_some());
+        self.remote.check_password_may_leave(encrypted, self.local)?;
+        if capabilities.auth_plain || capabilities.auth_login || !capabilities.login_disabled {
+            return Ok(());
+        }
+        Err(no_mechanism(
+            &self.remote, capabilities, encrypted, self.options.mechanism,
+        ))
     }
 }
 
@@ -163,7 +185,7 @@ impl LoginSession {
         let (user, password) = (&credentials.user, &credentials.password);
         let mut dialog = Login::new(capabilities, tags, mechanism, user, password, confirm).map_err(
             |error| match error {
-                LoginError::NoMechanism => no_mechanism(remote, capabilities, mechanism),
+                LoginError::NoMechanism => no_mechanism(remote, capabilities, tls.is_some(), mechanism),
                 LoginError::Unsendable(error) => {
                     Error::new(Kind::Config, &remote.peer, LOGIN, error.to_string())
                 }
@@ -350,12 +372,12 @@ fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
         OpeningError::Bye(status) => {
             let referral = matches!(status.code, Some(Code::Referral));
             let kind = if referral { Kind::Config } else { Kind::Refused };
-            Error::said(kind, peer, "greeting", status.label(), status.text())
+            Error::said(kind, peer, GREETING, status.label(), status.text())
         }
         OpeningError::PreAuth => {
-            let detail = "it greets us as logged in already (PREAUTH): no login can be tried there, and no TLS \
-                          started; point address at a port that asks for logins";
-            Error::new(Kind::Config, peer, "greeting", detail)
+            let detail = "it greets us as logged in already (PREAUTH): no login can be tried there, and no TLS started";
+            Error::new(Kind::Config, peer, GREETING, detail)
+                .advise("see whether directory.NAME.port is one that asks for logins")
         }
         OpeningError::Refused { step, status } => {
             Error::said(Kind::Refused, peer, step, status.label(), status.text())
@@ -371,10 +393,20 @@ fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
     }
 }
 
-fn no_mechanism(remote: &Remote, offered: &Capabilities, wanted: Option<Mechanism>) -> Error {
+fn no_mechanism(
+    remote: &Remote,
+    offered: &Capabilities,
+    encrypted: bool,
+    wanted: Option<Mechanism>,
+) -> Error {
     let mut names: Vec<&str> = offered.auth_other.iter().map(String::as_str).collect();
     names.extend(offered.auth_plain.then_some("PLAIN"));
     names.extend(offered.auth_login.then_some("LOGIN"));
-    names.extend(offered.login_disabled.then_some("LOGINDISABLED"));
-    super::no_mechanism(&remote.peer, &names, wanted)
+    let lacking = Lacking {
+        offered: &names,
+        forbids_login: offered.login_disabled,
+        starttls: offered.starttls,
+        encrypted,
+    };
+    super::no_mechanism(&remote.peer, &lacking, wanted)
 }

@@ -197,7 +197,7 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
                 step: error.step(),
                 class: error.kind().name(),
                 text: &error.without_secrets(),
-                advice: error.advice(),
+                advice: &error.advice(),
                 lasting: error.is_about_one_question(),
             });
         }

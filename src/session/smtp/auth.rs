@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Hello, Opened};
 use crate::session::error::Error;
-use crate::session::{self, Answer, AskAgain, Attempt, Credentials, Login, Remote, Session};
+use crate::session::{self, Answer, AskAgain, Attempt, Credentials, Lacking, Login, Remote, Session};
 
 /// A session on which logins are tried by AUTH.
 pub struct AuthSession {
@@ -58,7 +58,7 @@ impl AuthSession {
         let Ok(mut dialog) = Auth::new(
             capabilities, self.mechanism, &credentials.user, &credentials.password,
         ) else {
-            return Err(no_mechanism(remote, capabilities, self.mechanism));
+            return Err(no_mechanism(remote, capabilities, tls.is_some(), self.mechanism));
         };
         self.opened.wire.listen();
         let mut step = dialog.start();
@@ -138,9 +138,30 @@ impl Session for AuthSession {
     }
 }
 
-fn no_mechanism(remote: &Remote, offered: &Capabilities, wanted: Option<Mechanism>) -> Error {
+/// Whether a password could be tried on a session.
+pub(super) fn takes_passwords(opened: &Opened) -> Result<(), Error> {
+    let (capabilities, encrypted) = (&opened.capabilities, opened.tls.is_some());
+    opened.remote.check_password_may_leave(encrypted, opened.local)?;
+    if capabilities.auth.plain || capabilities.auth.login {
+        return Ok(());
+    }
+    Err(no_mechanism(&opened.remote, capabilities, encrypted, None))
+}
+
+fn no_mechanism(
+    remote: &Remote,
+    offered: &Capabilities,
+    encrypted: bool,
+    wanted: Option<Mechanism>,
+) -> Error {
     let mut names: Vec<&str> = offered.auth.other.iter().map(String::as_str).collect();
     names.extend(offered.auth.plain.then_some("PLAIN"));
     names.extend(offered.auth.login.then_some("LOGIN"));
-    session::no_mechanism(&remote.peer, &names, wanted)
+    let lacking = Lacking {
+        offered: &names,
+        forbids_login: false,
+        starttls: offered.starttls,
+        encrypted,
+    };
+    session::no_mechanism(&remote.peer, &lacking, wanted)
 }

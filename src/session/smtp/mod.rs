@@ -55,11 +55,9 @@ impl Opened {
         loop {
             step = match step {
                 Step::Read => {
-                    let deadline = remote.command_deadline(deadline);
-                    let reply = wire
-                        .read(deadline)
-                        .await
-                        .map_err(|e| remote.lost(&e, &wire, "greeting"))?;
+                    let reply = remote
+                        .greeting(&mut wire, protocol_name(hello.protocol), deadline)
+                        .await?;
                     trace::heard(&remote.peer, &reply);
                     opening.on_reply(reply)
                 }
@@ -207,6 +205,13 @@ async fn exchange_quietly(
         .map_err(|error| remote.lost(&error, wire, step))
 }
 
+const fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Smtp => "SMTP",
+        Protocol::Lmtp => "LMTP",
+    }
+}
+
 const fn step_name(command: &Command) -> &'static str {
     match command {
         Command::Ehlo(_) => "EHLO",
@@ -233,7 +238,18 @@ fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
             } else {
                 Kind::Config
             };
-            Error::said(kind, peer, step, reply.status(), reply.text())
+            let error = Error::said(kind, peer, step, reply.status(), reply.text());
+            match (step, reply.code()) {
+                ("LHLO", 500 | 502) => error.advise(
+                    "it does not know LHLO, so it is no LMTP server: set directory.NAME.type = \"smtp\", or \
+                     directory.NAME.port to that of its LMTP service",
+                ),
+                ("EHLO", 500 | 502) => error.advise(
+                    "it does not know EHLO: if it is an LMTP server, set directory.NAME.type = \"lmtp\"; else see \
+                     directory.NAME.port",
+                ),
+                _ => error,
+            }
         }
         OpeningError::StartTlsMissing => super::starttls_missing(peer),
         OpeningError::StartTlsRefused(reply) => super::starttls_refused(peer, reply.status(), &reply.text()),

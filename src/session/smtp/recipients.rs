@@ -7,7 +7,7 @@ use protocol::smtp::recipients::{Answer, Recipients};
 use protocol::smtp::{Capabilities, Command, EnhancedCode, Reply};
 use tokio::time::Instant;
 
-use super::{Hello, Opened, step_name};
+use super::{Hello, Opened, auth, step_name};
 use crate::session::error::{Error, Kind};
 use crate::session::{AskAgain, Origin, Remote, Session, tls, trace};
 
@@ -69,6 +69,14 @@ impl RecipientSession {
     /// What the remote offered, and what TLS agreed on: for `vouch check`.
     pub fn offered(&self) -> (&Capabilities, Option<&tls::Details>) {
         (&self.opened.capabilities, self.opened.tls.as_deref())
+    }
+
+    /// Whether a password could be tried there, as far as it tells without one.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub fn takes_passwords(&self) -> Result<(), Error> {
+        auth::takes_passwords(&self.opened)
     }
 }
 
