@@ -261,10 +261,12 @@ fn a_file_that_somebody_has_written_is_left_alone_and_the_package_s_own_is_not()
     // What it has written itself may have been changed since.
     init(&world, &arguments, "").ended(73);
 
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/vouch.toml");
-    world.scratch.write("new.toml", fs::read(example).unwrap());
-    init(&world, &arguments, "").ended(0);
-    assert_eq!(configured(&world).0.directory.len(), 1);
+    for shipped in ["contrib/vouch.toml", "contrib/debian/vouch.toml"] {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join(shipped);
+        world.scratch.write("new.toml", fs::read(shipped).unwrap());
+        init(&world, &arguments, "").ended(0);
+        assert_eq!(configured(&world).0.directory.len(), 1);
+    }
 }
 
 #[test]

@@ -11,6 +11,9 @@ use nix::unistd::{Group, Uid};
 use super::ask::Ask;
 use super::{complain, draft, status};
 
+/// What the package puts there, and what it shows beside it: nobody's own words.
+const SHIPPED: [&str; 2] = [include_str!("../../../contrib/debian/vouch.toml"), draft::EXAMPLE];
+
 /// The group that reads it: the daemon's.
 const GROUP: &str = "vouch";
 
@@ -20,8 +23,8 @@ const GROUP: &str = "vouch";
 /// When it may not.
 pub(super) fn may_be_written(path: &Path, force: bool, ask: &mut Ask) -> Result<(), ExitCode> {
     let refused = |why: String| complain(status::CANNOT_CREATE, &why);
-    let package_s_own = match is_example(path) {
-        Ok(is_example) => is_example,
+    let package_s_own = match is_shipped(path) {
+        Ok(is_shipped) => is_shipped,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(refused(format!("{}: {error}", path.display()))),
     };
@@ -35,13 +38,13 @@ pub(super) fn may_be_written(path: &Path, force: bool, ask: &mut Ask) -> Result<
 }
 
 /// Reads no more than it needs to tell: the file may be anything.
-fn is_example(path: &Path) -> io::Result<bool> {
-    let example = draft::EXAMPLE.as_bytes();
+fn is_shipped(path: &Path) -> io::Result<bool> {
+    let longest = SHIPPED.iter().map(|text| text.len()).max().unwrap_or_default();
     let mut there = Vec::new();
     File::open(path)?
-        .take(example.len() as u64 + 1)
+        .take(longest as u64 + 1)
         .read_to_end(&mut there)?;
-    Ok(there == example)
+    Ok(SHIPPED.iter().any(|text| there == text.as_bytes()))
 }
 
 /// Writes it in one step: whoever reads the path finds the old file, or the whole new one. It is its writer's, for the
