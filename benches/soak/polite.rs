@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,14 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(number: usize, doors: Doors, tally: Arc<Tally>, chance: Chance) -> Self {
         Self {
-            door: [Door::Policy, Door::Auth, Door::Policy, Door::Userdb][number % 4],
+            door: [
+                Door::Policy,
+                Door::Auth,
+                Door::Socketmap,
+                Door::Userdb,
+                Door::Policy,
+                Door::Saslauthd,
+            ][number % 6],
             port: u16::try_from(number % 60_000).unwrap(),
             doors,
             tally,
@@ -62,7 +69,7 @@ impl Client {
                 };
                 used.1 += 1;
                 let answer = self.ask(&mut used.0, &question, used.1).await?;
-                connection = Some(used);
+                connection = Some(used).filter(|_| !self.door.ends());
                 io::Result::Ok(answer)
             };
             match timeout(DEADLINE + GRACE, asking).await {
@@ -99,8 +106,12 @@ impl Client {
             .await?;
         stream.flush().await?;
         let answer = loop {
-            let line = line(stream).await?;
-            if let Some(answer) = self.door.answer(id, &line) {
+            let text = match self.door {
+                Door::Socketmap => netstring(stream).await?,
+                Door::Saslauthd => string(stream).await?,
+                _ => line(stream).await?,
+            };
+            if let Some(answer) = self.door.answer(id, &text) {
                 break answer;
             }
         };
@@ -109,6 +120,31 @@ impl Client {
         }
         Ok(answer)
     }
+}
+
+/// A netstring.
+async fn netstring(stream: &mut BufStream<UnixStream>) -> io::Result<String> {
+    let mut count = Vec::new();
+    stream.read_until(b':', &mut count).await?;
+    count.pop();
+    let count = str::from_utf8(&count)
+        .ok()
+        .and_then(|count| count.parse::<usize>().ok());
+    let mut text = vec![0; count.ok_or_else(|| io::Error::other("hung up on"))? + 1];
+    stream.read_exact(&mut text).await?;
+    text.pop();
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// A counted string; empty where the door hangs up instead, which is its word for "later".
+async fn string(stream: &mut BufStream<UnixStream>) -> io::Result<String> {
+    let count = match stream.read_u16().await {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(String::new()),
+        count => count?,
+    };
+    let mut text = vec![0; usize::from(count)];
+    stream.read_exact(&mut text).await?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// A line without its end.

@@ -78,16 +78,13 @@ impl fmt::Display for Report {
             "\n| answers of remotes that are well | polite clients alone: median, p99 | with rude ones | p99, times |\n\
              |---|---|---|---|"
         )?;
-        for (door, name) in [
-            (Door::Policy, "policy, LMTP"),
-            (Door::Auth, "auth, IMAP"),
-            (Door::Userdb, "userdb, LMTP"),
-        ] {
+        for (door, name, ..) in Door::ALL {
+            let remote = if door.asks_logins() { "IMAP" } else { "LMTP" };
             let times = |day: usize| [50, 99].map(|percent| self.days[day].percentile(door, percent));
             let (alone, rude) = (times(1), times(2));
             writeln!(
                 f,
-                "| {name} | {} ms, {} ms | {} ms, {} ms | {:.1} |",
+                "| {name}, {remote} | {} ms, {} ms | {} ms, {} ms | {:.1} |",
                 ms(alone[0]),
                 ms(alone[1]),
                 ms(rude[0]),

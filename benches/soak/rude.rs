@@ -44,7 +44,7 @@ impl Client {
     }
 
     async fn come(&self) -> io::Result<()> {
-        let door = self.chance.one(&[Door::Policy, Door::Auth, Door::Userdb]);
+        let door = self.chance.one(&Door::ALL).0;
         let mut stream = self.doors.connect(door).await?;
         match self.chance.among(0, 15) {
             0 => self.never_reads(&mut stream, door).await,
@@ -63,11 +63,7 @@ impl Client {
 
     async fn never_reads(&self, stream: &mut UnixStream, door: Door) -> io::Result<()> {
         stream.write_all(door.hello()).await?;
-        let count = if door == Door::Policy {
-            UNREAD
-        } else {
-            UNREAD_AT_ONCE
-        };
+        let count = if door.in_turn() { UNREAD } else { UNREAD_AT_ONCE };
         for id in 1..=count {
             let question = self.question(door, id);
             match timeout(Duration::from_secs(5), stream.write_all(&question)).await {

@@ -34,7 +34,7 @@ pub(crate) struct Stage {
 
 /// The sockets.
 #[derive(Clone)]
-pub(crate) struct Doors(Arc<[PathBuf; 3]>);
+pub(crate) struct Doors(Arc<[PathBuf; 5]>);
 
 /// What the daemon holds.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ impl Stage {
             |protocol, domain| runtime.block_on(async { Server::start(options(protocol, domain)).unwrap() });
         let sick = [Protocol::Lmtp, Protocol::Imap].map(|protocol| Arc::new(remote(protocol, SICK)));
         let well = [Protocol::Lmtp, Protocol::Imap].map(|protocol| remote(protocol, WELL));
-        let sockets = ["policy", "auth", "userdb"].map(|name| scratch.path(name));
+        let sockets = Door::ALL.map(|(_, name, ..)| scratch.path(name));
         let config = config(
             [sick[0].port(), sick[1].port()],
             [well[0].port(), well[1].port()],
@@ -122,9 +122,8 @@ fn options(protocol: Protocol, domain: &str) -> Options {
     options
 }
 
-/// Little is remembered, so that most questions are asked: of remotes that are well, nothing. What is limited by
-/// client is not, since all clients here are one.
-fn config(sick: [u16; 2], well: [u16; 2], sockets: &[PathBuf; 3]) -> String {
+/// Little is remembered, so that most questions are asked: of remotes that are well, nothing.
+fn config(sick: [u16; 2], well: [u16; 2], sockets: &[PathBuf; 5]) -> String {
     const NOTHING: &str = "ttl = { positive = \"0s\", refresh = \"0s\", negative = \"0s\", stale = \"0s\" }";
     const LITTLE: &str = "ttl = { positive = \"2s\", refresh = \"1s\", negative = \"1s\", stale = \"4s\" }";
     let mut config = String::from("[log]\nlevel = \"warn\"\n");
@@ -142,19 +141,7 @@ fn config(sick: [u16; 2], well: [u16; 2], sockets: &[PathBuf; 3]) -> String {
             ));
         }
     }
-    let unlimited = "limits = { rcpt = \"unlimited\", rcpt-errors = \"unlimited\" }\n";
-    for ((name, what, keys), socket) in [
-        ("policy", "recipients", unlimited),
-        (
-            "auth", "logins", "limits.auth-errors = \"unlimited\"\ntempfail = \"fail\"\n",
-        ),
-        (
-            "userdb", "recipients", "fields = { home = \"/srv/mail/{domain}/{local}\" }\n",
-        ),
-    ]
-    .into_iter()
-    .zip(sockets)
-    {
+    for ((_, name, what, keys), socket) in Door::ALL.into_iter().zip(sockets) {
         config.push_str(&format!(
             "[listener.{name}]\nprotocol = \"{name}\"\nsocket = \"{}\"\n\
              directory = [\"sick-{what}\", \"well-{what}\"]\ndeadline = \"{}s\"\n{keys}",

@@ -20,7 +20,7 @@ pub(crate) struct Tally {
     /// Clients of the rude kind that came, and faults of the remotes.
     pub(crate) rude: AtomicU64,
     pub(crate) faults: AtomicU64,
-    took: Mutex<[Vec<Duration>; 3]>,
+    took: Mutex<[Vec<Duration>; 5]>,
     words: Mutex<Vec<String>>,
 }
 

@@ -28,6 +28,8 @@ pub(crate) enum Door {
     Policy,
     Auth,
     Userdb,
+    Socketmap,
+    Saslauthd,
 }
 
 /// A question and its answer.
@@ -48,7 +50,7 @@ impl Question {
         let user = format!("user{number}@{domain}");
         let (name, truth, password) = if chance.once_in(700) {
             (user, Answer::Yes, PASSWORD)
-        } else if door == Door::Auth && chance.coin() {
+        } else if door.asks_logins() && chance.coin() {
             (user, Answer::No, "wrong")
         } else {
             (format!("nobody{number}@{domain}"), Answer::No, PASSWORD)
@@ -76,16 +78,65 @@ impl Question {
                 format!("AUTH\t{id}\tPLAIN\tservice=imap\trip=127.0.0.1\tsecured\tresp={resp}\n")
             }
             Door::Userdb => format!("USER\t{id}\t{name}\tservice=lmtp\n"),
+            Door::Socketmap => {
+                let asked = format!("recipients {name}");
+                format!("{}:{asked},", asked.len())
+            }
+            Door::Saslauthd => {
+                let (user, realm) = name.rsplit_once('@').unwrap_or((name, ""));
+                let strings = [user, password, "imap", realm];
+                let counted = strings.map(|text| format!("\0{}{text}", text.len() as u8 as char));
+                counted.concat()
+            }
         };
         text.into_bytes()
     }
 }
 
 impl Door {
+    /// Each, with the name of its protocol, what it asks, and its keys; in the order of the enum. What is limited by client
+    /// is not, since all clients here are one.
+    pub(crate) const ALL: [(Self, &str, &str, &str); 5] = [
+        (
+            Self::Policy,
+            "policy",
+            "recipients",
+            "limits = { rcpt = \"unlimited\", rcpt-errors = \"unlimited\" }\n",
+        ),
+        (
+            Self::Auth,
+            "auth",
+            "logins",
+            "limits.auth-errors = \"unlimited\"\ntempfail = \"fail\"\n",
+        ),
+        (
+            Self::Userdb,
+            "userdb",
+            "recipients",
+            "fields = { home = \"/srv/mail/{domain}/{local}\" }\n",
+        ),
+        (Self::Socketmap, "socketmap", "recipients", ""),
+        (Self::Saslauthd, "saslauthd", "logins", ""),
+    ];
+
+    pub(crate) fn asks_logins(self) -> bool {
+        Self::ALL[self as usize].2 == "logins"
+    }
+
+    /// Whether questions of a connection are answered one after the other.
+    pub(crate) fn in_turn(self) -> bool {
+        matches!(self, Self::Policy | Self::Socketmap)
+    }
+
+    /// Whether an answer is the end of its connection.
+    pub(crate) fn ends(self) -> bool {
+        self == Self::Saslauthd
+    }
+
     /// What is said first on a connection.
     pub(crate) fn hello(self) -> &'static [u8] {
         match self {
-            Self::Policy => b"",
+            Self::Policy | Self::Socketmap | Self::Saslauthd => b"",
             Self::Auth => b"VERSION\t1\t2\nCPID\t4711\n",
             Self::Userdb => b"VERSION\t1\t1\n",
         }
@@ -94,7 +145,7 @@ impl Door {
     /// The end of what is heard first.
     pub(crate) fn greeting_ends(self) -> Option<&'static str> {
         match self {
-            Self::Policy => None,
+            Self::Policy | Self::Socketmap | Self::Saslauthd => None,
             Self::Auth => Some("DONE"),
             Self::Userdb => Some("SPID\t"),
         }
@@ -106,6 +157,14 @@ impl Door {
             return Some(match line.strip_prefix("action=")? {
                 "DUNNO" => Answer::Yes,
                 no if no.starts_with("550 5.1.1 ") => Answer::No,
+                _ => Answer::Later,
+            });
+        }
+        if self == Self::Socketmap || self == Self::Saslauthd {
+            return Some(match line.split(' ').next()? {
+                "OK" => Answer::Yes,
+                "NOTFOUND" | "NO" => Answer::No,
+                // TEMP; nothing, where the door hung up.
                 _ => Answer::Later,
             });
         }

@@ -2,7 +2,7 @@
 
 use remote::Protocol;
 
-use crate::asker::{Answer, Client, Login, Rcpt, meaning};
+use crate::asker::{Answer, Client, Login, Rcpt, counted, meaning};
 use crate::scene;
 use crate::scene::{JANE, NOBODY, PASSWORD, Scene, Setup, options};
 
@@ -12,12 +12,14 @@ const MIB: usize = 1 << 20;
 struct Polite {
     policy: Client,
     auth: Client,
+    map: Client,
 }
 
 impl Polite {
     async fn come(scene: &Scene) -> Self {
         let (policy, auth) = (scene.policy().await, scene.auth().await);
-        Self { policy, auth }
+        let map = scene.door("socketmap").await;
+        Self { policy, auth, map }
     }
 
     async fn assert_served(&mut self, beside: &str) {
@@ -25,6 +27,8 @@ impl Polite {
             let action = self.policy.recipient(&Rcpt::to(recipient)).await;
             assert_eq!(meaning(&action), expected, "beside {beside}");
         }
+        let found = self.map.look_up("recipients", JANE).await;
+        assert_eq!(found, "OK ok", "beside {beside}");
         for (password, expected) in [(PASSWORD, Answer::Yes), ("wrong", Answer::No)] {
             let answer = self.auth.login(&Login::of(JANE, password)).await;
             assert_eq!(answer, expected, "beside {beside}");
@@ -193,6 +197,119 @@ async fn nonsense_at_the_auth_door_ends_its_own_connection() {
         2 * 9,
         "only the polite were asked for"
     );
+}
+
+/// What is no question to saslauthd ends its connection without a word, which no client takes for an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_at_the_saslauthd_door_ends_its_own_connection() {
+    let scene = scene().await;
+    let mut polite = Polite::come(&scene).await;
+    let right = counted(&["jane", PASSWORD, "imap", "example.org"]);
+    for (name, bytes, logged) in [
+        ("1 MiB", vec![b'a'; MIB], "longer than 8192 bytes"),
+        (
+            "a long password",
+            counted(&["jane", &"p".repeat(9000)]),
+            "longer than 8192 bytes",
+        ),
+        ("a count alone", b"\xff\xff".to_vec(), "longer than 8192 bytes"),
+        (
+            "HTTP",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
+            "longer than 8192 bytes",
+        ),
+        (
+            "a half",
+            right[..20].to_vec(),
+            "cut off in the middle of a message",
+        ),
+    ] {
+        let mut client = scene.door("saslauthd").await;
+        // Fails where the daemon closed before all was sent.
+        let _ = client.send(bytes).await;
+        client.half_close().await;
+        assert_eq!(client.rest().await, "", "{name}");
+        polite.assert_served(name).await;
+        let line = scene.logged(logged).await;
+        for part in ["WARN", "door=saslauthd", "is it a client of saslauthd?"] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+    // What cannot be a login is refused, and what stands behind a question is nobody's.
+    let mut client = scene.door("saslauthd").await;
+    let said = client.saslauthd("jane", "example.org", "inj\"\r\nX LOGOUT").await;
+    assert_eq!(said.as_deref(), Some("NO authentication failed"));
+    let mut client = scene.door("saslauthd").await;
+    client.send([&right[..], &right[..]].concat()).await.unwrap();
+    assert_eq!(client.rest().await, "\0\x10OK authenticated");
+    assert_eq!(scene.remote.count("X"), 0);
+}
+
+/// What is no netstring ends its connection without a word: Postfix then asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_at_the_socketmap_door_ends_its_own_connection() {
+    let scene = scene().await;
+    let mut polite = Polite::come(&scene).await;
+    for (name, bytes, logged) in [
+        ("1 MiB", "1".repeat(MIB), "longer than 10000 bytes"),
+        (
+            "1 MiB of something else",
+            "a".repeat(MIB),
+            "a netstring has no count",
+        ),
+        (
+            "a count that is too high",
+            "10001:recipients ".to_owned(),
+            "longer than 10000 bytes",
+        ),
+        (
+            "a count below zero",
+            "-1:,".to_owned(),
+            "a netstring has no count",
+        ),
+        (
+            "no comma",
+            "19:domains example.org;".to_owned(),
+            "no comma at its end",
+        ),
+        (
+            "a count that is too low",
+            "18:domains example.org,".to_owned(),
+            "no comma at its end",
+        ),
+        (
+            "no key",
+            "7:domains,".to_owned(),
+            "a question without a map and a key",
+        ),
+        (
+            "HTTP",
+            "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+            "a netstring has no count",
+        ),
+    ] {
+        let mut client = scene.door("socketmap").await;
+        let _ = client.send(bytes).await;
+        assert_eq!(client.rest().await, "", "{name}");
+        polite.assert_served(name).await;
+        let line = scene.logged(logged).await;
+        for part in ["WARN", "door=socketmap", "is it a Postfix's socketmap table?"] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+    // One that asks without end and never reads holds up nobody, and no memory.
+    let mut deaf = scene.door("socketmap").await;
+    deaf.send_until_full(&b"19:domains example.org,".repeat(500))
+        .await;
+    polite.assert_served("a client that does not read").await;
+    // A key is never a line, or two, to the server.
+    let mut client = scene.door("socketmap").await;
+    for key in [
+        "jane\r\nRSET@example.org", "jane\0@example.org", "\"jane\r\nQUIT\"@example.org",
+    ] {
+        assert_eq!(client.look_up("recipients", key).await, "NOTFOUND ", "{key:?}");
+    }
+    assert_eq!(scene.remote.count("RSET"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,8 @@ use scene::{Scene, Setup, options};
 async fn scene() -> Scene {
     Setup::new(options(Protocol::Smtp))
         .doors("limits.auth-errors = \"unlimited\"\nlimits.rcpt-errors = \"unlimited\"")
+        .also("saslauthd")
+        .also("socketmap")
         .start()
         .await
 }

@@ -28,6 +28,7 @@ mod recipient;
 mod remote;
 mod same;
 mod saslauthd;
+mod socketmap;
 #[path = "../support/mod.rs"]
 mod support;
 mod unit;

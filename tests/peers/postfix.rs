@@ -57,6 +57,12 @@ smtpd_tls_key_file = {}
         Self::start(scratch, "front", &settings)
     }
 
+    /// A front with these settings.
+    #[allow(dead_code, reason = "the benchmarks include this file")]
+    pub(crate) fn relay(scratch: &Scratch, settings: &str) -> Self {
+        Self::start(scratch, "front", settings)
+    }
+
     /// A front that checks passwords by Cyrus SASL, which asks saslauthd at the socket `mux`.
     #[allow(dead_code, reason = "the benchmarks include this file")]
     pub(crate) fn cyrus(scratch: &Scratch, mux: &Path) -> Self {

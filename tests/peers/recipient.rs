@@ -12,7 +12,7 @@ use crate::postfix::Postfix;
 use crate::support::{Authority, Scratch, Vouch, program};
 
 /// Asked for the first time only once the remote is down, so that no memory can help.
-const NEW: &str = "new@example.org";
+pub(crate) const NEW: &str = "new@example.org";
 
 #[test]
 fn postfix_asks_about_recipients_that_dovecot_knows() {
@@ -142,21 +142,26 @@ fn a_remote_with_a_foreign_certificate_is_never_a_no() {
 }
 
 /// The TLS table of the directory, with the private authority.
-fn tls(starttls: &str, ca: &impl std::fmt::Display) -> String {
+pub(crate) fn tls(starttls: &str, ca: &impl std::fmt::Display) -> String {
     format!("[directory.\"mailbox\".tls]\nstarttls = \"{starttls}\"\nca-file = \"{ca}\"\n")
 }
 
 /// Starts `vouch` with one policy listener in front of `directory`, keys of the table `[directory."mailbox"]` and
 /// of tables below it.
 fn serve(scratch: &Scratch, directory: &str) -> (Vouch, std::path::PathBuf) {
-    let policy = scratch.path("policy");
+    serve_at(scratch, "policy", directory)
+}
+
+/// The same with a listener of this protocol.
+pub(crate) fn serve_at(scratch: &Scratch, protocol: &str, directory: &str) -> (Vouch, std::path::PathBuf) {
+    let policy = scratch.path(protocol);
     let config = format!(
         "[directory.\"mailbox\"]
 {directory}
 [directory.\"mailbox\".lookup]
 domains = [\"example.org\", \"mail.example.org\"]
 [listener.\"recipients\"]
-protocol = \"policy\"
+protocol = \"{protocol}\"
 socket = \"{}\"
 mode = \"0666\"
 directory = [\"mailbox\"]
@@ -170,13 +175,13 @@ socket = \"{}\"
 }
 
 /// A new SMTP session with the front, as far as MAIL.
-fn mail(front: &Postfix) -> Dialog {
+pub(crate) fn mail(front: &Postfix) -> Dialog {
     let mut dialog = Dialog::tcp(front.smtp).hello("EHLO", None);
     assert_starts(&dialog.command("MAIL FROM:<sender@example.net>"), "250 ");
     dialog
 }
 
-fn rcpt(dialog: &mut Dialog, address: &str) -> String {
+pub(crate) fn rcpt(dialog: &mut Dialog, address: &str) -> String {
     dialog.command(&format!("RCPT TO:<{address}>"))
 }
 

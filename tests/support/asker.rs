@@ -125,6 +125,31 @@ impl Client {
         login.answer(1, self.line().await.as_deref())
     }
 
+    /// Asks a saslauthd door about a login; `None` where the daemon hung up instead.
+    pub(crate) async fn saslauthd(&mut self, user: &str, realm: &str, password: &str) -> Option<String> {
+        self.send(counted(&[user, password, "imap", realm]))
+            .await
+            .unwrap();
+        let said = self.rest().await;
+        let (count, text) = said.as_bytes().split_first_chunk()?;
+        assert_eq!(usize::from(u16::from_be_bytes(*count)), text.len(), "{said:?}");
+        Some(String::from_utf8(text.to_vec()).unwrap())
+    }
+
+    /// Asks a socketmap door.
+    pub(crate) async fn look_up(&mut self, map: &str, key: &str) -> String {
+        let asked = format!("{map} {key}");
+        self.send(format!("{}:{asked},", asked.len())).await.unwrap();
+        while !self.input.contains(&b',') {
+            assert_ne!(self.more().await, 0, "an answer before the end");
+        }
+        let said = String::from_utf8(std::mem::take(&mut self.input)).unwrap();
+        let (count, text) = said.split_once(':').unwrap();
+        let text = text.strip_suffix(',').unwrap();
+        assert_eq!(count.parse(), Ok(text.len()), "{said}");
+        text.to_owned()
+    }
+
     async fn more(&mut self) -> usize {
         let read = timeout(PATIENCE, self.stream.read_buf(&mut self.input)).await;
         match read.expect("an answer, or the end") {
@@ -134,6 +159,15 @@ impl Client {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// Counted strings, as clients of saslauthd send them.
+pub(crate) fn counted(strings: &[&str]) -> Vec<u8> {
+    let counted = strings.iter().flat_map(|text| {
+        let count = u16::try_from(text.len()).unwrap().to_be_bytes();
+        [&count[..], text.as_bytes()].concat()
+    });
+    counted.collect()
 }
 
 /// A policy request of Postfix.

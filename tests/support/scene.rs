@@ -35,6 +35,7 @@ pub(crate) struct Setup {
     directory: String,
     doors: String,
     auth: String,
+    also: Vec<&'static str>,
     level: &'static str,
 }
 
@@ -46,6 +47,7 @@ impl Setup {
             directory: String::new(),
             doors: String::new(),
             auth: String::new(),
+            also: Vec::new(),
             level: "debug",
         }
     }
@@ -74,6 +76,12 @@ impl Setup {
     pub(crate) fn auth(mut self, keys: &str) -> Self {
         self.auth.push_str(keys);
         self.auth.push('\n');
+        self
+    }
+
+    /// One more door, of this protocol, with its keys as they are by default.
+    pub(crate) fn also(mut self, protocol: &'static str) -> Self {
+        self.also.push(protocol);
         self
     }
 
@@ -117,6 +125,14 @@ impl Setup {
             ));
             sockets.push(socket);
         }
+        for protocol in self.also {
+            let socket = scratch.path(protocol);
+            config.push_str(&format!(
+                "[listener.{protocol}]\nprotocol = \"{protocol}\"\nsocket = \"{}\"\ndirectory = [\"remote\"]\n",
+                socket.display()
+            ));
+            sockets.push(socket);
+        }
         let serving = tokio::task::spawn_blocking(move || {
             let paths: Vec<_> = sockets.iter().map(PathBuf::as_path).collect();
             (Vouch::serve(&scratch, &config, &paths), scratch)
@@ -145,6 +161,11 @@ impl Scene {
 
     pub(crate) fn auth_door(&self) -> PathBuf {
         self.scratch.path("auth")
+    }
+
+    /// Connects to the door of this protocol.
+    pub(crate) async fn door(&self, protocol: &str) -> Client {
+        Client::connect(&self.scratch.path(protocol)).await
     }
 
     pub(crate) async fn policy(&self) -> Client {

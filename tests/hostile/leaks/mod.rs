@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::asker::Client;
+use crate::asker::{Client, counted};
 use crate::support::vouch::binary;
 use crate::support::{Scratch, Vouch};
 use remote::Remote;
@@ -97,19 +97,19 @@ impl Scene {
             config += &format!("cache.file = \"{}\"\n", scratch.text("cache.redb"));
         }
         let mut doors = Vec::new();
-        for door in ["auth", "login", "master"] {
+        for door in ["auth", "login", "master", "saslauthd"] {
             let socket = scratch.path(door);
             config += &format!(
                 "[listener.{door}]\nprotocol = \"{door}\"\nsocket = \"{}\"\ndirectory = [\"remote\"]\n",
                 socket.display()
             );
-            config += &if door == "master" {
-                "exists = \"domain\"\n".to_owned()
-            } else {
-                format!(
+            config += &match door {
+                "master" => "exists = \"domain\"\n".to_owned(),
+                "saslauthd" => String::new(),
+                _ => format!(
                     "limits.auth-errors = \"unlimited\"\nmechanisms = [{}]\n",
                     names.join(", ")
-                )
+                ),
             };
             doors.push(socket);
         }
@@ -179,10 +179,32 @@ impl Scene {
         answer
     }
 
+    /// Asks the saslauthd door, and sends it what is no question.
+    async fn saslauthd(&self, ends: Ends) {
+        let connect = async || Client::connect(&self.scratch.path("saslauthd")).await;
+        let answer = connect().await.saslauthd(USER, "", PASSWORD).await;
+        let expected = match ends {
+            Ends::Good => Some("OK authenticated"),
+            Ends::Bad => Some("NO authentication failed"),
+            Ends::Midway => None,
+        };
+        assert_eq!(answer.as_deref(), expected, "{ends:?}");
+        let whole = counted(&[USER, PASSWORD, "imap", "", "192.0.2.1;25"]);
+        let cut = &whole[..whole.len() - 20];
+        let too_long = [&whole[..34], b"\xff\xff"].concat();
+        for broken in [cut, &too_long] {
+            let mut client = connect().await;
+            client.send(broken).await.unwrap();
+            client.half_close().await;
+            let _ = client.rest().await;
+        }
+    }
+
     /// Drives every mechanism to every end, at both doors.
     async fn drive(&self) {
         for ends in [Ends::Bad, Ends::Midway, Ends::Good] {
             self.remote.end(ends);
+            self.saslauthd(ends).await;
             for (mechanism, messages) in mechanisms() {
                 for door in ["auth", "login"] {
                     let answer = self.login(door, mechanism, &messages).await;
