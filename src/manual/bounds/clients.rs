@@ -55,6 +55,20 @@ fn connections() -> Vec<Bound> {
             "saslauthd/silent-client.txt",
         ),
         row(
+            "time from a question to saslauthd to its answer",
+            Limit::key("listener.NAME.deadline", "20s"),
+            "no answer (see tempfail)",
+            "clients have no time of their own: the patience of a person",
+            "saslauthd/deadline.txt",
+        ),
+        row(
+            "recipients, unknown ones and refused logins of one socketmap connection or process that asks saslauthd",
+            Limit::key("listener.NAME.limits", "unlimited"),
+            "no answer, and nobody is asked",
+            "nobody says on whose behalf is asked: a connection or process stands for many",
+            "socketmap/limits.txt",
+        ),
+        row(
             "time that a client may leave an answer unread",
             time!(crate::server::WRITE_TIMEOUT),
             "its connection is closed",
