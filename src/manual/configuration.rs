@@ -146,10 +146,6 @@ fn description(page: &mut Page) {
          know it refuses, with the line, and the key that was probably meant. Every key that is not said to be \
          required has a default that is safe.",
     );
-    page.text(
-        "A few keys and words are read and checked, and take effect in a later version: `vouch check` says which of those \
-         in a file.",
-    );
     page.item(
         "Times",
         "A number and one unit, in double quotes: \"500ms\", \"30s\", \"5m\", \"2h\" or \"7d\".",

@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::{
     action::action,
-    fields, later, missing, peers,
+    fields, missing, peers,
     problem::Problem,
     table::{Findings, Place, Table, strings},
     trust,
@@ -156,14 +156,6 @@ fn socket(
     };
     match listen_address(field.value, protocol) {
         Ok(address) => {
-            if let ListenAddress::Systemd(_) = address {
-                later(
-                    found,
-                    &field.key,
-                    &field.name,
-                    "the daemon opens its sockets itself, and this one not at all",
-                );
-            }
             if let ListenAddress::Tcp(address) = address
                 && !address.ip().is_loopback()
             {

@@ -238,14 +238,6 @@ fn log(found: &mut Findings, file: &mut Table<'_>, config: &mut Config) {
     table.finish(found, &["log.level", "log.format"]);
 }
 
-/// Says that a key is read and checked, and does nothing yet.
-fn later(found: &mut Findings, place: &Place, key: &str, until: &str) {
-    found.note(
-        place,
-        format!("`{key}`: takes effect in a later version; in this one {until}"),
-    );
-}
-
 /// Says that a key must be there.
 fn missing(found: &mut Findings, table: &Table<'_>, key: &str, what: &str) {
     let title = format!("`{}` is missing", table.full(key));
