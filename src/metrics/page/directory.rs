@@ -74,8 +74,11 @@ impl State {
 
 /// Writes the card of the directory at this place.
 pub(super) fn card(html: &mut Html, hour: &Hour, at: usize, it: &Value, state: State) {
-    html.markup("<article id=\"d").text(at).markup("\"><h3>");
-    html.outside(text(&it["name"]))
+    html.markup("<article id=\"d").text(at);
+    html.markup("\" aria-labelledby=\"d").text(at);
+    html.markup("-name\"><h3 id=\"d").text(at);
+    html.markup("-name\">")
+        .outside(text(&it["name"]))
         .markup(" <small>")
         .text(text(&it["type"]))
         .markup("</small></h3><p class=\"state ")

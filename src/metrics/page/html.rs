@@ -40,6 +40,11 @@ impl Html {
         self
     }
 
+    /// How often it has this markup.
+    pub(super) fn count(&self, markup: &'static str) -> usize {
+        self.0.matches(markup).count()
+    }
+
     /// All of it.
     pub(super) fn end(self) -> String {
         self.0

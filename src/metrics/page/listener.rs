@@ -15,7 +15,11 @@ const NAMES: [&str; VERDICTS] = ["accept", "reject", "defer", "abstain"];
 
 /// Writes the card of the listener at this place.
 pub(super) fn card(html: &mut Html, hour: &Hour, at: usize, it: &Value) {
-    html.markup("<article><h3>")
+    html.markup("<article aria-labelledby=\"l")
+        .text(at)
+        .markup("-name\"><h3 id=\"l");
+    html.text(at)
+        .markup("-name\">")
         .outside(text(&it["name"]))
         .markup(" <small>")
         .text(text(&it["protocol"]))

@@ -44,31 +44,42 @@ pub(super) fn page(report: &Value, history: &History, refreshes: bool) -> String
     let directories: Vec<_> = each(&report["directories"]).collect();
     let states: Vec<_> = directories.iter().map(|it| State::of(it)).collect();
     let mut html = Html::default();
+    let main = cards(report, &hour, &directories, &states);
     head(&mut html, &states, refreshes);
     html.markup("<body>")
         .markup(DEFINITIONS)
         .markup("<header><h1>vouch</h1>");
     summary(&mut html, report, &directories, &states);
+    match main.count(table::WARNING) {
+        0 => &mut html,
+        1 => html.markup("<p>One thing below is marked: see to it.</p>"),
+        more => html
+            .markup("<p>")
+            .text(more)
+            .markup(" things below are marked: see to them.</p>"),
+    };
     freshness(&mut html, &hour, refreshes);
-    html.markup("</header><main>");
-    section(
-        &mut html,
-        "Listeners",
-        each(&report["listeners"]).enumerate(),
-        |html, (at, it)| {
-            listener::card(html, &hour, at, it);
-        },
-    );
-    let shown = directories.iter().zip(&states).enumerate();
-    section(&mut html, "Directories", shown, |html, (at, (it, state))| {
-        directory::card(html, &hour, at, it, *state);
-    });
-    process(&mut html, report);
+    html.markup("</header><main>").piece(&main);
     html.markup(
         "</main><footer><p>All numbers: <a href=\"metrics\">metrics</a>. In the terminal: <code>vouch status</code>, which has the \
          remotes\u{2019} own words as well; they may name users, so they are not on this page.</p></footer></body></html>\n",
     );
     html.end()
+}
+
+/// Everything below the header.
+fn cards(report: &Value, hour: &Hour, directories: &[&Value], states: &[State]) -> Html {
+    let mut html = Html::default();
+    let listeners = each(&report["listeners"]).enumerate();
+    section(&mut html, "Listeners", listeners, |html, (at, it)| {
+        listener::card(html, hour, at, it);
+    });
+    let shown = directories.iter().zip(states).enumerate();
+    section(&mut html, "Directories", shown, |html, (at, (it, state))| {
+        directory::card(html, hour, at, it, *state);
+    });
+    process(&mut html, report);
+    html
 }
 
 fn head(html: &mut Html, states: &[State], refreshes: bool) {

@@ -2,6 +2,9 @@
 
 use super::html::Html;
 
+/// How a row begins that somebody should do something about.
+pub(super) const WARNING: &str = "<tr class=\"warning\">";
+
 /// A table that grows row by row.
 pub(super) struct Table(Html);
 
@@ -38,7 +41,7 @@ impl Table {
 
     /// Adds a fact that somebody should do something about.
     pub(super) fn warning(&mut self, name: &'static str, value: impl FnOnce(&mut Html)) {
-        self.0.markup("<tr class=\"warning\">");
+        self.0.markup(WARNING);
         self.named(name, |html| {
             super::State::Troubled.sign(html);
             value(html);
