@@ -4,8 +4,9 @@
 //! look before is kept, and an hour later it is forgotten. Nothing is done for it on
 //! the way of a question.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::AddAssign;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -24,13 +25,13 @@ pub(crate) const STEPS: usize = 120;
 /// Verdicts, in the order of [`DoorCounts::took`](crate::server::counts::DoorCounts::took).
 pub(super) const VERDICTS: usize = 4;
 
-/// What happened lately. It begins empty, and anew with each reload of the configuration.
-pub(crate) struct History(Mutex<Kept>);
-
-struct Kept {
+/// What happened lately. It begins empty. A reload of the configuration does not end it: listeners and directories are told
+/// apart by name.
+pub(crate) struct History {
+    /// Since when it is kept.
     since: Instant,
     /// The oldest first; at most [`STEPS`].
-    steps: VecDeque<Arc<Step>>,
+    steps: Mutex<VecDeque<Arc<Step>>>,
 }
 
 /// What happened from one look to the next.
@@ -40,10 +41,10 @@ pub(super) struct Step {
     pub(super) at: Instant,
     /// How long it was since the look before.
     pub(super) took: Duration,
-    /// Of each listener, in their order.
-    pub(super) doors: Vec<DoorStep>,
-    /// Of each directory, in their order.
-    pub(super) directories: Vec<DirectoryStep>,
+    /// Of each listener that there was.
+    pub(super) doors: BTreeMap<Arc<str>, DoorStep>,
+    /// Of each directory that there was.
+    pub(super) directories: BTreeMap<Arc<str>, DirectoryStep>,
 }
 
 /// What a listener did.
@@ -67,96 +68,91 @@ pub(super) struct DirectoryStep {
 }
 
 impl History {
+    /// From now on.
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Kept::new()))
+        Self {
+            since: Instant::now(),
+            steps: Mutex::default(),
+        }
     }
 
     /// Since when it is kept.
     pub(super) fn since(&self) -> Instant {
-        self.kept().since
+        self.since
     }
 
     /// The steps of the last hour, the oldest first.
     pub(super) fn steps(&self) -> Vec<Arc<Step>> {
-        self.kept().steps.iter().cloned().collect()
+        // Nothing panics while holding it, here and below.
+        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        steps.iter().cloned().collect()
     }
 
-    /// Looks at what is `watched` twice a minute, while there is something to watch.
-    pub(super) async fn keep(&self, mut watched: watch::Receiver<Arc<Watched>>) {
-        loop {
-            let now = watched.borrow_and_update().clone();
-            tokio::select! {
-                () = self.follow(&now) => {}
-                changed = watched.changed() => if changed.is_err() { return },
-            }
-        }
-    }
-
-    /// Begins anew, and looks at the same for ever.
-    async fn follow(&self, watched: &Watched) {
-        *self.kept() = Kept::new();
-        let (mut last, mut before) = (self.since(), Counted::of(watched));
+    /// Looks at what is `watched` twice a minute, for ever.
+    pub(super) async fn keep(&self, watched: &watch::Receiver<Arc<Watched>>) {
+        let look = || {
+            let watched = watched.borrow().clone();
+            Counted::of(&watched)
+        };
+        let (mut last, mut before) = (self.since, look());
         let mut pace = interval_at(last + EVERY, EVERY);
         // A look that comes late makes a longer step, not two.
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             pace.tick().await;
-            let (now, counted) = (Instant::now(), Counted::of(watched));
-            self.kept().add(counted.since(&before, now, now - last));
+            let (now, counted) = (Instant::now(), look());
+            self.add(Step {
+                at: now,
+                took: now - last,
+                doors: since(&counted.doors, &before.doors, DoorStep::since),
+                directories: since(&counted.directories, &before.directories, DirectoryStep::since),
+            });
             (last, before) = (now, counted);
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        // Nothing panics while holding it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn add(&self, step: Step) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        if steps.len() == STEPS {
+            steps.pop_front();
+        }
+        steps.push_back(Arc::new(step));
     }
 }
 
-impl Kept {
-    fn new() -> Self {
-        Self {
-            since: Instant::now(),
-            steps: VecDeque::new(),
-        }
-    }
-
-    fn add(&mut self, step: Step) {
-        if self.steps.len() == STEPS {
-            self.steps.pop_front();
-        }
-        self.steps.push_back(Arc::new(step));
-    }
-}
-
-/// What was counted since the start of the process.
+/// What was counted since they were there.
 struct Counted {
-    doors: Vec<DoorStep>,
-    directories: Vec<DirectoryStep>,
+    doors: BTreeMap<Arc<str>, DoorStep>,
+    directories: BTreeMap<Arc<str>, DirectoryStep>,
 }
 
 impl Counted {
     fn of(watched: &Watched) -> Self {
+        let doors = watched.doors.iter();
+        let members = watched.members.iter();
         Self {
-            doors: watched.doors.iter().map(DoorStep::of).collect(),
-            directories: watched
-                .members
-                .iter()
-                .map(|member| DirectoryStep::of(member))
+            doors: doors
+                .map(|door| (door.name.clone(), DoorStep::of(door)))
+                .collect(),
+            directories: members
+                .map(|member| (member.name().clone(), DirectoryStep::of(member)))
                 .collect(),
         }
     }
+}
 
-    fn since(&self, before: &Self, at: Instant, took: Duration) -> Step {
-        let doors = self.doors.iter().zip(&before.doors);
-        let directories = self.directories.iter().zip(&before.directories);
-        Step {
-            at,
-            took,
-            doors: doors.map(|(now, before)| now.since(before)).collect(),
-            directories: directories.map(|(now, before)| now.since(before)).collect(),
-        }
-    }
+/// The differences, by name. Whoever is new since has counted from nothing.
+fn since<T: Default>(
+    now: &BTreeMap<Arc<str>, T>,
+    before: &BTreeMap<Arc<str>, T>,
+    difference: impl Fn(&T, &T) -> T,
+) -> BTreeMap<Arc<str>, T> {
+    let nothing = T::default();
+    let since = |(name, now): (&Arc<str>, &T)| {
+        let before = before.get(name).unwrap_or(&nothing);
+        (name.clone(), difference(now, before))
+    };
+    now.iter().map(since).collect()
 }
 
 impl DoorStep {
@@ -170,6 +166,10 @@ impl DoorStep {
     }
 
     fn since(&self, before: &Self) -> Self {
+        // A reload had it served anew.
+        if self.answers() < before.answers() {
+            return self.clone();
+        }
         let mut step = Self {
             verdicts: self.verdicts,
             took: self.took.since(&before.took),
@@ -184,9 +184,10 @@ impl DoorStep {
     pub(super) fn answers(&self) -> u64 {
         self.verdicts.iter().sum()
     }
+}
 
-    /// This, and what another step has of the same listener.
-    pub(super) fn add(&mut self, other: &Self) {
+impl AddAssign<&Self> for DoorStep {
+    fn add_assign(&mut self, other: &Self) {
         for (count, more) in self.verdicts.iter_mut().zip(other.verdicts) {
             *count += more;
         }
@@ -210,15 +211,20 @@ impl DirectoryStep {
     }
 
     fn since(&self, before: &Self) -> Self {
+        // A reload has changed it.
+        if self.answers + self.failures < before.answers + before.failures {
+            return self.clone();
+        }
         Self {
             answers: self.answers.saturating_sub(before.answers),
             failures: self.failures.saturating_sub(before.failures),
             probed: self.probed.since(&before.probed),
         }
     }
+}
 
-    /// This, and what another step has of the same directory.
-    pub(super) fn add(&mut self, other: &Self) {
+impl AddAssign<&Self> for DirectoryStep {
+    fn add_assign(&mut self, other: &Self) {
         self.answers += other.answers;
         self.failures += other.failures;
         self.probed.add(&other.probed);
@@ -250,7 +256,7 @@ mod tests {
         let (sender, watched) = watch::channel(watched(&door));
         let history = Arc::new(History::new());
         let keeping = history.clone();
-        tokio::spawn(async move { keeping.keep(watched).await });
+        tokio::spawn(async move { keeping.keep(&watched).await });
         (history, door, sender)
     }
 
@@ -278,10 +284,10 @@ mod tests {
         }
         sleep(EVERY * 2).await;
         let steps = history.steps();
-        let verdicts: Vec<_> = steps.iter().map(|step| step.doors[0].verdicts).collect();
+        let verdicts: Vec<_> = steps.iter().map(|step| step.doors["in"].verdicts).collect();
         assert_eq!(verdicts, [[2, 0, 0, 1], [0; 4]]);
         assert_eq!(steps[0].took, EVERY);
-        assert!(steps[0].doors[0].took.quantile(0.01) > Some(Duration::from_secs(1)));
+        assert!(steps[0].doors["in"].took.quantile(0.01) > Some(Duration::from_secs(1)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -299,19 +305,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_begins_anew_with_each_reload() {
-        let (history, door, sender) = kept();
-        sleep(EVERY * 3 + Duration::from_millis(1)).await;
-        assert_eq!(history.steps().len(), 3);
-        sender.send_replace(watched(&door));
-        sleep(Duration::from_millis(1)).await;
-        assert!(history.steps().is_empty());
-        assert!(history.since().elapsed() <= Duration::from_millis(1));
+    async fn it_goes_on_over_a_reload() {
+        let (history, old, sender) = kept();
+        sleep(EVERY + Duration::from_millis(1)).await;
+        let count = |door: &WatchedDoor, times: usize| {
+            for _ in 0..times {
+                door.counts
+                    .answered(&decision(Verdict::accept("a")), Duration::ZERO, None);
+            }
+        };
+        count(&old, 5);
         sleep(EVERY).await;
-        // Not what was counted before.
-        assert_eq!(history.steps()[0].doors[0].verdicts, [0; 4]);
-        drop(sender);
-        sleep(EVERY * 2).await;
-        assert_eq!(history.steps().len(), 1);
+        // It is served anew, and counts from nothing; another one is there as well.
+        let (anew, other) = (door("in"), door("other"));
+        count(&anew, 2);
+        count(&other, 3);
+        sender.send_replace(Arc::new(Watched::new(vec![anew, other], Vec::new())));
+        sleep(EVERY).await;
+        let steps = history.steps();
+        let accepted = |name: &str| -> Vec<_> {
+            let of = steps.iter().map(|step| step.doors.get(name));
+            of.map(|step| step.map(|step| step.verdicts[0])).collect()
+        };
+        assert_eq!(accepted("in"), [Some(0), Some(5), Some(2)]);
+        assert_eq!(accepted("other"), [None, None, Some(3)]);
     }
 }

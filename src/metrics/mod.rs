@@ -52,7 +52,7 @@ impl Served {
 
     /// Keeps the history, for ever.
     pub async fn keep(&self) {
-        self.history.keep(self.watched.clone()).await;
+        self.history.keep(&self.watched).await;
     }
 
     /// All that is counted, as it is now.

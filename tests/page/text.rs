@@ -174,7 +174,7 @@ async fn before_the_first_step_it_says_so() {
     is_sound(&page);
     let words = words(&page);
     for expected in [
-        "ago, with this process or its last reload. The charts show the last hour, in steps of 30 s.",
+        "ago, with this process. The charts show the last hour, in steps of 30 s.",
         "No directory was asked yet.",
         "Socket /var/spool/postfix/vouch/auth",
         "Last answer none yet",

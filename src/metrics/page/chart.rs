@@ -27,6 +27,11 @@ impl Span {
             to: share(ended),
         }
     }
+
+    /// Nothing lies between it and the one before.
+    fn follows(&self, before: &Self) -> bool {
+        self.from - before.to < 0.001
+    }
 }
 
 /// A line across the chart, at a share of its height, with what it stands for.
@@ -166,7 +171,9 @@ pub(super) fn areas(id: &str, spans: &[Span], layers: &[(&'static str, Vec<f64>)
 /// The outline of what lies between two edges, in steps. Where they meet there is nothing.
 fn area(spans: &[Span], low: &[f64], high: &[f64]) -> String {
     let steps: Vec<_> = spans.iter().zip(low.iter().zip(high)).collect();
-    let runs = steps.chunk_by(|(_, before), (_, after)| (before.1 > before.0) == (after.1 > after.0));
+    let runs = steps.chunk_by(|(span, before), (next, after)| {
+        (before.1 > before.0) == (after.1 > after.0) && next.follows(span)
+    });
     let mut path = String::new();
     for run in runs {
         let Some((first, (low, high))) = run.first() else {
@@ -191,18 +198,18 @@ fn area(spans: &[Span], low: &[f64], high: &[f64]) -> String {
 /// A line, in steps: a share of the height for each span, and a gap where there is none.
 pub(super) fn line(class: &'static str, spans: &[Span], shares: &[Option<f64>]) -> Html {
     let mut path = String::new();
-    let mut drawn = false;
+    let mut before: Option<&Span> = None;
     for (span, share) in spans.iter().zip(shares) {
         if let Some(share) = share {
             let (x, y) = (short(span.from), down(*share));
-            let _ = if drawn {
+            let _ = if before.is_some_and(|before| span.follows(before)) {
                 write!(path, "V{y}")
             } else {
                 write!(path, "M{x} {y}")
             };
             let _ = write!(path, "H{}", short(span.to));
         }
-        drawn = share.is_some();
+        before = share.map(|_| span);
     }
     let mut svg = Html::default();
     if !path.is_empty() {
@@ -350,6 +357,12 @@ mod tests {
         let path = area(&spans(5), &low, &[1.0, 0.0, 0.0, 0.5, 0.0]);
         assert_eq!(path, "M0 1V0H0.2V1H0ZM0.6 1V0.5H0.8V1H0.6Z");
         assert_eq!(area(&spans(5), &low, &low), "");
+        let mut apart = spans(5);
+        apart.remove(1);
+        assert_eq!(
+            area(&apart[..2], &[0.0; 2], &[1.0; 2]),
+            "M0 1V0H0.2V1H0ZM0.4 1V0H0.6V1H0.4Z"
+        );
         assert_eq!(area(&[], &[], &[]), "");
     }
 
@@ -362,6 +375,10 @@ mod tests {
             "{svg}"
         );
         assert_eq!(line("median", &spans(2), &[None, None]).end(), "");
+        let mut apart = spans(4);
+        apart.remove(1);
+        let svg = line("median", &apart, &[Some(0.0), Some(1.0)]).end();
+        assert!(svg.contains("d=\"M0 1H0.25M0.5 0H0.75\""), "{svg}");
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::chart::{self, Frame};
-use super::hour::{Hour, key_of_times, minutes_ago};
+use super::hour::{Hour, Past, key_of_times, minutes_ago, within};
 use super::html::Html;
 use super::table::Table;
-use super::words::{lasting, percent};
+use super::words::percent;
 use super::{ago, count, swatch, text, word};
-use crate::metrics::history::{DirectoryStep, Step};
+use crate::metrics::history::DirectoryStep;
 
 /// With an answer so many seconds ago, a directory is not silent: it fails in part.
 const LATELY: u64 = 300;
@@ -87,18 +87,18 @@ pub(super) fn card(html: &mut Html, hour: &Hour, at: usize, it: &Value, state: S
     state.sign(html);
     html.markup(state.words()).markup("</p>");
     facts(html, it);
-    let steps = hour.of(|step| step.directories.get(at));
-    if !steps.is_empty() {
-        last_hour(html, hour, &format!("d{at}"), &steps);
+    let past = hour.of(|step| step.directories.get(text(&it["name"])));
+    if !past.is_empty() {
+        last_hour(html, &format!("d{at}"), &past);
     }
     html.markup("</article>");
 }
 
-fn last_hour(html: &mut Html, hour: &Hour, id: &str, steps: &[(&Step, &DirectoryStep)]) {
-    let sum = sum(steps);
+fn last_hour(html: &mut Html, id: &str, past: &Past<'_, DirectoryStep>) {
+    let sum = past.sum();
     html.markup("<h4>Questions answered</h4>");
     if sum.answers + sum.failures > 0 {
-        html.piece(&answered(hour, id, steps));
+        html.piece(&answered(id, past, &sum));
         html.markup("<p class=\"key\">");
         for (class, words) in [("answered", "answered"), ("unanswered", "without an answer")] {
             html.markup("<span>");
@@ -109,13 +109,15 @@ fn last_hour(html: &mut Html, hour: &Hour, id: &str, steps: &[(&Step, &Directory
     }
     html.markup("<p>").text(in_words(&sum)).markup("</p>");
     if sum.probed.count() > 0 {
-        html.markup("<h4>Time to its answer</h4>");
-        let probed: Vec<_> = steps.iter().map(|(_, step)| &step.probed).collect();
         let title = "Time from a question\u{2019}s going out to the answer";
-        html.piece(&hour.times(&format!("{id}-probed"), title, &probed));
+        html.markup("<h4>Time to its answer</h4>").piece(&past.times(
+            &format!("{id}-probed"),
+            title,
+            |step| &step.probed,
+        ));
         key_of_times(html);
         html.markup("<details><summary>In numbers</summary>");
-        numbers(html, hour, steps);
+        numbers(html, past);
         html.markup("</details>");
     }
 }
@@ -252,12 +254,6 @@ fn doubts(facts: &mut Table, it: &Value) {
     }
 }
 
-fn sum(steps: &[(&Step, &DirectoryStep)]) -> DirectoryStep {
-    let mut sum = DirectoryStep::default();
-    steps.iter().for_each(|(_, step)| sum.add(step));
-    sum
-}
-
 fn in_words(sum: &DirectoryStep) -> String {
     let asked = sum.answers + sum.failures;
     match (asked, sum.failures) {
@@ -272,39 +268,36 @@ fn in_words(sum: &DirectoryStep) -> String {
     }
 }
 
-fn answered(hour: &Hour, id: &str, steps: &[(&Step, &DirectoryStep)]) -> Html {
-    let share = |part: u64, it: &DirectoryStep| part as f64 / (it.answers + it.failures).max(1) as f64;
+fn answered(id: &str, past: &Past<'_, DirectoryStep>, sum: &DirectoryStep) -> Html {
+    let shares = |part: fn(&DirectoryStep) -> u64| {
+        let steps = past.steps.iter();
+        steps.map(move |(_, it)| part(it) as f64 / (it.answers + it.failures).max(1) as f64)
+    };
     let layers = [
-        (
-            "answered",
-            steps.iter().map(|(_, it)| share(it.answers, it)).collect(),
-        ),
-        (
-            "unanswered",
-            steps.iter().map(|(_, it)| share(it.failures, it)).collect(),
-        ),
+        ("answered", shares(|it| it.answers).collect()),
+        ("unanswered", shares(|it| it.failures).collect()),
     ];
     let frame = Frame {
         id: &format!("{id}-answers"),
         title: "Share of the questions that it answered, over time",
-        description: &in_words(&sum(steps)),
+        description: &in_words(sum),
         height: 56,
         levels: &[(1.0, "100 %".to_owned()), (0.5, "50 %".to_owned())],
-        begins: hour.begins,
+        begins: past.begins,
     };
-    chart::chart(&frame, &chart::areas(id, &hour.spans, &layers))
+    chart::chart(&frame, &chart::areas(id, &past.spans, &layers))
 }
 
-fn numbers(html: &mut Html, hour: &Hour, steps: &[(&Step, &DirectoryStep)]) {
+fn numbers(html: &mut Html, past: &Past<'_, DirectoryStep>) {
     let mut table = Table::numbers(
         "The last hour, by five minutes",
         &[
             "when", "answered", "without an answer", "half within", "95 % within",
         ],
     );
-    for (minutes, it) in hour.rows(steps, DirectoryStep::add) {
-        let within = |share| it.probed.quantile(share).map_or("–".to_owned(), lasting);
-        let cells = [count(it.answers), count(it.failures), within(0.5), within(0.95)];
+    for (minutes, it) in past.rows() {
+        let mut cells = vec![count(it.answers), count(it.failures)];
+        cells.extend([0.5, 0.95].map(|share| within(&it.probed, share)));
         table.row(
             |html| {
                 html.text(minutes_ago(minutes));

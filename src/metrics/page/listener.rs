@@ -1,14 +1,16 @@
 //! A listener on the page.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::chart::{self, Frame};
-use super::hour::{Hour, key_of_times, minutes_ago};
+use super::hour::{Hour, Past, key_of_times, minutes_ago, within};
 use super::html::Html;
 use super::table::Table;
 use super::words::{lasting, percent, rate};
 use super::{count, each, swatch, text, word};
-use crate::metrics::history::{DoorStep, Step, VERDICTS};
+use crate::metrics::history::{DoorStep, VERDICTS};
 
 /// The verdicts as the history counts them: names, and classes of the style.
 const NAMES: [&str; VERDICTS] = ["accept", "reject", "defer", "abstain"];
@@ -25,23 +27,26 @@ pub(super) fn card(html: &mut Html, hour: &Hour, at: usize, it: &Value) {
         .text(text(&it["protocol"]))
         .markup("</small></h3>");
     facts(html, it);
-    let steps = hour.of(|step| step.doors.get(at));
+    let past = hour.of(|step| step.doors.get(text(&it["name"])));
     let id = format!("l{at}");
-    if !steps.is_empty() {
+    if !past.is_empty() {
+        let sum = past.sum();
         html.markup("<h4>Answers, by verdict</h4>")
-            .piece(&answers(hour, &id, &steps));
-        last_hour(html, &steps);
-    }
-    let took: Vec<_> = steps.iter().map(|(_, step)| &step.took).collect();
-    if took.iter().any(|took| took.count() > 0) {
-        let title = "Time from a question to its verdict";
-        html.markup("<h4>Time to a verdict</h4>")
-            .piece(&hour.times(&format!("{id}-took"), title, &took));
-        key_of_times(html);
+            .piece(&answers(&id, &past, &sum));
+        last_hour(html, &past, &sum);
+        if sum.answers() > 0 {
+            let title = "Time from a question to its verdict";
+            html.markup("<h4>Time to a verdict</h4>").piece(&past.times(
+                &format!("{id}-took"),
+                title,
+                |step| &step.took,
+            ));
+            key_of_times(html);
+        }
     }
     html.markup("<details><summary>In numbers</summary>");
-    if !steps.is_empty() {
-        numbers(html, hour, &steps);
+    if !past.is_empty() {
+        numbers(html, &past);
     }
     since_start(html, it);
     html.markup("</details></article>");
@@ -80,36 +85,36 @@ fn facts(html: &mut Html, it: &Value) {
     facts.end(html);
 }
 
-fn answers(hour: &Hour, id: &str, steps: &[(&Step, &DoorStep)]) -> Html {
-    let a_second = |step: &Step, count: u64| count as f64 / step.took.as_secs_f64().max(1.0);
-    let rates: Vec<_> = steps
-        .iter()
-        .map(|(step, it)| a_second(step, it.answers()))
-        .collect();
+/// How many there were in a second of such a step.
+fn a_second(took: Duration, count: u64) -> f64 {
+    count as f64 / took.as_secs_f64().max(1.0)
+}
+
+fn answers(id: &str, past: &Past<'_, DoorStep>, sum: &DoorStep) -> Html {
+    let rates = past.steps.iter().map(|(took, it)| a_second(*took, it.answers()));
+    let rates: Vec<_> = rates.collect();
     let most = rates.iter().copied().fold(0.0, f64::max);
     // Below one a second, the scale counts by the minute: its numbers are round in what is shown.
     let unit = if most < 1.0 { 60.0 } else { 1.0 };
     let top = chart::top(most * unit) / unit;
     let layers = std::array::from_fn::<_, VERDICTS, _>(|verdict| {
-        let shares = steps.iter().map(|(step, it)| {
-            let count = it.verdicts.get(verdict).copied().unwrap_or_default();
-            a_second(step, count) / top
-        });
+        let count = |it: &DoorStep| it.verdicts.get(verdict).copied().unwrap_or_default();
+        let shares = past
+            .steps
+            .iter()
+            .map(|(took, it)| a_second(*took, count(it)) / top);
         (
             NAMES.get(verdict).copied().unwrap_or_default(),
             shares.collect::<Vec<_>>(),
         )
     });
-    let sum = sum(steps);
     let verdicts = NAMES.iter().zip(sum.verdicts);
     let verdicts: Vec<_> = verdicts
         .map(|(name, number)| format!("{} {name}", count(number)))
         .collect();
     let description = format!(
-        "{}, at most {}. In all: {}.",
-        rates
-            .last()
-            .map_or_else(String::new, |last| format!("Lately {}", rate(*last))),
+        "Lately {}, at most {}. In all: {}.",
+        rate(rates.last().copied().unwrap_or_default()),
         rate(most),
         verdicts.join(", ")
     );
@@ -119,28 +124,22 @@ fn answers(hour: &Hour, id: &str, steps: &[(&Step, &DoorStep)]) -> Html {
         description: &description,
         height: 112,
         levels: &[(1.0, rate(top)), (0.5, rate(top / 2.0))],
-        begins: hour.begins,
+        begins: past.begins,
     };
-    chart::chart(&frame, &chart::areas(id, &hour.spans, &layers))
-}
-
-fn sum(steps: &[(&Step, &DoorStep)]) -> DoorStep {
-    let mut sum = DoorStep::default();
-    steps.iter().for_each(|(_, step)| sum.add(step));
-    sum
+    chart::chart(&frame, &chart::areas(id, &past.spans, &layers))
 }
 
 /// What the areas of the chart are, and how much of each there was.
-fn last_hour(html: &mut Html, steps: &[(&Step, &DoorStep)]) {
-    let sum = sum(steps);
-    let lately = steps.last();
+fn last_hour(html: &mut Html, past: &Past<'_, DoorStep>, sum: &DoorStep) {
+    let nothing = DoorStep::default();
+    let (took, lately) = past.steps.last().copied().unwrap_or((Duration::ZERO, &nothing));
     let mut table = Table::numbers("In the last hour", &["verdict", "answers", "share", "lately"]);
-    for (name, number) in NAMES.iter().zip(sum.verdicts) {
-        let lately = lately.map_or(0.0, |(step, it)| {
-            let of_it = NAMES.iter().zip(it.verdicts).find(|(other, _)| *other == name);
-            of_it.map_or(0, |(_, count)| count) as f64 / step.took.as_secs_f64().max(1.0)
-        });
-        let cells = [count(number), percent(number, sum.answers()), rate(lately)];
+    for ((name, number), lately) in NAMES.into_iter().zip(sum.verdicts).zip(lately.verdicts) {
+        let cells = [
+            count(number),
+            percent(number, sum.answers()),
+            rate(a_second(took, lately)),
+        ];
         table.row(
             |html| {
                 swatch(html, name);
@@ -152,16 +151,16 @@ fn last_hour(html: &mut Html, steps: &[(&Step, &DoorStep)]) {
     table.end_numbers(html);
 }
 
-fn numbers(html: &mut Html, hour: &Hour, steps: &[(&Step, &DoorStep)]) {
+fn numbers(html: &mut Html, past: &Past<'_, DoorStep>) {
     let mut table = Table::numbers(
         "The last hour, by five minutes",
         &[
             "when", "accept", "reject", "defer", "abstain", "half within", "95 % within",
         ],
     );
-    for (minutes, it) in hour.rows(steps, DoorStep::add) {
+    for (minutes, it) in past.rows() {
         let mut cells: Vec<_> = it.verdicts.iter().map(|number| count(*number)).collect();
-        cells.extend([0.5, 0.95].map(|share| it.took.quantile(share).map_or("–".to_owned(), lasting)));
+        cells.extend([0.5, 0.95].map(|share| within(&it.took, share)));
         table.row(
             |html| {
                 html.text(minutes_ago(minutes));
@@ -179,9 +178,9 @@ fn since_start(html: &mut Html, it: &Value) {
         &["verdict", "answers", "half within", "99 % within"],
     );
     let micros = |value: &Value| {
-        value.as_u64().map_or("–".to_owned(), |us| {
-            lasting(std::time::Duration::from_micros(us))
-        })
+        value
+            .as_u64()
+            .map_or("–".to_owned(), |us| lasting(Duration::from_micros(us)))
     };
     for row in each(&it["verdicts"]) {
         let cells = [

@@ -172,8 +172,7 @@ fn freshness(html: &mut Html, hour: &Hour, refreshes: bool) {
     }
     html.markup("</p><p>");
     let began = |html: &mut Html| {
-        html.text(spoken(hour.age))
-            .markup(" ago, with this process or its last reload");
+        html.text(spoken(hour.age)).markup(" ago, with this process");
     };
     if hour.is_empty() {
         html.markup("No history yet: it began ");
