@@ -257,10 +257,10 @@ fn doubts(facts: &mut Table, it: &Value) {
 fn in_words(sum: &DirectoryStep) -> String {
     let asked = sum.answers + sum.failures;
     match (asked, sum.failures) {
-        (0, _) => "Nothing was asked in the last hour.".to_owned(),
-        (_, 0) => format!("{} asked in the last hour, all answered.", count(asked)),
+        (0, _) => "Nothing was asked in the time shown.".to_owned(),
+        (_, 0) => format!("{} asked in the time shown, all answered.", count(asked)),
         (_, failures) => format!(
-            "{} asked in the last hour, {} of them ({}) without an answer.",
+            "{} asked in the time shown, {} of them ({}) without an answer.",
             count(asked),
             count(failures),
             percent(failures, asked)

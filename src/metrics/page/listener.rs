@@ -133,7 +133,7 @@ fn answers(id: &str, past: &Past<'_, DoorStep>, sum: &DoorStep) -> Html {
 fn last_hour(html: &mut Html, past: &Past<'_, DoorStep>, sum: &DoorStep) {
     let nothing = DoorStep::default();
     let (took, lately) = past.steps.last().copied().unwrap_or((Duration::ZERO, &nothing));
-    let mut table = Table::numbers("In the last hour", &["verdict", "answers", "share", "lately"]);
+    let mut table = Table::numbers("In the time shown", &["verdict", "answers", "share", "lately"]);
     for ((name, number), lately) in NAMES.into_iter().zip(sum.verdicts).zip(lately.verdicts) {
         let cells = [
             count(number),
