@@ -29,23 +29,20 @@ pub(super) fn card(html: &mut Html, hour: &Hour, at: usize, it: &Value) {
     facts(html, it);
     let past = hour.of(|step| step.doors.get(text(&it["name"])));
     let id = format!("l{at}");
-    if !past.is_empty() {
-        let sum = past.sum();
+    let sum = past.sum();
+    if sum.answers() > 0 {
         html.markup("<h4>Answers, by verdict</h4>")
             .piece(&answers(&id, &past, &sum));
         last_hour(html, &past, &sum);
-        if sum.answers() > 0 {
-            let title = "Time from a question to its verdict";
-            html.markup("<h4>Time to a verdict</h4>").piece(&past.times(
-                &format!("{id}-took"),
-                title,
-                |step| &step.took,
-            ));
-            key_of_times(html);
-        }
+        let title = "Time from a question to its verdict";
+        html.markup("<h4>Time to a verdict</h4>")
+            .piece(&past.times(&format!("{id}-took"), title, |step| &step.took));
+        key_of_times(html);
+    } else if !past.is_empty() {
+        html.markup("<p>Nothing was asked in the time shown.</p>");
     }
     html.markup("<details><summary>In numbers</summary>");
-    if !past.is_empty() {
+    if sum.answers() > 0 {
         numbers(html, &past);
     }
     since_start(html, it);
@@ -174,7 +171,7 @@ fn numbers(html: &mut Html, past: &Past<'_, DoorStep>) {
 /// What the report has since the start of the process.
 fn since_start(html: &mut Html, it: &Value) {
     let mut table = Table::numbers(
-        "Since the start",
+        "Since it was opened",
         &["verdict", "answers", "half within", "99 % within"],
     );
     let micros = |value: &Value| {
@@ -197,7 +194,7 @@ fn since_start(html: &mut Html, it: &Value) {
     }
     table.end_numbers(html);
     let mut table = Table::numbers(
-        "Why, and by whom, since the start",
+        "Why, and by whom, since it was opened",
         &["verdict", "cause", "source", "answers"],
     );
     let mut any = false;
