@@ -7,4 +7,5 @@
 pub mod bounds;
 pub mod configuration;
 pub mod program;
+pub mod report;
 pub mod roff;

@@ -1,11 +1,13 @@
 //! `vouch status`: what the running daemon says of itself.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use vouch::manual::report::MEMBERS;
 
 use crate::outside::{Bounded, World, skipped, vouch, wait_until};
 use crate::serve::{Daemon, JANE, ask, refused, world};
@@ -220,5 +222,58 @@ fn nobody_but_root_and_its_own_user_is_answered() {
         assert!(output.stdout.is_empty());
     }
     daemon.logged(&["control socket: closed: user 65534 may not ask"]);
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+/// Every place in a report, as the manual writes it: `[]` for an element, and `*` for a member where it has that.
+fn places(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    let known = |path: &str| MEMBERS.iter().any(|(member, _)| *member == path);
+    match value {
+        // What is explained as a whole has no more of its own.
+        _ if known(path)
+            && !MEMBERS
+                .iter()
+                .any(|(member, _)| member.starts_with(&format!("{path}."))) =>
+        {
+            found.insert(path.to_owned());
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                let below = |name: &str| format!("{path}.{name}").trim_start_matches('.').to_owned();
+                let any = below("*");
+                let is_any = MEMBERS.iter().any(|(member, _)| member.starts_with(&any));
+                places(member, &if is_any { any } else { below(name) }, found);
+            }
+        }
+        Value::Array(elements) => {
+            found.extend(elements.is_empty().then(|| format!("{path}[]")));
+            elements
+                .iter()
+                .for_each(|element| places(element, &format!("{path}[]"), found));
+        }
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+#[test]
+fn the_manual_tells_every_member_of_the_report() {
+    let (world, _remote, socket, _control) = controlled();
+    let text = fs::read_to_string(world.scratch.path("vouch.toml")).unwrap();
+    world.config(&text.replace("lookup.domains", "lookup.catch-all = \"detect\"\nlookup.domains"));
+    let daemon = Daemon::start(&world);
+    ask(&socket, "trouble@example.org");
+    let ran = world.vouch(&["status", "--json"]).ended(0);
+    let mut said = BTreeSet::new();
+    places(&serde_json::from_str(&ran.out).unwrap(), "", &mut said);
+    let told: BTreeSet<String> = MEMBERS.iter().map(|(member, _)| (*member).to_owned()).collect();
+    let untold: Vec<_> = said.difference(&told).collect();
+    assert!(untold.is_empty(), "the manual does not tell {untold:?}");
+    let unsaid: Vec<_> = told
+        .difference(&said)
+        .filter(|told| !said.iter().any(|said| said.starts_with(&format!("{told}."))))
+        .collect();
+    assert!(unsaid.is_empty(), "the report does not have {unsaid:?}");
     assert_eq!(daemon.ends_by("TERM"), Some(0));
 }

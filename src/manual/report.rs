@@ -1,0 +1,159 @@
+//! What `vouch status` says, for people and for programs.
+
+use super::roff::Page;
+
+/// Members of the report, each by its path: `[]` for any element of a list, `*` for any member of an object. A list or
+/// an object has a row of its own where it needs an explanation.
+pub const MEMBERS: [(&str, &str); 60] = [
+    ("version", "the daemon's"),
+    ("process", "its process id"),
+    ("uptime", "seconds since its start"),
+    ("draining", "it ends, and lets nobody new in"),
+    ("memory", "resident bytes"),
+    ("log.level", "what is logged now"),
+    ("log.configured", "what the configuration says of it"),
+    ("log.lines-lost", "lines that nobody read in time"),
+    (
+        "attention[]",
+        "what an administrator should know first, in sentences; empty where all is well. The sentences may change from \
+         version to version",
+    ),
+    ("listeners[].name", "as the configuration has it"),
+    ("listeners[].protocol", "the same"),
+    ("listeners[].socket", "the same"),
+    ("listeners[].connections", "clients that are connected"),
+    ("listeners[].max-connections", "as many as may be"),
+    ("listeners[].accepted", "connections since the start"),
+    (
+        "listeners[].refused",
+        "connections that were closed at once, since so many were open already",
+    ),
+    (
+        "listeners[].strangers",
+        "connections that were closed at once, since who connected is none of `peers`",
+    ),
+    ("listeners[].delayed", "answers that a penalty held back"),
+    (
+        "listeners[].verdicts[].verdict", "`accept`, `reject`, `defer`, `abstain`: a row of each",
+    ),
+    ("listeners[].verdicts[].count", "how many there were"),
+    (
+        "listeners[].verdicts[].us.*",
+        "`p50`, `p90`, `p99`: within so many microseconds half, nine of ten, ninety-nine of a hundred of them were given, as \
+         far as the buckets of the metrics tell; `null` where there were none",
+    ),
+    (
+        "listeners[].reasons[].verdict", "the same, counted apart by cause and source",
+    ),
+    ("listeners[].reasons[].cause", "as the log has it"),
+    ("listeners[].reasons[].source", "the same"),
+    ("listeners[].reasons[].count", "how many there were"),
+    ("directories[].name", "as the configuration has it"),
+    ("directories[].type", "the same"),
+    ("directories[].address", "the same"),
+    (
+        "directories[].state",
+        "`answers`, `no answer` (the last question had none), or `not asked`",
+    ),
+    ("directories[].answers", "questions that it said yes or no to"),
+    ("directories[].failures", "questions that it gave no answer to"),
+    ("directories[].last-answer", "seconds since the last answer"),
+    (
+        "directories[].last-failure.ago", "seconds since the last question without an answer",
+    ),
+    ("directories[].last-failure.class", "why, in one word"),
+    (
+        "directories[].last-failure.status", "the remote's status, if these are its words",
+    ),
+    (
+        "directories[].last-failure.why",
+        "all of it: which server, at which step, and what it said. It may name whom it was asked about",
+    ),
+    (
+        "directories[].unanswered", "questions without an answer since it last gave one",
+    ),
+    ("directories[].unanswered-for", "seconds since the first of these"),
+    (
+        "directories[].sessions.*",
+        "of `recipients` and `logins`, as the directory knows either",
+    ),
+    ("directories[].sessions.*.busy", "sessions that are asking"),
+    (
+        "directories[].sessions.*.idle", "sessions that wait for a question",
+    ),
+    (
+        "directories[].sessions.*.opening", "sessions that are being opened",
+    ),
+    ("directories[].sessions.*.max", "`pool.max-sessions`"),
+    (
+        "directories[].sessions.*.waiting", "questions that wait for a session",
+    ),
+    ("directories[].sessions.*.queue", "`pool.queue`"),
+    (
+        "directories[].sessions.*.failures", "sessions in a row that could not be opened",
+    ),
+    (
+        "directories[].sessions.*.pause-us",
+        "microseconds for which the server, which refused the last session, is still left alone",
+    ),
+    ("directories[].sessions.*.opened", "sessions since the start"),
+    (
+        "directories[].sessions.*.reused", "questions on a session that had been asked before",
+    ),
+    (
+        "directories[].sessions.*.queued",
+        "how long questions waited for a session: `count` and `us`, as above",
+    ),
+    (
+        "directories[].sessions.*.probed",
+        "how long the server took to answer: `count` and `us`, as above",
+    ),
+    (
+        "directories[].remembered.*",
+        "of `recipients` and `logins`: `entries`, `max`, and `lookups` that found an answer that was `fresh`, one that was \
+         `ageing` (it is asked again meanwhile) or `stale` (for want of a better one), or none (`miss`)",
+    ),
+    ("directories[].allow-invalid-certs", "any certificate is taken"),
+    (
+        "directories[].tls.agreed",
+        "handshakes that succeeded; `tls` is `null` where there never is one",
+    ),
+    ("directories[].tls.failed", "handshakes that failed"),
+    ("directories[].tls.version", "of the last one"),
+    (
+        "directories[].tls.certificate",
+        "the server's, as last seen: `ends` in seconds since 1970, `days-left`",
+    ),
+    (
+        "directories[].tls.own-certificate", "of `tls.cert-file`, the same",
+    ),
+    (
+        "directories[].canaries",
+        "`count` and how many are `refused`, and the first of them as `shown`: `address`, `state` (`accepted`, `refused`, `no \
+         answer`, `not asked`), `ago` in seconds, `why`",
+    ),
+    (
+        "directories[].catch-all",
+        "`count` of domains whose server accepts every address, so that there is no opinion on who is accepted, and the first \
+         of them as `shown`; `null` where nobody looks for such",
+    ),
+];
+
+pub(super) fn write(page: &mut Page) {
+    page.section("REPORT");
+    page.text(
+        "`vouch status` shows, from top to bottom: what needs attention; the listeners, and the connections that were refused \
+         at each; their answers by verdict, with the times within which half, 90% and 99% of them were given; the directories, \
+         whether each answers, and the days that the server's certificate is still good; the sessions with them, and how long \
+         the servers take; what is remembered, and what it was good for; the last failure of each directory that answers again. \
+         All counts are since the start.",
+    );
+    page.text(
+        "With `--json` it is one object with the members below. A member keeps its name and meaning from version to version; \
+         there may be more. What does not apply, or is not known yet, is `null`. Anybody who may ask at the control socket can \
+         have the same without `vouch`: it answers the line {\"ask\":\"status\"}.",
+    );
+    for (member, meaning) in MEMBERS {
+        page.item(&format!("`{member}`"), meaning);
+    }
+}
