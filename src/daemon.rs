@@ -1,5 +1,6 @@
 //! Builds the parts from the configuration, runs them, drains.
 
+mod answers;
 mod confine;
 mod detail;
 mod directories;
@@ -10,6 +11,7 @@ mod folders;
 mod metrics;
 mod prepare;
 mod reload;
+pub(crate) mod remembered;
 mod running;
 pub mod status;
 
@@ -163,7 +165,7 @@ fn answer(
         return Ok(None);
     };
     let socket = UnixListener::from_std(control.listener).map_err(DaemonError::System)?;
-    tokio::spawn(control::serve::serve(socket, status::answers(daemon)));
+    tokio::spawn(control::serve::serve(socket, answers::answers(daemon)));
     Ok(Some(control.path))
 }
 

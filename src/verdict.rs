@@ -204,7 +204,7 @@ impl Cause {
     }
 
     /// Status and words as one text.
-    fn detail(&self) -> String {
+    pub fn detail(&self) -> String {
         match &self.status {
             Some(status) if !self.text.contains(status.as_str()) => format!("{status} {}", self.words()),
             _ => self.text.clone(),

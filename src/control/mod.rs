@@ -18,6 +18,10 @@ pub(crate) const LONGEST_REQUEST: usize = 4096;
 /// administrator.
 pub(crate) const MOST_CLIENTS: usize = 8;
 
-/// A client that has not sent its line, or not read its answer, by then is left: it
-/// holds one of few places.
+/// A client that has not sent its line within this time, or then not read its answer, is left:
+/// it holds one of few places.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// An answer has this long: all of a large memory is looked at in less, and a disk that is
+/// slower is told of.
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);

@@ -1,6 +1,8 @@
 //! The daemon's side of the control socket.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +13,17 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::{LONGEST_REQUEST, MOST_CLIENTS, PATIENCE};
+use super::{ANSWER, LONGEST_REQUEST, MOST_CLIENTS, PATIENCE};
 
 /// When the system has no descriptor left, others must be given time to end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers what `ask` names, from the whole request, or says why not. It is called on
-/// a thread that serves doors as well: it looks, and waits for nothing.
-pub type Answer = dyn Fn(&str, &Value) -> Result<Value, String> + Send + Sync;
+/// Answers what `ask` names, from the whole request, or says why not. It runs on threads that
+/// serve doors as well: it never holds one up for long.
+pub type Answer = dyn Fn(String, Value) -> Answering + Send + Sync;
+
+/// An answer on its way.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
 
 /// Answers root and our own user, and nobody else, until it is dropped.
 pub async fn serve(listener: UnixListener, answer: Arc<Answer>) {
@@ -38,7 +43,7 @@ pub async fn serve(listener: UnixListener, answer: Arc<Answer>) {
         let answer = answer.clone();
         tokio::spawn(async move {
             // A client that left, or that says nothing, is no matter to anybody.
-            let _ = timeout(PATIENCE, converse(stream, &*answer)).await;
+            let _ = converse(stream, &*answer).await;
             drop(place);
         });
     }
@@ -57,31 +62,49 @@ fn is_ours(stream: &UnixStream) -> bool {
 }
 
 async fn converse(mut stream: UnixStream, answer: &Answer) -> io::Result<()> {
-    let mut line = Vec::new();
-    let mut reader = BufReader::new((&mut stream).take(LONGEST_REQUEST as u64));
-    reader.read_until(b'\n', &mut line).await?;
-    let answered = if line.ends_with(b"\n") {
-        told(&line, answer)
-    } else if line.len() >= LONGEST_REQUEST {
-        Err("the request is too long".to_owned())
-    } else {
+    let Some(line) = timeout(PATIENCE, read(&mut stream)).await?? else {
         return Ok(());
     };
+    let answered = match line {
+        Ok(line) => told(&line, answer).await,
+        Err(why) => Err(why.to_owned()),
+    };
     let answer = answered.unwrap_or_else(|error| json!({ "error": error }));
-    stream.write_all(format!("{answer}\n").as_bytes()).await?;
-    stream.shutdown().await
+    let told = async {
+        stream.write_all(format!("{answer}\n").as_bytes()).await?;
+        stream.shutdown().await
+    };
+    timeout(PATIENCE, told).await?
 }
 
-fn told(line: &[u8], answer: &Answer) -> Result<Value, String> {
+/// A whole line, or why it is none that is answered; `None` where the client left before its end.
+async fn read(stream: &mut UnixStream) -> io::Result<Option<Result<Vec<u8>, &'static str>>> {
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(stream.take(LONGEST_REQUEST as u64));
+    reader.read_until(b'\n', &mut line).await?;
+    Ok(if line.ends_with(b"\n") {
+        Some(Ok(line))
+    } else if line.len() >= LONGEST_REQUEST {
+        Some(Err("the request is too long"))
+    } else {
+        None
+    })
+}
+
+async fn told(line: &[u8], answer: &Answer) -> Result<Value, String> {
     let request: Value = serde_json::from_slice(line).map_err(|_| "the request is not JSON".to_owned())?;
-    match request.get("ask").and_then(Value::as_str) {
-        Some(ask) => answer(ask, &request),
-        None => Err("the request asks nothing".to_owned()),
-    }
+    let Some(ask) = request.get("ask").and_then(Value::as_str) else {
+        return Err("the request asks nothing".to_owned());
+    };
+    let answering = answer(ask.to_owned(), request);
+    let late = |_| Err("it takes too long; what was begun may still be done".to_owned());
+    timeout(ANSWER, answering).await.unwrap_or_else(late)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use tokio::io::AsyncReadExt;
 
     use super::*;
@@ -100,9 +123,13 @@ mod tests {
     async fn a_line_is_answered_with_a_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control");
-        let answer: Arc<Answer> = Arc::new(|ask, request| match ask {
-            "name" => Ok(json!({ "name": request["of"] })),
-            _ => Err(format!("cannot answer \"{ask}\"")),
+        let answer: Arc<Answer> = Arc::new(|ask, request| {
+            Box::pin(async move {
+                match &*ask {
+                    "name" => Ok(json!({ "name": request["of"] })),
+                    _ => Err(format!("cannot answer \"{ask}\"")),
+                }
+            })
         });
         tokio::spawn(serve(UnixListener::bind(&path).unwrap(), answer));
         let ours = say(&path, b"{\"ask\":\"name\",\"of\":\"a\\nb\"}\n").await;
@@ -123,12 +150,19 @@ mod tests {
     async fn those_who_say_nothing_do_not_keep_others_out_for_long() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control");
-        let answer: Arc<Answer> = Arc::new(|_, _| Ok(json!({})));
+        let answer: Arc<Answer> = Arc::new(|_, _| Box::pin(async { Ok(json!({})) }));
         tokio::spawn(serve(UnixListener::bind(&path).unwrap(), answer));
         let mut silent = Vec::new();
         for _ in 0..MOST_CLIENTS {
             silent.push(UnixStream::connect(&path).await.unwrap());
         }
         assert_eq!(say(&path, b"{\"ask\":\"status\"}\n").await, "{}\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_takes_too_long_is_given_up() {
+        let answer: Arc<Answer> = Arc::new(|_, _| Box::pin(pending()));
+        let error = told(b"{\"ask\":\"x\"}\n", &*answer).await.unwrap_err();
+        assert!(error.starts_with("it takes too long"), "{error}");
     }
 }

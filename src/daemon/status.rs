@@ -17,7 +17,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::running::Common;
-use crate::control::serve::Answer;
 use crate::metrics::{Report, process};
 use crate::telemetry::histogram::Durations;
 use crate::telemetry::{level, log};
@@ -41,14 +40,6 @@ pub struct Daemon {
     pub directories: Vec<Remote>,
 }
 
-/// What the control socket answers by: as the daemon is `now`.
-pub(super) fn answers(now: watch::Receiver<Arc<Daemon>>) -> Arc<Answer> {
-    Arc::new(move |ask, _| {
-        let daemon = now.borrow().clone();
-        daemon.answer(ask)
-    })
-}
-
 /// What the status page shows: as the daemon is `now`.
 pub fn reports(now: watch::Receiver<Arc<Daemon>>) -> Box<Report> {
     Box::new(move || {
@@ -70,18 +61,8 @@ impl Daemon {
         }
     }
 
-    fn answer(&self, ask: &str) -> Result<Value, String> {
-        match ask {
-            "status" => Ok(self.report()),
-            _ => Err(format!(
-                "this version, {}, cannot answer \"{ask}\"",
-                env!("CARGO_PKG_VERSION")
-            )),
-        }
-    }
-
     /// The whole report, as it is now. It waits for nothing.
-    fn report(&self) -> Value {
+    pub(super) fn report(&self) -> Value {
         let mut report = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "process": std::process::id(),

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Source;
 use super::canary::{Canaries, Worth};
 use super::catch_all::{CatchAll, Change};
+use super::epoch::Asked;
 use super::flight::Flights;
 use super::member::fly;
 use super::recipients::{Recipients, Remembered};
@@ -29,7 +30,8 @@ pub(crate) const BACKGROUND: Duration = Duration::from_secs(30);
 pub(super) struct Inquiry {
     pub(super) directory: Arc<dyn Directory>,
     pub(super) memory: Arc<Recipients>,
-    pub(super) flights: Flights<Address, Verdict>,
+    /// None is shared with who asks after a purge.
+    pub(super) flights: Flights<(Asked, Address), Verdict>,
     pub(super) canaries: Canaries,
     /// `None` where nobody looks for domains that accept everything.
     pub(super) catch_all: Option<CatchAll>,
@@ -52,8 +54,9 @@ impl Inquiry {
             Some(Remembered::Ageing(verdict)) => {
                 lookups.ageing.count();
                 let deadline = Instant::now() + BACKGROUND;
-                let probe = || self.probe(address.clone(), client, deadline);
-                self.flights.start(address.clone(), probe);
+                let asked = self.memory.epoch.asked();
+                let probe = || self.probe(address.clone(), client, asked, deadline);
+                self.flights.start((asked, address.clone()), probe);
                 (verdict, Source::Cache)
             }
             Some(Remembered::Stale(known)) => {
@@ -80,8 +83,9 @@ impl Inquiry {
         patience: Instant,
         deadline: Instant,
     ) -> (Verdict, Source) {
-        let probe = || self.probe(address.clone(), client.clone(), deadline);
-        fly(&self.flights, address.clone(), patience, probe).await
+        let asked = self.memory.epoch.asked();
+        let probe = || self.probe(address.clone(), client.clone(), asked, deadline);
+        fly(&self.flights, (asked, address.clone()), patience, probe).await
     }
 
     /// A probe of `address`, its verdict weighed and kept.
@@ -89,6 +93,7 @@ impl Inquiry {
         self: &Arc<Self>,
         address: Address,
         client: Client,
+        asked: Asked,
         deadline: Instant,
     ) -> impl Future<Output = Verdict> + Send + 'static {
         let this = self.clone();
@@ -102,10 +107,11 @@ impl Inquiry {
             }
             let verdict = this.ask(&address, client, deadline).await;
             if this.canaries.has(&address) {
-                return this.note_canary(&address, verdict);
+                return this.note_canary(&address, verdict, asked);
             }
             let verdict = this.weigh(address.domain(), verdict, deadline).await;
-            this.memory.keep(&address, &verdict);
+            let memory = &this.memory;
+            memory.epoch.keep(asked, || memory.keep(&address, &verdict));
             verdict
         }
     }
@@ -155,17 +161,19 @@ impl Inquiry {
             return verdict;
         }
         let due = self.canaries.due(domain);
+        let asked = self.memory.epoch.asked();
         let canaries = due.canaries.into_iter();
         if due.wait {
-            let asked = canaries.map(|canary| {
-                let key = canary.clone();
+            let answers = canaries.map(|canary| {
+                let key = (asked, canary.clone());
                 self.flights
-                    .join(key, deadline, move || self.probe_canary(canary))
+                    .join(key, deadline, move || self.probe_canary(canary, asked))
             });
-            join_all(asked).await;
+            join_all(answers).await;
         } else {
             for canary in canaries {
-                self.flights.start(canary.clone(), || self.probe_canary(canary));
+                let key = (asked, canary.clone());
+                self.flights.start(key, || self.probe_canary(canary, asked));
             }
         }
         match self.canaries.worth(domain) {
@@ -176,23 +184,29 @@ impl Inquiry {
 
     /// As [`Self::probe`], for a canary: it is weighed against no other. Whoever
     /// waits for it may go, so its time is its own.
-    fn probe_canary(self: &Arc<Self>, canary: Address) -> impl Future<Output = Verdict> + Send + 'static {
+    fn probe_canary(
+        self: &Arc<Self>,
+        canary: Address,
+        asked: Asked,
+    ) -> impl Future<Output = Verdict> + Send + 'static {
         let this = self.clone();
         async move {
             let deadline = Instant::now() + BACKGROUND;
             let verdict = this.ask(&canary, Client::default(), deadline).await;
-            this.note_canary(&canary, verdict)
+            this.note_canary(&canary, verdict, asked)
         }
     }
 
-    fn note_canary(&self, canary: &Address, verdict: Verdict) -> Verdict {
+    fn note_canary(&self, canary: &Address, verdict: Verdict, asked: Asked) -> Verdict {
         let refused = matches!(verdict, Verdict::Reject(_));
         let verdict = self.canaries.note(canary, verdict);
         if refused {
             // Some of them may be from the time since the canary was last accepted.
             self.memory.forget_refusals(canary.domain());
         }
-        self.memory.keep(canary, &verdict);
+        self.memory
+            .epoch
+            .keep(asked, || self.memory.keep(canary, &verdict));
         verdict
     }
 }

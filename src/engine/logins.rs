@@ -10,9 +10,12 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use protocol::secret::Secret;
 use quick_cache::sync::Cache;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
+use super::epoch::Epoch;
 use super::lookups::{self, Lookups};
+use super::remembered::{Entry, PIECE, State};
 use crate::verdict::{Cause, Class, Login, Verdict};
 
 /// How long verdicts are kept (`directory.NAME.cache.credentials`); zero is not
@@ -39,6 +42,8 @@ pub struct Logins {
     refused: Cache<Tag, (Box<Cause>, Instant)>,
     /// Counted by who looks.
     pub(super) lookups: Lookups,
+    /// Whoever asks notes when; what was asked before a purge is not kept after it.
+    pub(super) epoch: Epoch,
 }
 
 impl Logins {
@@ -55,6 +60,7 @@ impl Logins {
             accepted: Cache::new(entries),
             refused: Cache::new(entries),
             lookups: Lookups::default(),
+            epoch: Epoch::default(),
         }
     }
 
@@ -120,19 +126,67 @@ impl Logins {
             .report(self.accepted.len() + self.refused.len(), limit)
     }
 
+    /// The accepted login of a user, with its times. Of a refused one only the hash is known.
+    pub fn entry(&self, user: &Login) -> Option<Entry> {
+        self.aged(self.accepted.get(user)?.1)
+    }
+
+    /// Every accepted login; `None` where it is of no use any more. No lock is held between two
+    /// of them.
+    pub fn entries(&self) -> impl Iterator<Item = (Login, Option<Entry>)> + Send {
+        let accepted = self.accepted.iter();
+        accepted.map(|(user, (_, since))| (user, self.aged(since)))
+    }
+
+    fn aged(&self, since: Instant) -> Option<Entry> {
+        let age = since.elapsed();
+        let left = self.ttl.positive.checked_sub(age)?;
+        (!left.is_zero()).then_some(Entry {
+            verdict: "accept",
+            cause: None,
+            age,
+            state: State::Fresh,
+            refresh_in: None,
+            ends_in: left,
+        })
+    }
+
+    /// Refused logins that are remembered, each by its hash.
+    pub fn refused(&self) -> usize {
+        self.refused.len()
+    }
+
     /// Forgets a user; how many verdicts these were. A refused login is known by its
     /// hash alone, which names no user: all of them go, uncounted.
     pub fn forget(&self, user: &Login) -> usize {
+        self.epoch.end();
         self.refused.clear();
         usize::from(self.accepted.remove(user).is_some())
     }
 
     /// Forgets everybody; how many verdicts these were.
     pub fn forget_all(&self) -> usize {
+        self.epoch.end();
         let forgotten = self.accepted.len() + self.refused.len();
         self.accepted.clear();
         self.refused.clear();
         forgotten
+    }
+
+    /// Forgets the logins of users, one after another, so that nobody waits for long who looks
+    /// into the memory meanwhile; and every refused one. Gives how many these were.
+    pub async fn purge(&self, whom: impl Fn(&Login) -> bool) -> (usize, usize) {
+        self.epoch.end();
+        let refused = self.refused.len();
+        self.refused.clear();
+        let mut accepted = 0;
+        for (looked, (user, _)) in self.accepted.iter().enumerate() {
+            accepted += usize::from(whom(&user) && self.accepted.remove(&user).is_some());
+            if looked % PIECE == 0 {
+                yield_now().await;
+            }
+        }
+        (accepted, refused)
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::canary::{self, Canaries};
 use super::catch_all::CatchAll;
 use super::domains::Domains;
+use super::epoch::Asked;
 use super::flight::{Flights, Role, Unanswered, WAITING};
 use super::inquiry::Inquiry;
 use super::logins::{self, Logins, Tag};
@@ -75,7 +76,7 @@ pub struct Member {
     directory: Arc<dyn Directory>,
     recipients: Arc<Inquiry>,
     logins: Arc<Logins>,
-    flights: Flights<Tag, Verdict>,
+    flights: Flights<(Asked, Tag), Verdict>,
 }
 
 impl Member {
@@ -135,6 +136,16 @@ impl Member {
     /// Who is asked.
     pub fn directory(&self) -> &Arc<dyn Directory> {
         &self.directory
+    }
+
+    /// The recipients that it remembers.
+    pub(super) fn recipients(&self) -> &Recipients {
+        &self.recipients.memory
+    }
+
+    /// The logins that it remembers.
+    pub(super) fn logins(&self) -> &Logins {
+        &self.logins
     }
 
     /// What it remembers.
@@ -310,6 +321,7 @@ impl Member {
             },
             client,
         };
+        let asked = self.logins.epoch.asked();
         let probe = || {
             let (directory, memory) = (self.directory.clone(), self.logins.clone());
             let (question, user, tag) = (question.clone(), user.clone(), tag.clone());
@@ -319,11 +331,11 @@ impl Member {
                     return verdict;
                 }
                 let verdict = directory.probe(&question, deadline).await;
-                memory.keep(&user, &tag, &verdict);
+                memory.epoch.keep(asked, || memory.keep(&user, &tag, &verdict));
                 verdict
             }
         };
-        fly(&self.flights, tag.clone(), deadline, probe).await
+        fly(&self.flights, (asked, tag.clone()), deadline, probe).await
     }
 }
 
@@ -376,11 +388,14 @@ fn answer(landed: Result<(Verdict, Role), Unanswered>) -> (Verdict, Source) {
 mod tests {
     use std::pin::Pin;
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use protocol::secret::Secret;
+    use tokio::task::yield_now;
     use tokio::time::{advance, sleep};
 
     use super::*;
+    use crate::engine::remembered::{Listing, PIECE, State, Whom};
 
     /// Says what it was told to say, a second after it was asked.
     #[derive(Default)]
@@ -415,6 +430,14 @@ mod tests {
     }
 
     fn member(remote: &Arc<Remote>) -> Member {
+        let no_accepts = logins::Ttl {
+            positive: Duration::ZERO,
+            negative: Duration::from_secs(30),
+        };
+        member_with(remote, no_accepts)
+    }
+
+    fn member_with(remote: &Arc<Remote>, logins: logins::Ttl) -> Member {
         let settings = Settings {
             name: "m".into(),
             domains: Domains::default(),
@@ -429,10 +452,7 @@ mod tests {
                 negative: Duration::from_secs(60),
                 stale: hours(100),
             },
-            logins: logins::Ttl {
-                positive: Duration::ZERO,
-                negative: Duration::from_secs(30),
-            },
+            logins,
         };
         Member::new(settings, remote.clone(), [1; 32])
     }
@@ -570,5 +590,130 @@ mod tests {
         assert_eq!(login("right").await, ("accept", Source::Probe));
         assert_eq!(login("wrong").await, ("reject", Source::Cache));
         assert_eq!(remote.asked.lock().unwrap().len(), 3);
+    }
+
+    /// Who is purged is asked about anew, and what was being said of them is told to who had asked,
+    /// and kept for nobody.
+    #[tokio::test(start_paused = true)]
+    async fn nothing_comes_back_that_was_asked_before_a_purge() {
+        let remote = Arc::new(Remote::default());
+        let member = member(&remote);
+        says(&remote, Verdict::accept("x"));
+        let purge = async {
+            sleep(Duration::from_millis(500)).await;
+            let nothing = member.purge(&Whom::All).await;
+            // What is asked from now on is another probe, with another answer.
+            let after = recipient(&member, "jane@e.org");
+            let change = async {
+                sleep(Duration::from_millis(700)).await;
+                assert!(
+                    member.look_up(b"jane@e.org").is_empty(),
+                    "the first answer is kept"
+                );
+                says(&remote, no());
+            };
+            (nothing.recipients, tokio::join!(after, change).0)
+        };
+        let (before, after) = tokio::join!(recipient(&member, "jane@e.org"), purge);
+        assert_eq!(before, ("accept", Source::Probe));
+        assert_eq!(after, (0, ("reject", Source::Probe)));
+        assert_eq!(recipient(&member, "jane@e.org").await, ("reject", Source::Cache));
+        assert_eq!(remote.asked.lock().unwrap().len(), 2);
+
+        let (_, entry) = &member.look_up(b"Jane+x@E.org")[0];
+        assert_eq!((entry.verdict, entry.state), ("reject", State::Fresh));
+        assert_eq!(entry.ends_in, Duration::from_secs(60) - entry.age);
+        let purged = member.purge(&Whom::mailbox("JANE@e.org").unwrap()).await;
+        assert_eq!((purged.recipients, purged.file_waits), (1, false));
+        assert_eq!(recipient(&member, "jane@e.org").await, ("reject", Source::Probe));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_login_comes_back_either() {
+        let remote = Arc::new(Remote::default());
+        let memory = logins::Ttl {
+            positive: hours(1),
+            negative: hours(1),
+        };
+        let member = member_with(&remote, memory);
+        let login = |user: &'static str, password: &'static [u8]| {
+            let proof = Proof::Password(Secret::copy_from(password));
+            let kind = Kind::Login {
+                user: Login::new(user.as_bytes()),
+                proof,
+            };
+            let client = Client::default();
+            member.decide(Question { kind, client }, Instant::now() + hours(1))
+        };
+        says(&remote, Verdict::accept("x"));
+        let purge = async {
+            sleep(Duration::from_millis(500)).await;
+            member.purge(&Whom::user("jane@e.org")).await.logins
+        };
+        let (asked, purged) = tokio::join!(login("jane@e.org", b"old"), purge);
+        assert_eq!((asked.verdict.name(), purged), ("accept", 0));
+        assert_eq!(login("jane@e.org", b"old").await.source, Source::Probe);
+        assert_eq!(login("jane@e.org", b"old").await.source, Source::Cache);
+        login("joe@f.org", b"x").await;
+        let cause = Cause::said(Class::BadCredentials, "NO", "no");
+        says(&remote, Verdict::Reject(cause));
+        login("ann@g.org", b"wrong").await;
+
+        let mut listing = Listing::new(10, Some("F.org")).unwrap();
+        member.list(&mut listing).await;
+        let names: Vec<_> = listing.first.keys().map(|about| about.name.clone()).collect();
+        assert_eq!(
+            (names, listing.refused_logins),
+            (vec![b"joe@f.org"[..].into()], 1)
+        );
+        let purged = member.purge(&Whom::user("JANE@e.org")).await;
+        assert_eq!(
+            (purged.logins, purged.refused_logins, purged.recipients),
+            (1, 1, 0)
+        );
+        let purged = member.purge(&Whom::domain("f.org").unwrap()).await;
+        assert_eq!((purged.logins, purged.refused_logins), (1, 0));
+        assert!(member.look_up(b"joe@f.org").is_empty());
+    }
+
+    /// Others are at work between the pieces.
+    #[tokio::test]
+    async fn a_large_memory_is_listed_and_purged_in_pieces() {
+        let remote = Arc::new(Remote::default());
+        let mut member = member(&remote);
+        member.settings.entries = 10 * PIECE;
+        let member = Arc::new(Member::new(member.settings.clone(), remote, [1; 32]));
+        let address = |number| Address::from_typed(&format!("u{number:05}@e.org")).unwrap();
+        for number in 0..5 * PIECE {
+            let address = address(number);
+            member
+                .recipients()
+                .keep(&address, &Verdict::accept(address.to_wire()));
+        }
+        let others = Arc::new(AtomicUsize::new(0));
+        let at_work = others.clone();
+        let work = tokio::spawn(async move {
+            loop {
+                at_work.fetch_add(1, Ordering::Relaxed);
+                yield_now().await;
+            }
+        });
+        let mut listing = Listing::new(3, None).unwrap();
+        member.list(&mut listing).await;
+        assert!(others.swap(0, Ordering::Relaxed) >= 5);
+        let names: Vec<_> = listing
+            .first
+            .keys()
+            .map(|about| String::from_utf8_lossy(&about.name).into_owned())
+            .collect();
+        assert_eq!(names, ["u00000@e.org", "u00001@e.org", "u00002@e.org"]);
+        assert_eq!(listing.found, 5 * PIECE);
+        let purged = member.purge(&Whom::domain("e.org").unwrap()).await;
+        assert!(others.load(Ordering::Relaxed) >= 5);
+        assert_eq!(
+            (purged.recipients, member.report().recipients.entries),
+            (5 * PIECE, 0)
+        );
+        work.abort();
     }
 }

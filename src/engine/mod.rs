@@ -6,6 +6,7 @@
 pub mod canary;
 pub mod catch_all;
 pub mod domains;
+pub mod epoch;
 pub mod flight;
 pub(crate) mod inquiry;
 pub mod logins;
@@ -13,6 +14,7 @@ pub mod lookups;
 pub mod member;
 pub mod recipients;
 pub mod refusals;
+pub mod remembered;
 pub mod store;
 #[cfg(test)]
 mod tests_of_trust;

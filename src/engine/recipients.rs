@@ -8,10 +8,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use quick_cache::sync::{Cache, GuardResult};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
+use super::epoch::Epoch;
 use super::lookups::{self, Lookups};
-use super::store::{self, Store};
+use super::remembered::{Entry, PIECE, State};
+use super::store::{self, Store, Whom};
 use crate::address::{Address, Domain};
 use crate::verdict::{Cause, Identity, Verdict};
 
@@ -34,6 +37,8 @@ pub struct Recipients {
     kept: Cache<Box<[u8]>, Kept>,
     /// Counted by who looks.
     pub(super) lookups: Lookups,
+    /// Whoever asks notes when; what was asked before a purge is not kept after it.
+    pub(super) epoch: Epoch,
     /// Where they survive a restart.
     store: OnceLock<Store>,
 }
@@ -72,6 +77,7 @@ impl Recipients {
             ttl,
             kept: Cache::new(entries),
             lookups: Lookups::default(),
+            epoch: Epoch::default(),
             store: OnceLock::new(),
         }
     }
@@ -179,8 +185,47 @@ impl Recipients {
         Some(known.filter_map(|(key, _)| read(&key)).collect())
     }
 
+    /// What is remembered of a recipient, with its times.
+    pub fn entry(&self, address: &Address) -> Option<Entry> {
+        self.aged(self.kept.get(&*key(address))?)
+    }
+
+    /// Everything that is remembered, by the one form of each address; `None` where it is of no
+    /// use any more. No lock is held between two of them.
+    pub fn entries(&self) -> impl Iterator<Item = (Box<[u8]>, Option<Entry>)> + Send {
+        self.kept.iter().map(|(key, kept)| (key, self.aged(kept)))
+    }
+
+    fn aged(&self, kept: Kept) -> Option<Entry> {
+        let (ttl, age) = (self.ttl, kept.since.elapsed());
+        let left = |time: Duration| time.checked_sub(age).filter(|left| !left.is_zero());
+        let (verdict, cause, state, ends) = match kept.said {
+            Said::No(cause) => ("reject", Some(cause), State::Fresh, ttl.negative),
+            Said::Yes(remark) => {
+                let state = if age < ttl.refresh.min(ttl.positive) {
+                    State::Fresh
+                } else if age < ttl.positive {
+                    State::Ageing
+                } else {
+                    State::Stale
+                };
+                ("accept", remark, state, ttl.positive.max(ttl.stale))
+            }
+        };
+        let fresh = verdict == "accept" && state == State::Fresh;
+        Some(Entry {
+            verdict,
+            cause: cause.map(|cause| *cause),
+            age,
+            state,
+            refresh_in: left(ttl.refresh).filter(|_| fresh),
+            ends_in: left(ends)?,
+        })
+    }
+
     /// Forgets a recipient; `false` where nothing was remembered.
     pub fn forget_one(&self, address: &Address) -> bool {
+        self.epoch.end();
         let key = key(address);
         if let Some(store) = self.store.get() {
             store.forget(key.clone());
@@ -190,18 +235,46 @@ impl Recipients {
 
     /// Forgets every recipient; how many they were.
     pub fn forget_all(&self) -> usize {
+        self.epoch.end();
         let forgotten = self.kept.len();
-        self.kept.retain(|key, _| {
-            if let Some(store) = self.store.get() {
-                store.forget(key.clone());
+        self.kept.clear();
+        if let Some(store) = self.store.get() {
+            store.start_purge(Whom::All);
+        }
+        forgotten
+    }
+
+    /// Forgets recipients, one after another, so that nobody waits for long who looks into the
+    /// memory meanwhile. Gives how many they were, and `false` where the file still has them:
+    /// they go from it as soon as it can be written.
+    pub async fn purge(&self, whom: &Whom) -> (usize, bool) {
+        self.epoch.end();
+        let forgotten = self.forget_each(whom).await;
+        let Some(store) = self.store.get() else {
+            return (forgotten, true);
+        };
+        let written = store.purge(whom.clone()).await;
+        // At a start, the file may have been read until just now.
+        self.forget_each(whom).await;
+        (forgotten, written)
+    }
+
+    async fn forget_each(&self, whom: &Whom) -> usize {
+        if let Whom::One(key) = whom {
+            return usize::from(self.kept.remove(key).is_some());
+        }
+        let mut forgotten = 0;
+        for (looked, (key, _)) in self.kept.iter().enumerate() {
+            forgotten += usize::from(whom.is(&key) && self.kept.remove(&key).is_some());
+            if looked % PIECE == 0 {
+                yield_now().await;
             }
-            false
-        });
+        }
         forgotten
     }
 
     fn forget(&self, domain: &Domain, which: impl Fn(&Said) -> bool) {
-        let end = [b"@", domain.as_str().as_bytes()].concat();
+        let end = end(domain);
         self.kept.retain(|key, kept| {
             let forgotten = key.ends_with(&end) && which(&kept.said);
             if let (true, Some(store)) = (forgotten, self.store.get()) {
@@ -214,8 +287,13 @@ impl Recipients {
 
 /// One form for each mailbox: the domain is in lower case already, and needless
 /// quotes were taken away when the address was read.
-fn key(address: &Address) -> Box<[u8]> {
+pub(super) fn key(address: &Address) -> Box<[u8]> {
     address.to_wire().into()
+}
+
+/// What the one form of every mailbox of a domain ends with.
+pub(super) fn end(domain: &Domain) -> Box<[u8]> {
+    [b"@", domain.as_str().as_bytes()].concat().into()
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ const NO_BOUNDS: &[&str] = &[
     "service::limits::RESERVE", "service::limits::PER_SESSION", "service::limits::UNKNOWN",
     // What a key may say.
     "config::read::trust::LATEST", "config::read::trust::LONGEST_MEMORY", "config::read::trust::MOST",
+    // How much is listed where nobody says, and how often a queue that is full is looked at.
+    "daemon::remembered::LISTED", "engine::store::FULL_PAUSE",
     // Where something begins.
     "server::penalty::table::EXPECTED", "telemetry::level::INFO",
 ];

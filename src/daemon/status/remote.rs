@@ -40,6 +40,14 @@ impl Remote {
         both.map(remote).collect()
     }
 
+    pub(in crate::daemon) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(in crate::daemon) fn member(&self) -> &Member {
+        &self.member
+    }
+
     pub(super) fn report(&self) -> Value {
         let directory = self.member.directory();
         let health = directory.health();

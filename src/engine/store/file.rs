@@ -1,6 +1,5 @@
 //! The file itself: a `redb` database of two tables.
 
-use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,6 +10,7 @@ use redb::{
     Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
 };
 
+use super::batch::{Batch, Whom};
 use super::{Finding, Key, Settings};
 use crate::engine::recipients::Said;
 use crate::verdict::{Cause, Class};
@@ -181,9 +181,9 @@ impl File {
         Ok(())
     }
 
-    /// Writes findings, deletes what is to be forgotten, and empties the batch, or leaves
+    /// Deletes what is to be forgotten, writes findings, and empties the batch, or leaves
     /// it as it is.
-    pub(super) fn commit(&mut self, batch: &mut HashMap<Key, Option<Finding>>) -> Result<(), Refusal> {
+    pub(super) fn commit(&mut self, batch: &mut Batch) -> Result<(), Refusal> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -192,7 +192,13 @@ impl File {
             let now = self.clock.now().to_string();
             transaction.open_table(ABOUT)?.insert(WRITTEN, &*now)?;
             let mut table = transaction.open_table(RECIPIENTS)?;
-            for (key, finding) in &*batch {
+            for whom in batch.purges() {
+                match whom {
+                    Whom::One(key) => drop(table.remove(&**key)?),
+                    _ => table.retain(|key, _| !whom.is(key))?,
+                }
+            }
+            for (key, finding) in batch.findings() {
                 match finding {
                     Some(finding) => table.insert(&**key, row(finding, self.clock.at(finding.at)))?,
                     None => table.remove(&**key)?,

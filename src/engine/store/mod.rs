@@ -5,6 +5,7 @@
 //! disk is slow, is asked again: it is a memory, and no more. A file that cannot be
 //! read or written now is tried again, with pauses.
 
+pub(crate) mod batch;
 pub(crate) mod file;
 pub(crate) mod writer;
 
@@ -15,7 +16,11 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
 use super::recipients::{Said, Ttl};
+pub use batch::Whom;
 use writer::Writer;
 
 /// Findings that wait to be written. A commit holds the thread up for a tenth of
@@ -24,6 +29,12 @@ pub(crate) const WAITING: usize = 10_000;
 
 /// How long the end of the daemon may wait for the last commit.
 pub(crate) const CLOSE: Duration = Duration::from_secs(5);
+
+/// How long who purges waits for the file. What is not deleted from it by then is deleted later.
+pub(crate) const PURGE: Duration = Duration::from_secs(5);
+
+/// When the way to the file is full, it is looked again this much later.
+const FULL_PAUSE: Duration = Duration::from_millis(10);
 
 /// What is particular to a directory's file.
 #[derive(Debug, Clone)]
@@ -59,6 +70,8 @@ type Key = Box<[u8]>;
 enum Order {
     /// A finding, or that there is none any more.
     Keep(Key, Option<Finding>),
+    /// Delete what was found of these so far; told is whether it was written.
+    Purge(Whom, oneshot::Sender<bool>),
     /// Write what waits, close the file, and say so.
     Close(SyncSender<()>),
 }
@@ -95,6 +108,29 @@ impl Store {
     /// Has a finding deleted, as [`Store::keep`] has it written.
     pub(super) fn forget(&self, key: Key) {
         self.order(key, None);
+    }
+
+    /// Has what was found of `whom` so far deleted; `false` where that is not done in time.
+    pub(super) async fn purge(&self, whom: Whom) -> bool {
+        let purged = async {
+            let (done, purged) = oneshot::channel();
+            let mut order = Order::Purge(whom, done);
+            while let Err(TrySendError::Full(returned)) = self.orders.try_send(order) {
+                order = returned;
+                sleep(FULL_PAUSE).await;
+            }
+            // Where the thread has ended, as at a start of its successor, nobody answers.
+            purged.await.unwrap_or(false)
+        };
+        timeout(PURGE, purged).await.unwrap_or(false)
+    }
+
+    /// Has what was found of `whom` so far deleted, and waits for nothing.
+    pub(super) fn start_purge(&self, whom: Whom) {
+        let (done, _) = oneshot::channel();
+        if let Err(TrySendError::Full(_)) = self.orders.try_send(Order::Purge(whom, done)) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn order(&self, key: Key, finding: Option<Finding>) {

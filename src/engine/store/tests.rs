@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use tempfile::TempDir;
 
+use super::batch::Batch;
 use super::file::{File, Refusal};
 use super::*;
 use crate::verdict::{Cause, Class};
@@ -77,11 +78,12 @@ fn write(settings: &Settings, found: &[(&str, Said, Duration)]) {
 fn write_at(wall: SystemTime, settings: &Settings, found: &[(&str, Said, Duration)]) {
     let mut file = File::open_at(settings, wall).unwrap();
     let now = Instant::now();
-    let finding = |(name, said, age): &(&str, Said, Duration)| {
+    let mut batch = Batch::default();
+    for (name, said, age) in found {
         let (said, at) = (said.clone(), now - *age);
-        (key(name), Some(Finding { said, at }))
-    };
-    file.commit(&mut found.iter().map(finding).collect()).unwrap();
+        assert!(batch.put(key(name), Some(Finding { said, at })));
+    }
+    file.commit(&mut batch).unwrap();
     file.close().unwrap();
 }
 
@@ -418,4 +420,65 @@ fn a_disk_that_hangs_does_not_hold_up_the_end() {
     store.close();
     assert!(began.elapsed() >= CLOSE, "it had its time");
     drop(orders);
+}
+
+/// As [`Store::purge`], from a thread.
+fn purge(store: &Store, whom: Whom) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(store.purge(whom))
+}
+
+#[test]
+fn a_purge_is_of_what_was_found_before_it() {
+    let (_folder, path) = place();
+    let settings = settings(&path);
+    let all = ["a@e.org", "b@e.org", "a@f.org", "a@sub.e.org"];
+    write(&settings, &all.map(|name| (name, no(), Duration::ZERO)));
+    let rest = reopened(&settings, |store| {
+        assert!(purge(store, Whom::One(key("a@e.org"))));
+        store.keep(key("c@e.org"), no());
+        assert!(purge(store, Whom::Ending(key("@e.org"))));
+        store.keep(key("b@e.org"), Said::Yes(None));
+    });
+    assert_eq!(rest.len(), 4, "they were read before the purge came");
+    assert_eq!(names(&read(&settings)), ["a@f.org", "a@sub.e.org", "b@e.org"]);
+    // More findings than may wait keep no purge away.
+    let store = |store: &Store| {
+        (0..3 * WAITING).for_each(|number| store.keep(key(&format!("{number}@g.org")), no()));
+        assert!(purge(store, Whom::All));
+    };
+    reopened(&settings, store);
+    assert_eq!(names(&read(&settings)), [""; 0]);
+}
+
+#[test]
+fn a_purge_waits_for_a_disk_that_refuses() {
+    let (_folder, path) = place();
+    let settings = settings(&path);
+    let hours = ["a@e.org", "b@e.org", "a@f.org"];
+    write(&settings, &hours.map(|name| (name, no(), Duration::ZERO)));
+    // Another has it open: nothing is read from it, nor written.
+    let other = File::open(&settings).unwrap();
+    let found = reopened(&settings, |store| {
+        assert!(!purge(store, Whom::Ending(key("@e.org"))));
+        drop(other);
+        assert!(purge(store, Whom::One(key("x@e.org"))));
+    });
+    assert_eq!(names(&found), ["a@f.org"], "who was purged is not read any more");
+    assert_eq!(names(&read(&settings)), ["a@f.org"]);
+    // Beyond a number they become one.
+    let other = File::open(&settings).unwrap();
+    let found = reopened(&settings, |store| {
+        for number in 0..=batch::PURGES {
+            assert!(!purge(store, Whom::One(key(&format!("{number}@e.org")))));
+        }
+        store.keep(key("new@e.org"), no());
+        drop(other);
+        assert!(purge(store, Whom::One(key("x@e.org"))));
+    });
+    assert_eq!(names(&found), [""; 0]);
+    assert_eq!(names(&read(&settings)), ["new@e.org"]);
 }

@@ -1,7 +1,6 @@
 //! The thread that owns a file: reads it once, writes what comes, in batches, and tries
 //! again what the disk refuses.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,13 +8,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::file::{self, File, Refusal};
 use super::{Finding, Key, Order, Settings};
 use crate::engine::recipients::Said;
-
-/// A commit is at most this large, so that its memory and time are bounded; and no more
-/// waits for a disk that refuses.
-pub(crate) const BATCH: usize = 10_000;
 
 /// What was found is on disk this much later: a crash costs so much of it, and
 /// the disk is made to write no more often.
@@ -38,7 +34,7 @@ pub(super) struct Writer<R> {
     /// The memory was told what is in the file.
     read: bool,
     file: Option<File>,
-    batch: HashMap<Key, Option<Finding>>,
+    batch: Batch,
     /// Findings for which there was no room, here or in the queue.
     dropped: Arc<AtomicU64>,
     /// Since when nothing could be written, as the log was told.
@@ -54,7 +50,7 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
             remember,
             read: false,
             file: None,
-            batch: HashMap::new(),
+            batch: Batch::default(),
             dropped,
             refused: None,
             pause: FIRST_PAUSE,
@@ -74,10 +70,17 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
                 Ok(Order::Keep(key, finding)) => {
                     self.put(key, finding);
                     let due = due.get_or_insert_with(|| Instant::now() + COMMIT);
-                    let full = self.batch.len() >= BATCH && self.file.is_some();
+                    let full = self.batch.is_full() && self.file.is_some();
                     if !full && Instant::now() < *due {
                         continue;
                     }
+                }
+                Ok(Order::Purge(whom, done)) => {
+                    self.batch.purge(whom);
+                    due = self.write();
+                    // Who waited may have gone.
+                    let _ = done.send(self.batch.is_empty());
+                    continue;
                 }
                 Ok(Order::Close(done)) => {
                     self.close();
@@ -93,9 +96,7 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
     }
 
     fn put(&mut self, key: Key, finding: Option<Finding>) {
-        if self.batch.len() < BATCH || self.batch.contains_key(&key) {
-            self.batch.insert(key, finding);
-        } else {
+        if !self.batch.put(key, finding) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -183,7 +184,7 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
         if let Err(refusal) = closed {
             tracing::warn!(
                 directory = &*self.settings.directory,
-                lost = self.batch.len(),
+                lost = self.batch.findings().len(),
                 "{}: {refusal}; what was found last is not remembered",
                 self.settings.path.display()
             );
@@ -220,7 +221,7 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
             if unread {
                 file.load(|key, said, age| {
                     // Something was found since, or it was to be forgotten.
-                    if !newer.contains_key(&key) {
+                    if !newer.overrules(&key) {
                         recipients += 1;
                         remember(key, said, age);
                     }

@@ -148,10 +148,24 @@ fn file() -> Vec<Bound> {
         ),
         row(
             "findings written together, and time until they are",
-            count!(crate::engine::store::writer::BATCH).and(time!(crate::engine::store::writer::COMMIT)),
+            count!(crate::engine::store::batch::BATCH).and(time!(crate::engine::store::writer::COMMIT)),
             "they are written",
             "a crash costs so much",
             "what_was_found_survives_sigkill_a_little_later",
+        ),
+        row(
+            "purges that wait for a disk that refuses",
+            count!(crate::engine::store::batch::PURGES),
+            "all in the file is deleted",
+            "who is forgotten is asked about again, and no more",
+            "a_purge_waits_for_a_disk_that_refuses",
+        ),
+        row(
+            "wait of a purge for the file",
+            time!(crate::engine::store::PURGE),
+            "who purges is told, and it is deleted later",
+            "a slow disk has room, and one that hangs is told of",
+            "a_purge_waits_for_a_disk_that_refuses",
         ),
         row(
             "pages of the file in memory",

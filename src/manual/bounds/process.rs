@@ -66,6 +66,27 @@ fn control() -> Vec<Bound> {
             "those_who_say_nothing_do_not_keep_others_out_for_long",
         ),
         row(
+            "answer to one of them",
+            time!(crate::control::ANSWER),
+            "it is told so",
+            "all of a large memory is looked at in less",
+            "an_answer_that_takes_too_long_is_given_up",
+        ),
+        row(
+            "entries of a memory that are listed for one",
+            count!(crate::daemon::remembered::MOST_LISTED),
+            "the others are counted",
+            "more is read by no one at a time, and a domain narrows it down",
+            "the_memory_is_listed_looked_up_and_purged",
+        ),
+        row(
+            "entries that are looked at in one go",
+            count!(crate::engine::remembered::PIECE),
+            "questions come in between",
+            "it takes less than a millisecond",
+            "a_large_memory_is_listed_and_purged_in_pieces",
+        ),
+        row(
             "wait for another process that binds a socket in the same folder",
             time!(crate::service::bind::LOCK),
             "it is waited for no longer",

@@ -1,0 +1,46 @@
+//! What the control socket answers by.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::status::Daemon;
+use crate::control::serve::Answer;
+use crate::telemetry::level;
+
+/// Answers as the daemon is `now`.
+pub(super) fn answers(now: watch::Receiver<Arc<Daemon>>) -> Arc<Answer> {
+    Arc::new(move |ask, request| {
+        let daemon = now.borrow().clone();
+        Box::pin(async move { answer(&daemon, &ask, &request).await })
+    })
+}
+
+async fn answer(daemon: &Daemon, ask: &str, request: &Value) -> Result<Value, String> {
+    match ask {
+        "status" => Ok(daemon.report()),
+        "cache-list" => daemon.list(request).await,
+        "cache-get" => daemon.look_up(request),
+        "cache-purge" => daemon.purge(request).await,
+        "log-level" => set_level(&request["set"]),
+        _ => Err(format!(
+            "this version, {}, cannot answer \"{ask}\"",
+            env!("CARGO_PKG_VERSION")
+        )),
+    }
+}
+
+/// Sets the level of the log where that is asked for: to a level, or to `reset`.
+fn set_level(set: &Value) -> Result<Value, String> {
+    match set {
+        Value::Null => {}
+        Value::String(word) if word == "reset" => level::reset(),
+        Value::String(word) => match level::named(word) {
+            Some(level) => level::set(level),
+            None => return Err(format!("there is no level \"{word}\"")),
+        },
+        _ => return Err("set is no text".to_owned()),
+    }
+    Ok(json!({ "level": level::name(), "configured": level::configured() }))
+}

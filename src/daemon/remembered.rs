@@ -1,0 +1,137 @@
+//! What the control socket answers about the memory of the directories.
+
+use std::fmt::Display;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::status::{Daemon, Remote};
+use crate::engine::remembered::{About, Entry, Listing, Purged, Whom};
+
+/// Entries that one answer lists.
+pub(crate) const MOST_LISTED: usize = 10_000;
+
+/// Entries that are listed where nobody says how many.
+const LISTED: u64 = 100;
+
+impl Daemon {
+    /// `cache-list`: the first entries by their names, of `directory`, of `domain`, at most
+    /// `limit`.
+    pub(super) async fn list(&self, request: &Value) -> Result<Value, String> {
+        let domain = text(request, "domain")?;
+        let limit = request["limit"].as_u64().unwrap_or(LISTED);
+        let limit = usize::try_from(limit).unwrap_or(MOST_LISTED).min(MOST_LISTED);
+        let mut listing =
+            Listing::new(limit, domain).map_err(|error| of(domain.unwrap_or_default(), error))?;
+        for remote in self.asked(request)? {
+            remote.member().list(&mut listing).await;
+        }
+        let entries = listing.first.iter().map(|(about, entry)| row(about, entry));
+        Ok(json!({
+            "entries": entries.collect::<Vec<_>>(),
+            "found": listing.found,
+            "refused-logins": listing.refused_logins,
+        }))
+    }
+
+    /// `cache-get`: all about an address or a user's `name`.
+    pub(super) fn look_up(&self, request: &Value) -> Result<Value, String> {
+        let name = text(request, "name")?.ok_or("the request names nobody")?;
+        let mut entries = Vec::new();
+        for remote in self.asked(request)? {
+            let found = remote.member().look_up(name.as_bytes());
+            entries.extend(found.iter().map(|(about, entry)| {
+                let mut row = row(about, entry);
+                let cause = entry.cause.as_ref();
+                row["detail"] = cause.map(|cause| cause.detail()).into();
+                row
+            }));
+        }
+        Ok(json!({ "name": name, "entries": entries }))
+    }
+
+    /// `cache-purge`: of one of `mailbox`, `user`, `domain` and `all`, in `directory` or in every
+    /// one.
+    pub(super) async fn purge(&self, request: &Value) -> Result<Value, String> {
+        let whom = whom(request)?;
+        let directories = self.asked(request)?;
+        let purges = directories.iter().map(|remote| remote.member().purge(&whom));
+        let purged = join_all(purges).await;
+        let sum = |number: fn(&Purged) -> usize| purged.iter().map(number).sum::<usize>();
+        let waiting = directories
+            .iter()
+            .zip(&purged)
+            .filter(|(_, purged)| purged.file_waits);
+        let answer = json!({
+            "recipients": sum(|purged| purged.recipients),
+            "logins": sum(|purged| purged.logins),
+            "refused-logins": sum(|purged| purged.refused_logins),
+            "files-waiting": waiting.map(|(remote, _)| remote.name()).collect::<Vec<_>>(),
+        });
+        tracing::info!(
+            about = ["mailbox", "user", "domain"]
+                .iter()
+                .find_map(|member| request[*member].as_str()),
+            directory = request["directory"].as_str(),
+            recipients = sum(|purged| purged.recipients),
+            logins = sum(|purged| purged.logins),
+            "the memory was purged by order of vouch cache"
+        );
+        Ok(answer)
+    }
+
+    /// The directory that a request names, or all.
+    fn asked(&self, request: &Value) -> Result<Vec<&Remote>, String> {
+        let Some(name) = text(request, "directory")? else {
+            return Ok(self.directories.iter().collect());
+        };
+        match self.directories.iter().find(|remote| remote.name() == name) {
+            Some(remote) => Ok(vec![remote]),
+            None => Err(format!("there is no directory \"{name}\"")),
+        }
+    }
+}
+
+fn whom(request: &Value) -> Result<Whom, String> {
+    if let Some(address) = text(request, "mailbox")? {
+        return Whom::mailbox(address).map_err(|error| of(address, error));
+    }
+    if let Some(user) = text(request, "user")? {
+        return Ok(Whom::user(user));
+    }
+    if let Some(domain) = text(request, "domain")? {
+        return Whom::domain(domain).map_err(|error| of(domain, error));
+    }
+    if request["all"] == true {
+        return Ok(Whom::All);
+    }
+    Err("the request names nobody".to_owned())
+}
+
+/// A member of a request that is a text, where it is there.
+fn text<'a>(request: &'a Value, member: &str) -> Result<Option<&'a str>, String> {
+    match &request[member] {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        _ => Err(format!("{member} is no text")),
+    }
+}
+
+fn of(name: &str, error: impl Display) -> String {
+    format!("{name}: {error}")
+}
+
+/// Times in seconds.
+fn row(about: &About, entry: &Entry) -> Value {
+    json!({
+        "name": String::from_utf8_lossy(&about.name),
+        "kind": about.kind,
+        "directory": &*about.directory,
+        "verdict": entry.verdict,
+        "cause": entry.cause.as_ref().map(|cause| cause.class.name()),
+        "state": entry.state.name(),
+        "age": entry.age.as_secs(),
+        "refresh-in": entry.refresh_in.map(|left| left.as_secs()),
+        "ends-in": entry.ends_in.as_secs(),
+    })
+}

@@ -1,0 +1,239 @@
+//! What a directory remembers, for who runs it: looked up, listed, purged.
+//!
+//! Whatever looks at all of a memory does so in pieces, with others at work between them.
+//! Nothing here tells anything of a password.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::yield_now;
+
+use super::recipients::{end, key};
+use super::{Member, store};
+use crate::address::{Address, Domain, DomainError, NotAnAddress};
+use crate::verdict::{Cause, Login};
+
+/// Entries that are looked at in one go.
+pub(crate) const PIECE: usize = 1000;
+
+/// What is remembered of a recipient or a login.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// `accept` or `reject`.
+    pub verdict: &'static str,
+    /// Why it was refused, or what was remarked of who was accepted.
+    pub cause: Option<Cause>,
+    /// Since the directory said so.
+    pub age: Duration,
+    /// What it is good for.
+    pub state: State,
+    /// When it will be ageing, where it is fresh and will be.
+    pub refresh_in: Option<Duration>,
+    /// When it is of no use any more.
+    pub ends_in: Duration,
+}
+
+/// What an entry is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is the answer.
+    Fresh,
+    /// It is the answer, and the directory is asked again meanwhile.
+    Ageing,
+    /// It is the answer only while the directory gives none.
+    Stale,
+}
+
+impl State {
+    /// As in the metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Ageing => "ageing",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// What an entry is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct About {
+    /// The address as in SMTP, or the user's name.
+    pub name: Box<[u8]>,
+    /// The directory's name.
+    pub directory: Arc<str>,
+    /// `recipient` or `login`.
+    pub kind: &'static str,
+}
+
+/// The first entries of a memory, or of several, by their names.
+#[derive(Debug)]
+pub struct Listing {
+    /// At most so many.
+    limit: usize,
+    /// Of this domain alone.
+    domain: Option<Domain>,
+    /// Entries that there are, shown or not.
+    pub found: usize,
+    /// Refused logins, of which there is only a hash.
+    pub refused_logins: usize,
+    /// What is shown.
+    pub first: BTreeMap<About, Entry>,
+}
+
+impl Listing {
+    /// One of at most `limit` entries, of `domain` alone if there is one.
+    ///
+    /// # Errors
+    /// Where that is no domain.
+    pub fn new(limit: usize, domain: Option<&str>) -> Result<Self, DomainError> {
+        Ok(Self {
+            limit,
+            domain: domain.map(Domain::parse).transpose()?,
+            found: 0,
+            refused_logins: 0,
+            first: BTreeMap::new(),
+        })
+    }
+
+    fn take(&mut self, about: About, entry: Entry) {
+        self.found += 1;
+        self.first.insert(about, entry);
+        if self.first.len() > self.limit {
+            self.first.pop_last();
+        }
+    }
+}
+
+/// Whom a purge is about.
+#[derive(Debug, Clone)]
+pub enum Whom {
+    /// A mailbox, and the logins under its address.
+    Mailbox(Address),
+    /// The logins of a user.
+    User(Login),
+    /// Mailboxes and users of a domain.
+    Domain(Domain),
+    /// Everybody.
+    All,
+}
+
+impl Whom {
+    /// A mailbox, of an address as a client writes it.
+    ///
+    /// # Errors
+    /// Where there can be none.
+    pub fn mailbox(address: &str) -> Result<Self, NotAnAddress> {
+        Address::from_unquoted(address.as_bytes()).map(Self::Mailbox)
+    }
+
+    /// Mailboxes and users of a domain.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn domain(domain: &str) -> Result<Self, DomainError> {
+        Domain::parse(domain).map(Self::Domain)
+    }
+
+    /// A user by the name that is logged in with.
+    pub fn user(name: &str) -> Self {
+        Self::User(Login::new(name.as_bytes()))
+    }
+}
+
+/// What a purge has forgotten.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Purged {
+    /// Recipients.
+    pub recipients: usize,
+    /// Accepted logins.
+    pub logins: usize,
+    /// Refused logins. Their hash names no user, so any purge of a user's takes all of them.
+    pub refused_logins: usize,
+    /// The file still has the recipients. They go from it as soon as it can be written.
+    pub file_waits: bool,
+}
+
+impl Member {
+    /// What it remembers of an address or a user's name.
+    pub fn look_up(&self, name: &[u8]) -> Vec<(About, Entry)> {
+        let address = Address::from_unquoted(name)
+            .ok()
+            .map(|address| self.one_form(address));
+        let recipient = address.and_then(|address| {
+            let entry = self.recipients().entry(&address)?;
+            Some((self.about(key(&address), "recipient"), entry))
+        });
+        let login = self.logins().entry(&Login::new(name));
+        let login = login.map(|entry| (self.about(name.into(), "login"), entry));
+        recipient.into_iter().chain(login).collect()
+    }
+
+    /// Lists what it remembers.
+    pub async fn list(&self, listing: &mut Listing) {
+        let domain = listing.domain.clone();
+        let domain = domain.as_ref();
+        let ending = domain.map(end);
+        let is_asked_for = |name: &[u8]| ending.as_ref().is_none_or(|end| name.ends_with(end));
+        for (looked, (name, entry)) in self.recipients().entries().enumerate() {
+            if let (true, Some(entry)) = (is_asked_for(&name), entry) {
+                listing.take(self.about(name, "recipient"), entry);
+            }
+            if looked % PIECE == 0 {
+                yield_now().await;
+            }
+        }
+        for (looked, (user, entry)) in self.logins().entries().enumerate() {
+            if let (true, Some(entry)) = (domain.is_none_or(|domain| is_of(&user, domain)), entry) {
+                listing.take(self.about(user.as_bytes().into(), "login"), entry);
+            }
+            if looked % PIECE == 0 {
+                yield_now().await;
+            }
+        }
+        listing.refused_logins += self.logins().refused();
+    }
+
+    /// Forgets, in memory and on disk. Who asks from now on is answered by the directory; what
+    /// it was asked before is not kept, whenever it answers.
+    pub async fn purge(&self, whom: &Whom) -> Purged {
+        let recipients = match whom {
+            Whom::Mailbox(address) => Some(store::Whom::One(key(&self.one_form(address.clone())))),
+            Whom::User(_) => None,
+            Whom::Domain(domain) => Some(store::Whom::Ending(end(domain))),
+            Whom::All => Some(store::Whom::All),
+        };
+        let (recipients, written) = match recipients {
+            Some(whom) => self.recipients().purge(&whom).await,
+            None => (0, true),
+        };
+        let is = |user: &Login| match whom {
+            // Too much that is forgotten is asked again, and no more.
+            Whom::Mailbox(address) => user.as_bytes().eq_ignore_ascii_case(&address.to_unquoted()),
+            Whom::User(name) => user.as_bytes().eq_ignore_ascii_case(name.as_bytes()),
+            Whom::Domain(domain) => is_of(user, domain),
+            Whom::All => true,
+        };
+        let (logins, refused_logins) = self.logins().purge(is).await;
+        Purged {
+            recipients,
+            logins,
+            refused_logins,
+            file_waits: !written,
+        }
+    }
+
+    fn about(&self, name: Box<[u8]>, kind: &'static str) -> About {
+        About {
+            name,
+            directory: self.name().clone(),
+            kind,
+        }
+    }
+}
+
+fn is_of(user: &Login, domain: &Domain) -> bool {
+    let of = user.domain().and_then(|domain| str::from_utf8(domain).ok());
+    of.is_some_and(|of| Domain::parse(of).is_ok_and(|of| of == *domain))
+}

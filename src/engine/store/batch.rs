@@ -1,0 +1,90 @@
+//! What waits to be written to a file.
+
+use std::collections::HashMap;
+
+use super::{Finding, Key};
+
+/// A commit is at most this large, so that its memory and time are bounded; and no more
+/// waits for a disk that refuses.
+pub(crate) const BATCH: usize = 10_000;
+
+/// Purges that wait for a disk that refuses; one more makes them a purge of all.
+pub(crate) const PURGES: usize = 100;
+
+/// Whom a purge is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    /// The recipient of this one form.
+    One(Key),
+    /// Recipients whose one form ends so: with `@` and a domain.
+    Ending(Key),
+    /// Everybody.
+    All,
+}
+
+impl Whom {
+    /// Whether it is about this recipient.
+    pub fn is(&self, key: &[u8]) -> bool {
+        match self {
+            Self::One(one) => **one == *key,
+            Self::Ending(end) => key.ends_with(end),
+            Self::All => true,
+        }
+    }
+}
+
+/// Purges, and what was found or forgotten since the first of them.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    purges: Vec<Whom>,
+    findings: HashMap<Key, Option<Finding>>,
+}
+
+impl Batch {
+    /// Takes a finding, or that there is none any more; `false` where there is no room.
+    pub(super) fn put(&mut self, key: Key, finding: Option<Finding>) -> bool {
+        let room = self.findings.len() < BATCH || self.findings.contains_key(&key);
+        if room {
+            self.findings.insert(key, finding);
+        }
+        room
+    }
+
+    /// Takes a purge, of what was found so far.
+    pub(super) fn purge(&mut self, whom: Whom) {
+        self.findings.retain(|key, _| !whom.is(key));
+        if whom == Whom::All || self.purges.len() >= PURGES {
+            self.purges = vec![Whom::All];
+        } else {
+            self.purges.push(whom);
+        }
+    }
+
+    /// Whether what the file says of a recipient is out of date.
+    pub(super) fn overrules(&self, key: &[u8]) -> bool {
+        self.findings.contains_key(key) || self.purges.iter().any(|whom| whom.is(key))
+    }
+
+    /// What is to be deleted before anything is written.
+    pub(super) fn purges(&self) -> &[Whom] {
+        &self.purges
+    }
+
+    /// What is to be written.
+    pub(super) fn findings(&self) -> &HashMap<Key, Option<Finding>> {
+        &self.findings
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.findings.len() >= BATCH
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.findings.is_empty() && self.purges.is_empty()
+    }
+
+    /// All of it was written.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
