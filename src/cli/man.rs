@@ -69,13 +69,13 @@ fn vouch_page() -> String {
         statuses: vec![
             (
                 status::REFUSED,
-                "The answer was no: a login was refused, a recipient is unknown.",
+                "The answer was no: a login was refused, a recipient is unknown, or nothing is remembered of it.",
             ),
             (status::USAGE, "The command line is wrong."),
             (status::NO_INPUT, "An input file cannot be read."),
             (
                 status::UNAVAILABLE,
-                "A directory is unreachable, or none has an opinion on what was asked.",
+                "A directory is unreachable, none has an opinion on what was asked, or no daemon is running.",
             ),
             (
                 status::OS_ERROR,

@@ -76,6 +76,12 @@ enum Command {
     /// Ask the running daemon how it is
     #[command(after_help = "Exit status: 0, 69 no daemon is running, 78 bad configuration.")]
     Status(control::status::Arguments),
+    /// Look into what the running daemon remembers, or have it forget
+    #[command(subcommand)]
+    Cache(control::cache::Cache),
+    /// Change how much the running daemon logs
+    #[command(subcommand)]
+    Log(control::level::Log),
     /// Ask a directory directly, with the daemon's own engine
     #[command(subcommand)]
     Probe(probe::Probe),
@@ -127,6 +133,8 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Status(arguments) => control::status::run(&arguments),
+        Command::Cache(cache) => control::cache::run(&cache),
+        Command::Log(log) => control::level::run(&log),
         Command::Probe(probe) => probe::run(&probe),
         Command::Man(page) => man::run(&page),
         Command::Completions(completions) => man::complete(&completions),

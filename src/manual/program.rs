@@ -111,9 +111,7 @@ fn usage(path: &str, command: &Command) -> String {
     for argument in arguments(command) {
         let names = names(argument);
         let form = written(argument, names.first().map_or("", String::as_str));
-        let needed = argument.is_required_set()
-            || (argument.is_positional() && argument.get_default_values().is_empty());
-        usage.push_str(&if needed {
+        usage.push_str(&if argument.is_required_set() {
             format!(" {form}")
         } else {
             format!(" [{form}]")

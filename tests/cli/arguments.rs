@@ -67,6 +67,13 @@ fn help_and_version_go_to_standard_output_with_status_0() {
             &["/etc/vouch/vouch.toml", "Exit status:", "71", "78"],
         ),
         (&["check", "-h"], &["--online", "Exit status:", "69", "78"]),
+        (&["status", "--help"], &["--json", "--watch", "69", "78"]),
+        (&["cache", "--help"], &["list", "get", "purge"]),
+        (
+            &["cache", "purge", "--help"],
+            &["[ADDRESS]", "--user", "--domain", "--directory", "--all", "69"],
+        ),
+        (&["log", "level", "--help"], &["error", "trace", "reset", "69"]),
         (&["probe", "--help"], &["recipient", "login"]),
         (
             &["probe", "recipient", "--help"],

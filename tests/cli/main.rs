@@ -8,6 +8,7 @@
 )]
 
 mod arguments;
+mod cache;
 mod check;
 mod confined;
 mod control;

@@ -22,14 +22,25 @@ pub(super) enum Side {
 
 /// A table with its heads.
 pub(super) struct Table {
+    /// No word is cut.
+    whole: bool,
     heads: Vec<(&'static str, Side)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
+    /// One without a row, in which no word is cut, however long its lines become.
+    pub(super) fn whole(heads: &[(&'static str, Side)]) -> Self {
+        Self {
+            whole: true,
+            ..Self::new(heads)
+        }
+    }
+
     /// One without a row.
     pub(super) fn new(heads: &[(&'static str, Side)]) -> Self {
         Self {
+            whole: false,
             heads: heads.to_vec(),
             rows: Vec::new(),
         }
@@ -54,7 +65,7 @@ impl Table {
             words.map(|word| word.chars().count()).max().unwrap_or(0)
         };
         let mut widths: Vec<usize> = (0..heads.len()).map(wide).collect();
-        if let Some((last, others)) = widths.split_last_mut() {
+        if let (false, Some((last, others))) = (self.whole, widths.split_last_mut()) {
             let taken: usize = others.iter().map(|width| width + 2).sum();
             *last = (*last).min(WIDTH.saturating_sub(taken).max(LAST));
         }

@@ -1,0 +1,376 @@
+//! `vouch cache`: what the running daemon remembers.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::columns::Side::{Left, Right};
+use super::columns::{Table, each, name, paragraph, word};
+use crate::address::{Address, Domain};
+use crate::cli::{ConfigFile, fail, print, status};
+use crate::config::Config;
+use crate::control::client;
+use crate::telemetry::words::spoken;
+
+/// What is done with the memory.
+#[derive(Debug, Subcommand)]
+pub enum Cache {
+    /// List the recipients and accepted logins that the daemon remembers
+    #[command(after_help = "Exit status: 0, 69 no daemon is running, 78 bad configuration.")]
+    List(List),
+    /// Show what the daemon remembers of an address or a user
+    #[command(
+        after_help = "Exit status: 0, 1 nothing is remembered, 69 no daemon is running, 78 bad configuration."
+    )]
+    Get(Get),
+    /// Have the daemon forget recipients and logins, in memory and on disk
+    #[command(
+        after_help = "Whom to forget must be said; --directory alone means everybody there. Who is forgotten is asked about \
+                      again, and an answer that is on its way is not kept. All refused logins of the directory are \
+                      forgotten with any login: they are known by a hash, which names no user. Exit status: 0, also where \
+                      nothing was remembered; 69 no daemon is running, 78 bad configuration."
+    )]
+    Purge(Purge),
+}
+
+/// Arguments of `vouch cache list`.
+#[derive(Debug, Args)]
+pub struct List {
+    #[command(flatten)]
+    common: Common,
+    /// Of this domain alone
+    #[arg(long, value_name = "DOMAIN", value_parser = domain)]
+    domain: Option<String>,
+    /// At most so many, the first by their names
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    limit: u64,
+}
+
+/// Arguments of `vouch cache get`.
+#[derive(Debug, Args)]
+pub struct Get {
+    #[command(flatten)]
+    common: Common,
+    /// The address, or a user's name
+    #[arg(value_name = "ADDRESS")]
+    name: String,
+}
+
+/// Arguments of `vouch cache purge`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("whom").required(true).multiple(true).args(["mailbox", "user", "domain", "directory", "all"]))]
+pub struct Purge {
+    #[command(flatten)]
+    common: Common,
+    /// This recipient, and logins under this address
+    #[arg(value_name = "ADDRESS", conflicts_with_all = ["user", "domain", "all"], value_parser = mailbox)]
+    mailbox: Option<String>,
+    /// Logins under this name, as the log shows it
+    #[arg(long, value_name = "USER", conflicts_with_all = ["domain", "all"])]
+    user: Option<String>,
+    /// Recipients and users of this domain
+    #[arg(long, value_name = "DOMAIN", conflicts_with = "all", value_parser = domain)]
+    domain: Option<String>,
+    /// Everybody
+    #[arg(long, conflicts_with = "directory")]
+    all: bool,
+}
+
+/// What all of them take.
+#[derive(Debug, Args)]
+pub struct Common {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Of this directory alone
+    #[arg(short, long, value_name = "NAME")]
+    directory: Option<String>,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    Domain::parse(text)
+        .map(|domain| domain.to_string())
+        .map_err(|error| error.to_string())
+}
+
+fn mailbox(text: &str) -> Result<String, String> {
+    let address = Address::from_unquoted(text.as_bytes());
+    address
+        .map(|_| text.to_owned())
+        .map_err(|error| format!("{error}; --user takes any name"))
+}
+
+/// Asks, and shows the answer.
+pub fn run(cache: &Cache) -> ExitCode {
+    let done = match cache {
+        Cache::List(list) => run_list(list),
+        Cache::Get(get) => run_get(get),
+        Cache::Purge(purge) => run_purge(purge),
+    };
+    done.unwrap_or_else(|status| status)
+}
+
+impl Common {
+    /// The answer to a request, which is given the directory.
+    fn ask(&self, mut request: Value) -> Result<Value, ExitCode> {
+        let (config, _) = self.file.load()?;
+        if let Some(name) = &self.directory {
+            if !config.directory.iter().any(|directory| directory.name == *name) {
+                return Err(fail(status::USAGE, &unknown_directory(name, &config)));
+            }
+            request["directory"] = name.as_str().into();
+        }
+        client::ask(config.control.path(), &request)
+            .map_err(|error| fail(status::UNAVAILABLE, &format!("vouch cache: {error}")))
+    }
+
+    fn show(&self, answer: &Value, shown: impl Fn(&Value) -> String) -> Result<(), ExitCode> {
+        if self.json {
+            print(&format!("{answer}\n"))
+        } else {
+            print(&shown(answer))
+        }
+    }
+}
+
+fn unknown_directory(name: &str, config: &Config) -> String {
+    let names: Vec<&str> = config
+        .directory
+        .iter()
+        .map(|directory| directory.name.as_str())
+        .collect();
+    format!(
+        "vouch cache: there is no directory \"{name}\"; the directories are: {}",
+        names.join(", ")
+    )
+}
+
+fn run_list(list: &List) -> Result<ExitCode, ExitCode> {
+    let request = json!({ "ask": "cache-list", "domain": list.domain, "limit": list.limit });
+    let answer = list.common.ask(request)?;
+    list.common.show(&answer, listed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_get(get: &Get) -> Result<ExitCode, ExitCode> {
+    let answer = get.common.ask(json!({ "ask": "cache-get", "name": get.name }))?;
+    get.common.show(&answer, got)?;
+    Ok(match each(&answer["entries"]).next() {
+        Some(_) => ExitCode::SUCCESS,
+        None => ExitCode::from(status::REFUSED),
+    })
+}
+
+fn run_purge(purge: &Purge) -> Result<ExitCode, ExitCode> {
+    let mut request = json!({ "ask": "cache-purge" });
+    match (&purge.mailbox, &purge.user, &purge.domain) {
+        (Some(address), ..) => request["mailbox"] = address.as_str().into(),
+        (_, Some(user), _) => request["user"] = user.as_str().into(),
+        (.., Some(domain)) => request["domain"] = domain.as_str().into(),
+        // Of a directory, if one is named.
+        _ => request["all"] = true.into(),
+    }
+    let answer = purge.common.ask(request)?;
+    purge.common.show(&answer, purged)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn listed(answer: &Value) -> String {
+    let mut table = Table::whole(&[
+        ("DIRECTORY", Left),
+        ("WHAT", Left),
+        ("VERDICT", Left),
+        ("CAUSE", Left),
+        ("AGE", Right),
+        ("REFRESH", Right),
+        ("ENDS", Right),
+        ("NAME", Left),
+    ]);
+    let mut shown = 0;
+    for entry in each(&answer["entries"]) {
+        shown += 1;
+        table.row(vec![
+            name(&entry["directory"]),
+            word(&entry["kind"]),
+            word(&entry["verdict"]),
+            word(&entry["cause"]),
+            seconds(&entry["age"]),
+            refresh(entry),
+            format!("in {}", seconds(&entry["ends-in"])),
+            word(&entry["name"]),
+        ]);
+    }
+    let mut text = String::new();
+    table.write(&mut text);
+    // The line that parts it from what is above, where nothing is.
+    let mut text = text.trim_start().to_owned();
+    let found = answer["found"].as_u64().unwrap_or_default();
+    if found == 0 {
+        text.push_str("nothing is remembered\n");
+    } else if found > shown {
+        text.push_str(&format!(
+            "\nand {} more: --limit shows more, --domain fewer\n",
+            found - shown
+        ));
+    }
+    let refused = answer["refused-logins"].as_u64().unwrap_or_default();
+    if refused > 0 {
+        text.push_str(&format!(
+            "\nrefused logins, each known by a hash alone: {refused}\n"
+        ));
+    }
+    text
+}
+
+fn refresh(entry: &Value) -> String {
+    match entry["state"].as_str() {
+        Some("ageing") => "due".to_owned(),
+        Some("stale") => "stale".to_owned(),
+        _ if entry["refresh-in"].is_u64() => format!("in {}", seconds(&entry["refresh-in"])),
+        _ => "-".to_owned(),
+    }
+}
+
+fn got(answer: &Value) -> String {
+    let mut text = String::new();
+    for entry in each(&answer["entries"]) {
+        paragraph(&mut text, "", &sentence(entry));
+    }
+    if text.is_empty() {
+        text = format!("nothing is remembered of {}\n", word(&answer["name"]));
+    }
+    text
+}
+
+fn sentence(entry: &Value) -> String {
+    let verdict = match (entry["kind"].as_str(), entry["verdict"].as_str()) {
+        (Some("recipient"), Some("accept")) => "exists",
+        (Some("recipient"), _) => "is refused",
+        _ => "may log in",
+    };
+    let why = match entry["detail"].as_str() {
+        Some(detail) => format!(" ({}: {detail})", word(&entry["cause"])),
+        None => String::new(),
+    };
+    let good_for = match entry["state"].as_str() {
+        Some("ageing") => "it is the answer, and asked about again when somebody asks".to_owned(),
+        Some("stale") => "it is the answer only while the directory gives none".to_owned(),
+        _ if entry["refresh-in"].is_u64() => {
+            format!(
+                "it is the answer, and asked about again after {}",
+                seconds(&entry["refresh-in"])
+            )
+        }
+        _ => "it is the answer".to_owned(),
+    };
+    format!(
+        "{}: {} {verdict}{why}, {} ago; {good_for}; it is forgotten in {}",
+        word(&entry["directory"]),
+        word(&entry["name"]),
+        seconds(&entry["age"]),
+        seconds(&entry["ends-in"])
+    )
+}
+
+fn purged(answer: &Value) -> String {
+    let mut text = format!(
+        "forgotten: recipients {}, accepted logins {}, refused logins {}\n",
+        word(&answer["recipients"]),
+        word(&answer["logins"]),
+        word(&answer["refused-logins"])
+    );
+    for directory in each(&answer["files-waiting"]) {
+        let told = format!(
+            "{}: its cache.file could not be written yet: what it holds of them is deleted as soon as it can be, unless \
+             vouch ends before; the log says what is wrong with it",
+            word(directory)
+        );
+        paragraph(&mut text, "! ", &told);
+    }
+    text
+}
+
+fn seconds(value: &Value) -> String {
+    let seconds = value.as_u64().map(Duration::from_secs);
+    seconds.map_or_else(|| "-".to_owned(), spoken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Value {
+        json!({
+            "name": "jane@example.org", "kind": "recipient", "directory": "mailbox", "verdict": "accept", "cause": null,
+            "state": "fresh", "age": 190, "refresh-in": 1_610, "ends-in": 604_610, "detail": null,
+        })
+    }
+
+    #[test]
+    fn a_list_is_in_columns_and_says_what_it_leaves_out() {
+        let mut no = entry();
+        for (member, value) in [
+            ("name", json!("no\u{1b}@example.org")),
+            ("verdict", json!("reject")),
+            ("cause", json!("unknown-user")),
+            ("refresh-in", json!(null)),
+            ("ends-in", json!(70)),
+        ] {
+            no[member] = value;
+        }
+        let answer = json!({ "entries": [entry(), no], "found": 7, "refused-logins": 3 });
+        let expected = "\
+DIRECTORY  WHAT       VERDICT  CAUSE           AGE    REFRESH       ENDS  NAME
+mailbox    recipient  accept   -             3 min  in 26 min  in 6 days  jane@example.org
+mailbox    recipient  reject   unknown-user  3 min          -    in 70 s  no?@example.org
+
+and 5 more: --limit shows more, --domain fewer
+
+refused logins, each known by a hash alone: 3
+";
+        assert_eq!(listed(&answer), expected);
+        assert_eq!(listed(&json!({})), "nothing is remembered\n");
+    }
+
+    #[test]
+    fn what_is_remembered_of_one_is_a_sentence() {
+        let answer = |entry: Value| got(&json!({ "name": "x", "entries": [entry] }));
+        assert_eq!(
+            answer(entry()).replace('\n', " "),
+            "mailbox: jane@example.org exists, 3 min ago; it is the answer, and asked about again after 26 min; it is \
+             forgotten in 6 days "
+        );
+        let mut stale = entry();
+        stale["state"] = "stale".into();
+        assert!(
+            answer(stale)
+                .replace('\n', " ")
+                .contains("only while the directory gives none")
+        );
+        let mut no = entry();
+        no["verdict"] = "reject".into();
+        no["cause"] = "unknown-user".into();
+        no["detail"] = "550 5.1.1 no such user".into();
+        let told = answer(no).replace('\n', " ");
+        assert!(
+            told.contains("jane@example.org is refused (unknown-user: 550 5.1.1 no such user), 3 min ago"),
+            "{told}"
+        );
+        assert_eq!(got(&json!({ "name": "x" })), "nothing is remembered of x\n");
+    }
+
+    #[test]
+    fn a_purge_says_how_many_went_and_where_they_still_are() {
+        let answer =
+            json!({ "recipients": 2, "logins": 1, "refused-logins": 0, "files-waiting": ["mailbox"] });
+        let told = purged(&answer);
+        assert!(
+            told.starts_with("forgotten: recipients 2, accepted logins 1, refused logins 0\n! mailbox: "),
+            "{told}"
+        );
+    }
+}

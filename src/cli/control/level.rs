@@ -1,0 +1,81 @@
+//! `vouch log level`: how much the running daemon logs.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::columns::word;
+use crate::cli::{ConfigFile, fail, print, status};
+use crate::control::client;
+
+/// What is done with the log.
+#[derive(Debug, Subcommand)]
+pub enum Log {
+    /// Show or change how much the daemon logs, until it ends
+    #[command(
+        after_help = "SIGUSR1 does the same by one step, SIGUSR2 is reset. Exit status: 0, 69 no daemon is running, 78 bad \
+                      configuration."
+    )]
+    Level(Arguments),
+}
+
+/// Arguments of `vouch log level`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The level from now on; reset is back to that of the configuration [default: shows it]
+    #[arg(value_enum)]
+    level: Option<Level>,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+    Reset,
+}
+
+impl Level {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+/// Asks, and shows the answer.
+pub fn run(log: &Log) -> ExitCode {
+    let Log::Level(arguments) = log;
+    let (config, _) = match arguments.file.load() {
+        Ok(read) => read,
+        Err(status) => return status,
+    };
+    let request = json!({ "ask": "log-level", "set": arguments.level.map(Level::word) });
+    let answer = match client::ask(config.control.path(), &request) {
+        Ok(answer) => answer,
+        Err(error) => return fail(status::UNAVAILABLE, &format!("vouch log: {error}")),
+    };
+    let text = if arguments.json {
+        format!("{answer}\n")
+    } else {
+        format!(
+            "{} (configured: {})\n",
+            word(&answer["level"]),
+            word(&answer["configured"])
+        )
+    };
+    print(&text).err().unwrap_or(ExitCode::SUCCESS)
+}
