@@ -4,11 +4,18 @@ use super::roff::Page;
 
 /// Members of the report, each by its path: `[]` for any element of a list, `*` for any member of an object. A list or
 /// an object has a row of its own where it needs an explanation.
-pub const MEMBERS: [(&str, &str); 60] = [
+pub const MEMBERS: [(&str, &str); 62] = [
     ("version", "the daemon's"),
     ("process", "its process id"),
     ("uptime", "seconds since its start"),
     ("draining", "it ends, and lets nobody new in"),
+    (
+        "configuration.ago", "seconds since the configuration in force was read",
+    ),
+    (
+        "configuration.refused",
+        "where a reload was refused since: `ago` in seconds, and `why`",
+    ),
     ("memory", "resident bytes"),
     ("log.level", "what is logged now"),
     ("log.configured", "what the configuration says of it"),
