@@ -42,8 +42,7 @@ impl Daemon {
             let found = remote.member().look_up(name.as_bytes());
             entries.extend(found.iter().map(|(about, entry)| {
                 let mut row = row(about, entry);
-                let cause = entry.cause.as_ref();
-                row["detail"] = cause.map(|cause| cause.detail()).into();
+                row["detail"] = entry.detail().into();
                 row
             }));
         }

@@ -34,6 +34,13 @@ pub struct Entry {
     pub ends_in: Duration,
 }
 
+impl Entry {
+    /// The directory's status and words, where it had any.
+    pub fn detail(&self) -> Option<String> {
+        self.cause.as_ref().map(Cause::detail)
+    }
+}
+
 /// What an entry is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
