@@ -4,7 +4,7 @@ use super::roff::Page;
 
 /// Members of the report, each by its path: `[]` for any element of a list, `*` for any member of an object. A list or
 /// an object has a row of its own where it needs an explanation.
-pub const MEMBERS: [(&str, &str); 62] = [
+pub const MEMBERS: [(&str, &str); 63] = [
     ("version", "the daemon's"),
     ("process", "its process id"),
     ("uptime", "seconds since its start"),
@@ -75,6 +75,9 @@ pub const MEMBERS: [(&str, &str); 62] = [
     (
         "directories[].last-failure.why",
         "all of it: which server, at which step, and what it said. It may name whom it was asked about",
+    ),
+    (
+        "directories[].last-failure.advice", "what to do about it; empty where the words say so",
     ),
     (
         "directories[].unanswered", "questions without an answer since it last gave one",

@@ -162,7 +162,7 @@ fn a_bad_configuration_changes_nothing_and_says_why() {
         ),
         (
             text.replace("lookup.", "tls.ca-file = \"/no/such/file\"\nlookup."),
-            "directory \"remote\": ",
+            "directory.\"remote\": ",
         ),
     ] {
         let line = stage.reload(&daemon, &bad);
