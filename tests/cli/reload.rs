@@ -176,7 +176,7 @@ fn a_bad_configuration_changes_nothing_and_says_why() {
     stage.world.config(&text);
     status().says(&[
         "! not reloaded ",
-        " ago, so what is in force is older than the file: directory \"remote\":",
+        " ago, so what is in force is older than the file: directory.\"remote\":",
     ]);
     let line = stage.reload(&daemon, &text);
     assert!(!status().out.contains("! "));
