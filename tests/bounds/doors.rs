@@ -19,7 +19,9 @@ use vouch::service::limits::raise_descriptors;
 use vouch::verdict::{Client, Kind, Question};
 
 use crate::number;
-use crate::stub::{Stub, auth_door, connect, member, policy_door, serve, settle, userdb_door};
+use crate::stub::{
+    Stub, auth_door, connect, member, policy_door, serve, settle, socketmap_door, userdb_door,
+};
 
 /// Room in a pipe for whatever a test says.
 const ROOM: usize = 4 << 20;
@@ -83,14 +85,19 @@ async fn a_client_that_reads_nothing_is_left_after_a_minute() {
     let minute = Duration::from_secs(60);
     let stub = Stub::new();
     let [(policy, _), greeting @ ..] = doors(&stub);
-    let (mut client, served) = connect(&policy, 300);
-    let request = b"request=smtpd_access_policy\nprotocol_state=DATA\n\n";
-    let asking = async { while client.write_all(request).await.is_ok() {} };
-    // Until the pipe is full in both directions.
-    let _ = tokio::time::timeout(minute / 2, asking).await;
-    let began = Instant::now();
-    served.await.unwrap();
-    assert_eq!(began.elapsed(), minute / 2);
+    let map = socketmap_door(&member(stub.clone(), false));
+    for (door, request) in [
+        (policy, "request=smtpd_access_policy\nprotocol_state=DATA\n\n"),
+        (map, "19:domains example.org,"),
+    ] {
+        let (mut client, served) = connect(&door, 300);
+        let asking = async { while client.write_all(request.as_bytes()).await.is_ok() {} };
+        // Until the pipe is full in both directions.
+        let _ = tokio::time::timeout(minute / 2, asking).await;
+        let began = Instant::now();
+        served.await.unwrap();
+        assert_eq!(began.elapsed(), minute / 2, "{}", door.name());
+    }
     // The others greet, and who does not read that asks nothing.
     for (door, _) in greeting {
         let (_client, served) = connect(&door, 1);

@@ -21,6 +21,7 @@ use vouch::server::actions::Actions;
 use vouch::server::auth::{self, AuthDoor, Spoken, Tempfail};
 use vouch::server::handover::Handover;
 use vouch::server::policy::{self, Policy};
+use vouch::server::socketmap::{self, Socketmap};
 use vouch::server::userdb::{self, Exists, UserdbDoor};
 use vouch::server::{Caller, Deadline, Door, recipient_limits};
 use vouch::verdict::{Kind, Question, Verdict};
@@ -140,16 +141,20 @@ pub(crate) fn userdb_door(member: &Arc<Member>) -> Arc<dyn Door> {
     ))
 }
 
+fn actions() -> Actions {
+    Actions {
+        accept: Action::dunno(),
+        reject: Action::dunno(),
+        disabled: Action::dunno(),
+        defer: Action::dunno(),
+        limit: Action::dunno(),
+    }
+}
+
 pub(crate) fn policy_door(member: &Arc<Member>) -> Arc<dyn Door> {
     let settings = policy::Settings {
         name: "policy".into(),
-        actions: Actions {
-            accept: Action::dunno(),
-            reject: Action::dunno(),
-            disabled: Action::dunno(),
-            defer: Action::dunno(),
-            limit: Action::dunno(),
-        },
+        actions: actions(),
         deadline: DEADLINE.other,
         vrfy: false,
         dry_run: false,
@@ -158,6 +163,16 @@ pub(crate) fn policy_door(member: &Arc<Member>) -> Arc<dyn Door> {
         access: Access::default(),
     };
     Arc::new(Policy::new(settings, engine(member)))
+}
+
+pub(crate) fn socketmap_door(member: &Arc<Member>) -> Arc<dyn Door> {
+    let settings = socketmap::Settings {
+        name: "socketmap".into(),
+        actions: actions(),
+        deadline: DEADLINE.other,
+        limits: recipient_limits::Limits::default(),
+    };
+    Arc::new(Socketmap::new(settings, engine(member)))
 }
 
 /// A client of a door, and the door's side of it.
