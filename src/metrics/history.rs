@@ -19,7 +19,7 @@ use crate::telemetry::histogram::Durations;
 /// From one step to the next.
 pub(crate) const EVERY: Duration = Duration::from_secs(30);
 
-/// Steps that are kept: an hour. A step of a listener takes some 200 bytes, and one of a directory.
+/// Steps that are kept: an hour. A step of a listener takes 200 bytes and its place in a map, and so does one of a directory.
 pub(crate) const STEPS: usize = 120;
 
 /// Verdicts, in the order of [`DoorCounts::took`](crate::server::counts::DoorCounts::took).

@@ -137,7 +137,7 @@ fn log_and_end() -> Vec<Bound> {
             "steps of the history that the status page shows, and time of each",
             count!(crate::metrics::history::STEPS).and(time!(crate::metrics::history::EVERY)),
             "the oldest is forgotten",
-            "an hour; some 200 bytes a step for each listener and each directory, 24 KiB in all",
+            "an hour; some 250 bytes a step for each listener and each directory, 30 KiB in all",
             "an_hour_is_kept_and_no_more",
         ),
         row(
