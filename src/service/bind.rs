@@ -170,11 +170,11 @@ fn make_way(path: &Path) -> Result<(), String> {
     };
     match connect() {
         Ok(socket) => Err(format!(
-            "another process{} listens there; is vouch running already?",
+            "another process{} listens there; is vouch running already? stop that one, or give another path",
             listening(&socket).unwrap_or_default()
         )),
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            Err("another process listens there, and is busy; is vouch running already?".into())
+            Err("another process listens there, and is busy; is vouch running already? stop that one, or give another path".into())
         }
         // Nothing else means that it is stale.
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {

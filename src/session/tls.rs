@@ -338,7 +338,12 @@ fn read_pem(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Settin
         Ok(_) => Ok(pem),
         // The daemon is not who has written its configuration.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let why = format!("user {} may not read it: {error}", Uid::effective());
+            let path_shown = path.display();
+            let why = format!(
+                "user {} may not read it: {error}; let the group vouch do so by `chgrp vouch {path_shown}` and `chmod g+r \
+                 {path_shown}`, and enter its folders",
+                Uid::effective()
+            );
             Err(file_error(key, path, why))
         }
         Err(error) => Err(file_error(key, path, error.to_string())),

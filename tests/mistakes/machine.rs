@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
 use remote::Protocol;
@@ -55,6 +56,41 @@ fn the_folder_of_the_socket_is_anothers() {
         String::new(),
     ));
     mistake.told("socket-folder-of-others");
+}
+
+#[test]
+fn the_file_of_the_authority_is_anothers() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    let (remote, config) = in_order(&world);
+    let ca = world.scratch.write("ca.pem", "");
+    fs::set_permissions(&ca, fs::Permissions::from_mode(0o600)).unwrap();
+    let own = world.scratch.folder("own");
+    chown(&own, Some(65534), Some(65534)).unwrap();
+    let key = format!("tls.ca-file = \"{}\"\nlookup.domains", ca.display());
+    let config = config
+        .replace("lookup.domains", &key)
+        .replace("/policy\"", "/own/policy\"");
+    let config = config + &format!("[control]\nsocket = \"{}\"\n", own.join("control").display());
+    let mut mistake = Mistake::new(&world, config, Asked::Nothing).port(remote.port());
+    mistake.shell = Some((
+        &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+        String::new(),
+    ));
+    mistake.told("ca-file-of-others");
+}
+
+#[test]
+fn somebody_listens_at_the_socket() {
+    let world = World::new();
+    let (remote, config) = in_order(&world);
+    let _held = UnixListener::bind(world.scratch.path("policy")).unwrap();
+    let mut mistake = Mistake::new(&world, config, Asked::Nothing).port(remote.port());
+    let name = fs::read_to_string("/proc/self/comm").unwrap();
+    mistake.replaced.push((format!("({})", name.trim()), "(vouch)"));
+    mistake.told("socket-taken");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::support::free_port;
 
 /// A directory `mailbox` of this type on that port, that is asked by all listeners that can ask it; with these keys.
 pub(crate) fn asking(world: &World, kind: &str, port: u16, keys: &str) -> String {
-    let mut config = directory("mailbox", kind, port) + "timeout = \"1s\"\n" + keys;
+    let mut config = directory("mailbox", kind, port) + keys;
     // Few enough for the descriptors that a shell of today gives.
     let mut door = |name: &str, protocol: &str| {
         let socket = world.scratch.path(protocol);
@@ -105,7 +105,7 @@ fn tls_begins_at_once_where_starttls_is_awaited() {
         wrong(
             kind,
             options,
-            "tls.starttls = \"required\"\n",
+            "timeout = \"1s\"\ntls.starttls = \"required\"\n",
             &format!("tls-at-once-{kind}"),
         );
     }

@@ -2,7 +2,7 @@
 
 use remote::{Fault, Protocol};
 
-use crate::outside::{World, directory, listener, people};
+use crate::outside::{World, people};
 use crate::remotes::asking;
 use crate::stage::{Asked, JANE, Mistake};
 
@@ -44,8 +44,7 @@ fn the_domain_is_no_directorys() {
 fn the_directory_has_no_domains() {
     let world = World::new();
     let remote = world.remote(people(Protocol::Lmtp));
-    let config = directory("mailbox", "lmtp", remote.port()).replace("lookup.domains", "#lookup.domains")
-        + &listener("recipients", "policy", &world.scratch.path("policy"), "mailbox");
+    let config = asking(&world, "lmtp", remote.port(), "").replace("lookup.domains", "#lookup.domains");
     Mistake::new(&world, config, Asked::Recipient(JANE))
         .port(remote.port())
         .told("domains-missing");
