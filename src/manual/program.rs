@@ -201,6 +201,10 @@ fn signals_and_files(page: &mut Page) {
          `group` are heeded at the next start.",
     );
     page.item(
+        "`USR1`, `USR2`",
+        "Log one level more; log by the configuration again. `vouch log level` does both by name.",
+    );
+    page.item(
         "`QUIT`",
         "Of `vouch dovecot-service`: end at once. Dovecot sends it when it waits no longer.",
     );

@@ -166,4 +166,22 @@ pub(super) fn write(page: &mut Page) {
     for (member, meaning) in MEMBERS {
         page.item(&format!("`{member}`"), meaning);
     }
+    memory(page);
+}
+
+fn memory(page: &mut Page) {
+    page.section("MEMORY");
+    page.text(
+        "`vouch cache list` shows of each recipient or accepted login: since when it is known (AGE), when it is asked about \
+         again while it is still the answer (REFRESH: `due` where the next question does so, `stale` where it is the answer \
+         only while the directory gives none), and when it is forgotten (ENDS). A refused login is known by a hash alone, which \
+         is shown to nobody.",
+    );
+    page.text(
+        "With `--json` it is one object: `entries`, each with `name`, `kind` (`recipient` or `login`), `directory`, `verdict`, \
+         `cause`, `state` (`fresh`, `ageing`, `stale`), and `age`, `refresh-in`, `ends-in` in seconds; how many were `found`; and \
+         `refused-logins`. `vouch cache get` adds `detail`, the mail server's words. `vouch cache purge` says how many \
+         `recipients`, `logins` and `refused-logins` went, and which directories still have them in their file \
+         (`files-waiting`), as one on a disk that is full: they are deleted from it once it can be written.",
+    );
 }

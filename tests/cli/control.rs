@@ -11,6 +11,7 @@ use vouch::manual::report::MEMBERS;
 
 use crate::outside::{Bounded, World, skipped, vouch, wait_until};
 use crate::serve::{Daemon, JANE, ask, refused, world};
+use crate::terminal::{Terminal, logged_in_at};
 
 /// A world as of `serve`, with a control socket.
 fn controlled() -> (World, remote::Server, PathBuf, PathBuf) {
@@ -276,4 +277,41 @@ fn the_manual_tells_every_member_of_the_report() {
         .collect();
     assert!(unsaid.is_empty(), "the report does not have {unsaid:?}");
     assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+/// On a terminal each report takes the place of the last one, and the last one stays while nobody answers.
+#[test]
+fn on_a_terminal_it_is_watched_in_one_place() {
+    let (world, _remote, _socket, _control) = controlled();
+    let daemon = Daemon::start(&world);
+    let mut terminal = Terminal::new();
+    let Some(mut command) = logged_in_at(&terminal) else {
+        return;
+    };
+    command
+        .args(["status", "--watch", "1", "-c"])
+        .arg(world.scratch.path("vouch.toml"))
+        .stdout(terminal.stream())
+        .stderr(terminal.stream());
+    let mut watching = Bounded(command.spawn().unwrap());
+    let reports = || {
+        terminal
+            .shown()
+            .matches("\u{1b}[2J\u{1b}[Hvouch 0.1.0, process ")
+            .count()
+    };
+    wait_until("two reports", || reports() >= 2);
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+    let gone = || {
+        let shown = terminal.shown();
+        let last = shown
+            .rsplit("\u{1b}[2J\u{1b}[H")
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        last.starts_with("no vouch is running") && last.contains(" What it said last:\r\n\r\nvouch 0.1.0, ")
+    };
+    wait_until("the last report below the complaint", gone);
+    terminal.types("\u{3}");
+    assert_eq!(watching.ended().code(), Some(0));
 }
