@@ -42,6 +42,7 @@ struct Ends {
     challenges: mpsc::Sender<Vec<u8>>,
     responses: mpsc::Receiver<Secret<[u8]>>,
     begun: bool,
+    left: bool,
 }
 
 /// The two ends of a new dialog. `initial` is the client's first message where it speaks first.
@@ -65,6 +66,7 @@ pub fn dialog(mechanism: Carried, initial: Option<Secret<[u8]>>) -> Result<(Aske
         challenges: give,
         responses: take,
         begun: false,
+        left: false,
     };
     let ends = Arc::new(Mutex::new(ends));
     let dialog = Dialog {
@@ -136,8 +138,17 @@ impl Dialog {
         let mut ends = self.ends.lock().await;
         ends.begun = true;
         let by = deadline.min(Instant::now() + CLIENT_PATIENCE);
-        ends.challenges.try_send(challenge).ok()?;
-        timeout_at(by, ends.responses.recv()).await.ok()?
+        let answer = match ends.challenges.try_send(challenge) {
+            Ok(()) => timeout_at(by, ends.responses.recv()).await.ok().flatten(),
+            Err(_) => None,
+        };
+        ends.left = answer.is_none();
+        answer
+    }
+
+    /// Whether the client gave no answer to a challenge: the remote is not to blame for how it ended.
+    pub async fn was_left(&self) -> bool {
+        self.ends.lock().await.left
     }
 }
 
@@ -177,7 +188,7 @@ mod tests {
             (dialog.user(), asker.user()),
             (Some(&b"jane"[..]), Some(&b"jane"[..]))
         );
-        assert!(dialog.has_begun().await);
+        assert!(dialog.has_begun().await && !dialog.was_left().await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -186,10 +197,11 @@ mod tests {
         let (answer, ()) = tokio::join!(leaves.answer(Vec::new(), soon()), async { drop(asker) });
         assert!(answer.is_none());
         assert!(leaves.answer(Vec::new(), soon()).await.is_none());
+        assert!(leaves.was_left().await);
 
         let (_asker, silent) = dialog(Carried::CramMd5, None).unwrap();
         let began = Instant::now();
-        assert!(silent.answer(Vec::new(), soon()).await.is_none());
+        assert!(silent.answer(Vec::new(), soon()).await.is_none() && silent.was_left().await);
         assert_eq!(began.elapsed(), CLIENT_PATIENCE);
     }
 

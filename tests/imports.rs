@@ -78,7 +78,14 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "protocol::sasl::Carried", "dialog",
         ],
     ),
-    ("directory", &["session", "verdict", "address", "protocol"]),
+    (
+        "directory",
+        &[
+            "session", "verdict", "address", "protocol",
+            // Whether a client left its dialog is asked of it; and the test of that makes one.
+            "dialog",
+        ],
+    ),
     (
         "session",
         &[

@@ -8,7 +8,7 @@ use protocol::sasl::Carried;
 use tokio::time::Instant;
 
 use super::{Directory, Report};
-use crate::verdict::{Cause, Kind, Question, Verdict};
+use crate::verdict::{Cause, Kind, Proof, Question, Verdict};
 
 /// What a directory's remote answered last, and how often since the start of the process.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +72,16 @@ impl Directory for Watched {
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
         Box::pin(async move {
             let verdict = self.directory.probe(question, deadline).await;
-            self.note(&verdict);
+            let left_by_client = match &question.kind {
+                Kind::Login {
+                    proof: Proof::Relay(dialog),
+                    ..
+                } => dialog.was_left().await,
+                _ => false,
+            };
+            if !left_by_client {
+                self.note(&verdict);
+            }
             verdict
         })
     }
@@ -96,8 +105,13 @@ impl Directory for Watched {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use protocol::secret::Secret;
+
     use super::*;
-    use crate::verdict::{Abstention, Class};
+    use crate::dialog::dialog;
+    use crate::verdict::{Abstention, Class, Client, Login};
 
     struct Nobody;
 
@@ -138,5 +152,55 @@ mod tests {
         assert!(count == 3 && since <= at);
         watched.note(&Verdict::accept("jane"));
         assert_eq!(watched.health().unanswered, None);
+    }
+
+    /// Gives no answer to a dialog, whose client has left or else should be asked one thing more.
+    struct Cancelled;
+
+    impl Directory for Cancelled {
+        fn can_answer(&self, _: &Kind) -> bool {
+            true
+        }
+
+        fn probe<'a>(
+            &'a self,
+            question: &'a Question,
+            deadline: Instant,
+        ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
+            Box::pin(async move {
+                if let Kind::Login {
+                    proof: Proof::Relay(dialog),
+                    ..
+                } = &question.kind
+                {
+                    dialog.answer(Vec::new(), deadline).await;
+                }
+                Verdict::Defer(Cause::ours(Class::Timeout, "no answer"))
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_leaves_is_no_failure_of_the_remote() {
+        let watched = Watched::new(Arc::new(Cancelled));
+        let later = Instant::now() + Duration::from_secs(60);
+        for (leaves, failures) in [(true, 0), (false, 1)] {
+            let (mut asker, dialog) = dialog(Carried::CramMd5, None).unwrap();
+            let question = Question {
+                kind: Kind::Login {
+                    user: Login::new(b""),
+                    proof: Proof::Relay(dialog),
+                },
+                client: Client::default(),
+            };
+            let client = async {
+                asker.challenge().await.unwrap();
+                if !leaves {
+                    asker.respond(Secret::copy_from(b"jane b913a602c7eda7a495b4e6e7334d3890"));
+                }
+            };
+            tokio::join!(watched.probe(&question, later), client);
+            assert_eq!(watched.health().failures, failures);
+        }
     }
 }
