@@ -2,6 +2,9 @@
 
 use std::io;
 
+use bytes::BytesMut;
+use zeroize::Zeroize;
+
 /// Why bytes from a peer could not be read as a message.
 ///
 /// Any of these ends the connection it happened on: after it, the two sides no
@@ -24,6 +27,19 @@ pub enum DecodeError {
     /// Reading failed. `tokio_util::codec::Decoder` asks for this case.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// What was decoded where a stream ends. What is left then is a message that was cut short; it is overwritten, as
+/// it may hold the beginning of a password.
+///
+/// # Errors
+/// [`DecodeError::Truncated`].
+pub(crate) fn at_end<T>(decoded: Option<T>, rest: &mut BytesMut) -> Result<Option<T>, DecodeError> {
+    if decoded.is_some() || rest.is_empty() {
+        return Ok(decoded);
+    }
+    rest.as_mut().zeroize();
+    Err(DecodeError::Truncated)
 }
 
 /// Why a message was not written.

@@ -7,7 +7,7 @@ use bytes::{Buf, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 use zeroize::Zeroize;
 
-use crate::error::{DecodeError, EncodeError};
+use crate::error::{DecodeError, EncodeError, at_end};
 use crate::secret::Secret;
 
 /// The longest question, in bytes: what Cyrus SASL's library sends at most (`lib/checkpw.c`).
@@ -125,14 +125,8 @@ impl Decoder for Codec {
     }
 
     fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, DecodeError> {
-        match self.decode(buffer)? {
-            Some(request) => Ok(Some(request)),
-            None if buffer.is_empty() => Ok(None),
-            None => {
-                buffer.as_mut().zeroize();
-                Err(DecodeError::Truncated)
-            }
-        }
+        let decoded = self.decode(buffer)?;
+        at_end(decoded, buffer)
     }
 }
 

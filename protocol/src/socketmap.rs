@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::error::{DecodeError, EncodeError};
+use crate::error::{DecodeError, EncodeError, at_end};
 
 /// The longest question, in bytes, without its count and its comma: what Postfix sends at most (3.12).
 pub const REQUEST_LIMIT: usize = 10_000;
@@ -124,11 +124,8 @@ impl Decoder for Codec {
     }
 
     fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, DecodeError> {
-        match self.decode(buffer)? {
-            Some(request) => Ok(Some(request)),
-            None if buffer.is_empty() => Ok(None),
-            None => Err(DecodeError::Truncated),
-        }
+        let decoded = self.decode(buffer)?;
+        at_end(decoded, buffer)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::codec::{Decoder, Encoder};
 pub use action::{ACTION_LIMIT, Action, ActionError, REPLY_LIMIT};
 pub use request::Request;
 
-use crate::error::{DecodeError, EncodeError};
+use crate::error::{DecodeError, EncodeError, at_end};
 use request::Attributes;
 
 /// The longest attribute line, in bytes, line end included. Postfix bounds an
@@ -101,11 +101,8 @@ impl Decoder for Codec {
     }
 
     fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, DecodeError> {
-        match self.decode(buffer)? {
-            Some(request) => Ok(Some(request)),
-            None if buffer.is_empty() => Ok(None),
-            None => Err(DecodeError::Truncated),
-        }
+        let decoded = self.decode(buffer)?;
+        at_end(decoded, buffer)
     }
 }
 

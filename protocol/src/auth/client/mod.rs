@@ -18,7 +18,7 @@ pub use handshake::{Greeting, Mech};
 pub use reply::{Failure, REPLY_LIMIT, Reply};
 
 use crate::auth::LINE_LIMIT;
-use crate::error::{DecodeError, EncodeError};
+use crate::error::{DecodeError, EncodeError, at_end};
 use crate::line::LineCutter;
 
 /// Reads commands and writes replies, one connection's worth.
@@ -108,14 +108,8 @@ impl Decoder for Codec {
     }
 
     fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Command>, DecodeError> {
-        match self.decode(buffer)? {
-            Some(command) => Ok(Some(command)),
-            None if buffer.is_empty() => Ok(None),
-            None => {
-                buffer.as_mut().zeroize();
-                Err(DecodeError::Truncated)
-            }
-        }
+        let decoded = self.decode(buffer)?;
+        at_end(decoded, buffer)
     }
 }
 

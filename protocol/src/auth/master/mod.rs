@@ -14,7 +14,7 @@ use tokio_util::codec::{Decoder, Encoder};
 pub use reply::{Field, Reply};
 pub use request::{Claim, Lookup, Request};
 
-use crate::error::{DecodeError, EncodeError};
+use crate::error::{DecodeError, EncodeError, at_end};
 use crate::line::LineCutter;
 
 /// The longest line in either direction, in bytes, line end included. Dovecot's
@@ -74,11 +74,8 @@ impl Decoder for Codec {
     }
 
     fn decode_eof(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, DecodeError> {
-        match self.decode(buffer)? {
-            Some(request) => Ok(Some(request)),
-            None if buffer.is_empty() => Ok(None),
-            None => Err(DecodeError::Truncated),
-        }
+        let decoded = self.decode(buffer)?;
+        at_end(decoded, buffer)
     }
 }
 
