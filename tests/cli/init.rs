@@ -523,6 +523,16 @@ fn on_a_terminal_who_sees_the_server_fail_decides() {
         typed.answers("Write the file all the same? [no]: ", "what?\n");
         typed.answers("yes or no, please", "");
         typed.answers("Write the file all the same? [no]: ", &format!("{answer}\n"));
+        if answer == "no" {
+            // What was typed or given is there to be changed.
+            let again = format!(
+                "  vouch init --behind lmtp --front postfix-recipients --host 127.0.0.1 --port {port} --tls none --domain \
+                 example.org --sockets {} --output {}\r\n",
+                world.scratch.path("sockets").display(),
+                written(&world).display()
+            );
+            wait_until("the options", || typed.terminal.shown().contains(&again));
+        }
         let (ended, out) = typed.ends();
         assert_eq!(ended, Some(status), "{out}");
         assert!(out.contains("\nmailbox: NOT REACHED after "), "{out}");

@@ -10,6 +10,7 @@ use remote::Protocol;
 use crate::outside::{World, people, skipped};
 use crate::remotes::asking;
 use crate::stage::{Asked, JANE, Mistake};
+use crate::support::program;
 
 /// A world with an LMTP remote in order, and its configuration.
 fn in_order(world: &World) -> (remote::Server, String) {
@@ -18,10 +19,11 @@ fn in_order(world: &World) -> (remote::Server, String) {
     (remote, config)
 }
 
+/// Whether another user can be become.
 fn is_root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
+    let root = nix::unistd::geteuid().is_root() && program("setpriv").is_some();
     if !root {
-        skipped("what another user may not do, which takes root");
+        skipped("what another user may not do, which takes root and setpriv");
     }
     root
 }

@@ -59,6 +59,11 @@ impl Answers {
         let fronts = fronts(arguments, kind, ask)?;
         let host = match &arguments.host {
             Some(host) => host.clone(),
+            None if kind == Kind::Lmtp => ask.line(
+                "\nHost name or IP address of that server, or the path of its socket",
+                None,
+                host,
+            )?,
             None => ask.line("\nHost name or IP address of that server", None, host)?,
         };
         let is_path = host.starts_with('/');
@@ -101,6 +106,54 @@ impl Answers {
             sockets,
             queue,
         })
+    }
+
+    /// The options that give these answers, for who wants to change one of them.
+    pub(super) fn options(&self, arguments: &Arguments) -> String {
+        let names = |fronts: &[Front]| {
+            let names = fronts.iter().filter_map(ValueEnum::to_possible_value);
+            names
+                .map(|name| name.get_name().to_owned())
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        let mut options = vec![
+            ("--behind", self.kind.to_string()),
+            ("--front", names(&self.fronts)),
+            ("--host", self.host.clone()),
+        ];
+        options.extend(self.port.map(|port| ("--port", port.to_string())));
+        if self.port.is_some() {
+            let tls = self.tls.to_possible_value();
+            options.extend(tls.map(|tls| ("--tls", tls.get_name().to_owned())));
+        }
+        let file = self.ca_file.as_ref();
+        options.extend(file.map(|file| ("--ca-file", file.display().to_string())));
+        options.extend(self.server_name.clone().map(|name| ("--server-name", name)));
+        if !self.domains.is_empty() {
+            options.push(("--domain", self.domains.join(",")));
+        }
+        let places = [
+            ("--sockets", arguments.sockets.as_ref()),
+            ("--output", Some(&arguments.output)),
+        ];
+        let given = places
+            .into_iter()
+            .filter_map(|(option, path)| Some((option, path?)));
+        let usual = |path: &Path| path == Path::new(super::OUTPUT);
+        options.extend(
+            given
+                .filter(|(_, path)| !usual(path))
+                .map(|(option, path)| (option, path.display().to_string())),
+        );
+        let mut text: Vec<_> = options
+            .iter()
+            .map(|(option, value)| format!("{option} {}", in_a_shell(value)))
+            .collect();
+        if self.allow_cleartext {
+            text.push("--allow-cleartext".to_owned());
+        }
+        text.join(" ")
     }
 
     /// Where `front` finds us.
@@ -316,6 +369,16 @@ fn absolute(path: &Path) -> Result<PathBuf, ExitCode> {
     absolute.map_err(|error| complain(status::USAGE, &format!("{}: {error}", path.display())))
 }
 
+/// A word as a shell takes it.
+fn in_a_shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@%+".contains(c);
+    if word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// The queue directory of this machine's Postfix.
 fn queue() -> PathBuf {
     let said = Command::new("postconf").args(["-h", "queue_directory"]).output();
@@ -348,6 +411,8 @@ mod tests {
         for bad in ["", "[192.0.2.7]", "a@b"] {
             assert!(domain(bad).is_err(), "{bad}");
         }
+        assert_eq!(in_a_shell("/etc/ssl/own-ca.pem"), "/etc/ssl/own-ca.pem");
+        assert_eq!(in_a_shell("/a b/it's"), "'/a b/it'\\''s'");
         assert_eq!((port("25"), port("65535")), (Ok(25), Ok(65535)));
         for bad in ["", "0", "65536", "smtp"] {
             assert!(port(bad).is_err(), "{bad}");

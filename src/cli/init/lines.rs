@@ -6,9 +6,9 @@ use std::path::Path;
 
 use nix::unistd::User;
 
-use super::Front;
 use super::answers::{Answers, RUN};
 use super::draft::exim;
+use super::{Front, OUTPUT};
 
 const MAIN_CF: &str = include_str!("../../../contrib/postfix/main.cf");
 const SERVICE_CONF: &str = include_str!("../../../contrib/dovecot/service.conf");
@@ -55,7 +55,7 @@ pub(super) fn of(answers: &Answers, path: &Path) -> String {
                     &all(SERVICE_CONF),
                     &[
                         ("/usr/sbin/vouch", &ourselves()),
-                        ("/etc/vouch/vouch.toml", &path.display().to_string()),
+                        (OUTPUT, &path.display().to_string()),
                     ],
                 ),
             ),
@@ -68,7 +68,7 @@ pub(super) fn of(answers: &Answers, path: &Path) -> String {
 
 /// The commands that remain.
 pub(super) fn next(answers: &Answers, path: &Path) -> String {
-    let option = if path == Path::new("/etc/vouch/vouch.toml") {
+    let option = if path == Path::new(OUTPUT) {
         String::new()
     } else {
         format!(" -c {}", path.display())

@@ -20,6 +20,9 @@ use crate::config::directory::Kind;
 use crate::config::read;
 use crate::verdict::Verdict;
 
+/// Where the daemon looks, unless it is told otherwise.
+const OUTPUT: &str = "/etc/vouch/vouch.toml";
+
 /// Arguments of `vouch init`.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -64,7 +67,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "try")]
     offline: bool,
     /// The configuration to write
-    #[arg(short, long, value_name = "FILE", default_value = "/etc/vouch/vouch.toml")]
+    #[arg(short, long, value_name = "FILE", default_value = OUTPUT)]
     output: PathBuf,
     /// Overwrite a configuration that somebody has changed
     #[arg(long)]
@@ -181,7 +184,10 @@ fn try_out(config: &Config, arguments: &Arguments, answers: &Answers, ask: &mut 
         } else {
             let advice =
                 "nothing is written: mend what is said above, or write the file without a try by --offline";
-            Err(complain(status::UNAVAILABLE, advice))
+            Err(complain(
+                status::UNAVAILABLE,
+                &with_options(advice, arguments, answers, ask),
+            ))
         };
     }
     let Some(about) = &arguments.attempt else {
@@ -197,7 +203,21 @@ fn try_out(config: &Config, arguments: &Arguments, answers: &Answers, ask: &mut 
         return Ok(());
     }
     let advice = "nothing is written: mend what is said above, or leave --try away";
-    Err(complain(status::TEMPORARY, advice))
+    Err(complain(
+        status::TEMPORARY,
+        &with_options(advice, arguments, answers, ask),
+    ))
+}
+
+/// Who has typed all the answers need not do so again.
+fn with_options(advice: &str, arguments: &Arguments, answers: &Answers, ask: &Ask) -> String {
+    if !ask.terminal {
+        return advice.to_owned();
+    }
+    format!(
+        "{advice}\nThe same answers again, to change what is wrong:\n\n  vouch init {}\n",
+        answers.options(arguments)
+    )
 }
 
 fn complain(status: u8, what: &str) -> ExitCode {
