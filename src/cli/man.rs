@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
 use super::{print, status};
@@ -46,12 +46,7 @@ pub fn run(arguments: &Page) -> ExitCode {
 /// Prints what a shell needs to complete our arguments.
 pub fn complete(arguments: &Completions) -> ExitCode {
     let mut script = Vec::new();
-    clap_complete::generate(
-        arguments.shell,
-        &mut super::Arguments::command(),
-        "vouch",
-        &mut script,
-    );
+    clap_complete::generate(arguments.shell, &mut super::command(), "vouch", &mut script);
     ended(print(&String::from_utf8_lossy(&script)))
 }
 
@@ -64,7 +59,7 @@ fn ended(printed: Result<(), ExitCode>) -> ExitCode {
 
 fn vouch_page() -> String {
     program::page(Program {
-        command: super::Arguments::command(),
+        command: super::command(),
         bounds: bounds(),
         statuses: vec![
             (

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::read::{self, Note};
@@ -106,6 +106,11 @@ impl ConfigFile {
     fn load(&self) -> Result<(Config, Vec<Note>), ExitCode> {
         read::load(&self.config).map_err(|error| fail(status::CONFIG, &error.to_string()))
     }
+}
+
+/// The command line as it is parsed: what the manual and the completions are made of.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Parses the process's arguments and does what they say.

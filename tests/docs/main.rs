@@ -1,0 +1,26 @@
+//! The how-tos in `docs/` and the README are true: what they tell people to write is read by the reader, what they tell
+//! them to type is taken by the command line, and what they quote is said.
+//!
+//! - `configurations`: a block `toml` is a whole configuration; a block `toml fragment` is one once the test has added
+//!   what it leaves out.
+//! - `commands`: a line of a block `sh` that calls `vouch`, and code in a text that begins with `vouch `, parses.
+//! - `quotes`: a line that begins with a level of the log is as vouch writes it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+mod commands;
+mod configurations;
+mod keys;
+mod links;
+mod page;
+mod quotes;
+
+/// Fails with all that is wrong, once at least so many things were looked at.
+#[track_caller]
+pub(crate) fn settle(looked_at: usize, at_least: usize, wrong: &[String]) {
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    assert!(looked_at >= at_least, "only {looked_at} were found");
+}
