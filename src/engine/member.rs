@@ -159,6 +159,11 @@ impl Member {
         }
     }
 
+    /// See [`Recipients::file_trouble`].
+    pub fn file_trouble(&self) -> Option<String> {
+        self.recipients.memory.file_trouble()
+    }
+
     /// Its canaries, and how each is.
     pub fn canaries(&self) -> Vec<(Address, canary::State)> {
         self.recipients.canaries.states()

@@ -105,6 +105,12 @@ impl Recipients {
         }
     }
 
+    /// Why the file cannot be read or written at present; `None` where it can, or where there is
+    /// none.
+    pub fn file_trouble(&self) -> Option<String> {
+        self.store.get().and_then(Store::trouble)
+    }
+
     /// What is remembered of `address`.
     pub fn recall(&self, address: &Address) -> Option<Remembered> {
         let name = address.to_wire();

@@ -4,7 +4,7 @@ use super::roff::Page;
 
 /// Members of the report, each by its path: `[]` for any element of a list, `*` for any member of an object. A list or
 /// an object has a row of its own where it needs an explanation.
-pub const MEMBERS: [(&str, &str); 63] = [
+pub const MEMBERS: [(&str, &str); 64] = [
     ("version", "the daemon's"),
     ("process", "its process id"),
     ("uptime", "seconds since its start"),
@@ -123,6 +123,10 @@ pub const MEMBERS: [(&str, &str); 63] = [
         "of `recipients` and `logins`: `entries`, `max`, and `lookups` that found an answer that was `fresh`, one that was \
          `ageing` (it is asked again meanwhile) or `stale` (for want of a better one), or none (`miss`)",
     ),
+    (
+        "directories[].file-trouble",
+        "why `cache.file` cannot be read or written at present; who is remembered is so in memory alone",
+    ),
     ("directories[].allow-invalid-certs", "any certificate is taken"),
     (
         "directories[].tls.agreed",
@@ -153,10 +157,11 @@ pub(super) fn write(page: &mut Page) {
     page.section("REPORT");
     page.text(
         "`vouch status` shows, from top to bottom: what needs attention; the listeners, and the connections that were refused \
-         at each; their answers by verdict, with the times within which half, 90% and 99% of them were given; the directories, \
-         whether each answers, and the days that the server's certificate is still good; the sessions with them, and how long \
-         the servers take; what is remembered, and what it was good for; the last failure of each directory that answers again. \
-         All counts are since the start.",
+         at each; their answers by verdict, with the times in which half, 90% and 99% of them were given; the directories, \
+         whether each answers, and the days that the server's certificate is still good; the sessions with them, how many in a \
+         row could not be opened (FAILED), the questions that wait for one and the length of that queue, and how long the \
+         servers take; what is remembered, and what it was good for; the last failure of each directory that answers again. All \
+         counts are since the start.",
     );
     page.text(
         "With `--json` it is one object with the members below. A member keeps its name and meaning from version to version; \

@@ -270,3 +270,28 @@ fn a_bad_request_costs_only_itself() {
     assert!(fs::metadata(&socket).is_ok());
     assert_eq!(daemon.ends_by("TERM"), Some(0));
 }
+
+/// Where the file cannot be written, who purges is told, and so is who asks how it is.
+#[test]
+fn a_file_that_cannot_be_written_is_told_of() {
+    let (world, _remotes) = remembering();
+    let text = fs::read_to_string(world.scratch.path("vouch.toml")).unwrap();
+    world.config(&text.replace("mailbox.redb", "missing/mailbox.redb"));
+    let daemon = Daemon::start(&world);
+    let trouble = "! mailbox: recipients are remembered in memory alone: ";
+    wait_until("what is wrong with the file", || {
+        world.vouch(&["status"]).ended(0).out.contains(trouble)
+    });
+    assert_eq!(
+        ask(&world.scratch.path("policy"), NOBODY),
+        "action=550 5.1.1 User unknown\n\n"
+    );
+    let ran = world.vouch(&["cache", "purge", NOBODY]).ended(0);
+    ran.says(&[
+        "recipients 1, ", "\n! mailbox: its cache.file could not be written yet",
+    ]);
+    world.vouch(&["cache", "get", NOBODY]).ended(1);
+    let purged = json(&world, &["cache", "purge", "--all"]);
+    assert_eq!(purged["files-waiting"][0], "mailbox");
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}

@@ -41,7 +41,7 @@ fn it_shows_listeners_and_directories_to_people_and_to_programs() {
         " MiB of memory, log level info\n\nLISTENER ",
         "\nrecipients  policy              0  10000        0  ",
         "\nremote     smtp  not asked     never   never     -  127.0.0.1:",
-        "\nremote       recipients     0     0        0   10        0   2000 ",
+        "\nremote       recipients     0     0        0       0   10        0   2000 ",
     ]);
 
     assert_eq!(ask(&socket, JANE), "action=DUNNO\n\n");

@@ -71,7 +71,7 @@ fn verdicts(report: &Value) -> Table {
         ("ANSWERS OF", Left),
         ("VERDICT", Left),
         ("COUNT", Right),
-        ("HALF WITHIN", Right),
+        ("HALF IN", Right),
         ("90%", Right),
         ("99%", Right),
     ]);
@@ -127,17 +127,19 @@ fn sessions(report: &Value) -> Table {
         ("BUSY", Right),
         ("IDLE", Right),
         ("OPENING", Right),
+        ("FAILED", Right),
         ("MAX", Right),
         ("WAITING", Right),
         ("QUEUE", Right),
-        ("HALF WITHIN", Right),
+        ("HALF IN", Right),
         ("99%", Right),
     ]);
     for it in each(&report["directories"]) {
         for (what, pool) in it["sessions"].as_object().into_iter().flatten() {
             let mut row = vec![name(&it["name"]), plain(what)];
             row.extend(
-                ["busy", "idle", "opening", "max", "waiting", "queue"].map(|member| word(&pool[member])),
+                ["busy", "idle", "opening", "failures", "max", "waiting", "queue"]
+                    .map(|member| word(&pool[member])),
             );
             let us = &pool["probed"]["us"];
             row.extend([micros(&us["p50"]), micros(&us["p99"])]);
@@ -227,7 +229,7 @@ mod tests {
 
     fn report() -> Value {
         let pool = json!({
-            "busy": 2, "idle": 1, "opening": 0, "max": 10, "waiting": 3, "queue": 2000,
+            "busy": 2, "idle": 1, "opening": 0, "failures": 4, "max": 10, "waiting": 3, "queue": 2000,
             "probed": { "count": 9, "us": { "p50": 754, "p90": 2_000, "p99": 41_000 } },
         });
         let lookups = json!({ "fresh": 40, "ageing": 2, "stale": 1, "miss": 9 });
@@ -271,15 +273,15 @@ vouch 0.1.0, process 4711, up 26 h, 12.3 MiB of memory, log level info
 LISTENER    PROTOCOL  CONNECTIONS  MAX  REFUSED  SOCKET
 recipients  policy              3  100        3  /run/p
 
-ANSWERS OF  VERDICT  COUNT  HALF WITHIN    90%   99%
-recipients  accept      52         80us  1.9ms  41ms
+ANSWERS OF  VERDICT  COUNT  HALF IN    90%   99%
+recipients  accept      52     80us  1.9ms  41ms
 
 DIRECTORY  TYPE  STATE      ANSWERED    FAILED     CERT  ADDRESS
 mailbox    lmtp  answers     5 s ago  61 s ago  83 days  mail.example.org:24
 other      imap  no answer     never   7 s ago        -  imap.example.org:143
 
-SESSIONS OF  FOR         BUSY  IDLE  OPENING  MAX  WAITING  QUEUE  HALF WITHIN   99%
-mailbox      recipients     2     1        0   10        3   2000        754us  41ms
+SESSIONS OF  FOR         BUSY  IDLE  OPENING  FAILED  MAX  WAITING  QUEUE  HALF IN   99%
+mailbox      recipients     2     1        0       4   10        3   2000    754us  41ms
 
 REMEMBERED OF  WHAT        ENTRIES     MAX  FRESH  AGEING  STALE  MISS
 mailbox        recipients        9  100000     40       2      1     9

@@ -36,6 +36,14 @@ pub(super) fn of(report: &Value) -> Vec<String> {
         }
     }
     directories().for_each(|it| doubts(it, &mut told));
+    for it in directories() {
+        if let Some(why) = it["file-trouble"].as_str() {
+            told.push(format!(
+                "{}: recipients are remembered in memory alone: {why}",
+                name(it)
+            ));
+        }
+    }
     directories().for_each(|it| certificates(it, &mut told));
     log(&report["log"], &mut told);
     told
@@ -177,7 +185,7 @@ mod tests {
             "directories": [{
                 "name": "mailbox", "unanswered": 0, "unanswered-for": null, "last-failure": null,
                 "sessions": { "recipients": { "waiting": 79, "queue": 100 } },
-                "allow-invalid-certs": false,
+                "allow-invalid-certs": false, "file-trouble": null,
                 "tls": { "certificate": { "days-left": 14 }, "own-certificate": null },
                 "canaries": { "count": 1, "refused": 0, "shown": [{ "address": "a@e.org", "state": "accepted" }] },
                 "catch-all": { "count": 0, "shown": [] },
@@ -235,6 +243,11 @@ mod tests {
                 "/directories/0/tls/own-certificate",
                 json!({ "days-left": 0 }),
                 "our certificate (tls.cert-file) ends in 0 days",
+            ),
+            (
+                "/directories/0/file-trouble",
+                json!("/x: disk full"),
+                "mailbox: recipients are remembered in memory alone: /x: disk full",
             ),
             ("/log/lines-lost", json!(7), "7 lines of the log were lost"),
             (

@@ -73,6 +73,7 @@ impl Remote {
             "unanswered-for": health.unanswered.map(|(_, since)| ago(since)),
             "sessions": sessions,
             "remembered": self.remembered(),
+            "file-trouble": self.member.file_trouble(),
             "allow-invalid-certs": tls.as_ref().is_some_and(|tls| !tls.checked),
             "tls": tls.as_ref().map(encryption),
             "canaries": self.canaries(),

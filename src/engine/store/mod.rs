@@ -10,9 +10,9 @@ pub(crate) mod file;
 pub(crate) mod writer;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,11 @@ pub struct Settings {
 pub(super) struct Store {
     orders: SyncSender<Order>,
     dropped: Arc<AtomicU64>,
+    trouble: Trouble,
 }
+
+/// Why nothing can be read from the file or written to it at present.
+type Trouble = Arc<Mutex<Option<String>>>;
 
 /// What was found of a recipient, and when.
 #[derive(Debug, Clone)]
@@ -87,16 +91,28 @@ impl Store {
         remember: impl FnMut(Key, Said, Duration) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (store, waiting) = Self::new(WAITING);
-        let dropped = store.dropped.clone();
-        let run = move || Writer::new(settings, remember, dropped).run(&waiting);
+        let (dropped, trouble) = (store.dropped.clone(), store.trouble.clone());
+        let run = move || Writer::new(settings, remember, dropped, trouble).run(&waiting);
         thread::Builder::new().name("vouch-store".into()).spawn(run)?;
         Ok(store)
     }
 
     fn new(waiting: usize) -> (Self, Receiver<Order>) {
         let (orders, waiting) = mpsc::sync_channel(waiting);
-        let dropped = Arc::default();
-        (Self { orders, dropped }, waiting)
+        let store = Self {
+            orders,
+            dropped: Arc::default(),
+            trouble: Arc::default(),
+        };
+        (store, waiting)
+    }
+
+    /// Why nothing can be read from the file or written to it at present.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Has a finding written, or drops it if too many wait. Never waits.

@@ -464,8 +464,14 @@ fn a_purge_waits_for_a_disk_that_refuses() {
     let other = File::open(&settings).unwrap();
     let found = reopened(&settings, |store| {
         assert!(!purge(store, Whom::Ending(key("@e.org"))));
+        let trouble = store.trouble().unwrap();
+        assert!(
+            trouble.ends_with("cache.redb: it is in use by another vouch or another directory"),
+            "{trouble}"
+        );
         drop(other);
         assert!(purge(store, Whom::One(key("x@e.org"))));
+        assert_eq!(store.trouble(), None);
     });
     assert_eq!(names(&found), ["a@f.org"], "who was purged is not read any more");
     assert_eq!(names(&read(&settings)), ["a@f.org"]);

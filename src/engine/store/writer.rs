@@ -2,15 +2,15 @@
 //! again what the disk refuses.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::file::{self, File, Refusal};
-use super::{Finding, Key, Order, Settings};
+use super::{Finding, Key, Order, Settings, Trouble};
 use crate::engine::recipients::Said;
 
 /// What was found is on disk this much later: a crash costs so much of it, and
@@ -37,6 +37,8 @@ pub(super) struct Writer<R> {
     batch: Batch,
     /// Findings for which there was no room, here or in the queue.
     dropped: Arc<AtomicU64>,
+    /// Told to whoever asks.
+    trouble: Trouble,
     /// Since when nothing could be written, as the log was told.
     refused: Option<Instant>,
     pause: Duration,
@@ -44,7 +46,7 @@ pub(super) struct Writer<R> {
 
 impl<R: FnMut(Key, Said, Duration)> Writer<R> {
     /// One that has not opened its file yet. `remember` is told what is in it.
-    pub(super) fn new(settings: Settings, remember: R, dropped: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(settings: Settings, remember: R, dropped: Arc<AtomicU64>, trouble: Trouble) -> Self {
         Self {
             settings,
             remember,
@@ -52,6 +54,7 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
             file: None,
             batch: Batch::default(),
             dropped,
+            trouble,
             refused: None,
             pause: FIRST_PAUSE,
         }
@@ -138,6 +141,8 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
     /// be trusted.
     fn told(&mut self, went: Result<(), Refusal>) -> Option<Instant> {
         let (directory, path) = (&*self.settings.directory, self.settings.path.display());
+        let trouble = went.as_ref().err().map(|refusal| format!("{path}: {refusal}"));
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
         match went {
             Ok(()) => {
                 self.pause = FIRST_PAUSE;
