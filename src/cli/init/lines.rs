@@ -54,7 +54,7 @@ pub(super) fn of(answers: &Answers, path: &Path) -> String {
                 replaced(
                     &all(SERVICE_CONF),
                     &[
-                        ("/usr/sbin/vouch", &ourselves()),
+                        ("/usr/bin/vouch", &ourselves()),
                         (OUTPUT, &path.display().to_string()),
                     ],
                 ),
@@ -179,7 +179,7 @@ mod tests {
             (all(EXIM_CONF), "= /run/vouch/exim/auth"),
             (
                 all(SERVICE_CONF),
-                "= /usr/sbin/vouch dovecot-service -c /etc/vouch/vouch.toml",
+                "= /usr/bin/vouch dovecot-service -c /etc/vouch/vouch.toml",
             ),
         ] {
             assert!(text.contains(holds), "no {holds} in {text}");

@@ -247,7 +247,7 @@ impl LoginProcess {
 fn placed(text: &str, scratch: &Scratch, authority: &Authority, remote: &Dovecot, binary: &Path) -> String {
     let ca = format!("tls.ca-file = \"{}\"\n", authority.ca.display());
     let mut text = text
-        .replace("/usr/sbin/vouch", binary.to_str().unwrap())
+        .replace("/usr/bin/vouch", binary.to_str().unwrap())
         .replace("/etc/vouch/vouch.toml", &scratch.text("vouch.toml"))
         .replace("/run/vouch/dovecot", &scratch.text("sockets"))
         .replace("/var/spool/postfix/private/auth", &scratch.text("private-auth"))
