@@ -164,7 +164,7 @@ fn is_loopback(address: &SocketAddr) -> bool {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -202,11 +202,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_refuses_is_followed_by_the_next_and_all_are_named() {
-        let free = TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        // Bound, and never listening: nobody else is given the port meanwhile.
+        let refusing = TcpSocket::new_v4().unwrap();
+        refusing.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let free = refusing.local_addr().unwrap();
         let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = good.local_addr().unwrap();
         let stream = first_of(vec![free, address], soon()).await.unwrap();
