@@ -14,15 +14,19 @@ pub(crate) const MOST_LISTED: usize = 10_000;
 /// Entries that are listed where nobody says how many.
 const LISTED: u64 = 100;
 
+/// Entries that are to be listed.
+fn limit(request: &Value) -> usize {
+    let wanted = request["limit"].as_u64().unwrap_or(LISTED);
+    usize::try_from(wanted).map_or(MOST_LISTED, |wanted| wanted.min(MOST_LISTED))
+}
+
 impl Daemon {
     /// `cache-list`: the first entries by their names, of `directory`, of `domain`, at most
     /// `limit`.
     pub(super) async fn list(&self, request: &Value) -> Result<Value, String> {
         let domain = text(request, "domain")?;
-        let limit = request["limit"].as_u64().unwrap_or(LISTED);
-        let limit = usize::try_from(limit).unwrap_or(MOST_LISTED).min(MOST_LISTED);
         let mut listing =
-            Listing::new(limit, domain).map_err(|error| of(domain.unwrap_or_default(), error))?;
+            Listing::new(limit(request), domain).map_err(|error| of(domain.unwrap_or_default(), error))?;
         for remote in self.asked(request)? {
             remote.member().list(&mut listing).await;
         }
@@ -133,4 +137,23 @@ fn row(about: &About, entry: &Entry) -> Value {
         "refresh-in": entry.refresh_in.map(|left| left.as_secs()),
         "ends-in": entry.ends_in.as_secs(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_listed_than_a_reader_can_use() {
+        for (request, listed) in [
+            (json!({}), 100),
+            (json!({ "limit": 3 }), 3),
+            (json!({ "limit": MOST_LISTED }), 10_000),
+            (json!({ "limit": MOST_LISTED + 1 }), 10_000),
+            (json!({ "limit": u64::MAX }), 10_000),
+            (json!({ "limit": "all" }), 100),
+        ] {
+            assert_eq!(limit(&request), listed, "{request}");
+        }
+    }
 }

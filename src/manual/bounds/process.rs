@@ -77,7 +77,7 @@ fn control() -> Vec<Bound> {
             count!(crate::daemon::remembered::MOST_LISTED),
             "the others are counted",
             "more is read by no one at a time, and a domain narrows it down",
-            "the_memory_is_listed_looked_up_and_purged",
+            "no_more_is_listed_than_a_reader_can_use",
         ),
         row(
             "entries that are looked at in one go",
