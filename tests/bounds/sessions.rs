@@ -3,8 +3,8 @@
 use std::future::{Future, pending};
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -19,8 +19,8 @@ use vouch::session::pool::{Limits, Open, Pool, Standing};
 use vouch::session::{After, AskAgain, Error, Judged, Session};
 use vouch::verdict::{Client, Kind, Question};
 
-use crate::number;
 use crate::stub::settle;
+use crate::{bound, number};
 
 /// What the sessions of a test have come to.
 struct Seen {
@@ -31,6 +31,8 @@ struct Seen {
     most_parting: AtomicUsize,
     /// Whether an answer may come.
     gate: Semaphore,
+    /// The time that each session was given to open.
+    opening: Mutex<Vec<Duration>>,
 }
 
 impl Seen {
@@ -40,6 +42,7 @@ impl Seen {
             parting: AtomicUsize::new(0),
             most_parting: AtomicUsize::new(0),
             gate: Semaphore::new(answers),
+            opening: Mutex::default(),
         })
     }
 
@@ -105,7 +108,8 @@ fn pool(seen: &Arc<Seen>, max_sessions: usize) -> Pool<Stubborn, ()> {
         refusals: None,
     };
     let seen = seen.clone();
-    let open: Open<Stubborn> = Box::new(move |_| {
+    let open: Open<Stubborn> = Box::new(move |deadline| {
+        seen.opening.lock().unwrap().push(deadline - Instant::now());
         let session = Stubborn(seen.clone());
         Box::pin(async { Ok(session) }) as Pin<Box<dyn Future<Output = _> + Send>>
     });
@@ -135,6 +139,23 @@ async fn sessions_that_say_goodbye_are_bounded() {
     pool.ask((), Standing::Good, later()).await.unwrap();
     settle().await;
     assert_eq!(seen.parting.load(Ordering::Relaxed), limit + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_has_its_time_whoever_waits() {
+    assert_eq!(bound("crate::session::pool::worker::OPENING"), "1s");
+    let seen = Seen::new(1);
+    let pool = pool(&seen, 1);
+    let (short, least, long) = (
+        Duration::from_millis(5),
+        Duration::from_secs(1),
+        Duration::from_secs(20),
+    );
+    for patience in [short, long] {
+        // The first is answered; the second finds a remote that says nothing, and is answered without it.
+        let _ = pool.ask((), Standing::Good, Instant::now() + patience).await;
+    }
+    assert_eq!(*seen.opening.lock().unwrap(), [least, long]);
 }
 
 #[tokio::test]

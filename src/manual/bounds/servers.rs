@@ -98,6 +98,13 @@ fn pool() -> Vec<Bound> {
             "lmtp/no-goodbye.txt",
         ),
         row(
+            "least time of an opening, however little who waits has left",
+            time!(crate::session::pool::worker::OPENING),
+            "who waits is answered without it",
+            "a lack of time is no fault of the server's, and the session serves the next",
+            "an_opening_has_its_time_whoever_waits",
+        ),
+        row(
             "least wait before another session is opened for a question",
             time!(crate::session::pool::state::SOON),
             "another is opened",

@@ -22,6 +22,11 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// a remote that does not answer would hold a descriptor of ours for each login, for a second.
 pub(crate) const GOODBYES: usize = 256;
 
+/// Time of an opening at the least, however little those who wait have left: what cannot be done in a moment would be
+/// called a fault of the remote, and what was opened is good for the next question. Who waits is answered in time all
+/// the same.
+pub(crate) const OPENING: Duration = Duration::from_secs(1);
+
 /// What the tasks of one pool share.
 pub(super) struct Shared<S: Session, V> {
     open: Open<S>,
@@ -112,7 +117,9 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             let patience = carried.iter().map(|job: &Job<_, _>| job.deadline).max();
             let patience = patience.max(self.state().patience());
             // Nobody waits for a warm one; it has the time that a command has.
-            let deadline = patience.unwrap_or(began + self.limits.max_age);
+            let deadline = patience.map_or(began + self.limits.max_age, |patience| {
+                patience.max(began + OPENING)
+            });
             let opened = (self.open)(deadline).await;
             match opened.and_then(|session| self.silent(session)) {
                 Ok(session) => {
