@@ -122,9 +122,10 @@ pub async fn run(
     let _metrics = metrics::serve(metrics, running.watched(), status::reports(running.daemon()))?;
     let _path = answer(control, running.daemon())?;
     tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
-    notify::tell(Event::Ready, running.in_words()).await;
+    let mut told = running.in_words();
+    notify::tell(Event::Ready, told.clone()).await;
     tokio::spawn(notify::keep_alive());
-    while next_order(&mut signals, &running).await == Order::Reload {
+    while next_order(&mut signals, &running, told).await == Order::Reload {
         notify::tell(Event::Reloading, "reads its configuration again".to_owned()).await;
         let reloaded = reload(&mut running, file.as_deref(), &units).await;
         let remark = if reloaded {
@@ -132,17 +133,17 @@ pub async fn run(
         } else {
             "; not reloaded, see the log"
         };
-        notify::tell(Event::Ready, running.in_words() + remark).await;
+        told = running.in_words();
+        notify::tell(Event::Ready, format!("{told}{remark}")).await;
     }
     notify::tell(Event::Stopping, "answers what was asked, then ends".to_owned()).await;
     running.end(DRAIN_GRACE).await;
     Ok(())
 }
 
-/// The next order. Until it comes, systemd is told how the daemon is.
-async fn next_order(signals: &mut Signals, running: &Running) -> Order {
+/// The next order. Until it comes, systemd is told how the daemon is, where that is not what it was `told` last.
+async fn next_order(signals: &mut Signals, running: &Running, mut told: String) -> Order {
     let mut often = interval(STATUS);
-    let mut told = running.in_words();
     loop {
         tokio::select! {
             order = signals.next() => return order,
