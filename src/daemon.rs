@@ -32,7 +32,7 @@ use crate::server::handover::Handover;
 use crate::service::bind::{BindError, Bound, BoundPath};
 use crate::service::dovecot::DovecotError;
 use crate::service::limits::raise_descriptors;
-use crate::service::notify::{self, Event};
+use crate::service::notify::{Event, Systemd};
 use crate::service::signals::{Order, Signals, release};
 use crate::session::tls;
 use reload::reload;
@@ -122,11 +122,12 @@ pub async fn run(
     let _metrics = metrics::serve(metrics, running.watched(), status::reports(running.daemon()))?;
     let _path = answer(control, running.daemon())?;
     tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
+    let systemd = Systemd::new().map_err(DaemonError::System)?;
     let mut told = running.in_words();
-    notify::tell(Event::Ready, told.clone()).await;
-    tokio::spawn(notify::keep_alive());
-    while next_order(&mut signals, &running, told).await == Order::Reload {
-        notify::tell(Event::Reloading, "reads its configuration again".to_owned()).await;
+    systemd.tell(Event::Ready, told.clone());
+    tokio::spawn(systemd.clone().keep_alive());
+    while next_order(&mut signals, &running, &systemd, told).await == Order::Reload {
+        systemd.tell(Event::Reloading, "reads its configuration again".to_owned());
         let reloaded = reload(&mut running, file.as_deref(), &units).await;
         let remark = if reloaded {
             ""
@@ -134,15 +135,15 @@ pub async fn run(
             "; not reloaded, see the log"
         };
         told = running.in_words();
-        notify::tell(Event::Ready, format!("{told}{remark}")).await;
+        systemd.tell(Event::Ready, format!("{told}{remark}"));
     }
-    notify::tell(Event::Stopping, "answers what was asked, then ends".to_owned()).await;
+    systemd.tell(Event::Stopping, "answers what was asked, then ends".to_owned());
     running.end(DRAIN_GRACE).await;
     Ok(())
 }
 
 /// The next order. Until it comes, systemd is told how the daemon is, where that is not what it was `told` last.
-async fn next_order(signals: &mut Signals, running: &Running, mut told: String) -> Order {
+async fn next_order(signals: &mut Signals, running: &Running, systemd: &Systemd, mut told: String) -> Order {
     let mut often = interval(STATUS);
     loop {
         tokio::select! {
@@ -151,7 +152,7 @@ async fn next_order(signals: &mut Signals, running: &Running, mut told: String) 
         }
         let words = running.in_words();
         if words != told {
-            notify::tell_status(words.clone()).await;
+            systemd.tell_status(words.clone());
             told = words;
         }
     }

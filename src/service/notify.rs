@@ -1,10 +1,15 @@
 //! What systemd is told of us (sd_notify(3)). Where nobody listens (`$NOTIFY_SOCKET`), nobody is told.
 
+use std::io;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use sd_notify::{NotifyState, notify, watchdog_enabled};
-use tokio::task::spawn_blocking;
 use tokio::time::interval;
+
+/// Messages that wait for a systemd that reads slowly. The last ones of a crowd are lost.
+pub(crate) const WAITING: usize = 16;
 
 /// What happens to the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,42 +22,78 @@ pub enum Event {
     Stopping,
 }
 
-/// Tells what happens, and in words how it is (`systemctl status`).
-pub async fn tell(event: Event, status: String) {
-    send(move || {
-        let status = NotifyState::Status(&status);
-        match event {
-            Event::Ready => notify(&[NotifyState::Ready, status]),
-            Event::Reloading => notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?, status]),
-            Event::Stopping => notify(&[NotifyState::Stopping, status]),
+enum Message {
+    Event(Event, String),
+    Status(String),
+    Alive,
+}
+
+/// The way to systemd. A thread of its own goes it: a systemd that reads nothing holds up nobody who asks, and a
+/// resolver that does not answer, whose look-ups hold the runtime's threads, does not silence us.
+#[derive(Debug, Clone)]
+pub struct Systemd(SyncSender<Message>);
+
+impl Systemd {
+    /// Begins to tell.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn new() -> io::Result<Self> {
+        let (messages, waiting) = sync_channel(WAITING);
+        let tell = move || {
+            for message in waiting {
+                if let Err(error) = send(&message) {
+                    tracing::debug!("systemd was not told: {error}");
+                }
+            }
+        };
+        thread::Builder::new().name("vouch-notify".into()).spawn(tell)?;
+        Ok(Self(messages))
+    }
+
+    /// Tells what happens, and in words how it is (`systemctl status`).
+    pub fn tell(&self, event: Event, status: String) {
+        self.push(Message::Event(event, status));
+    }
+
+    /// Tells in words how it is.
+    pub fn tell_status(&self, status: String) {
+        self.push(Message::Status(status));
+    }
+
+    /// Shows that the runtime still turns, as often as systemd wants to see it (`WatchdogSec=`), for as long as it
+    /// does. Ends at once where it does not want to.
+    pub async fn keep_alive(self) {
+        let Some(patience) = watchdog_enabled() else {
+            return;
+        };
+        // sd_watchdog_enabled(3) recommends half of it.
+        let mut often = interval((patience / 2).max(Duration::from_millis(1)));
+        loop {
+            often.tick().await;
+            self.push(Message::Alive);
         }
-    })
-    .await;
-}
+    }
 
-/// Tells in words how it is.
-pub async fn tell_status(status: String) {
-    send(move || notify(&[NotifyState::Status(&status)])).await;
-}
-
-/// Shows that the runtime still turns, as often as systemd wants to see it (`WatchdogSec=`), for as long as it does.
-/// Ends at once where it does not want to.
-pub async fn keep_alive() {
-    let Some(patience) = watchdog_enabled() else {
-        return;
-    };
-    // sd_watchdog_enabled(3) recommends half of it.
-    let mut often = interval((patience / 2).max(Duration::from_millis(1)));
-    loop {
-        often.tick().await;
-        send(|| notify(&[NotifyState::Watchdog])).await;
+    fn push(&self, message: Message) {
+        // Who does not read has no use for more.
+        let _ = self.0.try_send(message);
     }
 }
 
-/// A systemd that reads nothing must not hold up those who ask.
-async fn send(sending: impl FnOnce() -> std::io::Result<()> + Send + 'static) {
-    let sent = spawn_blocking(sending).await;
-    if let Ok(Err(error)) = sent {
-        tracing::debug!("systemd was not told: {error}");
+fn send(message: &Message) -> io::Result<()> {
+    match message {
+        Message::Event(event, status) => {
+            let status = NotifyState::Status(status);
+            match event {
+                Event::Ready => notify(&[NotifyState::Ready, status]),
+                Event::Reloading => {
+                    notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?, status])
+                }
+                Event::Stopping => notify(&[NotifyState::Stopping, status]),
+            }
+        }
+        Message::Status(status) => notify(&[NotifyState::Status(status)]),
+        Message::Alive => notify(&[NotifyState::Watchdog]),
     }
 }

@@ -190,6 +190,27 @@ fn systemd_is_told_which_directory_is_sick() {
     assert_eq!(daemon.ends_by("TERM"), Some(0));
 }
 
+#[test]
+fn a_systemd_that_reads_nothing_holds_up_nobody() {
+    let (world, _remote, socket) = world("");
+    let systemd = Systemd::new(&world);
+    let mut command = crate::outside::vouch();
+    command
+        .args(["serve", "-c"])
+        .arg(world.scratch.path("vouch.toml"))
+        .env("NOTIFY_SOCKET", &systemd.path)
+        // A message each millisecond: its queue is full after some hundred (net.unix.max_dgram_qlen).
+        .env("WATCHDOG_USEC", "2000");
+    let daemon = Daemon::run(&world, &mut command);
+    wait_until("the daemon", || daemon.log().contains(" ready "));
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(ask(&socket, JANE), "action=DUNNO\n\n");
+    assert!(daemon.process.signal("HUP"));
+    daemon.logged(&["reloaded: no listener is any different"]);
+    assert_eq!(ask(&socket, JANE), "action=DUNNO\n\n");
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
 /// Asks as Postfix does: on one connection as long as it lasts; on a new one, once more, if it is lost
 /// (`smtpd_policy_service_try_limit` is 2).
 struct Postfix {

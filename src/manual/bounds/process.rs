@@ -87,6 +87,13 @@ fn control() -> Vec<Bound> {
             "a_large_memory_is_listed_and_purged_in_pieces",
         ),
         row(
+            "messages that wait for a systemd that does not read",
+            count!(crate::service::notify::WAITING),
+            "one more is lost",
+            "each tells the newest state, and nobody who asks is to wait for them",
+            "a_systemd_that_reads_nothing_holds_up_nobody",
+        ),
+        row(
             "wait for another process that binds a socket in the same folder",
             time!(crate::service::bind::LOCK),
             "it is waited for no longer",
