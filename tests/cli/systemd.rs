@@ -203,7 +203,7 @@ fn a_systemd_that_reads_nothing_holds_up_nobody() {
         .env("WATCHDOG_USEC", "2000");
     let daemon = Daemon::run(&world, &mut command);
     wait_until("the daemon", || daemon.log().contains(" ready "));
-    std::thread::sleep(Duration::from_secs(1));
+    thread::sleep(Duration::from_secs(1));
     assert_eq!(ask(&socket, JANE), "action=DUNNO\n\n");
     assert!(daemon.process.signal("HUP"));
     daemon.logged(&["reloaded: no listener is any different"]);
