@@ -15,6 +15,7 @@ pub mod handover;
 mod in_turn;
 pub mod kin;
 pub mod login_limits;
+mod parting;
 pub mod penalty;
 pub mod policy;
 pub mod recipient_limits;
@@ -39,6 +40,7 @@ use crate::verdict::Client;
 use crate::wire::{Stream, WireError};
 use admission::Admission;
 use counts::DoorCounts;
+use parting::Parting;
 
 /// When the system has no descriptor left for one more connection, others must
 /// be given time to end.
@@ -120,7 +122,11 @@ pub enum Socket {
 }
 
 impl Socket {
-    async fn accept(&self, access: Option<&Access>) -> io::Result<(Stream, Option<Peer>)> {
+    async fn accept(
+        &self,
+        access: Option<&Access>,
+        draining: &CancellationToken,
+    ) -> io::Result<(Stream, Option<Peer>)> {
         match self {
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -131,7 +137,7 @@ impl Socket {
                     gid: peer.gid(),
                     stranger: access.is_some_and(|access| access.is_stranger(peer.uid(), peer.gid())),
                 });
-                Ok((Box::new(stream), peer))
+                Ok((Box::new(Parting::new(stream, draining.clone())), peer))
             }
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -205,7 +211,7 @@ pub async fn serve(
     let access = socket.access();
     loop {
         let accepted = tokio::select! {
-            accepted = socket.accept(access.as_ref()) => accepted,
+            accepted = socket.accept(access.as_ref(), &closing.draining) => accepted,
             () = closing.accepting.cancelled() => return,
         };
         let (stream, peer) = match accepted {

@@ -53,6 +53,9 @@ smtpd_tls_key_file = {}
         settings += "\n";
         if let Some(auth) = auth {
             settings += &sasl(auth);
+            // One that starts while Dovecot makes its sockets anew finds none, and Postfix then starts no other for a
+            // minute (`fatal: no SASL authentication mechanisms`).
+            settings += "max_use = 1000000\n";
         }
         Self::start(scratch, "front", &settings)
     }

@@ -123,6 +123,10 @@ fn no_login_is_lost_when_dovecot_reloads() {
     let front = Front::start(&scratch, &authority, &remote, Way::Service, 9);
     // smtpd keeps its connection from one session to the next, over the reloads.
     let postfix = Postfix::front(&scratch, None, Some(&front.private));
+    // Both are started before the first reload, and stay: at its start it needs the socket, which Dovecot takes away for
+    // a moment.
+    let smtpds = [(); 2].map(|()| Dialog::tcp(postfix.smtp).hello("EHLO", None));
+    drop(smtpds);
 
     let (stop, enough) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; 3]);
     let imap = |pause: Duration| {
