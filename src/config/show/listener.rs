@@ -117,9 +117,9 @@ fn socket_words(text: &mut Text, listener: &Listener) {
         ListenAddress::Tcp(address) => text.say(format!("TCP {address}; at most {connections} connections.")),
         ListenAddress::Systemd(name) => {
             text.say(format!(
-                "Socket \"{name}\" of systemd; at most {connections} connections."
+                "Socket \"{name}\" of systemd (FileDescriptorName={name}), whose unit decides on mode, owner and group; at \
+                 most {connections} connections."
             ));
-            text.say("NOT IN THIS VERSION: handed-over sockets are not taken.");
         }
         // In no file.
         ListenAddress::Dovecot => {}
