@@ -31,3 +31,4 @@ mod serve;
 mod support;
 mod systemd;
 mod terminal;
+mod upgrade;

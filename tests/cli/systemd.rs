@@ -1,30 +1,28 @@
 //! What systemd and the daemon tell each other, with this process in systemd's place: sockets that are handed over,
-//! `READY=1` and its kin, the watchdog, an upgrade.
+//! `READY=1` and its kin, the watchdog.
 
-use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use base64::prelude::{BASE64_STANDARD, Engine};
 use nix::fcntl::{FcntlArg, fcntl};
 use remote::Protocol;
 
-use crate::outside::{PASSWORD, World, directory, listener, people, plain, wait_until};
+use crate::outside::{World, directory, listener, people, plain, wait_until};
 use crate::serve::{Daemon, JANE, ask, world};
 
 /// A copy of a socket that child processes inherit. It lives as long as this process: as one of systemd's does.
-fn held(socket: impl AsFd) -> RawFd {
+pub(crate) fn held(socket: impl AsFd) -> RawFd {
     fcntl(socket, FcntlArg::F_DUPFD(100)).unwrap()
 }
 
 /// `vouch serve` as systemd starts it: with these sockets, by their names, from descriptor 3 on.
-fn serve_with(world: &World, sockets: &[(&str, RawFd)]) -> Command {
+pub(crate) fn serve_with(world: &World, sockets: &[(&str, RawFd)]) -> Command {
     let mut script = String::new();
     for (place, (_, descriptor)) in sockets.iter().enumerate() {
         script += &format!("exec {}<&{descriptor} {descriptor}<&-; ", place + 3);
@@ -43,7 +41,7 @@ fn serve_with(world: &World, sockets: &[(&str, RawFd)]) -> Command {
 }
 
 /// A remote, and a policy door that systemd opens; `more` for the listener.
-fn handed_over(more: &str) -> (World, remote::Server) {
+pub(crate) fn handed_over(more: &str) -> (World, remote::Server) {
     let world = World::new();
     let remote = world.remote(people(Protocol::Lmtp));
     let door = listener("recipients", "policy", Path::new("systemd:policy"), "remote");
@@ -210,213 +208,4 @@ fn a_systemd_that_reads_nothing_holds_up_nobody() {
     daemon.logged(&["reloaded: no listener is any different"]);
     assert_eq!(ask(&socket, JANE), "action=DUNNO\n\n");
     assert_eq!(daemon.ends_by("TERM"), Some(0));
-}
-
-/// Asks as Postfix does: on one connection as long as it lasts; on a new one, once more, if it is lost
-/// (`smtpd_policy_service_try_limit` is 2).
-struct Postfix {
-    socket: PathBuf,
-    stream: Option<BufReader<UnixStream>>,
-}
-
-impl Postfix {
-    fn ask(&mut self, recipient: &str) -> io::Result<String> {
-        let first = self.once(recipient);
-        first.or_else(|_| {
-            self.stream = None;
-            self.once(recipient)
-        })
-    }
-
-    fn once(&mut self, recipient: &str) -> io::Result<String> {
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            empty => {
-                let stream = UnixStream::connect(&self.socket)?;
-                stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-                empty.insert(BufReader::new(stream))
-            }
-        };
-        let request = format!("request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient={recipient}\n\n");
-        stream.get_mut().write_all(request.as_bytes())?;
-        let mut answer = String::new();
-        while !answer.ends_with("\n\n") {
-            if stream.read_line(&mut answer)? == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-        }
-        Ok(answer)
-    }
-}
-
-/// Of each client's questions one in ten is about somebody new, so that some are with the remote whenever the daemon
-/// is replaced.
-#[test]
-fn an_upgrade_under_load_loses_no_question() {
-    const CLIENTS: usize = 8;
-    const UPGRADES: usize = 5;
-    /// Of all clients together, at the least.
-    const QUESTIONS: usize = 10_000;
-    let (world, _remote) = handed_over("limits.rcpt-errors = \"unlimited\"\nlimits.rcpt = \"unlimited\"\n");
-    let path = world.scratch.path("policy");
-    let socket = UnixListener::bind(&path).unwrap();
-    let sockets = [("policy", held(&socket))];
-    let (asked, upgraded) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let lost = thread::scope(|scope| {
-        let client = |id: usize| {
-            let (asked, upgraded, socket) = (&asked, &upgraded, path.clone());
-            move || {
-                let mut postfix = Postfix { socket, stream: None };
-                let mut lost = Vec::new();
-                for number in 0.. {
-                    if upgraded.load(Ordering::Relaxed) && asked.load(Ordering::Relaxed) >= QUESTIONS {
-                        break;
-                    }
-                    let (recipient, right) = match number % 10 {
-                        0 => (
-                            format!("nobody-{id}-{number}@example.org"),
-                            "action=550 5.1.1 User unknown\n\n",
-                        ),
-                        _ => (JANE.to_owned(), "action=DUNNO\n\n"),
-                    };
-                    match postfix.ask(&recipient) {
-                        Ok(answer) if answer == right => {}
-                        wrong => lost.push(format!("{recipient}: {wrong:?}")),
-                    }
-                    asked.fetch_add(1, Ordering::Relaxed);
-                }
-                lost
-            }
-        };
-        let clients: Vec<_> = (0..CLIENTS).map(|id| scope.spawn(client(id))).collect();
-        for upgrade in 0..=UPGRADES {
-            let daemon = Daemon::run(&world, &mut serve_with(&world, &sockets));
-            let (before, share) = (asked.load(Ordering::Relaxed), QUESTIONS / (UPGRADES + 1));
-            wait_until("some questions", || {
-                asked.load(Ordering::Relaxed) >= before + share
-            });
-            if upgrade == UPGRADES {
-                upgraded.store(true, Ordering::Relaxed);
-                let lost: Vec<String> = clients
-                    .into_iter()
-                    .flat_map(|client| client.join().unwrap())
-                    .collect();
-                assert_eq!(daemon.ends_by("TERM"), Some(0));
-                return lost;
-            }
-            assert_eq!(daemon.ends_by("TERM"), Some(0));
-        }
-        unreachable!("the last daemon returns")
-    });
-    let asked = asked.into_inner();
-    println!("{asked} questions, {UPGRADES} upgrades, {} lost", lost.len());
-    assert!(asked >= QUESTIONS);
-    assert_eq!(lost, [""; 0]);
-}
-
-/// Asks about logins as Postfix does (`xsasl_dovecot_server.c`): on a new connection where the old one takes nothing
-/// more; never again what was sent.
-struct Sasl {
-    socket: PathBuf,
-    stream: Option<BufReader<UnixStream>>,
-}
-
-impl Sasl {
-    fn login(&mut self, id: usize) -> io::Result<String> {
-        let response = BASE64_STANDARD.encode(format!("\0{JANE}\0{PASSWORD}"));
-        let request = format!("AUTH\t{id}\tPLAIN\tservice=smtp\tresp={response}\n");
-        if let Some(stream) = &mut self.stream
-            && stream.get_mut().write_all(request.as_bytes()).is_err()
-        {
-            self.stream = None;
-        }
-        if self.stream.is_none() {
-            let mut stream = self.connect()?;
-            stream.get_mut().write_all(request.as_bytes())?;
-            self.stream = Some(stream);
-        }
-        let mut reply = String::new();
-        if let Some(stream) = &mut self.stream
-            && stream.read_line(&mut reply)? == 0
-        {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        Ok(reply)
-    }
-
-    fn connect(&self) -> io::Result<BufReader<UnixStream>> {
-        let stream = UnixStream::connect(&self.socket)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        let mut stream = BufReader::new(stream);
-        stream.get_mut().write_all(b"VERSION\t1\t1\nCPID\t7\n")?;
-        let mut line = String::new();
-        while line != "DONE\n" {
-            line.clear();
-            if stream.read_line(&mut line)? == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-        }
-        Ok(stream)
-    }
-}
-
-#[test]
-fn no_login_is_lost_by_an_upgrade() {
-    const CLIENTS: usize = 8;
-    const UPGRADES: usize = 10;
-    let world = World::new();
-    let remote = world.remote(people(Protocol::Imap));
-    let door = listener("logins", "auth", Path::new("systemd:auth"), "remote");
-    world.config(
-        &(directory("remote", "imap", remote.port()) + "cache.credentials.positive = \"1h\"\n" + &door),
-    );
-    let path = world.scratch.path("auth");
-    let socket = UnixListener::bind(&path).unwrap();
-    let sockets = [("auth", held(&socket))];
-    let (asked, upgraded) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let lost: Vec<String> = thread::scope(|scope| {
-        let client = || {
-            let mut sasl = Sasl {
-                socket: path.clone(),
-                stream: None,
-            };
-            let mut lost = Vec::new();
-            for id in 1.. {
-                if upgraded.load(Ordering::Relaxed) {
-                    break;
-                }
-                match sasl.login(id) {
-                    Ok(reply) if reply == format!("OK\t{id}\tuser={JANE}\n") => {}
-                    wrong => {
-                        lost.push(format!("{wrong:?}"));
-                        sasl.stream = None;
-                    }
-                }
-                asked.fetch_add(1, Ordering::Relaxed);
-            }
-            lost
-        };
-        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
-        for _ in 0..=UPGRADES {
-            let daemon = Daemon::run(&world, &mut serve_with(&world, &sockets));
-            let before = asked.load(Ordering::Relaxed);
-            wait_until("some logins", || asked.load(Ordering::Relaxed) >= before + 200);
-            assert_eq!(daemon.ends_by("TERM"), Some(0));
-        }
-        // Who waits in the socket has one more daemon to ask.
-        let daemon = Daemon::run(&world, &mut serve_with(&world, &sockets));
-        upgraded.store(true, Ordering::Relaxed);
-        let lost = clients
-            .into_iter()
-            .flat_map(|client| client.join().unwrap())
-            .collect();
-        assert_eq!(daemon.ends_by("TERM"), Some(0));
-        lost
-    });
-    println!(
-        "{} logins, {UPGRADES} upgrades, {} lost",
-        asked.into_inner(),
-        lost.len()
-    );
-    assert_eq!(lost, [""; 0]);
 }
