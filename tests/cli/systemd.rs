@@ -1,7 +1,7 @@
 //! What systemd and the daemon tell each other, with this process in systemd's place: sockets that are handed over,
 //! `READY=1` and its kin, the watchdog.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, RawFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -120,7 +120,11 @@ impl Systemd {
     fn hears(&self, state: &str) -> Vec<String> {
         let mut bytes = [0; 4096];
         loop {
-            let length = self.socket.recv(&mut bytes).unwrap();
+            let length = match self.socket.recv(&mut bytes) {
+                // A signal to this process, of a child that ended, is no message.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                received => received.unwrap(),
+            };
             let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
             let lines: Vec<String> = text.lines().map(str::to_owned).collect();
             println!("{lines:?}");
