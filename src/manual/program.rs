@@ -175,13 +175,15 @@ fn description(page: &mut Page) {
     page.section("DESCRIPTION");
     page.text(
         "Mail software asks vouch over a socket, in a protocol that it speaks already, whether a recipient exists or a \
-         login is good: Postfix by policy delegation, Postfix, Exim, Dovecot and others by the protocol of Dovecot's auth \
-         service. vouch asks a mail server elsewhere, by IMAP, SMTP or LMTP, and gives one honest answer. What it was \
-         told it remembers for a while; equal questions share one answer.",
+         login is good: Postfix by policy delegation or socketmap, Postfix, Exim, Dovecot and others by the protocol of \
+         Dovecot's auth service, and what is built with Cyrus SASL by that of saslauthd. vouch asks a mail server \
+         elsewhere, by IMAP, SMTP or LMTP, and gives one honest answer. What it was told it remembers for a while; equal \
+         questions share one answer.",
     );
     page.text(
         "Whatever keeps it from an answer about this very user or mailbox - a server that is down, a limit, a \
-         certificate that is not good - is told as \"later\", never as a no.",
+         certificate that is not good - is told as \"later\", never as a no; but for a saslauthd listener with \
+         `tempfail = \"no\"`, as that protocol has no word for it.",
     );
     page.text("Which servers are asked, and who may ask, is said in `vouch.toml`(5).");
 }

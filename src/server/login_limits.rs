@@ -1,9 +1,10 @@
-//! How many logins of one client failed at an auth door.
+//! How many logins of one client failed, at a door that is asked about logins.
 //!
 //! The protocol has no sessions of end users, only connections of login
 //! processes that serve many of them. A session is therefore what one
 //! connection asks for one client address (`rip`) within ten minutes. A request
-//! that names no client is told by its connection alone.
+//! that names no client is told by its connection alone. Where each question has a
+//! connection of its own, as in saslauthd's protocol, the process stands for it.
 //!
 //! Failures count once they are known. Logins that are sent at once are asked at
 //! once: counting those under way would put off honest bursts behind one address.
