@@ -191,6 +191,7 @@ mod tests {
             pid: Some(7),
             uid,
             gid,
+            owner: false,
             stranger: false,
         }
     }

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use nix::unistd::Uid;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -83,8 +84,10 @@ pub struct Peer {
     pub uid: u32,
     /// Its group's.
     pub gid: u32,
-    /// Everybody may connect (mode 0666), and it is neither the socket's owner nor of
-    /// its group.
+    /// Root, or the socket's owner.
+    pub owner: bool,
+    /// Everybody may connect (mode 0666), and it is neither an owner nor of the socket's
+    /// group.
     pub stranger: bool,
 }
 
@@ -130,12 +133,16 @@ impl Socket {
         match self {
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                let peer = stream.peer_cred().ok().map(|peer| Peer {
-                    // A process in another pid namespace shows as 0.
-                    pid: peer.pid().filter(|&pid| pid > 0),
-                    uid: peer.uid(),
-                    gid: peer.gid(),
-                    stranger: access.is_some_and(|access| access.is_stranger(peer.uid(), peer.gid())),
+                let peer = stream.peer_cred().ok().map(|peer| {
+                    let (uid, gid) = (peer.uid(), peer.gid());
+                    Peer {
+                        // A process in another pid namespace shows as 0.
+                        pid: peer.pid().filter(|&pid| pid > 0),
+                        uid,
+                        gid,
+                        owner: access.map_or(is_root(uid), |access| access.is_owner(uid)),
+                        stranger: access.is_some_and(|access| access.is_stranger(uid, gid)),
+                    }
                 });
                 Ok((Box::new(Parting::new(stream, draining.clone())), peer))
             }
@@ -169,11 +176,21 @@ struct Access {
 }
 
 impl Access {
-    /// As Dovecot has it (`auth-master-connection.c`): any other mode than 0666 shows
-    /// that its administrator has thought of who may ask.
-    const fn is_stranger(&self, uid: u32, gid: u32) -> bool {
-        self.mode == 0o666 && uid != self.uid && gid != self.gid
+    /// Root may do what the owner may, whoever that is.
+    fn is_owner(&self, uid: u32) -> bool {
+        is_root(uid) || uid == self.uid
     }
+
+    /// As Dovecot has it (`auth-master-connection.c`): any other mode than 0666 shows
+    /// that its administrator has thought of who may ask, and root, as which LMTP and
+    /// `doveadm` ask, is never restricted.
+    fn is_stranger(&self, uid: u32, gid: u32) -> bool {
+        self.mode == 0o666 && !self.is_owner(uid) && gid != self.gid
+    }
+}
+
+fn is_root(uid: u32) -> bool {
+    Uid::from_raw(uid).is_root()
 }
 
 /// Notes why a connection ended. A client that breaks off is its own affair; one
@@ -257,6 +274,23 @@ mod tests {
         assert!(!access(0o666).is_stranger(1, 20) && !access(0o666).is_stranger(2, 10));
         for mode in [0o600, 0o660, 0o777] {
             assert!(!access(mode).is_stranger(2, 20), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn root_is_an_owner_of_every_socket_and_a_stranger_at_none() {
+        for mode in 0..=0o777 {
+            let access = Access {
+                mode,
+                uid: 110,
+                gid: 118,
+            };
+            assert!(access.is_owner(0) && access.is_owner(110), "{mode:o}");
+            assert!(
+                !access.is_stranger(0, 0) && !access.is_stranger(0, 20),
+                "{mode:o}"
+            );
+            assert!(!access.is_owner(118) && !access.is_owner(20), "{mode:o}");
         }
     }
 }

@@ -32,3 +32,4 @@ mod support;
 mod systemd;
 mod terminal;
 mod upgrade;
+mod userdb;

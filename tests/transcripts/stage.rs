@@ -357,6 +357,7 @@ fn peer(pid: Option<i32>, stranger: Option<u32>) -> Option<server::Peer> {
         pid,
         uid: stranger.unwrap_or_default(),
         gid: stranger.unwrap_or_default(),
+        owner: stranger.is_none(),
         stranger: stranger.is_some(),
     })
 }
