@@ -405,7 +405,8 @@ fn the_lines_for_each_front_hold_the_socket_of_the_file_and_the_commands_its_pat
         &format!("\n  server_socket = {}\n", socket("exim")),
         &format!("\n  executable = {} dovecot-service -c {file}\n", env!("CARGO_BIN_EXE_vouch")),
         &format!("\n  vouch check --online -c {file}\n  vouch serve -c {file}\n  postfix reload\n"),
-        "\n  doveadm reload\n",
+        "\n  vsz_limit = 1024G\n",
+        "\n  doveconf -n >/dev/null && doveadm reload\n",
         "\n  update-exim4.conf && systemctl reload exim4",
     ]);
 }

@@ -98,7 +98,7 @@ pub(super) fn next(answers: &Answers, path: &Path) -> String {
             [Front::Exim; 2],
             "update-exim4.conf && systemctl reload exim4   # Debian's way",
         ),
-        ([Front::Dovecot; 2], "doveadm reload"),
+        ([Front::Dovecot; 2], "doveconf -n >/dev/null && doveadm reload"),
     ] {
         if fronts.iter().any(|front| answers.fronts.contains(front)) {
             commands.push(command.to_owned());
