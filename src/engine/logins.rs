@@ -117,6 +117,11 @@ impl Logins {
         }
     }
 
+    /// Whether it ever keeps anything.
+    pub fn keeps(&self) -> bool {
+        !self.ttl.positive.max(self.ttl.negative).is_zero()
+    }
+
     /// How full it is, and what it was good for. A remembered login that was looked up
     /// with another password is a miss.
     pub fn report(&self) -> lookups::Report {

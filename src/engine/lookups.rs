@@ -26,6 +26,27 @@ pub struct Report {
     pub lookups: [(&'static str, u64); 4],
 }
 
+/// Memories together, as Dovecot counts a cache.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Look-ups that found the answer.
+    pub hits: u64,
+    /// Look-ups after which the directory was asked before anything was answered.
+    pub misses: u64,
+    /// Verdicts by which a user or a login is good.
+    pub positive: usize,
+    /// Verdicts by which one is not.
+    pub negative: usize,
+}
+
+impl Summary {
+    /// Adds the look-ups of one more memory.
+    pub(super) fn count(&mut self, lookups: &Lookups) {
+        self.hits += lookups.fresh.get() + lookups.ageing.get();
+        self.misses += lookups.stale.get() + lookups.miss.get();
+    }
+}
+
 impl Lookups {
     /// What was counted, of a memory with so many of at most `limit` entries.
     pub fn report(&self, entries: usize, limit: usize) -> Report {

@@ -209,10 +209,22 @@ impl Member {
 
     /// See [`Recipients::known`]; `None` as well where none is ever asked about.
     pub(super) fn known(&self) -> Option<Vec<Address>> {
-        let domain = self.settings.domains.any()?;
-        let somebody = Address::from_unquoted(format!("postmaster@{domain}").as_bytes()).ok()?;
-        let asked = self.directory.can_answer(&Kind::Recipient(somebody));
+        let asked = self.is_asked_about_recipients();
         self.recipients.memory.known().filter(|_| asked)
+    }
+
+    /// Whether anything is ever remembered of what it says.
+    pub(super) fn keeps(&self) -> bool {
+        self.recipients().keeps() && self.is_asked_about_recipients() || self.logins.keeps()
+    }
+
+    fn is_asked_about_recipients(&self) -> bool {
+        let somebody = self
+            .settings
+            .domains
+            .any()
+            .and_then(|domain| Address::from_unquoted(format!("postmaster@{domain}").as_bytes()).ok());
+        somebody.is_some_and(|somebody| self.directory.can_answer(&Kind::Recipient(somebody)))
     }
 
     /// Forgets a user, as login and as mailbox; how many verdicts these were.

@@ -230,6 +230,18 @@ impl Engine {
         forgotten
     }
 
+    /// What is remembered, and what it was good for; `None` where nothing ever is.
+    pub async fn summary(&self) -> Option<lookups::Summary> {
+        if !self.members.iter().any(|member| member.keeps()) {
+            return None;
+        }
+        let mut summary = lookups::Summary::default();
+        for member in &self.members {
+            member.sum_up(&mut summary).await;
+        }
+        Some(summary)
+    }
+
     fn member_of(&self, domain: &Domain) -> Option<&Arc<Member>> {
         self.members.iter().find(|member| member.has(domain))
     }

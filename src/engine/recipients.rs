@@ -172,6 +172,17 @@ impl Recipients {
         self.forget(domain, |said| matches!(said, Said::Yes(_)));
     }
 
+    /// Whether it ever keeps anything.
+    pub fn keeps(&self) -> bool {
+        let Ttl {
+            positive,
+            negative,
+            stale,
+            ..
+        } = self.ttl;
+        !positive.max(negative).max(stale).is_zero()
+    }
+
     /// How full it is, and what it was good for.
     pub fn report(&self) -> lookups::Report {
         let limit = usize::try_from(self.kept.capacity()).unwrap_or(usize::MAX);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::task::yield_now;
 
+use super::lookups::Summary;
 use super::recipients::{end, key};
 use super::{Member, store};
 use crate::address::{Address, Domain, DomainError, NotAnAddress};
@@ -200,6 +201,29 @@ impl Member {
             }
         }
         listing.refused_logins += self.logins().refused();
+    }
+
+    /// Adds what it remembers, and what that was good for.
+    pub(super) async fn sum_up(&self, summary: &mut Summary) {
+        summary.count(&self.recipients().lookups);
+        summary.count(&self.logins().lookups);
+        for (looked, (_, entry)) in self.recipients().entries().enumerate() {
+            match entry.map(|entry| entry.verdict) {
+                Some("accept") => summary.positive += 1,
+                Some(_) => summary.negative += 1,
+                None => {}
+            }
+            if looked % PIECE == 0 {
+                yield_now().await;
+            }
+        }
+        for (looked, (_, entry)) in self.logins().entries().enumerate() {
+            summary.positive += usize::from(entry.is_some());
+            if looked % PIECE == 0 {
+                yield_now().await;
+            }
+        }
+        summary.negative += self.logins().refused();
     }
 
     /// Forgets, in memory and on disk. Who asks from now on is answered by the directory; what

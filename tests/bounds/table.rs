@@ -14,13 +14,14 @@ const NO_BOUNDS: &[&str] = &[
     "cli::IO_ERROR", "cli::TEMPORARY", "cli::CONFIG",
     "cli::REFUSED", // Parts of protocols and of texts.
     "protocol::auth::ESCAPE", "protocol::imap::command::LITERAL_MINUS_LIMIT",
-    "server::auth::connection::CANCELLED_SINCE", "service::dovecot::STATUS", "service::dovecot::DEAD",
-    "service::dovecot::LISTEN_FIRST", "telemetry::clock::SECOND", "config::keys::REMARK_COLUMN",
-    "config::show::listener::MOST_DOMAINS", "config::read::directory::HOUR", "session::trace::SHORT",
-    "session::remote::BEGINNING", "session::trace::HEAD", "engine::catch_all::LETTERS",
-    "engine::store::file::SLICES", "server::counts::CAUSES", "cli::control::columns::WIDTH",
-    "cli::control::columns::NAME", "cli::control::columns::LAST", "daemon::status::remote::SHOWN",
-    "cli::init::draft::REMARK_COLUMN", "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.
+    "server::auth::connection::CANCELLED_SINCE", "server::userdb::connection::COMMAND_SHOWN",
+    "service::dovecot::STATUS", "service::dovecot::DEAD", "service::dovecot::LISTEN_FIRST",
+    "telemetry::clock::SECOND", "config::keys::REMARK_COLUMN", "config::show::listener::MOST_DOMAINS",
+    "config::read::directory::HOUR", "session::trace::SHORT", "session::remote::BEGINNING",
+    "session::trace::HEAD", "engine::catch_all::LETTERS", "engine::store::file::SLICES",
+    "server::counts::CAUSES", "cli::control::columns::WIDTH", "cli::control::columns::NAME",
+    "cli::control::columns::LAST", "daemon::status::remote::SHOWN", "cli::init::draft::REMARK_COLUMN",
+    "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.
     "daemon::metrics::MODE",
     // What others do, and what the reader asks of them.
     "config::read::relay::FEWEST_SESSIONS",

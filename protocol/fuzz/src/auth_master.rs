@@ -1,7 +1,7 @@
 //! The auth-master protocol: requests, and replies that hold whatever bytes.
 
 use bytes::BytesMut;
-use protocol::auth::master::{Claim, Codec, Lookup, Reply, Request};
+use protocol::auth::master::{CacheCounters, Claim, Codec, Lookup, Reply, Request};
 use protocol::secret::Secret;
 use tokio_util::codec::Encoder as _;
 
@@ -62,6 +62,12 @@ fn write(request: &Request) -> Vec<u8> {
             let head = [b"CACHE-FLUSH".to_vec(), id.to_string().into_bytes()];
             head.into_iter().chain(users.iter().cloned()).collect()
         }
+        Request::CacheStatus { id, reset } => {
+            let head = [b"CACHE-STATUS".to_vec(), id.to_string().into_bytes()];
+            let reset = reset.then(|| b"reset".to_vec());
+            head.into_iter().chain(reset).collect()
+        }
+        Request::Unknown { id, command } => vec![command.clone(), id.to_string().into_bytes()],
     };
     tabs::line(&fields.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
@@ -78,6 +84,7 @@ fn replies(wire: &[u8]) {
         client_id: 9,
         cookie: Secret::copy_from(&value),
         session_pid: None,
+        session_pid_trusted: true,
         request_auth_token: true,
     };
     tabs::fields(claim.to_line().expose());
@@ -107,6 +114,19 @@ fn replies(wire: &[u8]) {
             success: value.is_empty(),
         },
         Reply::Flushed { id: 7, count: 9 },
+        Reply::CacheStatus {
+            id: 7,
+            counters: None,
+        },
+        Reply::CacheStatus {
+            id: 7,
+            counters: Some(CacheCounters {
+                hits: 1,
+                misses: 2,
+                positive: 3,
+                negative: u32::MAX,
+            }),
+        },
     ] {
         let mut out = BytesMut::from("before");
         let written = Codec::new().encode(reply.clone(), &mut out);
@@ -142,6 +162,10 @@ fn replies(wire: &[u8]) {
                 assert_eq!(read, [b"DONE".to_vec(), id, word.to_vec()]);
             }
             Reply::Flushed { .. } => assert_eq!(read, [b"OK".to_vec(), id, b"9".to_vec()]),
+            Reply::CacheStatus { counters, .. } => {
+                assert_eq!(read[..2], [b"OK".to_vec(), id]);
+                assert_eq!(read.len(), if counters.is_some() { 6 } else { 2 });
+            }
             Reply::Relayed(_) => {}
         }
     }

@@ -248,7 +248,7 @@ fn user_words(text: &mut Text, listener: &Listener) {
     field_words(text, "Each is told with", &listener.fields);
     if listener.protocol == Protocol::Master {
         text.say(
-            "REQUEST hands over what a login listener of this file accepted, once; CACHE-FLUSH forgets.",
+            "REQUEST hands over what a login listener of this file accepted, once; CACHE-FLUSH forgets, CACHE-STATUS counts.",
         );
     }
 }

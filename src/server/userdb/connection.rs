@@ -23,6 +23,9 @@ pub(crate) const IN_FLIGHT: usize = 1024;
 /// read it holds up no more memory.
 pub(crate) const LIST_PIECE: usize = 64 << 10;
 
+/// So much of a command that is not known is logged, as by Dovecot.
+const COMMAND_SHOWN: usize = 80;
+
 type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Reply> + Send>>>;
 
 /// A connection.
@@ -31,6 +34,8 @@ pub(super) struct Connection {
     peer: Option<Peer>,
     wire: Wire<Codec>,
     deciding: Deciding,
+    /// A command that is not known was complained of.
+    complained: bool,
 }
 
 /// Whether a connection goes on.
@@ -47,6 +52,7 @@ impl Connection {
             peer,
             wire: Wire::new(stream, Codec::new()),
             deciding: FuturesUnordered::new(),
+            complained: false,
         }
     }
 
@@ -81,7 +87,9 @@ impl Connection {
             Request::Pass(lookup) => self.look_up(Wanted::Name, lookup),
             // Clients filter what they get by the mask themselves, as they must with Dovecot's own.
             Request::List { id, .. } => self.list(id).await,
-            Request::Request(_) | Request::CacheFlush { .. } if !self.door.settings.master => {
+            Request::Request(_) | Request::CacheFlush { .. } | Request::CacheStatus { .. }
+                if !self.door.settings.master =>
+            {
                 let door = &self.door.settings.name;
                 tracing::warn!(
                     door,
@@ -104,6 +112,31 @@ impl Connection {
                 let reply = self.door.flush(id, &users);
                 self.reply(reply)
             }
+            Request::CacheStatus { id, reset } => {
+                let door = self.door.clone();
+                self.deciding
+                    .push(Box::pin(async move { door.status(id, reset).await }));
+                GO_ON
+            }
+            Request::Unknown { id, command } => {
+                self.note_unknown(&command);
+                self.reply(Reply::Fail { id })
+            }
+        }
+    }
+
+    /// Once a connection: a client that does not take FAIL for an answer asks it again.
+    fn note_unknown(&mut self, command: &[u8]) {
+        if !self.complained {
+            self.complained = true;
+            let door = &self.door.settings.name;
+            let command =
+                String::from_utf8_lossy(command.get(..COMMAND_SHOWN).unwrap_or(command)).into_owned();
+            tracing::warn!(
+                door,
+                command,
+                "answered FAIL: vouch does not know this command; is this Dovecot newer than vouch?"
+            );
         }
     }
 

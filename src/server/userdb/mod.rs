@@ -2,8 +2,9 @@
 //! processes ask for the logins that they were handed (Dovecot's auth-master
 //! protocol).
 //!
-//! `connection` reads and answers.
+//! `connection` reads and answers, `cache` tells of what is remembered, and forgets it.
 
+mod cache;
 pub(crate) mod connection;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ use super::{Caller, Deadline, Door, Peer, WRITE_TIMEOUT};
 use crate::address::Address;
 use crate::engine::{Decision, Engine, Source};
 use crate::verdict::{Abstention, Client, Kind, Login, Question, Verdict};
+use cache::Baseline;
 use connection::Connection;
 
 /// When a user is said to exist.
@@ -54,6 +56,7 @@ pub struct UserdbDoor {
     engine: Engine,
     handover: Arc<Handover>,
     counts: Arc<DoorCounts>,
+    baseline: Baseline,
 }
 
 /// What is asked about a user.
@@ -81,6 +84,7 @@ impl UserdbDoor {
             engine,
             handover,
             counts: Arc::default(),
+            baseline: Baseline::default(),
         }
     }
 
@@ -277,18 +281,6 @@ impl UserdbDoor {
         Some(token.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// The answer to CACHE-FLUSH.
-    fn flush(&self, id: u32, users: &[Vec<u8>]) -> Reply {
-        let users: Vec<_> = users.iter().map(|user| Login::new(user)).collect();
-        let count = self.engine.forget(&users);
-        let (door, of) = (&self.settings.name, users.len());
-        tracing::info!(door, count, users = of, "CACHE-FLUSH answered");
-        Reply::Flushed {
-            id,
-            count: u32::try_from(count).unwrap_or(u32::MAX),
-        }
-    }
-
     /// Counts and logs a decision.
     fn log(&self, user: &Login, client: &Client, decision: &Decision, asked: Instant, answer: &str) {
         self.counts.tell(&Entry {
@@ -323,8 +315,11 @@ fn client(parameters: Parameters) -> Client {
     }
 }
 
-/// Whether the mail process is who it says.
+/// Whether the mail process is who it says, or one that may speak for it.
 fn is_itself(claim: &Claim, peer: Option<Peer>) -> Result<(), String> {
+    if claim.session_pid_trusted && peer.is_some_and(|peer| peer.owner) {
+        return Ok(());
+    }
     let pid = peer.and_then(|peer| peer.pid);
     match (claim.session_pid, pid) {
         (Some(said), Some(pid)) if i64::from(said) != i64::from(pid) => {

@@ -11,7 +11,7 @@ mod request;
 use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 
-pub use reply::{Field, Reply};
+pub use reply::{CacheCounters, Field, Reply};
 pub use request::{Claim, Lookup, Request};
 
 use crate::error::{DecodeError, EncodeError, at_end};
@@ -97,7 +97,7 @@ mod tests {
     const SESSION: &[u8] =
         b"VERSION\t1\t4\nREQUEST\t1096548353\t28528\t1\t439f43ddfff7cafc3adf897ceea969da\t\
         session_pid=28531\trequest_auth_token\nUSER\t1\tbob@example.com\tprotocol=lmtp\r\nLIST\t4\n\
-        PASS\t5\tbob\tservice=doveadm\r\nCACHE-FLUSH\t6\tbob\n";
+        PASS\t5\tbob\tservice=doveadm\r\nCACHE-FLUSH\t6\tbob\nCACHE-STATUS\t7\treset\r\nNEW\t8\tx\n";
 
     /// The requests in words.
     fn read(pieces: &[&[u8]]) -> Result<Vec<String>, DecodeError> {
@@ -130,6 +130,8 @@ mod tests {
             "List { id: 4",
             "Pass(Lookup { id: 5",
             "CacheFlush { id: 6",
+            "CacheStatus { id: 7, reset: true }",
+            "Unknown { id: 8",
         ];
         assert_eq!(requests.len(), starts.len());
         for (request, start) in requests.iter().zip(starts) {
@@ -184,7 +186,7 @@ mod tests {
 
         #[test]
         fn no_lines_break_it(
-            lines in "((USER|PASS|LIST|REQUEST|CACHE-FLUSH)(\t[a-f0-9=\x01]{0,5}){0,6}\n){0,6}",
+            lines in "((USER|PASS|LIST|REQUEST|CACHE-FLUSH|CACHE-STATUS|NEW)(\t[a-f0-9=\x01]{0,5}){0,6}\n){0,6}",
         ) {
             let _ = read(&[b"VERSION\t1\t1\n", lines.as_bytes()]);
         }

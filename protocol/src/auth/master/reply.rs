@@ -60,6 +60,26 @@ pub enum Reply {
         /// Their number.
         count: u32,
     },
+    /// What is remembered, and what it was good for.
+    CacheStatus {
+        /// The request's.
+        id: u32,
+        /// `None` where nothing is ever remembered.
+        counters: Option<CacheCounters>,
+    },
+}
+
+/// What is known of a cache. Clients read numbers of 32 bits, so none is larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheCounters {
+    /// Questions that it answered.
+    pub hits: u32,
+    /// Questions that it did not.
+    pub misses: u32,
+    /// Entries that say that a user or a login is good.
+    pub positive: u32,
+    /// Entries that say that one is not.
+    pub negative: u32,
 }
 
 /// A field of a user: its name, and its value.
@@ -76,6 +96,8 @@ impl Reply {
     ///       / "LIST" TAB id TAB name LF
     ///       / "DONE" TAB id TAB ["fail"] LF
     ///       / "OK" TAB id TAB number LF
+    ///       / "OK" TAB id [TAB counters] LF
+    /// counters = "hits=" number TAB "misses=" number TAB "pos_entries=" number TAB "neg_entries=" number
     /// ```
     /// A USER or PASS that a client could not read becomes a FAIL; so long a name is
     /// in no list.
@@ -125,6 +147,20 @@ impl Reply {
             Self::Flushed { id, count } => {
                 start("OK", *id);
                 line.extend_from_slice(format!("\t{count}").as_bytes());
+            }
+            Self::CacheStatus { id, counters } => {
+                start("OK", *id);
+                // Dovecot has four sizes in bytes besides. Its client takes those that are absent for 0.
+                if let Some(known) = counters {
+                    for (name, number) in [
+                        ("hits", known.hits),
+                        ("misses", known.misses),
+                        ("pos_entries", known.positive),
+                        ("neg_entries", known.negative),
+                    ] {
+                        push_parameter(&mut line, name, Some(number.to_string().as_bytes()));
+                    }
+                }
             }
         }
         line.put_u8(b'\n');
@@ -182,6 +218,25 @@ mod tests {
                 "DONE\t4\tfail\n",
             ),
             (Reply::Flushed { id: 6, count: 2 }, "OK\t6\t2\n"),
+            (
+                Reply::CacheStatus {
+                    id: 7,
+                    counters: None,
+                },
+                "OK\t7\n",
+            ),
+            (
+                Reply::CacheStatus {
+                    id: 7,
+                    counters: Some(CacheCounters {
+                        hits: 1,
+                        misses: u32::MAX,
+                        positive: 3,
+                        negative: 0,
+                    }),
+                },
+                "OK\t7\thits=1\tmisses=4294967295\tpos_entries=3\tneg_entries=0\n",
+            ),
             (Reply::Relayed(b"USER\t7\tbob\n".to_vec()), "USER\t7\tbob\n"),
         ] {
             assert_eq!(wire(&reply), line);

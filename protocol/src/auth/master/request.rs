@@ -28,6 +28,21 @@ pub enum Request {
         /// The users, as they were given.
         users: Vec<Vec<u8>>,
     },
+    /// How full is what is remembered, and what was it good for?
+    CacheStatus {
+        /// The request's.
+        id: u32,
+        /// Hits and misses are to be counted from zero again, once they were said.
+        reset: bool,
+    },
+    /// A command of a client that knows more of them: answered, so that what else it has asked
+    /// is answered, too.
+    Unknown {
+        /// The request's.
+        id: u32,
+        /// The command.
+        command: Vec<u8>,
+    },
 }
 
 /// USER and PASS.
@@ -54,6 +69,8 @@ pub struct Claim {
     pub cookie: Secret<[u8]>,
     /// The process id of the mail process.
     pub session_pid: Option<u32>,
+    /// Another process asks on its behalf, and vouches for that id (Dovecot after 2.4.4).
+    pub session_pid_trusted: bool,
     /// The mail process wants a token, to act for the user at other services.
     pub request_auth_token: bool,
 }
@@ -68,6 +85,9 @@ impl Claim {
         line.extend(self.cookie.expose().iter().map(|byte| format!("{byte:02x}")));
         if let Some(pid) = self.session_pid {
             line += &format!("\tsession_pid={pid}");
+        }
+        if self.session_pid_trusted {
+            line += "\tsession_pid_trusted";
         }
         if self.request_auth_token {
             line += "\trequest_auth_token";
@@ -100,7 +120,11 @@ impl Request {
     ///         / "LIST" TAB number *(TAB parameter)
     ///         / "REQUEST" TAB claim
     ///         / "CACHE-FLUSH" TAB number *(TAB user)
+    ///         / "CACHE-STATUS" TAB number [TAB "reset"]
+    ///         / unknown TAB number *(TAB field)
     /// ```
+    /// `unknown` is any other word but those of the handshake and of the auth-client protocol,
+    /// which show that client and server do not speak the same.
     pub(super) fn parse(line: &mut [u8]) -> Result<Self, DecodeError> {
         if line.contains(&0) {
             return Err(DecodeError::Malformed("a NUL in a line"));
@@ -125,10 +149,19 @@ impl Request {
                 id: next(fields, number)?,
                 users: fields.map(<[u8]>::to_vec).collect(),
             }),
-            Some(b"CPID" | b"AUTH") => Err(DecodeError::Malformed(
+            Some(b"CACHE-STATUS") => Ok(Self::CacheStatus {
+                id: next(fields, number)?,
+                reset: fields.any(|field| field == b"reset"),
+            }),
+            Some(b"CPID" | b"AUTH" | b"CONT" | b"CANCEL") => Err(DecodeError::Malformed(
                 "of the auth-client protocol, and this is a master socket",
             )),
-            _ => Err(DecodeError::Malformed("an unknown command")),
+            Some(b"VERSION") => Err(DecodeError::Malformed("a second VERSION")),
+            Some(command) if !command.is_empty() => Ok(Self::Unknown {
+                id: next(fields, number).map_err(|_| DecodeError::Malformed("an unknown command"))?,
+                command: command.to_vec(),
+            }),
+            _ => Err(DecodeError::Malformed("a line without a command")),
         }
     }
 }
@@ -173,11 +206,13 @@ fn claim<'a>(fields: &mut impl Iterator<Item = &'a [u8]>) -> Result<Claim, Decod
             .and_then(hex)
             .ok_or(DecodeError::Malformed("REQUEST without a cookie in hex"))?,
         session_pid: None,
+        session_pid_trusted: false,
         request_auth_token: false,
     };
     for field in fields {
         match parameter(field) {
             (b"session_pid", Some(pid)) => claim.session_pid = number(pid),
+            (b"session_pid_trusted", _) => claim.session_pid_trusted = true,
             (b"request_auth_token", _) => claim.request_auth_token = true,
             _ => {}
         }
@@ -211,6 +246,7 @@ mod tests {
             "REQUEST\t1\t2\t3\t00ff439f43ddfff7cafc3adf897ceea9",
             "REQUEST\t4294967295\t2\t3\t00ff439f43ddfff7cafc3adf897ceea9\tsession_pid=7",
             "REQUEST\t1\t2\t3\t\tsession_pid=7\trequest_auth_token",
+            "REQUEST\t1\t2\t3\t00\tsession_pid=7\tsession_pid_trusted\trequest_auth_token",
         ] {
             let Ok(Request::Request(claim)) = read(line) else {
                 panic!("{line}");
@@ -262,6 +298,10 @@ mod tests {
         let found = claim("REQUEST\t9\t28528\t1\t00\trequest_auth_token");
         assert_eq!(found.cookie.expose(), b"\0");
         assert!(found.request_auth_token && found.session_pid.is_none());
+        assert!(!found.session_pid_trusted);
+        for word in ["session_pid_trusted", "session_pid_trusted=yes"] {
+            assert!(claim(&format!("REQUEST\t9\t28528\t1\t00\tsession_pid=7\t{word}")).session_pid_trusted);
+        }
     }
 
     #[test]
@@ -278,13 +318,44 @@ mod tests {
     }
 
     #[test]
+    fn reads_what_is_asked_of_the_cache() {
+        for (line, expected) in [
+            ("CACHE-STATUS\t6", false),
+            ("CACHE-STATUS\t6\treset", true),
+            ("CACHE-STATUS\t6\tnew\treset", true),
+        ] {
+            let found = read(line).unwrap();
+            assert!(
+                matches!(found, Request::CacheStatus { id: 6, reset } if reset == expected),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn reads_commands_that_it_does_not_know() {
+        for (line, expected) in [
+            ("NOOP\t7", "NOOP"),
+            ("USERS\t7\tx=\t\ty", "USERS"),
+            ("user\t7\tbob", "user"),
+            ("a\x01tb\t7", "a\tb"),
+        ] {
+            match read(line).unwrap() {
+                Request::Unknown { id: 7, command } => assert_eq!(command, expected.as_bytes()),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn refuses_what_breaks_the_grammar() {
         for line in [
             "", "USER", "USER\t1", "USER\t1\tbob", "USER\tx\tbob\tservice=x",
             "USER\t4294967296\tb\tservice=x", "USER\t-1\tb\tservice=x", "PASS\t1\tbob", "LIST", "LIST\tx",
             "REQUEST\t1\t2\t3", "REQUEST\t1\t2\t3\tzz", "REQUEST\t1\t2\t3\t0", "REQUEST\t1\tx\t3\t00",
-            "CACHE-FLUSH", "CACHE-FLUSH\t", "CPID\t1", "AUTH\t1\tPLAIN\tservice=x",
-            "user\t1\tbob\tservice=x", "USER\t1\tb\0b\tservice=x",
+            "CACHE-FLUSH", "CACHE-FLUSH\t", "CACHE-STATUS", "CACHE-STATUS\tx", "CPID\t1",
+            "AUTH\t1\tPLAIN\tservice=x", "CONT\t1\t", "CANCEL\t1", "VERSION\t1\t1", "NOOP", "NOOP\t",
+            "NOOP\tx", "NOOP\t-1", "NOOP\t4294967296", "\t1", "USER\t1\tb\0b\tservice=x",
         ] {
             let found = read(line);
             assert!(
