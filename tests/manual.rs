@@ -11,9 +11,13 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use skip::skipped;
 use vouch::config::{read, show};
 use vouch::manual::configuration::{Table, tables};
 use vouch::manual::program::LOG_FIELDS;
+
+#[path = "support/skip.rs"]
+mod skip;
 
 fn man(page: &str) -> String {
     let printed = Command::new(env!("CARGO_BIN_EXE_vouch"))
@@ -230,8 +234,7 @@ fn mandoc() -> bool {
         "VOUCH_PEERS=required, but mandoc is not installed"
     );
     if !there {
-        let said = b"\nSKIPPED: mandoc_has_no_complaint: not installed: mandoc\n";
-        let _ = std::io::stderr().write_all(said);
+        skipped("not installed: mandoc");
     }
     there
 }

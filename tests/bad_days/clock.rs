@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::asker::Answer;
 use crate::machine::{JANE, Machine, NOBODY, options};
-use crate::support::Scratch;
+use crate::support::{Scratch, skipped};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -34,7 +34,7 @@ fn library() -> Option<PathBuf> {
 #[tokio::test(flavor = "multi_thread")]
 async fn hours_that_come_twice_make_nothing_live_longer() {
     let Some(library) = library() else {
-        println!("SKIPPED: hours_that_come_twice_make_nothing_live_longer: faketime is not installed");
+        skipped("not installed: faketime");
         return;
     };
     let remote = Server::start(options()).unwrap();

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::asker::{Answer, Client, Rcpt, meaning};
 use crate::machine::{FORGETFUL, JANE, Machine, NOBODY, options};
-use crate::support::Scratch;
+use crate::support::{Scratch, skipped};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -91,7 +91,7 @@ fn allow(pid: u32, descriptors: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_any_descriptor_new_clients_wait() {
     if Command::new("prlimit").arg("--version").output().is_err() {
-        println!("SKIPPED: without_any_descriptor_new_clients_wait: prlimit is not installed");
+        skipped("not installed: prlimit");
         return;
     }
     let remote = Server::start(options()).unwrap();

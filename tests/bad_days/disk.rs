@@ -58,7 +58,7 @@ impl Disk {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_found_while_the_disk_is_full_is_written_later() {
-    if !has_namespaces("what_is_found_while_the_disk_is_full_is_written_later") {
+    if !has_namespaces() {
         return;
     }
     let mut options = options();

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::asker::{Answer, Client, Rcpt, meaning};
-use crate::support::{Scratch, Vouch};
+use crate::support::{Scratch, Vouch, skipped};
 
 /// The mailbox that the remote knows, and one that it does not.
 pub(crate) const JANE: &str = "jane@example.org";
@@ -133,14 +133,14 @@ impl Machine {
 }
 
 /// Whether namespaces of its own can be had, in which a test lays files over the machine's; says so if not.
-pub(crate) fn has_namespaces(test: &str) -> bool {
+pub(crate) fn has_namespaces() -> bool {
     let tried = std::process::Command::new("unshare")
         .args(["-m", "true"])
         .stderr(std::process::Stdio::null())
         .status();
     let has = tried.is_ok_and(|status| status.success());
     if !has {
-        println!("SKIPPED: {test}: only root may have a mount namespace, and unshare must be installed");
+        skipped("only root may have a mount namespace, and unshare must be installed");
     }
     has
 }

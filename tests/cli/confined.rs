@@ -6,19 +6,12 @@ use std::path::Path;
 
 use remote::{Authority, Protocol};
 
-use crate::outside::{World, directory, listener, people, skipped};
+use crate::outside::{World, directory, listener, people};
 use crate::serve::{Daemon, JANE, ask, refused, world};
+use crate::support::another::can_be_become;
 
 /// A user that every system has and nobody is.
 const USER: &str = "nobody";
-
-fn is_root(what: &str) -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        skipped(&format!("{what}, which takes root"));
-    }
-    root
-}
 
 /// The words after `name:` in the status of a process.
 fn of_process(id: u32, name: &str) -> Vec<String> {
@@ -31,7 +24,7 @@ fn of_process(id: u32, name: &str) -> Vec<String> {
 
 #[test]
 fn root_becomes_the_configured_user_and_has_nothing_left_of_root() {
-    if !is_root("becoming another user") {
+    if !can_be_become("what is given up for another user") {
         return;
     }
     let world = World::new();
@@ -83,7 +76,7 @@ fn root_becomes_the_configured_user_and_has_nothing_left_of_root() {
 
 #[test]
 fn a_user_who_is_nobody_is_refused_by_serve_and_check() {
-    if !is_root("becoming another user") {
+    if !can_be_become("what is given up for another user") {
         return;
     }
     let (world, _remote, socket) = world("[service]\nuser = \"no-such-user\"\n");
@@ -102,7 +95,7 @@ fn a_user_who_is_nobody_is_refused_by_serve_and_check() {
 
 #[test]
 fn a_key_that_only_root_can_read_is_refused_by_serve_and_check() {
-    if !is_root("becoming another user") {
+    if !can_be_become("what is given up for another user") {
         return;
     }
     let world = World::new();
@@ -131,7 +124,7 @@ fn a_key_that_only_root_can_read_is_refused_by_serve_and_check() {
 
 #[test]
 fn a_cache_file_that_the_user_cannot_write_is_told_by_check() {
-    if !is_root("becoming another user") {
+    if !can_be_become("what is given up for another user") {
         return;
     }
     let world = World::new();
@@ -151,7 +144,7 @@ fn a_cache_file_that_the_user_cannot_write_is_told_by_check() {
 
 #[test]
 fn a_configuration_that_the_user_cannot_read_again_is_told_by_check_and_reload() {
-    if !is_root("becoming another user") {
+    if !can_be_become("what is given up for another user") {
         return;
     }
     let world = World::new();

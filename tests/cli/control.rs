@@ -5,12 +5,14 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use vouch::manual::report::MEMBERS;
 
-use crate::outside::{Bounded, World, skipped, vouch, wait_until};
+use crate::outside::{Bounded, World, plain, vouch, wait_until};
 use crate::serve::{Daemon, JANE, ask, refused, world};
+use crate::support::another::{NOBODY, binary_for_all, can_be_become};
 use crate::terminal::{Terminal, logged_in_at};
 
 /// A world as of `serve`, with a control socket.
@@ -204,19 +206,18 @@ fn a_control_socket_that_is_asked_for_must_be_there_and_the_default_need_not() {
 
 #[test]
 fn nobody_but_root_and_its_own_user_is_answered() {
-    if !nix::unistd::geteuid().is_root() {
-        skipped("asking as another user, which takes root");
+    if !can_be_become("a question of another user") {
         return;
     }
     let (world, _remote, _socket, control) = controlled();
     let daemon = Daemon::start(&world);
     for mode in [0o600, 0o666] {
         fs::set_permissions(&control, fs::Permissions::from_mode(mode)).unwrap();
-        let mut command = vouch();
+        let mut command = plain(Command::new(binary_for_all(&world.scratch)));
         command
             .args(["status", "-c"])
             .arg(world.scratch.path("vouch.toml"));
-        let output = command.uid(65534).gid(65534).output().unwrap();
+        let output = command.uid(NOBODY).gid(NOBODY).output().unwrap();
         let err = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(69), "{err}");
         assert!(err.contains("only root and the user of vouch may ask"), "{err}");

@@ -16,7 +16,7 @@ use remote::{Authority, Options, Protocol, Security, Server};
 
 use crate::outside::{PASSWORD, World, directory, listener, people, plain, wait_until};
 use crate::serve::{Daemon, ask, exchange};
-use crate::support::{free_port, program};
+use crate::support::{free_port, program, skipped};
 
 const RULES: &str = "contrib/prometheus/vouch.rules.yml";
 const RULE_TESTS: &str = "contrib/prometheus/vouch.rules.test.yml";
@@ -346,8 +346,11 @@ fn promtool() -> Option<PathBuf> {
     let found = program("promtool").filter(|_| wish != "never");
     if found.is_none() {
         assert_ne!(wish, "required", "promtool is not installed");
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        let _ = std::io::stderr().write_all(format!("\nSKIPPED: {test}: no promtool\n").as_bytes());
+        skipped(if wish == "never" {
+            "VOUCH_PEERS=never"
+        } else {
+            "not installed: promtool"
+        });
     }
     found
 }

@@ -218,11 +218,6 @@ pub(crate) fn run_into(arguments: &[&str], out: Stdio) -> Ran {
     }
 }
 
-/// Says that something is not tested here, past the capture of test output.
-pub(crate) fn skipped(what: &str) {
-    let _ = std::io::stderr().write_all(format!("\nSKIPPED: {what}\n").as_bytes());
-}
-
 /// Asks every 20 ms until `ready`; fails the test after a minute.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {

@@ -14,7 +14,7 @@ use nix::sys::termios::{LocalFlags, tcgetattr};
 use remote::{Delays, Protocol};
 
 use crate::outside::{Bounded, PASSWORD, World, directory, people, plain, run, vouch, wait_until};
-use crate::support::program;
+use crate::support::{program, skipped};
 
 /// A pseudo-terminal, and all that was shown on it.
 pub(crate) struct Terminal {
@@ -77,7 +77,7 @@ impl Terminal {
 /// util-linux is missing.
 pub(crate) fn logged_in_at(terminal: &Terminal) -> Option<Command> {
     let Some(setsid) = program("setsid") else {
-        let _ = std::io::stderr().write_all(b"\nSKIPPED: the prompt on a terminal: not installed: setsid\n");
+        skipped("not installed: setsid");
         return None;
     };
     let mut command = plain(Command::new(setsid));

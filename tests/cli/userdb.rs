@@ -2,14 +2,14 @@
 
 use remote::Protocol;
 
-use crate::outside::{World, directory, listener, people, skipped};
+use crate::outside::{World, directory, listener, people};
 use crate::serve::{Daemon, exchange};
+use crate::support::another::can_be_become;
 
 /// Dovecot from 2.4.1 on gives its auth-userdb to a user and a group of its own, and asks there as root.
 #[test]
 fn root_is_answered_at_a_socket_of_another_user_and_group() {
-    if !nix::unistd::geteuid().is_root() {
-        skipped("root at the socket of another user, which takes root");
+    if !can_be_become("a socket of another user") {
         return;
     }
     let world = World::new();

@@ -7,10 +7,11 @@ use std::process::{Command, Stdio};
 
 use remote::Protocol;
 
-use crate::outside::{World, people, skipped};
+use crate::outside::{World, people};
 use crate::remotes::asking;
 use crate::stage::{Asked, JANE, Mistake};
-use crate::support::program;
+use crate::support::another::{NOBODY, can_be_become};
+use crate::support::{program, skipped};
 
 /// A world with an LMTP remote in order, and its configuration.
 fn in_order(world: &World) -> (remote::Server, String) {
@@ -19,13 +20,16 @@ fn in_order(world: &World) -> (remote::Server, String) {
     (remote, config)
 }
 
+/// Becomes that user, as by a unit with `User=`.
+const AS_NOBODY: &[&str] = &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
 /// Whether another user can be become.
 fn is_root() -> bool {
-    let root = nix::unistd::geteuid().is_root() && program("setpriv").is_some();
-    if !root {
-        skipped("what another user may not do, which takes root and setpriv");
+    let tool = program("setpriv").is_some();
+    if !tool {
+        skipped("not installed: setpriv");
     }
-    root
+    tool && can_be_become("what another user may not do")
 }
 
 #[test]
@@ -48,15 +52,11 @@ fn the_folder_of_the_socket_is_anothers() {
     let folder = world.scratch.folder("others");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     let own = world.scratch.folder("own");
-    chown(&own, Some(65534), Some(65534)).unwrap();
+    chown(&own, Some(NOBODY), Some(NOBODY)).unwrap();
     let config = config.replace("/policy\"", "/others/policy\"");
     let control = format!("[control]\nsocket = \"{}\"\n", own.join("control").display());
     let mut mistake = Mistake::new(&world, config + &control, Asked::Nothing).port(remote.port());
-    // As by a unit with User=.
-    mistake.shell = Some((
-        &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
-        String::new(),
-    ));
+    mistake.shell = Some((AS_NOBODY, String::new()));
     mistake.told("socket-folder-of-others");
 }
 
@@ -70,17 +70,14 @@ fn the_file_of_the_authority_is_anothers() {
     let ca = world.scratch.write("ca.pem", "");
     fs::set_permissions(&ca, fs::Permissions::from_mode(0o600)).unwrap();
     let own = world.scratch.folder("own");
-    chown(&own, Some(65534), Some(65534)).unwrap();
+    chown(&own, Some(NOBODY), Some(NOBODY)).unwrap();
     let key = format!("tls.ca-file = \"{}\"\nlookup.domains", ca.display());
     let config = config
         .replace("lookup.domains", &key)
         .replace("/policy\"", "/own/policy\"");
     let config = config + &format!("[control]\nsocket = \"{}\"\n", own.join("control").display());
     let mut mistake = Mistake::new(&world, config, Asked::Nothing).port(remote.port());
-    mistake.shell = Some((
-        &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
-        String::new(),
-    ));
+    mistake.shell = Some((AS_NOBODY, String::new()));
     mistake.told("ca-file-of-others");
 }
 

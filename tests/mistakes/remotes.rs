@@ -6,9 +6,9 @@ use std::thread;
 
 use remote::{Authority, Identity, Options, Protocol, Security, Server};
 
-use crate::outside::{World, directory, listener, people, skipped};
+use crate::outside::{World, directory, listener, people};
 use crate::stage::{Asked, JANE, Mistake};
-use crate::support::free_port;
+use crate::support::{free_port, skipped};
 
 /// A directory `mailbox` of this type on that port, that is asked by all listeners that can ask it; with these keys.
 pub(crate) fn asking(world: &World, kind: &str, port: u16, keys: &str) -> String {

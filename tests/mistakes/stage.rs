@@ -12,6 +12,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 
 use crate::outside::{PASSWORD, World, plain, vouch, wait_until};
 use crate::support::Process;
+use crate::support::another::binary_for_all;
 use crate::support::vouch::staying_root;
 
 /// Somebody whom the remotes of the tests know.
@@ -109,7 +110,8 @@ impl<'a> Mistake<'a> {
                 command
                     .args(&words[1..])
                     .arg(format!("{script}\nexec \"$@\""))
-                    .args(["sh", env!("CARGO_BIN_EXE_vouch")]);
+                    .arg("sh")
+                    .arg(binary_for_all(&self.world.scratch));
                 command
             }
         };

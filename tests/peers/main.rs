@@ -33,23 +33,28 @@ mod socketmap;
 mod support;
 mod unit;
 
-use std::io::Write;
-
-/// Whether Dovecot, which every test here needs, and the named programs are there to be run. If not, says so past the
-/// capture of test output, or fails.
+/// Whether Dovecot, which nearly every test here needs, and the named programs are there to be run. If not, says so past
+/// the capture of test output, or fails.
 #[track_caller]
 fn available(programs: &[&str]) -> bool {
+    runnable(&[&dovecot::PROGRAMS, programs].concat())
+}
+
+/// The same of the named programs alone.
+#[track_caller]
+fn runnable(programs: &[&str]) -> bool {
     let wish = std::env::var("VOUCH_PEERS").unwrap_or_else(|_| "auto".to_owned());
-    let mut missing = dovecot::PROGRAMS.to_vec();
-    missing.extend(programs);
+    let mut missing = programs.to_vec();
     missing.retain(|name| support::program(name).is_none());
     let why = match wish.as_str() {
         "never" => "VOUCH_PEERS=never".to_owned(),
         "auto" | "required" if !missing.is_empty() => format!("not installed: {}", missing.join(", ")),
-        "auto" | "required" if !nix::unistd::Uid::effective().is_root() => "not run by root".to_owned(),
+        "auto" | "required" if !nix::unistd::geteuid().is_root() => "not run by root".to_owned(),
         "auto" | "required" => {
-            let exim = || programs.contains(&"exim4").then(exim::unusable).flatten();
-            match dovecot::unusable().or_else(exim) {
+            let needs = |program: &str| programs.contains(&program);
+            let dovecot = needs("dovecot").then(dovecot::unusable).flatten();
+            let exim = || needs("exim4").then(exim::unusable).flatten();
+            match dovecot.or_else(exim) {
                 Some(why) => why,
                 None => return true,
             }
@@ -57,9 +62,6 @@ fn available(programs: &[&str]) -> bool {
         other => panic!("VOUCH_PEERS={other}: required, auto or never"),
     };
     assert!(wish != "required", "VOUCH_PEERS=required, but {why}");
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    // Not eprintln!, which the test runner swallows for a test that passes; and in one write, because tests run
-    // side by side.
-    let _ = std::io::stderr().write_all(format!("\nSKIPPED: {test}: {why}\n").as_bytes());
+    support::skipped(&why);
     false
 }

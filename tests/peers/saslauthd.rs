@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::available;
 use crate::dialog::{Dialog, assert_starts, plain};
 use crate::dovecot::Dovecot;
 use crate::exim::Exim;
@@ -20,6 +19,7 @@ use crate::people::{DISABLED, FAILING_LOGIN, KNOWN, NOBODY, RIGHT, logins};
 use crate::postfix::Postfix;
 use crate::support::process::wait_until;
 use crate::support::{Authority, Process, Scratch, Vouch, program};
+use crate::{available, runnable};
 
 /// A daemon with a saslauthd listener in front of an IMAP server.
 fn serve(scratch: &Scratch, port: u16, tls: &str, keys: &str) -> (Vouch, PathBuf) {
@@ -147,7 +147,7 @@ fn exims_condition_asks_vouch() {
 /// A password with a line end in it is a second command to an IMAP server that the original asks, and a wrong password here.
 #[test]
 fn a_password_with_a_line_end_injects_a_command_through_the_original_alone() {
-    if !available(&["testsaslauthd", "saslauthd"]) {
+    if !runnable(&["testsaslauthd", "saslauthd"]) {
         return;
     }
     let password = b"inj\"\r\nX LOGOUT";

@@ -9,7 +9,7 @@ use std::time::Duration;
 use remote::{Account, Options, Protocol, Server};
 use tokio::runtime::Runtime;
 
-use crate::available;
+use crate::runnable;
 use crate::support::process::wait_until;
 use crate::support::{Process, Scratch, program};
 
@@ -38,7 +38,7 @@ fn analyze(arguments: &[&str], unit: &Path) -> (String, bool) {
 
 #[test]
 fn the_unit_leaves_little_exposed() {
-    if !available(&["systemd-analyze"]) {
+    if !runnable(&["systemd-analyze"]) {
         return;
     }
     let (said, _) = analyze(&["security", "--offline=true", "--no-pager"], &unit());
@@ -52,7 +52,7 @@ fn the_unit_leaves_little_exposed() {
 
 #[test]
 fn the_unit_says_nothing_that_systemd_does_not_know() {
-    if !available(&["systemd-analyze"]) {
+    if !runnable(&["systemd-analyze"]) {
         return;
     }
     let scratch = Scratch::new();
@@ -74,7 +74,7 @@ fn the_unit_says_nothing_that_systemd_does_not_know() {
 /// systemd's own way of handing a socket over: it waits for the first client, and becomes the daemon then.
 #[test]
 fn a_socket_of_systemd_s_is_served() {
-    if !available(&["systemd-socket-activate"]) {
+    if !runnable(&["systemd-socket-activate"]) {
         return;
     }
     let scratch = Scratch::new();

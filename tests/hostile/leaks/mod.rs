@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::asker::{Client, counted};
 use crate::support::vouch::binary;
-use crate::support::{Scratch, Vouch};
+use crate::support::{Scratch, Vouch, skipped};
 use remote::Remote;
 
 const USER: &str = "jane@example.org";
@@ -225,12 +225,21 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_in_nothing_that_is_written_or_shown() {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        skipped(
+            "only root may read the environment of a daemon and see which files it has open; all else is read",
+        );
+    }
     for imap in [true, false] {
         let scene = Scene::start(imap).await;
         scene.drive().await;
         scene.probe(imap).await;
         places::assert_written_nowhere(&scene.scratch, &SECRETS);
-        places::assert_shown_nowhere(scene.vouch.id(), &SECRETS);
+        places::assert_shown_to_nobody(scene.vouch.id(), &SECRETS);
+        if root {
+            places::assert_shown_nowhere(scene.vouch.id(), &SECRETS);
+        }
         assert!(scene.vouch.stop().is_some_and(|status| status.success()));
         places::assert_written_nowhere(&scene.scratch, &SECRETS);
     }
@@ -284,8 +293,8 @@ async fn no_core_is_dumped() {
 /// Over a connection without TLS: rustls does not overwrite what it has encrypted.
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_not_left_in_memory() {
-    if !nix::unistd::Uid::effective().is_root() {
-        println!("SKIPPED: only root may read the memory of another process");
+    if !nix::unistd::geteuid().is_root() {
+        skipped("only root may read the memory of a daemon");
         return;
     }
     for imap in [true, false] {

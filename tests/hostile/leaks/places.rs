@@ -39,13 +39,22 @@ fn search(folder: &Path, secrets: &[&str]) -> usize {
     searched
 }
 
-/// In nothing that the system tells of the process: its arguments, its environment, the names and the contents of the
-/// files that it has open.
-pub(super) fn assert_shown_nowhere(id: u32, secrets: &[&str]) {
-    for name in ["cmdline", "environ", "comm", "status"] {
+/// In nothing that the system tells everybody of the process.
+pub(super) fn assert_shown_to_nobody(id: u32, secrets: &[&str]) {
+    assert_not_in_files_of(id, &["cmdline", "comm", "status"], secrets);
+}
+
+fn assert_not_in_files_of(id: u32, names: &[&str], secrets: &[&str]) {
+    for name in names {
         let shown = fs::read(format!("/proc/{id}/{name}")).unwrap();
         assert_eq!(find(&shown, secrets), None, "in {name}");
     }
+}
+
+/// In nothing that the system tells root alone, since the daemon is no process that its own user may look into
+/// (prctl(2), `PR_SET_DUMPABLE`): its environment, the names and the contents of the files that it has open.
+pub(super) fn assert_shown_nowhere(id: u32, secrets: &[&str]) {
+    assert_not_in_files_of(id, &["environ"], secrets);
     for entry in fs::read_dir(format!("/proc/{id}/fd")).unwrap().flatten() {
         // One that is closed meanwhile is open no more.
         let Ok(target) = fs::read_link(entry.path()) else {

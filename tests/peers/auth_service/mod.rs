@@ -5,7 +5,7 @@ mod ways;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{chown, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -16,6 +16,7 @@ use nix::unistd::User;
 use crate::dialog::{Dialog, assert_starts, plain};
 use crate::dovecot::Dovecot;
 use crate::people::{KNOWN, RIGHT};
+use crate::support::another::binary_for_all;
 use crate::support::process::wait_until;
 use crate::support::{Authority, Process, Scratch, Vouch, free_port, program};
 
@@ -73,10 +74,7 @@ impl Front {
         let user = User::from_name(USER).unwrap().unwrap();
         let sockets = scratch.folder("sockets");
         chown(&sockets, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
-        // Not every user may enter the folder in which the tests are built.
-        let binary = scratch.path("vouch-binary");
-        fs::copy(env!("CARGO_BIN_EXE_vouch"), &binary).unwrap();
-        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+        let binary = binary_for_all(scratch);
 
         let placed = |text: &str| placed(text, scratch, authority, remote, &binary);
         let toml = placed(VOUCH);
