@@ -159,6 +159,11 @@ pub struct Cause {
     pub challenge: Option<Vec<u8>>,
     /// What its administrator can do about it, where more is known than its class tells.
     pub advice: Option<String>,
+    /// Of a login that is put off: the remote heard the whole secret, and what came of it was
+    /// neither yes nor no nor a word about its own trouble. The asker hears "later"; for limits
+    /// and penalties it is a failed attempt all the same, or such a remote would make a door at
+    /// which nobody counts guesses.
+    pub credential_heard: bool,
 }
 
 impl Cause {
@@ -170,6 +175,7 @@ impl Cause {
             text: text.into(),
             challenge: None,
             advice: None,
+            credential_heard: false,
         }
     }
 
@@ -181,6 +187,16 @@ impl Cause {
             text: text.into(),
             challenge: None,
             advice: None,
+            credential_heard: false,
+        }
+    }
+
+    /// The same, of an attempt that counts as failed: see [`Self::credential_heard`].
+    #[must_use]
+    pub fn heard(self) -> Self {
+        Self {
+            credential_heard: true,
+            ..self
         }
     }
 }
@@ -348,6 +364,16 @@ impl Verdict {
         }
     }
 
+    /// Whether a credential was tried on the remote, and was not taken: refused, or heard and
+    /// not understood.
+    pub const fn is_failed_attempt(&self) -> bool {
+        match self {
+            Self::Reject(_) => true,
+            Self::Defer(cause) => cause.credential_heard,
+            Self::Accept(_) | Self::Abstain(_) => false,
+        }
+    }
+
     /// What there is to say about why.
     pub fn cause(&self) -> Option<&Cause> {
         match self {
@@ -400,6 +426,20 @@ mod tests {
             detail("421 4.3.2", "x: greeting: 421 4.3.2 bye"),
             "x: greeting: 421 4.3.2 bye"
         );
+    }
+
+    #[test]
+    fn a_credential_that_was_heard_and_not_taken_is_a_failed_attempt() {
+        let later = Cause::ours(Class::Unreachable, "connection closed");
+        for (verdict, failed) in [
+            (Verdict::accept("jane"), false),
+            (Verdict::Reject(Cause::ours(Class::BadCredentials, "no")), true),
+            (Verdict::Defer(later.clone()), false),
+            (Verdict::Defer(later.heard()), true),
+            (Verdict::Abstain(Abstention::NotOurs), false),
+        ] {
+            assert_eq!(verdict.is_failed_attempt(), failed, "{verdict:?}");
+        }
     }
 
     #[test]

@@ -92,6 +92,13 @@ impl Source {
 }
 
 impl Decision {
+    /// Whether a remote heard the credential and did not take it, now or lately: it counts
+    /// against who tried.
+    pub fn is_failed_attempt(&self) -> bool {
+        let remote = matches!(self.source, Source::Probe | Source::Shared | Source::Cache);
+        remote && self.verdict.is_failed_attempt()
+    }
+
     /// Whether a remote said no about this very user or mailbox, now or lately.
     pub fn is_refusal(&self) -> bool {
         let remote = matches!(self.source, Source::Probe | Source::Shared | Source::Cache);

@@ -87,7 +87,7 @@ impl Saslauthd {
                 directory: self.engine.directory_for(&kind),
             }
         };
-        if matches!(decision.verdict, Verdict::Reject(_)) {
+        if decision.verdict.is_failed_attempt() {
             self.sessions.failed(process, address);
         }
         let reply = told(&decision.verdict, self.settings.tempfail);

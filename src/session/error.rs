@@ -21,7 +21,7 @@ pub(super) const QUEUE: &str = "queue";
 #[derive(Debug, Clone)]
 pub struct Error(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     kind: Kind,
     peer: Arc<str>,
@@ -29,6 +29,8 @@ struct Inner {
     detail: String,
     status: Option<String>,
     heard: bool,
+    /// The secret was sent whole.
+    secret_sent: bool,
     /// What to do about it, where kind and step do not tell.
     advice: Option<String>,
 }
@@ -142,30 +144,28 @@ impl Error {
             detail,
             status,
             heard,
+            secret_sent: false,
             advice: None,
         }))
     }
 
+    /// The same, of a login whose secret had been sent whole: the remote may have judged it, so
+    /// it is not sent again.
+    pub fn after_secret(self) -> Self {
+        let inner = Inner {
+            secret_sent: true,
+            ..(*self.0).clone()
+        };
+        Self(Arc::new(inner))
+    }
+
     /// The same, with what to do about it. `directory.NAME` in it becomes this directory's name.
     pub fn advise(self, advice: impl Into<String>) -> Self {
-        let Inner {
-            kind,
-            peer,
-            step,
-            detail,
-            status,
-            heard,
-            ..
-        } = &*self.0;
-        Self(Arc::new(Inner {
-            kind: *kind,
-            peer: peer.clone(),
-            step,
-            detail: detail.clone(),
-            status: status.clone(),
-            heard: *heard,
+        let inner = Inner {
             advice: Some(advice.into()),
-        }))
+            ..(*self.0).clone()
+        };
+        Self(Arc::new(inner))
     }
 
     /// What kind of trouble it was.
@@ -260,9 +260,16 @@ impl Error {
 
     /// Whether the session was lost before it said anything to our question: a
     /// reused session that the remote had given up meanwhile. The question may
-    /// then be asked again without being counted twice over there.
+    /// then be asked again without being counted twice over there. Never once a secret was
+    /// sent whole: what was silent may have judged it.
     pub fn is_stale(&self) -> bool {
-        !self.0.heard && self.0.kind == Kind::Unreachable
+        !self.0.heard && !self.0.secret_sent && self.0.kind == Kind::Unreachable
+    }
+
+    /// Whether the remote did away with a secret that it had been sent whole: by a goodbye, the
+    /// end of the connection, or what is no answer. One that is silent has said nothing of it.
+    pub fn credential_was_heard(&self) -> bool {
+        self.0.secret_sent && matches!(self.0.kind, Kind::Unreachable | Kind::Protocol)
     }
 }
 
@@ -288,3 +295,21 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_was_sent_whole_is_not_sent_again() {
+        let peer: Arc<str> = "mailbox".into();
+        let gone = Error::wire(&WireError::Closed, &peer, LOGIN, false);
+        assert!(gone.is_stale() && !gone.credential_was_heard());
+        let gone = gone.after_secret();
+        assert!(!gone.is_stale() && gone.credential_was_heard());
+        let bye = Error::goodbye(&peer, LOGIN, "BYE", "so long").after_secret();
+        assert!(!bye.is_stale() && bye.credential_was_heard());
+        let silent = Error::wire(&WireError::Timeout, &peer, LOGIN, false).after_secret();
+        assert!(!silent.is_stale() && !silent.credential_was_heard());
+    }
+}

@@ -46,6 +46,7 @@ pub fn no_answer(error: &session::Error) -> Verdict {
         text: error.to_string(),
         challenge: None,
         advice: Some(error.advice()),
+        credential_heard: error.credential_was_heard(),
     })
 }
 

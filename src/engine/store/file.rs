@@ -302,6 +302,7 @@ fn said(&(_, exists, class, status, text): &Row<'_>) -> Option<Said> {
         text: text.to_owned(),
         challenge: None,
         advice: None,
+        credential_heard: false,
     });
     Some(if exists {
         Said::Yes(Some(cause))

@@ -195,7 +195,7 @@ impl AuthDoor {
         // Before the password is the engine's.
         let tag = self.culprit(&asked).and_then(|_| self.engine.tag(&kind));
         let decision = self.decision(kind, &asked, session, began).await;
-        if matches!(decision.verdict, Verdict::Reject(_)) {
+        if decision.verdict.is_failed_attempt() {
             self.sessions.failed(session, asked.client.address.as_deref());
         }
         Decided {
@@ -284,8 +284,8 @@ impl AuthDoor {
         let Some((penalty, culprit)) = self.penalty.as_ref().zip(self.culprit(&decided.asked)) else {
             return Duration::ZERO;
         };
-        let is_refusal = decided.decision.is_refusal();
-        let account = is_refusal.then(|| self.engine.account(&decided.user));
+        let has_failed = decided.decision.is_failed_attempt();
+        let account = has_failed.then(|| self.engine.account(&decided.user));
         let failure = account.as_ref().map(|account| Failure {
             user: Some(account.as_bytes()),
             what: decided.tag.as_ref(),
