@@ -12,6 +12,7 @@ pub(super) const CONNECT: &str = "connect";
 pub(super) const HANDSHAKE: &str = "TLS handshake";
 pub(super) const GREETING: &str = "greeting";
 pub(super) const LOGIN: &str = "login";
+pub(super) const RCPT: &str = "RCPT TO";
 pub(super) const QUEUE: &str = "queue";
 
 /// No answer, with the peer and the step at which it was lost.
@@ -149,6 +150,16 @@ impl Error {
         }))
     }
 
+    /// The same, where the question had not been asked yet: as good as if the session had been
+    /// gone already.
+    pub fn before_the_question(self) -> Self {
+        let inner = Inner {
+            heard: false,
+            ..(*self.0).clone()
+        };
+        Self(Arc::new(inner))
+    }
+
     /// The same, of a login whose secret had been sent whole: the remote may have judged it, so
     /// it is not sent again.
     pub fn after_secret(self) -> Self {
@@ -194,6 +205,11 @@ impl Error {
         } else {
             self.to_string()
         }
+    }
+
+    /// Whether the session was lost at one question of a batch, and not on the way to all of them.
+    pub fn is_at_a_question(&self) -> bool {
+        self.0.step == RCPT
     }
 
     /// Whether another question may well be answered meanwhile: it is not the remote that

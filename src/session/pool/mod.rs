@@ -11,6 +11,7 @@
 //! question; a remote that refuses is given pauses (`pause`); guesses and half-done
 //! dialogs leave room for others (`share`).
 
+mod blame;
 pub mod counts;
 pub(crate) mod pause;
 mod served;
@@ -170,6 +171,7 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
             standing,
             arrived: Instant::now(),
             again: false,
+            alone: false,
             answer,
         };
         {

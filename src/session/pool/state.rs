@@ -24,6 +24,8 @@ pub(super) struct Job<Q, V> {
     pub(super) arrived: Instant,
     /// It was asked once already, on a session that said nothing about it.
     pub(super) again: bool,
+    /// It goes out without others: a session was lost at it.
+    pub(super) alone: bool,
     pub(super) answer: oneshot::Sender<Result<V, Error>>,
 }
 

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::blame::{Loss, together};
 use super::counts::{Closed, Counts};
 use super::served::{Served, number, room};
 use super::{Job, Judge, Limits, Open, Standing, State};
@@ -173,7 +174,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             } else if room == 0 {
                 Err(Closed::Limit)
             } else {
-                let rest = carried.split_off(room.min(carried.len()));
+                let rest = carried.split_off(together(&carried, room));
                 Ok(std::mem::replace(&mut carried, rest))
             };
             let batch = match batch {
@@ -186,10 +187,10 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             };
             let round = Self::round(this, &mut served, batch).await;
             carried.extend(round.again);
-            let goes_on = round.ended.is_none() && carried.is_empty();
+            let goes_on = round.ended.is_none();
             // Whoever hears the last answer may ask at once: this session is ready for that, and no other is
             // needed.
-            ready = goes_on && !round.spent && served.room(&this.limits) > 0;
+            ready = goes_on && carried.is_empty() && !round.spent && served.room(&this.limits) > 0;
             {
                 let mut state = this.state();
                 state.promised -= round.promised;
@@ -294,6 +295,8 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         let (mut ended, mut spent, mut again) = (None, false, Vec::new());
         let questions: Vec<S::Question> = waiting.iter().map(|job| job.question.clone()).collect();
         let (mut refusals, mut last) = (0, None);
+        // Believed once the end of the batch shows that no answer was one too many.
+        let mut held = Vec::new();
         let mut promised = served.room_after(count, &this.limits);
         let asked = Self::while_promised(
             this,
@@ -317,6 +320,8 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                     if anew && !job.again {
                         job.again = true;
                         again.push(job);
+                    } else if after == After::KeepRefused {
+                        held.push((job, verdict));
                     } else if waiting.is_empty() {
                         last = Some((job, verdict));
                     } else {
@@ -329,16 +334,27 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         .await;
         served.refusals = served.refusals.saturating_add(refusals);
         let polite = asked.is_ok();
-        if let Err(error) = asked {
-            ended = Some(Closed::Error);
-            // Some were answered, so the remote was there for the others too; or it had given up an
-            // idle session.
-            let worth_it = waiting.len() < count || (!fresh && error.is_stale());
-            for mut job in waiting {
-                if worth_it && S::MAY_ASK_AGAIN.allows(&error) && !job.again {
-                    job.again = true;
-                    again.push(job);
-                } else {
+        match asked {
+            Ok(()) => {
+                last = last.or_else(|| held.pop());
+                for (job, verdict) in held {
+                    this.answer(job, Ok(verdict));
+                }
+                // The remote took its leave before it came to these.
+                again.extend(waiting);
+            }
+            Err(error) => {
+                ended = Some(Closed::Error);
+                let loss = Loss {
+                    error: &error,
+                    may_ask_again: S::MAY_ASK_AGAIN.allows(&error),
+                    fresh,
+                    count,
+                };
+                let doubted = held.into_iter().map(|(job, _)| job).collect();
+                let fates = loss.sort(waiting, doubted);
+                again.extend(fates.again);
+                for job in fates.told {
                     this.answer(job, Err(error.clone()));
                 }
             }

@@ -1,0 +1,195 @@
+//! Whom the loss of a session is laid to, and which questions are asked again for it.
+//!
+//! Only the question at which a session was lost can be what the remote cannot bear. It is asked
+//! again, alone: if that is the end of another session, it is the cause. Those behind it were not
+//! heard, those before it are in doubt; both go to the next session, and have not used their one retry.
+
+use std::collections::VecDeque;
+
+use super::state::Job;
+use crate::session::error::Error;
+
+/// A session that was lost over a batch.
+pub(super) struct Loss<'a> {
+    /// How.
+    pub(super) error: &'a Error,
+    /// Questions of this kind may be asked again after that.
+    pub(super) may_ask_again: bool,
+    /// The session had not been asked before.
+    pub(super) fresh: bool,
+    /// How many the batch held.
+    pub(super) count: usize,
+}
+
+/// What becomes of the questions of a lost session.
+pub(super) struct Fates<Q, V> {
+    /// To be asked on another one, in this order; the first may be to be asked alone.
+    pub(super) again: Vec<Job<Q, V>>,
+    /// To be told the error.
+    pub(super) told: Vec<Job<Q, V>>,
+}
+
+impl Loss<'_> {
+    /// Sorts those without an answer, in the order in which they were asked, and those whose refusals
+    /// are not to be believed after this.
+    pub(super) fn sort<Q, V>(&self, waiting: VecDeque<Job<Q, V>>, doubted: Vec<Job<Q, V>>) -> Fates<Q, V> {
+        let mut fates = Fates {
+            again: Vec::new(),
+            told: Vec::new(),
+        };
+        let at_a_question = self.error.is_at_a_question();
+        for (at, mut job) in waiting.into_iter().enumerate() {
+            let blamed = !at_a_question || at == 0;
+            // It was given up while it was idle, or there are others who may have caused it.
+            let in_doubt = (!self.fresh && self.error.is_stale()) || (at_a_question && self.count > 1);
+            if !self.may_ask_again || (blamed && (job.again || !in_doubt)) {
+                fates.told.push(job);
+                continue;
+            }
+            job.again |= blamed;
+            job.alone = blamed && at_a_question;
+            fates.again.push(job);
+        }
+        for mut job in doubted {
+            if job.alone {
+                fates.told.push(job);
+            } else {
+                (job.again, job.alone) = (true, true);
+                fates.again.push(job);
+            }
+        }
+        fates
+    }
+}
+
+/// How many of those that were carried over from a lost session go out together.
+pub(super) fn together<Q, V>(carried: &[Job<Q, V>], room: usize) -> usize {
+    let alone = carried.iter().position(|job| job.alone);
+    match alone {
+        Some(0) => room.min(1),
+        Some(at) => room.min(at),
+        None => room.min(carried.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::session::error::{Kind, RCPT};
+    use crate::session::pool::Standing;
+
+    fn job(question: usize) -> Job<usize, ()> {
+        let (answer, _) = oneshot::channel();
+        Job {
+            question,
+            deadline: Instant::now(),
+            standing: Standing::Good,
+            arrived: Instant::now(),
+            again: false,
+            alone: false,
+            answer,
+        }
+    }
+
+    /// What each of `count` is told by a remote that hangs up at some, refuses some and accepts the others, and
+    /// in how many sessions.
+    fn play(count: usize, hangs_up: usize, refuses: usize) -> (Vec<Option<&'static str>>, usize) {
+        let error = Error::new(Kind::Unreachable, &"remote".into(), RCPT, "closed the connection");
+        let is = |set: usize, question: usize| set & (1 << question) != 0;
+        let mut answers = vec![None; count];
+        let mut carried: Vec<_> = (0..count).map(job).collect();
+        let mut sessions = 0;
+        while !carried.is_empty() {
+            sessions += 1;
+            let mut fresh = true;
+            while !carried.is_empty() {
+                let rest = carried.split_off(together(&carried, count));
+                let batch = std::mem::replace(&mut carried, rest);
+                let count = batch.len();
+                let mut waiting = VecDeque::from(batch);
+                let mut held = Vec::new();
+                while waiting.front().is_some_and(|job| !is(hangs_up, job.question)) {
+                    let job = waiting.pop_front().unwrap();
+                    if is(refuses, job.question) {
+                        held.push(job);
+                    } else {
+                        answers[job.question] = Some("yes");
+                    }
+                }
+                if waiting.is_empty() {
+                    held.iter().for_each(|job| answers[job.question] = Some("no"));
+                    fresh = false;
+                    continue;
+                }
+                let loss = Loss {
+                    error: &error,
+                    may_ask_again: true,
+                    fresh,
+                    count,
+                };
+                let fates = loss.sort(waiting, held);
+                carried.extend(fates.again);
+                for job in fates.told {
+                    assert_eq!(answers[job.question].replace("later"), None);
+                }
+                break;
+            }
+        }
+        (answers, sessions)
+    }
+
+    #[test]
+    fn only_those_at_whom_the_remote_hangs_up_are_put_off() {
+        const COUNT: usize = 5;
+        for hangs_up in 0..1 << COUNT {
+            for refuses in 0..1 << COUNT {
+                let (answers, sessions) = play(COUNT, hangs_up, refuses);
+                for (question, answer) in answers.into_iter().enumerate() {
+                    let expected = match (hangs_up >> question & 1, refuses >> question & 1) {
+                        (1, _) => "later",
+                        (_, 1) => "no",
+                        _ => "yes",
+                    };
+                    assert_eq!(answer, Some(expected), "{question} of {hangs_up:b}, {refuses:b}");
+                }
+                assert!(sessions <= 2 * hangs_up.count_ones() as usize + 1, "{sessions}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_lost_on_the_way_is_nobodys_fault() {
+        let gone = |step| {
+            Error::new(Kind::Unreachable, &"remote".into(), step, "closed the connection")
+                .before_the_question()
+        };
+        for (step, fresh, again, alone) in [
+            ("MAIL FROM", true, 0, 0),
+            ("MAIL FROM", false, 3, 0),
+            (RCPT, true, 3, 1),
+            (RCPT, false, 3, 1),
+        ] {
+            let loss = Loss {
+                error: &gone(step),
+                may_ask_again: true,
+                fresh,
+                count: 3,
+            };
+            let fates = loss.sort((0..3).map(job).collect(), Vec::new());
+            assert_eq!(
+                (fates.again.len(), fates.told.len()),
+                (again, 3 - again),
+                "{step}"
+            );
+            assert_eq!(fates.again.iter().filter(|job| job.alone).count(), alone);
+            let never = Loss {
+                may_ask_again: false,
+                ..loss
+            };
+            assert_eq!(never.sort((0..3).map(job).collect(), Vec::new()).told.len(), 3);
+        }
+    }
+}
