@@ -48,9 +48,7 @@ pub fn run(input: &[u8]) {
     if let Ok(status) = Status::parse(text.lines().next().unwrap_or_default()) {
         by_status(name, &status);
     }
-    for answer in [Answer::Utf8Unsupported, Answer::OutOfTurn] {
-        judged(reading(settings), name, answer);
-    }
+    judged(reading(settings), name, Answer::Utf8Unsupported);
     trouble(reading(settings), name, text.trim());
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use protocol::smtp::recipients::{Answer, Recipients};
+use protocol::smtp::recipients::{Answer, Lost, Recipients};
 use protocol::smtp::{Capabilities, Codec, Command, Reply};
 
 use crate::input;
@@ -13,10 +13,16 @@ use crate::remote::Remote;
 struct Session {
     /// The domain of the open transaction, and whether it is one with SMTPUTF8.
     open: Option<(Vec<u8>, bool)>,
-    /// Commands without a reply, and whether each asks for a recipient.
-    unanswered: VecDeque<bool>,
-    /// The first refusal of MAIL or RSET.
+    /// Commands without a reply.
+    unanswered: VecDeque<Asked>,
+    /// The refusal of MAIL.
     refused: Option<Reply>,
+}
+
+enum Asked {
+    Rset,
+    Mail,
+    Recipient,
 }
 
 /// In the first lines: settings (`8`: SMTPUTF8 is offered; `q`: IGNOREQUOTA; `o`: one by one) and the
@@ -80,7 +86,7 @@ pub fn run(input: &[u8]) {
         }
     }
     while let Some(reply) = remote.says() {
-        assert_eq!(recipients.on_reply(reply), Some(Answer::OutOfTurn));
+        assert_eq!(recipients.on_reply(reply), Err(Lost::OutOfTurn));
     }
 }
 
@@ -111,7 +117,11 @@ impl Session {
             }
             other => panic!("{other} in a transaction"),
         };
-        self.unanswered.push_back(asked.is_some());
+        self.unanswered.push_back(match command {
+            Command::Rset => Asked::Rset,
+            Command::Mail { .. } => Asked::Mail,
+            _ => Asked::Recipient,
+        });
         asked
     }
 
@@ -122,23 +132,23 @@ impl Session {
         };
         let answer = dialog.on_reply(reply.clone());
         let expected = match self.unanswered.pop_front() {
-            Some(false) => {
+            Some(Asked::Rset) if !reply.is_positive() => Err(Lost::NoReset(reply)),
+            Some(Asked::Rset | Asked::Mail) => {
                 if !reply.is_positive() {
                     self.refused.get_or_insert(reply);
                 }
-                None
+                Ok(None)
             }
-            Some(true) => {
-                let expected = match &self.refused {
-                    Some(refusal) => Answer::SenderRefused(refusal.clone()),
-                    None => Answer::Recipient(reply),
-                };
-                Some(expected)
-            }
-            None => Some(Answer::OutOfTurn),
+            Some(Asked::Recipient) => Ok(Some(match &self.refused {
+                Some(refusal) => Answer::SenderRefused(refusal.clone()),
+                // The reply may name another recipient.
+                None if answer == Err(Lost::OutOfTurn) => return false,
+                None => Answer::Recipient(reply),
+            })),
+            None => Err(Lost::OutOfTurn),
         };
         assert_eq!(answer, expected);
         assert_eq!(dialog.refused(), self.refused.as_ref());
-        true
+        answer.is_ok()
     }
 }

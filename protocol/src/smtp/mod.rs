@@ -18,6 +18,7 @@ pub mod auth;
 pub mod capability;
 pub mod carry;
 pub mod command;
+pub mod named;
 pub mod opening;
 pub mod recipients;
 pub mod reply;

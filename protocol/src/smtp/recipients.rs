@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::named::Named;
 use super::{Capabilities, Command, Reply};
 
 /// The transaction on one session, from question to question.
@@ -18,8 +19,10 @@ pub struct Recipients {
     transaction: Option<Transaction>,
     /// Whose replies come next.
     expected: VecDeque<Expected>,
-    /// Why no recipient can be asked for any more: the reply to MAIL or RSET.
+    /// Why no recipient can be asked for any more: the reply to MAIL.
     refused: Option<Reply>,
+    /// Whom this session was asked for.
+    named: Named,
 }
 
 /// What became of a question. Only [`Recipient`](Answer::Recipient) may be about
@@ -28,15 +31,23 @@ pub struct Recipients {
 pub enum Answer {
     /// The reply to RCPT.
     Recipient(Reply),
-    /// The reply to MAIL or RSET, which kept us from asking: it is about us. The
-    /// session is not to be used any more.
+    /// The reply to MAIL, which kept us from asking: it is about us. The session is
+    /// not to be used any more.
     SenderRefused(Reply),
     /// An address is not ASCII and the remote does not offer SMTPUTF8. Nothing was
     /// sent; the session is as good as before.
     Utf8Unsupported,
-    /// A reply that nothing waits for: replies can no longer be told apart. The
-    /// session is not to be used any more.
+}
+
+/// Why a session has no more answers. Nothing of it is about a recipient: they are to be asked
+/// for on another session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// A reply that nothing waits for, or one to another recipient: from here on replies
+    /// cannot be told apart, and before it some may have been taken for others.
     OutOfTurn,
+    /// The reply to RSET: the remote does not let another transaction begin.
+    NoReset(Reply),
 }
 
 /// An open transaction and what it bears.
@@ -48,11 +59,12 @@ struct Transaction {
     domain: Vec<u8>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Expected {
     Rset,
     Mail,
-    Rcpt,
+    /// For whom, in wire form.
+    Rcpt(Vec<u8>),
 }
 
 impl Recipients {
@@ -66,6 +78,7 @@ impl Recipients {
             transaction: None,
             expected: VecDeque::new(),
             refused: None,
+            named: Named::default(),
         }
     }
 
@@ -117,29 +130,34 @@ impl Recipients {
         }
         for to in recipients {
             let rcpt = Command::Rcpt {
-                to,
+                to: to.clone(),
                 ignore_quota: self.ignore_quota,
             };
-            self.expect(&mut commands, Expected::Rcpt, rcpt);
+            self.named.add(&to);
+            self.expect(&mut commands, Expected::Rcpt(to), rcpt);
         }
         Ok(commands)
     }
 
     /// The answer that a reply is, if it is one: the reply to RCPT, or what stands
-    /// for it where MAIL or RSET was refused.
-    pub fn on_reply(&mut self, reply: Reply) -> Option<Answer> {
+    /// for it where MAIL was refused.
+    ///
+    /// # Errors
+    /// [`Lost`]; no reply after that is an answer.
+    pub fn on_reply(&mut self, reply: Reply) -> Result<Option<Answer>, Lost> {
         match self.expected.pop_front() {
-            Some(Expected::Rset | Expected::Mail) if reply.is_positive() => None,
-            Some(Expected::Rset | Expected::Mail) => {
-                // Of several refusals the first is the cause.
-                self.refused.get_or_insert(reply);
-                None
+            Some(Expected::Rset | Expected::Mail) if reply.is_positive() => Ok(None),
+            Some(Expected::Rset) => Err(Lost::NoReset(reply)),
+            Some(Expected::Mail) => {
+                self.refused = Some(reply);
+                Ok(None)
             }
-            Some(Expected::Rcpt) => Some(match &self.refused {
-                Some(refusal) => Answer::SenderRefused(refusal.clone()),
-                None => Answer::Recipient(reply),
-            }),
-            None => Some(Answer::OutOfTurn),
+            Some(Expected::Rcpt(to)) => match &self.refused {
+                Some(refusal) => Ok(Some(Answer::SenderRefused(refusal.clone()))),
+                None if self.named.is_about_another(&to, &reply) => Err(Lost::OutOfTurn),
+                None => Ok(Some(Answer::Recipient(reply))),
+            },
+            None => Err(Lost::OutOfTurn),
         }
     }
 
@@ -188,7 +206,7 @@ mod tests {
     fn hear(dialog: &mut Recipients, replies: &[&str]) -> Vec<Answer> {
         replies
             .iter()
-            .filter_map(|text| dialog.on_reply(reply(text)))
+            .filter_map(|text| dialog.on_reply(reply(text)).unwrap())
             .collect()
     }
 
@@ -287,23 +305,36 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_rset_is_about_us() {
+    fn a_refused_rset_is_about_the_session() {
         let mut dialog = offering(true, false);
         ask(&mut dialog, &["a@e.org"]);
         hear(&mut dialog, &["250 ok", "250 yes"]);
         ask(&mut dialog, &["jürgen@e.org"]);
-        let refusal = Answer::SenderRefused(reply("421 4.7.0 bye"));
-        assert_eq!(
-            hear(&mut dialog, &["421 4.7.0 bye", "503 no", "503 no"]),
-            [refusal]
-        );
+        let refusal = reply("502 5.5.1 no RSET here");
+        assert_eq!(dialog.on_reply(refusal.clone()), Err(Lost::NoReset(refusal)));
     }
 
     #[test]
     fn a_reply_too_many_is_out_of_turn() {
         let mut dialog = offering(false, false);
         ask(&mut dialog, &["a@e.org"]);
-        let answers = hear(&mut dialog, &["250 ok", "250 yes", "250 again"]);
-        assert_eq!(answers, [recipient("250 yes"), Answer::OutOfTurn]);
+        hear(&mut dialog, &["250 ok", "250 yes"]);
+        assert_eq!(dialog.on_reply(reply("250 again")), Err(Lost::OutOfTurn));
+    }
+
+    #[test]
+    fn a_reply_that_names_another_is_out_of_turn() {
+        let mut dialog = offering(false, false);
+        ask(&mut dialog, &["nosuch@e.org", "jane@e.org"]);
+        let answers = hear(&mut dialog, &["250 ok", "250 ok"]);
+        assert_eq!(answers, [recipient("250 ok")], "MAIL was answered twice");
+        let shifted = reply("550 5.1.1 <nosuch@e.org>: User unknown");
+        assert_eq!(dialog.on_reply(shifted), Err(Lost::OutOfTurn));
+        let mut dialog = offering(false, false);
+        ask(&mut dialog, &["nosuch@e.org"]);
+        hear(&mut dialog, &["250 ok", "550 5.1.1 <nosuch@e.org>: no"]);
+        ask(&mut dialog, &["jane@e.org"]);
+        let late = reply("550 5.1.1 <nosuch@e.org>: no");
+        assert_eq!(dialog.on_reply(late), Err(Lost::OutOfTurn));
     }
 }

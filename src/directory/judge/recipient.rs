@@ -33,13 +33,6 @@ pub fn judge(reading: Reading, address: &[u8], answer: Answer) -> Judged<Verdict
                 after: After::Keep,
             }
         }
-        Answer::OutOfTurn => {
-            let why = "its replies no longer match our commands";
-            Judged {
-                verdict: Verdict::Defer(Cause::ours(Class::Protocol, why)),
-                after: After::AskAgain,
-            }
-        }
     }
 }
 

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use protocol::smtp::recipients::{Answer, Recipients};
+use futures_util::FutureExt;
+use protocol::smtp::recipients::{Answer, Lost, Recipients};
 use protocol::smtp::{Capabilities, Command, EnhancedCode, Reply};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use super::{Hello, Opened, auth, step_name};
-use crate::session::error::{Error, Kind};
+use crate::session::error::{Error, Kind, RCPT};
 use crate::session::{AskAgain, Origin, Remote, Session, tls, trace};
+use crate::wire::WireError;
 
 /// A recipient as it goes out.
 #[derive(Debug, Clone)]
@@ -35,6 +38,8 @@ pub struct RecipientSession {
     mail_from: Arc<[u8]>,
     /// Whether a transaction may be open.
     asked: bool,
+    /// It said goodbye.
+    has_left: bool,
     one_each: OneEach,
 }
 
@@ -62,6 +67,7 @@ impl RecipientSession {
             dialog,
             mail_from,
             asked: false,
+            has_left: false,
             one_each,
         })
     }
@@ -95,7 +101,7 @@ impl RecipientSession {
         let remote = self.opened.remote.clone();
         let wire = &mut self.opened.wire;
         wire.listen();
-        let step = "RCPT TO";
+        let step = RCPT;
         remote.check_nothing_unasked(wire, step)?;
         for command in commands {
             trace::said(&remote.peer, command);
@@ -116,17 +122,44 @@ impl RecipientSession {
             trace::heard(&remote.peer, &reply);
             let over = reply.code() == 421;
             learn(&self.one_each, &reply);
-            if let Some(answer) = self.dialog.on_reply(reply) {
-                tell(answer);
+            let answer = self.dialog.on_reply(reply);
+            let answer = answer.map_err(|lost| self::lost(&remote.peer, lost))?;
+            // RFC 5321 §3.8: the remote closes now; it has nothing to say to the others.
+            match answer {
+                Some(answer) if over => {
+                    self.has_left = true;
+                    tell(answer);
+                    return Ok(());
+                }
+                None if over => {
+                    let error = Error::new(Kind::Unreachable, &remote.peer, step, "it said goodbye (421)");
+                    return Err(error.before_the_question());
+                }
+                answer => answer.map(&mut *tell),
+            };
+        }
+        Ok(())
+    }
+
+    /// A reply too many shows that some command got two, and that what stood behind it was taken
+    /// for others. Nobody waits for it: what is there by now is looked at, no more.
+    async fn check_nothing_left_over(&mut self) -> Result<(), Error> {
+        let wire = &mut self.opened.wire;
+        if !wire.has_residue() {
+            // The runtime looks at its sockets before this goes on.
+            yield_now().await;
+        }
+        match wire.next().now_or_never() {
+            Some(Ok(Some(reply))) if reply.code() == 421 => {
+                trace::heard(&self.opened.remote.peer, &reply);
+                self.has_left = true;
             }
-            if over {
-                // RFC 5321 §3.8: the remote closes now; it has nothing to say to the others.
-                return Err(Error::new(
-                    Kind::Unreachable,
-                    &remote.peer,
-                    step,
-                    "it said goodbye (421)",
-                ));
+            None | Some(Ok(None) | Err(WireError::Io(_))) if !wire.has_residue() => {}
+            more => {
+                if let Some(Ok(Some(reply))) = more {
+                    trace::heard(&self.opened.remote.peer, &reply);
+                }
+                return Err(lost(&self.opened.remote.peer, Lost::OutOfTurn));
             }
         }
         Ok(())
@@ -146,12 +179,27 @@ impl RecipientSession {
                     self.opened.wire.listen();
                     let reply = self.opened.exchange(&command, deadline).await?;
                     learn(&self.one_each, &reply);
-                    self.dialog.on_reply(reply)
+                    let answer = self.dialog.on_reply(reply);
+                    answer.map_err(|lost| self::lost(&self.opened.remote.peer, lost))?
                 }
             };
             answer.map(&mut *tell);
         }
         Ok(())
+    }
+}
+
+/// Why replies are of no more use.
+fn lost(peer: &Arc<str>, lost: Lost) -> Error {
+    match lost {
+        Lost::OutOfTurn => {
+            let detail = "its replies no longer match our commands; session dropped";
+            Error::new(Kind::Protocol, peer, RCPT, detail)
+        }
+        Lost::NoReset(reply) => {
+            let detail = format!("refused ({reply}); asked on a new session");
+            Error::new(Kind::Unreachable, peer, "RSET", detail).before_the_question()
+        }
     }
 }
 
@@ -215,14 +263,18 @@ impl Session for RecipientSession {
         let needs_utf8 = questions.iter().any(|question| question.needs_utf8);
         match self.dialog.ask(recipients, needs_utf8, self.one_each()) {
             Ok(commands) if self.opened.capabilities.pipelining => {
-                self.ask_group(&commands, tell, deadline).await
+                self.ask_group(&commands, tell, deadline).await?;
+                if self.has_left {
+                    return Ok(());
+                }
             }
-            Ok(commands) => self.ask_one_by_one(commands, tell, deadline).await,
+            Ok(commands) => self.ask_one_by_one(commands, tell, deadline).await?,
             Err(answer) => {
                 questions.iter().for_each(|_| tell(answer.clone()));
-                Ok(())
+                return Ok(());
             }
         }
+        self.check_nothing_left_over().await
     }
 
     async fn renew(&mut self) -> bool {
@@ -230,10 +282,15 @@ impl Session for RecipientSession {
     }
 
     async fn goodbye(&mut self) {
+        if self.has_left {
+            return;
+        }
         self.opened.unasked().await;
     }
 
     async fn close(self) {
-        self.opened.quit().await;
+        if !self.has_left {
+            self.opened.quit().await;
+        }
     }
 }
