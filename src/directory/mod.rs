@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::session::pool::{self, Standing};
 use crate::session::trace::masked;
-use crate::session::{self, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token, tls};
+use crate::session::{self, After, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token, tls};
 use crate::verdict::{Cause, Client, Kind, Login, Proof, Question, Verdict};
 use health::Health;
 use offers::Offers;
@@ -173,11 +173,21 @@ fn origin(client: &Client) -> Option<Origin> {
 
 /// A verdict on an answer, with what a refused client is to be told.
 fn told<O>(answer: Answer<O>, judge: impl Fn(O) -> Judged<Verdict>) -> Judged<Verdict> {
-    let mut judged = judge(answer.outcome);
-    if let Verdict::Reject(cause) = &mut judged.verdict {
-        cause.challenge = answer.challenge;
+    let Judged {
+        mut verdict,
+        mut after,
+    } = judge(answer.outcome);
+    // To ask again is to try the same secret twice.
+    let again = matches!(after, After::AskAgain | After::Goodbye);
+    if answer.goodbye || (answer.secret_sent && again) {
+        after = After::Close;
     }
-    judged
+    if let (Verdict::Reject(cause), Some((mechanism, said))) = (&mut verdict, answer.challenge) {
+        if mechanism.is_token() {
+            cause.challenge = Some(said);
+        }
+    }
+    Judged { verdict, after }
 }
 
 /// A cause that does not repeat the password or token, should the remote have done so.

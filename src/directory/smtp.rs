@@ -13,7 +13,7 @@ use super::{Directory, Logins, Offers, Report, Username, judge, origin, told};
 use crate::address::Address;
 use crate::session::pool::{Limits, Standing};
 use crate::session::smtp::Hello;
-use crate::session::smtp::auth::AuthSession;
+use crate::session::smtp::auth::{AuthSession, InTwo};
 use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
 use crate::session::{self, Origin, Pool, Remote, tls};
 use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
@@ -114,8 +114,9 @@ fn login_pool(
     let peer = remote.peer.clone();
     let hello = Arc::new(settings.hello.clone());
     let mechanism = settings.mechanism;
+    let in_two = InTwo::default();
     let open = Box::new(move |deadline| {
-        let opening = AuthSession::open(remote.clone(), hello.clone(), mechanism, deadline);
+        let opening = AuthSession::open(remote.clone(), hello.clone(), mechanism, in_two.clone(), deadline);
         let offers = offers.clone();
         let opening = async move {
             let session = opening.await?;

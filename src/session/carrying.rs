@@ -21,8 +21,8 @@ pub(super) struct Carrying {
     /// The first message, where the client speaks first.
     pub(super) initial: Option<Secret<[u8]>>,
     dialog: Option<Dialog>,
-    /// What the remote said of a token that it refuses.
-    refusal: Option<Vec<u8>>,
+    /// The last challenge of the remote. To a token it says why it is refused.
+    challenge: Option<Vec<u8>>,
 }
 
 impl Carrying {
@@ -37,13 +37,13 @@ impl Carrying {
                 mechanism: dialog.mechanism(),
                 initial: dialog.initial().cloned(),
                 dialog: Some(dialog.clone()),
-                refusal: None,
+                challenge: None,
             }),
             Attempt::Token(token) => Ok(Self {
                 mechanism: token.mechanism,
                 initial: Some(token.message.clone()),
                 dialog: None,
-                refusal: None,
+                challenge: None,
             }),
             Attempt::Relay(_) | Attempt::Password(_) => {
                 let detail = "the session was lost in the middle of the client's dialog";
@@ -54,19 +54,21 @@ impl Carrying {
 
     /// What the client answers to a challenge; `None` when it gives up.
     pub(super) async fn answer(&mut self, challenge: Vec<u8>, deadline: Instant) -> Option<Secret<[u8]>> {
+        self.challenge = Some(challenge.clone());
         let Some(dialog) = &self.dialog else {
             // The remote says no only when it was heard out.
-            self.refusal = Some(challenge);
             return Some(Secret::copy_from(self.mechanism.after_refusal()));
         };
         dialog.answer(challenge, deadline).await
     }
 
     /// How it ended.
-    pub(super) fn ended<O>(self, outcome: O) -> Answer<O> {
+    pub(super) fn ended<O>(self, outcome: O, (secret_sent, goodbye): (bool, bool)) -> Answer<O> {
         Answer {
             outcome,
-            challenge: self.refusal,
+            challenge: self.challenge.map(|challenge| (self.mechanism, challenge)),
+            secret_sent,
+            goodbye,
         }
     }
 }

@@ -179,6 +179,10 @@ impl Error {
         Self(Arc::new(inner))
     }
 
+    pub(super) fn after(self, secret_sent: bool) -> Self {
+        if secret_sent { self.after_secret() } else { self }
+    }
+
     /// What kind of trouble it was.
     pub fn kind(&self) -> Kind {
         self.0.kind

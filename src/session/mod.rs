@@ -171,8 +171,13 @@ impl Attempt {
 pub struct Answer<O> {
     /// How it ended.
     pub outcome: O,
-    /// Of a token that was refused: what the remote wants the client to be told (RFC 7628 §3.2.2).
-    pub challenge: Option<Vec<u8>>,
+    /// The last challenge, and of which mechanism, where the dialog was not ours.
+    pub challenge: Option<(Carried, Vec<u8>)>,
+    /// All that proves who the client is was sent, so the remote may have judged it: it is not sent again,
+    /// whatever the answer means to the session.
+    pub secret_sent: bool,
+    /// The remote said goodbye along with it.
+    pub goodbye: bool,
 }
 
 /// A token as it goes out.

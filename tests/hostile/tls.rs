@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use vouch::session::connect::{Dial, Dialled};
 use vouch::session::imap::{LoginSession, Options as LoginOptions};
 use vouch::session::smtp::Hello;
-use vouch::session::smtp::auth::AuthSession;
+use vouch::session::smtp::auth::{AuthSession, InTwo};
 use vouch::session::{Attempt, Credentials, Error, Kind, Login, Remote, Session, tls};
 
 use crate::asker::Answer::{self, Later, Yes};
@@ -278,7 +278,7 @@ async fn login_elsewhere(protocol: Protocol, local: bool, allow_cleartext: bool)
             protocol: SmtpProtocol::Smtp,
             name: "vouch.example.net".to_owned(),
         };
-        let mut session = AuthSession::open(remote, Arc::new(hello), None, deadline)
+        let mut session = AuthSession::open(remote, Arc::new(hello), None, InTwo::default(), deadline)
             .await
             .unwrap();
         session

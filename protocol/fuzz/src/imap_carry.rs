@@ -120,7 +120,7 @@ pub fn run(input: &[u8]) {
                     Outcome::Unsupported(_) => assert!(ours.is_some() && sent == 0),
                     Outcome::Surprise => assert!(cancelled),
                     Outcome::Unconfirmed(_) => assert!(confirming && ours != Some(StatusKind::Ok)),
-                    Outcome::Bye(_) | Outcome::Unexpected(_) => {}
+                    Outcome::Unexpected(_) => {}
                 }
                 break;
             }

@@ -139,7 +139,6 @@ fn by_status(name: &[u8], status: &Status) {
     };
     for outcome in [
         answer(status),
-        ImapOutcome::Bye(status.clone()),
         ImapOutcome::Unsupported(status.clone()),
         ImapOutcome::Unconfirmed(status.clone()),
         ImapOutcome::Surprise,

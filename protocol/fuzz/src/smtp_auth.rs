@@ -68,6 +68,7 @@ pub fn run(input: &[u8]) {
                     assert!(offered.auth.offers(mechanism) && only.is_none_or(|only| only == mechanism));
                 }
                 assert!(told.answers > 0 || line.len() + 2 <= COMMAND);
+                assert_eq!(auth.has_said_password(), told.passwords > 0);
             }
             Step::Done(outcome) => {
                 told.ended(&outcome);
@@ -103,10 +104,8 @@ impl Told {
                 assert!(is(initial, &plain) && !self.password);
                 self.heard(true, true);
             } else {
-                // Said again in two, where the one line was too long for the server to read.
-                let reread = code == Some(500) && self.mechanism == Some(Mechanism::Plain);
-                assert!(!self.password || reread, "tried again");
-                (self.user, self.password) = (false, false);
+                assert!(!self.password, "tried again");
+                self.user = false;
             }
             return self.mechanism;
         }
@@ -142,8 +141,7 @@ impl Told {
 
     /// A yes is 235 to the password; a no is about a user who was named.
     fn ended(&self, outcome: &Outcome) {
-        // Twice where the first line was too long for the server to read.
-        assert!(self.passwords <= 2);
+        assert!(self.passwords <= 1);
         let reply = match outcome {
             Outcome::Reply(reply) => {
                 assert!(self.user && !self.cancelled);

@@ -22,6 +22,7 @@ pub struct Carry<'t> {
     at_once: bool,
     confirm: bool,
     state: State,
+    goodbye: Option<Status>,
     /// Messages of the client that were sent.
     sent: usize,
     challenges: usize,
@@ -77,6 +78,7 @@ impl<'t> Carry<'t> {
             at_once: offered.sasl_ir,
             confirm,
             state: State::New,
+            goodbye: None,
             sent: 0,
             challenges: 0,
             last: Secret::copy_from(b""),
@@ -103,6 +105,17 @@ impl<'t> Carry<'t> {
             Response::Tagged { tag, status } => self.on_tagged(&tag, status),
             Response::Continuation(text) => self.on_continuation(&text),
         }
+    }
+
+    /// Whether the last of the commands that were to be sent ended what proves who the client is:
+    /// once it has left, the server may judge it, and the same is not to be sent again.
+    pub const fn has_said_proof(&self) -> bool {
+        self.sent >= self.mechanism.proof_within()
+    }
+
+    /// The server's goodbye. Its answer may follow in the same breath, and is the answer all the same.
+    pub const fn goodbye(&self) -> Option<&Status> {
+        self.goodbye.as_ref()
     }
 
     /// The step after the client's answer to the challenge.
@@ -146,7 +159,7 @@ impl<'t> Carry<'t> {
         match untagged {
             Untagged::Status(status) if status.kind == StatusKind::Bye => {
                 let status = self.without_echo(status);
-                return self.done(Outcome::Bye(status));
+                self.goodbye.get_or_insert(status);
             }
             other => self.capabilities = other.into_capabilities().or(self.capabilities.take()),
         }
@@ -154,6 +167,9 @@ impl<'t> Carry<'t> {
     }
 
     fn on_continuation(&mut self, text: &str) -> Step {
+        if self.goodbye.is_some() {
+            return self.unexpected("a continuation request behind a goodbye");
+        }
         let State::Asking(tag) = self.state else {
             return self.unexpected("a continuation request out of place");
         };
@@ -363,7 +379,11 @@ mod tests {
             "Unexpected(\"OK before anything was proved\")"
         );
         assert_eq!(scram(&["v1 NO no such user"]), "NO no such user");
-        assert!(scram(&["* BYE gone"]).starts_with("Bye"));
+        assert_eq!(scram(&["* BYE gone", "v1 NO no such user"]), "NO no such user");
+        assert_eq!(
+            scram(&["* BYE gone", "+ YQ=="]),
+            "Unexpected(\"a continuation request behind a goodbye\")"
+        );
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub struct Login<'t> {
     /// Ways to ask that were not tried yet, the best first.
     methods: VecDeque<Method>,
     state: State,
+    /// The whole password was handed out to be sent.
+    said_password: bool,
+    goodbye: Option<Status>,
     /// Capabilities told since the dialog began.
     capabilities: Option<Capabilities>,
     untagged: usize,
@@ -53,8 +56,6 @@ pub enum Outcome {
         /// list UNAUTHENTICATE.
         capabilities: Option<Capabilities>,
     },
-    /// The server said goodbye instead.
-    Bye(Status),
     /// The server wanted more although all was said. The exchange was cancelled and the
     /// reply to that read.
     Surprise,
@@ -137,6 +138,8 @@ impl<'t> Login<'t> {
             confirm,
             methods,
             state: State::New,
+            said_password: false,
+            goodbye: None,
             capabilities: None,
             untagged: 0,
         })
@@ -159,6 +162,17 @@ impl<'t> Login<'t> {
         }
     }
 
+    /// Whether the last of the commands that were to be sent ended the password: once it has left,
+    /// the server may judge it, and the same is not to be sent again.
+    pub const fn has_said_password(&self) -> bool {
+        self.said_password
+    }
+
+    /// The server's goodbye. Its answer may follow in the same breath, and is the answer all the same.
+    pub const fn goodbye(&self) -> Option<&Status> {
+        self.goodbye.as_ref()
+    }
+
     fn attempt(&mut self, method: Method) -> Step {
         let tag = self.tags.next_tag();
         let credentials = &self.credentials;
@@ -178,6 +192,7 @@ impl<'t> Login<'t> {
             ],
         });
         let first = unsaid.pop_front();
+        self.said_password |= unsaid.is_empty();
         self.state = State::Asking(Attempt {
             tag,
             method,
@@ -198,7 +213,7 @@ impl<'t> Login<'t> {
         match untagged {
             Untagged::Status(status) if status.kind == StatusKind::Bye => {
                 let status = self.without_echo(status);
-                return self.done(Outcome::Bye(status));
+                self.goodbye.get_or_insert(status);
             }
             other => self.capabilities = other.into_capabilities().or(self.capabilities.take()),
         }
@@ -206,11 +221,15 @@ impl<'t> Login<'t> {
     }
 
     fn on_continuation(&mut self) -> Step {
+        if self.goodbye.is_some() {
+            return self.unexpected("a continuation request behind a goodbye");
+        }
         let State::Asking(attempt) = &mut self.state else {
             return self.unexpected("a continuation request out of place");
         };
         if let Some(next) = attempt.unsaid.pop_front() {
             attempt.named_user |= next.names_user();
+            self.said_password |= attempt.unsaid.is_empty();
             return Step::Send(next);
         }
         if attempt.method == Method::LoginCommand {
@@ -363,7 +382,11 @@ mod tests {
         };
         let mut did = vec![show(&login.start())];
         for line in lines {
-            did.push(show(&login.on_response(Response::parse(line).unwrap())));
+            let step = login.on_response(Response::parse(line).unwrap());
+            did.push(match login.goodbye() {
+                Some(status) if matches!(step, Step::Read) => format!("bye: {status}"),
+                _ => show(&step),
+            });
         }
         did
     }
@@ -385,7 +408,6 @@ mod tests {
             }) => {
                 format!("answer: {status}, {told}")
             }
-            Step::Done(Outcome::Bye(status)) => format!("bye: {status}"),
             Step::Done(Outcome::Surprise) => "surprise".into(),
             Step::Done(Outcome::Unsupported(status)) => format!("unsupported: {status}"),
             Step::Done(Outcome::Unconfirmed(status)) => format!("unconfirmed: {status}"),
@@ -657,6 +679,53 @@ mod tests {
             play(JANE, &["+", "v2 BAD"])[2],
             "unexpected: a tag that is not in use"
         );
+    }
+
+    #[test]
+    fn a_goodbye_may_stand_before_the_answer() {
+        for (lines, ends) in [
+            (&["* BYE so long", "v1 NO no"][..], "answer: NO no"),
+            (&["* BYE so long", "v1 OK in"], "answer: OK in"),
+            (&["* BYE so long", "* BYE again", "v1 NO no"], "answer: NO no"),
+            (
+                &["* BYE so long", "+"],
+                "unexpected: a continuation request behind a goodbye",
+            ),
+        ] {
+            let did = play(JANE, lines);
+            assert_eq!(did[1], "bye: BYE so long");
+            assert_eq!(did.last().unwrap(), ends, "{lines:?}");
+        }
+        // The password is not said any more.
+        let did = play(PLAIN_ONLY, &["* BYE so long", "+"]);
+        assert!(did[2].starts_with("unexpected"), "{did:?}");
+    }
+
+    #[test]
+    fn it_is_known_when_the_password_was_said() {
+        let said = |ask: Ask, lines: &[&str]| {
+            let mut tags = Tags::new();
+            let password = Secret::copy_from(ask.password.as_bytes());
+            let offered = Capabilities::parse(ask.offered);
+            let user = ask.user.as_bytes();
+            let mut login = Login::new(&offered, &mut tags, None, user, &password, false).unwrap();
+            login.start();
+            let mut said = vec![login.has_said_password()];
+            for line in lines {
+                login.on_response(Response::parse(line).unwrap());
+                said.push(login.has_said_password());
+            }
+            said
+        };
+        assert_eq!(said(JANE, &["+", "v1 BAD"]), [true; 3]);
+        assert_eq!(
+            said(PLAIN_ONLY, &["* OK", "+", "v1 NO no"]),
+            [false, false, true, true]
+        );
+        assert_eq!(said(LOGIN_ONLY, &["+", "+"]), [false, false, true]);
+        assert_eq!(said(LOGIN_ONLY, &["+", "v1 NO [EXPIRED]"]), [false; 3]);
+        assert_eq!(said(COMMAND_ONLY, &["v1 NO no"]), [true; 2]);
+        assert_eq!(said(UMLAUT, &["+"]), [false, true]);
     }
 
     #[test]

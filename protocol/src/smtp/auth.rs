@@ -11,8 +11,9 @@ use crate::secret::Secret;
 /// §4 holds an initial response to it.
 pub const MAX_COMMAND: usize = 512;
 
-/// "Authentication Exchange line is too long" (RFC 4954 §6).
-const LINE_TOO_LONG: EnhancedCode = EnhancedCode::new(5, 5, 6);
+/// "Authentication Exchange line is too long" (RFC 4954 §6). The same credentials are not said again for it; the
+/// next may be said [in two](Auth::in_two).
+pub const LINE_TOO_LONG: EnhancedCode = EnhancedCode::new(5, 5, 6);
 
 /// The dialog. Begin with [`start`](Self::start), then do as each [`Step`] says.
 /// It wants a session outside any mail transaction and not logged in.
@@ -23,7 +24,11 @@ pub struct Auth {
     mechanism: Mechanism,
     /// The other mechanism, while it may still be tried.
     fallback: Option<Mechanism>,
+    /// Credentials are sent behind a 334 only, however short they are.
+    in_two: bool,
     state: State,
+    /// The whole password was handed out to be sent.
+    said_password: bool,
 }
 
 /// What to do next.
@@ -64,8 +69,6 @@ enum State {
     New,
     /// The mechanism's name was sent alone.
     Named,
-    /// The same, after the credentials were refused for being in one line with it.
-    NamedAgain,
     /// `AUTH PLAIN` was sent with the credentials.
     Initial,
     /// LOGIN: the user name was sent.
@@ -98,8 +101,17 @@ impl Auth {
             fallback: usable.next(),
             user: user.to_vec(),
             password: password.clone(),
+            in_two: false,
             state: State::New,
+            said_password: false,
         })
+    }
+
+    /// The same, for a remote that has refused credentials for being in one line with the command
+    /// ([`LINE_TOO_LONG`]).
+    #[must_use]
+    pub fn in_two(self) -> Self {
+        Self { in_two: true, ..self }
     }
 
     /// The first command.
@@ -108,7 +120,7 @@ impl Auth {
             return self.send(State::Named, Command::AuthLogin);
         }
         let initial = self.plain();
-        if "AUTH PLAIN ".len() + initial.expose().len() + "\r\n".len() > MAX_COMMAND {
+        if self.in_two || "AUTH PLAIN ".len() + initial.expose().len() + "\r\n".len() > MAX_COMMAND {
             return self.send(State::Named, Command::AuthPlain { initial: None });
         }
         self.send(
@@ -122,10 +134,8 @@ impl Auth {
     /// The next step after a reply was read.
     pub fn on_reply(&mut self, reply: Reply) -> Step {
         match (self.state, reply.code()) {
-            (State::Named | State::NamedAgain, 334) => self.first_answer(),
-            (State::Named | State::NamedAgain | State::User, 200..=299) => {
-                self.done(Outcome::Surprise(reply))
-            }
+            (State::Named, 334) => self.first_answer(),
+            (State::Named | State::User, 200..=299) => self.done(Outcome::Surprise(reply)),
             (State::Named, 500 | 502 | 504) => match self.fallback.take() {
                 Some(other) => {
                     self.mechanism = other;
@@ -133,13 +143,10 @@ impl Auth {
                 }
                 None => self.done(Outcome::Unsupported(reply)),
             },
-            (State::Named | State::NamedAgain, _) => self.done(Outcome::Early(reply)),
+            (State::Named, _) => self.done(Outcome::Early(reply)),
             (State::User, 334) => {
                 let password = sasl::base64_encode(self.password.expose());
                 self.send(State::Complete, Command::AuthData(password))
-            }
-            (State::Initial, 500) if reply.enhanced() == Some(LINE_TOO_LONG) => {
-                self.send(State::NamedAgain, Command::AuthPlain { initial: None })
             }
             (State::Initial | State::Complete, 334) => self.send(State::Cancelled, Command::AuthCancel),
             (State::Initial | State::User | State::Complete, _) => self.done(Outcome::Reply(reply)),
@@ -166,7 +173,14 @@ impl Auth {
         sasl::base64_encode(sasl::encode_plain(&self.user, &self.password).expose())
     }
 
+    /// Whether the last of the commands that were to be sent ended the password: once it has left,
+    /// the remote may judge it, and the same is not to be sent again.
+    pub const fn has_said_password(&self) -> bool {
+        self.said_password
+    }
+
     fn send(&mut self, state: State, command: Command) -> Step {
+        self.said_password |= matches!(state, State::Initial | State::Complete);
         self.state = state;
         Step::Send(command)
     }
@@ -304,27 +318,47 @@ mod tests {
     }
 
     #[test]
-    fn a_line_too_long_is_said_again_in_two() {
-        let answer = &PLAIN_JANE["AUTH PLAIN ".len()..];
-        let again = |rest: &[&str]| play(jane(true, true), &[&["500 5.5.6 too long"], rest].concat());
-        assert_eq!(
-            again(&["334 ", "235 ok"]),
-            [PLAIN_JANE, "AUTH PLAIN", answer, "reply 235 ok"]
-        );
-        assert_eq!(again(&["334 ", "535 no"])[3], "reply 535 no");
-        // Neither a third time, nor with the other mechanism: the password has been on the wire.
+    fn what_was_said_is_not_said_again() {
         for reply in [
-            "500 5.5.6 too long", "504 5.5.4 no", "502 no", "535 5.7.8 no", "454 later",
+            "500 5.5.6 too long", "500 5.5.2 what", "503 5.5.1 no", "534 5.7.9 too weak",
         ] {
             assert_eq!(
-                again(&[reply]),
-                [PLAIN_JANE, "AUTH PLAIN", &format!("early {reply}")]
+                play(jane(true, true), &[reply]),
+                [PLAIN_JANE, &format!("reply {reply}")]
             );
         }
+        let answer = &PLAIN_JANE["AUTH PLAIN ".len()..];
         assert_eq!(
-            play(jane(true, true), &["500 5.5.2 what"]),
-            [PLAIN_JANE, "reply 500 5.5.2 what"]
+            play(jane(true, true).in_two(), &["334 ", "235 ok"]),
+            ["AUTH PLAIN", answer, "reply 235 ok"]
         );
+    }
+
+    #[test]
+    fn it_is_known_when_the_password_was_said() {
+        let said = |mut auth: Auth, replies: &[&str]| {
+            let mut said = Vec::new();
+            auth.start();
+            for text in replies {
+                said.push(auth.has_said_password());
+                auth.on_reply(Reply::parse(text).unwrap());
+            }
+            said.push(auth.has_said_password());
+            said
+        };
+        assert_eq!(
+            said(jane(true, true), &["334 ", "501 5.7.0 cancelled"]),
+            [true; 3]
+        );
+        assert_eq!(
+            said(jane(true, true).in_two(), &["334 ", "235 ok"]),
+            [false, true, true]
+        );
+        assert_eq!(
+            said(jane(false, true), &["334 ", "334 ", "535 no"]),
+            [false, false, true, true]
+        );
+        assert_eq!(said(jane(false, true), &["334 ", "535 no"]), [false; 3]);
     }
 
     #[test]
@@ -377,10 +411,6 @@ mod tests {
         assert_eq!(play(jane(false, true), &["235 ok"])[1], "surprise 235 ok");
         assert_eq!(play(jane(false, true), &["334 ", "235 ok"])[2], "surprise 235 ok");
         assert_eq!(play(long(true, true), &["250 ok"])[1], "surprise 250 ok");
-        assert_eq!(
-            play(jane(true, true), &["500 5.5.6 x", "235 ok"])[2],
-            "surprise 235 ok"
-        );
     }
 
     #[test]

@@ -109,6 +109,12 @@ impl Carry {
         }
     }
 
+    /// Whether the last of the commands that were to be sent ended what proves who the client is:
+    /// once it has left, the remote may judge it, and the same is not to be sent again.
+    pub const fn has_said_proof(&self) -> bool {
+        self.sent >= self.mechanism.proof_within()
+    }
+
     /// The step after the client's answer to the challenge.
     pub fn respond(&mut self, message: &Secret<[u8]>) -> Step {
         self.say(message)

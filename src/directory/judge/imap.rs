@@ -12,7 +12,6 @@ use crate::verdict::{Cause, Class, Login, Verdict};
 pub fn judge(user: &Login, outcome: Outcome) -> Judged<Verdict> {
     match outcome {
         Outcome::Status { status, .. } => status_of_login(user, &status),
-        Outcome::Bye(status) => said(Class::Unreachable, &status, After::Close),
         Outcome::Surprise => ours(Class::Protocol, "it asked for more when nothing was left to say"),
         Outcome::Unsupported(status) => said(Class::Config, &status, After::Close),
         // Exchange says OK and then "User is authenticated but not connected" to everything else.
@@ -220,7 +219,6 @@ mod tests {
     fn what_is_no_answer_is_no_no() {
         let status = || Status::parse("NO [AUTHENTICATIONFAILED] no").unwrap();
         for outcome in [
-            Outcome::Bye(status()),
             Outcome::Surprise,
             Outcome::Unsupported(status()),
             Outcome::Unconfirmed(status()),

@@ -2,11 +2,10 @@
 
 use protocol::imap::carry::{Carry, Step};
 use protocol::imap::login::Outcome;
-use protocol::imap::response::{Response, StatusKind, Untagged};
 use protocol::secret::Secret;
 use tokio::time::Instant;
 
-use super::{LoginSession, read_quietly, send};
+use super::{LoginSession, goodbye, hear, send};
 use crate::session::carrying::{CANCEL_TIMEOUT, Carrying, given_up};
 use crate::session::error::{Error, LOGIN};
 use crate::session::{Answer, Attempt, cannot_carry, trace, would_seem_attacked};
@@ -44,12 +43,15 @@ impl LoginSession {
         let initial = client.initial.take();
         let mut dialog = Carry::new(capabilities, tags, mechanism, initial, options.confirm);
         let mut step = dialog.start();
-        // A goodbye in the place of an answer says that the session had been given up before.
-        let (mut first, mut gave_up) = (true, false);
+        let (mut secret_sent, mut gave_up) = (false, false);
         loop {
             match step {
                 Step::Read => {}
-                Step::Send(command) => send(remote, wire, &command, LOGIN, deadline).await?,
+                Step::Send(command) => {
+                    let sent = send(remote, wire, &command, LOGIN, deadline).await;
+                    sent.map_err(|error| error.after(secret_sent))?;
+                    secret_sent |= dialog.has_said_proof();
+                }
                 Step::Challenge(challenge) => {
                     step = match client.answer(challenge, deadline).await {
                         Some(message) => dialog.respond(&message),
@@ -62,20 +64,20 @@ impl LoginSession {
                     continue;
                 }
                 Step::Done(_) if gave_up => return Err(given_up(&remote.peer)),
-                Step::Done(outcome) => return Ok(client.ended(outcome)),
+                Step::Done(outcome) => {
+                    let goodbye = dialog.goodbye().is_some();
+                    return Ok(client.ended(outcome, (secret_sent, goodbye)));
+                }
             }
-            let response = read_quietly(remote, wire, LOGIN, deadline).await?;
+            let heard = hear(remote, wire, dialog.goodbye(), deadline).await;
+            let response = heard.map_err(|error| error.after(secret_sent))?;
             trace::heard_after(&remote.peer, &response, attempt, |text| {
                 dialog.is_repeated_in(text)
             });
-            match &response {
-                Response::Untagged(Untagged::Status(status)) if first && status.kind == StatusKind::Bye => {
-                    let (label, text) = (status.label(), status.text());
-                    return Err(Error::goodbye(&remote.peer, LOGIN, label, text));
-                }
-                _ => step = dialog.on_response(response),
+            step = dialog.on_response(response);
+            if let Some(status) = dialog.goodbye().filter(|_| !secret_sent) {
+                return Err(goodbye(&remote.peer, status));
             }
-            first = false;
         }
     }
 }

@@ -3,12 +3,13 @@
 mod carry;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::imap::capability::Capabilities;
 use protocol::imap::command::{Command, Tags};
 use protocol::imap::login::{self, Login, LoginError, Outcome};
 use protocol::imap::opening::{Opening, OpeningError, Step};
-use protocol::imap::response::{Code, Response, StatusKind, Untagged};
+use protocol::imap::response::{Code, Response, Status, StatusKind, Untagged};
 use protocol::imap::{Codec, UNTAGGED_LIMIT};
 use protocol::sasl::{Carried, Mechanism};
 use tokio::time::Instant;
@@ -18,6 +19,10 @@ use super::{
     Answer, AskAgain, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, Session, tls, trace,
 };
 use crate::wire::Wire;
+
+/// A remote that says goodbye where it was asked for an answer, and leaves the connection open, is listened to for so
+/// long: the answer stands in the same packet, as a rule.
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How logins are tried.
 #[derive(Debug, Clone, Copy, Default)]
@@ -166,7 +171,7 @@ impl LoginSession {
         attempt: &Attempt,
         credentials: &Credentials,
         deadline: Instant,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Answer<Outcome>, Error> {
         let Self {
             remote,
             options,
@@ -191,25 +196,33 @@ impl LoginSession {
                 }
             },
         )?;
+        let mut secret_sent = false;
         let mut step = dialog.start();
-        // A goodbye in the place of an answer says that the session had been given up before.
-        let mut first = true;
         loop {
-            let response = match step {
-                login::Step::Read => hear(remote, wire, attempt, deadline).await?,
+            match step {
+                login::Step::Read => {}
                 login::Step::Send(command) => {
-                    send(remote, wire, &command, LOGIN, deadline).await?;
-                    hear(remote, wire, attempt, deadline).await?
+                    let sent = send(remote, wire, &command, LOGIN, deadline).await;
+                    sent.map_err(|error| error.after(secret_sent))?;
+                    secret_sent |= dialog.has_said_password();
                 }
-                login::Step::Done(outcome) => return Ok(outcome),
-            };
-            match &response {
-                Response::Untagged(Untagged::Status(status)) if first && status.kind == StatusKind::Bye => {
-                    return Err(Error::goodbye(&remote.peer, LOGIN, status.label(), status.text()));
+                login::Step::Done(outcome) => {
+                    let goodbye = dialog.goodbye().is_some();
+                    return Ok(Answer {
+                        outcome,
+                        challenge: None,
+                        secret_sent,
+                        goodbye,
+                    });
                 }
-                _ => step = dialog.on_response(response),
             }
-            first = false;
+            let heard = hear(remote, wire, dialog.goodbye(), deadline).await;
+            let response = heard.map_err(|error| error.after(secret_sent))?;
+            trace::heard_after(&remote.peer, &response, attempt, |_| false);
+            step = dialog.on_response(response);
+            if let Some(status) = dialog.goodbye().filter(|_| !secret_sent) {
+                return Err(goodbye(&remote.peer, status));
+            }
         }
     }
 }
@@ -243,10 +256,7 @@ impl Session for LoginSession {
         for Question { attempt, origin } in questions {
             self.introduce(*origin, deadline).await?;
             let answer = match attempt {
-                Attempt::Password(credentials) => Answer {
-                    outcome: self.login(attempt, credentials, deadline).await?,
-                    challenge: None,
-                },
+                Attempt::Password(credentials) => self.login(attempt, credentials, deadline).await?,
                 Attempt::Token(_) | Attempt::Relay(_) => self.carry(attempt, deadline).await?,
             };
             if let Outcome::Status {
@@ -343,16 +353,24 @@ async fn read(
     Ok(response)
 }
 
-/// Reads an answer from a remote that may know the password by now.
+/// Reads an answer to a login. Behind a goodbye there is little time for one, and in its place the goodbye is why there
+/// is none.
 async fn hear(
     remote: &Remote,
     wire: &mut Wire<Codec>,
-    attempt: &Attempt,
+    said: Option<&Status>,
     deadline: Instant,
 ) -> Result<Response, Error> {
-    let response = read_quietly(remote, wire, LOGIN, deadline).await?;
-    trace::heard_after(&remote.peer, &response, attempt, |_| false);
-    Ok(response)
+    let Some(status) = said else {
+        return read_quietly(remote, wire, LOGIN, deadline).await;
+    };
+    let deadline = deadline.min(Instant::now() + LAST_WORDS);
+    let heard = read_quietly(remote, wire, LOGIN, deadline).await;
+    heard.map_err(|_| goodbye(&remote.peer, status))
+}
+
+fn goodbye(peer: &Arc<str>, status: &Status) -> Error {
+    Error::goodbye(peer, LOGIN, status.label(), status.text())
 }
 
 async fn read_quietly(

@@ -1,13 +1,14 @@
 //! Logins by AUTH.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use protocol::sasl::{Carried, Mechanism};
 use protocol::smtp::Capabilities;
 use protocol::smtp::auth::{self, Auth};
 use tokio::time::Instant;
 
-use super::{Hello, Opened};
+use super::{Hello, Opened, Secrecy};
 use crate::session::error::Error;
 use crate::session::{self, Answer, AskAgain, Attempt, Credentials, Lacking, Login, Remote, Session};
 
@@ -15,7 +16,12 @@ use crate::session::{self, Answer, AskAgain, Attempt, Credentials, Lacking, Logi
 pub struct AuthSession {
     pub(super) opened: Opened,
     mechanism: Option<Mechanism>,
+    in_two: InTwo,
 }
+
+/// Set once a remote has refused credentials for being in one line with their command (`500 5.5.6`);
+/// shared by all of its sessions.
+pub type InTwo = Arc<AtomicBool>;
 
 impl AuthSession {
     /// Opens a session. `mechanism` is the only one to use, if there is to be
@@ -27,10 +33,15 @@ impl AuthSession {
         remote: Arc<Remote>,
         hello: Arc<Hello>,
         mechanism: Option<Mechanism>,
+        in_two: InTwo,
         deadline: Instant,
     ) -> Result<Self, Error> {
         let opened = Opened::new(remote, hello, deadline).await?;
-        Ok(Self { opened, mechanism })
+        Ok(Self {
+            opened,
+            mechanism,
+            in_two,
+        })
     }
 
     /// The mechanisms that the remote offers and that can be carried to it.
@@ -46,7 +57,7 @@ impl AuthSession {
         attempt: &Attempt,
         credentials: &Credentials,
         deadline: Instant,
-    ) -> Result<auth::Outcome, Error> {
+    ) -> Result<Answer<auth::Outcome>, Error> {
         let Opened {
             remote,
             capabilities,
@@ -60,27 +71,40 @@ impl AuthSession {
         ) else {
             return Err(no_mechanism(remote, capabilities, tls.is_some(), self.mechanism));
         };
+        if self.in_two.load(Ordering::Relaxed) {
+            dialog = dialog.in_two();
+        }
         self.opened.wire.listen();
         let mut step = dialog.start();
-        // A goodbye in the place of an answer says that the session had been given up before.
-        let mut first = true;
+        let mut secret = Secrecy::of(attempt);
         loop {
             match step {
                 auth::Step::Send(command) => {
-                    let nothing_more = |_: &str| false;
-                    let reply = self
-                        .opened
-                        .exchange_secret(&command, attempt, nothing_more, deadline)
-                        .await?;
-                    if first && reply.code() == 421 {
-                        let peer = &self.opened.remote.peer;
-                        return Err(Error::goodbye(peer, "AUTH", reply.status(), reply.text()));
-                    }
-                    first = false;
-                    step = dialog.on_reply(reply);
+                    secret.ends = dialog.has_said_password();
+                    let reply = self.opened.exchange_secret(&command, &mut secret, deadline);
+                    step = dialog.on_reply(reply.await?);
                 }
-                auth::Step::Done(outcome) => return Ok(outcome),
+                auth::Step::Done(outcome) => {
+                    self.learn(&outcome);
+                    return Ok(Answer {
+                        outcome,
+                        challenge: None,
+                        secret_sent: secret.sent,
+                        goodbye: false,
+                    });
+                }
             }
+        }
+    }
+}
+
+impl AuthSession {
+    fn learn(&self, outcome: &auth::Outcome) {
+        if let auth::Outcome::Reply(reply) = outcome
+            && reply.code() == 500
+            && reply.enhanced() == Some(auth::LINE_TOO_LONG)
+        {
+            self.in_two.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -114,10 +138,7 @@ impl Session for AuthSession {
         for Login { attempt, origin } in questions {
             self.opened.introduce(*origin, false, deadline).await?;
             tell(match attempt {
-                Attempt::Password(credentials) => Answer {
-                    outcome: self.login(attempt, credentials, deadline).await?,
-                    challenge: None,
-                },
+                Attempt::Password(credentials) => self.login(attempt, credentials, deadline).await?,
                 Attempt::Token(_) | Attempt::Relay(_) => self.carry(attempt, deadline).await?,
             });
         }

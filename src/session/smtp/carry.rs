@@ -5,6 +5,7 @@ use protocol::smtp::auth::Outcome;
 use protocol::smtp::carry::{Carry, Step};
 use tokio::time::Instant;
 
+use super::Secrecy;
 use super::auth::AuthSession;
 use crate::session::carrying::{CANCEL_TIMEOUT, Carrying, given_up};
 use crate::session::error::Error;
@@ -35,20 +36,15 @@ impl AuthSession {
         opened.wire.listen();
         let mut dialog = Carry::new(mechanism, client.initial.take());
         let mut step = dialog.start();
-        // A goodbye in the place of an answer says that the session had been given up before.
-        let (mut first, mut gave_up) = (true, false);
+        let mut gave_up = false;
+        let mut secret = Secrecy::of(attempt);
         loop {
             step = match step {
                 Step::Send(command) => {
+                    secret.ends = dialog.has_said_proof();
                     let quoted = |text: &str| dialog.is_repeated_in(text);
-                    let reply = opened
-                        .exchange_secret(&command, attempt, quoted, deadline)
-                        .await?;
-                    if first && reply.code() == 421 {
-                        return Err(Error::goodbye(&peer, "AUTH", reply.status(), reply.text()));
-                    }
-                    first = false;
-                    dialog.on_reply(reply)
+                    let reply = opened.exchange_quoted(&command, &mut secret, quoted, deadline);
+                    dialog.on_reply(reply.await?)
                 }
                 Step::Challenge(challenge) => match client.answer(challenge, deadline).await {
                     Some(message) => dialog.respond(&message),
@@ -59,7 +55,7 @@ impl AuthSession {
                     }
                 },
                 Step::Done(_) if gave_up => return Err(given_up(&peer)),
-                Step::Done(outcome) => return Ok(client.ended(outcome)),
+                Step::Done(outcome) => return Ok(client.ended(outcome, (secret.sent, false))),
             };
         }
     }

@@ -144,17 +144,35 @@ impl Opened {
         exchange(&self.remote, &mut self.wire, command, deadline).await
     }
 
-    /// As [`Opened::exchange`], with a remote that may know the secret; `quoted` tells whether a
-    /// text repeats more of what was sent.
+    /// As [`Opened::exchange`], with a remote that may know the secret.
     async fn exchange_secret(
         &mut self,
         command: &Command,
-        attempt: &Attempt,
+        secret: &mut Secrecy<'_>,
+        deadline: Instant,
+    ) -> Result<Reply, Error> {
+        self.exchange_quoted(command, secret, |_| false, deadline).await
+    }
+
+    /// The same; `quoted` tells whether a text repeats more of what was sent. A goodbye is no reply.
+    async fn exchange_quoted(
+        &mut self,
+        command: &Command,
+        secret: &mut Secrecy<'_>,
         quoted: impl Fn(&str) -> bool,
         deadline: Instant,
     ) -> Result<Reply, Error> {
-        let reply = exchange_quietly(&self.remote, &mut self.wire, command, deadline).await?;
-        trace::heard_after(&self.remote.peer, &reply, attempt, quoted);
+        let (remote, wire) = (&self.remote, &mut self.wire);
+        let sent = send(remote, wire, command, deadline).await;
+        sent.map_err(|error| error.after(secret.sent))?;
+        secret.sent |= secret.ends;
+        let reply = hear(remote, wire, step_name(command), deadline).await;
+        let reply = reply.map_err(|error| error.after(secret.sent))?;
+        trace::heard_after(&remote.peer, &reply, secret.attempt, quoted);
+        if reply.code() == 421 {
+            let error = Error::goodbye(&remote.peer, "AUTH", reply.status(), reply.text());
+            return Err(error.after(secret.sent));
+        }
         Ok(reply)
     }
 
@@ -173,6 +191,25 @@ impl Opened {
     }
 }
 
+/// A secret on its way.
+struct Secrecy<'a> {
+    attempt: &'a Attempt,
+    /// The command that is sent next ends it, or one before it did.
+    ends: bool,
+    /// It was sent whole: from here on the remote may have judged it.
+    sent: bool,
+}
+
+impl<'a> Secrecy<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        Self {
+            attempt,
+            ends: false,
+            sent: false,
+        }
+    }
+}
+
 /// Sends one command and reads its reply.
 async fn exchange(
     remote: &Remote,
@@ -180,17 +217,18 @@ async fn exchange(
     command: &Command,
     deadline: Instant,
 ) -> Result<Reply, Error> {
-    let reply = exchange_quietly(remote, wire, command, deadline).await?;
+    send(remote, wire, command, deadline).await?;
+    let reply = hear(remote, wire, step_name(command), deadline).await?;
     trace::heard(&remote.peer, &reply);
     Ok(reply)
 }
 
-async fn exchange_quietly(
+async fn send(
     remote: &Remote,
     wire: &mut Wire<Codec>,
     command: &Command,
     deadline: Instant,
-) -> Result<Reply, Error> {
+) -> Result<(), Error> {
     let step = step_name(command);
     remote.check_nothing_unasked(wire, step)?;
     let deadline = remote.command_deadline(deadline);
@@ -199,8 +237,16 @@ async fn exchange_quietly(
         .map_err(|error| remote.lost(&error, wire, step))?;
     wire.flush(deadline)
         .await
-        .map_err(|error| remote.lost(&error, wire, step))?;
-    wire.read(deadline)
+        .map_err(|error| remote.lost(&error, wire, step))
+}
+
+async fn hear(
+    remote: &Remote,
+    wire: &mut Wire<Codec>,
+    step: &'static str,
+    deadline: Instant,
+) -> Result<Reply, Error> {
+    wire.read(remote.command_deadline(deadline))
         .await
         .map_err(|error| remote.lost(&error, wire, step))
 }
