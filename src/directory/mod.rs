@@ -4,6 +4,7 @@
 //! [`judge`] turns replies into verdicts by the tables of the protocols; a
 //! directory owns the sessions and hands questions to them.
 
+mod challenge;
 pub mod health;
 pub mod imap;
 pub mod judge;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 use crate::session::pool::{self, Standing};
 use crate::session::trace::masked;
 use crate::session::{self, After, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token, tls};
-use crate::verdict::{Cause, Client, Kind, Login, Proof, Question, Verdict};
+use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 use health::Health;
 use offers::Offers;
 
@@ -183,7 +184,10 @@ fn told<O>(answer: Answer<O>, judge: impl Fn(O) -> Judged<Verdict>) -> Judged<Ve
         after = After::Close;
     }
     if let (Verdict::Reject(cause), Some((mechanism, said))) = (&mut verdict, answer.challenge) {
-        if mechanism.is_token() {
+        if let Some(trouble) = challenge::trouble(mechanism, &said) {
+            let text = format!("{trouble}; then {}", cause.detail());
+            verdict = Verdict::Defer(Cause::ours(Class::Temporary, text));
+        } else if mechanism.is_token() {
             cause.challenge = Some(said);
         }
     }
