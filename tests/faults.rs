@@ -11,6 +11,8 @@
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "support/asker.rs"]
 mod asker;
+#[path = "faults/attempts.rs"]
+mod attempts;
 #[path = "faults/defects.rs"]
 mod defects;
 #[path = "faults/drain.rs"]

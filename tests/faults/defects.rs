@@ -157,7 +157,11 @@ async fn s6_lines_before_the_answer_are_not_the_answer() {
             "* NO [AUTHENTICATIONFAILED] of somebody else\r\n{tag} OK done",
             Yes,
         ),
-        ("* BAD strange\r\n* BYE going\r\n{tag} NO gone", Later),
+        ("* BAD strange\r\n* BYE going", Later),
+        (
+            "* BAD strange\r\n* BYE going\r\n{tag} NO [AUTHENTICATIONFAILED] no",
+            No,
+        ),
     ] {
         scene.remote.set_fault(Fault::reply_with("AUTHENTICATE", reply));
         assert_eq!(scene.login(JANE, PASSWORD).await, expected, "{reply}");

@@ -20,8 +20,9 @@ const WAYS: [Way; 4] = [
     Way::LmtpRecipient,
 ];
 
-/// An idle session that the remote gives up, be it while the next question is on its way, costs no question its
-/// answer.
+/// An idle session that the remote gives up, be it while the next question is on its way, costs no recipient its
+/// answer. A password that was on its way may have been heard: it is not sent again, and is "later"; the next is
+/// answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_was_closed_while_idle_is_not_missed() {
     for way in WAYS {
@@ -29,7 +30,12 @@ async fn a_session_that_was_closed_while_idle_is_not_missed() {
         for round in 0..20 {
             assert_eq!(way.bad(&scene).await, Answer::No, "{way:?} {round}");
             scene.remote.hang_up(round % 2 == 0);
-            assert_eq!(way.good(&scene).await, Answer::Yes, "{way:?} {round}");
+            let answer = way.good(&scene).await;
+            if way.is_login() && answer == Answer::Later {
+                assert_eq!(way.good(&scene).await, Answer::Yes, "{way:?} {round}");
+            } else {
+                assert_eq!(answer, Answer::Yes, "{way:?} {round}");
+            }
         }
         assert!(scene.remote.violations().is_empty(), "{way:?}");
     }

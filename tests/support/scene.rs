@@ -24,8 +24,8 @@ pub(crate) fn options(protocol: Protocol) -> Options {
     Options::new(protocol).account(Account::new(JANE, PASSWORD))
 }
 
-/// Every question goes to the remote, and no session is opened but for one.
-const FORGETFUL: &str = "pool.warm-sessions = 0\ncache.credentials.negative = \"0s\"\n\
+/// Every question goes to the remote.
+const FORGETFUL: &str = "cache.credentials.negative = \"0s\"\n\
                          cache.ttl = { positive = \"0s\", refresh = \"0s\", negative = \"0s\", stale = \"0s\" }\n";
 
 /// What is to be configured besides the addresses: keys of TOML tables, one a line.
@@ -101,9 +101,14 @@ impl Setup {
             Protocol::Smtp => ("smtp", true, true),
             Protocol::Lmtp => ("lmtp", true, false),
         };
+        // No session is opened but for a question, unless the test says otherwise.
+        let warm = match self.directory.contains("pool.warm-sessions") {
+            true => "",
+            false => "pool.warm-sessions = 0\n",
+        };
         let mut config = format!(
             "[log]\nlevel = \"{}\"\n[directory.remote]\ntype = \"{kind}\"\naddress = \"{}\"\nport = {}\n\
-             lookup.domains = [\"example.org\"]\n{FORGETFUL}{}",
+             lookup.domains = [\"example.org\"]\n{FORGETFUL}{warm}{}",
             self.level,
             self.address,
             remote.port(),
