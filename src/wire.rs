@@ -136,6 +136,11 @@ impl<C> Wire<C> {
         !self.input.0.is_empty()
     }
 
+    /// The same bytes.
+    pub fn unread(&self) -> &[u8] {
+        &self.input.0
+    }
+
     /// The stream, for TLS to be put over it.
     pub fn into_stream(self) -> Stream {
         self.stream

@@ -80,8 +80,7 @@ impl Remote {
     /// the answer to this.
     pub(super) fn check_nothing_unasked<C>(&self, wire: &Wire<C>, step: &'static str) -> Result<(), Error> {
         if wire.has_residue() {
-            let detail = "it answered more than it was asked; session dropped";
-            return Err(Error::new(Kind::Protocol, &self.peer, step, detail));
+            return Err(more_than_asked(&self.peer, step));
         }
         Ok(())
     }
@@ -145,6 +144,12 @@ impl Remote {
     pub(super) fn lost<C>(&self, error: &WireError, wire: &Wire<C>, step: &'static str) -> Error {
         Error::wire(error, &self.peer, step, wire.heard())
     }
+}
+
+/// What was said would be taken for the answer to what is asked next.
+pub(super) fn more_than_asked(peer: &Arc<str>, step: &'static str) -> Error {
+    let detail = "it answered more than it was asked; session dropped";
+    Error::new(Kind::Protocol, peer, step, detail)
 }
 
 /// What a greeting is shown by, at most, in characters.

@@ -16,18 +16,19 @@ impl LoginSession {
         attempt: &Attempt,
         mut deadline: Instant,
     ) -> Result<Answer<Outcome>, Error> {
+        self.remote
+            .check_password_may_leave(self.tls.is_some(), self.local)?;
+        let mut client = Carrying::new(attempt, &self.remote.peer).await?;
+        self.wire.listen();
+        self.hear_remarks(LOGIN, deadline).await?;
         let Self {
             remote,
             options,
             wire,
             capabilities,
             tags,
-            local,
-            tls,
             ..
         } = self;
-        remote.check_password_may_leave(tls.is_some(), *local)?;
-        let mut client = Carrying::new(attempt, &remote.peer).await?;
         let mechanism = client.mechanism;
         if !capabilities.carries(mechanism) {
             return Err(cannot_carry(&remote.peer, mechanism));
@@ -38,8 +39,6 @@ impl LoginSession {
         {
             return Err(would_seem_attacked(&remote.peer, mechanism));
         }
-        wire.listen();
-        remote.check_nothing_unasked(wire, LOGIN)?;
         let initial = client.initial.take();
         let mut dialog = Carry::new(capabilities, tags, mechanism, initial, options.confirm);
         let mut step = dialog.start();

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 use super::error::{Error, GREETING, Kind, LOGIN};
 use super::{
-    Answer, AskAgain, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, Session, tls, trace,
+    Answer, AskAgain, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, Session, remote, tls,
+    trace,
 };
 use crate::wire::Wire;
 
@@ -45,6 +46,8 @@ pub struct LoginSession {
     tls: Option<Arc<tls::Details>>,
     /// For whom the remote was told that we ask.
     origin: Option<Origin>,
+    /// Lines that the remote said unasked between questions.
+    remarks: usize,
 }
 
 impl LoginSession {
@@ -69,6 +72,9 @@ impl LoginSession {
                 Step::Read => opening.on_response(read(&remote, &mut wire, at, deadline).await?),
                 Step::Send(command) => {
                     at = "capability and STARTTLS";
+                    if !is_remark(&wire) {
+                        remote.check_nothing_unasked(&wire, at)?;
+                    }
                     send(&remote, &mut wire, &command, at, deadline).await?;
                     opening.on_response(read(&remote, &mut wire, at, deadline).await?)
                 }
@@ -90,6 +96,7 @@ impl LoginSession {
                         local,
                         tls,
                         origin: None,
+                        remarks: 0,
                     });
                 }
                 Step::Failed(error) => return Err(refused(&remote.peer, error)),
@@ -134,7 +141,7 @@ impl LoginSession {
             (_, _) => return Err(super::speaks_for_another(&self.remote.peer)),
         };
         self.wire.listen();
-        self.remote.check_nothing_unasked(&self.wire, "ID")?;
+        self.hear_remarks("ID", deadline).await?;
         let tag = self.tags.next_tag();
         send(
             &self.remote,
@@ -166,26 +173,64 @@ impl LoginSession {
         Err(Error::new(Kind::Protocol, &self.remote.peer, "ID", detail))
     }
 
+    /// Reads past remarks that lie there. Tags are easily foreseen, so a tag alone would not make a line the answer to what
+    /// is asked next: any other line ends the session.
+    async fn hear_remarks(&mut self, step: &'static str, deadline: Instant) -> Result<(), Error> {
+        while is_remark(&self.wire) {
+            let response = read(&self.remote, &mut self.wire, step, deadline).await?;
+            let goodbye = match &response {
+                Response::Untagged(Untagged::Status(status)) if status.kind == StatusKind::Bye => {
+                    Error::goodbye(&self.remote.peer, step, status.label(), status.text())
+                }
+                _ => remote::more_than_asked(&self.remote.peer, step),
+            };
+            if !self.passes_over(response) {
+                return Err(goodbye);
+            }
+        }
+        self.remote.check_nothing_unasked(&self.wire, step)
+    }
+
+    /// Whether an unasked line answers nothing and ends nothing.
+    fn passes_over(&mut self, response: Response) -> bool {
+        self.remarks += 1;
+        let passes = match &response {
+            Response::Untagged(Untagged::Status(status)) => {
+                matches!(status.kind, StatusKind::Ok | StatusKind::No | StatusKind::Bad)
+            }
+            Response::Untagged(Untagged::Capability(_)) => true,
+            Response::Untagged(Untagged::Other) | Response::Tagged { .. } | Response::Continuation(_) => {
+                false
+            }
+        };
+        if passes
+            && let Response::Untagged(untagged) = response
+            && let Some(offered) = untagged.into_capabilities()
+        {
+            self.capabilities = offered;
+        }
+        passes && self.remarks <= UNTAGGED_LIMIT
+    }
+
     async fn login(
         &mut self,
         attempt: &Attempt,
         credentials: &Credentials,
         deadline: Instant,
     ) -> Result<Answer<Outcome>, Error> {
+        self.remote
+            .check_password_may_leave(self.tls.is_some(), self.local)?;
+        self.wire.listen();
+        self.hear_remarks(LOGIN, deadline).await?;
         let Self {
             remote,
             options,
             wire,
             capabilities,
             tags,
-            local,
             tls,
             ..
         } = self;
-        remote.check_password_may_leave(tls.is_some(), *local)?;
-        wire.listen();
-        // Tags are easily foreseen, so a tag alone does not make it the answer to this.
-        remote.check_nothing_unasked(wire, LOGIN)?;
         let Options { mechanism, confirm } = *options;
         let (user, password) = (&credentials.user, &credentials.password);
         let mut dialog = Login::new(capabilities, tags, mechanism, user, password, confirm).map_err(
@@ -298,12 +343,18 @@ impl Session for LoginSession {
         false
     }
 
-    /// Untagged remarks are no goodbye by RFC 9051 §7, but an idle session that
-    /// is not logged in has nothing to be told: any of them retires it.
+    /// Remarks are no goodbye (RFC 9051 §7): a Cyrus tells of its motd right behind the greeting.
     async fn goodbye(&mut self) {
-        match self.wire.next().await {
-            Ok(Some(response)) => trace::heard(&self.remote.peer, &response),
-            Ok(None) | Err(_) => trace::heard(&self.remote.peer, &"[end of connection]"),
+        loop {
+            match self.wire.next().await {
+                Ok(Some(response)) => {
+                    trace::heard(&self.remote.peer, &response);
+                    if !self.passes_over(response) {
+                        return;
+                    }
+                }
+                Ok(None) | Err(_) => return trace::heard(&self.remote.peer, &"[end of connection]"),
+            }
         }
     }
 
@@ -324,6 +375,11 @@ impl Session for LoginSession {
             }
         }
     }
+}
+
+/// Whether what lies there unread begins as an untagged line does.
+fn is_remark(wire: &Wire<Codec>) -> bool {
+    wire.unread().starts_with(b"*")
 }
 
 async fn send(
