@@ -90,7 +90,7 @@ impl Asker {
     /// It cannot be carried.
     pub fn read(&self, message: &Secret<[u8]>) -> Result<(), Unreadable> {
         if message.expose().len() > MESSAGE_LIMIT {
-            return Err(Unreadable::Malformed);
+            return Err(Unreadable::TooLong);
         }
         if self.user.get().is_none() {
             let user = self.mechanism.user_in(message.expose())?;

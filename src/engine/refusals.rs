@@ -1,23 +1,28 @@
 //! What cannot be asked of any remote and is answered here.
 
+use protocol::sasl::carried::MESSAGE_LIMIT;
+
 use crate::address::Fault;
 use crate::verdict::{Cause, Class, Kind, Login, Proof, Verdict};
 
 /// RFC 4616 §2 lets servers stop at 255 octets of a name.
 pub(crate) const MAX_USER: usize = 255;
 
-/// Longer than any password that people or programs use, and short enough for
-/// every server's line limit once encoded.
-pub(crate) const MAX_PASSWORD: usize = 1024;
+/// The longest message with a name and a password, in octets: its base64 is as long as an SMTP server takes (12,288
+/// octets, RFC 4954 §4). Tokens that are used as passwords have a thousand and more.
+pub(crate) const MAX_PLAIN: usize = MESSAGE_LIMIT;
 
 /// The verdict on a question that no remote could be asked: a name or password
-/// that has no form in IMAP or SMTP, or none that could belong to a user.
+/// that has no form in IMAP or SMTP, or none that could belong to a user. What is only longer than what
+/// we send may be good all the same.
 pub fn refuse(kind: &Kind) -> Option<Verdict> {
     match kind {
         Kind::Login { user, proof } => match proof {
             Proof::Password(password) => {
                 let why = wrong_name(user).or_else(|| wrong_password(password.expose()));
                 why.map(impossible)
+                    .or_else(|| long_name(user))
+                    .or_else(|| long_login(user, password.expose()))
             }
             // What can be a token is for the remote to say.
             Proof::Token { .. } => refuse_name(user),
@@ -39,7 +44,24 @@ pub fn refuse(kind: &Kind) -> Option<Verdict> {
 
 /// The verdict on a name that no remote could know.
 pub fn refuse_name(user: &Login) -> Option<Verdict> {
-    wrong_name(user).map(impossible)
+    wrong_name(user).map(impossible).or_else(|| long_name(user))
+}
+
+fn long_name(user: &Login) -> Option<Verdict> {
+    let length = user.as_bytes().len();
+    let why = format!("the user name has {length} octets, and {MAX_USER} are the most that is sent");
+    (length > MAX_USER).then(|| too_long(why))
+}
+
+/// `message = NUL authcid NUL passwd` (RFC 4616 §2).
+fn long_login(user: &Login, password: &[u8]) -> Option<Verdict> {
+    let length = user.as_bytes().len() + password.len() + 2;
+    let why = format!("name and password have {length} octets, and {MAX_PLAIN} are the most that is sent");
+    (length > MAX_PLAIN).then(|| too_long(why))
+}
+
+fn too_long(why: String) -> Verdict {
+    Verdict::Defer(Cause::ours(Class::Syntax, why))
 }
 
 fn wrong_name(user: &Login) -> Option<&'static str> {
@@ -48,8 +70,6 @@ fn wrong_name(user: &Login) -> Option<&'static str> {
         Some("the user name is empty")
     } else if user.iter().any(u8::is_ascii_control) {
         Some("the user name holds a control character")
-    } else if user.len() > MAX_USER {
-        Some("the user name is longer than 255 octets")
     } else {
         None
     }
@@ -61,8 +81,6 @@ fn wrong_password(password: &[u8]) -> Option<&'static str> {
         Some("the password is empty")
     } else if password.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
         Some("the password holds NUL, CR or LF")
-    } else if password.len() > MAX_PASSWORD {
-        Some("the password is longer than 1024 octets")
     } else {
         None
     }
@@ -97,7 +115,6 @@ mod tests {
             b"jane@example.org",
             "p\u{e4}ss \"\\\t w\u{f6}rd".as_bytes()
         ));
-        assert!(!login(&[b'u'; 255], &[b'p'; 1024]));
         for (user, password) in [
             (&b""[..], &b"pw"[..]),
             (b"jane", b""),
@@ -107,10 +124,32 @@ mod tests {
             (b"jane", b"p\0w"),
             (b"jane", b"p\"\r\nX LOGOUT"),
             (b"jane", b"p\nw"),
-            (&[b'u'; 256], b"pw"),
-            (b"jane", &[b'p'; 1025]),
         ] {
             assert!(login(user, password), "{user:?} {password:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_only_long_is_no_no() {
+        let refused = |user: usize, password: usize| {
+            let kind = Kind::Login {
+                user: Login::new(&vec![b'u'; user]),
+                proof: Proof::Password(Secret::copy_from(&vec![b'p'; password])),
+            };
+            refuse(&kind)
+        };
+        for (user, password) in [(MAX_USER, 1321), (4, MAX_PLAIN - 6)] {
+            assert_eq!(refused(user, password), None, "{user} {password}");
+        }
+        for (user, password, bound) in [
+            (MAX_USER + 1, 2, "255"),
+            (4, MAX_PLAIN - 5, "9216"),
+            (4, 1 << 20, "9216"),
+        ] {
+            let Some(Verdict::Defer(cause)) = refused(user, password) else {
+                panic!("{user} {password}");
+            };
+            assert!(cause.text.contains(bound), "{cause}");
         }
     }
 

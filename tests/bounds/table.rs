@@ -39,6 +39,8 @@ const NO_BOUNDS: &[&str] = &[
     "config::read::trust::LATEST", "config::read::trust::LONGEST_MEMORY", "config::read::trust::MOST",
     // How much is listed where nobody says, and how often a queue that is full is looked at.
     "daemon::remembered::LISTED", "engine::store::FULL_PAUSE",
+    // What is read of a word.
+    "directory::challenge::VALUE", "protocol::smtp::named::KEYS",
     // Where something begins.
     "server::penalty::table::EXPECTED", "telemetry::level::INFO",
 ];

@@ -23,7 +23,13 @@ pub fn run(input: &[u8]) {
         if mechanism.is_token() {
             token(mechanism, name, &message);
         } else {
-            assert_eq!(mechanism.bearer(&message).err(), Some(Unreadable::Malformed));
+            let too_long = message.len() > MESSAGE_LIMIT;
+            let why = if too_long {
+                Unreadable::TooLong
+            } else {
+                Unreadable::Malformed
+            };
+            assert_eq!(mechanism.bearer(&message).err(), Some(why));
             assert!(
                 mechanism
                     .bearer_message(name, &Secret::copy_from(&message))

@@ -49,6 +49,9 @@ pub enum Unreadable {
     /// It names nobody.
     #[error("the user name is empty")]
     NoUser,
+    /// It may be good; only we do not carry so much.
+    #[error("the message is longer than {MESSAGE_LIMIT} bytes, the most that is sent to a remote")]
+    TooLong,
     /// It is bound to the client's TLS channel, which is not the remote's.
     #[error("channel binding cannot be carried to another server")]
     ChannelBinding,
@@ -118,7 +121,7 @@ impl Carried {
     /// [`Unreadable`]; no part of the message is in it.
     pub fn user_in(self, message: &[u8]) -> Result<Vec<u8>, Unreadable> {
         if message.len() > MESSAGE_LIMIT {
-            return Err(Unreadable::Malformed);
+            return Err(Unreadable::TooLong);
         }
         let user = match self {
             Self::XOauth2 | Self::OAuthBearer => self.bearer(message)?.user,
@@ -145,7 +148,7 @@ impl Carried {
     /// us whose it is.
     pub fn bearer(self, message: &[u8]) -> Result<Bearer, Unreadable> {
         if message.len() > MESSAGE_LIMIT {
-            return Err(Unreadable::Malformed);
+            return Err(Unreadable::TooLong);
         }
         let (user, rest) = match self {
             Self::XOauth2 => {
@@ -546,11 +549,11 @@ mod tests {
     }
 
     #[test]
-    fn long_messages_are_refused() {
+    fn long_messages_are_told_from_bad_ones() {
         let long = format!("n,,n={},r=x", "u".repeat(MESSAGE_LIMIT));
-        assert_eq!(user(Carried::ScramSha1, &long), Err(Malformed));
+        assert_eq!(user(Carried::ScramSha1, &long), Err(Unreadable::TooLong));
         let long = format!("user=jane\x01auth=Bearer {}\x01\x01", "t".repeat(MESSAGE_LIMIT));
-        assert_eq!(user(Carried::XOauth2, &long), Err(Malformed));
+        assert_eq!(user(Carried::XOauth2, &long), Err(Unreadable::TooLong));
     }
 
     proptest! {

@@ -167,16 +167,16 @@ fn lengths() -> Vec<Bound> {
         row(
             "user name",
             bytes!(crate::engine::refusals::MAX_USER),
-            "the login is refused, and nobody is asked",
+            "the login gets no answer, nobody is asked, and the log says why",
             "RFC 4616 lets servers stop there",
-            "what_no_remote_can_be_asked",
+            "what_is_only_long_is_no_no",
         ),
         row(
-            "password",
-            bytes!(crate::engine::refusals::MAX_PASSWORD),
-            "the login is refused, and nobody is asked",
-            "longer than people and programs use, short enough for every server",
-            "what_no_remote_can_be_asked",
+            "user name and password together",
+            bytes!(crate::engine::refusals::MAX_PLAIN),
+            "the login gets no answer, nobody is asked, and the log says why",
+            "its base64 is as long as an SMTP server takes (RFC 4954)",
+            "what_is_only_long_is_no_no",
         ),
         row(
             "mail address",
@@ -195,9 +195,9 @@ fn lengths() -> Vec<Bound> {
         row(
             "message of a login dialog or token",
             bytes!(protocol::sasl::carried::MESSAGE_LIMIT),
-            "the login is refused, and nobody is asked",
+            "the login gets no answer, nobody is asked, and the log says why",
             "its base64 is as long as an SMTP server takes (RFC 4954)",
-            "long_messages_are_refused",
+            "long_messages_are_told_from_bad_ones",
         ),
     ]
 }

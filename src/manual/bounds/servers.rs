@@ -299,6 +299,20 @@ pub(super) fn replies() -> Vec<Bound> {
             "chatter_has_an_end",
         ),
         row(
+            "wait for an answer behind an IMAP goodbye",
+            time!(crate::session::imap::LAST_WORDS),
+            "there is none, and the password is not sent again",
+            "it stands in the same packet, as a rule",
+            "imap/bye-at-login.txt",
+        ),
+        row(
+            "recipients of a session that are told apart in replies",
+            count!(protocol::smtp::named::NAMES),
+            "a reply that names an older one is taken for the answer to the question",
+            "more than one session is asked for by default",
+            "the_latest_are_known",
+        ),
+        row(
             "mechanisms whose names are remembered",
             count!(protocol::sasl::MECHANISMS),
             "more are passed over",

@@ -135,8 +135,8 @@ impl Connection {
         ("OK", flow)
     }
 
-    /// Says of a good login that it cannot be used now.
-    fn fail_for_now(&mut self, asked: &Asked) -> (&'static str, Flow) {
+    /// Says that there is no answer now.
+    pub(super) fn fail_for_now(&mut self, asked: &Asked) -> (&'static str, Flow) {
         if self.closes(is_smtp(&asked.client)) {
             return ("hang up", self.hang_up());
         }

@@ -229,6 +229,7 @@ impl Connection {
             },
             Step::Refused(decided, failure) => self.fail(asked.id, Some(&decided), failure),
             Step::Malformed(why) => self.malformed(&asked, why),
+            Step::TooLong(why) => self.too_long(&asked, why),
         }
     }
 
@@ -279,6 +280,20 @@ impl Connection {
             "FAIL",
         );
         self.fail(asked.id, None, Failure::Credentials)
+    }
+
+    /// A message that goes to no remote: a bound of ours says nothing of the login.
+    fn too_long(&mut self, asked: &Asked, why: String) -> Flow {
+        let decision = Decision {
+            verdict: Verdict::Defer(Cause::ours(Class::Syntax, why)),
+            source: Source::Local,
+            directory: None,
+        };
+        let (answer, flow) = self.fail_for_now(asked);
+        let nobody = Login::new(b"");
+        self.door
+            .log(&nobody, &asked.client, &decision, (Duration::ZERO, None), answer);
+        flow
     }
 
     pub(super) fn reply(&mut self, reply: Reply) -> Flow {

@@ -1,6 +1,7 @@
 //! The steps of each mechanism, from a client's first message to a question for the engine.
 
 use protocol::auth::client::{Failure, Mech};
+use protocol::sasl::carried::Unreadable;
 use protocol::sasl::{self, Carried, Mechanism};
 use protocol::secret::Secret;
 
@@ -70,6 +71,8 @@ pub(super) enum Step {
     Refused(Box<Decided>, Failure),
     /// Its message is no login of anybody.
     Malformed(String),
+    /// Its message may be good, and is longer than what we carry.
+    TooLong(String),
 }
 
 impl Exchange {
@@ -126,13 +129,20 @@ fn first(mechanism: Carried, message: Secret<[u8]>) -> Step {
             let rest = bearer.rest;
             Step::Ask(Login::new(&bearer.user), Proof::Token { mechanism, rest })
         }
-        Err(error) => Step::Malformed(error.to_string()),
+        Err(error) => unreadable(error),
     }
 }
 
 fn begin(mechanism: Carried, initial: Option<Secret<[u8]>>) -> Step {
     match dialog(mechanism, initial) {
         Ok((asker, dialog)) => Step::Begin(asker, dialog),
-        Err(error) => Step::Malformed(error.to_string()),
+        Err(error) => unreadable(error),
+    }
+}
+
+fn unreadable(error: Unreadable) -> Step {
+    match error {
+        Unreadable::TooLong => Step::TooLong(error.to_string()),
+        _ => Step::Malformed(error.to_string()),
     }
 }

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::sasl::carried::Unreadable;
 use protocol::secret::Secret;
 use tokio::time::{Instant, sleep_until};
 
@@ -80,7 +81,11 @@ impl Relay {
         let known = self.asker.user().is_some();
         if let Err(error) = self.asker.read(&message) {
             let cause = Cause::ours(Class::Syntax, error.to_string());
-            return Err(self.decided(Verdict::Reject(cause), Source::Local));
+            let verdict = match error {
+                Unreadable::TooLong => Verdict::Defer(cause),
+                _ => Verdict::Reject(cause),
+            };
+            return Err(self.decided(verdict, Source::Local));
         }
         let user = self.user();
         if !known {
