@@ -254,6 +254,11 @@ pub enum Class {
     SenderRefused,
     /// The remote asked to come back later.
     Temporary,
+    /// The remote refused, in words that nobody has told us the meaning of: of the recipient, or of a login
+    /// whose whole credential it heard.
+    NotUnderstood,
+    /// The remote refused, and it refuses as well who it accepted lately: it may have lost its users.
+    NotBelieved,
     /// No connection to the remote, or it broke.
     Unreachable,
     /// No answer in time.
@@ -274,7 +279,7 @@ pub enum Class {
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::UnknownUser,
         Self::BadCredentials,
         Self::Disabled,
@@ -283,6 +288,8 @@ impl Class {
         Self::Policy,
         Self::SenderRefused,
         Self::Temporary,
+        Self::NotUnderstood,
+        Self::NotBelieved,
         Self::Unreachable,
         Self::Timeout,
         Self::Protocol,
@@ -309,6 +316,8 @@ impl Class {
             Self::Policy => "policy",
             Self::SenderRefused => "sender-refused",
             Self::Temporary => "temporary",
+            Self::NotUnderstood => "not-understood",
+            Self::NotBelieved => "not-believed",
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",
             Self::Protocol => "protocol",
@@ -331,6 +340,8 @@ impl Class {
             }
             Self::SenderRefused => "set directory.NAME.rcpt.mail-from to a sender that it takes",
             Self::Temporary => "it asks to come back later: its own log says why",
+            Self::NotUnderstood => "say in directory.NAME.replies what these words of it mean",
+            Self::NotBelieved => "does it still have its users? Its own log says more",
             Self::Config => {
                 "that will not change by itself: its own log says more, and whether it is the server that you mean"
             }
