@@ -41,7 +41,7 @@
 //!    ([`engine::refusals`]), looks into its memory ([`engine::recipients`],
 //!    which [`engine::store`] keeps on disk), and lets equal questions share one
 //!    probe ([`engine::flight`]). What comes back is weighed before it is kept:
-//!    [`engine::canary`], [`engine::catch_all`].
+//!    [`engine::credibility`], [`engine::catch_all`].
 //! 4. [`directory::smtp::Smtp`] puts the recipient into the queue of its
 //!    [`session::pool::Pool`]. A task that owns an idle session takes it, with
 //!    whatever else waits for the same domain, or a new session is opened: [`session::connect`], [`session::tls`], then the

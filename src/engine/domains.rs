@@ -1,12 +1,13 @@
 //! Which domains are ours, and which directory knows each.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::address::Domain;
 
 /// The domains that one directory is asked about.
 #[derive(Debug, Clone, Default)]
-pub struct Domains(HashSet<Domain>);
+pub struct Domains(Arc<HashSet<Domain>>);
 
 impl Domains {
     /// Whether the directory names no domain at all: it then takes every login
@@ -40,7 +41,7 @@ impl Domains {
 
 impl FromIterator<Domain> for Domains {
     fn from_iter<I: IntoIterator<Item = Domain>>(domains: I) -> Self {
-        Self(domains.into_iter().collect())
+        Self(Arc::new(domains.into_iter().collect()))
     }
 }
 

@@ -5,19 +5,19 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::Source;
-use super::canary::{Canaries, Worth};
 use super::catch_all::{CatchAll, Change};
+use super::credibility::Subject;
+use super::credibility::canaries::Canaries;
 use super::epoch::Asked;
 use super::flight::Flights;
 use super::member::fly;
 use super::recipients::{Recipients, Remembered};
 use crate::address::{Address, Domain};
 use crate::directory::Directory;
-use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
+use crate::verdict::{Abstention, Class, Client, Kind, Question, Verdict};
 
 /// An accept that is only good while the directory gives no answer waits this
 /// long for one: a remote that hangs must not hold up who was known all along.
@@ -33,6 +33,8 @@ pub(super) struct Inquiry {
     /// None is shared with who asks after a purge.
     pub(super) flights: Flights<(Asked, Address), Verdict>,
     pub(super) canaries: Canaries,
+    /// Questions about witnesses, by their domains.
+    pub(super) checks: Flights<Domain, ()>,
     /// `None` where nobody looks for domains that accept everything.
     pub(super) catch_all: Option<CatchAll>,
 }
@@ -63,6 +65,10 @@ impl Inquiry {
                 lookups.stale.count();
                 let patience = deadline.min(Instant::now() + STALE_PATIENCE);
                 match self.join(address, client, patience, deadline).await {
+                    // Nobody is let in whom the remote refuses by now: its mail would be bounced.
+                    (Verdict::Defer(cause), source) if cause.class == Class::NotBelieved => {
+                        (Verdict::Defer(cause), source)
+                    }
                     (Verdict::Defer(_), _) => (known, Source::Cache),
                     answered => answered,
                 }
@@ -105,11 +111,19 @@ impl Inquiry {
             {
                 return verdict;
             }
-            let verdict = this.ask(&address, client, deadline).await;
+            let at = Instant::now();
+            let verdict = this.ask(&address, client.clone(), deadline).await;
             if this.canaries.has(&address) {
                 return this.note_canary(&address, verdict, asked);
             }
-            let verdict = this.weigh(address.domain(), verdict, deadline).await;
+            let subject = Subject {
+                address: &address,
+                client,
+                at,
+                epoch: asked,
+                deadline,
+            };
+            let verdict = this.confirm(subject, verdict).await;
             let memory = &this.memory;
             memory.epoch.keep(asked, || memory.keep(&address, &verdict));
             verdict
@@ -118,7 +132,8 @@ impl Inquiry {
 
     /// Whether a refusal that is remembered must be asked for again.
     fn doubts(&self, domain: &Domain, verdict: &Verdict) -> bool {
-        matches!(verdict, Verdict::Reject(_)) && self.canaries.any_refused(domain)
+        matches!(verdict, Verdict::Reject(_))
+            && (self.canaries.any_refused(domain) || self.memory.witnesses.doubts(domain))
     }
 
     /// What an Accept of `domain` is worth. The first one does not wait for the
@@ -143,70 +158,15 @@ impl Inquiry {
         let deadline = Instant::now() + BACKGROUND;
         let verdict = self.ask(&nobody, Client::default(), deadline).await;
         let domain = nobody.domain();
-        let verdict = self.weigh(domain, verdict, deadline).await;
+        let verdict = self.confirm_of_nobody(&nobody, verdict, deadline).await;
         let change = self.catch_all.as_ref().map(|it| it.note(domain, &verdict));
         if change == Some(Change::Ends) {
             self.memory.forget_accepts(domain);
         }
     }
 
-    async fn ask(&self, address: &Address, client: Client, deadline: Instant) -> Verdict {
+    pub(super) async fn ask(&self, address: &Address, client: Client, deadline: Instant) -> Verdict {
         let kind = Kind::Recipient(address.clone());
         self.directory.probe(&Question { kind, client }, deadline).await
-    }
-
-    /// A refusal is believed on the word of the domain's canaries.
-    async fn weigh(self: &Arc<Self>, domain: &Domain, verdict: Verdict, deadline: Instant) -> Verdict {
-        if !matches!(verdict, Verdict::Reject(_)) {
-            return verdict;
-        }
-        let due = self.canaries.due(domain);
-        let asked = self.memory.epoch.asked();
-        let canaries = due.canaries.into_iter();
-        if due.wait {
-            let answers = canaries.map(|canary| {
-                let key = (asked, canary.clone());
-                self.flights
-                    .join(key, deadline, move || self.probe_canary(canary, asked))
-            });
-            join_all(answers).await;
-        } else {
-            for canary in canaries {
-                let key = (asked, canary.clone());
-                self.flights.start(key, || self.probe_canary(canary, asked));
-            }
-        }
-        match self.canaries.worth(domain) {
-            Worth::Believed => verdict,
-            Worth::Doubted(cause) => Verdict::Defer(cause),
-        }
-    }
-
-    /// As [`Self::probe`], for a canary: it is weighed against no other. Whoever
-    /// waits for it may go, so its time is its own.
-    fn probe_canary(
-        self: &Arc<Self>,
-        canary: Address,
-        asked: Asked,
-    ) -> impl Future<Output = Verdict> + Send + 'static {
-        let this = self.clone();
-        async move {
-            let deadline = Instant::now() + BACKGROUND;
-            let verdict = this.ask(&canary, Client::default(), deadline).await;
-            this.note_canary(&canary, verdict, asked)
-        }
-    }
-
-    fn note_canary(&self, canary: &Address, verdict: Verdict, asked: Asked) -> Verdict {
-        let refused = matches!(verdict, Verdict::Reject(_));
-        let verdict = self.canaries.note(canary, verdict);
-        if refused {
-            // Some of them may be from the time since the canary was last accepted.
-            self.memory.forget_refusals(canary.domain());
-        }
-        self.memory
-            .epoch
-            .keep(asked, || self.memory.keep(canary, &verdict));
-        verdict
     }
 }

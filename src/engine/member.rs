@@ -9,8 +9,9 @@ use std::time::Duration;
 use protocol::sasl::Carried;
 use tokio::time::{Instant, sleep};
 
-use super::canary::{self, Canaries};
 use super::catch_all::CatchAll;
+use super::credibility::canaries::{self, Canaries};
+use super::credibility::witnesses::Doubt;
 use super::domains::Domains;
 use super::epoch::Asked;
 use super::flight::{Flights, Role, Unanswered, WAITING};
@@ -68,6 +69,8 @@ pub struct Report {
     pub catch_all_domains: usize,
     /// Canaries that the remote refuses.
     pub canaries_refused: usize,
+    /// Domains whose refusals are put off, since the remote refuses who it accepted lately.
+    pub doubted_domains: usize,
 }
 
 /// A directory as the listeners see it.
@@ -111,11 +114,13 @@ impl Member {
         logins: Arc<Logins>,
     ) -> Self {
         let name = &settings.name;
+        memory.witnesses.serve(name.clone(), settings.domains.clone());
         let one_form = |canary: &Address| settings.one_form(canary.clone());
         let recipients = Arc::new(Inquiry {
             directory: directory.clone(),
             memory,
             flights: Flights::default(),
+            checks: Flights::default(),
             canaries: Canaries::new(name.clone(), settings.canaries.iter().map(one_form)),
             catch_all: settings.detect_catch_all.then(|| CatchAll::new(name.clone())),
         });
@@ -156,6 +161,7 @@ impl Member {
             logins: self.logins.report(),
             catch_all_domains: recipients.catch_all.as_ref().map_or(0, CatchAll::domains),
             canaries_refused: recipients.canaries.refused(),
+            doubted_domains: recipients.memory.witnesses.doubted(0).0,
         }
     }
 
@@ -165,8 +171,14 @@ impl Member {
     }
 
     /// Its canaries, and how each is.
-    pub fn canaries(&self) -> Vec<(Address, canary::State)> {
+    pub fn canaries(&self) -> Vec<(Address, canaries::State)> {
         self.recipients.canaries.states()
+    }
+
+    /// How many domains' refusals are put off, since the remote refuses who it accepted lately, and the first `most`
+    /// of them by their names.
+    pub fn doubts(&self, most: usize) -> (usize, Vec<Doubt>) {
+        self.recipients.memory.witnesses.doubted(most)
     }
 
     /// The first `most` domains, by their names, whose remote accepts every address; `None`

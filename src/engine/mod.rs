@@ -3,8 +3,8 @@
 //!
 //! [`Engine`] finds the directory; [`Member`] is the directory with its memory.
 
-pub mod canary;
 pub mod catch_all;
+pub mod credibility;
 pub mod domains;
 pub mod epoch;
 pub mod flight;
@@ -16,8 +16,6 @@ pub mod recipients;
 pub mod refusals;
 pub mod remembered;
 pub mod store;
-#[cfg(test)]
-mod tests_of_trust;
 
 use std::sync::Arc;
 

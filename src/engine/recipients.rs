@@ -11,6 +11,7 @@ use quick_cache::sync::{Cache, GuardResult};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
+use super::credibility::witnesses::Witnesses;
 use super::epoch::Epoch;
 use super::lookups::{self, Lookups};
 use super::remembered::{Entry, PIECE, State};
@@ -39,6 +40,8 @@ pub struct Recipients {
     pub(super) lookups: Lookups,
     /// Whoever asks notes when; what was asked before a purge is not kept after it.
     pub(super) epoch: Epoch,
+    /// Those of each domain that were accepted last.
+    pub(super) witnesses: Witnesses,
     /// Where they survive a restart.
     store: OnceLock<Store>,
 }
@@ -59,6 +62,18 @@ struct Kept {
     /// Boxed, since most recipients are accepted without a word.
     said: Said,
     since: Instant,
+    /// It was refused at that time for the first time since, and that is not believed yet.
+    refused: Option<Instant>,
+}
+
+impl Kept {
+    const fn new(said: Said, since: Instant) -> Self {
+        Self {
+            said,
+            since,
+            refused: None,
+        }
+    }
 }
 
 /// What the directory said.
@@ -78,6 +93,7 @@ impl Recipients {
             kept: Cache::new(entries),
             lookups: Lookups::default(),
             epoch: Epoch::default(),
+            witnesses: Witnesses::default(),
             store: OnceLock::new(),
         }
     }
@@ -114,7 +130,7 @@ impl Recipients {
     /// What is remembered of `address`.
     pub fn recall(&self, address: &Address) -> Option<Remembered> {
         let name = address.to_wire();
-        let Kept { said, since } = self.kept.get(&*name)?;
+        let Kept { said, since, .. } = self.kept.get(&*name)?;
         let age = since.elapsed();
         match said {
             Said::No(cause) if age < self.ttl.negative => Some(Remembered::Fresh(Verdict::Reject(*cause))),
@@ -146,8 +162,27 @@ impl Recipients {
         if let Some(store) = self.store.get() {
             store.keep(key.clone(), said.clone());
         }
-        let since = Instant::now();
-        self.kept.insert(key, Kept { said, since });
+        if let Said::No(_) = said {
+            self.witnesses.forget_one(address);
+        }
+        self.kept.insert(key, Kept::new(said, Instant::now()));
+    }
+
+    /// Takes down that a recipient was refused that was asked about `at` that time. Gives when it was first refused, if
+    /// it is remembered as accepted.
+    pub(super) fn note_refusal(&self, address: &Address, at: Instant) -> Option<Instant> {
+        let key = key(address);
+        let kept = self.kept.get(&key)?;
+        let is_known =
+            matches!(kept.said, Said::Yes(_)) && kept.since.elapsed() < self.ttl.positive.max(self.ttl.stale);
+        if !is_known {
+            return None;
+        }
+        if kept.refused.is_none() {
+            let refused = Some(at);
+            self.kept.insert(key, Kept { refused, ..kept });
+        }
+        kept.refused.or(Some(at))
     }
 
     /// Takes in what was found so long ago, unless something was found since.
@@ -156,9 +191,12 @@ impl Recipients {
         let Some(since) = Instant::now().checked_sub(age) else {
             return;
         };
+        if let (Said::Yes(_), Some(address)) = (&said, read(&key)) {
+            self.witnesses.restore(&address, since);
+        }
         if let GuardResult::Guard(place) = self.kept.get_value_or_guard(&key, Some(Duration::ZERO)) {
             // It is refused if something was found just now.
-            let _ = place.insert(Kept { said, since });
+            let _ = place.insert(Kept::new(said, since));
         }
     }
 
@@ -169,6 +207,7 @@ impl Recipients {
 
     /// Forgets who was accepted in `domain`, where everybody was.
     pub fn forget_accepts(&self, domain: &Domain) {
+        self.witnesses.forget_domain(domain);
         self.forget(domain, |said| matches!(said, Said::Yes(_)));
     }
 
@@ -197,7 +236,6 @@ impl Recipients {
             return None;
         }
         let exists = |kept: &Kept| matches!(kept.said, Said::Yes(_)) && kept.since.elapsed() < longest;
-        let read = |key: &[u8]| Address::from_typed(str::from_utf8(key).ok()?).ok();
         let known = self.kept.iter().filter(|(_, kept)| exists(kept));
         Some(known.filter_map(|(key, _)| read(&key)).collect())
     }
@@ -243,6 +281,7 @@ impl Recipients {
     /// Forgets a recipient; `false` where nothing was remembered.
     pub fn forget_one(&self, address: &Address) -> bool {
         self.epoch.end();
+        self.witnesses.forget_one(address);
         let key = key(address);
         if let Some(store) = self.store.get() {
             store.forget(key.clone());
@@ -253,6 +292,7 @@ impl Recipients {
     /// Forgets every recipient; how many they were.
     pub fn forget_all(&self) -> usize {
         self.epoch.end();
+        self.witnesses.forget(|_| true);
         let forgotten = self.kept.len();
         self.kept.clear();
         if let Some(store) = self.store.get() {
@@ -277,6 +317,7 @@ impl Recipients {
     }
 
     async fn forget_each(&self, whom: &Whom) -> usize {
+        self.witnesses.forget(|address| whom.is(&key(address)));
         if let Whom::One(key) = whom {
             return usize::from(self.kept.remove(key).is_some());
         }
@@ -306,6 +347,11 @@ impl Recipients {
 /// quotes were taken away when the address was read.
 pub(super) fn key(address: &Address) -> Box<[u8]> {
     address.to_wire().into()
+}
+
+/// The address of a key.
+fn read(key: &[u8]) -> Option<Address> {
+    Address::from_typed(str::from_utf8(key).ok()?).ok()
 }
 
 /// What the one form of every mailbox of a domain ends with.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::durations;
 use crate::config::{self, Config};
 use crate::directory::health::Health;
-use crate::engine::canary::State;
+use crate::engine::credibility::canaries::State;
 use crate::engine::{Member, lookups};
 use crate::session::{certificate, pool, tls};
 use crate::telemetry::words::named;

@@ -1,6 +1,5 @@
-//! Canaries: addresses that must exist. A remote that has lost its users refuses
-//! everybody with the best of words; while it refuses a canary, no refusal of
-//! that domain is believed.
+//! Canaries: addresses that must exist, by the configuration. While the remote refuses one, no refusal of its domain
+//! is believed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,20 +7,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Credibility;
 use crate::address::{Address, Domain};
 use crate::verdict::{Cause, Class, Verdict};
 
 /// A canary that was accepted vouches this long for the refusals of its domain:
 /// a remote that loses its users is found out within this time.
-pub(crate) const LATELY: Duration = Duration::from_secs(5 * 60);
+pub(crate) const CANARY_CONFIRMS_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// An acceptance this old is asked for again while refusals come, so that none
-/// of them has to wait once [`LATELY`] is over.
-pub(crate) const REFRESH: Duration = Duration::from_secs(60);
+/// of them has to wait once [`CANARY_CONFIRMS_FOR`] is over.
+pub(crate) const CANARY_REFRESH_AGE: Duration = Duration::from_secs(60);
 
 /// A canary that was refused, or got no answer, is left alone this long: it
 /// must not take every second question of a session.
-pub(crate) const AGAIN: Duration = Duration::from_secs(5);
+pub(crate) const CANARY_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The canaries of one directory, and what was said of each.
 pub struct Canaries {
@@ -29,15 +29,6 @@ pub struct Canaries {
     by_domain: HashMap<Domain, Vec<Address>>,
     /// One entry a canary at most, and those are in the configuration.
     told: Mutex<HashMap<Address, Told>>,
-}
-
-/// What a refusal of a domain is worth.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Worth {
-    /// It is believed.
-    Believed,
-    /// It is not, for this reason.
-    Doubted(Cause),
 }
 
 /// Canaries to ask before, or while, a refusal is told.
@@ -106,7 +97,7 @@ impl Canaries {
         let is = |canary: &Address, what: fn(&Told) -> bool| told.get(canary).is_some_and(what);
         let due = |canary: &&Address| told.get(*canary).is_none_or(Told::is_due);
         let refused = |canary: &Address| is(canary, |told| told.refused.is_some());
-        let accepted = |canary: &Address| is(canary, |told| told.accepted_within(LATELY));
+        let accepted = |canary: &Address| is(canary, |told| told.accepted_within(CANARY_CONFIRMS_FOR));
         Due {
             canaries: canaries.iter().filter(due).cloned().collect(),
             wait: canaries.iter().any(refused) || !canaries.iter().any(accepted),
@@ -114,10 +105,10 @@ impl Canaries {
     }
 
     /// What a refusal of `domain` is worth, as far as is known.
-    pub fn worth(&self, domain: &Domain) -> Worth {
+    pub(super) fn credibility(&self, domain: &Domain) -> Credibility {
         let canaries = self.of(domain);
         if canaries.is_empty() {
-            return Worth::Believed;
+            return Credibility::Believed;
         }
         let told = self.lock();
         let known = || {
@@ -128,17 +119,17 @@ impl Canaries {
         if let Some((canary, words)) =
             known().find_map(|(canary, told)| Some((canary, told.refused.as_ref()?)))
         {
-            return Worth::Doubted(doubt(canary, words));
+            return Credibility::Doubted(doubt(canary, words));
         }
-        if known().any(|(_, told)| told.accepted_within(LATELY)) {
-            return Worth::Believed;
+        if known().any(|(_, told)| told.accepted_within(CANARY_CONFIRMS_FOR)) {
+            return Credibility::Believed;
         }
         // A canary that nobody has heard of yet is still being waited for.
         let class = known()
             .find_map(|(_, told)| told.silent)
             .unwrap_or(Class::Timeout);
         let text = format!("refused, but no canary of {domain} got an answer that would confirm it");
-        Worth::Doubted(Cause::ours(class, text))
+        Credibility::Doubted(Cause::ours(class, text))
     }
 
     /// Whether a canary of `domain` is refused at present.
@@ -236,12 +227,15 @@ impl Told {
     }
 
     fn is_due(&self) -> bool {
-        !self.accepted_within(REFRESH) && self.asked.is_none_or(|asked| asked.elapsed() >= AGAIN)
+        !self.accepted_within(CANARY_REFRESH_AGE)
+            && self
+                .asked
+                .is_none_or(|asked| asked.elapsed() >= CANARY_RETRY_INTERVAL)
     }
 }
 
 fn doubt(canary: &Address, words: &str) -> Cause {
     let domain = canary.domain();
     let text = format!("no refusal of {domain} is believed while its canary {canary} is refused ({words})");
-    Cause::ours(Class::Config, text)
+    Cause::ours(Class::NotBelieved, text)
 }

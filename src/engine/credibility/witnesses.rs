@@ -1,0 +1,304 @@
+//! Witnesses: recipients of a domain that were accepted lately. A remote that refuses one of them together with
+//! others has lost its users, or some of them were deleted; while nobody of the domain is accepted, neither is
+//! believed.
+//!
+//! All times of answers are those at which their questions were asked: an answer that was long on its way tells
+//! nothing of what was said meanwhile.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Credibility;
+use super::record::{Check, CheckResult, Record, Weighed, Witness};
+use crate::address::{Address, Domain};
+use crate::engine::domains::Domains;
+use crate::verdict::{Cause, Class};
+
+/// Witnesses of one domain: should three of them have been deleted on one day, there is a fourth. Each takes some
+/// hundred bytes, and there are none but of domains in `lookup.domains`.
+pub(crate) const WITNESSES_PER_DOMAIN: usize = 4;
+
+/// So many different addresses of a domain are refused without a yes between, and believed; from then on a witness is
+/// asked. Guesses at a healthy remote come in runs, too: a lower number would ask for each of them.
+pub(crate) const REFUSALS_IN_A_ROW: usize = 10;
+
+/// A witness of a domain is asked at most this often. Meanwhile what was found last holds.
+pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// An accepted recipient is a witness for this long: longer than mail waits elsewhere for a remote that has lost its
+/// users (Postfix: 5 days), and as long as `cache.ttl.stale`.
+pub(crate) const WITNESS_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The refusal of the only witness of a domain is believed once it has lasted for this long: nobody else can show
+/// whether the mailbox was deleted or the remote has lost its users. A day, in which somebody may see the error in the
+/// log; mail waits longer than that elsewhere.
+pub(crate) const ONLY_WITNESS_REFUSED: Duration = Duration::from_secs(24 * 3600);
+
+/// Two refusals of a known recipient belong together if they are no further apart: an attempt to deliver, and one
+/// that follows it (Postfix: within some 67 minutes, `maximal_backoff_time`; most come far sooner).
+pub(crate) const REFUSED_AGAIN_WITHIN: Duration = Duration::from_secs(3600);
+
+/// The recipients that were accepted lately, by domain, and what they say of refusals.
+#[derive(Debug, Default)]
+pub struct Witnesses {
+    state: Mutex<State>,
+    hasher: RandomState,
+}
+
+/// A domain whose refusals are put off.
+#[derive(Debug, Clone)]
+pub struct Doubt {
+    /// Since when.
+    pub since: Instant,
+    /// The recipient that is refused, though accepted lately.
+    pub witness: Address,
+    /// In which words of the remote.
+    pub words: String,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    directory: Arc<str>,
+    /// No other domain has a record.
+    domains: Domains,
+    records: HashMap<Domain, Record>,
+}
+
+/// What a look at a record has changed, for the log.
+pub(super) enum Change {
+    Begins(Doubt),
+    Ends(Domain, &'static str),
+}
+
+impl Witnesses {
+    /// Has records of these domains alone. They are told of under the directory's name.
+    pub(in crate::engine) fn serve(&self, directory: Arc<str>, domains: Domains) {
+        let mut state = self.lock();
+        state.records.retain(|domain, _| domains.has(domain));
+        (state.directory, state.domains) = (directory, domains);
+    }
+
+    /// Takes down that a question that was asked `at` that time was answered with yes.
+    pub(super) fn accepted(&self, address: &Address, at: Instant) {
+        self.with(address.domain(), |record, change| {
+            record.remember(address, at);
+            record.accepted = record.accepted.max(Some(at));
+            record.refused.clear();
+            // Those that it refuses all the same were deleted, and would raise doubts again and again.
+            record
+                .witnesses
+                .retain(|it| it.refused.is_none_or(|since| since >= at));
+            if let Some(check) = &mut record.check
+                && check.at <= at
+            {
+                check.result = CheckResult::Accepted;
+            }
+            if let Some(doubt) = record.doubt.take_if(|doubt| doubt.since < at) {
+                record.doubted_until = Some(Instant::now());
+                let domain = doubt.witness.domain().clone();
+                *change = Some(Change::Ends(domain, "a recipient of it is accepted again"));
+            }
+        });
+    }
+
+    /// Takes in that a recipient was accepted so long ago, by what was remembered of it.
+    pub(in crate::engine) fn restore(&self, address: &Address, at: Instant) {
+        if at.elapsed() < WITNESS_LIFE {
+            self.with(address.domain(), |record, _| record.remember(address, at));
+        }
+    }
+
+    /// What the refusal of `address` is worth that was asked about `at` that time. `known_until` is when a recipient
+    /// that was accepted lately was refused first since; `None` for any other.
+    pub(super) fn weigh(&self, address: &Address, known_until: Option<Instant>, at: Instant) -> Weighed {
+        let hash = self.hasher.hash_one(address);
+        let weigh = |record: &mut Record, change: &mut Option<Change>| {
+            record.forget_old(change);
+            if !record.refused.contains(&hash) && record.refused.len() < REFUSALS_IN_A_ROW {
+                record.refused.push(hash);
+            }
+            if let Some(witness) = record.witnesses.iter_mut().find(|it| it.address == *address) {
+                witness.refused.get_or_insert(at);
+            }
+            record.weigh(address, known_until, at, change)
+        };
+        let believed = Weighed::Is(Credibility::Believed);
+        self.with(address.domain(), weigh).unwrap_or(believed)
+    }
+
+    /// A witness to ask about, other than `refused` if there is one. `None` where one was asked lately.
+    pub(super) fn begin_check(&self, refused: &Address) -> Option<Address> {
+        self.with(refused.domain(), |record, _| {
+            let now = Instant::now();
+            if record.check.as_ref().is_some_and(|check| !check.is_due()) {
+                return None;
+            }
+            // One that was asked in vain is asked again behind all others.
+            let in_turn = |witness: &&mut Witness| {
+                (
+                    witness.address == *refused,
+                    witness.asked,
+                    witness.accepted.elapsed(),
+                )
+            };
+            let witness = record.witnesses.iter_mut().min_by_key(in_turn)?;
+            witness.asked = Some(now);
+            record.check = Some(Check {
+                at: now,
+                result: CheckResult::UnderWay,
+            });
+            Some(witness.address.clone())
+        })
+        .flatten()
+    }
+
+    /// Takes down that a witness was refused in these words; whether doubts begin with that.
+    pub(super) fn refused(&self, witness: &Address, at: Instant, words: &str) -> bool {
+        let begins = self.with(witness.domain(), |record, change| {
+            record.ends_check(CheckResult::Refused);
+            let mut known = record.witnesses.iter_mut();
+            // A purge may have forgotten it meanwhile.
+            let Some(known) = known.find(|it| it.address == *witness) else {
+                return false;
+            };
+            known.refused.get_or_insert(at);
+            // It may have been deleted: somebody who was asked about no earlier was accepted.
+            if record.accepted.is_some_and(|accepted| accepted >= at) {
+                return false;
+            }
+            let doubt = Doubt {
+                since: Instant::now(),
+                witness: witness.clone(),
+                words: words.to_owned(),
+            };
+            record.doubts(doubt, change)
+        });
+        begins.unwrap_or_default()
+    }
+
+    /// Takes down that a witness had no answer.
+    pub(super) fn silent(&self, witness: &Address, class: Class) {
+        self.with(witness.domain(), |record, _| {
+            record.ends_check(CheckResult::Silent(class));
+        });
+    }
+
+    /// What was found of `domain`, for refusals that wait for it. Of a known recipient that is refused since that time,
+    /// somebody must have been accepted later.
+    pub(super) fn finding(&self, domain: &Domain, refused_since: Option<Instant>) -> Credibility {
+        let found = self.with(domain, |record, _| record.finding(domain, refused_since));
+        found.unwrap_or(Credibility::Believed)
+    }
+
+    /// What a refusal of `domain` is worth, by whether it is doubted.
+    pub(super) fn credibility(&self, domain: &Domain) -> Credibility {
+        let doubted = self.with(domain, |record, _| record.doubt.as_ref().map(Doubt::cause));
+        match doubted.flatten() {
+            Some(cause) => Credibility::Doubted(cause),
+            None => Credibility::Believed,
+        }
+    }
+
+    /// Whether refusals of `domain` are put off.
+    pub(in crate::engine) fn doubts(&self, domain: &Domain) -> bool {
+        self.credibility(domain) != Credibility::Believed
+    }
+
+    /// How many domains' refusals are put off, and the first `most` of them by their names.
+    pub(in crate::engine) fn doubted(&self, most: usize) -> (usize, Vec<Doubt>) {
+        let state = self.lock();
+        let doubts = state.records.values().filter_map(|it| it.doubt.clone());
+        let mut doubts: Vec<_> = doubts.collect();
+        drop(state);
+        let count = doubts.len();
+        doubts.sort_by_cached_key(|doubt| doubt.witness.domain().clone());
+        doubts.truncate(most);
+        (count, doubts)
+    }
+
+    /// These are no witnesses, and no reason to doubt, any more.
+    pub(in crate::engine) fn forget(&self, is: impl Fn(&Address) -> bool) {
+        for record in self.lock().records.values_mut() {
+            record.forget(&is, &mut None);
+        }
+    }
+
+    /// As [`Self::forget`], of one recipient.
+    pub(in crate::engine) fn forget_one(&self, address: &Address) {
+        self.with(address.domain(), |record, change| {
+            record.forget(|it| it == address, change);
+        });
+    }
+
+    /// As [`Self::forget`], of a domain.
+    pub(in crate::engine) fn forget_domain(&self, domain: &Domain) {
+        self.lock().records.remove(domain);
+    }
+
+    /// Looks at the record of a domain, which is new if need be, and logs what that has changed. `None` where the
+    /// domain is none of the directory's.
+    fn with<T>(
+        &self,
+        domain: &Domain,
+        action: impl FnOnce(&mut Record, &mut Option<Change>) -> T,
+    ) -> Option<T> {
+        let mut state = self.lock();
+        if !state.domains.has(domain) {
+            return None;
+        }
+        let mut change = None;
+        let found = if let Some(record) = state.records.get_mut(domain) {
+            action(record, &mut change)
+        } else {
+            let mut record = Record::default();
+            let found = action(&mut record, &mut change);
+            state.records.insert(domain.clone(), record);
+            found
+        };
+        let directory = state.directory.clone();
+        drop(state);
+        if let Some(change) = change {
+            change.log(&directory);
+        }
+        Some(found)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Doubt {
+    pub(super) fn cause(&self) -> Cause {
+        let Self { witness, words, .. } = self;
+        let domain = witness.domain();
+        let text = format!(
+            "no refusal of {domain} is believed while {witness}, accepted lately, is refused as well ({words})"
+        );
+        Cause::ours(Class::NotBelieved, text)
+    }
+}
+
+impl Change {
+    fn log(self, directory: &str) {
+        match self {
+            Self::Begins(Doubt { witness, words, .. }) => {
+                let domain = witness.domain();
+                tracing::error!(
+                    directory,
+                    recipient = %witness,
+                    "a recipient that was accepted lately is refused ({words}): until one of {domain} is accepted again, every \
+                     refusal of it is put off; does the remote still have its users? If it was deleted on purpose, vouch \
+                     cache purge {witness} has that believed"
+                );
+            }
+            Self::Ends(domain, why) => {
+                tracing::info!(directory, "{why}: refusals of {domain} are believed again");
+            }
+        }
+    }
+}
