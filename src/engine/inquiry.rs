@@ -14,6 +14,7 @@ use super::credibility::canaries::Canaries;
 use super::epoch::Asked;
 use super::flight::Flights;
 use super::member::fly;
+use super::not_understood::NotUnderstood;
 use super::recipients::{Recipients, Remembered};
 use crate::address::{Address, Domain};
 use crate::directory::Directory;
@@ -30,6 +31,7 @@ pub(crate) const BACKGROUND: Duration = Duration::from_secs(30);
 pub(super) struct Inquiry {
     pub(super) directory: Arc<dyn Directory>,
     pub(super) memory: Arc<Recipients>,
+    pub(super) not_understood: Arc<NotUnderstood>,
     /// None is shared with who asks after a purge.
     pub(super) flights: Flights<(Asked, Address), Verdict>,
     pub(super) canaries: Canaries,
@@ -167,6 +169,9 @@ impl Inquiry {
 
     pub(super) async fn ask(&self, address: &Address, client: Client, deadline: Instant) -> Verdict {
         let kind = Kind::Recipient(address.clone());
-        self.directory.probe(&Question { kind, client }, deadline).await
+        let question = Question { kind, client };
+        let verdict = self.directory.probe(&question, deadline).await;
+        self.not_understood.note(&question.kind, &verdict);
+        verdict
     }
 }

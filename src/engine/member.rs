@@ -17,6 +17,7 @@ use super::epoch::Asked;
 use super::flight::{Flights, Role, Unanswered, WAITING};
 use super::inquiry::Inquiry;
 use super::logins::{self, Logins, Tag};
+use super::not_understood::NotUnderstood;
 use super::recipients::{self, Recipients};
 use super::{Decision, Source, lookups, refusals, store};
 use crate::address::{Address, Domain};
@@ -88,7 +89,8 @@ impl Member {
     pub fn new(settings: Settings, directory: Arc<dyn Directory>, key: [u8; 32]) -> Self {
         let recipients = Arc::new(Recipients::new(settings.entries, settings.recipients));
         let logins = Arc::new(Logins::new(settings.entries, settings.logins, key));
-        Self::with(settings, directory, recipients, logins)
+        let not_understood = Arc::new(NotUnderstood::new(settings.name.clone()));
+        Self::with(settings, directory, recipients, logins, not_understood)
     }
 
     /// One that goes on with what this one remembers. The bounds of that memory stay as they are.
@@ -99,6 +101,7 @@ impl Member {
             directory,
             self.recipients.memory.clone(),
             self.logins.clone(),
+            self.recipients.not_understood.clone(),
         )
     }
 
@@ -112,6 +115,7 @@ impl Member {
         directory: Arc<dyn Directory>,
         memory: Arc<Recipients>,
         logins: Arc<Logins>,
+        not_understood: Arc<NotUnderstood>,
     ) -> Self {
         let name = &settings.name;
         memory.witnesses.serve(name.clone(), settings.domains.clone());
@@ -119,6 +123,7 @@ impl Member {
         let recipients = Arc::new(Inquiry {
             directory: directory.clone(),
             memory,
+            not_understood,
             flights: Flights::default(),
             checks: Flights::default(),
             canaries: Canaries::new(name.clone(), settings.canaries.iter().map(one_form)),
@@ -141,6 +146,11 @@ impl Member {
     /// Who is asked.
     pub fn directory(&self) -> &Arc<dyn Directory> {
         &self.directory
+    }
+
+    /// What its remote says that nobody understands.
+    pub fn not_understood(&self) -> &Arc<NotUnderstood> {
+        &self.recipients.not_understood
     }
 
     /// The recipients that it remembers.
@@ -335,7 +345,9 @@ impl Member {
     async fn login(&self, user: Login, proof: Proof, client: Client, deadline: Instant) -> (Verdict, Source) {
         let Some(tag) = self.tag(&user, &proof) else {
             let kind = Kind::Login { user, proof };
-            let verdict = self.directory.probe(&Question { kind, client }, deadline).await;
+            let question = Question { kind, client };
+            let verdict = self.directory.probe(&question, deadline).await;
+            self.not_understood().note(&question.kind, &verdict);
             return (verdict, Source::Probe);
         };
         if let Some(verdict) = self.logins.recall(&user, &tag) {
@@ -353,6 +365,7 @@ impl Member {
         let asked = self.logins.epoch.asked();
         let probe = || {
             let (directory, memory) = (self.directory.clone(), self.logins.clone());
+            let not_understood = self.not_understood().clone();
             let (question, user, tag) = (question.clone(), user.clone(), tag.clone());
             async move {
                 // Somebody's probe may have landed since the memory was looked into.
@@ -360,6 +373,7 @@ impl Member {
                     return verdict;
                 }
                 let verdict = directory.probe(&question, deadline).await;
+                not_understood.note(&question.kind, &verdict);
                 memory.epoch.keep(asked, || memory.keep(&user, &tag, &verdict));
                 verdict
             }

@@ -12,6 +12,8 @@ pub(crate) mod inquiry;
 pub mod logins;
 pub mod lookups;
 pub mod member;
+pub mod not_understood;
+pub(crate) mod phrase;
 pub mod recipients;
 pub mod refusals;
 pub mod remembered;

@@ -146,6 +146,20 @@ fn trust() -> Vec<Bound> {
             "the_only_witness_is_refused_after_a_day",
         ),
         row(
+            "texts of a directory that are not understood, and told apart",
+            count!(crate::engine::not_understood::TEXTS),
+            "they are counted, and not logged",
+            "a server has a few",
+            "a_remote_that_says_something_else_each_time_is_counted_and_no_more",
+        ),
+        row(
+            "characters of such a text",
+            count!(crate::engine::phrase::PHRASE_CHARS),
+            "the rest is left out",
+            "what comes later rarely tells texts apart",
+            "a_phrase_has_an_end",
+        ),
+        row(
             "time between tests whether a domain takes every address",
             time!(crate::engine::catch_all::TESTED).and(time!(crate::engine::catch_all::JITTER)),
             "it is tested again; up to the second time later",
