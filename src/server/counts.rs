@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::refused_share::{RefusedShare, Shares};
 use crate::engine::{Decision, Source};
 use crate::telemetry::counter::Counter;
 use crate::telemetry::histogram::{Durations, Histogram};
@@ -27,6 +28,8 @@ pub struct DoorCounts {
     /// Answers that were held back behind their verdict, since their client or user had
     /// failed too often.
     pub delayed: Counter,
+    /// What remotes said.
+    refused_share: RefusedShare,
 }
 
 /// Answers of one kind.
@@ -80,6 +83,7 @@ impl Default for DoorCounts {
             answers: (0..places).map(|_| Counter::default()).collect(),
             took: Default::default(),
             delayed: Counter::default(),
+            refused_share: RefusedShare::default(),
         }
     }
 }
@@ -119,6 +123,17 @@ impl DoorCounts {
         if delayed.is_some() {
             self.delayed.count();
         }
+        let asked = matches!(decision.source, Source::Probe | Source::Shared);
+        match decision.verdict {
+            Verdict::Accept(_) if asked => self.refused_share.answered(true),
+            Verdict::Reject(_) if asked => self.refused_share.answered(false),
+            _ => {}
+        }
+    }
+
+    /// How many of the remotes' answers are a "no", lately and in the hours before.
+    pub fn shares(&self) -> Shares {
+        self.refused_share.get()
     }
 
     /// The answers of each kind of which there were any.

@@ -19,6 +19,7 @@ mod parting;
 pub mod penalty;
 pub mod policy;
 pub mod recipient_limits;
+pub(crate) mod refused_share;
 pub mod saslauthd;
 pub mod socketmap;
 pub mod userdb;

@@ -46,6 +46,7 @@ impl Door {
                 "count": answers.count,
             })
         });
+        let shares = counts.shares();
         json!({
             "name": self.name,
             "protocol": self.protocol.as_str(),
@@ -58,6 +59,12 @@ impl Door {
             "delayed": counts.delayed.get(),
             "verdicts": verdicts.collect::<Vec<_>>(),
             "reasons": reasons.collect::<Vec<_>>(),
+            "share-of-no": {
+                "lately": shares.lately.percent(),
+                "before": shares.before.percent(),
+                "answers": shares.lately.count(),
+                "far": shares.are_far(),
+            },
         })
     }
 }

@@ -148,6 +148,24 @@ fn log_and_end() -> Vec<Bound> {
             "an_hour_is_kept_and_no_more",
         ),
         row(
+            "steps of \"lately\" and \"before\" in the share of refusals, and time of each",
+            count!(crate::server::refused_share::LATELY)
+                .and(count!(crate::server::refused_share::BEFORE))
+                .and(time!(crate::server::refused_share::STEP)),
+            "the oldest is forgotten",
+            "six hours and a quarter; some 24 bytes a step for each listener",
+            "six_hours_are_kept_and_no_more",
+        ),
+        row(
+            "answers lately and before, and points between their shares, to call these far from each other",
+            count!(crate::server::refused_share::ENOUGH_LATELY)
+                .and(count!(crate::server::refused_share::ENOUGH_BEFORE))
+                .and(count!(crate::server::refused_share::FAR)),
+            "`vouch status` says so",
+            "fewer tell nothing; guesses change it by less",
+            "a_share_that_changes_is_far_from_what_is_usual",
+        ),
+        row(
             "drain after SIGTERM, beyond the longest deadline",
             time!(crate::daemon::DRAIN_GRACE),
             "connections are cut; the log says how many",
