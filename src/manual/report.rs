@@ -4,7 +4,7 @@ use super::roff::Page;
 
 /// Members of the report, each by its path: `[]` for any element of a list, `*` for any member of an object. A list or
 /// an object has a row of its own where it needs an explanation.
-pub const MEMBERS: [(&str, &str); 64] = [
+pub const MEMBERS: [(&str, &str); 67] = [
     ("version", "the daemon's"),
     ("process", "its process id"),
     ("uptime", "seconds since its start"),
@@ -55,6 +55,12 @@ pub const MEMBERS: [(&str, &str); 64] = [
     ("listeners[].reasons[].cause", "as the log has it"),
     ("listeners[].reasons[].source", "the same"),
     ("listeners[].reasons[].count", "how many there were"),
+    (
+        "listeners[].share-of-no",
+        "how many of a hundred answers of its servers were a \"no\": `lately` (of the last 10 to 15 minutes) and `before` (of \
+         the six hours before); the number of `answers` lately; and whether the two are `far` from each other, which is by 30 \
+         or more, with at least 50 answers lately and 200 before. What is remembered does not count",
+    ),
     ("directories[].name", "as the configuration has it"),
     ("directories[].type", "the same"),
     ("directories[].address", "the same"),
@@ -147,6 +153,16 @@ pub const MEMBERS: [(&str, &str); 64] = [
          answer`, `not asked`), `ago` in seconds, `why`",
     ),
     (
+        "directories[].doubted",
+        "`count` of domains whose refusals are put off, since the server refuses who it accepted lately, and the first of them \
+         as `shown`: `domain`, `recipient` (the one that was refused), `why` (in its words), `ago` in seconds",
+    ),
+    (
+        "directories[].not-understood",
+        "`count` of refusals in words that are not understood, and the three most frequent as `shown`: `question` \
+         (`recipient`, `login`), `status`, `phrase` (its words without names; `*` is any words), `count`",
+    ),
+    (
         "directories[].catch-all",
         "`count` of domains whose server accepts every address, so that there is no opinion on who is accepted, and the first \
          of them as `shown`; `null` where nobody looks for such",
@@ -160,7 +176,8 @@ pub(super) fn write(page: &mut Page) {
          at each; their answers by verdict, with the times in which half, 90% and 99% of them were given; the directories, \
          whether each answers, and the days that the server's certificate is still good; the sessions with them, how many in a \
          row could not be opened (FAILED), the questions that wait for one and the length of that queue, and how long the \
-         servers take; what is remembered, and what it was good for; the last failure of each directory that answers again. All \
+         servers take; what is remembered, and what it was good for; the last failure of each directory that answers again; what \
+         they say most often of that which is not understood. All \
          counts are since the start.",
     );
     page.text(

@@ -12,6 +12,7 @@ use crate::session::{Kind, certificate, pool, tls};
 struct Directory<'a> {
     name: &'a str,
     memory: member::Report,
+    not_understood: [(&'static str, u64); 2],
     pools: Vec<(&'static str, pool::Report)>,
     tls: Option<tls::Report>,
 }
@@ -33,6 +34,7 @@ fn look_at(member: &Member) -> Directory<'_> {
     Directory {
         name: member.name(),
         memory: member.report(),
+        not_understood: member.not_understood().counts(),
         pools,
         tls,
     }
@@ -95,6 +97,22 @@ fn memory(text: &mut Text, directories: &[Directory<'_>]) {
             &[("directory", directory.name)],
             directory.memory.canaries_refused,
         );
+    }
+    text.gauge(
+        "vouch_doubted_domains",
+        "Domains of which the remote refuses a recipient that it accepted lately: no refusal of theirs is believed.",
+    );
+    for directory in directories {
+        text.sample(&[("directory", directory.name)], directory.memory.doubted_domains);
+    }
+    text.counter(
+        "vouch_replies_not_understood_total",
+        "Refusals of recipients and logins in words that are not understood, so that the questions were put off.",
+    );
+    for directory in directories {
+        for (question, count) in directory.not_understood {
+            text.sample(&[("directory", directory.name), ("question", question)], count);
+        }
     }
 }
 

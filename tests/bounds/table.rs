@@ -21,6 +21,7 @@ const NO_BOUNDS: &[&str] = &[
     "session::trace::HEAD", "engine::catch_all::LETTERS", "engine::store::file::SLICES",
     "server::counts::CAUSES", "cli::control::columns::WIDTH", "cli::control::columns::NAME",
     "cli::control::columns::LAST", "daemon::status::remote::SHOWN", "cli::init::draft::REMARK_COLUMN",
+    "daemon::status::remote::TEXTS_SHOWN",
     "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.
     "daemon::metrics::MODE",
     // What others do, and what the reader asks of them.

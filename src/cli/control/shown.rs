@@ -22,6 +22,7 @@ pub(super) fn text(report: &Value) -> String {
     sessions(report).write(&mut text);
     memory(report).write(&mut text);
     failures(report, &mut text);
+    not_understood(report, &mut text);
     text
 }
 
@@ -199,6 +200,27 @@ fn failures(report: &Value, text: &mut String) {
     }
 }
 
+/// The refusals that nobody understands, the most frequent of each directory.
+fn not_understood(report: &Value, text: &mut String) {
+    let mut first = true;
+    for it in each(&report["directories"]) {
+        for refusal in each(&it["not-understood"]["shown"]) {
+            if std::mem::take(&mut first) {
+                text.push_str("\nNOT UNDERSTOOD OF\n");
+            }
+            let told = format!(
+                "{}, {} times, {}: {} {}",
+                word(&it["name"]),
+                word(&refusal["count"]),
+                word(&refusal["question"]),
+                word(&refusal["status"]),
+                word(&refusal["phrase"]),
+            );
+            paragraph(text, "", &told);
+        }
+    }
+}
+
 fn ago(value: &Value) -> String {
     if value.is_u64() {
         format!("{} ago", seconds(value))
@@ -250,6 +272,10 @@ mod tests {
                 "sessions": { "recipients": pool }, "last-answer": 5, "unanswered": 0,
                 "last-failure": { "ago": 61, "why": "unreachable: refused" },
                 "tls": { "certificate": { "days-left": 83 } },
+                "not-understood": { "count": 10, "shown": [
+                    { "question": "recipient", "status": "550", "phrase": "Recipient * FAIL", "count": 9 },
+                    { "question": "login", "status": "NO", "phrase": "cannot\u{1b} be", "count": 1 },
+                ] },
                 "remembered": {
                     "recipients": { "entries": 9, "max": 100_000, "lookups": lookups },
                     "logins": { "entries": 0, "max": 200_000, "lookups": {} },
@@ -288,6 +314,10 @@ mailbox        recipients        9  100000     40       2      1     9
 
 LAST FAILURE OF
 mailbox, 61 s ago: unreachable: refused
+
+NOT UNDERSTOOD OF
+mailbox, 9 times, recipient: 550 Recipient * FAIL
+mailbox, 1 times, login: NO cannot? be
 ";
         assert_eq!(text(&report()), expected);
     }

@@ -36,6 +36,9 @@ pub(super) fn of(report: &Value) -> Vec<String> {
         }
     }
     directories().for_each(|it| doubts(it, &mut told));
+    for listener in report["listeners"].as_array().into_iter().flatten() {
+        share_of_no(listener, &mut told);
+    }
     for it in directories() {
         if let Some(why) = it["file-trouble"].as_str() {
             told.push(format!(
@@ -96,6 +99,15 @@ fn doubts(directory: &Value, told: &mut Vec<String>) {
             ));
         }
     }
+    for doubt in directory["doubted"]["shown"].as_array().into_iter().flatten() {
+        told.push(format!(
+            "{name}: {} was accepted lately and is refused ({}): every refusal of {} is put off, for {} by now",
+            text(&doubt["recipient"]),
+            text(&doubt["why"]),
+            text(&doubt["domain"]),
+            ago(&doubt["ago"])
+        ));
+    }
     let domains = &directory["catch-all"]["shown"];
     let domains: Vec<&str> = domains
         .as_array()
@@ -113,6 +125,21 @@ fn doubts(directory: &Value, told: &mut Vec<String>) {
         told.push(format!(
             "{name}: the remote accepts every address, so there is no opinion on who is accepted, of: {}{more}",
             domains.join(", ")
+        ));
+    }
+}
+
+/// A share that is far from the one of the hours before.
+fn share_of_no(listener: &Value, told: &mut Vec<String>) {
+    let share = &listener["share-of-no"];
+    if share["far"] == true {
+        told.push(format!(
+            "{}: {}% of the last {} answers of its servers were \"no\", and {}% in the six hours before: the lines with \
+             verdict=reject say what they answer now",
+            name(listener),
+            number(&share["lately"]),
+            number(&share["answers"]),
+            number(&share["before"])
         ));
     }
 }
@@ -181,13 +208,17 @@ mod tests {
         json!({
             "draining": false,
             "log": { "level": "info", "configured": "info", "lines-lost": 0 },
-            "listeners": [{ "name": "in", "connections": 3, "max-connections": 10 }],
+            "listeners": [{
+                "name": "in", "connections": 3, "max-connections": 10,
+                "share-of-no": { "lately": 40, "before": 12, "answers": 60, "far": false },
+            }],
             "directories": [{
                 "name": "mailbox", "unanswered": 0, "unanswered-for": null, "last-failure": null,
                 "sessions": { "recipients": { "waiting": 79, "queue": 100 } },
                 "allow-invalid-certs": false, "file-trouble": null,
                 "tls": { "certificate": { "days-left": 14 }, "own-certificate": null },
                 "canaries": { "count": 1, "refused": 0, "shown": [{ "address": "a@e.org", "state": "accepted" }] },
+                "doubted": { "count": 0, "shown": [] },
                 "catch-all": { "count": 0, "shown": [] },
             }],
         })
@@ -218,6 +249,19 @@ mod tests {
                 "/directories/0/canaries/shown/0",
                 json!({ "address": "a@e.org", "state": "refused", "why": "550 no" }),
                 "mailbox: the canary a@e.org is refused (550 no): every refusal of its domain is put off",
+            ),
+            (
+                "/directories/0/doubted",
+                json!({ "count": 1, "shown": [{
+                    "domain": "e.org", "recipient": "a@e.org", "why": "550 no", "ago": 180,
+                }] }),
+                "mailbox: a@e.org was accepted lately and is refused (550 no): every refusal of e.org is put off, for 3 min \
+                 by now",
+            ),
+            (
+                "/listeners/0/share-of-no/far",
+                json!(true),
+                "in: 40% of the last 60 answers of its servers were \"no\", and 12% in the six hours before",
             ),
             (
                 "/directories/0/catch-all",

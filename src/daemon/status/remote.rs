@@ -18,6 +18,9 @@ use crate::telemetry::words::named;
 /// may have thousands; the numbers of all of them are shown beside.
 const SHOWN: usize = 20;
 
+/// Texts that are not understood, and shown of each directory.
+const TEXTS_SHOWN: usize = 3;
+
 /// A directory as the configuration has it, and how it is.
 #[derive(Clone)]
 pub struct Remote {
@@ -77,7 +80,9 @@ impl Remote {
             "allow-invalid-certs": tls.as_ref().is_some_and(|tls| !tls.checked),
             "tls": tls.as_ref().map(encryption),
             "canaries": self.canaries(),
+            "doubted": self.doubted(),
             "catch-all": self.catch_all(),
+            "not-understood": self.not_understood(),
         })
     }
 
@@ -120,6 +125,34 @@ impl Remote {
             shown
         });
         json!({ "count": count, "refused": refused, "shown": shown.collect::<Vec<_>>() })
+    }
+
+    fn doubted(&self) -> Value {
+        let (count, doubts) = self.member.doubts(SHOWN);
+        let shown = doubts.into_iter().map(|doubt| {
+            json!({
+                "domain": doubt.witness.domain().to_string(),
+                "recipient": doubt.witness.to_string(),
+                "why": doubt.words,
+                "ago": ago(doubt.since),
+            })
+        });
+        json!({ "count": count, "shown": shown.collect::<Vec<_>>() })
+    }
+
+    fn not_understood(&self) -> Value {
+        let not_understood = self.member.not_understood();
+        let count: u64 = not_understood.counts().iter().map(|(_, count)| count).sum();
+        let texts = not_understood.most_frequent(TEXTS_SHOWN).into_iter();
+        let shown = texts.map(|(text, count)| {
+            json!({
+                "question": text.question,
+                "status": text.status,
+                "phrase": text.phrase,
+                "count": count,
+            })
+        });
+        json!({ "count": count, "shown": shown.collect::<Vec<_>>() })
     }
 
     fn catch_all(&self) -> Value {

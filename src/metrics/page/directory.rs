@@ -245,6 +245,19 @@ fn doubts(facts: &mut Table, it: &Value) {
         }),
         _ => {}
     }
+    if let Some(domains @ 1..) = it["doubted"]["count"].as_u64() {
+        facts.warning("Refuses known recipients", |html| {
+            html.markup("of ")
+                .text(domains)
+                .markup(" domains: no refusal of theirs is believed");
+        });
+    }
+    if let Some(replies @ 1..) = it["not-understood"]["count"].as_u64() {
+        facts.fact("Replies not understood", |html| {
+            html.text(replies)
+                .markup(" since the start: <code>vouch status</code> shows the texts");
+        });
+    }
     if let Some(domains @ 1..) = it["catch-all"]["count"].as_u64() {
         facts.warning("Accepts every address", |html| {
             html.markup("of ")
@@ -359,6 +372,7 @@ mod tests {
             "remembered": { "recipients": { "entries": 1234, "max": 9999 }, "logins": { "entries": 1, "max": 1 } },
             "tls": { "version": "TLS 1.3", "certificate": { "days-left": 14 }, "own-certificate": null },
             "canaries": { "count": 2, "refused": 0, "shown": [{ "address": "jane@example.org" }] },
+            "doubted": { "count": 0 },
             "catch-all": { "count": 0 },
         });
         let html = shown(&quiet);
@@ -380,6 +394,7 @@ mod tests {
             ("/tls/certificate/days-left", json!(-1), "has ended"),
             ("/canaries/refused", json!(1), "1 of 2 refused"),
             ("/catch-all/count", json!(1), "of 1 domains"),
+            ("/doubted/count", json!(2), "of 2 domains: no refusal of theirs"),
             ("/unanswered", json!(2), "2 questions in a row"),
         ] {
             let mut it = quiet.clone();
