@@ -257,7 +257,8 @@ pub enum Class {
     /// The remote refused, in words that nobody has told us the meaning of: of the recipient, or of a login
     /// whose whole credential it heard.
     NotUnderstood,
-    /// The remote refused, and it refuses as well who it accepted lately: it may have lost its users.
+    /// The remote refused, and nothing shows that it has not lost its users: it refuses as well an address that must
+    /// exist or was accepted lately, or that one got no answer.
     NotBelieved,
     /// No connection to the remote, or it broke.
     Unreachable,
