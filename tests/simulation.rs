@@ -9,6 +9,9 @@
 //! - no session is asked more than the limits of ours and of the remote, and none has company beyond `max-sessions`;
 //! - when all have gone, no connection and no task is left.
 //!
+//! Other seeds make a remote that loses its users now and then (`forgetful`): nobody that it accepted before is refused,
+//! and those that were deleted are.
+//!
 //! A seed that breaks one of these is named, and `VOUCH_SEED=n cargo test --test simulation -- --nocapture` plays
 //! it again and tells every event. One thing of vouch is left to the process's own chance: the length of the
 //! pauses that a remote is given which refuses connections. A replay therefore plays the seed until it fails, and
@@ -21,6 +24,8 @@ mod askers;
 mod chance;
 #[path = "simulation/dial.rs"]
 mod dial;
+#[path = "simulation/forgetful.rs"]
+mod forgetful;
 #[path = "simulation/imap.rs"]
 mod imap;
 #[path = "simulation/line.rs"]

@@ -16,6 +16,9 @@ use crate::world::World;
 /// An answer comes no later than this behind its deadline.
 const LATE: Duration = Duration::from_millis(200);
 
+/// A refusal is held back for so long while a witness is asked about, and whoever comes meanwhile shares it.
+const WEIGHED: Duration = Duration::from_secs(30);
+
 /// What came of the questions.
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -91,7 +94,14 @@ fn question(world: &World, name: String, recipient: bool) -> Option<(Kind, Strin
 }
 
 /// Holds a verdict against the ledger.
-fn check(world: &World, tally: &Tally, name: &str, subject: &str, asked: Instant, decision: &Decision) {
+pub(crate) fn check(
+    world: &World,
+    tally: &Tally,
+    name: &str,
+    subject: &str,
+    asked: Instant,
+    decision: &Decision,
+) {
     let Decision { verdict, source, .. } = decision;
     world.note(|| {
         format!(
@@ -120,6 +130,7 @@ fn check(world: &World, tally: &Tally, name: &str, subject: &str, asked: Instant
     Tally::one_more(count);
     let is_login = subject != name;
     let since = match source {
+        Source::Shared if !yes && !is_login => asked.checked_sub(WEIGHED).unwrap_or(asked),
         Source::Probe | Source::Shared => asked,
         Source::Cache => Instant::now() - longest_memory(world, is_login, yes) - Duration::from_millis(1),
         Source::Local | Source::Limit | Source::Penalty | Source::Access => {

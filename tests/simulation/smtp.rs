@@ -137,7 +137,7 @@ impl Smtp {
             .split('>')
             .next()
             .unwrap_or_default();
-        let exists = world.exists(address);
+        let exists = world.exists(address) && !world.has_lost_its_users();
         self.refused_recipients += u32::from(!exists);
         let text = if exists {
             world

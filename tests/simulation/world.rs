@@ -1,6 +1,7 @@
 //! What is true, what was said, and what must never be: the ledger that verdicts are held against.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(crate) struct World {
     pub(crate) rcpt_max: Option<u32>,
     /// In an outage, from and until when nobody is let in.
     outage: Option<(Instant, Instant)>,
+    /// From and until when it has no users.
+    losses: Vec<(Instant, Instant)>,
     began: Instant,
     traced: bool,
     book: Mutex<Book>,
@@ -103,11 +106,44 @@ impl World {
             rcpt_errors,
             auth_errors,
             outage,
+            losses: Vec::new(),
             began,
             traced,
             book: Mutex::new(book),
             chance,
         }
+    }
+
+    /// A remote that loses its users now and then, for good some of those in `deleted`. It is asked about
+    /// recipients, and what it says is remembered for long.
+    pub(crate) fn forgetful(seed: u64, traced: bool, hours: u64, deleted: Range<u64>) -> Self {
+        let mut world = Self::new(seed, traced);
+        let (chance, began) = (&world.chance, world.began);
+        world.directory.kind = chance.one(&[Kind::Smtp, Kind::Lmtp]);
+        world.directory.pool.queue = 1000;
+        world.directory.cache.entries = 1000;
+        let ttl = &mut world.directory.cache.ttl;
+        ttl.positive = chance.ms(10_000, 3_600_000);
+        ttl.refresh = ttl.positive.mul_f64(0.5);
+        ttl.negative = chance.ms(1000, 120_000);
+        ttl.stale = Duration::from_secs(7 * 24 * 3600);
+        world.outage = None;
+        world.rate = world.rate.min(60);
+        let mut turns = BTreeMap::new();
+        for user in deleted {
+            turns.insert(user, began + chance.ms(0, hours * 3_600_000));
+        }
+        let mut losses = Vec::new();
+        let mut from = began + chance.ms(600_000, 7_200_000);
+        while from < began + Duration::from_secs(3600 * hours) {
+            let until = from + chance.one(&[chance.ms(1000, 90_000), chance.ms(90_000, 7_200_000)]);
+            losses.push((from, until));
+            // What it has said in two losses must not be taken for one: see `REFUSED_AGAIN_WITHIN` of the engine.
+            from = until + Duration::from_secs(3660) + chance.ms(0, 7_200_000);
+        }
+        world.book().turns = turns;
+        world.losses = losses;
+        world
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -128,6 +164,14 @@ impl World {
         let now = Instant::now();
         self.outage
             .is_some_and(|(from, until)| from <= now && now < until)
+    }
+
+    /// Whether it has no users at present.
+    pub(crate) fn has_lost_its_users(&self) -> bool {
+        let now = Instant::now();
+        self.losses
+            .iter()
+            .any(|(from, until)| (*from..*until).contains(&now))
     }
 
     /// Somebody to ask about, who need not exist.
@@ -154,7 +198,7 @@ impl World {
         user_number(user).is_some_and(|number| !number.is_multiple_of(3) && password == right(number))
     }
 
-    fn has_turned(&self, user: u64) -> bool {
+    pub(crate) fn has_turned(&self, user: u64) -> bool {
         self.book()
             .turns
             .get(&user)
