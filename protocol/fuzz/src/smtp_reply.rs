@@ -20,7 +20,10 @@ pub fn run(input: &[u8]) {
         holds(reply);
         // Replacement characters are longer than what they stand for.
         if !reply.words().contains('\u{fffd}') {
-            assert_eq!(Reply::parse(&write(reply)).ok().as_ref(), Some(reply));
+            // What it says of different codes on its lines is lost in writing it with one.
+            let again = Reply::parse(&write(reply)).ok();
+            let said = |reply: &Reply| (reply.code(), reply.enhanced(), reply.lines().to_vec());
+            assert_eq!(again.as_ref().map(said), Some(said(reply)));
         }
     }
     commands(input);

@@ -56,6 +56,8 @@ pub enum Protocol {
 pub struct Codec {
     cutter: LineCutter,
     lines: Vec<String>,
+    first_code: Option<u16>,
+    codes_differ: bool,
     size: usize,
 }
 
@@ -65,6 +67,8 @@ impl Codec {
         Self {
             cutter: LineCutter::new(MAX_LINE),
             lines: Vec::new(),
+            first_code: None,
+            codes_differ: false,
             size: 0,
         }
     }
@@ -91,9 +95,16 @@ impl Decoder for Codec {
             }
             let line = reply::parse_line(&line)?;
             self.lines.push(line.text);
+            self.codes_differ |= *self.first_code.get_or_insert(line.code) != line.code;
             if line.is_last {
                 self.size = 0;
-                return Ok(Some(Reply::new(line.code, std::mem::take(&mut self.lines))));
+                self.first_code = None;
+                let reply = Reply::new(line.code, std::mem::take(&mut self.lines));
+                return Ok(Some(if std::mem::take(&mut self.codes_differ) {
+                    reply.inconsistent()
+                } else {
+                    reply
+                }));
             }
         }
         Ok(None)

@@ -23,6 +23,7 @@ pub struct Reply {
     code: u16,
     enhanced: Option<EnhancedCode>,
     lines: Vec<String>,
+    consistent: bool,
 }
 
 impl Reply {
@@ -30,11 +31,26 @@ impl Reply {
     pub fn new<T: Into<String>>(code: u16, lines: impl IntoIterator<Item = T>) -> Self {
         let lines: Vec<String> = lines.into_iter().map(Into::into).collect();
         let enhanced = EnhancedCode::find(code, &lines);
+        let consistent = EnhancedCode::agree(code, &lines);
         Self {
             code,
             enhanced,
             lines,
+            consistent,
         }
+    }
+
+    /// The same, of lines that did not all begin with one code.
+    #[must_use]
+    pub(super) fn inconsistent(mut self) -> Self {
+        self.consistent = false;
+        self
+    }
+
+    /// Whether all lines begin with the same code, and with the same enhanced code where they have one. A reply
+    /// whose lines say different things says nothing.
+    pub fn is_consistent(&self) -> bool {
+        self.consistent
     }
 
     /// Reads exactly one reply; the last line end may be left out.
@@ -144,6 +160,16 @@ impl EnhancedCode {
             subject,
             detail,
         }
+    }
+
+    /// Whether no two lines begin with different codes of the reply's class.
+    fn agree(code: u16, lines: &[String]) -> bool {
+        let mut leading = lines
+            .iter()
+            .filter_map(|line| leading_code(line))
+            .filter(|found| u16::from(found.class) == code / 100);
+        let first = leading.next();
+        leading.all(|other| Some(other) == first)
     }
 
     /// See [`Reply::enhanced`].
