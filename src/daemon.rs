@@ -39,7 +39,7 @@ use reload::reload;
 use running::{Common, Running};
 
 pub use confine::ServiceUser;
-pub use directories::{hello, members, members_by, remote};
+pub use directories::{hello, members, members_by, plain_reading, reading, remote};
 pub use doors::door;
 pub use prepare::{Prepared, bind, check};
 

@@ -366,6 +366,15 @@ impl Verdict {
         })
     }
 
+    /// The same, with [`Cause::credential_heard`] of a login that is put off.
+    #[must_use]
+    pub fn heard(self) -> Self {
+        match self {
+            Self::Defer(cause) => Self::Defer(cause.heard()),
+            other => other,
+        }
+    }
+
     /// The name used in logs, metrics and `--json`.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -30,6 +30,8 @@ described! {
         pub lookup: Lookup,
         /// `[….rcpt]`: how doubtful replies to RCPT are read.
         pub rcpt: Rcpt,
+        /// `[….replies]`: phrases of this remote, and what they mean.
+        pub replies: Replies,
         /// `[….auth]`: how a login is sent.
         pub auth: Auth,
         /// `[….pool]`: the sessions.
@@ -52,6 +54,7 @@ impl Directory {
             limits: Limits::default(),
             lookup: Lookup::default(),
             rcpt: Rcpt::default(),
+            replies: Replies::default(),
             auth: Auth::default(),
             pool: Pool::new(kind),
             cache: Cache::default(),
@@ -265,6 +268,23 @@ impl Default for Rcpt {
             policy: Policy::Defer,
             microsoft: false,
         }
+    }
+}
+
+described! {
+    /// `[directory."NAME".replies]`: phrases of this remote, read before those that vouch knows. A phrase is words,
+    /// whatever their case and the signs between them; `*` stands for any words. Each list takes at most 100, of at
+    /// most 200 bytes. `vouch probe reply -d NAME TEXT` shows what becomes of a reply.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct Replies {
+        /// `unknown`: there is no such recipient, or no such user. Default none.
+        pub unknown: Vec<String>,
+        /// `full`: the recipient exists, and its mailbox is full. Default none.
+        pub full: Vec<String>,
+        /// `later`: no answer about this recipient or user. Counts before the others. Default none.
+        pub later: Vec<String>,
+        /// `wrong`: the password or token is wrong; for logins only. Default none.
+        pub wrong: Vec<String>,
     }
 }
 

@@ -13,7 +13,8 @@ use protocol::smtp::Protocol as SmtpProtocol;
 use super::DaemonError;
 use crate::config::directory::{CatchAll, Code252, KeyExchange, Kind, Policy as RcptPolicy, StartTls};
 use crate::config::{self, Config, Endpoint, Limit};
-use crate::directory::judge::recipient::Reading;
+use crate::directory::judge::recipient;
+use crate::directory::judge::replies::{Means, Replies};
 use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Directory, Username, health::Watched, imap::Imap, smtp::Smtp};
 use crate::engine::{Member, logins, member, recipients};
@@ -269,12 +270,13 @@ fn build(
         refusals: limit(directory.limits.auth_errors),
     };
     if directory.kind == Kind::Imap {
+        let replies = replies(&directory.replies);
         let options = Options {
             mechanism,
             confirm: directory.auth.confirm,
         };
         return Arc::new(Imap::new(
-            remote, options, username, logins, directory.auth.forward_client,
+            remote, options, username, logins, directory.auth.forward_client, replies,
         ));
     }
     let recipients = pool::Limits {
@@ -287,16 +289,44 @@ fn build(
     let settings = SmtpSettings {
         hello: hello(directory),
         mail_from: rcpt.mail_from.clone().into_bytes(),
-        reading: Reading {
-            code_252_exists: rcpt.code_252 == Code252::Exists,
-            policy_means_unknown: rcpt.policy == RcptPolicy::Unknown,
-            microsoft: rcpt.microsoft,
-        },
+        reading: reading(directory),
         mechanism,
         username,
         forward_client: directory.auth.forward_client,
     };
     Arc::new(Smtp::new(remote, settings, recipients, logins))
+}
+
+/// How the replies of a directory's remote are read.
+pub fn reading(directory: &config::Directory) -> recipient::Settings {
+    let rcpt = &directory.rcpt;
+    recipient::Settings {
+        code_252_exists: rcpt.code_252 == Code252::Exists,
+        policy_means_unknown: rcpt.policy == RcptPolicy::Unknown,
+        microsoft: rcpt.microsoft,
+        replies: replies(&directory.replies),
+    }
+}
+
+/// How replies are read where no key says otherwise.
+pub fn plain_reading() -> recipient::Settings {
+    let nowhere = Endpoint::Socket(PathBuf::new());
+    reading(&config::Directory::new("", Kind::Smtp, nowhere))
+}
+
+/// The operator's phrases, as the judges take them.
+fn replies(given: &config::directory::Replies) -> Replies {
+    let lists = [
+        (Means::Later, &given.later),
+        (Means::Full, &given.full),
+        (Means::Unknown, &given.unknown),
+        (Means::Wrong, &given.wrong),
+    ];
+    Replies::new(
+        lists
+            .into_iter()
+            .flat_map(|(means, phrases)| phrases.iter().map(move |phrase| (means, phrase.clone()))),
+    )
 }
 
 pub(super) const fn limit(limit: Limit) -> Option<u32> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use protocol::sasl::Carried;
 use tokio::time::Instant;
 
+use super::judge::replies::Replies;
 use super::{Directory, Logins, Offers, Report, Username, judge, origin, told};
 use crate::session::imap::{LoginSession, Options};
 use crate::session::pool::Limits;
@@ -29,6 +30,7 @@ impl Imap {
         username: Username,
         limits: Limits,
         forward_client: bool,
+        replies: Replies,
     ) -> Self {
         let (peer, tls) = (remote.peer.clone(), remote.tls.clone());
         let offers = Offers::default();
@@ -45,9 +47,9 @@ impl Imap {
             };
             Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
         });
-        let judge = Box::new(|question: &session::Login, answer| {
+        let judge = Box::new(move |question: &session::Login, answer| {
             let user = Login::new(question.attempt.user());
-            told(answer, |outcome| judge::imap::judge(&user, outcome))
+            told(answer, |outcome| judge::imap::judge(&replies, &user, outcome))
         });
         let pool = Pool::new(peer, limits, open, judge);
         Self {

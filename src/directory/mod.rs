@@ -243,7 +243,9 @@ mod tests {
             Box::pin(ready(Err(nobody)))
         });
         let judge = Box::new(|_: &_, answer: Answer<_>| {
-            told(answer, |outcome| judge::imap::judge(&Login::new(b""), outcome))
+            told(answer, |outcome| {
+                judge::imap::judge(&judge::replies::Replies::default(), &Login::new(b""), outcome)
+            })
         });
         let pool = Pool::new("nobody".into(), limits, open, judge);
         let logins = Logins::new(

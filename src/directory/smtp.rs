@@ -8,7 +8,7 @@ use protocol::sasl::{Carried, Mechanism};
 use protocol::smtp::Protocol;
 use tokio::time::Instant;
 
-use super::judge::recipient::Reading;
+use super::judge::recipient;
 use super::{Directory, Logins, Offers, Report, Username, judge, origin, told};
 use crate::address::Address;
 use crate::session::pool::{Limits, Standing};
@@ -26,7 +26,7 @@ pub struct Settings {
     /// The sender of the probes in wire form; empty is `<>`.
     pub mail_from: Vec<u8>,
     /// How doubtful replies are read.
-    pub reading: Reading,
+    pub reading: recipient::Settings,
     /// The only mechanism that logins use, if there is to be one.
     pub mechanism: Option<Mechanism>,
     /// What is sent as the user name.
@@ -87,7 +87,7 @@ fn recipient_pool(
     let peer = remote.peer.clone();
     let hello = Arc::new(settings.hello.clone());
     let mail_from: Arc<[u8]> = settings.mail_from.as_slice().into();
-    let reading = settings.reading;
+    let reading = settings.reading.clone();
     let one_each = OneEach::default();
     let open = Box::new(move |deadline| {
         let opening = RecipientSession::open(
@@ -99,9 +99,8 @@ fn recipient_pool(
         );
         Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
     });
-    let judge = Box::new(move |recipient: &Recipient, answer| {
-        judge::recipient::judge(reading, &recipient.wire, answer)
-    });
+    let judge =
+        Box::new(move |recipient: &Recipient, answer| recipient::judge(&reading, &recipient.wire, answer));
     Pool::new(peer, limits, open, judge)
 }
 
@@ -125,9 +124,12 @@ fn login_pool(
         };
         Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
     });
-    let judge = Box::new(|question: &session::Login, answer| {
+    let replies = settings.reading.replies.clone();
+    let judge = Box::new(move |question: &session::Login, answer| {
         let user = Login::new(question.attempt.user());
-        told(answer, |outcome| judge::smtp_auth::judge(&user, outcome))
+        told(answer, |outcome| {
+            judge::smtp_auth::judge(&replies, &user, outcome)
+        })
     });
     Pool::new(peer, limits, open, judge)
 }

@@ -3,7 +3,7 @@
 use super::roff::{Page, sentence};
 use crate::config::directory::{
     Auth, Cache, CatchAll, Code252, Credentials, Directory, KeyExchange, Kind, Limits, Lookup, Policy, Pool,
-    Rcpt, StartTls, Tls, Ttl,
+    Rcpt, Replies, StartTls, Tls, Ttl,
 };
 use crate::config::dovecot::Dovecot;
 use crate::config::listener::{
@@ -60,6 +60,7 @@ pub fn tables() -> Vec<Table> {
         table("directory.NAME.limits", &Limits::DESCRIBED),
         table("directory.NAME.lookup", &Lookup::DESCRIBED),
         table("directory.NAME.rcpt", &Rcpt::DESCRIBED),
+        table("directory.NAME.replies", &Replies::DESCRIBED),
         table("directory.NAME.auth", &Auth::DESCRIBED),
         table("directory.NAME.pool", &Pool::DESCRIBED),
         table("directory.NAME.cache", &Cache::DESCRIBED),

@@ -7,7 +7,7 @@ use super::{
     lookup::lookup,
     missing,
     problem::Problem,
-    table::{Findings, Place, Table, read_field},
+    table::{Findings, Place, Table, read_field, strings},
     value::{self, Wrong},
 };
 use crate::{
@@ -15,7 +15,8 @@ use crate::{
     config::{
         Endpoint,
         directory::{
-            Auth, Cache, CatchAll, Code252, Directory, Kind, Limits, Policy, Pool, Rcpt, StartTls, Tls,
+            Auth, Cache, CatchAll, Code252, Directory, Kind, Limits, Policy, Pool, Rcpt, Replies, StartTls,
+            Tls,
         },
     },
 };
@@ -32,11 +33,12 @@ pub(super) const KEYS: &[&str] = &[
     "directory.NAME.lookup.domains", "directory.NAME.lookup.canary", "directory.NAME.lookup.catch-all",
     "directory.NAME.lookup.fold-case", "directory.NAME.lookup.recipient-delimiter",
     "directory.NAME.rcpt.mail-from", "directory.NAME.rcpt.code-252", "directory.NAME.rcpt.policy",
-    "directory.NAME.rcpt.microsoft", "directory.NAME.auth.allow-cleartext", "directory.NAME.auth.username",
-    "directory.NAME.auth.confirm", "directory.NAME.auth.forward-client", "directory.NAME.pool.max-sessions",
-    "directory.NAME.pool.warm-sessions", "directory.NAME.pool.queue", "directory.NAME.pool.idle-timeout",
-    "directory.NAME.pool.max-age", "directory.NAME.cache.entries", "directory.NAME.cache.ttl",
-    "directory.NAME.cache.file", "directory.NAME.cache.credentials",
+    "directory.NAME.rcpt.microsoft", "directory.NAME.replies.unknown", "directory.NAME.replies.full",
+    "directory.NAME.replies.later", "directory.NAME.replies.wrong", "directory.NAME.auth.allow-cleartext",
+    "directory.NAME.auth.username", "directory.NAME.auth.confirm", "directory.NAME.auth.forward-client",
+    "directory.NAME.pool.max-sessions", "directory.NAME.pool.warm-sessions", "directory.NAME.pool.queue",
+    "directory.NAME.pool.idle-timeout", "directory.NAME.pool.max-age", "directory.NAME.cache.entries",
+    "directory.NAME.cache.ttl", "directory.NAME.cache.file", "directory.NAME.cache.credentials",
 ];
 
 /// Reads one directory. What is wrong goes to `found`, and a default stands for it.
@@ -85,6 +87,9 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Di
     }
     if let Some(table) = table.table(found, "rcpt") {
         rcpt(found, table, &mut directory.rcpt);
+    }
+    if let Some(table) = table.table(found, "replies") {
+        replies(found, table, &mut directory.replies);
     }
     if let Some(table) = table.table(found, "auth") {
         auth(found, table, &mut directory.auth, kind);
@@ -166,6 +171,40 @@ fn rcpt(found: &mut Findings, mut table: Table<'_>, rcpt: &mut Rcpt) {
     table.read(found, "code-252", &mut rcpt.code_252, value::word(Code252::ALL));
     table.read(found, "policy", &mut rcpt.policy, value::word(Policy::ALL));
     table.read(found, "microsoft", &mut rcpt.microsoft, value::flag);
+    table.finish(found, KEYS);
+}
+
+/// Phrases of one list.
+pub(crate) const MAX_PHRASES: usize = 100;
+
+/// Bytes of a phrase.
+pub(crate) const MAX_PHRASE: usize = 200;
+
+fn replies(found: &mut Findings, mut table: Table<'_>, replies: &mut Replies) {
+    for (key, phrases) in [
+        ("unknown", &mut replies.unknown),
+        ("full", &mut replies.full),
+        ("later", &mut replies.later),
+        ("wrong", &mut replies.wrong),
+    ] {
+        let Some(field) = table.field(key) else { continue };
+        let given = strings(found, &field, "`[\"recipient * fail\"]`", true);
+        if given.len() > MAX_PHRASES {
+            field.wrong(
+                found,
+                Wrong::new("has too many phrases", format!("at most {MAX_PHRASES}")),
+            );
+        }
+        for (phrase, place) in given {
+            if phrase.len() > MAX_PHRASE || !phrase.contains(char::is_alphanumeric) {
+                let title = format!("`{}` has a phrase that is none", field.name);
+                let label = format!("a phrase has a word, and at most {MAX_PHRASE} bytes");
+                found.problem(Problem::new(title, place, label));
+            } else {
+                phrases.push(phrase);
+            }
+        }
+    }
     table.finish(found, KEYS);
 }
 
@@ -285,4 +324,32 @@ fn cache(found: &mut Findings, mut table: Table<'_>, cache: &mut Cache) {
         credentials.finish(found, &[]);
     }
     table.finish(found, KEYS);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read;
+
+    #[test]
+    fn phrases_are_few_and_short() {
+        let with = |phrases: &str| {
+            let text = format!(
+                "[directory.a]\ntype = 'lmtp'\naddress = 'a.example'\n[directory.a.replies]\nfull = {phrases}\n"
+            );
+            read::parse(std::path::Path::new("a.toml"), &text)
+        };
+        let list = |phrase: &str, count: usize| format!("['{}']", vec![phrase; count].join("', '"));
+        assert!(with(&list("a * b", MAX_PHRASES)).is_ok());
+        assert!(with(&list("a * b", MAX_PHRASES + 1)).is_err());
+        assert!(with(&list(&"a".repeat(MAX_PHRASE), 1)).is_ok());
+        for wrong in [
+            list(&"a".repeat(MAX_PHRASE + 1), 1),
+            list(" * ", 1),
+            list("", 1),
+            "1".into(),
+        ] {
+            assert!(with(&wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! at once, notes Stalwart's names where they stand, and knows where two things collide.
 
 mod action;
-mod directory;
+pub(crate) mod directory;
 mod dovecot;
 mod duplicate;
 mod endpoint;

@@ -42,6 +42,24 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
     if directory.auth.forward_client {
         text.say("Tells the remote the client's address (IMAP ID, XCLIENT), where it takes it.");
     }
+    let replies = &directory.replies;
+    for (phrases, meaning) in [
+        (&replies.later, "no answer"),
+        (&replies.full, "a full mailbox"),
+        (&replies.unknown, "unknown"),
+        (&replies.wrong, "a wrong password"),
+    ] {
+        if !phrases.is_empty() {
+            text.say(format!(
+                "Reads {} as {meaning}.",
+                phrases
+                    .iter()
+                    .map(|phrase| format!("\"{phrase}\""))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ));
+        }
+    }
     text.say(format!(
         "At most {} sessions, each for at most {}, unused for at most {}; {} questions may wait.",
         pool.max_sessions,

@@ -3,15 +3,17 @@
 use protocol::imap::login::Outcome;
 use protocol::imap::response::{Code, Status, StatusKind};
 
-use super::words::account::{self, Account};
+use super::login::{self, Conclusion, Explained};
+use super::replies::Replies;
+use super::statement::{About, Statement, What};
 use super::{defer, reject};
 use crate::session::{After, Judged};
 use crate::verdict::{Cause, Class, Login, Verdict};
 
-/// Judges the outcome of a login as `user`.
-pub fn judge(user: &Login, outcome: Outcome) -> Judged<Verdict> {
+/// Judges the outcome of a login as `user`; `replies` are the operator's phrases.
+pub fn judge(replies: &Replies, user: &Login, outcome: Outcome) -> Judged<Verdict> {
     match outcome {
-        Outcome::Status { status, .. } => status_of_login(user, &status),
+        Outcome::Status { status, .. } => status_of_login(replies, user, &status),
         Outcome::Surprise => ours(Class::Protocol, "it asked for more when nothing was left to say"),
         Outcome::Unsupported(status) => said(Class::Config, &status, After::Close),
         // Exchange says OK and then "User is authenticated but not connected" to everything else.
@@ -20,7 +22,7 @@ pub fn judge(user: &Login, outcome: Outcome) -> Judged<Verdict> {
     }
 }
 
-fn status_of_login(user: &Login, status: &Status) -> Judged<Verdict> {
+fn status_of_login(replies: &Replies, user: &Login, status: &Status) -> Judged<Verdict> {
     match status.kind {
         StatusKind::Ok => Judged {
             verdict: Verdict::accept(user.as_bytes()),
@@ -30,38 +32,51 @@ fn status_of_login(user: &Login, status: &Status) -> Judged<Verdict> {
         StatusKind::Bad => said(Class::Protocol, status, After::Close),
         StatusKind::Bye => said(Class::Unreachable, status, After::Close),
         StatusKind::PreAuth => said(Class::Protocol, status, After::Close),
-        StatusKind::No => refusal(user, status),
+        StatusKind::No => refusal(replies, user, status),
     }
 }
 
-/// `NO`, by its response code (RFC 5530) and, where there is none that helps,
-/// by its words.
-fn refusal(user: &Login, status: &Status) -> Judged<Verdict> {
-    match &status.code {
-        Some(Code::AuthenticationFailed | Code::AuthorizationFailed) => no(Class::BadCredentials, status),
-        Some(Code::Expired) => no(Class::Expired, status),
-        Some(Code::ContactAdmin) => no(Class::Disabled, status),
-        Some(Code::PrivacyRequired) => said(Class::Config, status, After::Close),
-        // Following it would hand the password to a host of the remote's choice.
-        Some(Code::Referral) => said(Class::Config, status, After::Close),
-        Some(Code::ClientBug) => said(Class::Protocol, status, After::Close),
-        None | Some(Code::Alert | Code::WebAlert | Code::Capability(_)) => by_words(user, status),
-        Some(_) => said(Class::Temporary, status, After::Close),
+fn refusal(replies: &Replies, user: &Login, status: &Status) -> Judged<Verdict> {
+    match read(replies, user.as_bytes(), status).conclusion {
+        Conclusion::No(class) => reject(class, status.label(), status.text()),
+        Conclusion::Later(class) => {
+            let after = if code_ends_session(status) {
+                After::Close
+            } else {
+                After::KeepRefused
+            };
+            let mut judged = said(class, status, after);
+            if class == Class::NotUnderstood {
+                judged.verdict = judged.verdict.heard();
+            }
+            judged
+        }
     }
 }
 
-fn by_words(user: &Login, status: &Status) -> Judged<Verdict> {
-    match account::read(status.words(), &user.to_string()) {
-        Some(Account::Temporary) => said(Class::Temporary, status, After::KeepRefused),
-        Some(Account::Expired) => no(Class::Expired, status),
-        Some(Account::Disabled) => no(Class::Disabled, status),
-        Some(Account::Config) => said(Class::Config, status, After::KeepRefused),
-        None => no(Class::BadCredentials, status),
-    }
+/// Reads a `NO`, by its response code (RFC 5530) and its words.
+pub fn read(replies: &Replies, user: &[u8], status: &Status) -> Explained {
+    login::read(&[status.words()], user, replies, code_of(status))
 }
 
-fn no(class: Class, status: &Status) -> Judged<Verdict> {
-    reject(class, status.label(), status.text())
+/// What the response code says.
+fn code_of(status: &Status) -> Option<Statement> {
+    let (about, what) = match &status.code {
+        Some(Code::AuthenticationFailed | Code::AuthorizationFailed) => (About::Credential, What::Wrong),
+        Some(Code::Expired) => (About::Credential, What::Expired),
+        Some(Code::ContactAdmin) => (About::Recipient, What::Closed),
+        // Following a referral would hand the password to a host of the remote's choice.
+        Some(Code::PrivacyRequired | Code::Referral) => (About::Login, What::Refused),
+        Some(Code::ClientBug) => (About::Login, What::Refused),
+        None | Some(Code::Alert | Code::WebAlert | Code::Capability(_)) => return None,
+        Some(_) => (About::Remote, What::NotNow),
+    };
+    Some(Statement::of_code(about, what, status.label()))
+}
+
+/// A code about the session or the server says the same to the next question.
+fn code_ends_session(status: &Status) -> bool {
+    code_of(status).is_some_and(|one| !matches!(one.about, About::Credential | About::Recipient))
 }
 
 fn said(class: Class, status: &Status, after: After) -> Judged<Verdict> {
@@ -82,6 +97,7 @@ mod tests {
     fn judged(status: &str) -> Judged<Verdict> {
         let status = Status::parse(status).unwrap();
         judge(
+            &Replies::default(),
             &Login::new(b"jane@example.org"),
             Outcome::Status {
                 status,
@@ -134,7 +150,7 @@ mod tests {
             ("NO [THROTTLED] no", "defer", Some(Class::Temporary), Close),
             ("NO [X-NEVER-SEEN] no", "defer", Some(Class::Temporary), Close),
             ("NO [LIMIT] no", "defer", Some(Class::Temporary), Close),
-            ("NO [CLIENTBUG] no", "defer", Some(Class::Protocol), Close),
+            ("NO [CLIENTBUG] no", "defer", Some(Class::Config), Close),
             ("BAD what", "defer", Some(Class::Protocol), Close),
             (
                 "BAD [AUTHENTICATIONFAILED] what",
@@ -224,7 +240,7 @@ mod tests {
             Outcome::Unconfirmed(status()),
             Outcome::Unexpected("x"),
         ] {
-            let judged = judge(&Login::new(b"jane"), outcome);
+            let judged = judge(&Replies::default(), &Login::new(b"jane"), outcome);
             assert_eq!(judged.verdict.name(), "defer");
             assert!(matches!(judged.after, After::Close | After::Goodbye));
         }
@@ -242,12 +258,15 @@ mod tests {
             "nothing to see here ".repeat(20),
             "service temporarily unavailable",
         );
-        let long = judged(&format!("NO {dull}")).verdict;
+        let long = judged(&format!("NO wrong password {dull}")).verdict;
         assert_eq!(long.name(), "reject");
         assert!(
             long.cause()
                 .is_some_and(|cause| cause.text.chars().count() == 200)
         );
-        assert_eq!(judged(&format!("NO {dull}{end}")).verdict.name(), "defer");
+        let name = |text: String| judged(&format!("NO wrong password {text}")).verdict.name();
+        assert_eq!(name(format!("{dull}{end}")), "defer");
+        // What stands behind the part that is read may explain it.
+        assert_eq!(name("nothing to see here ".repeat(300)), "defer");
     }
 }

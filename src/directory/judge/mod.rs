@@ -1,13 +1,24 @@
 //! Reads replies: what an answer means to the asker and to the session.
 //!
-//! Each file is one table of the protocols, as a pure function with a table
-//! test. What they share: only the remote's own words about this very user or
-//! mailbox become a `Reject`; everything doubtful is a `Defer`.
+//! [`recipient`], [`imap`] and [`smtp_auth`] are pure functions over one reply each. They share one reader: the text is
+//! cut into clauses (`text`), `phrases.txt` says what is known of words (`phrases`), so that each clause makes statements
+//! ([`statement`]), and a code makes one more. A short rule over them, in [`recipient`] and in [`login`], decides: only a
+//! statement about this very user or mailbox becomes a `Reject`, and only where none explains the refusal otherwise. A
+//! reply that repeats another server's is read as that one (`quote`), and an operator's phrases come first ([`replies`]).
 
+#[cfg(test)]
+mod crossings;
+pub mod explain;
 pub mod imap;
+pub mod login;
+mod phrases;
+mod quote;
+pub(crate) mod reading;
 pub mod recipient;
+pub mod replies;
 pub mod smtp_auth;
-pub mod words;
+pub mod statement;
+pub(crate) mod text;
 
 use crate::session::{self, After, Judged};
 use crate::verdict::{Cause, Class, Verdict};

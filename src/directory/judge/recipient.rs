@@ -1,30 +1,60 @@
 //! What a reply to `RCPT TO` says about the mailbox.
-
-use std::borrow::Cow;
+//!
+//! [`read`] is the rule: a refusal needs a statement about this recipient, in words or by a code, and none that would
+//! explain it otherwise. What a reply does to the session is in [`judge`].
 
 use protocol::smtp::recipients::Answer;
 use protocol::smtp::reply::Reply;
 
-use super::words::mailbox::{self, Mailbox};
-use super::{defer, reject};
+use super::reading::{self, Reading};
+use super::replies::{Means, Replies};
+use super::statement::{About, Found, Statement, What};
+use super::text::Asked;
+use super::{defer, quote, reject};
 use crate::session::{After, Judged};
 use crate::verdict::{Cause, Class, Identity, Verdict};
 
-/// How doubtful replies are read (`directory.NAME.rcpt`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+/// How doubtful replies are read (`directory.NAME.rcpt`, `directory.NAME.replies`).
+#[derive(Debug, Clone)]
+pub struct Settings {
     /// 252 means that the mailbox exists.
     pub code_252_exists: bool,
     /// A refusal for reasons of policy means that the mailbox does not exist.
     pub policy_means_unknown: bool,
     /// 550 5.4.1 means that the mailbox does not exist.
     pub microsoft: bool,
+    /// Phrases of this remote, read before ours.
+    pub replies: Replies,
+}
+
+/// What a refused `RCPT TO` comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conclusion {
+    /// There is no such mailbox, or it is closed.
+    No(Class),
+    /// The mailbox exists and is full.
+    Full,
+    /// The reply says nothing about this mailbox.
+    Later(Class),
+}
+
+/// How a refused `RCPT TO` is read, and why.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    /// What it comes to.
+    pub conclusion: Conclusion,
+    /// What the words say; of a quoted reply, that one's.
+    pub reading: Reading,
+    /// What the code says.
+    pub by_code: Option<Statement>,
+    /// Which statement decided, if one did.
+    pub decided: Option<Statement>,
 }
 
 /// Judges the answer to a question for `address`, given in wire form.
-pub fn judge(reading: Reading, address: &[u8], answer: Answer) -> Judged<Verdict> {
+pub fn judge(settings: &Settings, address: &[u8], answer: Answer) -> Judged<Verdict> {
     match answer {
-        Answer::Recipient(reply) => recipient(reading, address, &reply),
+        Answer::Recipient(reply) => recipient(settings, address, &reply),
         Answer::SenderRefused(reply) => sender_refused(&reply),
         Answer::Utf8Unsupported => {
             let why = "the address needs SMTPUTF8, which the remote does not offer";
@@ -50,117 +80,243 @@ fn sender_refused(reply: &Reply) -> Judged<Verdict> {
     said(class, reply, after)
 }
 
-fn recipient(reading: Reading, address: &[u8], reply: &Reply) -> Judged<Verdict> {
+fn recipient(settings: &Settings, address: &[u8], reply: &Reply) -> Judged<Verdict> {
     let subject_detail = reply.enhanced().map(|code| (code.subject, code.detail));
     match (reply.code(), subject_detail) {
+        (200..=299, _) if !reply.is_consistent() => said(Class::Protocol, reply, After::Close),
         (250 | 251, _) => exists(address, None),
-        (252, _) if reading.code_252_exists => exists(address, None),
+        (252, _) if settings.code_252_exists => exists(address, None),
         (252, _) => said(Class::Policy, reply, After::Keep),
         (421, _) => said(Class::Temporary, reply, After::Goodbye),
         // About the transaction, not about this address (RFC 5321 §4.5.3.1.10, Postfix
         // reject_multi_recipient_bounce).
         (452 | 550 | 552, Some((5, 3))) => said(Class::Temporary, reply, After::AskAgain),
-        (452 | 552, _) if mailbox::too_many_recipients(&reply.words()) => {
+        (452 | 552, _) if reply.words().to_ascii_lowercase().contains("too many recipients") => {
             said(Class::Temporary, reply, After::AskAgain)
         }
-        (400..=499, Some((2, 2))) => match overruled(address, reply) {
-            // Greylisting and wants for TLS have been seen under 4.2.2.
-            Some(_) => said(Class::Temporary, reply, After::KeepRefused),
-            None => full(address, reply),
-        },
-        (400..=499, _) => said(Class::Temporary, reply, After::KeepRefused),
         (500 | 502 | 503, _) => said(Class::Config, reply, After::AskAgain),
-        (530, _) | (_, Some((7, 57))) => said(Class::Config, reply, After::Close),
-        // Maddy says 501 5.1.1, others 501 5.1.3 of an address that cannot be.
-        (501, Some((1, 1 | 3))) => unless_overruled(address, reply, Class::UnknownUser),
-        (501 | 504 | 555, _) => said(Class::Config, reply, After::Close),
-        // Its enhanced code is 5.7.13 (RFC 5248's registry); one of trouble at the remote says more than the words.
-        (525, None | Some((2 | 7, _))) if mailbox::says_disabled(&reply.words()) => {
-            no(Class::Disabled, reply)
-        }
-        (521 | 571, _) => policy(reading, reply),
-        (552, None | Some((1, _))) if mailbox::says_full(&reply.words()) => full(address, reply),
-        // May mean too many recipients as well as a full mailbox; never an unknown one.
-        (552, None | Some((1, _))) => said(Class::Temporary, reply, After::KeepRefused),
-        (500..=599, Some(code)) => by_enhanced_code(reading, address, reply, code),
-        (550 | 551 | 553 | 554, None) => by_words(reading, address, reply),
-        (500..=599, None) => policy(reading, reply),
+        (400..=599, _) => match read(settings, &Asked::new(address), reply).conclusion {
+            Conclusion::No(class) => reject(class, reply.status(), reply.text()),
+            Conclusion::Full => full(address, reply),
+            Conclusion::Later(class) => said(class, reply, after_later(reply)),
+        },
         _ => said(Class::Protocol, reply, After::Close),
     }
 }
 
-/// RFC 3463 §3.2 to §3.8, as servers use it.
-fn by_enhanced_code(
-    reading: Reading,
-    address: &[u8],
-    reply: &Reply,
-    (subject, detail): (u16, u16),
-) -> Judged<Verdict> {
-    match (subject, detail) {
-        // A null MX is about the domain (RFC 7505 §4.2), Microsoft's 550 about the recipient.
-        (1, 10) if reply.code() != 550 => policy(reading, reply),
-        (1, 1 | 3 | 6 | 10) => unless_overruled(address, reply, Class::UnknownUser),
-        (2, 1) => unless_overruled(address, reply, Class::Disabled),
-        (2, 2) => full(address, reply),
-        (4, 1) if reading.microsoft => no(Class::UnknownUser, reply),
-        (4, 1) => policy(reading, reply),
-        (1, 0) if mailbox::says_address_rejected(&reply.words()) => {
-            match mailbox::read(&reply.words(), &text(address)) {
-                None => no(Class::UnknownUser, reply),
-                Some(_) => by_words(reading, address, reply),
+/// A remote that wants us to log in, or does not understand the command, will say the same to the next question.
+fn after_later(reply: &Reply) -> After {
+    let wants_login = reply
+        .enhanced()
+        .is_some_and(|code| (code.subject, code.detail) == (7, 57));
+    if wants_login || matches!(reply.code(), 501 | 504 | 530 | 555) {
+        After::Close
+    } else {
+        After::KeepRefused
+    }
+}
+
+/// Reads a reply of 4yz or 5yz to `RCPT TO` about `asked`.
+pub fn read(settings: &Settings, asked: &Asked, reply: &Reply) -> Explained {
+    let lines: Vec<&str> = reply.lines().iter().map(String::as_str).collect();
+    if let Some((means, phrase)) = settings.replies.find(&lines) {
+        return by_operator(means, phrase);
+    }
+    if !reply.is_consistent() {
+        return Explained::later(Class::Temporary);
+    }
+    match quote::find(&lines) {
+        Some(quote) => {
+            let mut explained = quoted(settings, asked, &quote);
+            // The server in the middle may be asked again, whatever it repeats.
+            if reply.is_transient() && matches!(explained.conclusion, Conclusion::No(_)) {
+                explained.conclusion = Conclusion::Later(Class::Temporary);
             }
+            explained
         }
-        // Too general to mean anything by themselves.
-        (_, 0) => by_words(reading, address, reply),
-        // 5.1.2 is about the domain, x.3 about the system, x.4 about the network, x.5 about the
-        // dialog: none is about the mailbox, and none heals by waiting alone.
-        (1, 2) | (3..=5, _) => said(Class::Config, reply, After::KeepRefused),
-        _ => policy(reading, reply),
+        None => {
+            let reading = reading::read(&lines, asked);
+            // Postfix says so of every address that it could not verify, with the code that is set for it.
+            let verified = !reading.has_clause_end("undeliverable address");
+            let by_code =
+                code_of(settings, reply, &reading).filter(|one| verified || one.about != About::Recipient);
+            conclude(settings, reading, by_code)
+        }
     }
 }
 
-/// A refusal with a code that is about the mailbox, unless its words are about
-/// something else.
-fn unless_overruled(address: &[u8], reply: &Reply, class: Class) -> Judged<Verdict> {
-    match overruled(address, reply) {
-        Some(class) => said(class, reply, After::KeepRefused),
-        None => no(class, reply),
+/// What a middle server's reply is that repeats another: what that one is, unless the words around it explain the
+/// refusal.
+fn quoted(settings: &Settings, asked: &Asked, quote: &quote::Quote) -> Explained {
+    let around: Vec<&str> = quote.around.lines().collect();
+    let around = reading::read(&around, asked);
+    if let Some(statement) = around.statements.iter().find(|one| explains(settings, one)) {
+        let class = class_of(statement);
+        return Explained {
+            decided: Some(statement.clone()),
+            reading: around,
+            ..Explained::later(class)
+        };
+    }
+    if !quote.to_rcpt {
+        return Explained::later(Class::Config);
+    }
+    read(settings, asked, &quote.reply)
+}
+
+fn by_operator(means: Means, phrase: &str) -> Explained {
+    let (conclusion, about, what) = match means {
+        Means::Unknown => (
+            Conclusion::No(Class::UnknownUser),
+            About::Recipient,
+            What::Missing,
+        ),
+        Means::Full => (Conclusion::Full, About::Recipient, What::Full),
+        // Of a recipient, `wrong` says nothing: it is for logins.
+        Means::Later | Means::Wrong => (Conclusion::Later(Class::Temporary), About::Remote, What::NotNow),
+    };
+    let found = Found::Operator(phrase.to_owned());
+    Explained {
+        conclusion,
+        decided: Some(Statement { about, what, found }),
+        reading: Reading::default(),
+        by_code: None,
     }
 }
 
-fn overruled(address: &[u8], reply: &Reply) -> Option<Class> {
-    if reply.is_transient() && mailbox::wants_login(&reply.words()) {
-        return Some(Class::Config);
-    }
-    match mailbox::overrules_code(&reply.words(), &text(address))? {
-        Mailbox::Later => Some(Class::Temporary),
-        _ => Some(Class::Policy),
+/// The rule over the statements of one reply.
+fn conclude(settings: &Settings, reading: Reading, by_code: Option<Statement>) -> Explained {
+    let words = &reading.statements;
+    let says = |what| {
+        words
+            .iter()
+            .find(|one| one.about == About::Recipient && one.what == what)
+    };
+    let not_now = words.iter().find(|one| one.what == What::NotNow);
+    let otherwise = words
+        .iter()
+        .find(|one| one.what != What::NotNow && explains(settings, one));
+    let code = |what| {
+        by_code
+            .as_ref()
+            .filter(|one| one.about == About::Recipient && one.what == what)
+    };
+    let code_otherwise = by_code
+        .as_ref()
+        .filter(|one| explains(settings, one) || one.what == What::NotNow);
+    let policy_is_unknown =
+        settings.policy_means_unknown && by_code.as_ref().is_some_and(|one| one.about == About::Policy);
+
+    let (full, missing, closed) = (says(What::Full), says(What::Missing), says(What::Closed));
+    let by_words = missing.or(closed);
+    let (conclusion, decided) = if let Some(one) = otherwise {
+        // Whether it heals by waiting alone is what the code knows best.
+        (
+            Conclusion::Later(class_of(code_otherwise.unwrap_or(one))),
+            Some(one),
+        )
+    } else if let (Some(full), None) = (full, missing) {
+        (Conclusion::Full, Some(full))
+    } else if let Some(one) = not_now {
+        (Conclusion::Later(class_of(one)), Some(one))
+    } else if full.is_some() {
+        // Unknown or full: the text itself does not know which.
+        (Conclusion::Later(Class::Policy), full)
+    } else if policy_is_unknown {
+        (Conclusion::No(Class::Policy), by_code.as_ref())
+    } else if let Some(one) = code_otherwise {
+        (Conclusion::Later(class_of(one)), Some(one))
+    } else if let Some(one) = code(What::Full) {
+        match missing {
+            Some(_) => (Conclusion::Later(Class::Policy), missing),
+            None => (Conclusion::Full, Some(one)),
+        }
+    } else if reading.cut {
+        (Conclusion::Later(Class::NotUnderstood), None)
+    } else if let Some(one) = by_words.or(code(What::Closed)).or(code(What::Missing)) {
+        let class = if one.what == What::Closed {
+            Class::Disabled
+        } else {
+            Class::UnknownUser
+        };
+        (Conclusion::No(class), Some(one))
+    } else {
+        (Conclusion::Later(Class::NotUnderstood), None)
+    };
+    Explained {
+        conclusion,
+        decided: decided.cloned(),
+        by_code: by_code.clone(),
+        reading,
     }
 }
 
-fn by_words(reading: Reading, address: &[u8], reply: &Reply) -> Judged<Verdict> {
-    match mailbox::read(&reply.words(), &text(address)) {
-        Some(Mailbox::Unknown) => no(Class::UnknownUser, reply),
-        Some(Mailbox::Disabled) => no(Class::Disabled, reply),
-        Some(Mailbox::Full) => full(address, reply),
-        Some(Mailbox::Later) => said(Class::Temporary, reply, After::KeepRefused),
-        Some(Mailbox::Config) => said(Class::Config, reply, After::KeepRefused),
-        Some(Mailbox::Policy) | None => policy(reading, reply),
+/// Whether a statement would explain a refusal without anything being wrong with the recipient.
+fn explains(settings: &Settings, statement: &Statement) -> bool {
+    match statement.about {
+        About::Recipient => false,
+        // These keep their word: what they say of rules and relaying is what the operator has declared it to be.
+        About::Policy | About::Relay | About::Domain | About::Message => {
+            !((settings.policy_means_unknown || settings.microsoft)
+                && matches!(statement.found, Found::Words(_)))
+        }
+        _ => true,
     }
 }
 
-/// A refusal that speaks of policy by its code. A text that speaks of the sender,
-/// the client or of nothing we know is never more than a Defer: the day our own
-/// address is on a blocklist, nobody's mailbox is unknown.
-fn policy(reading: Reading, reply: &Reply) -> Judged<Verdict> {
-    let by_code = matches!(reply.code(), 521 | 571)
-        || reply
-            .enhanced()
-            .is_some_and(|code| matches!((code.subject, code.detail), (7, _) | (4, 1)));
-    if reading.policy_means_unknown && by_code {
-        return no(Class::Policy, reply);
+/// The class of what is put off for this reason.
+fn class_of(statement: &Statement) -> Class {
+    match (statement.about, statement.what) {
+        (_, What::NotNow) | (About::Remote | About::Limit, _) => Class::Temporary,
+        (About::Domain | About::Login | About::Service | About::Credential, _) => Class::Config,
+        _ => Class::Policy,
     }
-    said(Class::Policy, reply, After::KeepRefused)
+}
+
+/// What the codes of a reply say (RFC 3463, RFC 5248, RFC 7505, as servers use them).
+fn code_of(settings: &Settings, reply: &Reply, reading: &Reading) -> Option<Statement> {
+    let says = |about, what| Some(Statement::of_code(about, what, reply.status()));
+    let enhanced = reply.enhanced().map(|code| (code.subject, code.detail));
+    match (reply.code(), enhanced) {
+        (_, Some((2, 2))) => says(About::Recipient, What::Full),
+        (400..=499, _) => says(About::Remote, What::NotNow),
+        (530, _) | (_, Some((7, 57))) => says(About::Login, What::Required),
+        // Maddy says 501 5.1.1, others 501 5.1.3 of an address that cannot be.
+        (501, Some((1, 1 | 3))) => says(About::Recipient, What::Missing),
+        (501 | 504 | 555, _) => says(About::Login, What::Refused),
+        // Of storage, or of too many recipients; never of an unknown one.
+        (552, None | Some((1, _))) => says(About::Limit, What::Refused),
+        (521 | 571, _) => says(About::Policy, What::Refused),
+        // RFC 5248: an account is disabled. The words say whose.
+        (525, None | Some((2 | 7, _))) => None,
+        // A null MX is about the domain (RFC 7505 §4.2), Microsoft's 550 about the recipient.
+        (550, Some((1, 10))) | (_, Some((1, 1 | 3 | 6))) => says(About::Recipient, What::Missing),
+        // Cisco's gateways say no more than this of a recipient that is in no directory of theirs.
+        (_, Some((1, 0))) if reading.is_just("address rejected") => says(About::Recipient, What::Missing),
+        (_, Some((1, 2 | 10))) => says(About::Domain, What::Refused),
+        (_, Some((1, 7 | 8))) => says(About::Sender, What::Refused),
+        (_, Some((2, 1))) => says(About::Recipient, What::Closed),
+        (_, Some((4, 1))) if settings.microsoft => says(About::Recipient, What::Missing),
+        (_, Some((4, 1))) => says(About::Policy, What::Refused),
+        // Too general to say anything.
+        (_, Some((_, 0))) => None,
+        (_, Some((3..=5, _))) => says(About::Login, What::Refused),
+        (_, Some((6, _))) => says(About::Message, What::Refused),
+        (_, Some(_)) => says(About::Policy, What::Refused),
+        (550 | 551 | 553 | 554, None) => None,
+        (_, None) => says(About::Policy, What::Refused),
+    }
+}
+
+impl Explained {
+    fn later(class: Class) -> Self {
+        Self {
+            conclusion: Conclusion::Later(class),
+            reading: Reading::default(),
+            by_code: None,
+            decided: None,
+        }
+    }
 }
 
 fn exists(address: &[u8], remark: Option<Cause>) -> Judged<Verdict> {
@@ -179,10 +335,6 @@ fn exists(address: &[u8], remark: Option<Cause>) -> Judged<Verdict> {
     }
 }
 
-fn no(class: Class, reply: &Reply) -> Judged<Verdict> {
-    reject(class, reply.status(), reply.text())
-}
-
 fn said(class: Class, reply: &Reply, after: After) -> Judged<Verdict> {
     defer(class, reply.status(), reply.text(), after)
 }
@@ -195,21 +347,20 @@ fn full(address: &[u8], reply: &Reply) -> Judged<Verdict> {
     )
 }
 
-fn text(address: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(address)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CAREFUL: Reading = Reading {
-        code_252_exists: true,
-        policy_means_unknown: false,
-        microsoft: false,
-    };
+    fn careful() -> Settings {
+        Settings {
+            code_252_exists: true,
+            policy_means_unknown: false,
+            microsoft: false,
+            replies: Replies::default(),
+        }
+    }
 
-    fn judged(reading: Reading, reply: &str) -> Judged<Verdict> {
+    fn judged(reading: &Settings, reply: &str) -> Judged<Verdict> {
         let reply = Reply::parse(reply).unwrap();
         judge(reading, b"user@example.com", Answer::Recipient(reply))
     }
@@ -259,7 +410,12 @@ mod tests {
                 Some(Class::Policy),
                 KeepRefused,
             ),
-            ("550 something else", "defer", Some(Class::Policy), KeepRefused),
+            (
+                "550 something else",
+                "defer",
+                Some(Class::NotUnderstood),
+                KeepRefused,
+            ),
             (
                 "551 User not local; please try <x@e.org>",
                 "reject",
@@ -297,7 +453,7 @@ mod tests {
             ("550 5.6.7 no", "defer", Some(Class::Policy), KeepRefused),
             ("553 5.6.7 no", "defer", Some(Class::Policy), KeepRefused),
             ("553 5.1.3 no", "reject", Some(Class::UnknownUser), KeepRefused),
-            ("553 no", "defer", Some(Class::Policy), KeepRefused),
+            ("553 no", "defer", Some(Class::NotUnderstood), KeepRefused),
             (
                 "501 5.1.3 bad address",
                 "reject",
@@ -353,7 +509,7 @@ mod tests {
                 KeepRefused,
             ),
         ] {
-            let judged = judged(CAREFUL, reply);
+            let judged = judged(&careful(), reply);
             let found = (
                 judged.verdict.name(),
                 judged.verdict.cause().map(|cause| cause.class),
@@ -365,12 +521,12 @@ mod tests {
 
     #[test]
     fn doubtful_replies_are_read_as_configured() {
-        let name = |reading, reply| judged(reading, reply).verdict.name();
+        let name = |reading: &Settings, reply| judged(reading, reply).verdict.name();
         assert_eq!(
             name(
-                Reading {
+                &Settings {
                     code_252_exists: false,
-                    ..CAREFUL
+                    ..careful()
                 },
                 "252 cannot verify"
             ),
@@ -378,9 +534,9 @@ mod tests {
         );
         assert_eq!(
             name(
-                Reading {
+                &Settings {
                     policy_means_unknown: true,
-                    ..CAREFUL
+                    ..careful()
                 },
                 "550 5.7.1 no"
             ),
@@ -388,22 +544,22 @@ mod tests {
         );
         assert_eq!(
             name(
-                Reading {
+                &Settings {
                     microsoft: true,
-                    ..CAREFUL
+                    ..careful()
                 },
                 "550 5.4.1 access denied"
             ),
             "reject"
         );
-        let policy = Reading {
+        let policy = Settings {
             policy_means_unknown: true,
-            ..CAREFUL
+            ..careful()
         };
         for reply in [
             "550 5.6.7 no", "550 5.1.8 sender domain", "550 your ip is listed", "550 something else",
         ] {
-            assert_eq!(name(policy, reply), "defer", "{reply}");
+            assert_eq!(name(&policy, reply), "defer", "{reply}");
         }
     }
 
@@ -416,7 +572,7 @@ mod tests {
             ("421 bye", Class::Temporary),
         ] {
             let answer = Answer::SenderRefused(Reply::parse(reply).unwrap());
-            let judged = judge(CAREFUL, b"user@example.com", answer);
+            let judged = judge(&careful(), b"user@example.com", answer);
             assert_eq!(judged.verdict.name(), "defer", "{reply}");
             assert_eq!(judged.verdict.cause().unwrap().class, class, "{reply}");
             assert_ne!(judged.after, After::Keep, "{reply}");
@@ -426,7 +582,7 @@ mod tests {
     #[test]
     fn replies_of_real_servers() {
         super::super::real_replies(include_str!("recipient-replies.txt"), |reply| {
-            judged(CAREFUL, &reply.replace("\\n", "\r\n")).verdict
+            judged(&careful(), &reply.replace("\\n", "\r\n")).verdict
         });
     }
 }

@@ -3,15 +3,17 @@
 use protocol::smtp::auth::Outcome;
 use protocol::smtp::reply::Reply;
 
-use super::words::account::{self, Account};
+use super::login::{self, Conclusion, Explained};
+use super::replies::Replies;
+use super::statement::{About, Statement, What};
 use super::{defer, reject};
 use crate::session::{After, Judged};
 use crate::verdict::{Class, Login, Verdict};
 
-/// Judges the outcome of a login as `user`.
-pub fn judge(user: &Login, outcome: Outcome) -> Judged<Verdict> {
+/// Judges the outcome of a login as `user`; `replies` are the operator's phrases.
+pub fn judge(replies: &Replies, user: &Login, outcome: Outcome) -> Judged<Verdict> {
     match outcome {
-        Outcome::Reply(reply) => reply_to_auth(user, &reply),
+        Outcome::Reply(reply) => reply_to_auth(replies, user, &reply),
         // A challenge where nothing was left to say, or a mechanism that was refused before any
         // credential was sent: no word about the credential.
         Outcome::Surprise(reply) => said(Class::Protocol, &reply, After::Close),
@@ -20,58 +22,77 @@ pub fn judge(user: &Login, outcome: Outcome) -> Judged<Verdict> {
     }
 }
 
-fn reply_to_auth(user: &Login, reply: &Reply) -> Judged<Verdict> {
-    let subject_detail = reply.enhanced().map(|code| (code.subject, code.detail));
-    match (reply.code(), subject_detail) {
+fn reply_to_auth(replies: &Replies, user: &Login, reply: &Reply) -> Judged<Verdict> {
+    match reply.code() {
+        235 if !reply.is_consistent() => said(Class::Protocol, reply, After::Close),
         // Nothing in SMTP takes a login back, so the session is spent.
-        (235, _) => Judged {
+        235 => Judged {
             verdict: Verdict::accept(user.as_bytes()),
             after: After::Spent,
         },
-        // RFC 5248: the account is disabled.
-        (525, _) | (500..=599, Some((7, 13))) => no(Class::Disabled, reply),
-        // Microsoft says so of whole tenants, of mailboxes and of locked accounts.
-        (535, Some((7, 139))) => Judged {
-            after: After::Close,
-            ..by_words(user, reply)
-        },
-        (535, _) => by_words(user, reply),
-        // The mechanism is too weak, or (Gmail) another password is wanted.
-        (534, _) => match by_words(user, reply) {
-            judged if account::names_credential(&reply.words()) => judged,
-            _ => said(Class::Config, reply, After::KeepRefused),
-        },
-        (538 | 523 | 530, _) => said(Class::Config, reply, After::Close),
-        // RFC 4954 §4.7.12: the password must be given in the clear once, or changed.
-        (432, Some((7, 12))) => Judged {
-            after: After::Close,
-            ..no(Class::Expired, reply)
-        },
-        // 454 by RFC 4954, 435 by Exim: the checking of passwords is out of order.
-        (454 | 435, _) => said(Class::Temporary, reply, After::KeepRefused),
-        (400..=499, _) => said(Class::Temporary, reply, After::Close),
-        (500 | 502 | 504, _) => said(Class::Config, reply, After::Close),
-        (501, _) => said(Class::Protocol, reply, After::Close),
-        (503, _) => said(Class::Protocol, reply, After::AskAgain),
-        (500..=599, _) => said(Class::Config, reply, After::Close),
+        503 => said(Class::Protocol, reply, After::AskAgain),
+        400..=599 => refusal(replies, user, reply),
         _ => said(Class::Protocol, reply, After::Close),
     }
 }
 
-/// Servers whose password check is out of order have been seen to say 535 and to
-/// tell the truth in the text alone (Postfix with Cyrus SASL, nginx).
-fn by_words(user: &Login, reply: &Reply) -> Judged<Verdict> {
-    match account::read(&reply.words(), &user.to_string()) {
-        Some(Account::Temporary) => said(Class::Temporary, reply, After::KeepRefused),
-        Some(Account::Config) => said(Class::Config, reply, After::KeepRefused),
-        Some(Account::Expired) => no(Class::Expired, reply),
-        Some(Account::Disabled) => no(Class::Disabled, reply),
-        None => no(Class::BadCredentials, reply),
+fn refusal(replies: &Replies, user: &Login, reply: &Reply) -> Judged<Verdict> {
+    let after = after(reply);
+    match read(replies, user.as_bytes(), reply).conclusion {
+        Conclusion::No(class) => Judged {
+            after,
+            ..reject(class, reply.status(), reply.text())
+        },
+        Conclusion::Later(class) => {
+            let mut judged = said(class, reply, after);
+            if class == Class::NotUnderstood {
+                judged.verdict = judged.verdict.heard();
+            }
+            judged
+        }
     }
 }
 
-fn no(class: Class, reply: &Reply) -> Judged<Verdict> {
-    reject(class, reply.status(), reply.text())
+/// Reads a reply of 4yz or 5yz to `AUTH` as `user`.
+pub fn read(replies: &Replies, user: &[u8], reply: &Reply) -> Explained {
+    let lines: Vec<&str> = reply.lines().iter().map(String::as_str).collect();
+    let by_code = if reply.is_consistent() {
+        code_of(reply)
+    } else {
+        Some(Statement::of_code(About::Remote, What::NotNow, reply.status()))
+    };
+    login::read(&lines, user, replies, by_code)
+}
+
+/// What becomes of the session.
+fn after(reply: &Reply) -> After {
+    let detail = reply.enhanced().map(|code| (code.subject, code.detail));
+    match (reply.code(), detail) {
+        // Microsoft says so of whole tenants, of mailboxes and of locked accounts.
+        (535, Some((7, 139))) => After::Close,
+        // 454 by RFC 4954, 435 by Exim: the checking of passwords is out of order.
+        (454 | 435 | 525 | 526 | 534 | 535, _) | (500..=599, Some((7, 8 | 13))) => After::KeepRefused,
+        _ => After::Close,
+    }
+}
+
+/// What the codes say (RFC 4954 §6, RFC 5248).
+fn code_of(reply: &Reply) -> Option<Statement> {
+    let detail = reply.enhanced().map(|code| (code.subject, code.detail));
+    let (about, what) = match (reply.code(), detail) {
+        // The password must be given in the clear once, or changed.
+        (432, Some((7, 12))) => (About::Credential, What::Expired),
+        (400..=499, _) => (About::Remote, What::NotNow),
+        (525, _) | (_, Some((7, 13))) => (About::Recipient, What::Closed),
+        (535, Some((7, 8))) => (About::Credential, What::Wrong),
+        (535, _) => return None,
+        (500 | 502 | 504 | 523 | 530 | 538, _) => (About::Login, What::Refused),
+        // Our own mistake, unless the words know better.
+        (501, _) => (About::Login, What::Broken),
+        (550 | 553 | 554 | 571, _) => (About::Client, What::Broken),
+        _ => return None,
+    };
+    Some(Statement::of_code(about, what, reply.status()))
 }
 
 fn said(class: Class, reply: &Reply, after: After) -> Judged<Verdict> {
@@ -84,6 +105,7 @@ mod tests {
 
     fn judged(reply: &str) -> Judged<Verdict> {
         judge(
+            &Replies::default(),
             &Login::new(b"jane@example.org"),
             Outcome::Reply(Reply::parse(reply).unwrap()),
         )
@@ -132,7 +154,7 @@ mod tests {
                 Some(Class::Disabled),
                 Close,
             ),
-            ("535 5.7.139 no", "reject", Some(Class::BadCredentials), Close),
+            ("535 5.7.139 no", "defer", Some(Class::NotUnderstood), Close),
             ("525 5.7.13 no", "reject", Some(Class::Disabled), KeepRefused),
             ("535 5.7.13 no", "reject", Some(Class::Disabled), KeepRefused),
             (
@@ -187,7 +209,7 @@ mod tests {
             Outcome::Unsupported(reply()),
             Outcome::Early(reply()),
         ] {
-            let judged = judge(&Login::new(b"jane"), outcome);
+            let judged = judge(&Replies::default(), &Login::new(b"jane"), outcome);
             assert_eq!((judged.verdict.name(), judged.after), ("defer", After::Close));
         }
     }

@@ -26,6 +26,20 @@ fn configuration() -> Vec<Bound> {
             "a_file_holds_so_many_domains_and_no_more",
         ),
         row(
+            "phrases in one list of directory.NAME.replies",
+            count!(crate::config::read::directory::MAX_PHRASES),
+            "they are refused at the start",
+            "a server that speaks in more tongues has another name for each",
+            "phrases_are_few_and_short",
+        ),
+        row(
+            "of one such phrase",
+            bytes!(crate::config::read::directory::MAX_PHRASE),
+            "it is refused at the start",
+            "as much as a log line shows of a reply",
+            "phrases_are_few_and_short",
+        ),
+        row(
             "mistakes in it that are told at once",
             count!(crate::config::read::problem::MOST_PROBLEMS),
             "the others are counted",

@@ -335,9 +335,9 @@ pub(super) fn replies() -> Vec<Bound> {
         ),
         row(
             "of a server's words that are looked at for their meaning",
-            bytes!(crate::directory::judge::words::MAX_TEXT),
-            "the rest is not looked at",
-            "what a server means is said before that",
+            bytes!(crate::directory::judge::text::MAX_TEXT),
+            "the rest is not read, and the reply is never a \"no\"",
+            "what a server means is said before that, or nowhere",
             "long_and_odd_texts_cost_little",
         ),
         row(

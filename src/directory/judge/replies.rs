@@ -1,0 +1,113 @@
+//! Phrases of one remote, as its operator reads them (`directory.NAME.replies`).
+
+use std::sync::Arc;
+
+use super::text::{END, Text};
+
+/// What a phrase means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// Ask again later. Before all others: it is never a mistake that loses mail.
+    Later,
+    /// The mailbox exists and is full.
+    Full,
+    /// There is no such mailbox, or no such user.
+    Unknown,
+    /// The password or token is wrong.
+    Wrong,
+}
+
+/// The phrases of a directory. Cheap to copy.
+#[derive(Debug, Clone, Default)]
+pub struct Replies(Arc<[Phrase]>);
+
+#[derive(Debug)]
+struct Phrase {
+    means: Means,
+    /// As it was given.
+    given: String,
+    /// The words between the places where any others may stand.
+    parts: Vec<Vec<String>>,
+}
+
+impl Replies {
+    /// Phrases with what they mean, in any order. In a phrase `*` stands for any words.
+    pub fn new(phrases: impl IntoIterator<Item = (Means, String)>) -> Self {
+        let mut phrases: Vec<Phrase> = phrases
+            .into_iter()
+            .map(|(means, given)| Phrase {
+                means,
+                parts: parts(&given),
+                given,
+            })
+            .collect();
+        phrases.sort_by_key(|phrase| phrase.means as u8);
+        Self(phrases.into())
+    }
+
+    /// Whether a phrase has a word at all: one that has none would fit every reply.
+    pub fn is_phrase(given: &str) -> bool {
+        parts(given).iter().any(|part| !part.is_empty())
+    }
+
+    /// What the first phrase that stands in these lines means, and the phrase as it was given.
+    pub(super) fn find(&self, lines: &[&str]) -> Option<(Means, &str)> {
+        if self.0.is_empty() {
+            return None;
+        }
+        // Numbers count here, and so do the names of hosts: the operator has seen them.
+        let mut words: Vec<String> = lines.iter().flat_map(|line| Text::plain(line).words).collect();
+        words.retain(|word| word != END);
+        let phrase = self.0.iter().find(|phrase| phrase.stands_in(&words))?;
+        Some((phrase.means, &phrase.given))
+    }
+}
+
+impl Phrase {
+    fn stands_in(&self, words: &[String]) -> bool {
+        let mut rest = words;
+        for part in self.parts.iter().filter(|part| !part.is_empty()) {
+            let Some(at) = rest
+                .windows(part.len())
+                .position(|window| window == part.as_slice())
+            else {
+                return false;
+            };
+            rest = &rest[at + part.len()..];
+        }
+        true
+    }
+}
+
+fn parts(given: &str) -> Vec<Vec<String>> {
+    given
+        .split('*')
+        .map(|part| {
+            let mut words = Text::plain(part).words;
+            words.retain(|word| word != END);
+            words
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phrase_is_words_with_others_between() {
+        let replies = Replies::new([
+            (Means::Unknown, "Recipient * FAIL".into()),
+            (Means::Later, "FAIL for now".into()),
+            (Means::Full, "code 99".into()),
+        ]);
+        let find = |text: &str| replies.find(&[text]).map(|(means, _)| means);
+        assert_eq!(find("550 recipient <x@example.org> fail."), Some(Means::Unknown));
+        assert_eq!(find("Recipient: x FAIL for now"), Some(Means::Later));
+        assert_eq!(find("code: 99"), Some(Means::Full));
+        assert_eq!(find("FAIL recipient"), None);
+        assert_eq!(find("recipients fail"), None);
+        assert!(Replies::default().find(&["anything"]).is_none());
+        assert!(!Replies::is_phrase(" * ") && Replies::is_phrase("x *"));
+    }
+}
