@@ -25,6 +25,8 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "session",
             // `probe login` takes the name of a mechanism, and a password from the terminal.
             "protocol::sasl::Mechanism", "protocol::secret::Secret",
+            // `probe reply` shows how a reply is read.
+            "directory::judge",
             // Memory is closed to others before the first command reads a secret.
             "service::limits",
             // Signals are held back before the first thread starts.

@@ -7,5 +7,6 @@
 pub mod bounds;
 pub mod configuration;
 pub mod program;
+mod replies;
 pub mod report;
 pub mod roff;

@@ -78,6 +78,7 @@ pub fn page(program: Program) -> String {
     }
     signals_and_files(&mut page);
     log(&mut page);
+    super::replies::write(&mut page);
     super::report::write(&mut page);
     limits(&mut page, &bounds);
     security(&mut page);

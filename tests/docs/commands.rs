@@ -31,7 +31,7 @@ fn words(command: &str) -> Vec<String> {
 }
 
 /// The calls of vouch in a line for a shell.
-fn calls(line: &str) -> Vec<Vec<String>> {
+pub(crate) fn calls(line: &str) -> Vec<Vec<String>> {
     let mut calls = Vec::new();
     let mut call: Option<Vec<String>> = None;
     let mut first = true;

@@ -4,6 +4,7 @@
 //! - `configurations`: a block `toml` is a whole configuration; a block `toml fragment` is one once the test has added
 //!   what it leaves out.
 //! - `commands`: a line of a block `sh` that calls `vouch`, and code in a text that begins with `vouch `, parses.
+//! - `replies`: what `docs/replies.md` shows of `vouch probe reply` is what it prints.
 //! - `quotes`: a line that begins with a level of the log is as vouch writes it.
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@ mod keys;
 mod links;
 mod page;
 mod quotes;
+mod replies;
 
 /// Fails with all that is wrong, once at least so many things were looked at.
 #[track_caller]

@@ -2,7 +2,10 @@
 
 pub mod login;
 pub mod recipient;
+pub mod reply;
 
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +39,9 @@ pub enum Probe {
         after_help = "Exit status: 0 accepted, 1 refused, 75 no answer, 69 no directory has an opinion."
     )]
     Login(login::Arguments),
+    /// Say how a server's reply is read, and why; no server is asked
+    #[command(after_help = "Exit status: 0, or 64 for a text that is no reply.")]
+    Reply(reply::Arguments),
 }
 
 /// What both kinds of probe take.
@@ -59,6 +65,7 @@ pub fn run(probe: &Probe) -> ExitCode {
     match probe {
         Probe::Recipient(arguments) => recipient::run(arguments),
         Probe::Login(arguments) => login::run(arguments),
+        Probe::Reply(arguments) => reply::run(arguments),
     }
 }
 
@@ -95,6 +102,29 @@ fn unknown_directory(name: &str, config: &Config) -> String {
         "vouch probe: there is no directory \"{name}\"; the directories are: {}",
         names.join(", ")
     )
+}
+
+/// The lines of a file of at most `longest` bytes that are `wanted`, without the space around them; `-` is standard
+/// input.
+fn lines_of(path: &Path, longest: u64, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
+    let input: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path)?)
+    };
+    let mut lines = Vec::new();
+    let mut input = BufReader::new(input.take(longest + 1));
+    for line in input.by_ref().lines() {
+        let line = line?;
+        let line = line.trim();
+        if wanted(line) {
+            lines.push(line.to_owned());
+        }
+    }
+    if input.get_ref().limit() == 0 {
+        return Err(io::Error::other(format!("longer than {} MiB", longest >> 20)));
+    }
+    Ok(lines)
 }
 
 /// Asks the only directory of a configuration; the answer for people, and the verdict.
@@ -245,7 +275,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_probe_has_its_own_patience() {
         let text = "[directory.a]\ntype = 'lmtp'\naddress = 'a.example'\ntimeout = '1h'\n";
-        let (config, _) = read::parse(std::path::Path::new("a.toml"), text).unwrap();
+        let (config, _) = read::parse(Path::new("a.toml"), text).unwrap();
         let members = daemon::members_by(&config, None, |_, _| Arc::new(Nowhere)).unwrap();
         let asker = Asker::Directory(members[0].clone());
         let began = Instant::now();

@@ -1,7 +1,6 @@
 //! `vouch probe recipient`: do these recipients exist?
 
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -53,12 +52,17 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn answers(arguments: &Arguments) -> Result<u8, ExitCode> {
     let mut addresses = arguments.addresses.clone();
     if let Some(path) = &arguments.more {
-        addresses.extend(read(path).map_err(|error| {
-            fail(
-                status::NO_INPUT,
-                &format!("vouch probe recipient: {}: {error}", path.display()),
-            )
-        })?);
+        addresses.extend(
+            super::lines_of(path, LONGEST_FILE, |line| {
+                !line.is_empty() && !line.starts_with('#')
+            })
+            .map_err(|error| {
+                fail(
+                    status::NO_INPUT,
+                    &format!("vouch probe recipient: {}: {error}", path.display()),
+                )
+            })?,
+        );
     }
     let asker = arguments.common.asker(None)?;
     let runtime = runtime()?;
@@ -127,30 +131,6 @@ async fn ask(asker: &Asker, address: &str) -> (Decision, std::time::Duration) {
         }
     };
     (decision, began.elapsed())
-}
-
-fn read(path: &Path) -> io::Result<Vec<String>> {
-    let input: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin())
-    } else {
-        Box::new(std::fs::File::open(path)?)
-    };
-    let mut addresses = Vec::new();
-    let mut input = BufReader::new(input.take(LONGEST_FILE + 1));
-    for line in input.by_ref().lines() {
-        let line = line?;
-        let line = line.trim();
-        if !line.is_empty() && !line.starts_with('#') {
-            addresses.push(line.to_owned());
-        }
-    }
-    if input.get_ref().limit() == 0 {
-        return Err(io::Error::other(format!(
-            "longer than {} MiB",
-            LONGEST_FILE >> 20
-        )));
-    }
-    Ok(addresses)
 }
 
 /// A bar where there is something to wait for and somebody who waits.

@@ -1,0 +1,196 @@
+//! `vouch probe reply`: how is a reply read, and why? No remote is asked.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use super::super::{ConfigFile, fail, print, status};
+use super::recipient::LONGEST_FILE;
+use super::unknown_directory;
+use crate::config::directory::Kind;
+use crate::daemon;
+use crate::directory::judge::explain::{Command, Explanation, explain};
+use crate::directory::judge::recipient::Settings;
+use crate::directory::judge::statement::{Found, Statement};
+use crate::verdict::Verdict;
+
+/// What a reply answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReplyType {
+    /// RCPT TO, by SMTP
+    Smtp,
+    /// RCPT TO, by LMTP
+    Lmtp,
+    /// A login, by IMAP
+    Imap,
+    /// A login, by SMTP AUTH
+    SmtpAuth,
+}
+
+/// Arguments of `vouch probe reply`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The replies, each as one text: '550 5.1.1 User unknown', 'NO [UNAVAILABLE] Later'; \n is a line end
+    #[arg(value_name = "TEXT", required_unless_present = "file_of_replies")]
+    replies: Vec<String>,
+    /// More replies, one a line; empty lines are passed over; - is standard input
+    #[arg(long = "file", value_name = "F", id = "file_of_replies")]
+    more: Option<PathBuf>,
+    /// What they answer [default: RCPT TO of an smtp or lmtp directory, a login of an imap one]
+    #[arg(long = "type", value_name = "TYPE", required_unless_present = "directory")]
+    kind: Option<ReplyType>,
+    /// Read them as this directory does, with its rcpt and replies keys
+    #[arg(short, long, value_name = "NAME")]
+    directory: Option<String>,
+    /// The address or user that was asked about: what a reply repeats of it says nothing
+    #[arg(long, value_name = "NAME", default_value = "")]
+    asked: String,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Reads the replies and says how.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match answers(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(status) => status,
+    }
+}
+
+fn answers(arguments: &Arguments) -> Result<(), ExitCode> {
+    let (command, settings) = how(arguments)?;
+    let mut replies = arguments.replies.clone();
+    if let Some(path) = &arguments.more {
+        let lines = super::lines_of(path, LONGEST_FILE, |line| !line.is_empty());
+        replies.extend(lines.map_err(|error| {
+            fail(
+                status::NO_INPUT,
+                &format!("vouch probe reply: {}: {error}", path.display()),
+            )
+        })?);
+    }
+    for reply in &replies {
+        let explanation = explain(command, &settings, arguments.asked.as_bytes(), reply)
+            .map_err(|why| fail(status::USAGE, &format!("vouch probe reply: {reply:?}: {why}")))?;
+        if arguments.json {
+            print(&format!("{}\n", object(reply, &explanation)))?;
+        } else {
+            print(&text(command, reply, &explanation))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the replies answer, and how the directory reads them.
+fn how(arguments: &Arguments) -> Result<(Command, Settings), ExitCode> {
+    let command = |kind| match kind {
+        ReplyType::Smtp | ReplyType::Lmtp => Command::Rcpt,
+        ReplyType::Imap => Command::ImapLogin,
+        ReplyType::SmtpAuth => Command::SmtpAuth,
+    };
+    let given = arguments.kind.map(command);
+    let Some(name) = &arguments.directory else {
+        return Ok((given.unwrap_or(Command::Rcpt), daemon::plain_reading()));
+    };
+    let (config, _) = arguments.file.load()?;
+    let Some(directory) = config.directory.iter().find(|directory| directory.name == *name) else {
+        return Err(fail(status::USAGE, &unknown_directory(name, &config)));
+    };
+    let own = match directory.kind {
+        Kind::Imap => Command::ImapLogin,
+        Kind::Smtp | Kind::Lmtp => Command::Rcpt,
+    };
+    Ok((given.unwrap_or(own), daemon::reading(directory)))
+}
+
+/// What the verdict is to the asker.
+fn meaning(command: Command, explanation: &Explanation) -> String {
+    let word = match (&explanation.verdict, command) {
+        (Verdict::Accept(_), Command::Rcpt) => "exists",
+        (Verdict::Reject(_), Command::Rcpt) => "unknown",
+        (Verdict::Accept(_), _) => "accepted",
+        (Verdict::Reject(_), _) => "refused",
+        (Verdict::Defer(_) | Verdict::Abstain(_), _) => "no answer",
+    };
+    match explanation.verdict.cause() {
+        Some(cause) => format!("{word} ({})", cause.class),
+        None => word.to_owned(),
+    }
+}
+
+fn text(command: Command, reply: &str, explanation: &Explanation) -> String {
+    let mut text = format!("{reply}: {}\n", meaning(command, explanation));
+    let mut line = |shown: &str, statement: Option<&Statement>| {
+        let decided = if statement.is_some() && statement == explanation.decided.as_ref() {
+            ", which decides"
+        } else {
+            ""
+        };
+        let says = statement.map_or_else(|| "says nothing that is known".to_owned(), ToString::to_string);
+        // A `String` takes whatever is written.
+        let _ = writeln!(text, "  {shown}: {says}{decided}");
+    };
+    for clause in &explanation.reading.clauses {
+        if clause.statements.is_empty() && !matches!(clause.words.as_str(), "" | "\u{2026}") {
+            line(&format!("\"{}\"", clause.words), None);
+        }
+        for statement in &clause.statements {
+            line(&found(&statement.found), Some(statement));
+        }
+    }
+    if let Some(statement) = &explanation.by_code {
+        line(&found(&statement.found), Some(statement));
+    }
+    if let Some(statement) = explanation
+        .decided
+        .as_ref()
+        .filter(|one| matches!(one.found, Found::Operator(_)))
+    {
+        line(&found(&statement.found), Some(statement));
+    }
+    text
+}
+
+fn found(found: &Found) -> String {
+    match found {
+        Found::Code(code) => code.clone(),
+        Found::Words(words) => format!("\"{words}\""),
+        Found::Operator(phrase) => format!("your phrase \"{phrase}\""),
+    }
+}
+
+fn object(reply: &str, explanation: &Explanation) -> Value {
+    let statement = |one: &Statement| {
+        let (by, text) = match &one.found {
+            Found::Code(code) => ("code", code),
+            Found::Words(words) => ("words", words),
+            Found::Operator(phrase) => ("phrase", phrase),
+        };
+        json!({ "about": one.about.name(), "what": one.what.name(), "by": by, "text": text })
+    };
+    let clauses: Vec<Value> = explanation
+        .reading
+        .clauses
+        .iter()
+        .map(|clause| {
+            json!({
+                "words": clause.words,
+                "statements": clause.statements.iter().map(statement).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({
+        "reply": reply,
+        "verdict": explanation.verdict.name(),
+        "cause": explanation.verdict.reason(),
+        "clauses": clauses,
+        "code": explanation.by_code.as_ref().map(statement),
+        "decided": explanation.decided.as_ref().map(statement),
+    })
+}

@@ -1,0 +1,73 @@
+//! How a reply is read: the rule in words, and examples that the reader itself has read.
+
+use super::roff::Page;
+use crate::daemon;
+use crate::directory::judge::explain::{Command, explain};
+
+/// The rule for recipients, a sentence each.
+const RECIPIENTS: [&str; 6] = [
+    "A clause about anything but this recipient explains the refusal: the domain, relaying, the sender, the client's host, \
+     the server itself, a limit, a message, a rule, the way of logging in. Then there was no answer, whatever the code.",
+    "A mailbox that is full exists, under any code.",
+    "\"Not now\" is no answer, even of a mailbox that is closed.",
+    "A code of another subject than this recipient is no answer: 4xx, 5.1.2, 5.1.7, 5.1.8, x.3, x.4, x.5, x.6 and x.7.",
+    "What is left is a \"no\" if a clause says that this recipient does not exist or is closed, or if the code does: 5.1.1, \
+     5.1.3, 5.1.6, 5.1.10 with 550, 5.2.1.",
+    "Whatever nobody understands is no answer. It is logged once, with the key that would settle it.",
+];
+
+/// The same for logins.
+const LOGINS: [&str; 5] = [
+    "\"Not now\", trouble of the server, a limit, a word about the client's host or the way of logging in: no answer, \
+     whatever the code.",
+    "An account that is closed or expired, in words about the account, user or mailbox or by a code (EXPIRED, CONTACTADMIN, \
+     525, 5.7.13): a \"no\".",
+    "Words about the credential, or a code for it (AUTHENTICATIONFAILED, AUTHORIZATIONFAILED, 535 5.7.8): a \"no\". So is a \
+     refusal without a word.",
+    "That IMAP, POP or SMTP is switched off for a user is no answer, unless a code refuses the credential.",
+    "Whatever nobody understands is no answer. For `auth-errors` and `penalty` it counts as a failure all the same, once for \
+     a user and secret.",
+];
+
+/// What is shown with its reading.
+pub(crate) const EXAMPLES: [(Command, &str); 5] = [
+    (
+        Command::Rcpt,
+        "550 5.1.1 Recipient address rejected: User unknown",
+    ),
+    (Command::Rcpt, "550 5.1.1 Relay access denied"),
+    (Command::Rcpt, "550 user over quota. (#5.1.1)"),
+    (
+        Command::ImapLogin,
+        "NO [AUTHENTICATIONFAILED] Too many failed attempts",
+    ),
+    (Command::ImapLogin, "NO Login failed: authentication failure"),
+];
+
+pub(super) fn write(page: &mut Page) {
+    page.section("HOW A REPLY IS READ");
+    page.text(
+        "The asked name, other addresses, host names, web pages and numbers are left out of a refusal. The rest is cut into \
+         clauses, at the ends of lines and sentences, at colons, semicolons and brackets. Each states something of something. \
+         A code is one more statement. A reply that repeats another server's (\"host B said: 554 5.7.1 ...\") is read as \
+         that one. `directory.NAME.replies` come before all of it. `vouch probe reply` shows how a reply is read.",
+    );
+    page.text("Of a refused recipient, in this order:");
+    RECIPIENTS.iter().for_each(|rule| page.item("-", rule));
+    page.text("Of a refused login, in this order:");
+    LOGINS.iter().for_each(|rule| page.item("-", rule));
+    let settings = daemon::plain_reading();
+    let rows: Vec<[String; 2]> = EXAMPLES
+        .iter()
+        .filter_map(|(command, reply)| {
+            let explained = explain(*command, &settings, b"", reply).ok()?;
+            let decided = explained.decided.map(|one| one.to_string()).unwrap_or_default();
+            let cause = explained.verdict.reason();
+            Some([
+                (*reply).to_owned(),
+                format!("{} ({cause}): {decided}", explained.verdict.name()),
+            ])
+        })
+        .collect();
+    page.table(&[36], ["Reply", "Verdict, and what decides"], &rows);
+}
