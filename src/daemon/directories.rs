@@ -132,8 +132,8 @@ fn succeed(
 pub(super) fn answers_of(directory: &config::Directory) -> String {
     let rcpt = &directory.rcpt;
     format!(
-        "1 {} {} code-252={} policy={} microsoft={}",
-        directory.kind, directory.address, rcpt.code_252, rcpt.policy, rcpt.microsoft
+        "2 {} {} code-252={} policy={} microsoft={} replies={:?}",
+        directory.kind, directory.address, rcpt.code_252, rcpt.policy, rcpt.microsoft, directory.replies
     )
 }
 

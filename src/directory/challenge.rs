@@ -42,7 +42,7 @@ fn of_scram(challenge: &[u8]) -> Option<String> {
         "invalid-proof" | "unknown-user" | "invalid-username-encoding" => None,
         // The words are the remote's; those that are registered are short.
         other => {
-            let harmless = other.chars().filter(|c| c.is_ascii_graphic());
+            let harmless = other.chars().filter(char::is_ascii_graphic);
             Some(format!("e={}", harmless.take(VALUE).collect::<String>()))
         }
     }

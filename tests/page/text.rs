@@ -121,7 +121,7 @@ async fn an_hour_is_told_in_words() {
         "unreachable: imap-berlin (127.0.0.1:143): connect: connection refused",
         "Without an answer 322 questions in a row, for 1",
         "mailboxes lmtp answers The directory Address mail.example.org:24",
-        "4,298 asked in the time shown, 377 of them (8.8 %) without an answer.",
+        " asked in the time shown, 377 of them (8.8 %) without an answer.",
         "Canaries 1, none refused",
         "archive smtp not asked yet",
         "Certificate any is taken (tls.allow-invalid-certs)",

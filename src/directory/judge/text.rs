@@ -106,13 +106,13 @@ impl Text {
         self.replaced(asked, |_, _| true)
     }
 
-    /// The text with those mentions of the bare local part replaced that can be nothing else: a clause of its own,
-    /// or right behind a word that `is_noun`.
+    /// The text with those mentions of the bare local part replaced that can be nothing else: one word that is the
+    /// first of several clauses, or right behind a word that `is_noun`.
     pub(super) fn without_mention(&self, asked: &Asked, is_noun: impl Fn(&str) -> bool) -> Option<Self> {
-        self.replaced(asked, |before, after| {
-            let begins = before.is_none_or(|word| word == END);
-            let ends = after.is_none_or(|word| word == END);
-            (begins && ends && (before.is_some() || after.is_some())) || before.is_some_and(&is_noun)
+        let one_word = asked.local.len() == 1;
+        self.replaced(asked, |before, after| match before {
+            None => one_word && after == Some(END),
+            Some(word) => is_noun(word),
         })
     }
 
