@@ -38,6 +38,19 @@ pub trait Dial: Send + Sync {
         peer: &'a Arc<str>,
         deadline: Instant,
     ) -> Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>>;
+
+    /// The same by another address than those that were `tried`. Where a remote has no addresses, none was.
+    fn dial_another<'a>(
+        &'a self,
+        peer: &'a Arc<str>,
+        _tried: &'a [SocketAddr],
+        deadline: Instant,
+    ) -> Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>> {
+        self.dial(peer, deadline)
+    }
+
+    /// An address accepted, and another was of more use: it comes last for a while.
+    fn is_worse(&self, _address: SocketAddr) {}
 }
 
 /// A connection that was opened.
@@ -46,6 +59,17 @@ pub struct Dialled {
     pub stream: Stream,
     /// The other end is this machine: loopback or a Unix socket.
     pub local: bool,
+    /// By which of the remote's addresses, where it has any.
+    pub reached: Option<Reached>,
+}
+
+/// An address that accepted.
+#[derive(Debug, Clone, Copy)]
+pub struct Reached {
+    /// Which.
+    pub address: SocketAddr,
+    /// There are others, which were not tried.
+    pub others: bool,
 }
 
 /// Where a remote listens.
@@ -63,9 +87,18 @@ impl Dial for Endpoint {
         peer: &'a Arc<str>,
         deadline: Instant,
     ) -> Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>> {
+        self.dial_another(peer, &[], deadline)
+    }
+
+    fn dial_another<'a>(
+        &'a self,
+        peer: &'a Arc<str>,
+        tried: &'a [SocketAddr],
+        deadline: Instant,
+    ) -> Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>> {
         Box::pin(async move {
             match self {
-                Self::Tcp(host) => dial_tcp(host, peer, deadline).await,
+                Self::Tcp(host) => dial_tcp(host, peer, tried, deadline).await,
                 Self::Unix(path) => {
                     let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
                     let stream = within(deadline, UnixStream::connect(path))
@@ -74,18 +107,35 @@ impl Dial for Endpoint {
                     Ok(Dialled {
                         stream: Box::new(stream),
                         local: true,
+                        reached: None,
                     })
                 }
             }
         })
     }
+
+    fn is_worse(&self, address: SocketAddr) {
+        if let Self::Tcp(host) = self {
+            host.is_worse(address);
+        }
+    }
 }
 
-async fn dial_tcp(host: &Host, peer: &Arc<str>, deadline: Instant) -> Result<Dialled, Error> {
+async fn dial_tcp(
+    host: &Host,
+    peer: &Arc<str>,
+    tried: &[SocketAddr],
+    deadline: Instant,
+) -> Result<Dialled, Error> {
     let lookup_by = deadline.min(Instant::now() + LOOKUP_TIMEOUT);
     let addresses = within(lookup_by, host.addresses())
         .await
         .map_err(|(kind, detail)| Error::new(kind, peer, LOOK_UP, detail))?;
+    let addresses: Vec<_> = addresses
+        .into_iter()
+        .filter(|address| !tried.contains(address))
+        .collect();
+    let others = addresses.len() > 1;
     match first_of(addresses, deadline).await {
         Ok(stream) => {
             // Commands are small and answers are waited for, so none may be held back. A kernel that refuses
@@ -93,9 +143,12 @@ async fn dial_tcp(host: &Host, peer: &Arc<str>, deadline: Instant) -> Result<Dia
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!("cannot set TCP_NODELAY: {error}");
             }
-            let local = stream.peer_addr().is_ok_and(|address| is_loopback(&address));
-            let stream = Box::new(stream);
-            Ok(Dialled { stream, local })
+            let peer = stream.peer_addr().ok();
+            Ok(Dialled {
+                stream: Box::new(stream),
+                local: peer.is_some_and(|address| is_loopback(&address)),
+                reached: peer.map(|address| Reached { address, others }),
+            })
         }
         Err(failures) => {
             host.forget();

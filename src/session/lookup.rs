@@ -17,6 +17,9 @@ pub(crate) const KNOWN: Duration = Duration::from_secs(1);
 /// name could else have us call thousands.
 pub(crate) const ADDRESSES: usize = 16;
 
+/// An address that was of no use when another was comes last for so long.
+pub(crate) const WORSE: Duration = Duration::from_secs(60);
+
 /// A host by name or address, and a port.
 #[derive(Debug)]
 pub struct Host {
@@ -26,6 +29,8 @@ pub struct Host {
     /// be gone by then. One thread is enough.
     turn: Arc<Turn<()>>,
     known: Mutex<Option<(Vec<SocketAddr>, Instant)>>,
+    /// Addresses that accepted and were of no use when another was, and when that was.
+    worse: Mutex<Vec<(SocketAddr, Instant)>>,
 }
 
 impl Host {
@@ -36,15 +41,33 @@ impl Host {
             port,
             turn: Arc::default(),
             known: Mutex::default(),
+            worse: Mutex::default(),
         }
     }
 
     /// Its addresses in the order of the system's resolver, found within the last
-    /// second.
+    /// second; those that were [worse](Self::is_worse) come last.
     ///
     /// # Errors
     /// What the resolver said.
     pub(super) async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        let mut addresses = self.in_order().await?;
+        let mut worse = self.worse.lock().unwrap_or_else(PoisonError::into_inner);
+        worse.retain(|(_, since)| since.elapsed() < WORSE);
+        addresses.sort_by_key(|address| worse.iter().any(|(one, _)| one == address));
+        Ok(addresses)
+    }
+
+    /// An address accepted and was of no use, and another was: it comes last for a while.
+    pub(super) fn is_worse(&self, address: SocketAddr) {
+        let mut worse = self.worse.lock().unwrap_or_else(PoisonError::into_inner);
+        worse.retain(|(one, since)| *one != address && since.elapsed() < WORSE);
+        if worse.len() < ADDRESSES {
+            worse.push((address, Instant::now()));
+        }
+    }
+
+    async fn in_order(&self) -> io::Result<Vec<SocketAddr>> {
         if let Some(addresses) = self.found_lately() {
             return Ok(addresses);
         }
@@ -81,6 +104,16 @@ impl Host {
 
 fn tried(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     found.take(ADDRESSES).collect()
+}
+
+#[cfg(test)]
+impl Host {
+    /// One whose addresses need not be asked for.
+    pub(super) fn at(addresses: Vec<SocketAddr>) -> Self {
+        let host = Self::new("nobody.invalid", 1);
+        *host.known() = Some((addresses, Instant::now() + Duration::from_secs(86_400)));
+        host
+    }
 }
 
 #[cfg(test)]

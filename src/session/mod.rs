@@ -16,6 +16,7 @@ pub mod remote;
 pub mod smtp;
 pub mod tls;
 pub mod trace;
+pub(crate) mod ways;
 
 use std::future::Future;
 use std::net::IpAddr;

@@ -10,6 +10,7 @@ use tokio_util::codec::Decoder;
 use super::connect::Dial;
 use super::error::{Error, GREETING, Kind, LOGIN};
 use super::tls;
+use super::ways::Way;
 use crate::wire::{Stream, Wire, WireError};
 
 /// A remote server and the way to it.
@@ -40,9 +41,13 @@ pub(super) struct Connection {
 
 impl Remote {
     /// Connects, and turns TLS on where it is on from the first byte.
-    pub(super) async fn connect(&self, deadline: Instant) -> Result<Connection, Error> {
+    pub(super) async fn connect(&self, way: &Way, deadline: Instant) -> Result<Connection, Error> {
         let deadline = self.command_deadline(deadline);
-        let dialled = self.dial.dial(&self.peer, deadline).await?;
+        let dialled = self.dial.dial_another(&self.peer, &way.tried, deadline).await?;
+        if let Some(reached) = dialled.reached {
+            // A way is gone once.
+            let _ = way.reached.set(reached);
+        }
         let (stream, local) = (dialled.stream, dialled.local);
         if self.encryption != Encryption::AlreadyOn {
             return Ok(Connection {

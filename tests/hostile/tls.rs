@@ -230,7 +230,11 @@ impl Dial for Elsewhere {
         let session = tokio::spawn(self.server.serve(theirs));
         self.sessions.lock().unwrap().push(session);
         let (stream, local) = (Box::new(ours), self.local);
-        Box::pin(ready(Ok(Dialled { stream, local })))
+        Box::pin(ready(Ok(Dialled {
+            stream,
+            local,
+            reached: None,
+        })))
     }
 }
 

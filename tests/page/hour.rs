@@ -315,6 +315,7 @@ impl Dial for Remote {
             Ok(Dialled {
                 stream: Box::new(ours),
                 local: true,
+                reached: None,
             })
         })
     }

@@ -57,6 +57,7 @@ impl Dial for Telephone {
             Ok(Dialled {
                 stream: Box::new(Ours { stream, seat }),
                 local: true,
+                reached: None,
             })
         })
     }

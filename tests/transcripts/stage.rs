@@ -427,6 +427,7 @@ impl Dial for Telephone {
                 Ok(Ok(Ok(stream))) => Ok(Dialled {
                     stream,
                     local: self.local,
+                    reached: None,
                 }),
                 Ok(_) => Err(Error::new(Kind::Unreachable, peer, "connect", "refused")),
                 Err(_) => Err(Error::new(Kind::Timeout, peer, "connect", "no answer in time")),

@@ -217,6 +217,20 @@ fn opening() -> Vec<Bound> {
             "an_address_that_swallows_packets_is_given_up",
         ),
         row(
+            "patience with an address that accepted, where there are others",
+            time!(crate::session::ways::PATIENCE),
+            "the next is tried beside it, sooner if a third of the time is up",
+            "a server that makes strangers wait has not failed",
+            "an_address_that_accepts_and_is_of_no_use_is_passed_by",
+        ),
+        row(
+            "time for which an address comes last that was of no use when another was",
+            time!(crate::session::lookup::WORSE),
+            "its place is again the resolver's",
+            "a server that was overloaded or restarted is back by then",
+            "an_address_that_accepts_and_is_of_no_use_is_passed_by",
+        ),
+        row(
             "TLS handshake",
             time!(crate::session::tls::HANDSHAKE_TIMEOUT),
             "no answer, with a hint at tls.key-exchange",

@@ -19,6 +19,7 @@ use super::{
     Answer, AskAgain, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, Session, remote, tls,
     trace,
 };
+use crate::session::ways::Way;
 use crate::wire::Wire;
 
 /// A remote that says goodbye where it was asked for an answer, and leaves the connection open, is listened to for so
@@ -56,7 +57,17 @@ impl LoginSession {
     /// # Errors
     /// The step at which the opening failed.
     pub async fn open(remote: Arc<Remote>, options: Options, deadline: Instant) -> Result<Self, Error> {
-        let connection = remote.connect(deadline).await?;
+        let open = |way| Self::open_by(way, remote.clone(), options, deadline);
+        remote.by_any_address(deadline, open).await
+    }
+
+    async fn open_by(
+        way: Arc<Way>,
+        remote: Arc<Remote>,
+        options: Options,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
+        let connection = remote.connect(&way, deadline).await?;
         let (local, mut tls) = (connection.local, connection.tls);
         let mut wire = Wire::new(connection.stream, Codec::new());
         let mut opening = Opening::new(remote.encryption);

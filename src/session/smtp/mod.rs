@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::error::{Error, Kind};
 use super::{Attempt, Origin, Remote, tls, trace};
+use crate::session::ways::Way;
 use crate::wire::Wire;
 
 /// How we present ourselves to an SMTP or LMTP remote.
@@ -42,7 +43,17 @@ struct Opened {
 
 impl Opened {
     async fn new(remote: Arc<Remote>, hello: Arc<Hello>, deadline: Instant) -> Result<Self, Error> {
-        let connection = remote.connect(deadline).await?;
+        let open = |way| Self::by(way, remote.clone(), hello.clone(), deadline);
+        remote.by_any_address(deadline, open).await
+    }
+
+    async fn by(
+        way: Arc<Way>,
+        remote: Arc<Remote>,
+        hello: Arc<Hello>,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
+        let connection = remote.connect(&way, deadline).await?;
         let mut tls = connection.tls;
         let mut wire = Wire::new(connection.stream, Codec::new());
         let settings = Settings {

@@ -299,6 +299,10 @@ impl Dial for Elsewhere {
         let (ours, theirs) = duplex(1 << 16);
         tokio::spawn(self.0.clone().serve(Box::new(theirs)));
         let stream = Box::new(ours);
-        Box::pin(ready(Ok(Dialled { stream, local: false })))
+        Box::pin(ready(Ok(Dialled {
+            stream,
+            local: false,
+            reached: None,
+        })))
     }
 }
