@@ -116,7 +116,8 @@ described! {
         /// unless `auth.allow-cleartext` is set or the remote is on this machine. A STARTTLS that was offered
         /// and fails ends the session, whatever stands here.
         pub starttls: StartTls,
-        /// `ca-file`: PEM file of authorities that are trusted besides those of the system.
+        /// `ca-file`: PEM file of authorities that are trusted besides those of the system. A certificate that is its
+        /// own authority, as `openssl req -x509` makes it, is taken for the server whose own it is.
         pub ca_file: Option<PathBuf>,
         /// `server-name`: the name that the certificate must bear. Default: `address`.
         pub server_name: Option<String>,

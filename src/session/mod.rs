@@ -11,6 +11,7 @@ pub mod error;
 mod handshake;
 pub mod imap;
 pub mod lookup;
+mod own;
 pub mod pool;
 pub mod remote;
 pub mod smtp;

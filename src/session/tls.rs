@@ -11,7 +11,7 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, HANDSHAKE, Kind};
 use super::handshake::trouble;
+use super::own::OwnCertificates;
 use crate::telemetry::counter::Counter;
 use crate::wire::Stream;
 
@@ -171,7 +172,14 @@ enum Trust {
     /// Anybody's.
     Anybody,
     /// Those that the system trusts, and these.
-    System(Roots, RootCertStore),
+    System(Roots, Own),
+}
+
+/// The certificates of `tls.ca-file`, and as trust anchors.
+#[derive(Default)]
+struct Own {
+    certificates: Vec<CertificateDer<'static>>,
+    roots: Vec<TrustAnchor<'static>>,
 }
 
 impl Client {
@@ -189,14 +197,8 @@ impl Client {
         let trust = if settings.allow_invalid_certs {
             Trust::Anybody
         } else {
-            let mut own = RootCertStore::empty();
-            if let Some(path) = &settings.ca_file {
-                for certificate in read_certificates("ca-file", path)? {
-                    let refused = |error: rustls::Error| file_error("ca-file", path, error.to_string());
-                    own.add(certificate).map_err(refused)?;
-                }
-            }
-            Trust::System(roots.clone(), own)
+            let own = settings.ca_file.as_ref().map(|path| Own::read(path));
+            Trust::System(roots.clone(), own.transpose()?.unwrap_or_default())
         };
         let identity = settings.identity.as_ref().map(|(chain, key)| {
             let bad_key = |_: pem::Error| {
@@ -229,11 +231,19 @@ impl Client {
     fn config(&self, roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()?;
-        let builder = match self.trust {
+        let builder = match &self.trust {
             Trust::Anybody => builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(AnyCertificate(self.provider.clone()))),
-            Trust::System(..) => builder.with_root_certificates(roots),
+            Trust::System(_, own) if own.certificates.is_empty() || roots.is_empty() => {
+                builder.with_root_certificates(roots)
+            }
+            Trust::System(_, own) => {
+                let verifier = OwnCertificates::new(&own.certificates, roots, self.provider.clone())?;
+                builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier))
+            }
         };
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
@@ -261,7 +271,7 @@ impl Client {
 
     /// Whether `tls.ca-file` names any.
     fn has_own_authority(&self) -> bool {
-        matches!(&self.trust, Trust::System(_, own) if !own.is_empty())
+        matches!(&self.trust, Trust::System(_, own) if !own.certificates.is_empty())
     }
 
     /// How the handshakes went so far.
@@ -319,6 +329,21 @@ impl Client {
             }
             Err(_) => Err(Error::new(Kind::Timeout, peer, HANDSHAKE, "no answer in time")),
         }
+    }
+}
+
+impl Own {
+    fn read(path: &Path) -> Result<Self, SettingsError> {
+        let certificates = read_certificates("ca-file", path)?;
+        let mut store = RootCertStore::empty();
+        for certificate in &certificates {
+            let refused = |error: rustls::Error| file_error("ca-file", path, error.to_string());
+            store.add(certificate.clone()).map_err(refused)?;
+        }
+        Ok(Self {
+            certificates,
+            roots: store.roots,
+        })
     }
 }
 

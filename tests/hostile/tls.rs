@@ -178,6 +178,33 @@ async fn a_remote_with_a_bad_certificate_is_told_nothing() {
     }
 }
 
+/// What `openssl req -x509` makes is an authority and the server's own certificate. Whoever names it in `ca-file` means it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_ones_own_making_is_taken_as_itself() {
+    let trust = Trust::new();
+    let own = Identity::own_authority(&["localhost"]).unwrap();
+    let others = Identity::own_authority(&["localhost"]).unwrap();
+    let misnamed = Identity::own_authority(&["other.test"]).unwrap();
+    let named: String = [&own, &misnamed].map(|identity| identity.pem().0).concat();
+    std::fs::write(&trust.ca_file, named).unwrap();
+    for protocol in PROTOCOLS {
+        for identity in [own.clone(), own.tls12_only().unwrap()] {
+            let scene = trust.scene(protocol, Security::Implicit(identity), "").await;
+            for answer in ask(&scene, protocol).await {
+                assert_eq!(answer, Yes, "{protocol:?}");
+            }
+        }
+        for (what, identity) in [
+            ("another's", others.clone()),
+            ("for another name", misnamed.clone()),
+            ("shown by a thief", own.stolen().unwrap()),
+        ] {
+            let scene = trust.scene(protocol, Security::Implicit(identity), "").await;
+            assert_later(&scene, protocol, what).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stripped_starttls_ends_the_session() {
     let trust = Trust::new();

@@ -124,6 +124,17 @@ impl Identity {
         Self::new(cert.der().clone(), cert.pem(), &key)
     }
 
+    /// What `openssl req -x509` makes: the server's own certificate for these names, and an authority.
+    pub fn own_authority(names: &[&str]) -> Result<Self> {
+        let mut params = leaf(names)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages.clear();
+        params.extended_key_usages.clear();
+        let key = KeyPair::generate()?;
+        let cert = params.self_signed(&key)?;
+        Self::new(cert.der().clone(), cert.pem(), &key)
+    }
+
     /// The same identity, speaking TLS 1.2 alone.
     pub fn tls12_only(&self) -> Result<Self> {
         let provider = Arc::new(aws_lc_rs::default_provider());
