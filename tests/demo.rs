@@ -1,5 +1,5 @@
 //! The demo, as the README has people run it: the lines that it prints, typed
-//! into a shell, give the answers that it printed.
+//! into a shell, give the answers that it printed, with `socat` and without.
 
 #![allow(
     clippy::panic,
@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Shown {
     title: String,
     answer: Vec<String>,
+    logged: String,
     command: String,
 }
 
@@ -44,48 +46,57 @@ fn program() -> PathBuf {
     tests.parent().unwrap().parent().unwrap().join("examples/demo")
 }
 
-fn shown(out: impl BufRead) -> Vec<Shown> {
+/// The questions, and the other commands that it says may be typed.
+fn shown(out: impl BufRead) -> (Vec<Shown>, Vec<String>) {
     let mut all: Vec<Shown> = Vec::new();
+    let mut commands = Vec::new();
     for line in out.lines().map(Result::unwrap) {
         if line.starts_with("Serving until Ctrl-C") {
-            return all;
+            return (all, commands);
         }
         if let Some(title) = line.strip_prefix("== ") {
-            let title = title.to_owned();
             all.push(Shown {
-                title,
+                title: title.to_owned(),
                 answer: Vec::new(),
+                logged: String::new(),
                 command: String::new(),
             });
-        } else if let (Some(answer), Some(last)) = (line.strip_prefix("   < "), all.last_mut()) {
+            continue;
+        }
+        let (Some(line), Some(last)) = (line.strip_prefix("   "), all.last_mut()) else {
+            continue;
+        };
+        if let Some(answer) = line.strip_prefix("< ") {
             last.answer.push(answer.to_owned());
-        } else if let (true, Some(last)) = (line.contains("| socat "), all.last_mut()) {
-            last.command = line.trim().to_owned();
+        } else if let Some(logged) = line.strip_prefix("log: ") {
+            last.logged = logged.to_owned();
+        } else if line.starts_with("printf ") {
+            last.command = line.to_owned();
+        } else if !line.starts_with("> ") {
+            commands.push(line.to_owned());
         }
     }
     panic!("the demo ended before it served: {} questions shown", all.len());
 }
 
-#[test]
-fn the_printed_lines_give_the_printed_answers() {
-    if Command::new("socat")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .status()
-        .is_err()
-    {
-        let required = std::env::var("VOUCH_PEERS").is_ok_and(|peers| peers == "required");
-        assert!(!required, "socat is not installed");
-        skip::skipped("not installed: socat");
-        return;
-    }
+/// What a shell makes of it, line by line; and whether it succeeds.
+fn typed(command: &str) -> (Vec<String>, bool) {
+    let ran = Command::new("sh").arg("-c").arg(command).output().unwrap();
+    let out = String::from_utf8(ran.stdout).unwrap();
+    let lines = out.lines().map(|line| line.replace('\t', "<TAB>")).collect();
+    (lines, ran.status.success())
+}
+
+/// Runs it to its end, where programs are found in `path`. The lines hold `by`.
+fn the_lines_give_the_answers(path: &OsStr, by: &str) {
     let child = Command::new(program())
+        .env("PATH", path)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
     let mut demo = Demo(child);
-    let all = shown(BufReader::new(demo.0.stdout.take().unwrap()));
+    let (all, commands) = shown(BufReader::new(demo.0.stdout.take().unwrap()));
     assert_eq!(
         all.len(),
         8,
@@ -97,19 +108,26 @@ fn the_printed_lines_give_the_printed_answers() {
     for Shown {
         title,
         answer,
+        logged,
         command,
     } in &all
     {
-        let asked = Command::new("sh").arg("-c").arg(command).output().unwrap();
-        let again: Vec<String> = String::from_utf8(asked.stdout)
-            .unwrap()
-            .lines()
-            .map(|line| line.replace('\t', "<TAB>"))
-            .collect();
+        assert!(command.contains(by), "{command}");
+        let (again, _) = typed(command);
         assert!(
             again.iter().filter(same).eq(answer.iter().filter(same)),
             "{title}\nshown {answer:#?}\nagain {again:#?}"
         );
+        let about = title.split([' ', ':']).nth(1).unwrap();
+        assert!(
+            logged.contains(&format!(" about={about} ")) && logged.contains(" verdict="),
+            "{title}: {logged}"
+        );
+    }
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    for command in commands {
+        let (said, success) = typed(&command);
+        assert!(success && !said.is_empty(), "{command}: {said:?}");
     }
 
     kill(Pid::from_raw(i32::try_from(demo.0.id()).unwrap()), Signal::SIGINT).unwrap();
@@ -119,4 +137,21 @@ fn the_printed_lines_give_the_printed_answers() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert!(demo.0.wait().unwrap().success());
+}
+
+#[test]
+fn the_printed_lines_give_the_printed_answers() {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if !std::env::split_paths(&path).any(|folder| folder.join("socat").is_file()) {
+        let required = std::env::var("VOUCH_PEERS").is_ok_and(|peers| peers == "required");
+        assert!(!required, "socat is not installed");
+        skip::skipped("not installed: socat");
+        return;
+    }
+    the_lines_give_the_answers(&path, " | socat ");
+}
+
+#[test]
+fn so_do_those_for_who_has_no_socat() {
+    the_lines_give_the_answers(OsStr::new("/nowhere"), "/demo ask ");
 }
