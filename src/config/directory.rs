@@ -324,7 +324,7 @@ described! {
         /// `forward-client`: hand the client's address on with each question, so that the remote's own defences
         /// see the attacker and not us: by IMAP ID (Dovecot believes it of `login_trusted_networks`) or XCLIENT
         /// (Postfix of `smtpd_authorized_xclient_hosts`), where the remote offers that. Recipients of different
-        /// clients are not asked together then. Default false.
+        /// clients are not asked together then, and a login is remembered for its address alone. Default false.
         pub forward_client: bool,
     }
 }

@@ -182,6 +182,7 @@ fn memory(directory: &config::Directory) -> member::Settings {
             positive: kept(cache.credentials.positive),
             negative: kept(cache.credentials.negative),
         },
+        forward_client: directory.auth.forward_client,
     }
 }
 

@@ -129,6 +129,7 @@ fn row(about: &About, entry: &Entry) -> Value {
     json!({
         "name": String::from_utf8_lossy(&about.name),
         "kind": about.kind,
+        "client": about.client.map(|client| client.to_string()),
         "directory": &*about.directory,
         "verdict": entry.verdict,
         "cause": entry.cause.as_ref().map(|cause| cause.class.name()),

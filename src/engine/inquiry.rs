@@ -2,6 +2,7 @@
 //! it is believed and kept.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::credibility::Subject;
 use super::credibility::canaries::Canaries;
 use super::epoch::Asked;
 use super::flight::Flights;
-use super::member::fly;
+use super::member::{fly, of_question};
 use super::not_understood::NotUnderstood;
 use super::recipients::{Recipients, Remembered};
 use crate::address::{Address, Domain};
@@ -32,8 +33,10 @@ pub(super) struct Inquiry {
     pub(super) directory: Arc<dyn Directory>,
     pub(super) memory: Arc<Recipients>,
     pub(super) not_understood: Arc<NotUnderstood>,
-    /// None is shared with who asks after a purge.
-    pub(super) flights: Flights<(Asked, Address), Verdict>,
+    /// None is shared with who asks after a purge, nor with another client where its address is handed on.
+    pub(super) flights: Flights<(Asked, Address, Option<IpAddr>), Verdict>,
+    /// The client's address is handed on.
+    pub(super) forward_client: bool,
     pub(super) canaries: Canaries,
     /// Questions about witnesses, by their domains.
     pub(super) checks: Flights<Domain, ()>,
@@ -59,8 +62,9 @@ impl Inquiry {
                 lookups.ageing.count();
                 let deadline = Instant::now() + BACKGROUND;
                 let asked = self.memory.epoch.asked();
+                let key = (asked, address.clone(), of_question(self.forward_client, &client));
                 let probe = || self.probe(address.clone(), client, asked, deadline);
-                self.flights.start((asked, address.clone()), probe);
+                self.flights.start(key, probe);
                 (verdict, Source::Cache)
             }
             Some(Remembered::Stale(known)) => {
@@ -93,7 +97,8 @@ impl Inquiry {
     ) -> (Verdict, Source) {
         let asked = self.memory.epoch.asked();
         let probe = || self.probe(address.clone(), client.clone(), asked, deadline);
-        fly(&self.flights, (asked, address.clone()), patience, probe).await
+        let of = of_question(self.forward_client, &client);
+        fly(&self.flights, (asked, address.clone(), of), patience, probe).await
     }
 
     /// A probe of `address`, its verdict weighed and kept.

@@ -4,12 +4,13 @@
 //! table is of no use to whoever gets hold of it later. A password that is not
 //! the remembered one always goes to the remote: it may be the new one.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use protocol::secret::Secret;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, EntryAction, EntryResult};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
@@ -17,6 +18,10 @@ use super::epoch::Epoch;
 use super::lookups::{self, Lookups};
 use super::remembered::{Entry, PIECE, State};
 use crate::verdict::{Cause, Class, Login, Verdict};
+
+/// Addresses that one user is remembered to have logged in from, where the directory hands addresses on: the hosts
+/// of one person, and a few networks that a telephone roams. One more takes the place of the oldest.
+pub(crate) const ADDRESSES: usize = 16;
 
 /// How long verdicts are kept (`directory.NAME.cache.credentials`); zero is not
 /// at all.
@@ -32,18 +37,62 @@ pub struct Ttl {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Tag([u8; 32]);
 
+/// What a verdict on a login is about, and what equal questions that share a probe have in common.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct LoginKey {
+    /// User and secret.
+    pub tag: Tag,
+    /// The client's address where the directory hands it on: the remote may let the user in from there alone.
+    pub client: Option<IpAddr>,
+}
+
 /// Verdicts on the logins of one directory.
 pub struct Logins {
     ttl: Ttl,
     key: hmac::Key,
     /// The accepted password of each user.
-    accepted: Cache<Login, (Tag, Instant)>,
-    /// Refused pairs of user and password.
-    refused: Cache<Tag, (Box<Cause>, Instant)>,
+    accepted: Cache<Login, Accepted>,
+    /// Refused pairs of user and password, of each address where it counts.
+    refused: Cache<LoginKey, (Box<Cause>, Instant)>,
     /// Counted by who looks.
     pub(super) lookups: Lookups,
     /// Whoever asks notes when; what was asked before a purge is not kept after it.
     pub(super) epoch: Epoch,
+}
+
+/// What was accepted of a user.
+#[derive(Clone)]
+struct Accepted {
+    tag: Tag,
+    /// From where, and since when; the oldest first. One entry of no address where none is handed on.
+    from: Vec<(Option<IpAddr>, Instant)>,
+}
+
+impl Accepted {
+    fn is_of(&self, tag: &Tag) -> bool {
+        verify_slices_are_equal(&self.tag.0, &tag.0).is_ok()
+    }
+
+    /// Accepted now.
+    fn note(&mut self, key: &LoginKey) {
+        if !self.is_of(&key.tag) {
+            // A new password takes the place of the old one, from wherever that was accepted.
+            *self = Self::new(key);
+            return;
+        }
+        self.from.retain(|(client, _)| *client != key.client);
+        if self.from.len() >= ADDRESSES {
+            self.from.remove(0);
+        }
+        self.from.push((key.client, Instant::now()));
+    }
+
+    fn new(key: &LoginKey) -> Self {
+        Self {
+            tag: key.tag.clone(),
+            from: vec![(key.client, Instant::now())],
+        }
+    }
 }
 
 impl Logins {
@@ -64,8 +113,7 @@ impl Logins {
         }
     }
 
-    /// What a login is known by: also the mark by which equal ones share a
-    /// probe. `mechanism` tells tokens apart; for a password it is empty.
+    /// What a login is known by. `mechanism` tells tokens apart; for a password it is empty.
     pub fn tag(&self, user: &Login, mechanism: &[u8], secret: &Secret<[u8]>) -> Tag {
         let mut hash = hmac::Context::with_key(&self.key);
         for part in [user.as_bytes(), mechanism, secret.expose()] {
@@ -81,36 +129,35 @@ impl Logins {
     }
 
     /// The remembered verdict on this very login.
-    pub fn recall(&self, user: &Login, tag: &Tag) -> Option<Verdict> {
-        if let Some((known, since)) = self.accepted.get(user) {
-            let same = verify_slices_are_equal(&known.0, &tag.0).is_ok();
-            if same && since.elapsed() < self.ttl.positive {
-                return Some(Verdict::accept(user.as_bytes()));
-            }
+    pub fn recall(&self, user: &Login, key: &LoginKey) -> Option<Verdict> {
+        if let Some(known) = self.accepted.get(user)
+            && known.is_of(&key.tag)
+            && let Some((_, since)) = known.from.iter().find(|(client, _)| *client == key.client)
+            && since.elapsed() < self.ttl.positive
+        {
+            return Some(Verdict::accept(user.as_bytes()));
         }
-        let (cause, since) = self.refused.get(tag)?;
+        let (cause, since) = self.refused.get(key)?;
         (since.elapsed() < self.ttl.negative).then_some(Verdict::Reject(*cause))
     }
 
     /// Keeps what a probe found. A Defer is no finding.
-    pub fn keep(&self, user: &Login, tag: &Tag, verdict: &Verdict) {
+    pub fn keep(&self, user: &Login, key: &LoginKey, verdict: &Verdict) {
         match verdict {
             Verdict::Accept(_) => {
-                self.refused.remove(tag);
-                if self.ttl.positive.is_zero() {
-                    return;
+                self.refused.remove(key);
+                if !self.ttl.positive.is_zero() {
+                    self.accept(user, key);
                 }
-                // A new password takes the place of the old one.
-                self.accepted.insert(user.clone(), (tag.clone(), Instant::now()));
             }
             Verdict::Reject(cause) => {
-                let is_this_one =
-                    |(known, _): &(Tag, Instant)| verify_slices_are_equal(&known.0, &tag.0).is_ok();
-                self.accepted.remove_if(user, is_this_one);
+                // Whether it was refused for its password or for its address, nobody says: the next one is asked,
+                // wherever it comes from.
+                self.accepted.remove_if(user, |known| known.is_of(&key.tag));
                 // Why an account is closed may change at any time; a wrong password stays wrong.
                 if cause.class == Class::BadCredentials && !self.ttl.negative.is_zero() {
                     self.refused
-                        .insert(tag.clone(), (Box::new(cause.clone()), Instant::now()));
+                        .insert(key.clone(), (Box::new(cause.clone()), Instant::now()));
                 }
             }
             Verdict::Defer(_) | Verdict::Abstain(_) => {}
@@ -122,6 +169,17 @@ impl Logins {
         !self.ttl.positive.max(self.ttl.negative).is_zero()
     }
 
+    fn accept(&self, user: &Login, key: &LoginKey) {
+        let found = self.accepted.entry(user, None, |_, known| {
+            known.note(key);
+            EntryAction::Retain(())
+        });
+        if let EntryResult::Vacant(place) = found {
+            // It is refused where the user was forgotten at this moment.
+            let _ = place.insert(Accepted::new(key));
+        }
+    }
+
     /// How full it is, and what it was good for. A remembered login that was looked up
     /// with another password is a miss.
     pub fn report(&self) -> lookups::Report {
@@ -131,24 +189,31 @@ impl Logins {
             .report(self.accepted.len() + self.refused.len(), limit)
     }
 
-    /// The accepted login of a user, with its times. Of a refused one only the hash is known.
-    pub fn entry(&self, user: &Login) -> Option<Entry> {
-        self.aged(self.accepted.get(user)?.1)
+    /// The accepted login of a user, of each address that it was accepted from where that counts, with its times. Of
+    /// a refused one only the hash is known.
+    pub fn entries_of(&self, user: &Login) -> Vec<Entry> {
+        let known = self.accepted.get(user);
+        let from = known.map(|known| known.from).unwrap_or_default();
+        from.into_iter().filter_map(|since| self.aged(since)).collect()
     }
 
-    /// Every accepted login; `None` where it is of no use any more. No lock is held between two
-    /// of them.
-    pub fn entries(&self) -> impl Iterator<Item = (Login, Option<Entry>)> + Send {
+    /// Every user with an accepted login, and of each what [`Self::entries_of`] gives; none where that is of no use
+    /// any more. No lock is held between two of them.
+    pub fn entries(&self) -> impl Iterator<Item = (Login, Vec<Entry>)> + Send {
         let accepted = self.accepted.iter();
-        accepted.map(|(user, (_, since))| (user, self.aged(since)))
+        accepted.map(|(user, known)| {
+            let entries = known.from.into_iter().filter_map(|since| self.aged(since));
+            (user, entries.collect())
+        })
     }
 
-    fn aged(&self, since: Instant) -> Option<Entry> {
+    fn aged(&self, (client, since): (Option<IpAddr>, Instant)) -> Option<Entry> {
         let age = since.elapsed();
         let left = self.ttl.positive.checked_sub(age)?;
         (!left.is_zero()).then_some(Entry {
             verdict: "accept",
             cause: None,
+            client,
             age,
             state: State::Fresh,
             refresh_in: None,
@@ -210,8 +275,16 @@ mod tests {
         Login::new(b"jane@e.org")
     }
 
-    fn tag(memory: &Logins, password: &str) -> Tag {
-        memory.tag(&jane(), b"", &Secret::copy_from(password.as_bytes()))
+    fn key(memory: &Logins, password: &str) -> LoginKey {
+        let tag = memory.tag(&jane(), b"", &Secret::copy_from(password.as_bytes()));
+        LoginKey { tag, client: None }
+    }
+
+    fn from(key: &LoginKey, client: &str) -> LoginKey {
+        LoginKey {
+            client: Some(client.parse().unwrap()),
+            ..key.clone()
+        }
     }
 
     fn no() -> Verdict {
@@ -225,7 +298,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_accepted_login_is_kept_for_an_absolute_time() {
         let memory = Logins::new(10, TTL, [7; 32]);
-        let good = tag(&memory, "good");
+        let good = key(&memory, "good");
         memory.keep(&jane(), &good, &yes());
         for _ in 0..5 {
             assert_eq!(memory.recall(&jane(), &good), Some(yes()));
@@ -238,7 +311,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn another_password_always_goes_to_the_remote_and_evicts_the_old() {
         let memory = Logins::new(10, TTL, [7; 32]);
-        let (old, new) = (tag(&memory, "old"), tag(&memory, "new"));
+        let (old, new) = (key(&memory, "old"), key(&memory, "new"));
         memory.keep(&jane(), &old, &yes());
         assert_eq!(memory.recall(&jane(), &new), None);
         memory.keep(&jane(), &new, &yes());
@@ -249,7 +322,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_refusal_is_of_exactly_this_login() {
         let memory = Logins::new(10, TTL, [7; 32]);
-        let (good, bad) = (tag(&memory, "good"), tag(&memory, "bad"));
+        let (good, bad) = (key(&memory, "good"), key(&memory, "bad"));
         memory.keep(&jane(), &good, &yes());
         memory.keep(&jane(), &bad, &no());
         assert_eq!(memory.recall(&jane(), &bad), Some(no()));
@@ -261,9 +334,60 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_address_that_is_handed_on_is_part_of_it() {
+        let memory = Logins::new(10, TTL, [7; 32]);
+        let (good, new) = (key(&memory, "good"), key(&memory, "new"));
+        let (office, abroad) = (from(&good, "192.0.2.1"), from(&good, "203.0.113.9"));
+        memory.keep(&jane(), &abroad, &no());
+        assert_eq!(memory.recall(&jane(), &abroad), Some(no()));
+        assert_eq!(
+            memory.recall(&jane(), &office),
+            None,
+            "a no is of its address alone"
+        );
+        memory.keep(&jane(), &office, &yes());
+        assert_eq!(memory.recall(&jane(), &office), Some(yes()));
+        assert_eq!(memory.recall(&jane(), &abroad), Some(no()), "and so is a yes");
+        assert_eq!(memory.recall(&jane(), &from(&good, "2001:db8::1")), None);
+        advance(TTL.negative).await;
+        assert_eq!(memory.recall(&jane(), &abroad), None);
+        memory.keep(&jane(), &abroad, &yes());
+        let listed: Vec<_> = memory
+            .entries_of(&jane())
+            .iter()
+            .map(|entry| entry.client)
+            .collect();
+        assert_eq!(listed, [office.client, abroad.client]);
+        memory.keep(&jane(), &from(&new, "192.0.2.1"), &yes());
+        assert_eq!(
+            memory.recall(&jane(), &abroad),
+            None,
+            "the old password is over everywhere"
+        );
+        assert_eq!(memory.entries_of(&jane()).len(), 1);
+        // A password that was refused somewhere may be refused everywhere by now.
+        memory.keep(&jane(), &from(&new, "192.0.2.2"), &yes());
+        memory.keep(&jane(), &from(&new, "192.0.2.3"), &no());
+        assert_eq!(memory.recall(&jane(), &from(&new, "192.0.2.2")), None);
+    }
+
+    #[test]
+    fn a_user_is_remembered_from_so_many_addresses() {
+        let memory = Logins::new(10, TTL, [7; 32]);
+        let good = key(&memory, "good");
+        let address = |number: usize| from(&good, &format!("192.0.2.{number}"));
+        for number in 0..=ADDRESSES {
+            memory.keep(&jane(), &address(number), &yes());
+        }
+        assert_eq!(memory.entries_of(&jane()).len(), ADDRESSES);
+        assert_eq!(memory.recall(&jane(), &address(0)), None);
+        assert_eq!(memory.recall(&jane(), &address(ADDRESSES)), Some(yes()));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_no_finding_is_not_kept() {
         let memory = Logins::new(10, TTL, [7; 32]);
-        let good = tag(&memory, "good");
+        let good = key(&memory, "good");
         memory.keep(&jane(), &good, &Verdict::Defer(Cause::ours(Class::Timeout, "x")));
         memory.keep(
             &jane(),

@@ -2,6 +2,7 @@
 //! what is being asked is asked once.
 
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::domains::Domains;
 use super::epoch::Asked;
 use super::flight::{Flights, Role, Unanswered, WAITING};
 use super::inquiry::Inquiry;
-use super::logins::{self, Logins, Tag};
+use super::logins::{self, LoginKey, Logins, Tag};
 use super::not_understood::NotUnderstood;
 use super::recipients::{self, Recipients};
 use super::{Decision, Source, lookups, refusals, store};
@@ -57,6 +58,8 @@ pub struct Settings {
     pub recipients: recipients::Ttl,
     /// How long verdicts on logins are kept.
     pub logins: logins::Ttl,
+    /// It hands the client's address on, so that what it says may be of that address alone.
+    pub forward_client: bool,
 }
 
 /// What a directory remembers, and what it is not believed in.
@@ -80,7 +83,7 @@ pub struct Member {
     directory: Arc<dyn Directory>,
     recipients: Arc<Inquiry>,
     logins: Arc<Logins>,
-    flights: Flights<(Asked, Tag), Verdict>,
+    flights: Flights<(Asked, LoginKey), Verdict>,
 }
 
 impl Member {
@@ -126,6 +129,7 @@ impl Member {
             not_understood,
             flights: Flights::default(),
             checks: Flights::default(),
+            forward_client: settings.forward_client,
             canaries: Canaries::new(name.clone(), settings.canaries.iter().map(one_form)),
             catch_all: settings.detect_catch_all.then(|| CatchAll::new(name.clone())),
         });
@@ -350,7 +354,11 @@ impl Member {
             self.not_understood().note(&question.kind, &verdict);
             return (verdict, Source::Probe);
         };
-        if let Some(verdict) = self.logins.recall(&user, &tag) {
+        let key = LoginKey {
+            tag,
+            client: of_question(self.settings.forward_client, &client),
+        };
+        if let Some(verdict) = self.logins.recall(&user, &key) {
             self.logins.lookups.fresh.count();
             return (verdict, Source::Cache);
         }
@@ -366,19 +374,19 @@ impl Member {
         let probe = || {
             let (directory, memory) = (self.directory.clone(), self.logins.clone());
             let not_understood = self.not_understood().clone();
-            let (question, user, tag) = (question.clone(), user.clone(), tag.clone());
+            let (question, user, key) = (question.clone(), user.clone(), key.clone());
             async move {
                 // Somebody's probe may have landed since the memory was looked into.
-                if let Some(verdict) = memory.recall(&user, &tag) {
+                if let Some(verdict) = memory.recall(&user, &key) {
                     return verdict;
                 }
                 let verdict = directory.probe(&question, deadline).await;
                 not_understood.note(&question.kind, &verdict);
-                memory.epoch.keep(asked, || memory.keep(&user, &tag, &verdict));
+                memory.epoch.keep(asked, || memory.keep(&user, &key, &verdict));
                 verdict
             }
         };
-        fly(&self.flights, (asked, tag.clone()), deadline, probe).await
+        fly(&self.flights, (asked, key.clone()), deadline, probe).await
     }
 }
 
@@ -388,6 +396,12 @@ impl Settings {
         let address = address.without_detail(&self.recipient_delimiter);
         if self.fold_case { address.folded() } else { address }
     }
+}
+
+/// The client's address as a part of the question: where it is handed on, the answer may be of it alone.
+pub(super) fn of_question(forward_client: bool, client: &Client) -> Option<IpAddr> {
+    let address = client.ip().filter(|_| forward_client)?;
+    Some(address.to_canonical())
 }
 
 /// The verdict of a probe that is shared with whoever asks the same. One that
@@ -496,6 +510,7 @@ mod tests {
                 stale: hours(100),
             },
             logins,
+            forward_client: false,
         };
         Member::new(settings, remote.clone(), [1; 32])
     }

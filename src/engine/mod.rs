@@ -324,6 +324,7 @@ mod tests {
                 positive: ttl,
                 negative: ttl,
             },
+            forward_client: false,
         };
         Arc::new(Member::new(settings, Arc::new(Yes { logins }), [0; 32]))
     }

@@ -271,6 +271,7 @@ impl Recipients {
         Some(Entry {
             verdict,
             cause: cause.map(|cause| *cause),
+            client: None,
             age,
             state,
             refresh_in: left(ttl.refresh).filter(|_| fresh),

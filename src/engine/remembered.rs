@@ -4,6 +4,7 @@
 //! Nothing here tells anything of a password.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Entry {
     pub verdict: &'static str,
     /// Why it was refused, or what was remarked of who was accepted.
     pub cause: Option<Cause>,
+    /// The address that a login was accepted from, where the directory hands that on.
+    pub client: Option<IpAddr>,
     /// Since the directory said so.
     pub age: Duration,
     /// What it is good for.
@@ -73,6 +76,8 @@ pub struct About {
     pub directory: Arc<str>,
     /// `recipient` or `login`.
     pub kind: &'static str,
+    /// [`Entry::client`]
+    pub client: Option<IpAddr>,
 }
 
 /// The first entries of a memory, or of several, by their names.
@@ -171,10 +176,12 @@ impl Member {
             .map(|address| self.one_form(address));
         let recipient = address.and_then(|address| {
             let entry = self.recipients().entry(&address)?;
-            Some((self.about(key(&address), "recipient"), entry))
+            Some((self.about(key(&address), "recipient", &entry), entry))
         });
-        let login = self.logins().entry(&Login::new(name));
-        let login = login.map(|entry| (self.about(name.into(), "login"), entry));
+        let logins = self.logins().entries_of(&Login::new(name));
+        let login = logins
+            .into_iter()
+            .map(|entry| (self.about(name.into(), "login", &entry), entry));
         recipient.into_iter().chain(login).collect()
     }
 
@@ -186,15 +193,16 @@ impl Member {
         let is_asked_for = |name: &[u8]| ending.as_ref().is_none_or(|end| name.ends_with(end));
         for (looked, (name, entry)) in self.recipients().entries().enumerate() {
             if let (true, Some(entry)) = (is_asked_for(&name), entry) {
-                listing.take(self.about(name, "recipient"), entry);
+                listing.take(self.about(name, "recipient", &entry), entry);
             }
             if looked % PIECE == 0 {
                 yield_now().await;
             }
         }
-        for (looked, (user, entry)) in self.logins().entries().enumerate() {
-            if let (true, Some(entry)) = (domain.is_none_or(|domain| is_of(&user, domain)), entry) {
-                listing.take(self.about(user.as_bytes().into(), "login"), entry);
+        for (looked, (user, entries)) in self.logins().entries().enumerate() {
+            let is_asked_for = domain.is_none_or(|domain| is_of(&user, domain));
+            for entry in entries.into_iter().filter(|_| is_asked_for) {
+                listing.take(self.about(user.as_bytes().into(), "login", &entry), entry);
             }
             if looked % PIECE == 0 {
                 yield_now().await;
@@ -217,8 +225,8 @@ impl Member {
                 yield_now().await;
             }
         }
-        for (looked, (_, entry)) in self.logins().entries().enumerate() {
-            summary.positive += usize::from(entry.is_some());
+        for (looked, (_, entries)) in self.logins().entries().enumerate() {
+            summary.positive += entries.len();
             if looked % PIECE == 0 {
                 yield_now().await;
             }
@@ -255,11 +263,12 @@ impl Member {
         }
     }
 
-    fn about(&self, name: Box<[u8]>, kind: &'static str) -> About {
+    fn about(&self, name: Box<[u8]>, kind: &'static str, entry: &Entry) -> About {
         About {
             name,
             directory: self.name().clone(),
             kind,
+            client: entry.client,
         }
     }
 }

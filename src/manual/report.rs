@@ -197,11 +197,12 @@ fn memory(page: &mut Page) {
         "`vouch cache list` shows of each recipient or accepted login: since when it is known (AGE), when it is asked about \
          again while it is still the answer (REFRESH: `due` where the next question does so, `stale` where it is the answer \
          only while the directory gives none), and when it is forgotten (ENDS). A refused login is known by a hash alone, which \
-         is shown to nobody.",
+         is shown to nobody. Where `auth.forward-client` hands the client's address on, a login is remembered for that address \
+         alone, which stands behind its name.",
     );
     page.text(
-        "With `--json` it is one object: `entries`, each with `name`, `kind` (`recipient` or `login`), `directory`, `verdict`, \
-         `cause`, `state` (`fresh`, `ageing`, `stale`), and `age`, `refresh-in`, `ends-in` in seconds; how many were `found`; and \
+        "With `--json` it is one object: `entries`, each with `name`, `kind` (`recipient` or `login`), `client` (the address, \
+         where a login is remembered for it alone), `directory`, `verdict`, `cause`, `state` (`fresh`, `ageing`, `stale`), and `age`, `refresh-in`, `ends-in` in seconds; how many were `found`; and \
          `refused-logins`. `vouch cache get` adds `detail`, the mail server's words. `vouch cache purge` says how many \
          `recipients`, `logins` and `refused-logins` went, and which directories still have them in their file \
          (`files-waiting`), as one on a disk that is full: they are deleted from it once it can be written.",

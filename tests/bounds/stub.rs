@@ -92,6 +92,7 @@ pub(crate) fn member(directory: Arc<dyn Directory>, detect_catch_all: bool) -> A
             positive: Duration::ZERO,
             negative: Duration::ZERO,
         },
+        forward_client: false,
     };
     Arc::new(Member::new(settings, directory, [7; 32]))
 }

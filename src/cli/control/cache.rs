@@ -201,7 +201,7 @@ fn listed(answer: &Value) -> String {
             seconds(&entry["age"]),
             refresh(entry),
             format!("in {}", seconds(&entry["ends-in"])),
-            word(&entry["name"]),
+            format!("{}{}", word(&entry["name"]), from(entry)),
         ]);
     }
     let mut text = String::new();
@@ -224,6 +224,12 @@ fn listed(answer: &Value) -> String {
         ));
     }
     text
+}
+
+/// The address that a login was accepted from, where it counts.
+fn from(entry: &Value) -> String {
+    let client = entry["client"].as_str();
+    client.map_or_else(String::new, |client| format!(" from {client}"))
 }
 
 fn refresh(entry: &Value) -> String {
@@ -252,6 +258,7 @@ fn sentence(entry: &Value) -> String {
         (Some("recipient"), _) => "is refused",
         _ => "may log in",
     };
+    let from = from(entry);
     let why = match entry["detail"].as_str() {
         Some(detail) => format!(" ({}: {detail})", word(&entry["cause"])),
         None => String::new(),
@@ -268,7 +275,7 @@ fn sentence(entry: &Value) -> String {
         _ => "it is the answer".to_owned(),
     };
     format!(
-        "{}: {} {verdict}{why}, {} ago; {good_for}; it is forgotten in {}",
+        "{}: {} {verdict}{from}{why}, {} ago; {good_for}; it is forgotten in {}",
         word(&entry["directory"]),
         word(&entry["name"]),
         seconds(&entry["age"]),
@@ -358,6 +365,16 @@ refused logins, each known by a hash alone: 3
         let told = answer(no).replace('\n', " ");
         assert!(
             told.contains("jane@example.org is refused (unknown-user: 550 5.1.1 no such user), 3 min ago"),
+            "{told}"
+        );
+        let login = json!({
+            "name": "jane@example.org", "kind": "login", "client": "192.0.2.7", "directory": "mailbox",
+            "verdict": "accept", "state": "fresh", "age": 5, "ends-in": 55,
+        });
+        assert!(listed(&json!({ "entries": [login.clone()] })).contains("jane@example.org from 192.0.2.7"));
+        let told = answer(login).replace('\n', " ");
+        assert!(
+            told.contains("mailbox: jane@example.org may log in from 192.0.2.7, 5 s ago"),
             "{told}"
         );
         assert_eq!(got(&json!({ "name": "x" })), "nothing is remembered of x\n");

@@ -40,7 +40,10 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
         ));
     }
     if directory.auth.forward_client {
-        text.say("Tells the remote the client's address (IMAP ID, XCLIENT), where it takes it.");
+        text.say(
+            "Tells the remote the client's address (IMAP ID, XCLIENT), where it takes it; what it says of a login is \
+             remembered for that address alone.",
+        );
     }
     let replies = &directory.replies;
     for (phrases, meaning) in [

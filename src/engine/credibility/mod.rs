@@ -107,14 +107,14 @@ impl Inquiry {
         let canaries = due.canaries.into_iter();
         if due.wait {
             let answers = canaries.map(|canary| {
-                let key = (asked, canary.clone());
+                let key = (asked, canary.clone(), None);
                 self.flights
                     .join(key, deadline, move || self.probe_canary(canary, asked))
             });
             join_all(answers).await;
         } else {
             for canary in canaries {
-                let key = (asked, canary.clone());
+                let key = (asked, canary.clone(), None);
                 self.flights.start(key, || self.probe_canary(canary, asked));
             }
         }

@@ -64,6 +64,13 @@ fn verdicts() -> Vec<Bound> {
             "a_refusal_is_of_exactly_this_login",
         ),
         row(
+            "addresses that a user is known to log in from, where auth.forward-client hands them on",
+            count!(crate::engine::logins::ADDRESSES),
+            "one more takes the place of the oldest",
+            "the hosts of one person, and a few networks that a telephone roams",
+            "a_user_is_remembered_from_so_many_addresses",
+        ),
+        row(
             "users in doubt, whose login was just refused",
             count!(crate::directory::DOUBTFUL_USERS),
             "some are forgotten, and may use all sessions",

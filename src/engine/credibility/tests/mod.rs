@@ -85,6 +85,7 @@ fn settings(canaries: &[&str], detect_catch_all: bool) -> member::Settings {
             positive: Duration::ZERO,
             negative: Duration::ZERO,
         },
+        forward_client: false,
     }
 }
 
