@@ -10,6 +10,7 @@ pub mod actions;
 pub mod admission;
 pub mod auth;
 pub mod counts;
+pub(crate) mod failures;
 pub mod fields;
 pub mod handover;
 mod in_turn;

@@ -43,7 +43,7 @@ const NO_BOUNDS: &[&str] = &[
     // What is read of a word.
     "directory::challenge::VALUE", "protocol::smtp::named::KEYS",
     // Where something begins.
-    "server::penalty::table::EXPECTED", "telemetry::level::INFO",
+    "server::failures::EXPECTED", "telemetry::level::INFO",
 ];
 
 fn root() -> &'static Path {

@@ -110,7 +110,7 @@ fn lengths() -> Vec<Bound> {
         ),
         row(
             "failures that penalties remember, of each door by address and by user",
-            count!(crate::server::penalty::table::FAILURES),
+            count!(crate::server::failures::FAILURES),
             "some of who failed start from zero",
             "8 MiB at most",
             "there_is_room_for_so_many",

@@ -1,4 +1,4 @@
-//! Failures that are remembered, by who failed.
+//! Failures that are remembered, by who failed: what penalties and the limits of sessions count.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -9,15 +9,13 @@
 //! nothing. A user at whom many addresses guess is another matter: were good answers to
 //! it late, or put off, anybody could lock it out from afar. So only its refusals are.
 
-pub(crate) mod table;
-
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::failures::{Counted, Table};
 use crate::address::network::Network;
 use crate::verdict::Client;
-use table::{Counted, Table};
 
 /// How a listener answers guesses (`listener.NAME.penalty`).
 #[derive(Debug, Clone)]
