@@ -154,7 +154,7 @@ async fn a_remote_session_bears_limits_auth_errors_refusals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_smtp_session_asks_listener_rcpt_times() {
+async fn a_message_asks_listener_rcpt_times() {
     let mut options = options(Protocol::Smtp);
     options.catch_all = true;
     let scene = Setup::new(options).doors("limits.rcpt = 3").start().await;
@@ -164,14 +164,14 @@ async fn an_smtp_session_asks_listener_rcpt_times() {
     }
     let fourth = Rcpt::to("d@example.org");
     assert_eq!(client.recipient(&fourth).await, LIMIT);
-    // Another message, or another connection of Postfix, is the same SMTP session.
+    // On another connection of Postfix it is the same message.
+    assert_eq!(scene.policy().await.recipient(&fourth).await, LIMIT);
+    assert_eq!(scene.remote.count("RCPT"), 3, "no probe beyond the limit");
     let next_message = Rcpt {
         instance: "58d9.6b0369c5.90b00.1",
         ..fourth
     };
-    assert_eq!(client.recipient(&next_message).await, LIMIT);
-    assert_eq!(scene.policy().await.recipient(&fourth).await, LIMIT);
-    assert_eq!(scene.remote.count("RCPT"), 3, "no probe beyond the limit");
+    assert_eq!(client.recipient(&next_message).await, "DUNNO");
 
     let other_client = Rcpt {
         port: 50919,
@@ -180,7 +180,7 @@ async fn an_smtp_session_asks_listener_rcpt_times() {
     assert_eq!(client.recipient(&other_client).await, "DUNNO");
     // Addresses that are nobody's here cost nothing, and are told nothing of limits.
     assert_eq!(client.recipient(&Rcpt::to("a@elsewhere.example")).await, "DUNNO");
-    assert_eq!(scene.remote.count("RCPT"), 4);
+    assert_eq!(scene.remote.count("RCPT"), 5);
     let line = scene.logged("source=limit").await;
     for part in [
         "verdict=defer", "cause=limit", "about=d@example.org", "door=policy",
@@ -209,6 +209,30 @@ async fn an_smtp_session_bears_listener_rcpt_errors() {
     assert_eq!(scene.remote.count("RCPT"), probes, "no probe beyond the limit");
     let other_client = Rcpt { port: 50919, ..next };
     assert_eq!(meaning(&client.recipient(&other_client).await), Answer::No);
+    // This message had an accepted recipient: with the next of the session, unknown ones count anew.
+    let next_message = Rcpt {
+        instance: "58d9.6b0369c5.90b00.1",
+        recipient: b"d@example.org",
+        ..next
+    };
+    assert_eq!(meaning(&client.recipient(&next_message).await), Answer::No);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_messages_of_one_session_with_an_unknown_recipient_each_are_delivered() {
+    let scene = Setup::new(options(Protocol::Lmtp)).start().await;
+    let mut client = scene.policy().await;
+    for message in 0..60 {
+        let instance = format!("58d9.6b0369c5.{:x}.{message}", 0x90a1c + message);
+        let unknown = format!("nobody{message}@example.org");
+        for (recipient, expected) in [(&*unknown, Answer::No), (JANE, Answer::Yes)] {
+            let asked = Rcpt {
+                instance: &instance,
+                ..Rcpt::to(recipient)
+            };
+            assert_eq!(meaning(&client.recipient(&asked).await), expected, "{recipient}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,18 +282,22 @@ async fn a_login_client_bears_listener_auth_errors() {
             .start()
             .await;
         let mut client = scene.auth().await;
-        let wrong = Login::of(JANE, "wrong");
+        let wrong = |password| Login::of(JANE, password);
         let right = Login::of(JANE, PASSWORD);
-        assert_eq!(client.login(&wrong).await, Answer::No);
-        assert_eq!(client.login(&right).await, Answer::Yes);
-        assert_eq!(client.login(&wrong).await, Answer::No);
+        // A telephone that repeats itself fails once, and is refused from memory.
+        for _ in 0..6 {
+            assert_eq!(client.login(&wrong("old")).await, Answer::No);
+        }
+        assert_eq!(client.login(&right).await, Answer::Yes, "it begins anew");
+        assert_eq!(client.login(&wrong("a")).await, Answer::No);
+        assert_eq!(client.login(&wrong("b")).await, Answer::No);
         let probes = logins(&scene);
         assert_eq!(
             client.login(&right).await,
             Answer::Later,
             "even the right password"
         );
-        assert_eq!(client.login(&wrong).await, Answer::Later);
+        assert_eq!(client.login(&wrong("c")).await, Answer::Later);
         assert_eq!(logins(&scene), probes, "no probe beyond the limit");
 
         let other_client = Login {
@@ -277,16 +305,79 @@ async fn a_login_client_bears_listener_auth_errors() {
             ..right
         };
         assert_eq!(client.login(&other_client).await, Answer::Yes);
+        assert_eq!(client.login(&right).await, Answer::Later);
         assert_eq!(
             scene.auth().await.login(&right).await,
             Answer::Yes,
             "another connection is another session"
+        );
+        assert_eq!(
+            client.login(&right).await,
+            Answer::Yes,
+            "and begins anew for the address"
         );
         let line = scene.logged("source=limit").await;
         for part in ["verdict=defer", "cause=limit", "client=192.0.2.1", "door=auth"] {
             assert!(line.contains(part), "{part} in {line}");
         }
     }
+}
+
+/// Dovecot asks for everybody over one connection, and for each end user in a session that it names.
+#[tokio::test(flavor = "multi_thread")]
+async fn auth_errors_are_those_of_a_named_session() {
+    // A penalty delays guesses, and the right password of that address with them; it puts off nobody.
+    let scene = Setup::new(options(Protocol::Imap))
+        .auth("penalty = { delay = \"1ms\", max-delay = \"20ms\" }")
+        .start()
+        .await;
+    let mut client = scene.auth().await;
+    for guess in 0..60 {
+        let (password, session) = (format!("guess {guess}"), format!("session{guess}"));
+        // Of one address in many sessions, behind which there may be many people.
+        let login = Login {
+            session: &session,
+            ..Login::of(JANE, &password)
+        };
+        assert_eq!(client.login(&login).await, Answer::No, "{guess}");
+    }
+    let right = Login {
+        session: "jane",
+        ..Login::of(JANE, PASSWORD)
+    };
+    assert_eq!(client.login(&right).await, Answer::Yes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auth_errors_of_a_named_session_are_put_off_and_none_are_of_nobody() {
+    let scene = Setup::new(options(Protocol::Imap))
+        .doors("limits.auth-errors = 2")
+        .auth("penalty = { exempt = [\"198.51.100.0/24\"] }")
+        .start()
+        .await;
+    let mut client = scene.auth().await;
+    for (rip, session, bears) in [
+        ("192.0.2.1", "mallory", 2),
+        ("NULL", "", 5),
+        ("198.51.100.7", "", 5),
+        ("198.51.100.7", "webmail", 5),
+    ] {
+        for guess in 0..5 {
+            let password = format!("{rip} {session} {guess}");
+            let login = Login {
+                rip,
+                session,
+                ..Login::of(JANE, &password)
+            };
+            let expected = if guess < bears { Answer::No } else { Answer::Later };
+            assert_eq!(client.login(&login).await, expected, "{password}");
+        }
+    }
+    let right = Login {
+        session: "jane",
+        ..Login::of(JANE, PASSWORD)
+    };
+    assert_eq!(client.login(&right).await, Answer::Yes, "of the same address");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,12 +392,10 @@ async fn hanging_up_does_not_undo_auth_errors() {
             service: "smtp",
             ..Login::of(JANE, PASSWORD)
         };
-        let wrong = Login {
-            password: "wrong",
-            ..right
-        };
-        assert_eq!(client.login(&wrong).await, Answer::No);
-        assert_eq!(client.login(&wrong).await, Answer::No);
+        for password in ["a", "b"] {
+            let wrong = Login { password, ..right };
+            assert_eq!(client.login(&wrong).await, Answer::No);
+        }
         let probes = logins(&scene);
         // Postfix is told "later" by hanging up, and connects again: from the same process.
         for _ in 0..3 {

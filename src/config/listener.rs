@@ -149,19 +149,22 @@ impl fmt::Display for Peer {
 }
 
 described! {
-    /// `[listener."NAME".limits]`: of one client's session; beyond, no probe is sent and the answer is "later".
+    /// `[listener."NAME".limits]`: of one client's message or session; beyond, no probe is sent and the answer is "later".
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct ClientLimits {
-        /// `rcpt`: recipients asked for, each of a message once. Default 1000. At `socketmap`, where nobody says on whose
+        /// `rcpt`: recipients of one message, each once. Default 1000. At `socketmap`, where nobody says on whose
         /// behalf a key is looked up, this and the next count by connection, of which Postfix makes a new one after 100 s;
         /// default there unlimited, as a connection serves many SMTP clients.
         pub rcpt: Limit,
-        /// `rcpt-errors`: unknown ones among these. Default 20, at which Postfix hangs up too
+        /// `rcpt-errors`: unknown recipients of one SMTP session; they count anew when a message of it had an accepted
+        /// recipient and the next begins, as Postfix's own count of errors does. Default 20, at which Postfix hangs up too
         /// (`smtpd_hard_error_limit`).
         pub rcpt_errors: Limit,
-        /// `auth-errors`: refused logins, by connection and remote address, within ten minutes. Default 20. At `saslauthd`,
-        /// where a question is a connection, by process and remote address; default there unlimited, as a server with one
-        /// process for all of its users would be locked out by one of them.
+        /// `auth-errors`: refused logins of one session within ten minutes, equal ones once: by `session=` where the client
+        /// names one, as Dovecot does, else by connection and remote address, until a login from that address is accepted.
+        /// No limit where no address is named, nor for those of `penalty.exempt` (by default, and without a `penalty`:
+        /// loopback) or those that say `no-penalty`. Default 20. At `saslauthd`, where a question is a connection, by
+        /// process and remote address; default there unlimited.
         pub auth_errors: Limit,
     }
 }

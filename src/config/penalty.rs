@@ -26,7 +26,7 @@ described! {
         /// `forget`: how long a failure is remembered, 1 ms to 1 day; in memory only. Default 10 minutes.
         pub forget: Duration,
         /// `refuse-after`: with so many failures remembered of it, 1 to 1000, an address is told "later" and nobody is
-        /// asked. Never by user. Default `"never"`.
+        /// asked: everybody behind it, whoever failed. Never by user. Default `"never"`.
         pub refuse_after: Option<u32>,
         /// `exempt`: networks whose clients are not delayed and do not count, such as that of a webmail. Default loopback.
         pub exempt: Vec<Network>,

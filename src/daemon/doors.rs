@@ -5,10 +5,10 @@ use std::sync::Arc;
 use protocol::sasl::{Carried, Mechanism};
 
 use super::directories::limit;
-use crate::config::Listener;
 use crate::config::listener::{
     Action, Exists as UserExists, Fields as FieldsOf, Mechanism as Offered, Protocol, TempFail,
 };
+use crate::config::{Listener, Penalty};
 use crate::engine::{Engine, Member};
 use crate::server::actions::Actions;
 use crate::server::auth::{AuthDoor, OkFields, Settings as AuthSettings, Spoken, Tempfail};
@@ -19,7 +19,7 @@ use crate::server::policy::{Policy, Settings as PolicySettings};
 use crate::server::saslauthd::{self, Saslauthd};
 use crate::server::socketmap::{self, Socketmap};
 use crate::server::userdb::{Exists, Settings as UserdbSettings, UserdbDoor};
-use crate::server::{Deadline, Door, recipient_limits};
+use crate::server::{Deadline, Door, login_limits, recipient_limits};
 
 /// The door of a listener, to those of `members` that it names. All doors share `handover`.
 pub fn door(listener: &Listener, members: &[Arc<Member>], handover: &Arc<Handover>) -> Arc<dyn Door> {
@@ -95,7 +95,7 @@ fn auth(listener: &Listener) -> AuthSettings {
             TempFail::Fail | TempFail::No => Tempfail::Fail,
         },
         deadline: deadline(listener),
-        auth_errors: limit(listener.limits.auth_errors),
+        limits: logins(listener),
         penalty: penalty(listener),
         access: listener.access.clone(),
         hands_over: listener.protocol == Protocol::Login,
@@ -147,7 +147,16 @@ fn saslauthd(listener: &Listener) -> saslauthd::Settings {
         },
         join_realm: listener.join_realm,
         deadline: listener.deadline_for(None),
+        limits: logins(listener),
+    }
+}
+
+/// Where `penalty` is off, or the protocol has none, those are exempt who are by default.
+fn logins(listener: &Listener) -> login_limits::Limits {
+    let penalty = listener.penalty.as_ref();
+    login_limits::Limits {
         auth_errors: limit(listener.limits.auth_errors),
+        exempt: penalty.map_or_else(|| Penalty::default().exempt, |penalty| penalty.exempt.clone()),
     }
 }
 

@@ -1,64 +1,86 @@
 //! How many logins of one client failed, at a door that is asked about logins.
 //!
-//! The protocol has no sessions of end users, only connections of login
-//! processes that serve many of them. A session is therefore what one
-//! connection asks for one client address (`rip`) within ten minutes. A request
-//! that names no client is told by its connection alone. Where each question has a
-//! connection of its own, as in saslauthd's protocol, the process stands for it.
+//! A session is what the client says: Dovecot's `session=` is one connection of an end user, however many of them one
+//! login process serves. Where nobody names one, it is what one connection asks for one client address within ten
+//! minutes, since a process of Postfix serves one client at a time; and an accepted login of that address begins anew,
+//! wherever it came from, for others may be behind it. Where each question has a connection of its own, as in
+//! saslauthd's protocol, the process stands for it. Where no address is named, anybody may have failed: there is no
+//! limit.
 //!
 //! Failures count once they are known. Logins that are sent at once are asked at
 //! once: counting those under way would put off honest bursts behind one address.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
+use super::failures::Table;
+use crate::address::network::Network;
+use crate::engine::{Decision, Source, Tag};
+use crate::verdict::{Client, Verdict};
+
 /// How long a failure is held against its session.
 pub(crate) const WINDOW: Duration = Duration::from_secs(600);
 
-/// Sessions that are remembered at once; when there are more, some are forgotten
-/// and start from zero.
-pub(crate) const SESSIONS: usize = 16_384;
+/// Addresses at once of which it is remembered that a login was accepted; of one that is not, failures before it count
+/// as well.
+pub(crate) const GOOD_ADDRESSES: usize = 16_384;
 
 /// Login processes whose connection we closed and that are expected back.
 pub(crate) const PROCESSES: usize = 4096;
 
-/// A client's address is told from others by so many characters: no address is longer, and the rest would only
-/// cost memory.
-pub(crate) const ADDRESS: usize = 64;
+/// How much one session may fail.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// Failed logins; `None` is without limit.
+    pub auth_errors: Option<u32>,
+    /// Networks whose clients have no limit.
+    pub exempt: Vec<Network>,
+}
 
 /// The sessions of one door.
 pub struct Sessions {
-    auth_errors: Option<u32>,
-    table: Cache<Key, Failures>,
+    limits: Limits,
+    failures: Table,
+    /// How often a login from an address was accepted: its failures begin anew each time.
+    accepted: Cache<IpAddr, u64>,
     /// The connection that a process is known by after we hung up on it.
     hung_up: Cache<i32, (u64, Instant)>,
+    /// Its keys are drawn anew in each life of the process.
+    hasher: RandomState,
+    /// What tells failures apart that are equal to no other.
+    unique: AtomicU64,
 }
 
-/// A connection and the client address that it asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    connection: u64,
-    client: Option<Arc<str>>,
-}
-
-type Failures = Arc<Mutex<Window>>;
-
-struct Window {
-    began: Instant,
-    failures: u32,
+/// A session whose failures count, by what tells it from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Session {
+    /// The hash of its name. Two of one hash are taken for one: with 64 bits, that does not happen.
+    Named(u64),
+    /// A client that names none.
+    Unnamed {
+        /// The number of the connection that asks for it.
+        connection: u64,
+        /// The client's.
+        address: IpAddr,
+    },
 }
 
 impl Sessions {
-    /// No session yet; `auth_errors` failures are allowed, `None` is without
-    /// limit.
-    pub fn new(auth_errors: Option<u32>) -> Self {
+    /// No session yet.
+    pub fn new(limits: Limits) -> Self {
+        let most = limits.auth_errors.unwrap_or_default();
         Self {
-            auth_errors,
-            table: Cache::new(SESSIONS),
+            failures: Table::new(WINDOW, u32::MAX, most.max(1) as usize),
+            accepted: Cache::new(GOOD_ADDRESSES),
             hung_up: Cache::new(PROCESSES),
+            hasher: RandomState::new(),
+            unique: AtomicU64::new(0),
+            limits,
         }
     }
 
@@ -74,109 +96,260 @@ impl Sessions {
 
     /// We are about to hang up on this process.
     pub fn hanging_up(&self, connection: u64, pid: Option<i32>) {
-        if let (Some(pid), Some(_)) = (pid, self.auth_errors) {
+        if let (Some(pid), Some(_)) = (pid, self.limits.auth_errors) {
             self.hung_up.insert(pid, (connection, Instant::now()));
         }
     }
 
+    /// The session in which `client` asks over `connection`; `None` where nothing is counted.
+    pub fn of(&self, connection: u64, client: &Client) -> Option<Session> {
+        self.limits.auth_errors?;
+        let address = client.ip().map(|address| address.to_canonical());
+        let is_exempt = |address| self.limits.exempt.iter().any(|network| network.has(address));
+        if address.is_some_and(is_exempt) {
+            return None;
+        }
+        match client.session.as_deref().filter(|named| !named.is_empty()) {
+            Some(named) => Some(Session::Named(self.hasher.hash_one((named, address)))),
+            None => address.map(|address| Session::Unnamed { connection, address }),
+        }
+    }
+
     /// Whether the session may try another login.
-    pub fn admit(&self, connection: u64, client: Option<&str>) -> bool {
-        let Some(limit) = self.auth_errors else {
+    pub fn admit(&self, session: Option<Session>) -> bool {
+        let (Some(limit), Some(session)) = (self.limits.auth_errors, session) else {
             return true;
         };
-        let failures = self.table.get(&Key {
-            connection,
-            client: client.map(shortened),
-        });
-        let Some(failures) = failures else { return true };
-        let window = failures.lock().unwrap_or_else(PoisonError::into_inner);
-        window.began.elapsed() >= WINDOW || window.failures < limit
+        self.failures.count(self.key(session)) < limit
     }
 
-    /// A login of the session was refused.
-    pub fn failed(&self, connection: u64, client: Option<&str>) {
-        if self.auth_errors.is_none() {
-            return;
+    /// Under what its failures are remembered now.
+    fn key(&self, session: Session) -> u64 {
+        match session {
+            Session::Named(hash) => hash,
+            Session::Unnamed { connection, address } => {
+                self.hasher
+                    .hash_one((connection, address, self.accepted.get(&address)))
+            }
         }
-        let key = Key {
-            connection,
-            client: client.map(shortened),
-        };
-        let fresh = || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Window::new())));
-        let Ok(failures) = self.table.get_or_insert_with(&key, fresh);
-        let mut window = failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if window.began.elapsed() >= WINDOW {
-            *window = Window::new();
-        }
-        window.failures = window.failures.saturating_add(1);
     }
-}
 
-fn shortened(client: &str) -> Arc<str> {
-    client.chars().take(ADDRESS).collect::<String>().into()
-}
-
-impl Window {
-    fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            failures: 0,
+    /// Notes how a login of the session ended. Equal failures have one `tag`, and count once; what was refused from
+    /// memory was counted where the remote refused it, and what needed no remote was no guess.
+    pub fn note(&self, session: Option<Session>, tag: Option<&Tag>, decision: &Decision) {
+        let Some(session) = session else { return };
+        match (&decision.verdict, session) {
+            (Verdict::Accept(_), Session::Unnamed { address, .. }) => {
+                let before = self.accepted.get(&address).unwrap_or_default();
+                self.accepted.insert(address, before.wrapping_add(1));
+            }
+            _ if decision.is_failed_attempt() && decision.source != Source::Cache => {
+                self.failed(session, tag);
+            }
+            _ => {}
         }
+    }
+
+    /// A login of the session failed.
+    pub fn failed(&self, session: Session, tag: Option<&Tag>) {
+        let mark = tag.map_or_else(
+            || self.unique.fetch_add(1, Ordering::Relaxed),
+            |tag| self.hasher.hash_one(tag),
+        );
+        self.failures.add(self.key(session), mark);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use protocol::secret::Secret;
     use tokio::time::advance;
 
     use super::*;
+    use crate::engine::logins::{Logins, Ttl};
+    use crate::verdict::{Cause, Class, Login};
+
+    fn sessions(limit: u32) -> Sessions {
+        Sessions::new(Limits {
+            auth_errors: Some(limit),
+            exempt: vec![Network::parse("127.0.0.0/8").unwrap()],
+        })
+    }
+
+    fn from(address: &str) -> Client {
+        Client {
+            address: Some(address.into()),
+            ..Client::default()
+        }
+    }
+
+    fn named(session: &str, address: &str) -> Client {
+        Client {
+            session: Some(session.into()),
+            ..from(address)
+        }
+    }
+
+    /// Passwords of one user.
+    fn tag(password: &str) -> Tag {
+        static LOGINS: LazyLock<Logins> = LazyLock::new(|| {
+            let none = Ttl {
+                positive: Duration::ZERO,
+                negative: Duration::ZERO,
+            };
+            Logins::new(1, none, [7; 32])
+        });
+        let password = Secret::copy_from(password.as_bytes());
+        LOGINS.tag(&Login::new(b"jane"), b"", &password)
+    }
+
+    fn decision(verdict: Verdict, source: Source) -> Decision {
+        Decision {
+            verdict,
+            source,
+            directory: None,
+        }
+    }
+
+    fn refuse(sessions: &Sessions, connection: u64, client: &Client, password: &str, source: Source) {
+        let verdict = Verdict::Reject(Cause::ours(Class::BadCredentials, "no"));
+        let session = sessions.of(connection, client);
+        sessions.note(session, Some(&tag(password)), &decision(verdict, source));
+    }
+
+    fn fail(sessions: &Sessions, connection: u64, client: &Client, password: &str) {
+        refuse(sessions, connection, client, password, Source::Probe);
+    }
+
+    fn admits(sessions: &Sessions, connection: u64, client: &Client) -> bool {
+        sessions.admit(sessions.of(connection, client))
+    }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_count_by_connection_and_client_for_ten_minutes() {
-        let sessions = Sessions::new(Some(2));
-        let mallory = Some("192.0.2.1");
-        sessions.failed(1, mallory);
-        assert!(sessions.admit(1, mallory));
-        sessions.failed(1, mallory);
-        assert!(!sessions.admit(1, mallory));
-        assert!(sessions.admit(1, Some("192.0.2.2")) && sessions.admit(1, None));
-        assert!(sessions.admit(2, mallory));
+    async fn failures_count_by_connection_and_address_for_ten_minutes() {
+        let sessions = sessions(2);
+        let mallory = from("192.0.2.1");
+        fail(&sessions, 1, &mallory, "a");
+        assert!(admits(&sessions, 1, &mallory));
+        fail(&sessions, 1, &mallory, "b");
+        assert!(!admits(&sessions, 1, &mallory));
+        assert!(!admits(&sessions, 1, &from("::ffff:192.0.2.1")));
+        assert!(admits(&sessions, 1, &from("192.0.2.2")));
+        assert!(admits(&sessions, 2, &mallory));
         advance(WINDOW).await;
-        assert!(sessions.admit(1, mallory));
-        sessions.failed(1, mallory);
-        assert!(sessions.admit(1, mallory), "a new window has begun");
+        assert!(admits(&sessions, 1, &mallory));
+        fail(&sessions, 1, &mallory, "c");
+        assert!(admits(&sessions, 1, &mallory), "the others are forgotten");
+    }
+
+    /// Dovecot has one connection for the logins of everybody, and one session for each of them.
+    #[test]
+    fn a_named_session_is_one_whatever_the_connection_and_no_other() {
+        let sessions = sessions(2);
+        for guess in 0..60 {
+            let session = format!("session{guess}");
+            assert!(admits(&sessions, 1, &named(&session, "192.0.2.1")), "{guess}");
+            fail(&sessions, 1, &named(&session, "192.0.2.1"), &guess.to_string());
+        }
+        let mallory = named("m", "192.0.2.1");
+        fail(&sessions, 1, &mallory, "a");
+        fail(&sessions, 2, &mallory, "b");
+        assert!(!admits(&sessions, 1, &mallory) && !admits(&sessions, 3, &mallory));
+        assert!(admits(&sessions, 1, &named("j", "192.0.2.1")));
+        let nobody = Client {
+            address: None,
+            ..named("n", "")
+        };
+        for password in ["a", "b"] {
+            fail(&sessions, 1, &nobody, password);
+        }
+        assert!(!admits(&sessions, 1, &nobody), "it takes no address");
+    }
+
+    #[test]
+    fn a_good_login_of_an_address_begins_anew_at_every_connection() {
+        let sessions = sessions(1);
+        let (office, other) = (from("192.0.2.1"), from("192.0.2.2"));
+        for client in [&office, &other] {
+            fail(&sessions, 1, client, "a");
+            fail(&sessions, 2, client, "a");
+        }
+        let good = decision(Verdict::accept("jane"), Source::Probe);
+        sessions.note(sessions.of(3, &office), Some(&tag("good")), &good);
+        assert!(admits(&sessions, 1, &office) && admits(&sessions, 2, &office));
+        assert!(!admits(&sessions, 1, &other));
+    }
+
+    #[test]
+    fn clients_without_an_address_and_exempt_ones_have_no_limit() {
+        let sessions = sessions(1);
+        for client in [
+            Client::default(),
+            from("NULL"),
+            from("127.0.0.1"),
+            named("s", "::ffff:127.0.0.9"),
+        ] {
+            fail(&sessions, 1, &client, "a");
+            assert!(admits(&sessions, 1, &client), "{client:?}");
+        }
+    }
+
+    #[test]
+    fn equal_failures_count_once_and_those_from_memory_never() {
+        let sessions = sessions(2);
+        let phone = from("192.0.2.1");
+        for _ in 0..100 {
+            fail(&sessions, 1, &phone, "old");
+        }
+        for password in ["x", "y", "z"] {
+            refuse(&sessions, 1, &phone, password, Source::Cache);
+            refuse(&sessions, 1, &phone, password, Source::Local);
+        }
+        assert!(admits(&sessions, 1, &phone));
+        refuse(&sessions, 1, &phone, "new", Source::Shared);
+        assert!(!admits(&sessions, 1, &phone));
+        // What is equal to no other counts each time.
+        let dialog = sessions.of(2, &phone).unwrap();
+        sessions.failed(dialog, None);
+        sessions.failed(dialog, None);
+        assert!(!sessions.admit(Some(dialog)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_process_that_was_hung_up_on_goes_on_where_it_was() {
-        let sessions = Sessions::new(Some(1));
+        let sessions = sessions(1);
+        let mallory = from("192.0.2.1");
         assert_eq!(sessions.connected(1, Some(77)), 1);
-        sessions.failed(1, None);
+        fail(&sessions, 1, &mallory, "a");
         sessions.hanging_up(1, Some(77));
         assert_eq!(sessions.connected(2, Some(78)), 2);
         assert_eq!(sessions.connected(3, Some(77)), 1);
-        assert!(!sessions.admit(1, None));
+        assert!(!admits(&sessions, 1, &mallory));
         assert_eq!(sessions.connected(4, Some(77)), 4, "once only");
     }
 
     #[test]
     fn more_sessions_than_are_remembered_cost_no_more_memory() {
-        let sessions = Sessions::new(Some(1));
-        for number in 0..2 * SESSIONS as u64 {
-            sessions.failed(number, None);
-            let pid = i32::try_from(number).unwrap();
-            sessions.hanging_up(number, Some(pid));
-            assert!(!sessions.admit(number, None), "the latest is remembered");
+        let sessions = sessions(1);
+        let mallory = from("192.0.2.1");
+        for number in 0..80_000 {
+            fail(&sessions, number, &mallory, "a");
+            sessions.hanging_up(number, Some(i32::try_from(number).unwrap()));
+            let good = decision(Verdict::accept("jane"), Source::Probe);
+            let address = IpAddr::from(u128::from(number).to_be_bytes()).to_string();
+            sessions.note(sessions.of(1, &from(&address)), None, &good);
+            assert!(!admits(&sessions, number, &mallory), "the latest is remembered");
         }
-        assert!(sessions.table.len() <= SESSIONS && sessions.hung_up.len() <= PROCESSES);
+        assert!(sessions.failures.weight() <= super::super::failures::FAILURES + 2);
+        assert!(sessions.accepted.len() <= GOOD_ADDRESSES && sessions.hung_up.len() <= PROCESSES);
     }
 
     #[test]
-    fn an_address_is_told_by_its_beginning() {
-        let (long, longer) = ("a".repeat(ADDRESS), "a".repeat(10_000));
-        let sessions = Sessions::new(Some(1));
-        sessions.failed(1, Some(&longer));
-        assert!(!sessions.admit(1, Some(&long)));
-        assert_eq!(shortened(&longer).len(), ADDRESS);
+    fn unlimited_keeps_nothing() {
+        let sessions = Sessions::new(Limits::default());
+        assert_eq!(sessions.of(1, &named("s", "192.0.2.1")), None);
+        assert!(admits(&sessions, 1, &from("192.0.2.1")));
     }
 }

@@ -14,7 +14,7 @@ use super::actions::Actions;
 use super::counts::{DoorCounts, Entry};
 use super::in_turn::{self, InTurn};
 use super::penalty::{self, Culprit, Failure, Penalty};
-use super::recipient_limits::{Asked, Limits, Sessions};
+use super::recipient_limits::{Asked, Limits, Sessions, Used};
 use super::{Caller, Door};
 use crate::address::Address;
 use crate::address::access::Access;
@@ -38,7 +38,7 @@ pub struct Settings {
     pub vrfy: bool,
     /// Everything is answered DUNNO; the log says what would have been.
     pub dry_run: bool,
-    /// How much one SMTP session may ask.
+    /// How much one message and one SMTP session may ask.
     pub limits: Limits,
     /// How those are answered who try one unknown recipient after the other; `None` is like
     /// all others.
@@ -147,13 +147,15 @@ impl Policy {
             let why = "the client has failed as often as listener penalty refuse-after says";
             return put_off(why, Source::Penalty);
         }
-        let Some(ticket) = self.sessions.admit(&asked(request, connection)) else {
-            let why = "the SMTP session has used up listener limits rcpt or rcpt-errors";
-            return put_off(why, Source::Limit);
+        let ticket = match self.sessions.admit(&asked(request, connection)) {
+            Ok(ticket) => ticket,
+            Err(used) => return put_off(used_up(used), Source::Limit),
         };
         let decision = self.engine.decide(question, deadline).await;
-        if matches!(decision.verdict, Verdict::Reject(_)) {
-            ticket.refused();
+        match decision.verdict {
+            Verdict::Accept(_) | Verdict::Abstain(Abstention::NoOpinion) => ticket.accepted(),
+            Verdict::Reject(_) => ticket.refused(),
+            Verdict::Defer(_) | Verdict::Abstain(Abstention::NotOurs) => {}
         }
         decision
     }
@@ -192,6 +194,13 @@ impl Policy {
             instance: &String::from_utf8_lossy(&request.instance),
             answer: dry_run.as_deref().unwrap_or(action.as_str()),
         });
+    }
+}
+
+fn used_up(limit: Used) -> &'static str {
+    match limit {
+        Used::Rcpt => "the message has used up listener limit rcpt",
+        Used::RcptErrors => "the SMTP session has used up listener limit rcpt-errors",
     }
 }
 

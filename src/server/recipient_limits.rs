@@ -1,4 +1,7 @@
-//! What one SMTP session has asked about recipients.
+//! What one SMTP session has asked about recipients: how many of each message, and how many unknown ones.
+//!
+//! Unknown ones count over the messages of a session, and anew once one of them had an accepted recipient and the next
+//! begins: a client that delivers mail does not look for names. So does Postfix's own count of errors (`smtpd_hard_error_limit`).
 //!
 //! Postfix shares one policy connection among many SMTP sessions, and moves a
 //! session to another connection when one fails, asking again what it had
@@ -26,13 +29,22 @@ pub(crate) const FORGET: Duration = Duration::from_secs(3600);
 /// as a host's name is (RFC 1035 section 2.3.4). The rest would only cost memory.
 pub(crate) const PART: usize = 255;
 
-/// How much one session may ask; `None` is without limit.
+/// How much may be asked; `None` is without limit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
-    /// Recipients asked about.
+    /// Recipients of one message.
     pub rcpt: Option<u32>,
-    /// Of these, refused ones.
+    /// Refused ones of one session, since its last message with an accepted one.
     pub rcpt_errors: Option<u32>,
+}
+
+/// The limit that stands against a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Used {
+    /// [`Limits::rcpt`]
+    Rcpt,
+    /// [`Limits::rcpt_errors`]
+    RcptErrors,
 }
 
 /// A question, and what tells its SMTP session from others; what is not known is empty.
@@ -63,7 +75,10 @@ struct Session {
     seen: Instant,
     /// The message under way.
     instance: Vec<u8>,
-    /// Hashes of message and recipient: kept only as far as the limits need them.
+    /// Whether it had an accepted recipient.
+    accepted: bool,
+    /// Hashes of message and recipient: of this message, and the refused ones of the session. Kept only as far as the
+    /// limits need them.
     counted: HashSet<u64>,
     refused: HashSet<u64>,
 }
@@ -85,9 +100,11 @@ impl Sessions {
         }
     }
 
-    /// Counts a question; `None` when its session has used up a limit. What was
-    /// counted before may be asked again, as often as Postfix retries it.
-    pub fn admit(&self, asked: &Asked<'_>) -> Option<Ticket> {
+    /// Counts a question. What was counted before may be asked again, as often as Postfix retries it.
+    ///
+    /// # Errors
+    /// The limit that is used up.
+    pub fn admit(&self, asked: &Asked<'_>) -> Result<Ticket, Used> {
         let question = self.hasher.hash_one((asked.instance, asked.recipient));
         let session = self.session(asked);
         {
@@ -97,20 +114,23 @@ impl Sessions {
             }
             session.seen = Instant::now();
             if session.instance != asked.instance {
-                session.instance = asked.instance.to_vec();
+                session.next_message(asked.instance);
             }
             let Session { counted, refused, .. } = &mut *session;
             let known = counted.contains(&question) || refused.contains(&question);
             if !known {
-                if is_full(refused, self.limits.rcpt_errors) || is_full(counted, self.limits.rcpt) {
-                    return None;
+                if is_full(refused, self.limits.rcpt_errors) {
+                    return Err(Used::RcptErrors);
+                }
+                if is_full(counted, self.limits.rcpt) {
+                    return Err(Used::Rcpt);
                 }
                 if self.limits.rcpt.is_some() {
                     counted.insert(question);
                 }
             }
         }
-        Some(Ticket {
+        Ok(Ticket {
             limits: self.limits,
             session,
             question,
@@ -132,13 +152,27 @@ impl Session {
         Self {
             seen: Instant::now(),
             instance: Vec::new(),
+            accepted: false,
             counted: HashSet::new(),
             refused: HashSet::new(),
+        }
+    }
+
+    fn next_message(&mut self, instance: &[u8]) {
+        self.instance = instance.to_vec();
+        self.counted.clear();
+        if std::mem::take(&mut self.accepted) {
+            self.refused.clear();
         }
     }
 }
 
 impl Ticket {
+    /// Mail for the recipient is taken.
+    pub fn accepted(self) {
+        lock(&self.session).accepted = true;
+    }
+
     /// The remote refused the recipient.
     pub fn refused(self) {
         if self.limits.rcpt_errors.is_some() {
@@ -208,22 +242,58 @@ mod tests {
     }
 
     #[test]
-    fn recipients_of_a_session_are_counted_once_over_connections() {
+    fn recipients_of_a_message_are_counted_once_over_connections() {
         let sessions = sessions(2, 10);
-        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_some());
+        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_ok());
         assert!(
-            sessions.admit(&request("1.a.b.0", "a@e.org", 2)).is_some(),
+            sessions.admit(&request("1.a.b.0", "a@e.org", 2)).is_ok(),
             "a retry on another connection"
         );
-        assert!(sessions.admit(&request("1.a.b.0", "b@e.org", 2)).is_some());
+        assert!(sessions.admit(&request("1.a.b.0", "b@e.org", 2)).is_ok());
         assert!(
-            sessions.admit(&request("1.a.c.1", "a@e.org", 2)).is_none(),
-            "the next message, same session"
+            sessions.admit(&request("1.a.b.0", "c@e.org", 2)).is_err(),
+            "a third one"
         );
         assert!(
-            sessions.admit(&request("1.a.b.0", "b@e.org", 3)).is_some(),
+            sessions.admit(&request("1.a.b.0", "b@e.org", 3)).is_ok(),
             "still a retry"
         );
+        assert!(
+            sessions.admit(&request("1.a.c.1", "c@e.org", 3)).is_ok(),
+            "the next message, same session"
+        );
+    }
+
+    #[test]
+    fn refused_ones_count_over_messages_until_one_had_an_accepted_recipient() {
+        let sessions = sessions(100, 2);
+        let admit = |message: usize, recipient: &str| {
+            let instance = format!("1.a.{message:x}.{message}");
+            sessions.admit(&request(&instance, recipient, 1))
+        };
+        // One known and one unknown recipient in each of sixty messages.
+        for message in 0..60 {
+            admit(message, "no@e.org").unwrap().refused();
+            admit(message, "jane@e.org").unwrap().accepted();
+        }
+        admit(60, "a@e.org").unwrap().refused();
+        admit(60, "b@e.org").unwrap().refused();
+        assert!(admit(60, "jane@e.org").is_err(), "within one message they count");
+        assert!(
+            admit(61, "jane@e.org").is_err(),
+            "and in the next, as it had no accepted one"
+        );
+    }
+
+    #[test]
+    fn an_accepted_recipient_makes_up_for_refused_ones_with_the_next_message_alone() {
+        let sessions = sessions(100, 2);
+        let first = |recipient| sessions.admit(&request("1.a.b.0", recipient, 1));
+        first("jane@e.org").unwrap().accepted();
+        first("a@e.org").unwrap().refused();
+        first("b@e.org").unwrap().refused();
+        assert!(first("joe@e.org").is_err());
+        assert!(sessions.admit(&request("1.a.c.1", "joe@e.org", 1)).is_ok());
     }
 
     #[test]
@@ -235,21 +305,22 @@ mod tests {
                 .unwrap()
                 .refused();
         }
-        assert!(sessions.admit(&request("1.a.b.0", "c@e.org", 1)).is_none());
-        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_some());
+        let third = sessions.admit(&request("1.a.b.0", "c@e.org", 1));
+        assert_eq!(third.err(), Some(Used::RcptErrors));
+        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_ok());
     }
 
     #[test]
     fn other_clients_are_other_sessions() {
         let sessions = sessions(1, 1);
-        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_some());
-        assert!(sessions.admit(&request("1.a.b.0", "b@e.org", 1)).is_none());
+        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_ok());
+        assert!(sessions.admit(&request("1.a.b.0", "b@e.org", 1)).is_err());
         let other_port = Asked {
             port: b"50919",
             ..request("1.a.c.0", "b@e.org", 1)
         };
-        assert!(sessions.admit(&other_port).is_some());
-        assert!(sessions.admit(&request("2.a.b.0", "b@e.org", 1)).is_some());
+        assert!(sessions.admit(&other_port).is_ok());
+        assert!(sessions.admit(&request("2.a.b.0", "b@e.org", 1)).is_ok());
     }
 
     #[test]
@@ -259,26 +330,29 @@ mod tests {
             port: b"",
             ..request(instance, recipient, 1)
         };
-        assert!(sessions.admit(&old("1.a.b.0", "a@e.org")).is_some());
-        assert!(sessions.admit(&old("1.a.c.1", "b@e.org")).is_none());
-        assert!(sessions.admit(&old("1.a.d.0", "b@e.org")).is_some());
+        sessions.admit(&old("1.a.b.0", "a@e.org")).unwrap().refused();
+        assert!(sessions.admit(&old("1.a.c.1", "b@e.org")).is_err());
+        assert!(sessions.admit(&old("1.a.d.0", "b@e.org")).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_session_is_over() {
         let sessions = sessions(1, 1);
-        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_some());
-        assert!(sessions.admit(&request("1.a.b.0", "b@e.org", 1)).is_none());
+        sessions
+            .admit(&request("1.a.b.0", "a@e.org", 1))
+            .unwrap()
+            .refused();
+        assert!(sessions.admit(&request("1.a.c.1", "b@e.org", 1)).is_err());
         tokio::time::advance(FORGET).await;
-        assert!(sessions.admit(&request("1.a.c.0", "b@e.org", 1)).is_some());
+        assert!(sessions.admit(&request("1.a.d.2", "b@e.org", 1)).is_ok());
     }
 
     #[test]
     fn vrfy_is_counted_by_connection() {
         let sessions = sessions(1, 1);
-        assert!(sessions.admit(&request("", "a@e.org", 1)).is_some());
-        assert!(sessions.admit(&request("", "b@e.org", 1)).is_none());
-        assert!(sessions.admit(&request("", "b@e.org", 2)).is_some());
+        assert!(sessions.admit(&request("", "a@e.org", 1)).is_ok());
+        assert!(sessions.admit(&request("", "b@e.org", 1)).is_err());
+        assert!(sessions.admit(&request("", "b@e.org", 2)).is_ok());
     }
 
     #[test]
@@ -299,9 +373,9 @@ mod tests {
         let sessions = sessions(1, 1);
         for number in 0..2 * SESSIONS {
             let instance = format!("{number}.a.b.0");
-            assert!(sessions.admit(&request(&instance, "a@e.org", 1)).is_some());
+            assert!(sessions.admit(&request(&instance, "a@e.org", 1)).is_ok());
             assert!(
-                sessions.admit(&request(&instance, "b@e.org", 1)).is_none(),
+                sessions.admit(&request(&instance, "b@e.org", 1)).is_err(),
                 "the latest is remembered"
             );
         }

@@ -12,7 +12,7 @@ use protocol::saslauthd::{Codec, Reply, Request};
 use tokio::time::Instant;
 
 use super::counts::{DoorCounts, Entry};
-use super::login_limits::Sessions;
+use super::login_limits::{Limits, Sessions};
 use super::{Caller, Door, WRITE_TIMEOUT, note_end};
 use crate::engine::{Decision, Engine, Source};
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
@@ -41,8 +41,8 @@ pub struct Settings {
     pub join_realm: bool,
     /// The time from a question to its answer.
     pub deadline: Duration,
-    /// Failed logins that one process may ask for.
-    pub auth_errors: Option<u32>,
+    /// How often one process may fail on behalf of one address.
+    pub limits: Limits,
 }
 
 /// Answers saslauthd requests.
@@ -56,7 +56,7 @@ pub struct Saslauthd {
 impl Saslauthd {
     /// A door to `engine`.
     pub fn new(settings: Settings, engine: Engine) -> Self {
-        let sessions = Sessions::new(settings.auth_errors);
+        let sessions = Sessions::new(settings.limits.clone());
         Self {
             settings,
             engine,
@@ -74,28 +74,27 @@ impl Saslauthd {
             user: user.clone(),
             proof: Proof::Password(request.password),
         };
-        let address = client.address.as_deref();
-        let decision = if self.sessions.admit(process, address) {
+        let session = self.sessions.of(process, &client);
+        let tag = session.and_then(|_| self.engine.tag(&kind));
+        let decision = if self.sessions.admit(session) {
             let client = client.clone();
             let deadline = asked + self.settings.deadline;
             self.engine.decide(Question { kind, client }, deadline).await
         } else {
-            let why = "the process that asks has used up listener limit auth-errors";
+            let why = "the client's session has used up listener limit auth-errors";
             Decision {
                 verdict: Verdict::Defer(Cause::ours(Class::Limit, why)),
                 source: Source::Limit,
                 directory: self.engine.directory_for(&kind),
             }
         };
-        if decision.verdict.is_failed_attempt() {
-            self.sessions.failed(process, address);
-        }
+        self.sessions.note(session, tag.as_ref(), &decision);
         let reply = told(&decision.verdict, self.settings.tempfail);
         self.counts.tell(&Entry {
             door: &self.settings.name,
             question: "login",
             about: user.as_bytes(),
-            client: address.unwrap_or("-"),
+            client: client.address.as_deref().unwrap_or("-"),
             instance: "-",
             decision: &decision,
             took: asked.elapsed(),

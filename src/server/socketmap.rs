@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::actions::Actions;
 use super::counts::{DoorCounts, Entry};
 use super::in_turn::{self, InTurn};
-use super::recipient_limits::{Asked, Limits, Sessions};
+use super::recipient_limits::{Asked, Limits, Sessions, Used};
 use super::{Caller, Door};
 use crate::address::{Address, Domain};
 use crate::engine::{Decision, Engine, Source};
@@ -112,10 +112,16 @@ impl Socketmap {
             recipient: &recipient,
             ..Asked::default()
         };
-        let Some(ticket) = self.sessions.admit(&asked) else {
-            let why = "the connection has used up listener limits rcpt or rcpt-errors";
-            let put_off = Verdict::Defer(Cause::ours(Class::Limit, why));
-            return local(put_off, Source::Limit, Some(directory));
+        let ticket = match self.sessions.admit(&asked) {
+            Ok(ticket) => ticket,
+            Err(used) => {
+                let why = match used {
+                    Used::Rcpt => "the connection has used up listener limit rcpt",
+                    Used::RcptErrors => "the connection has used up listener limit rcpt-errors",
+                };
+                let put_off = Verdict::Defer(Cause::ours(Class::Limit, why));
+                return local(put_off, Source::Limit, Some(directory));
+            }
         };
         let client = Client {
             service: Some("smtp".into()),

@@ -151,7 +151,7 @@ mod tests {
         assert!(another_name.contains("not valid for name"), "{another_name}");
         for years in [(2030, 2040), (2010, 2020)] {
             let wrong = made("mail.example.org", years);
-            let error = verify(&[wrong.clone()], &wrong, "mail.example.org").unwrap_err();
+            let error = verify(std::slice::from_ref(&wrong), &wrong, "mail.example.org").unwrap_err();
             assert!(
                 error.contains("expired") || error.contains("not valid"),
                 "{error}"

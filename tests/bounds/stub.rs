@@ -23,7 +23,7 @@ use vouch::server::handover::Handover;
 use vouch::server::policy::{self, Policy};
 use vouch::server::socketmap::{self, Socketmap};
 use vouch::server::userdb::{self, Exists, UserdbDoor};
-use vouch::server::{Caller, Deadline, Door, recipient_limits};
+use vouch::server::{Caller, Deadline, Door, login_limits, recipient_limits};
 use vouch::verdict::{Kind, Question, Verdict};
 use vouch::wire::Stream;
 
@@ -113,7 +113,7 @@ pub(crate) fn auth_door(member: &Arc<Member>) -> Arc<dyn Door> {
         mechanisms: vec![Spoken::Password(Mechanism::Plain)],
         tempfail: Tempfail::Fail,
         deadline: DEADLINE,
-        auth_errors: None,
+        limits: login_limits::Limits::default(),
         penalty: None,
         access: Access::default(),
         hands_over: false,

@@ -223,6 +223,8 @@ pub(crate) struct Login<'a> {
     pub(crate) service: &'a str,
     /// The end user's address.
     pub(crate) rip: &'a str,
+    /// The end user's session, as Dovecot names it; none where it is empty.
+    pub(crate) session: &'a str,
 }
 
 impl<'a> Login<'a> {
@@ -232,6 +234,7 @@ impl<'a> Login<'a> {
             password,
             service: "imap",
             rip: "192.0.2.1",
+            session: "",
         }
     }
 
@@ -241,9 +244,14 @@ impl<'a> Login<'a> {
             password,
             service,
             rip,
+            session,
         } = self;
+        let session = match *session {
+            "" => String::new(),
+            named => format!("\tsession={named}"),
+        };
         let resp = STANDARD.encode(format!("\0{user}\0{password}"));
-        format!("AUTH\t{id}\tPLAIN\tservice={service}\trip={rip}\tnologin\tresp={resp}\n")
+        format!("AUTH\t{id}\tPLAIN\tservice={service}\trip={rip}{session}\tnologin\tresp={resp}\n")
     }
 
     /// What the door's whole answer to this login means.

@@ -59,21 +59,58 @@ pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
 type Words = fn(&mut Text, &Listener);
 
 fn limit_words(text: &mut Text, listener: &Listener) {
-    let (limits, client) = (&listener.limits, listener.protocol.row().client);
-    let (session, counted) = if listener.protocol.asks_logins() {
-        let failed = format!("may fail {} logins in ten minutes", at_most(limits.auth_errors));
-        (failed, [limits.auth_errors; 2])
-    } else {
-        let (rcpt, errors) = (at_most(limits.rcpt), at_most(limits.rcpt_errors));
-        let asked = format!("may ask for {rcpt} recipients in one session, {errors} unknown ones among them");
-        (asked, [limits.rcpt, limits.rcpt_errors])
+    let limits = &listener.limits;
+    let (rcpt, errors) = (at_most(limits.rcpt), at_most(limits.rcpt_errors));
+    let (whose, counted) = match listener.protocol {
+        protocol if protocol.asks_logins() => return login_limit_words(text, listener),
+        Protocol::Policy => (
+            format!(
+                "One message may ask for {rcpt} recipients, one SMTP session for {errors} unknown ones, anew when a message of \
+                 it had an accepted recipient and the next begins"
+            ),
+            [limits.rcpt, limits.rcpt_errors],
+        ),
+        _ => (
+            format!("One connection may ask for {rcpt} recipients, {errors} unknown ones among them"),
+            [limits.rcpt, limits.rcpt_errors],
+        ),
     };
-    let beyond = if counted == [Limit::Unlimited; 2] {
+    text.say(format!("{whose}{}.", beyond(&counted)));
+}
+
+fn login_limit_words(text: &mut Text, listener: &Listener) {
+    let limit = listener.limits.auth_errors;
+    let failed = at_most(limit);
+    if limit == Limit::Unlimited {
+        return text.say(format!("One session may fail {failed} logins."));
+    }
+    text.say(format!(
+        "One session may fail {failed} different logins in ten minutes{}.",
+        beyond(&[limit])
+    ));
+    let told = if listener.protocol == Protocol::Saslauthd {
+        "Sessions are told apart by process and client address"
+    } else {
+        "Sessions are told apart by session= where the client names one, else by connection and client address"
+    };
+    let exempt = listener.penalty.clone().unwrap_or_default().exempt;
+    let exempt: Vec<_> = exempt.iter().map(ToString::to_string).collect();
+    let exempt = match &exempt[..] {
+        [] => String::new(),
+        some => format!(", and clients of {}", some.join(", ")),
+    };
+    text.say(format!(
+        "{told}, until a login from there is accepted; without limit are clients that name no address{exempt}."
+    ));
+}
+
+/// What becomes of more.
+fn beyond(limits: &[Limit]) -> &'static str {
+    if limits.iter().all(|limit| *limit == Limit::Unlimited) {
         ""
     } else {
         "; beyond, nobody is asked and the answer is \"later\""
-    };
-    text.say(format!("One {client} {session}{beyond}."));
+    }
 }
 
 fn socket_words(text: &mut Text, listener: &Listener) {

@@ -109,10 +109,10 @@ fn lengths() -> Vec<Bound> {
             "lines_of_every_door_have_an_end",
         ),
         row(
-            "failures that penalties remember, of each door by address and by user",
+            "failures that are remembered, of each door: of penalties by address and by user, of auth-errors by session",
             count!(crate::server::failures::FAILURES),
             "some of who failed start from zero",
-            "8 MiB at most",
+            "8 MiB at most, of each of the three",
             "there_is_room_for_so_many",
         ),
         row(

@@ -65,21 +65,21 @@ fn sessions_of_clients() -> Vec<Bound> {
     let limits = listener().limits;
     vec![
         row(
-            "recipients in one SMTP session of a client",
+            "recipients of one message",
             Limit::key("listener.NAME.limits.rcpt", limits.rcpt),
             "no answer (action.limit), and nobody is asked",
             "what Postfix takes for one message (smtpd_recipient_limit)",
-            "an_smtp_session_asks_listener_rcpt_times",
+            "a_message_asks_listener_rcpt_times",
         ),
         row(
-            "unknown ones among them",
+            "unknown recipients in one SMTP session, since its last message with an accepted one",
             Limit::key("listener.NAME.limits.rcpt-errors", limits.rcpt_errors),
             "no answer (action.limit), and nobody is asked",
             "Postfix hangs up there (smtpd_hard_error_limit)",
             "an_smtp_session_bears_listener_rcpt_errors",
         ),
         row(
-            "refused logins of one client address on one connection",
+            "refused logins of one session, equal ones once",
             Limit::key("listener.NAME.limits.auth-errors", limits.auth_errors),
             "no answer, and nobody is asked",
             "more than anybody mistypes",
@@ -90,13 +90,13 @@ fn sessions_of_clients() -> Vec<Bound> {
             time!(crate::server::login_limits::WINDOW),
             "it is forgotten",
             "a person who tries again later starts anew",
-            "failures_count_by_connection_and_client_for_ten_minutes",
+            "failures_count_by_connection_and_address_for_ten_minutes",
         ),
         row(
-            "clients of one listener whose refused logins are counted",
-            count!(crate::server::login_limits::SESSIONS),
-            "some are forgotten and start from zero",
-            "some three megabytes",
+            "addresses of one listener whose last accepted login is remembered",
+            count!(crate::server::login_limits::GOOD_ADDRESSES),
+            "of some, refused logins before it count as well",
+            "some two megabytes",
             "more_sessions_than_are_remembered_cost_no_more_memory",
         ),
         row(
@@ -105,13 +105,6 @@ fn sessions_of_clients() -> Vec<Bound> {
             "some are forgotten and start from zero",
             "more than any Postfix runs",
             "more_sessions_than_are_remembered_cost_no_more_memory",
-        ),
-        row(
-            "characters by which client addresses are told apart",
-            count!(crate::server::login_limits::ADDRESS),
-            "the rest is not looked at",
-            "no address is longer",
-            "an_address_is_told_by_its_beginning",
         ),
         row(
             "SMTP sessions of one listener that are counted",

@@ -30,7 +30,7 @@ use tokio::time::{Instant, timeout};
 use super::counts::{DoorCounts, Entry};
 use super::fields::Fields;
 use super::handover::Handover;
-use super::login_limits::Sessions;
+use super::login_limits::{self, Session, Sessions};
 use super::penalty::{self, Culprit, Failure, Penalty};
 use super::{Caller, Deadline, Door, WRITE_TIMEOUT};
 use crate::address::Domain;
@@ -65,8 +65,8 @@ pub struct Settings {
     pub tempfail: Tempfail,
     /// The time from a question to its answer.
     pub deadline: Deadline,
-    /// Failed logins that one client's session may have.
-    pub auth_errors: Option<u32>,
+    /// How much one client's session may fail.
+    pub limits: login_limits::Limits,
     /// How guesses are answered; `None` is like all others.
     pub penalty: Option<penalty::Settings>,
     /// Which clients are answered, and about whom.
@@ -124,7 +124,7 @@ struct Decided {
 impl AuthDoor {
     /// A door to `engine`. All doors to one Dovecot share a `handover`.
     pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
-        let sessions = Sessions::new(settings.auth_errors);
+        let sessions = Sessions::new(settings.limits.clone());
         let penalty = settings.penalty.clone().map(Penalty::new);
         Self {
             settings,
@@ -169,7 +169,7 @@ impl AuthDoor {
         .to_bytes()
     }
 
-    /// Decides on a login. `session` is the number under which the connection's
+    /// Decides on a login. `connection` is the number under which the connection's
     /// failures are counted.
     async fn decide(
         self: Arc<Self>,
@@ -177,7 +177,7 @@ impl AuthDoor {
         asked: Asked,
         given: Login,
         proof: Proof,
-        session: u64,
+        connection: u64,
     ) -> Decided {
         let began = Instant::now();
         let user = match &proof {
@@ -193,11 +193,11 @@ impl AuthDoor {
             proof,
         };
         // Before the password is the engine's.
-        let tag = self.culprit(&asked).and_then(|_| self.engine.tag(&kind));
+        let session = self.session(&asked, connection);
+        let is_counted = session.is_some() || self.culprit(&asked).is_some();
+        let tag = is_counted.then(|| self.engine.tag(&kind)).flatten();
         let decision = self.decision(kind, &asked, session, began).await;
-        if decision.verdict.is_failed_attempt() {
-            self.sessions.failed(session, asked.client.address.as_deref());
-        }
+        self.sessions.note(session, tag.as_ref(), &decision);
         Decided {
             serial,
             given,
@@ -212,7 +212,13 @@ impl AuthDoor {
         }
     }
 
-    async fn decision(&self, kind: Kind, asked: &Asked, session: u64, began: Instant) -> Decision {
+    async fn decision(
+        &self,
+        kind: Kind,
+        asked: &Asked,
+        session: Option<Session>,
+        began: Instant,
+    ) -> Decision {
         if let Some((verdict, source)) = self.refuse(&kind, asked, session) {
             return Decision {
                 verdict,
@@ -234,7 +240,7 @@ impl AuthDoor {
     }
 
     /// The verdict where nobody is to be asked for this client.
-    fn refuse(&self, kind: &Kind, asked: &Asked, session: u64) -> Option<(Verdict, Source)> {
+    fn refuse(&self, kind: &Kind, asked: &Asked, session: Option<Session>) -> Option<(Verdict, Source)> {
         let client = &asked.client;
         if let Kind::Login { user, .. } = kind
             && let Some(verdict) = self.denied(user, client)
@@ -242,7 +248,7 @@ impl AuthDoor {
             return Some((verdict, Source::Access));
         }
         let put_off = |why| Verdict::Defer(Cause::ours(Class::Limit, why));
-        if !self.sessions.admit(session, client.address.as_deref()) {
+        if !self.sessions.admit(session) {
             let why = "the client's session has used up listener limit auth-errors";
             return Some((put_off(why), Source::Limit));
         }
@@ -271,6 +277,14 @@ impl AuthDoor {
             denied = access.domain(domain.as_ref()).err();
         }
         denied.map(|why| Verdict::Defer(Cause::ours(Class::Policy, why.to_string())))
+    }
+
+    /// The session whose limit a request counts towards; `None` where it counts towards none.
+    fn session(&self, asked: &Asked, connection: u64) -> Option<Session> {
+        let is_guess = !asked.no_penalty;
+        is_guess
+            .then(|| self.sessions.of(connection, &asked.client))
+            .flatten()
     }
 
     /// To whom the failures of a request are laid.

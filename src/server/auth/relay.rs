@@ -24,7 +24,7 @@ pub(crate) const DIALOG_TIME: Duration = Duration::from_secs(60);
 /// A dialog under way. Dropping it ends it at the remote, too.
 pub(super) struct Relay {
     door: Arc<AuthDoor>,
-    session: u64,
+    connection: u64,
     asked: Asked,
     asker: Asker,
     deciding: Pin<Box<dyn Future<Output = Decided> + Send>>,
@@ -50,17 +50,17 @@ impl Relay {
     /// A dialog that begins.
     pub(super) fn new(
         door: Arc<AuthDoor>,
-        session: u64,
+        connection: u64,
         asked: Asked,
         (asker, dialog): (Asker, Dialog),
     ) -> Self {
         let user = Login::new(asker.user().unwrap_or_default());
         let proof = Proof::Relay(dialog);
         // The serial number is that of the turn in which it ends.
-        let deciding = door.clone().decide(0, asked.clone(), user, proof, session);
+        let deciding = door.clone().decide(0, asked.clone(), user, proof, connection);
         Self {
             door,
-            session,
+            connection,
             asked,
             asker,
             deciding: Box::pin(deciding),
@@ -153,8 +153,10 @@ impl Drop for Relay {
     /// nothing: it counts as a failure, or guesses and looks at who exists would cost nothing.
     fn drop(&mut self) {
         if self.abandoned {
-            let address = self.asked.client.address.as_deref();
-            self.door.sessions.failed(self.session, address);
+            let session = self.door.session(&self.asked, self.connection);
+            if let Some(session) = session {
+                self.door.sessions.failed(session, None);
+            }
         }
     }
 }
