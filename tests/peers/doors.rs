@@ -19,8 +19,8 @@ struct Doors {
 }
 
 impl Doors {
-    /// `ok` is what the login door adds to OK.
-    fn open(scratch: &Scratch, authority: &Authority, remote: &Dovecot, ok: &str) -> Self {
+    /// `keys` are more of the login door.
+    fn open(scratch: &Scratch, authority: &Authority, remote: &Dovecot, keys: &str) -> Self {
         let [login, master, userdb] =
             ["login", "master", "userdb"].map(|name| scratch.path(&format!("v-{name}")));
         let (uid, gid) = scratch.folder_of("home", "mail");
@@ -50,8 +50,7 @@ socket = \"{}\"
 mode = \"0666\"
 directory = [\"imap\"]
 default-domain = \"example.org\"
-limits.auth-errors = \"unlimited\"
-{ok}
+{keys}
 [listener.master]
 protocol = \"master\"
 socket = \"{}\"
@@ -84,7 +83,12 @@ socket = \"{}\"
     }
 
     fn front(&self, scratch: &Scratch) -> Front {
-        Front::start(scratch, "front", &self.login, &self.master, &self.userdb)
+        self.front_with(scratch, "")
+    }
+
+    /// `more` is more of its configuration.
+    fn front_with(&self, scratch: &Scratch, more: &str) -> Front {
+        Front::start(scratch, "front", [&self.login, &self.master, &self.userdb], more)
     }
 }
 
@@ -154,6 +158,38 @@ fn dovecot_logs_in_and_delivers_through_our_doors() {
     assert_starts(&lmtp.command("RCPT TO:<new@example.org>"), "451 4.");
     // Who was known all along still gets mail.
     assert_starts(&lmtp.command(&format!("RCPT TO:<{KNOWN}>")), "250 ");
+}
+
+/// One process of Dovecot asks for everybody over one connection, and all clients have one address: whoever guesses
+/// from there is answered late, and nobody is put off for it.
+#[test]
+fn sixty_wrong_passwords_in_sessions_of_their_own_put_nobody_off() {
+    if !available(&[]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let authority = Authority::new(&scratch, "remote");
+    let remote = Dovecot::remote(&scratch, &authority);
+    // All come from loopback here, which is exempt by default.
+    let keys = "penalty = { exempt = [], delay = \"1ms\", max-delay = \"10ms\" }";
+    let doors = Doors::open(&scratch, &authority, &remote, keys);
+    let one_process =
+        "service imap-login {\n  service_count = 0\n  process_min_avail = 1\n  process_limit = 1\n}\n";
+    let front = doors.front_with(&scratch, one_process);
+    for guess in 0..60 {
+        let said = imap(&front).imap_login(KNOWN, format!("guess {guess}").as_bytes());
+        assert_starts(&said, "T NO [AUTHENTICATIONFAILED]");
+    }
+    assert_starts(&imap(&front).imap_login(KNOWN, RIGHT), "T OK");
+    // In one session it is guessing. Dovecot ends it of its own accord, sooner or later.
+    let mut dialog = imap(&front);
+    for guess in 0..20 {
+        let said = dialog.imap_login(KNOWN, format!("guess {guess} in one session").as_bytes());
+        if !said.starts_with("T NO [AUTHENTICATIONFAILED]") {
+            return assert!(said.starts_with("* BYE") || said.is_empty(), "{said}");
+        }
+    }
+    assert_starts(&dialog.imap_login(KNOWN, RIGHT), "T NO [UNAVAILABLE]");
 }
 
 #[test]

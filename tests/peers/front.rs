@@ -19,13 +19,18 @@ pub(crate) struct Front {
 
 impl Front {
     /// Starts it in the folder `name` of the scratch directory. `login`, `master` and `userdb` are sockets of
-    /// `vouch`. Its mailboxes are where the userdb says.
-    pub(crate) fn start(scratch: &Scratch, name: &str, login: &Path, master: &Path, userdb: &Path) -> Self {
+    /// `vouch`. Its mailboxes are where the userdb says. `more` is more of its configuration.
+    pub(crate) fn start(
+        scratch: &Scratch,
+        name: &str,
+        [login, master, userdb]: [&Path; 3],
+        more: &str,
+    ) -> Self {
         let [imap, lmtp] = [(); 2].map(|()| free_port());
         let folder = scratch.folder(name);
         let config = scratch.write(
             &format!("{name}.conf"),
-            config(&folder, [login, master, userdb], [imap, lmtp]),
+            config(&folder, [login, master, userdb], [imap, lmtp]) + more,
         );
         let mut command = Command::new(program("dovecot").unwrap());
         command.arg("-F").arg("-c").arg(&config);

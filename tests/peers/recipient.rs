@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::available;
 use crate::dialog::{Dialog, assert_starts};
 use crate::dovecot::Dovecot;
 use crate::people::{FAILING_MAILBOX, KNOWN, MAILBOXES, NOBODY, STRANGERS, UTF8};
 use crate::postfix::Postfix;
+use crate::support::process::wait_until;
 use crate::support::{Authority, Scratch, Vouch, program};
 
 /// Asked for the first time only once the remote is down, so that no memory can help.
@@ -48,6 +50,51 @@ fn postfix_asks_about_recipients_that_dovecot_knows() {
     let mut dialog = mail(&front);
     assert_starts(&rcpt(&mut dialog, NEW), "450 4.4.3");
     assert_starts(&rcpt(&mut dialog, KNOWN), "250 2.1.5");
+}
+
+/// With Postfix's own limit on errors as it is by default: it begins anew with each message that is delivered, and so
+/// does ours.
+#[test]
+fn sixty_messages_of_one_session_with_an_unknown_recipient_each_are_delivered() {
+    if !available(&["postfix"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let authority = Authority::new(&scratch, "remote");
+    let dovecot = Dovecot::remote(&scratch, &authority);
+    let directory = format!(
+        "type = \"lmtp\"\naddress = \"127.0.0.1\"\nport = {}\n{}",
+        dovecot.lmtp,
+        tls("required", &authority.ca.display())
+    );
+    let (_vouch, policy) = serve(&scratch, &directory);
+    let settings = format!(
+        "smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service unix:{}
+smtpd_soft_error_limit = 10\nsmtpd_hard_error_limit = 20\n",
+        policy.display()
+    );
+    let front = Postfix::relay(&scratch, &settings);
+
+    let mut dialog = Dialog::tcp(front.smtp).hello("EHLO", None);
+    for message in 0..60 {
+        assert_starts(&dialog.command("MAIL FROM:<sender@example.net>"), "250 ");
+        assert_starts(
+            &rcpt(&mut dialog, &format!("nobody{message}@example.org")),
+            "550 5.1.1",
+        );
+        assert_starts(&rcpt(&mut dialog, KNOWN), "250 2.1.5");
+        assert_starts(&dialog.command("DATA"), "354 ");
+        assert_starts(&dialog.command("Subject: news\r\n\r\nHello.\r\n."), "250 2.0.0");
+    }
+    assert_starts(&dialog.command("QUIT"), "221 ");
+    let log = scratch.path("front-postfix.log");
+    let delivered = || {
+        std::fs::read_to_string(&log)
+            .unwrap_or_default()
+            .matches("status=sent")
+            .count()
+    };
+    wait_until("sixty deliveries", Duration::from_secs(60), || delivered() == 60);
 }
 
 #[test]
