@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use super::{Endpoint, Limit, Template, described, words};
+use super::{Endpoint, Limit, Template, described, rate::Rate, words};
 use crate::address::{Address, Domain};
 
 described! {
@@ -178,6 +178,10 @@ described! {
         pub rcpt_errors: Limit,
         /// `auth-errors`: failed logins, IMAP too; then LOGOUT or QUIT. Default 3.
         pub auth_errors: Limit,
+        /// `unknown-rate`: of all sessions together: beyond so many refused recipients within any second, minute or hour
+        /// (`"600/min"`; `s`, `min`, `h`; 1 to 100000), those of whom nothing is remembered are put off without a
+        /// question, and known ones are served, so that a harvest through us does not get our address banned. Default `"off"`.
+        pub unknown_rate: Option<Rate>,
     }
 }
 
@@ -187,6 +191,7 @@ impl Default for Limits {
             rcpt: Limit::At(10),
             rcpt_errors: Limit::At(5),
             auth_errors: Limit::At(3),
+            unknown_rate: None,
         }
     }
 }

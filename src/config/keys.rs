@@ -155,6 +155,11 @@ fn of_directory(directory: &Directory) -> Vec<Key> {
         key("limits", "rcpt", limit(limits.rcpt)),
         key("limits", "rcpt-errors", limit(limits.rcpt_errors)),
         key("limits", "auth-errors", limit(limits.auth_errors)),
+        key(
+            "limits",
+            "unknown-rate",
+            set(limits.unknown_rate.map_or_else(|| quoted("off"), quoted)),
+        ),
         key("lookup", "domains", list(domains.chain(files))),
         key("lookup", "canary", list(lookup.canary.iter())),
         key("lookup", "catch-all", set(quoted(lookup.catch_all))),

@@ -12,6 +12,7 @@ mod keys;
 pub mod listener;
 pub mod penalty;
 pub mod protocol;
+pub mod rate;
 pub mod read;
 pub mod show;
 

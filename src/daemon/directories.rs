@@ -17,7 +17,7 @@ use crate::directory::judge::recipient;
 use crate::directory::judge::replies::{Means, Replies};
 use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Directory, Username, health::Watched, imap::Imap, smtp::Smtp};
-use crate::engine::{Member, logins, member, recipients};
+use crate::engine::{Member, logins, member, recipients, unknown_rate};
 use crate::session::smtp::Hello;
 use crate::session::{Remote, connect, connect::Dial, imap::Options, lookup::Host, pool, tls};
 use crate::template::Filling;
@@ -110,6 +110,10 @@ fn succeed(
             == config::Directory {
                 lookup: old.from.lookup.clone(),
                 cache: old.from.cache.clone(),
+                limits: config::directory::Limits {
+                    unknown_rate: old.from.limits.unknown_rate,
+                    ..directory.limits.clone()
+                },
                 ..directory.clone()
             };
     let asked = if same_sessions {
@@ -183,6 +187,10 @@ fn memory(directory: &config::Directory) -> member::Settings {
             negative: kept(cache.credentials.negative),
         },
         forward_client: directory.auth.forward_client,
+        unknown_rate: directory.limits.unknown_rate.map(|rate| unknown_rate::Rate {
+            most: rate.most,
+            within: rate.per.duration(),
+        }),
     }
 }
 

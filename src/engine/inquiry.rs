@@ -17,9 +17,10 @@ use super::flight::Flights;
 use super::member::{fly, of_question};
 use super::not_understood::NotUnderstood;
 use super::recipients::{Recipients, Remembered};
+use super::unknown_rate::{Rate, UnknownRate};
 use crate::address::{Address, Domain};
 use crate::directory::Directory;
-use crate::verdict::{Abstention, Class, Client, Kind, Question, Verdict};
+use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
 
 /// An accept that is only good while the directory gives no answer waits this
 /// long for one: a remote that hangs must not hold up who was known all along.
@@ -35,6 +36,8 @@ pub(super) struct Inquiry {
     pub(super) not_understood: Arc<NotUnderstood>,
     /// None is shared with who asks after a purge, nor with another client where its address is handed on.
     pub(super) flights: Flights<(Asked, Address, Option<IpAddr>), Verdict>,
+    /// What the remote has refused lately; `None` where it may refuse any number.
+    pub(super) unknown_rate: Option<Arc<UnknownRate>>,
     /// The client's address is handed on.
     pub(super) forward_client: bool,
     pub(super) canaries: Canaries,
@@ -81,9 +84,26 @@ impl Inquiry {
             }
             Some(Remembered::Fresh(_)) | None => {
                 lookups.miss.count();
+                if let Some(verdict) = self.put_off(&address) {
+                    return (verdict, Source::UnknownRate);
+                }
                 self.join(address, client, deadline, deadline).await
             }
         }
+    }
+
+    /// The verdict on a recipient that is not remembered, where the remote has refused too many. A canary is known to exist.
+    fn put_off(&self, address: &Address) -> Option<Verdict> {
+        let unknown = self.unknown_rate.as_ref()?;
+        if self.canaries.has(address) || !unknown.is_spent() {
+            return None;
+        }
+        let Rate { most, within } = unknown.rate();
+        let why = format!(
+            "{most} recipients were refused within {} s (limits.unknown-rate), and this one is not remembered",
+            within.as_secs()
+        );
+        Some(Verdict::Defer(Cause::ours(Class::Limit, why)))
     }
 
     /// Asks, or joins who asks; waits until `patience` for a probe that has until
@@ -177,6 +197,9 @@ impl Inquiry {
         let question = Question { kind, client };
         let verdict = self.directory.probe(&question, deadline).await;
         self.not_understood.note(&question.kind, &verdict);
+        if let (Verdict::Reject(_), Some(unknown)) = (&verdict, &self.unknown_rate) {
+            unknown.refused();
+        }
         verdict
     }
 }

@@ -20,6 +20,7 @@ use super::inquiry::Inquiry;
 use super::logins::{self, LoginKey, Logins, Tag};
 use super::not_understood::NotUnderstood;
 use super::recipients::{self, Recipients};
+use super::unknown_rate::{self, UnknownRate};
 use super::{Decision, Source, lookups, refusals, store};
 use crate::address::{Address, Domain};
 use crate::directory::Directory;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub logins: logins::Ttl,
     /// It hands the client's address on, so that what it says may be of that address alone.
     pub forward_client: bool,
+    /// How many recipients its remote may refuse; `None` is without limit.
+    pub unknown_rate: Option<unknown_rate::Rate>,
 }
 
 /// What a directory remembers, and what it is not believed in.
@@ -93,7 +96,7 @@ impl Member {
         let recipients = Arc::new(Recipients::new(settings.entries, settings.recipients));
         let logins = Arc::new(Logins::new(settings.entries, settings.logins, key));
         let not_understood = Arc::new(NotUnderstood::new(settings.name.clone()));
-        Self::with(settings, directory, recipients, logins, not_understood)
+        Self::with(settings, directory, recipients, logins, not_understood, None)
     }
 
     /// One that goes on with what this one remembers. The bounds of that memory stay as they are.
@@ -105,6 +108,7 @@ impl Member {
             self.recipients.memory.clone(),
             self.logins.clone(),
             self.recipients.not_understood.clone(),
+            self.recipients.unknown_rate.clone(),
         )
     }
 
@@ -119,6 +123,7 @@ impl Member {
         memory: Arc<Recipients>,
         logins: Arc<Logins>,
         not_understood: Arc<NotUnderstood>,
+        refused: Option<Arc<UnknownRate>>,
     ) -> Self {
         let name = &settings.name;
         memory.witnesses.serve(name.clone(), settings.domains.clone());
@@ -130,6 +135,10 @@ impl Member {
             flights: Flights::default(),
             checks: Flights::default(),
             forward_client: settings.forward_client,
+            unknown_rate: settings.unknown_rate.map(|rate| {
+                let same = refused.filter(|refused| refused.rate() == rate);
+                same.unwrap_or_else(|| Arc::new(UnknownRate::new(name.clone(), rate)))
+            }),
             canaries: Canaries::new(name.clone(), settings.canaries.iter().map(one_form)),
             catch_all: settings.detect_catch_all.then(|| CatchAll::new(name.clone())),
         });
@@ -177,6 +186,12 @@ impl Member {
             canaries_refused: recipients.canaries.refused(),
             doubted_domains: recipients.memory.witnesses.doubted(0).0,
         }
+    }
+
+    /// How many recipients its remote has refused lately, and how many it may; `None` where any number.
+    pub fn unknown_rate(&self) -> Option<(usize, unknown_rate::Rate)> {
+        let unknown = self.recipients.unknown_rate.as_ref()?;
+        Some((unknown.count(), unknown.rate()))
     }
 
     /// See [`Recipients::file_trouble`].
@@ -511,6 +526,7 @@ mod tests {
             },
             logins,
             forward_client: false,
+            unknown_rate: None,
         };
         Member::new(settings, remote.clone(), [1; 32])
     }

@@ -18,6 +18,7 @@ pub mod recipients;
 pub mod refusals;
 pub mod remembered;
 pub mod store;
+pub mod unknown_rate;
 
 use std::sync::Arc;
 
@@ -61,19 +62,22 @@ pub enum Source {
     Limit,
     /// The client failed too often.
     Penalty,
+    /// The directory's remote has refused so many recipients that only known ones are asked about.
+    UnknownRate,
     /// The listener does not answer this client, or nothing about this domain.
     Access,
 }
 
 impl Source {
     /// Every source.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Probe,
         Self::Shared,
         Self::Cache,
         Self::Local,
         Self::Limit,
         Self::Penalty,
+        Self::UnknownRate,
         Self::Access,
     ];
 
@@ -86,6 +90,7 @@ impl Source {
             Self::Local => "local",
             Self::Limit => "limit",
             Self::Penalty => "penalty",
+            Self::UnknownRate => "unknown-rate",
             Self::Access => "access",
         }
     }
@@ -325,6 +330,7 @@ mod tests {
                 negative: ttl,
             },
             forward_client: false,
+            unknown_rate: None,
         };
         Arc::new(Member::new(settings, Arc::new(Yes { logins }), [0; 32]))
     }

@@ -32,7 +32,8 @@ pub const LOG_FIELDS: [(&str, &str); 14] = [
     (
         "source",
         "who decided: `probe` (the mail server was asked), `shared` (it was being asked the same), `cache` (it was asked \
-         before), `local` (it need not be asked), `limit`, `penalty` (too many failures) or `access` (`allow` and `deny`)",
+         before), `local` (it need not be asked), `limit`, `penalty` (too many failures), `unknown-rate` (the \
+         server has refused too many recipients) or `access` (`allow` and `deny`)",
     ),
     ("directory", "the directory that was asked, or would have been"),
     ("us", "microseconds from the question to the verdict"),

@@ -4,7 +4,7 @@ use super::roff::Page;
 
 /// Members of the report, each by its path: `[]` for any element of a list, `*` for any member of an object. A list or
 /// an object has a row of its own where it needs an explanation.
-pub const MEMBERS: [(&str, &str); 67] = [
+pub const MEMBERS: [(&str, &str); 68] = [
     ("version", "the daemon's"),
     ("process", "its process id"),
     ("uptime", "seconds since its start"),
@@ -166,6 +166,11 @@ pub const MEMBERS: [(&str, &str); 67] = [
         "directories[].catch-all",
         "`count` of domains whose server accepts every address, so that there is no opinion on who is accepted, and the first \
          of them as `shown`; `null` where nobody looks for such",
+    ),
+    (
+        "directories[].unknown-rate",
+        "how many recipients were `refused` within the last `seconds`, and from how `most` on those that are not remembered \
+         are not asked about; `null` where `limits.unknown-rate` is off",
     ),
 ];
 

@@ -2,7 +2,7 @@
 
 use protocol::policy::Action;
 
-use crate::engine::Decision;
+use crate::engine::{Decision, Source};
 use crate::verdict::{Class, Verdict};
 
 /// What is told, by verdict (`listener.NAME.action`).
@@ -29,7 +29,12 @@ impl Actions {
                 self.disabled.with_reply(cause.words())
             }
             Verdict::Reject(cause) => self.reject.with_reply(cause.words()),
-            Verdict::Defer(cause) if cause.class == Class::Limit => self.limit.clone(),
+            // A limit of the directory is not the client's to have used up.
+            Verdict::Defer(cause)
+                if cause.class == Class::Limit && decision.source != Source::UnknownRate =>
+            {
+                self.limit.clone()
+            }
             Verdict::Defer(cause) => self.defer.with_reply(cause.words()),
             Verdict::Abstain(_) => Action::dunno(),
         }
@@ -39,7 +44,6 @@ impl Actions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Source;
     use crate::verdict::{Abstention, Cause};
 
     fn actions() -> Actions {
@@ -82,5 +86,11 @@ mod tests {
             };
             assert_eq!(actions().told(&decision).as_str(), expected);
         }
+        let decision = Decision {
+            verdict: Verdict::Defer(cause(Class::Limit)),
+            source: Source::UnknownRate,
+            directory: None,
+        };
+        assert_eq!(actions().told(&decision).as_str(), "DEFER_IF_PERMIT 4.4.3 later");
     }
 }

@@ -93,6 +93,7 @@ pub(crate) fn member(directory: Arc<dyn Directory>, detect_catch_all: bool) -> A
             negative: Duration::ZERO,
         },
         forward_client: false,
+        unknown_rate: None,
     };
     Arc::new(Member::new(settings, directory, [7; 32]))
 }

@@ -133,7 +133,7 @@ pub(crate) fn check(
         Source::Shared if !yes && !is_login => asked.checked_sub(WEIGHED).unwrap_or(asked),
         Source::Probe | Source::Shared => asked,
         Source::Cache => Instant::now() - longest_memory(world, is_login, yes) - Duration::from_millis(1),
-        Source::Local | Source::Limit | Source::Penalty | Source::Access => {
+        Source::Local | Source::Limit | Source::Penalty | Source::Access | Source::UnknownRate => {
             return world.broken(format!("{subject}: a verdict of {}", source.name()));
         }
     };

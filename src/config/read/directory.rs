@@ -30,15 +30,16 @@ pub(super) const KEYS: &[&str] = &[
     "directory.NAME.tls.starttls", "directory.NAME.tls.ca-file", "directory.NAME.tls.server-name",
     "directory.NAME.tls.cert-file", "directory.NAME.tls.key-file", "directory.NAME.tls.key-exchange",
     "directory.NAME.limits.rcpt", "directory.NAME.limits.rcpt-errors", "directory.NAME.limits.auth-errors",
-    "directory.NAME.lookup.domains", "directory.NAME.lookup.canary", "directory.NAME.lookup.catch-all",
-    "directory.NAME.lookup.fold-case", "directory.NAME.lookup.recipient-delimiter",
-    "directory.NAME.rcpt.mail-from", "directory.NAME.rcpt.code-252", "directory.NAME.rcpt.policy",
-    "directory.NAME.rcpt.microsoft", "directory.NAME.replies.unknown", "directory.NAME.replies.full",
-    "directory.NAME.replies.later", "directory.NAME.replies.wrong", "directory.NAME.auth.allow-cleartext",
-    "directory.NAME.auth.username", "directory.NAME.auth.confirm", "directory.NAME.auth.forward-client",
-    "directory.NAME.pool.max-sessions", "directory.NAME.pool.warm-sessions", "directory.NAME.pool.queue",
-    "directory.NAME.pool.idle-timeout", "directory.NAME.pool.max-age", "directory.NAME.cache.entries",
-    "directory.NAME.cache.ttl", "directory.NAME.cache.file", "directory.NAME.cache.credentials",
+    "directory.NAME.limits.unknown-rate", "directory.NAME.lookup.domains", "directory.NAME.lookup.canary",
+    "directory.NAME.lookup.catch-all", "directory.NAME.lookup.fold-case",
+    "directory.NAME.lookup.recipient-delimiter", "directory.NAME.rcpt.mail-from",
+    "directory.NAME.rcpt.code-252", "directory.NAME.rcpt.policy", "directory.NAME.rcpt.microsoft",
+    "directory.NAME.replies.unknown", "directory.NAME.replies.full", "directory.NAME.replies.later",
+    "directory.NAME.replies.wrong", "directory.NAME.auth.allow-cleartext", "directory.NAME.auth.username",
+    "directory.NAME.auth.confirm", "directory.NAME.auth.forward-client", "directory.NAME.pool.max-sessions",
+    "directory.NAME.pool.warm-sessions", "directory.NAME.pool.queue", "directory.NAME.pool.idle-timeout",
+    "directory.NAME.pool.max-age", "directory.NAME.cache.entries", "directory.NAME.cache.ttl",
+    "directory.NAME.cache.file", "directory.NAME.cache.credentials",
 ];
 
 /// Reads one directory. What is wrong goes to `found`, and a default stands for it.
@@ -149,6 +150,7 @@ fn limits(found: &mut Findings, mut table: Table<'_>, limits: &mut Limits) {
     table.read(found, "rcpt", &mut limits.rcpt, value::limit);
     table.read(found, "rcpt-errors", &mut limits.rcpt_errors, value::limit);
     table.read(found, "auth-errors", &mut limits.auth_errors, value::limit);
+    table.read(found, "unknown-rate", &mut limits.unknown_rate, value::rate);
     table.finish(found, KEYS);
 }
 

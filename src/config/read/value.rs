@@ -5,6 +5,7 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 use toml::de::DeValue;
 
 use super::problem::nearest;
+use crate::config::rate::{self, Rate, Unit};
 use crate::config::{Limit, Template};
 
 /// No duration is longer: ten years, far below what an instant can be moved by.
@@ -140,6 +141,30 @@ pub(super) fn limit(value: &DeValue<'_>) -> Result<Limit, Wrong> {
             .map_err(|_| Wrong::new("is out of bounds", format!("must be from 1 to {}", u32::MAX))),
         None => Err(Wrong::mistyped("a limit", value, EXAMPLE)),
     }
+}
+
+/// `rate = 1*DIGIT "/" ("s" / "min" / "h") / "off"`, never 0.
+pub(super) fn rate(value: &DeValue<'_>) -> Result<Option<Rate>, Wrong> {
+    const EXAMPLE: &str = "`\"600/min\"`, with `s`, `min` or `h`, or `\"off\"`";
+    let text = value
+        .as_str()
+        .ok_or_else(|| Wrong::mistyped("a rate", value, EXAMPLE))?;
+    if text == "off" {
+        return Ok(None);
+    }
+    let read = || {
+        let (most, per) = text.split_once('/')?;
+        let digits = !most.is_empty() && most.bytes().all(|byte| byte.is_ascii_digit());
+        let (_, per) = *Unit::ALL.iter().find(|(name, _)| *name == per)?;
+        // What does not fit is out of bounds.
+        digits.then(|| (most.parse().unwrap_or(u32::MAX), per))
+    };
+    let (most, per) = read().ok_or_else(|| Wrong::new("is no rate", format!("write {EXAMPLE}")))?;
+    if !(1..=rate::MOST).contains(&most) {
+        let bounds = format!("must be from 1 to {}, or `\"off\"`", rate::MOST);
+        return Err(Wrong::new("is out of bounds", bounds));
+    }
+    Ok(Some(Rate { most, per }))
 }
 
 /// `duration = 1*DIGIT ("ms" / "s" / "m" / "h" / "d")`
@@ -306,6 +331,21 @@ mod tests {
             "0", "-1", "4294967296", "99999999999999999999", "'10'", "'Unlimited'", "1.0", "true", "[]",
         ] {
             assert!(limit(&value(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates() {
+        for text in ["1/s", "600/min", "100000/h"] {
+            let read = rate(&value(&format!("'{text}'"))).unwrap().unwrap();
+            assert_eq!(read.to_string(), text);
+        }
+        assert_eq!(rate(&value("'off'")).unwrap(), None);
+        for text in [
+            "600", "'600'", "'0/s'", "'100001/s'", "'99999999999/s'", "'/s'", "'+1/s'", "'1/ s'", "'1/m'",
+            "'1/day'", "'OFF'", "false",
+        ] {
+            assert!(rate(&value(text)).is_err(), "{text}");
         }
     }
 

@@ -38,6 +38,12 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
         text.say(format!(
             "One session sees {rcpt} recipients, {errors} refused ones among them."
         ));
+        if let Some(rate) = limits.unknown_rate {
+            text.say(format!(
+                "Beyond {rate} refused recipients, those that are not remembered are put off without a question; \
+                 known ones are served."
+            ));
+        }
     }
     if directory.auth.forward_client {
         text.say(

@@ -35,6 +35,7 @@ pub(super) fn of(report: &Value) -> Vec<String> {
             ));
         }
     }
+    directories().for_each(|it| harvests(it, &mut told));
     directories().for_each(|it| doubts(it, &mut told));
     for listener in report["listeners"].as_array().into_iter().flatten() {
         share_of_no(listener, &mut told);
@@ -84,6 +85,19 @@ fn queues(directory: &Value, told: &mut Vec<String>) {
                 name(directory)
             ));
         }
+    }
+}
+
+fn harvests(directory: &Value, told: &mut Vec<String>) {
+    let unknown = &directory["unknown-rate"];
+    let (refused, most) = (number(&unknown["refused"]), number(&unknown["most"]));
+    if most > 0 && refused >= most {
+        told.push(format!(
+            "{}: {refused} recipients were refused within {} (limits.unknown-rate): those of whom nothing is \
+             remembered are put off without a question",
+            name(directory),
+            ago(&unknown["seconds"])
+        ));
     }
 }
 
@@ -220,6 +234,7 @@ mod tests {
                 "canaries": { "count": 1, "refused": 0, "shown": [{ "address": "a@e.org", "state": "accepted" }] },
                 "doubted": { "count": 0, "shown": [] },
                 "catch-all": { "count": 0, "shown": [] },
+                "unknown-rate": { "refused": 599, "most": 600, "seconds": 60 },
             }],
         })
     }
@@ -292,6 +307,11 @@ mod tests {
                 "/directories/0/file-trouble",
                 json!("/x: disk full"),
                 "mailbox: recipients are remembered in memory alone: /x: disk full",
+            ),
+            (
+                "/directories/0/unknown-rate/refused",
+                json!(600),
+                "mailbox: 600 recipients were refused within 60 s (limits.unknown-rate)",
             ),
             ("/log/lines-lost", json!(7), "7 lines of the log were lost"),
             (

@@ -83,6 +83,11 @@ impl Remote {
             "doubted": self.doubted(),
             "catch-all": self.catch_all(),
             "not-understood": self.not_understood(),
+            "unknown-rate": self.member.unknown_rate().map(|(refused, rate)| json!({
+                "refused": refused,
+                "most": rate.most,
+                "seconds": rate.within.as_secs(),
+            })),
         })
     }
 

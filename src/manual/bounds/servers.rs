@@ -146,6 +146,13 @@ fn one_session() -> Vec<Bound> {
             "a_remote_session_bears_limits_rcpt_errors_refusals",
         ),
         row(
+            "refused recipients within a second, minute or hour that limits.unknown-rate may allow",
+            count!(crate::config::rate::MOST),
+            "it is refused at the start",
+            "each takes sixteen bytes meanwhile",
+            "rates",
+        ),
+        row(
             "failed logins in one session",
             Limit::key("directory.NAME.limits.auth-errors", limits.auth_errors),
             "LOGOUT or QUIT, and a new session",

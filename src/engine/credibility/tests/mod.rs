@@ -86,6 +86,7 @@ fn settings(canaries: &[&str], detect_catch_all: bool) -> member::Settings {
             negative: Duration::ZERO,
         },
         forward_client: false,
+        unknown_rate: None,
     }
 }
 
