@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,13 +30,15 @@ use crate::config::{self, Config};
 use crate::control;
 use crate::server::admission::Descriptors;
 use crate::server::handover::Handover;
-use crate::service::bind::{BindError, Bound, BoundPath};
+use crate::service::bind::{BindError, Bound};
+use crate::service::bound_path::BoundPath;
 use crate::service::dovecot::DovecotError;
 use crate::service::limits::raise_descriptors;
 use crate::service::notify::{Event, Systemd};
 use crate::service::signals::{Order, Signals, release};
 use crate::session::tls;
 use reload::reload;
+use running::sockets::{self, Beside};
 use running::{Common, Running};
 
 pub use confine::ServiceUser;
@@ -116,19 +119,22 @@ pub async fn run(
         descriptors,
         tasks: TaskTracker::new(),
         draining: CancellationToken::new(),
+        troubles: sockets::Troubles::default(),
     };
     let mut running = Running::start(config, sockets, common)?;
     // Both answer to the last, and their paths go with them.
-    let _metrics = metrics::serve(metrics, running.watched(), status::reports(running.daemon()))?;
-    let _path = answer(control, running.daemon())?;
+    let (_metrics, metrics) = metrics::serve(metrics, running.watched(), status::reports(running.daemon()))?;
+    let control = answer(control, running.daemon())?;
+    let mut beside: Vec<Beside> = metrics.into_iter().chain(control).collect();
     tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
     let systemd = Systemd::new().map_err(DaemonError::System)?;
     let mut told = running.in_words();
     systemd.tell(Event::Ready, told.clone());
     tokio::spawn(systemd.clone().keep_alive());
-    while next_order(&mut signals, &running, &systemd, told).await == Order::Reload {
+    while next_order(&mut signals, &mut running, &mut beside, &systemd, told).await == Order::Reload {
         systemd.tell(Event::Reloading, "reads its configuration again".to_owned());
         let reloaded = reload(&mut running, file.as_deref(), &units).await;
+        running.look_after_sockets(&mut beside, true).await;
         let remark = if reloaded {
             ""
         } else {
@@ -142,12 +148,23 @@ pub async fn run(
     Ok(())
 }
 
-/// The next order. Until it comes, systemd is told how the daemon is, where that is not what it was `told` last.
-async fn next_order(signals: &mut Signals, running: &Running, systemd: &Systemd, mut told: String) -> Order {
-    let mut often = interval(STATUS);
+/// The next order. Until it comes, sockets are looked after, and systemd is told how the daemon is, where that is not
+/// what it was `told` last.
+async fn next_order(
+    signals: &mut Signals,
+    running: &mut Running,
+    beside: &mut [Beside],
+    systemd: &Systemd,
+    mut told: String,
+) -> Order {
+    let (mut often, mut look) = (interval(STATUS), interval(sockets::LOOK));
     loop {
         tokio::select! {
             order = signals.next() => return order,
+            _ = look.tick() => {
+                running.look_after_sockets(beside, false).await;
+                continue;
+            }
             _ = often.tick() => {}
         }
         let words = running.in_words();
@@ -158,17 +175,30 @@ async fn next_order(signals: &mut Signals, running: &Running, systemd: &Systemd,
     }
 }
 
-/// Answers at the control socket, if there is one; its path.
+/// Answers at the control socket, if there is one; how that is looked after.
 fn answer(
     control: Option<Bound>,
     daemon: watch::Receiver<Arc<status::Daemon>>,
-) -> Result<Option<BoundPath>, DaemonError> {
+) -> Result<Option<Beside>, DaemonError> {
     let Some(control) = control else {
         return Ok(None);
     };
-    let socket = UnixListener::from_std(control.listener).map_err(DaemonError::System)?;
-    tokio::spawn(control::serve::serve(socket, answers::answers(daemon)));
-    Ok(Some(control.path))
+    let mut accepting: Option<JoinHandle<()>> = None;
+    let mut serve = move |listener| {
+        let socket = UnixListener::from_std(listener)?;
+        let serving = control::serve::serve(socket, answers::answers(daemon.clone()));
+        if let Some(before) = accepting.replace(tokio::spawn(serving)) {
+            before.abort();
+        }
+        Ok(())
+    };
+    serve(control.listener).map_err(DaemonError::System)?;
+    Ok(Some(Beside {
+        of: "control.socket",
+        path: control.path,
+        ownership: prepare::control_ownership(&ServiceUser::ours()),
+        serve: Box::new(serve),
+    }))
 }
 
 /// What clients may use of the descriptors, should there be so many `connections`.

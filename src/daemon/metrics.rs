@@ -1,15 +1,16 @@
 //! The socket of `[metrics]`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::DaemonError;
-use super::prepare::Listening;
+use super::prepare::{Listening, metrics_ownership};
+use super::running::sockets::Beside;
+use super::{DaemonError, ServiceUser};
 use crate::config::ListenAddress;
 use crate::metrics::{Report, Served, Watched, http};
-use crate::service::bind::BoundPath;
+use crate::service::bound_path::BoundPath;
 
 /// Permissions of a socket: those who may ask about users may know how many ask.
 pub(super) const MODE: u32 = 0o660;
@@ -23,17 +24,23 @@ pub(super) struct Opened {
 
 /// The endpoint; it is closed when the value is dropped.
 pub(super) struct Serving {
-    task: JoinHandle<()>,
-    _path: Option<BoundPath>,
+    accepting: Arc<Mutex<JoinHandle<()>>>,
+    keeping: JoinHandle<()>,
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.task.abort();
+        lock(&self.accepting).abort();
+        self.keeping.abort();
     }
 }
 
-/// Serves what is `watched`, and the page with its last hour and the `report`, if there is a socket for it.
+fn lock(task: &Mutex<JoinHandle<()>>) -> MutexGuard<'_, JoinHandle<()>> {
+    task.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Serves what is `watched`, and the page with its last hour and the `report`, if there is a socket for it; and how its
+/// socket is looked after, where it has a place.
 ///
 /// # Errors
 /// When the runtime does not take the socket.
@@ -41,18 +48,28 @@ pub(super) fn serve(
     opened: Option<Opened>,
     watched: watch::Receiver<Arc<Watched>>,
     report: Box<Report>,
-) -> Result<Option<Serving>, DaemonError> {
+) -> Result<(Option<Serving>, Option<Beside>), DaemonError> {
     let Some(opened) = opened else {
-        return Ok(None);
+        return Ok((None, None));
     };
     let socket = opened.socket.listen().map_err(DaemonError::System)?;
     let served = Arc::new(Served::new(watched, report));
-    let task = tokio::spawn(async move {
-        tokio::join!(http::serve(socket, served.clone()), served.keep());
-    });
+    let accepting = tokio::spawn(http::serve(socket, served.clone()));
+    let accepting = Arc::new(Mutex::new(accepting));
+    let kept = served.clone();
+    let keeping = tokio::spawn(async move { kept.keep().await });
     tracing::info!(socket = %opened.listen, "metrics are served at /metrics, the status page at /");
-    Ok(Some(Serving {
-        task,
-        _path: opened.path,
-    }))
+    let again = accepting.clone();
+    let beside = opened.path.map(|path| Beside {
+        of: "metrics.listen",
+        path,
+        ownership: metrics_ownership(&ServiceUser::ours()),
+        serve: Box::new(move |listener| {
+            let socket = Listening::Unix(listener).listen()?;
+            let accepting = tokio::spawn(http::serve(socket, served.clone()));
+            std::mem::replace(&mut *lock(&again), accepting).abort();
+            Ok(())
+        }),
+    });
+    Ok((Some(Serving { accepting, keeping }), beside))
 }

@@ -16,7 +16,8 @@ use crate::config::{self, Config, ListenAddress};
 use crate::server::Socket;
 use crate::server::admission::Peers;
 use crate::service::activation::{Inherited, Units};
-use crate::service::bind::{BindError, Bound, BoundPath, Ownership, bind_address, bind_path};
+use crate::service::bind::{BindError, Bound, Ownership, bind_address, bind_path};
+use crate::service::bound_path::BoundPath;
 use crate::service::user;
 
 /// Sockets that listen already, and nobody accepts yet.
@@ -122,16 +123,19 @@ fn systemd_names(config: &Config) -> impl Iterator<Item = &str> {
     })
 }
 
-/// For root and the daemon's user alone.
 fn bind_control(config: &Config, user: &ServiceUser) -> Result<Bound, BindError> {
+    bind_path(config.control.path(), control_ownership(user))
+}
+
+/// For root and the daemon's user alone.
+pub(super) fn control_ownership(user: &ServiceUser) -> Ownership {
     let account = user.account.as_ref();
     let group = account.map_or_else(|| getegid().as_raw(), |account| account.gid);
-    let ownership = Ownership {
+    Ownership {
         mode: 0o600,
         owner: account.map(|account| account.uid),
         group: Some(group),
-    };
-    bind_path(config.control.path(), ownership)
+    }
 }
 
 impl Prepared {
@@ -236,18 +240,21 @@ fn peers(named: &[Peer]) -> Result<Peers, user::UserError> {
 }
 
 /// Whose a socket of metrics is: the daemon's own, and it is for the group of its folder.
+pub(super) fn metrics_ownership(user: &ServiceUser) -> Ownership {
+    Ownership {
+        mode: metrics::MODE,
+        owner: user.account.as_ref().map(|account| account.uid),
+        group: None,
+    }
+}
+
 fn open_metrics(
     listen: &ListenAddress,
     user: &ServiceUser,
     units: &Units,
     remarks: &mut Vec<String>,
 ) -> Result<metrics::Opened, BindError> {
-    let ownership = Ownership {
-        mode: metrics::MODE,
-        owner: user.account.as_ref().map(|account| account.uid),
-        group: None,
-    };
-    let (socket, path) = take(listen, ownership, units, remarks)?;
+    let (socket, path) = take(listen, metrics_ownership(user), units, remarks)?;
     Ok(metrics::Opened {
         listen: listen.clone(),
         socket,
@@ -280,7 +287,7 @@ fn take(
 }
 
 /// A socket is the daemon's own where the configuration gives it to nobody.
-fn ownership(listener: &config::Listener, user: &ServiceUser) -> Result<Ownership, BindError> {
+pub(super) fn ownership(listener: &config::Listener, user: &ServiceUser) -> Result<Ownership, BindError> {
     let known = |number: Option<Result<u32, user::UserError>>| {
         let known = number.transpose();
         known.map_err(|error| BindError::new(&listener.socket, error.to_string()))

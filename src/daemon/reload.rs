@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::confine::unreadable;
 use super::running::Running;
-use super::{DaemonError, tell};
+use super::tell;
 use crate::config::{self, Config, ListenAddress, read};
 use crate::service::activation::Units;
 use crate::telemetry::level;
@@ -45,7 +45,7 @@ async fn try_to(running: &mut Running, file: Option<&Path>, units: &Units) -> Re
     let changes = running
         .change_to(config, units)
         .await
-        .map_err(|error| explain(&error))?;
+        .map_err(|error| explain(&error.to_string()))?;
     tell(&notes);
     for key in later {
         tracing::warn!("{key} has changed: this takes effect at the next start (systemctl restart vouch)");
@@ -54,15 +54,14 @@ async fn try_to(running: &mut Running, file: Option<&Path>, units: &Units) -> Re
 }
 
 /// A file or folder that was none of ours at the start is closed to us.
-fn explain(error: &DaemonError) -> String {
-    let said = error.to_string();
+pub(super) fn explain(said: &str) -> String {
     let denied = ["Permission denied", "may not create"]
         .iter()
         .any(|words| said.contains(words));
     if denied {
         return format!("{said}; what its user and Landlock keep from a running vouch, a restart can open");
     }
-    said
+    said.to_owned()
 }
 
 /// Keys that are heeded before the daemon gives up what it would need to heed them again.

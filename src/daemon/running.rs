@@ -1,5 +1,7 @@
 //! The daemon while it runs: its doors and directories, and how they change.
 
+pub(super) mod sockets;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +21,9 @@ use crate::server::admission::{Admission, Descriptors, Peers};
 use crate::server::handover::Handover;
 use crate::server::{self, Closing, Door, Socket};
 use crate::service::activation::Units;
-use crate::service::bind::{BindError, BoundPath};
+use crate::service::bind::BindError;
+use crate::service::bound_path::{BoundPath, Place};
+use sockets::Troubles;
 
 /// What all doors have in common, for as long as the daemon lives.
 pub(super) struct Common {
@@ -28,6 +32,24 @@ pub(super) struct Common {
     pub(super) descriptors: Descriptors,
     pub(super) tasks: TaskTracker,
     pub(super) draining: CancellationToken,
+    pub(super) troubles: Troubles,
+}
+
+impl Common {
+    /// Lets clients in by the door's socket, until it is to accept none.
+    fn accept(&self, door: &OpenDoor) {
+        let closing = Closing {
+            accepting: door.accepting.clone(),
+            draining: door.closing.clone(),
+        };
+        self.tasks.spawn(server::serve(
+            door.socket.clone(),
+            door.door.clone(),
+            door.admission.clone(),
+            self.tasks.clone(),
+            closing,
+        ));
+    }
 }
 
 /// The daemon's doors and directories as the configuration has them now.
@@ -48,10 +70,14 @@ struct OpenDoor {
     asked: Vec<Arc<Member>>,
     socket: Arc<Socket>,
     path: Option<BoundPath>,
+    /// The place of a socket that is not ours to bind, where it has one.
+    handed_over: Option<Place>,
     door: Arc<dyn Door>,
     admission: Arc<Admission>,
     /// Ends this door alone.
     closing: CancellationToken,
+    /// Ends what accepts for it: it goes with `closing`.
+    accepting: CancellationToken,
 }
 
 /// What becomes of a listener's socket.
@@ -209,26 +235,20 @@ impl Running {
         ));
         let door = door(listener, members, &common.handover);
         let closing = common.draining.child_token();
-        common.tasks.spawn(server::serve(
-            socket.clone(),
-            door.clone(),
-            admission.clone(),
-            common.tasks.clone(),
-            Closing {
-                accepting: closing.clone(),
-                draining: closing.clone(),
-            },
-        ));
-        tracing::info!(door = listener.name, socket = %listener.socket, protocol = %listener.protocol, "listening");
-        OpenDoor {
+        let open = OpenDoor {
             listener: listener.clone(),
             asked: asked(listener, members),
+            handed_over: path.is_none().then(|| OpenDoor::place_of(&socket)).flatten(),
             socket,
             path,
             door,
             admission,
+            accepting: closing.child_token(),
             closing,
-        }
+        };
+        common.accept(&open);
+        tracing::info!(door = listener.name, socket = %listener.socket, protocol = %listener.protocol, "listening");
+        open
     }
 
     fn members(&self) -> Vec<Arc<Member>> {

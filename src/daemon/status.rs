@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::running::Common;
+pub use super::running::sockets::Troubles;
 use crate::metrics::{Report, process};
 use crate::telemetry::histogram::Durations;
 use crate::telemetry::{level, log};
@@ -38,6 +39,8 @@ pub struct Daemon {
     pub doors: Vec<Door>,
     /// The directories, in the order of the configuration.
     pub directories: Vec<Remote>,
+    /// Sockets that nobody can connect to.
+    pub troubles: Troubles,
 }
 
 /// What the status page shows: as the daemon is `now`.
@@ -58,6 +61,7 @@ impl Daemon {
             refused: None,
             doors: Vec::new(),
             directories: Vec::new(),
+            troubles: common.troubles.clone(),
         }
     }
 
@@ -78,6 +82,7 @@ impl Daemon {
                 "configured": level::configured(),
                 "lines-lost": log::lines_lost(),
             },
+            "sockets-lost": self.troubles.all(),
             "listeners": self.doors.iter().map(Door::report).collect::<Vec<_>>(),
             "directories": self.directories.iter().map(Remote::report).collect::<Vec<_>>(),
         });

@@ -4,7 +4,7 @@ use super::roff::Page;
 
 /// Members of the report, each by its path: `[]` for any element of a list, `*` for any member of an object. A list or
 /// an object has a row of its own where it needs an explanation.
-pub const MEMBERS: [(&str, &str); 68] = [
+pub const MEMBERS: [(&str, &str); 69] = [
     ("version", "the daemon's"),
     ("process", "its process id"),
     ("uptime", "seconds since its start"),
@@ -20,6 +20,10 @@ pub const MEMBERS: [(&str, &str); 68] = [
     ("log.level", "what is logged now"),
     ("log.configured", "what the configuration says of it"),
     ("log.lines-lost", "lines that nobody read in time"),
+    (
+        "sockets-lost[]",
+        "sockets that somebody removed, or put something else in the place of, and that could not be bound anew",
+    ),
     (
         "attention[]",
         "what an administrator should know first, in sentences; empty where all is well. The sentences may change from \

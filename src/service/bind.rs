@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, Gid, Uid, access, fchownat};
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::bound_path::{BoundPath, Place};
 
 /// Connections that wait to be accepted. Default Dovecot opens one for each
 /// login; the kernel caps it at `net.core.somaxconn`.
@@ -65,15 +67,6 @@ pub struct Bound {
     pub remark: Option<String>,
 }
 
-/// The path of a Unix socket that we listen on. Removed in the end, if the
-/// socket there is still ours.
-#[derive(Debug)]
-pub struct BoundPath {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
 /// Listens on a path. A socket left behind by a process that is gone is
 /// replaced; one that somebody listens on is not, and nothing else ever is.
 ///
@@ -84,10 +77,23 @@ pub struct BoundPath {
 /// # Errors
 /// What is in the way, and what to do about it.
 pub fn bind_path(path: &Path, ownership: Ownership) -> Result<Bound, BindError> {
-    let failed = |problem: String| BindError::new(path.display(), problem);
     // Bound and not yet listening looks as stale as left behind: one at a time.
     let _lock = lock(path.parent().unwrap_or(Path::new("/")));
-    make_way(path).map_err(failed)?;
+    make_way(path).map_err(|problem| BindError::new(path.display(), problem))?;
+    listen_at(path, ownership)
+}
+
+/// As [`bind_path`], where nothing is at the path; what is there is left.
+///
+/// # Errors
+/// What is in the way, and what to do about it.
+pub fn bind_free_path(path: &Path, ownership: Ownership) -> Result<Bound, BindError> {
+    let _lock = lock(path.parent().unwrap_or(Path::new("/")));
+    listen_at(path, ownership)
+}
+
+fn listen_at(path: &Path, ownership: Ownership) -> Result<Bound, BindError> {
+    let failed = |problem: String| BindError::new(path.display(), problem);
     let bind = || -> io::Result<Socket> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&SockAddr::unix(path)?)?;
@@ -241,12 +247,7 @@ fn find(path: &Path) -> Result<(BoundPath, File), String> {
             "somebody has replaced the socket that was made there: who may write to its folder?".into(),
         );
     }
-    let bound = BoundPath {
-        path: path.into(),
-        device: metadata.dev(),
-        inode: metadata.ino(),
-    };
-    Ok((bound, file))
+    Ok((BoundPath(Place::with(path, &metadata)), file))
 }
 
 fn own(path: &Path, node: &File, ownership: Ownership) -> Result<Option<String>, String> {
@@ -281,18 +282,6 @@ fn folder_group(path: &Path) -> Option<u32> {
     fs::metadata(path.parent()?).ok().map(|folder| folder.gid())
 }
 
-impl Drop for BoundPath {
-    fn drop(&mut self) {
-        let ours = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino()) == (self.device, self.inode);
-        if fs::symlink_metadata(&self.path).as_ref().is_ok_and(ours)
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            let path = self.path.display();
-            tracing::warn!("{path}: cannot remove the socket: {error}; the next start replaces it");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixStream;
@@ -325,6 +314,8 @@ mod tests {
         );
         std::mem::forget(bound.path);
         drop(bound.listener);
+        bind_free_path(&path, ownership(0o666)).unwrap_err();
+        assert_eq!(mode(&path), 0o600, "a stale one is something that is there, too");
         let bound = bind_path(&path, ownership(0o666)).unwrap();
         assert_eq!(mode(&path), 0o666);
         drop(bound);

@@ -3,6 +3,7 @@
 
 pub mod activation;
 pub mod bind;
+pub mod bound_path;
 pub mod dovecot;
 pub mod landlock;
 pub mod limits;

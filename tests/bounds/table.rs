@@ -33,7 +33,7 @@ const NO_BOUNDS: &[&str] = &[
     "metrics::page::chart::BELOW", "metrics::history::VERDICTS",
     // What happens at a certain pace, and never at a faster one.
     "daemon::dovecot::REPORT", "server::ACCEPT_PAUSE", "control::serve::ACCEPT_PAUSE",
-    "metrics::http::ACCEPT_PAUSE",
+    "metrics::http::ACCEPT_PAUSE", "daemon::running::sockets::LOOK",
     // Descriptors kept for ourselves, and what is taken for granted of a kernel that does not tell.
     "service::limits::RESERVE", "service::limits::PER_SESSION", "service::limits::UNKNOWN",
     // What a key may say.

@@ -22,6 +22,7 @@ mod page;
 mod recipient;
 mod reload;
 mod serve;
+mod sockets;
 #[path = "../support/mod.rs"]
 #[allow(
     dead_code,

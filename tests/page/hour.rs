@@ -157,6 +157,7 @@ impl Hour {
             refused: None,
             doors: shown,
             directories: status::Remote::all(&config, &members),
+            troubles: status::Troubles::default(),
         };
         let (watching, watched) = watch::channel(Arc::new(Watched::new(counted, members)));
         let (reporting, daemon) = watch::channel(Arc::new(daemon));

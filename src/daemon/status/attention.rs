@@ -23,6 +23,9 @@ pub(super) fn of(report: &Value) -> Vec<String> {
             text(&refused["why"])
         ));
     }
+    for lost in report["sockets-lost"].as_array().into_iter().flatten() {
+        told.push(format!("{}: nobody can connect", text(lost)));
+    }
     let directories = || report["directories"].as_array().into_iter().flatten();
     directories().for_each(|it| silence(it, &mut told));
     directories().for_each(|it| queues(it, &mut told));
@@ -221,6 +224,7 @@ mod tests {
     fn well() -> Value {
         json!({
             "draining": false,
+            "sockets-lost": [],
             "log": { "level": "info", "configured": "info", "lines-lost": 0 },
             "listeners": [{
                 "name": "in", "connections": 3, "max-connections": 10,
@@ -250,6 +254,11 @@ mod tests {
         let failure = json!({ "ago": 2, "why": "timeout: m (h:25): greeting: no answer in time" });
         for (place, trouble, expected) in [
             ("/draining", json!(true), "it ends: nobody new is let in"),
+            (
+                "/sockets-lost",
+                json!(["listener \"in\": somebody removed its socket"]),
+                "listener \"in\": somebody removed its socket: nobody can connect",
+            ),
             (
                 "/listeners/0/connections",
                 json!(10),

@@ -1,0 +1,203 @@
+//! Sockets that somebody removed: noted in the log and in the report, and bound anew.
+//!
+//! A daemon that drains looks after none: its sockets are to be gone. One that Dovecot or systemd has bound is theirs to
+//! make anew.
+
+use std::collections::BTreeMap;
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+
+use super::{OpenDoor, Running};
+use crate::config::Listener;
+use crate::daemon::prepare::ownership;
+use crate::daemon::reload::explain;
+use crate::daemon::{DaemonError, ServiceUser};
+use crate::server::Socket;
+use crate::service::bind::{BindError, Bound, Ownership, bind_free_path, bind_path};
+use crate::service::bound_path::{BoundPath, Found, Place};
+
+/// How often it is looked whether each socket is where its clients look for it.
+pub(crate) const LOOK: Duration = Duration::from_secs(5);
+
+/// Sockets that nobody can connect to, by what each is for, and why.
+#[derive(Debug, Clone, Default)]
+pub struct Troubles(Arc<Mutex<BTreeMap<String, Trouble>>>);
+
+/// What is in a socket's place, and why it is there still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Trouble {
+    found: Found,
+    why: String,
+}
+
+impl Troubles {
+    /// Each in a sentence.
+    pub fn all(&self) -> Vec<String> {
+        let all = self.lock();
+        all.iter()
+            .map(|(of, Trouble { why, .. })| format!("{of}: {why}"))
+            .collect()
+    }
+
+    /// Notes how the socket `of` is, and logs what is news. What an `order` came to is news, and stands
+    /// until something else is in its place.
+    fn note(&self, of: &str, looked: &Looked, order: bool) {
+        let mut all = self.lock();
+        let before = all.remove(of);
+        match looked {
+            Looked::There if before.is_some() => tracing::info!("{of}: its socket is in its place again"),
+            Looked::There => {}
+            Looked::Anew(bound) => {
+                let path = bound.path.place().path().display();
+                tracing::warn!("{of}: somebody removed its socket {path}: it is bound anew");
+            }
+            Looked::Lost(trouble) => {
+                let known = before.filter(|before| before.found == trouble.found && !order);
+                if known.is_none() {
+                    let why = &trouble.why;
+                    tracing::error!("{of}: nobody can connect: {why}");
+                }
+                all.insert(of.to_owned(), known.unwrap_or_else(|| trouble.clone()));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Trouble>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came of looking at a socket.
+#[derive(Debug)]
+enum Looked {
+    /// It is where it should be.
+    There,
+    /// It was gone, and this is another.
+    Anew(Bound),
+    /// It is gone still.
+    Lost(Trouble),
+}
+
+/// A socket beside those of listeners, and how it is served anew.
+pub(in crate::daemon) struct Beside {
+    /// The key that names it.
+    pub(in crate::daemon) of: &'static str,
+    pub(in crate::daemon) path: BoundPath,
+    pub(in crate::daemon) ownership: Ownership,
+    /// Serves this one in the place of the one before.
+    pub(in crate::daemon) serve: Box<dyn FnMut(UnixListener) -> std::io::Result<()> + Send>,
+}
+
+impl Running {
+    /// Looks after every socket. One that is gone is bound anew where nothing is in its place; by `order` also where
+    /// something else is, if that is a socket on which nobody listens.
+    pub(in crate::daemon) async fn look_after_sockets(&mut self, beside: &mut [Beside], order: bool) {
+        for number in 0..self.doors.len() {
+            let Some(door) = self.doors.get(number) else { break };
+            let of = format!("listener \"{}\"", door.listener.name);
+            let looked = match (&door.path, &door.handed_over) {
+                (Some(path), _) => look_after(path.place(), owned(&door.listener), order).await,
+                (None, Some(place)) => look_at(place),
+                (None, None) => continue,
+            };
+            self.common.troubles.note(&of, &looked, order);
+            if let Looked::Anew(bound) = looked
+                && let Err(error) = self.serve_anew(number, bound)
+            {
+                tracing::error!("{of}: nobody can connect: {error}");
+            }
+        }
+        for socket in beside {
+            let looked = look_after(socket.path.place(), Ok(socket.ownership), order).await;
+            self.common.troubles.note(socket.of, &looked, order);
+            if let Looked::Anew(bound) = looked {
+                socket.path = bound.path;
+                if let Err(error) = (socket.serve)(bound.listener) {
+                    tracing::error!("{}: nobody can connect: {error}", socket.of);
+                }
+            }
+        }
+    }
+
+    /// Lets clients of a listener in by another socket. Those who are inside stay.
+    fn serve_anew(&mut self, number: usize, bound: Bound) -> std::io::Result<()> {
+        let socket = tokio::net::UnixListener::from_std(bound.listener)?;
+        let Some(door) = self.doors.get_mut(number) else {
+            return Ok(());
+        };
+        door.accepting.cancel();
+        door.accepting = door.closing.child_token();
+        door.socket = Arc::new(Socket::Unix(socket));
+        door.path = Some(bound.path);
+        self.common.accept(door);
+        Ok(())
+    }
+}
+
+impl OpenDoor {
+    /// The place of a socket that others have bound for us, where it has one that we can see.
+    pub(super) fn place_of(socket: &Socket) -> Option<Place> {
+        let Socket::Unix(listener) = socket else {
+            return None;
+        };
+        let address = listener.local_addr().ok()?;
+        Place::of(address.as_pathname()?).ok()
+    }
+}
+
+fn owned(listener: &Listener) -> Result<Ownership, BindError> {
+    // Whoever is to be become was become at the start.
+    ownership(listener, &ServiceUser::ours())
+}
+
+async fn look_after(place: &Place, ownership: Result<Ownership, BindError>, order: bool) -> Looked {
+    let found = place.look();
+    let lost = |why| Looked::Lost(Trouble { found, why });
+    match found {
+        Found::Socket => return Looked::There,
+        Found::Other if !order => {
+            let path = place.path().display();
+            return lost(format!(
+                "somebody has put something else in the place of its socket {path}: remove that, or have vouch do so \
+                 (systemctl reload vouch), if it is a socket on which nobody listens"
+            ));
+        }
+        Found::Nothing | Found::Other => {}
+    }
+    let path = place.path().to_path_buf();
+    let bind = move || {
+        let ownership = ownership?;
+        if order {
+            bind_path(&path, ownership)
+        } else {
+            bind_free_path(&path, ownership)
+        }
+    };
+    // Who holds the lock of the folder is waited for.
+    match spawn_blocking(bind).await {
+        Ok(Ok(bound)) => Looked::Anew(bound),
+        Ok(Err(error)) => lost(format!(
+            "somebody removed its socket, and it cannot be bound anew: {}",
+            explain(&error.to_string())
+        )),
+        Err(error) => lost(DaemonError::System(error.into()).to_string()),
+    }
+}
+
+/// Of a socket that systemd has bound.
+fn look_at(place: &Place) -> Looked {
+    let found = place.look();
+    if found == Found::Socket {
+        return Looked::There;
+    }
+    let path = place.path().display();
+    Looked::Lost(Trouble {
+        found,
+        why: format!(
+            "somebody removed its socket {path}, which systemd has bound: systemctl restart its .socket unit"
+        ),
+    })
+}
