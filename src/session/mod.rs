@@ -85,8 +85,8 @@ pub trait Session: Send + Sized + 'static {
 pub enum AskAgain {
     /// Any: the remote counts nothing against whom it is about.
     Always,
-    /// Only one to which no byte of an answer had come: another try may count as
-    /// another failure of the user.
+    /// Only one to which no byte of an answer had come, and whose secret was not sent whole: another try
+    /// may count as another failure of the user.
     Unheard,
 }
 
