@@ -1,6 +1,7 @@
 //! Sessions by IMAP: logins. `carry` is for those whose proof is not ours.
 
 mod carry;
+mod remarks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,11 @@ use tokio::time::Instant;
 
 use super::error::{Error, GREETING, Kind, LOGIN};
 use super::{
-    Answer, AskAgain, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, Session, remote, tls,
-    trace,
+    Answer, AskAgain, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, Session, tls, trace,
 };
 use crate::session::ways::Way;
 use crate::wire::Wire;
+use remarks::is_remark;
 
 /// A remote that says goodbye where it was asked for an answer, and leaves the connection open, is listened to for so
 /// long: the answer stands in the same packet, as a rule.
@@ -182,45 +183,6 @@ impl LoginSession {
         }
         let detail = "it does not answer as an IMAP server does";
         Err(Error::new(Kind::Protocol, &self.remote.peer, "ID", detail))
-    }
-
-    /// Reads past remarks that lie there. Tags are easily foreseen, so a tag alone would not make a line the answer to what
-    /// is asked next: any other line ends the session.
-    async fn hear_remarks(&mut self, step: &'static str, deadline: Instant) -> Result<(), Error> {
-        while is_remark(&self.wire) {
-            let response = read(&self.remote, &mut self.wire, step, deadline).await?;
-            let goodbye = match &response {
-                Response::Untagged(Untagged::Status(status)) if status.kind == StatusKind::Bye => {
-                    Error::goodbye(&self.remote.peer, step, status.label(), status.text())
-                }
-                _ => remote::more_than_asked(&self.remote.peer, step),
-            };
-            if !self.passes_over(response) {
-                return Err(goodbye);
-            }
-        }
-        self.remote.check_nothing_unasked(&self.wire, step)
-    }
-
-    /// Whether an unasked line answers nothing and ends nothing.
-    fn passes_over(&mut self, response: Response) -> bool {
-        self.remarks += 1;
-        let passes = match &response {
-            Response::Untagged(Untagged::Status(status)) => {
-                matches!(status.kind, StatusKind::Ok | StatusKind::No | StatusKind::Bad)
-            }
-            Response::Untagged(Untagged::Capability(_)) => true,
-            Response::Untagged(Untagged::Other) | Response::Tagged { .. } | Response::Continuation(_) => {
-                false
-            }
-        };
-        if passes
-            && let Response::Untagged(untagged) = response
-            && let Some(offered) = untagged.into_capabilities()
-        {
-            self.capabilities = offered;
-        }
-        passes && self.remarks <= UNTAGGED_LIMIT
     }
 
     async fn login(
@@ -386,11 +348,6 @@ impl Session for LoginSession {
             }
         }
     }
-}
-
-/// Whether what lies there unread begins as an untagged line does.
-fn is_remark(wire: &Wire<Codec>) -> bool {
-    wire.unread().starts_with(b"*")
 }
 
 async fn send(

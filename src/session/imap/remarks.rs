@@ -1,0 +1,56 @@
+//! What a remote says unasked: remarks answer nothing and end nothing (RFC 9051 §7).
+
+use protocol::imap::response::{Response, StatusKind, Untagged};
+use protocol::imap::{Codec, UNTAGGED_LIMIT};
+use tokio::time::Instant;
+
+use super::{LoginSession, read};
+use crate::session::error::Error;
+use crate::session::remote::more_than_asked;
+use crate::wire::Wire;
+
+impl LoginSession {
+    /// Reads past remarks that lie there. Tags are easily foreseen, so a tag alone would not make a line the answer to what
+    /// is asked next: any other line ends the session.
+    pub(super) async fn hear_remarks(&mut self, step: &'static str, deadline: Instant) -> Result<(), Error> {
+        while is_remark(&self.wire) {
+            let response = read(&self.remote, &mut self.wire, step, deadline).await?;
+            let goodbye = match &response {
+                Response::Untagged(Untagged::Status(status)) if status.kind == StatusKind::Bye => {
+                    Error::goodbye(&self.remote.peer, step, status.label(), status.text())
+                }
+                _ => more_than_asked(&self.remote.peer, step),
+            };
+            if !self.passes_over(response) {
+                return Err(goodbye);
+            }
+        }
+        self.remote.check_nothing_unasked(&self.wire, step)
+    }
+
+    /// Whether an unasked line answers nothing and ends nothing.
+    pub(super) fn passes_over(&mut self, response: Response) -> bool {
+        self.remarks += 1;
+        let passes = match &response {
+            Response::Untagged(Untagged::Status(status)) => {
+                matches!(status.kind, StatusKind::Ok | StatusKind::No | StatusKind::Bad)
+            }
+            Response::Untagged(Untagged::Capability(_)) => true,
+            Response::Untagged(Untagged::Other) | Response::Tagged { .. } | Response::Continuation(_) => {
+                false
+            }
+        };
+        if passes
+            && let Response::Untagged(untagged) = response
+            && let Some(offered) = untagged.into_capabilities()
+        {
+            self.capabilities = offered;
+        }
+        passes && self.remarks <= UNTAGGED_LIMIT
+    }
+}
+
+/// Whether what lies there unread begins as an untagged line does.
+pub(super) fn is_remark(wire: &Wire<Codec>) -> bool {
+    wire.unread().starts_with(b"*")
+}
