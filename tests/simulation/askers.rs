@@ -42,6 +42,9 @@ impl Tally {
     }
 }
 
+/// No question waits for longer.
+const DEADLINE: Duration = Duration::from_secs(8);
+
 /// Somebody with a few questions, one after the other.
 pub(crate) async fn ask_some(world: Arc<World>, engine: Arc<Engine>, tally: Arc<Tally>) {
     sleep_until(world.moment(0, 20_000)).await;
@@ -64,7 +67,7 @@ async fn ask(world: &World, engine: &Engine, tally: &Tally) {
         return world.broken(format!("{name} is no address"));
     };
     let asked = Instant::now();
-    let deadline = asked + world.chance.ms(100, 8000);
+    let deadline = asked + world.chance.ms(100, DEADLINE.as_millis() as u64);
     let client = Client::default();
     world.note(|| format!("? {subject}"));
     Tally::one_more(&tally.asked);
