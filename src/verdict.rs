@@ -219,12 +219,22 @@ impl Cause {
         self.advice.as_deref().unwrap_or_else(|| self.class.advice())
     }
 
-    /// Status and words as one text.
+    /// Status and words as one text. An error of a session has its status behind the peer and the step already; a
+    /// reply that repeats another's may have the same one further on.
     pub fn detail(&self) -> String {
         match &self.status {
-            Some(status) if !self.text.contains(status.as_str()) => format!("{status} {}", self.words()),
+            Some(status) if !self.text.starts_with(status.as_str()) && !self.is_behind_step(status) => {
+                format!("{status} {}", self.words())
+            }
             _ => self.text.clone(),
         }
+    }
+
+    /// Whether the text is `PEER: STEP: STATUS …`.
+    fn is_behind_step(&self, status: &str) -> bool {
+        let mut parts = self.text.splitn(3, ": ");
+        let (peer, step, rest) = (parts.next(), parts.next(), parts.next());
+        peer.is_some() && step.is_some() && rest.is_some_and(|rest| rest.starts_with(status))
     }
 }
 
@@ -446,6 +456,11 @@ mod tests {
         assert_eq!(
             detail("421 4.3.2", "x: greeting: 421 4.3.2 bye"),
             "x: greeting: 421 4.3.2 bye"
+        );
+        // Of a reply that repeats another's, the status is its own.
+        assert_eq!(
+            detail("550 5.1.1", "5.1.1 <x>: refused: host b said: 550 5.1.1 y"),
+            "550 5.1.1 <x>: refused: host b said: 550 5.1.1 y"
         );
     }
 

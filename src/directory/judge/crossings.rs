@@ -27,8 +27,12 @@ const CODES: [&str; 16] = [
 const REFUSED_LOGINS: [&str; 4] = ["NO ", "NO [AUTHENTICATIONFAILED] ", "535 5.7.8 ", "535 "];
 
 fn judged(asked: &str, reply: &str) -> &'static str {
+    judged_with(&CAREFUL(), asked, reply)
+}
+
+fn judged_with(settings: &Settings, asked: &str, reply: &str) -> &'static str {
     let reply = Reply::parse(reply).unwrap();
-    recipient::judge(&CAREFUL(), asked.as_bytes(), Answer::Recipient(reply))
+    recipient::judge(settings, asked.as_bytes(), Answer::Recipient(reply))
         .verdict
         .name()
 }
@@ -97,6 +101,55 @@ fn what_is_about_something_else_is_never_a_no() {
         for text in texts {
             // `too many recipients` and the like are asked again elsewhere.
             if judged("kijitora@example.org", &text) == "reject" {
+                wrong.push(text);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// `rcpt.policy = "unknown"` and `rcpt.microsoft` reach what they are about, and no word about the sender, the client,
+/// a limit or the server itself; under a code of another kind they reach nothing.
+#[test]
+fn what_an_operator_declares_reaches_no_further() {
+    let policy = Settings {
+        policy_means_unknown: true,
+        ..CAREFUL()
+    };
+    let microsoft = Settings {
+        microsoft: true,
+        ..CAREFUL()
+    };
+    assert_eq!(
+        judged_with(&policy, "x@e.org", "554 5.7.1 Access denied"),
+        "reject"
+    );
+    assert_eq!(
+        judged_with(&microsoft, "x@e.org", "550 5.4.1 Access denied"),
+        "reject"
+    );
+    let mut wrong = Vec::new();
+    for (says, phrase) in Phrases::get().texts() {
+        let Some((about, _)) = says.filter(|(about, _)| *about != About::Recipient) else {
+            continue;
+        };
+        let reached = matches!(
+            about,
+            About::Policy | About::Relay | About::Domain | About::Message
+        );
+        for (settings, code) in [
+            (&policy, "554 5.7.1"),
+            (&policy, "571"),
+            (&microsoft, "550 5.4.1"),
+        ] {
+            let text = format!("{code} {phrase}");
+            if !reached && judged_with(settings, "x@e.org", &text) == "reject" {
+                wrong.push(text);
+            }
+        }
+        for settings in [&policy, &microsoft] {
+            let text = format!("550 5.1.1 {phrase}");
+            if judged_with(settings, "x@e.org", &text) == "reject" {
                 wrong.push(text);
             }
         }

@@ -140,7 +140,8 @@ pub fn read(settings: &Settings, asked: &Asked, reply: &Reply) -> Explained {
             let verified = !reading.has_clause_end("undeliverable address");
             let by_code =
                 code_of(settings, reply, &reading).filter(|one| verified || one.about != About::Recipient);
-            conclude(settings, reading, by_code)
+            let enhanced = reply.enhanced().map(|code| (code.subject, code.detail));
+            conclude(settings, reading, by_code, enhanced)
         }
     }
 }
@@ -150,7 +151,7 @@ pub fn read(settings: &Settings, asked: &Asked, reply: &Reply) -> Explained {
 fn quoted(settings: &Settings, asked: &Asked, quote: &quote::Quote) -> Explained {
     let around: Vec<&str> = quote.around.lines().collect();
     let around = reading::read(&around, asked);
-    if let Some(statement) = around.statements.iter().find(|one| explains(settings, one)) {
+    if let Some(statement) = around.statements.iter().find(|one| explains(one, false)) {
         let class = class_of(statement);
         return Explained {
             decided: Some(statement.clone()),
@@ -185,27 +186,29 @@ fn by_operator(means: Means, phrase: &str) -> Explained {
 }
 
 /// The rule over the statements of one reply.
-fn conclude(settings: &Settings, reading: Reading, by_code: Option<Statement>) -> Explained {
+fn conclude(
+    settings: &Settings,
+    reading: Reading,
+    by_code: Option<Statement>,
+    enhanced: Option<(u16, u16)>,
+) -> Explained {
     let words = &reading.statements;
     let says = |what| {
         words
             .iter()
             .find(|one| one.about == About::Recipient && one.what == what)
     };
+    let by_code = by_code.as_ref();
+    let policy_is_unknown =
+        settings.policy_means_unknown && by_code.is_some_and(|one| one.about == About::Policy);
+    let microsoft_says_unknown = settings.microsoft && enhanced == Some((4, 1));
+    let declared = policy_is_unknown || microsoft_says_unknown;
     let not_now = words.iter().find(|one| one.what == What::NotNow);
     let otherwise = words
         .iter()
-        .find(|one| one.what != What::NotNow && explains(settings, one));
-    let code = |what| {
-        by_code
-            .as_ref()
-            .filter(|one| one.about == About::Recipient && one.what == what)
-    };
-    let code_otherwise = by_code
-        .as_ref()
-        .filter(|one| explains(settings, one) || one.what == What::NotNow);
-    let policy_is_unknown =
-        settings.policy_means_unknown && by_code.as_ref().is_some_and(|one| one.about == About::Policy);
+        .find(|one| one.what != What::NotNow && explains(one, declared));
+    let code = |what| by_code.filter(|one| one.about == About::Recipient && one.what == what);
+    let code_otherwise = by_code.filter(|one| explains(one, false) || one.what == What::NotNow);
 
     let (full, missing, closed) = (says(What::Full), says(What::Missing), says(What::Closed));
     let by_words = missing.or(closed);
@@ -223,7 +226,7 @@ fn conclude(settings: &Settings, reading: Reading, by_code: Option<Statement>) -
         // Unknown or full: the text itself does not know which.
         (Conclusion::Later(Class::Policy), full)
     } else if policy_is_unknown {
-        (Conclusion::No(Class::Policy), by_code.as_ref())
+        (Conclusion::No(Class::Policy), by_code)
     } else if let Some(one) = code_otherwise {
         (Conclusion::Later(class_of(one)), Some(one))
     } else if let Some(one) = code(What::Full) {
@@ -246,20 +249,18 @@ fn conclude(settings: &Settings, reading: Reading, by_code: Option<Statement>) -
     Explained {
         conclusion,
         decided: decided.cloned(),
-        by_code: by_code.clone(),
+        by_code: by_code.cloned(),
         reading,
     }
 }
 
-/// Whether a statement would explain a refusal without anything being wrong with the recipient.
-fn explains(settings: &Settings, statement: &Statement) -> bool {
+/// Whether a statement would explain a refusal without anything being wrong with the recipient. Where the operator has
+/// `declared` that the code means an unknown recipient, words of rules, relaying, the domain and messages are what goes
+/// with that code.
+fn explains(statement: &Statement, declared: bool) -> bool {
     match statement.about {
         About::Recipient => false,
-        // These keep their word: what they say of rules and relaying is what the operator has declared it to be.
-        About::Policy | About::Relay | About::Domain | About::Message => {
-            !((settings.policy_means_unknown || settings.microsoft)
-                && matches!(statement.found, Found::Words(_)))
-        }
+        About::Policy | About::Relay | About::Domain | About::Message => !declared,
         _ => true,
     }
 }
