@@ -32,6 +32,7 @@ mod socketmap;
 #[path = "../support/mod.rs"]
 mod support;
 mod unit;
+mod verifying;
 
 /// Whether Dovecot, which nearly every test here needs, and the named programs are there to be run. If not, says so past
 /// the capture of test output, or fails.

@@ -221,6 +221,7 @@ anvil unix - - n - 1 anvil
 error unix - - n - - error
 discard unix - - n - - discard
 lmtp unix - - n - - lmtp
+smtp unix - - n - - smtp
 postlog unix-dgram n - n - 1 postlogd
 ";
 

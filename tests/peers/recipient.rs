@@ -233,7 +233,7 @@ pub(crate) fn rcpt(dialog: &mut Dialog, address: &str) -> String {
 }
 
 /// What `socat` prints for one policy request about `recipient`.
-fn ask(policy: &Path, recipient: &str) -> String {
+pub(crate) fn ask(policy: &Path, recipient: &str) -> String {
     let mut request = "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n".to_owned();
     let _ = write!(
         request,
