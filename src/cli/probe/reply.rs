@@ -137,10 +137,11 @@ fn text(command: Command, reply: &str, explanation: &Explanation) -> String {
         let _ = writeln!(text, "  {shown}: {says}{decided}");
     };
     for clause in &explanation.reading.clauses {
-        if clause.statements.is_empty() && !matches!(clause.words.as_str(), "" | "\u{2026}") {
+        let statements = explanation.reading.statements_of(clause);
+        if statements.is_empty() && !matches!(clause.words.as_str(), "" | "\u{2026}") {
             line(&format!("\"{}\"", clause.words), None);
         }
-        for statement in &clause.statements {
+        for statement in statements {
             line(&found(&statement.found), Some(statement));
         }
     }
@@ -181,7 +182,7 @@ fn object(reply: &str, explanation: &Explanation) -> Value {
         .map(|clause| {
             json!({
                 "words": clause.words,
-                "statements": clause.statements.iter().map(statement).collect::<Vec<_>>(),
+                "statements": explanation.reading.statements_of(clause).iter().map(statement).collect::<Vec<_>>(),
             })
         })
         .collect();

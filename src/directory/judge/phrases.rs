@@ -159,7 +159,8 @@ impl Phrases {
                 let same = one.at == outer.at && one.narrowness >= outer.narrowness;
                 one.at.end <= outer.at.end && !same
             });
-            if hidden || kept.contains(&one) {
+            let mut alike = kept.iter().rev().take_while(|kept| kept.at == one.at);
+            if hidden || alike.any(|kept| kept.says == one.says) {
                 continue;
             }
             if outer.is_none_or(|outer| one.at.end > outer.at.end) {

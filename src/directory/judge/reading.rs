@@ -1,5 +1,7 @@
 //! Reads a text: its clauses, and what they state of what.
 
+use std::ops::Range;
+
 use super::phrases::{Match, Phrases};
 use super::statement::{About, Found, Statement, What};
 use super::text::{Asked, END, NAME, Text};
@@ -20,8 +22,8 @@ pub struct Reading {
 pub struct Clause {
     /// Its words.
     pub words: String,
-    /// Which of the statements it makes.
-    pub statements: Vec<Statement>,
+    /// Which of the reading's statements it makes.
+    pub statements: Range<usize>,
 }
 
 /// Reads the lines of a reply to a question about `asked`.
@@ -54,6 +56,11 @@ pub(super) fn read(lines: &[&str], asked: &Asked) -> Reading {
 }
 
 impl Reading {
+    /// What a clause states.
+    pub fn statements_of(&self, clause: &Clause) -> &[Statement] {
+        self.statements.get(clause.statements.clone()).unwrap_or_default()
+    }
+
     /// Whether the table knew any of the words.
     pub(super) fn understood(&self) -> bool {
         !self.statements.is_empty()
@@ -95,27 +102,27 @@ fn reading(phrases: &Phrases, text: &Text) -> Reading {
             found: Found::Words(shown(&text.words[one.at.clone()])),
         })
     };
-    let mut clauses = Vec::new();
+    let mut found = found.iter().peekable();
+    let mut reading = Reading {
+        cut: text.cut,
+        ..Reading::default()
+    };
     let mut begin = 0;
     for (at, word) in text.words.iter().map(Some).chain([None]).enumerate() {
         if word.is_some_and(|word| word != END) {
             continue;
         }
-        let within = |one: &&Match| (begin..at).contains(&one.at.start);
-        clauses.push(Clause {
+        let first = reading.statements.len();
+        while let Some(one) = found.next_if(|one| one.at.start < at) {
+            reading.statements.extend(statement(one));
+        }
+        reading.clauses.push(Clause {
             words: shown(&text.words[begin..at]),
-            statements: found.iter().filter(within).filter_map(statement).collect(),
+            statements: first..reading.statements.len(),
         });
         begin = at + 1;
     }
-    Reading {
-        statements: clauses
-            .iter()
-            .flat_map(|clause| clause.statements.clone())
-            .collect(),
-        clauses,
-        cut: text.cut,
-    }
+    reading
 }
 
 fn shown(words: &[String]) -> String {
