@@ -40,10 +40,15 @@ impl Drop for Demo {
     }
 }
 
-/// Cargo builds examples with the tests, beside their folder.
+/// Cargo builds examples with all the tests, beside their folder.
 fn program() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
-    tests.parent().unwrap().parent().unwrap().join("examples/demo")
+    let demo = tests.parent().unwrap().parent().unwrap().join("examples/demo");
+    assert!(
+        demo.exists(),
+        "not built with this test alone: cargo build --example demo"
+    );
+    demo
 }
 
 /// The questions, and the other commands that it says may be typed.
