@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +25,10 @@ use crate::service::activation::Units;
 use crate::service::bind::BindError;
 use crate::service::bound_path::{BoundPath, Place};
 use sockets::Troubles;
+
+/// A client that was let in just before the end has so long to send its question: enough for one on a busy
+/// machine.
+const JUST_ACCEPTED: Duration = Duration::from_millis(250);
 
 /// What all doors have in common, for as long as the daemon lives.
 pub(super) struct Common {
@@ -332,8 +337,12 @@ impl Running {
     pub(super) async fn end(self, grace: Duration) {
         let patience = longest_deadline(&self.config.listener) + grace;
         let members = self.members();
-        let paths = self.doors.into_iter().filter_map(|door| door.path).collect();
-        drain(self.common.tasks, &self.common.draining, paths, patience).await;
+        self.doors.iter().for_each(|door| door.accepting.cancel());
+        drop(self.doors);
+        // Who was let in just now has its greeting still to read, and its question to send: refused at that, Postfix
+        // tries no third connection.
+        sleep(JUST_ACCEPTED).await;
+        drain(self.common.tasks, &self.common.draining, Vec::new(), patience).await;
         files::close(members).await;
     }
 }

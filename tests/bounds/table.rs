@@ -22,7 +22,8 @@ const NO_BOUNDS: &[&str] = &[
     "server::counts::CAUSES", "cli::control::columns::WIDTH", "cli::control::columns::NAME",
     "cli::control::columns::LAST", "daemon::status::remote::SHOWN", "cli::init::draft::REMARK_COLUMN",
     "daemon::status::remote::TEXTS_SHOWN",
-    "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.
+    // What a client takes from connecting to its question.
+    "daemon::running::JUST_ACCEPTED", "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.
     "daemon::metrics::MODE",
     // What others do, and what the reader asks of them.
     "config::read::relay::FEWEST_SESSIONS",
