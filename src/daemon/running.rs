@@ -339,7 +339,7 @@ impl Running {
         let members = self.members();
         self.doors.iter().for_each(|door| door.accepting.cancel());
         drop(self.doors);
-        // Who was let in just now has its greeting still to read, and its question to send: refused at that, Postfix
+        // A client that was let in just now has the greeting still to read and its question to send: refused, Postfix
         // tries no third connection.
         sleep(JUST_ACCEPTED).await;
         drain(self.common.tasks, &self.common.draining, Vec::new(), patience).await;

@@ -22,7 +22,7 @@ pub(super) struct Text {
     pub(super) cut: bool,
 }
 
-/// Who was asked about, as a remote may repeat it.
+/// The address or user name that was asked about, as a remote may repeat it.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
     /// The whole address or user name, in each way to write it.
