@@ -41,7 +41,8 @@ pub(crate) struct Doors(Arc<[PathBuf; 5]>);
 pub(crate) struct Usage {
     /// Resident memory in bytes.
     pub(crate) memory: u64,
-    pub(crate) descriptors: usize,
+    /// Open descriptors; `None` where only root may count them, as the daemon is closed to others.
+    pub(crate) descriptors: Option<usize>,
 }
 
 impl Stage {
@@ -82,7 +83,10 @@ impl Stage {
             .unwrap();
         Usage {
             memory: resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024,
-            descriptors: fs::read_dir(process.join("fd")).unwrap().count(),
+            descriptors: match fs::read_dir(process.join("fd")) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+                descriptors => Some(descriptors.unwrap().count()),
+            },
         }
     }
 
