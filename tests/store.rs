@@ -196,7 +196,7 @@ async fn sigkill_under_load_harms_nothing() {
             .collect();
         // Into the reading at the start, and around the first commit.
         sleep(Duration::from_millis(match round % 3 {
-            0 => 950 + round as u64 * 2,
+            0 => 950 + round as u64 * 6,
             _ => round as u64 * 2,
         }))
         .await;
