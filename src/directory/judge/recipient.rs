@@ -140,8 +140,7 @@ pub fn read(settings: &Settings, asked: &Asked, reply: &Reply) -> Explained {
             let verified = !reading.has_clause_end("undeliverable address");
             let by_code =
                 code_of(settings, reply, &reading).filter(|one| verified || one.about != About::Recipient);
-            let enhanced = reply.enhanced().map(|code| (code.subject, code.detail));
-            conclude(settings, reading, by_code, enhanced)
+            conclude(settings, reading, by_code, reply)
         }
     }
 }
@@ -186,12 +185,7 @@ fn by_operator(means: Means, phrase: &str) -> Explained {
 }
 
 /// The rule over the statements of one reply.
-fn conclude(
-    settings: &Settings,
-    reading: Reading,
-    by_code: Option<Statement>,
-    enhanced: Option<(u16, u16)>,
-) -> Explained {
+fn conclude(settings: &Settings, reading: Reading, by_code: Option<Statement>, reply: &Reply) -> Explained {
     let words = &reading.statements;
     let says = |what| {
         words
@@ -199,8 +193,11 @@ fn conclude(
             .find(|one| one.about == About::Recipient && one.what == what)
     };
     let by_code = by_code.as_ref();
+    let enhanced = reply.enhanced().map(|code| (code.subject, code.detail));
+    // Of policy by its code; a code that nobody knows is none.
+    let is_policy = matches!(reply.code(), 521 | 571) || matches!(enhanced, Some((7, _) | (4, 1)));
     let policy_is_unknown =
-        settings.policy_means_unknown && by_code.is_some_and(|one| one.about == About::Policy);
+        settings.policy_means_unknown && is_policy && by_code.is_some_and(|one| one.about == About::Policy);
     let microsoft_says_unknown = settings.microsoft && enhanced == Some((4, 1));
     let declared = policy_is_unknown || microsoft_says_unknown;
     let not_now = words.iter().find(|one| one.what == What::NotNow);
@@ -559,6 +556,7 @@ mod tests {
         };
         for reply in [
             "550 5.6.7 no", "550 5.1.8 sender domain", "550 your ip is listed", "550 something else",
+            "538 no",
         ] {
             assert_eq!(name(&policy, reply), "defer", "{reply}");
         }
