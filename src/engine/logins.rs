@@ -15,6 +15,7 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use super::epoch::Epoch;
+use super::hash;
 use super::lookups::{self, Lookups};
 use super::remembered::{Entry, PIECE, State};
 use crate::verdict::{Cause, Class, Login, Verdict};
@@ -115,17 +116,10 @@ impl Logins {
 
     /// What a login is known by. `mechanism` tells tokens apart; for a password it is empty.
     pub fn tag(&self, user: &Login, mechanism: &[u8], secret: &Secret<[u8]>) -> Tag {
-        let mut hash = hmac::Context::with_key(&self.key);
-        for part in [user.as_bytes(), mechanism, secret.expose()] {
-            // Each part preceded by its length, so that no two logins hash alike.
-            hash.update(&(part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let mut tag = [0; 32];
-        for (to, from) in tag.iter_mut().zip(hash.sign().as_ref()) {
-            *to = *from;
-        }
-        Tag(tag)
+        Tag(hash::keyed(
+            &self.key,
+            &[user.as_bytes(), mechanism, secret.expose()],
+        ))
     }
 
     /// The remembered verdict on this very login.

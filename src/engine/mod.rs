@@ -8,6 +8,7 @@ pub mod credibility;
 pub mod domains;
 pub mod epoch;
 pub mod flight;
+mod hash;
 pub(crate) mod inquiry;
 pub mod logins;
 pub mod lookups;
