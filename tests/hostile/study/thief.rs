@@ -25,6 +25,9 @@ pub(super) struct Part {
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     pub(super) clear: Vec<u8>,
+    /// What began as a TLS handshake, at a remote that goes on in the clear. Its bytes are random: now and then, some
+    /// of them are a verb.
+    pub(super) hello: Vec<u8>,
     pub(super) inside: Vec<u8>,
     pub(super) calls: usize,
 }
@@ -41,6 +44,9 @@ pub(super) struct Thief {
     pub(super) heard: Arc<Mutex<Heard>>,
 }
 
+/// How a record of a TLS handshake begins (RFC 8446, 5.1).
+const HELLO: &[u8] = b"\x16\x03";
+
 /// The session is over.
 struct Over;
 
@@ -52,6 +58,7 @@ impl Thief {
             thief: &self,
             stream: Some(stream),
             secured: false,
+            greeted: false,
             input: Vec::new(),
         };
         let _ = session.run().await;
@@ -63,6 +70,8 @@ struct Session<'a> {
     /// `None` once TLS has failed.
     stream: Option<Stream>,
     secured: bool,
+    /// The client has begun a TLS handshake.
+    greeted: bool,
     input: Vec<u8>,
 }
 
@@ -193,14 +202,25 @@ impl Session<'_> {
                 return Err(Over);
             }
             self.input.extend_from_slice(&chunk[..count]);
-            let mut heard = self.thief.heard.lock().unwrap();
-            let kept = if self.secured {
-                &mut heard.inside
-            } else {
-                &mut heard.clear
-            };
-            kept.extend_from_slice(&chunk[..count]);
+            self.note(&chunk[..count]);
         }
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
+        let mut heard = self.thief.heard.lock().unwrap();
+        if self.secured {
+            heard.inside.extend_from_slice(bytes);
+            return;
+        }
+        let begins = bytes.windows(HELLO.len()).position(|part| part == HELLO);
+        let (clear, hello) = bytes.split_at(if self.greeted {
+            0
+        } else {
+            begins.unwrap_or(bytes.len())
+        });
+        self.greeted |= begins.is_some();
+        heard.clear.extend_from_slice(clear);
+        heard.hello.extend_from_slice(hello);
     }
 
     async fn shake_hands(&mut self) -> Result<(), Over> {
