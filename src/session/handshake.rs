@@ -1,8 +1,10 @@
 //! Why a handshake failed, in words, and what to do about it.
 
 use rustls::pki_types::{ServerName, UnixTime};
-use rustls::{AlertDescription, CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, Error, OtherError};
 use x509_cert::der::DateTime;
+
+use super::chain::TooMuch;
 
 /// What went wrong, and what to do; `own_authority` tells that `tls.ca-file` is set.
 pub(super) fn trouble(error: &Error, own_authority: bool) -> (String, &'static str) {
@@ -58,13 +60,23 @@ fn certificate(error: &CertificateError, own_authority: bool) -> (String, &'stat
             format!("its certificate is not valid before {}", day(*not_before)),
             NOT_YET,
         ),
-        _ => (
-            format!("its certificate is not good: {error}"),
-            "its administrator must mend the certificate",
-        ),
+        CertificateError::Other(OtherError(other)) => match other.downcast_ref::<TooMuch>() {
+            Some(much) => (much.to_string(), TOO_MUCH),
+            None => not_good(error),
+        },
+        _ => not_good(error),
     }
 }
 
+fn not_good(error: &CertificateError) -> (String, &'static str) {
+    (
+        format!("its certificate is not good: {error}"),
+        "its administrator must mend the certificate",
+    )
+}
+
+const TOO_MUCH: &str = "it is to send its own certificate and those between it and its authority, each once, and no \
+                        others";
 const OTHER_NAME: &str = "if it is the server that you mean, set directory.NAME.tls.server-name to the name in the \
                           certificate, or directory.NAME.address to that name";
 const ENDED: &str = "its administrator must renew it, and the server read it; or is this host's clock wrong?";

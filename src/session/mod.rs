@@ -6,17 +6,20 @@
 
 pub mod carrying;
 pub mod certificate;
+pub(crate) mod chain;
 pub mod connect;
 pub mod error;
 mod handshake;
 pub mod imap;
 pub mod lookup;
+pub(crate) mod negotiate;
 mod own;
 pub mod pool;
 pub mod remote;
 pub mod smtp;
 pub mod tls;
 pub mod trace;
+mod verifier;
 pub(crate) mod ways;
 
 use std::future::Future;

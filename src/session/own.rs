@@ -7,36 +7,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::CryptoProvider;
+use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
+
+use super::verifier::{Ends, Trusted};
 
 /// Verifies as ever, but for certificates that are their own authority and trusted as such.
 #[derive(Debug)]
 pub(super) struct OwnCertificates {
-    inner: Arc<WebPkiServerVerifier>,
+    inner: Arc<Trusted>,
     own: Vec<CertificateDer<'static>>,
+    ends: Arc<Ends>,
 }
 
 impl OwnCertificates {
-    /// `own` are those of `tls.ca-file`, `roots` they and the system's.
-    ///
-    /// # Errors
-    /// There are no roots.
-    pub(super) fn new(
-        own: &[CertificateDer<'static>],
-        roots: RootCertStore,
-        provider: Arc<CryptoProvider>,
-    ) -> Result<Self, Error> {
-        let inner = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build();
-        Ok(Self {
-            inner: inner.map_err(|error| Error::General(error.to_string()))?,
+    /// `own` are those of `tls.ca-file`; `inner` verifies all others. It notes in `ends` when what it takes ends.
+    pub(super) fn new(own: &[CertificateDer<'static>], inner: Arc<Trusted>, ends: Arc<Ends>) -> Self {
+        Self {
+            inner,
             own: own.to_vec(),
-        })
+            ends,
+        }
     }
 }
 
@@ -60,6 +55,7 @@ impl ServerCertVerifier for OwnCertificates {
         };
         check_dates(&certificate, now)?;
         verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+        self.ends.note(end_entity);
         Ok(ServerCertVerified::assertion())
     }
 
@@ -113,6 +109,7 @@ fn check_dates(certificate: &Certificate, now: UnixTime) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
+    use rustls::RootCertStore;
     use rustls::crypto::aws_lc_rs;
 
     use super::*;
@@ -133,8 +130,9 @@ mod tests {
         for certificate in own {
             roots.add(certificate.clone()).unwrap();
         }
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = OwnCertificates::new(own, roots, provider).unwrap();
+        let (provider, ends) = (Arc::new(aws_lc_rs::default_provider()), Arc::new(Ends::default()));
+        let trusted = Arc::new(Trusted::new(Arc::new(roots), provider, ends.clone()));
+        let verifier = OwnCertificates::new(own, trusted, ends);
         let name = ServerName::try_from(name.to_owned()).unwrap();
         // The year 2025.
         let now = UnixTime::since_unix_epoch(Duration::from_secs(1_740_000_000));

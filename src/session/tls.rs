@@ -8,18 +8,23 @@ use std::time::Duration;
 
 use nix::unistd::Uid;
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor};
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
 use super::error::{Error, HANDSHAKE, Kind};
 use super::handshake::trouble;
+use super::negotiate::{AT_ONCE, negotiate};
 use super::own::OwnCertificates;
+use super::verifier::{AnyCertificate, Ends, Trusted};
 use crate::telemetry::counter::Counter;
 use crate::wire::Stream;
 
@@ -144,8 +149,15 @@ pub struct Client {
     provider: Arc<CryptoProvider>,
     trust: Trust,
     identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-    /// Made for the first handshake, when the trust anchors are there.
-    connector: OnceLock<TlsConnector>,
+    /// Those of the system and the directory's own, put together for the first handshake.
+    anchors: OnceLock<Arc<RootCertStore>>,
+    /// What time it is for certificates and tickets.
+    clock: Arc<dyn TimeProvider>,
+    /// Made for the first handshake, and anew when a certificate that it has seen is over: with it go the tickets, for
+    /// who resumes a session is shown no certificate.
+    connector: Mutex<Option<(TlsConnector, Arc<Ends>)>>,
+    /// Whose turn it is to work on a handshake.
+    turns: Arc<Semaphore>,
     agreed: Counter,
     failed: Counter,
     /// What the last handshake agreed on.
@@ -215,36 +227,38 @@ impl Client {
             provider: Arc::new(provider),
             trust,
             identity: identity.transpose()?,
-            connector: OnceLock::new(),
+            anchors: OnceLock::new(),
+            clock: Arc::new(DefaultTimeProvider),
+            connector: Mutex::default(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
             agreed: Counter::default(),
             failed: Counter::default(),
             last: Mutex::default(),
         };
         // What is wrong with the identity is to be known now.
         client
-            .config(RootCertStore::empty())
+            .config(Arc::new(RootCertStore::empty()), Arc::default())
             .map_err(SettingsError::Identity)?;
         Ok(client)
     }
 
-    /// The configuration of all handshakes, with these trust anchors.
-    fn config(&self, roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
-        let builder = ClientConfig::builder_with_provider(self.provider.clone())
-            .with_safe_default_protocol_versions()?;
-        let builder = match &self.trust {
-            Trust::Anybody => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate(self.provider.clone()))),
-            Trust::System(_, own) if own.certificates.is_empty() || roots.is_empty() => {
-                builder.with_root_certificates(roots)
-            }
-            Trust::System(_, own) => {
-                let verifier = OwnCertificates::new(&own.certificates, roots, self.provider.clone())?;
-                builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(verifier))
+    /// The configuration of handshakes, with these trust anchors; it notes when the certificates that it takes end.
+    fn config(&self, roots: Arc<RootCertStore>, ends: Arc<Ends>) -> Result<ClientConfig, rustls::Error> {
+        let provider = self.provider.clone();
+        let verifier: Arc<dyn ServerCertVerifier> = match self.trust {
+            Trust::Anybody => Arc::new(AnyCertificate(provider.clone())),
+            Trust::System(_, ref own) => {
+                let trusted = Arc::new(Trusted::new(roots, provider.clone(), ends.clone()));
+                match own.certificates.is_empty() {
+                    true => trusted,
+                    false => Arc::new(OwnCertificates::new(&own.certificates, trusted, ends)),
+                }
             }
         };
+        let builder = ClientConfig::builder_with_details(provider, self.clock.clone())
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
@@ -253,20 +267,29 @@ impl Client {
         Ok(config)
     }
 
-    fn connector(&self) -> Result<&TlsConnector, rustls::Error> {
-        if let Some(connector) = self.connector.get() {
-            return Ok(connector);
+    fn connector(&self) -> Result<TlsConnector, rustls::Error> {
+        let mut kept = self.connector.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((connector, ends)) = &*kept
+            && !ends.are_over(self.clock.current_time())
+        {
+            return Ok(connector.clone());
         }
-        let roots = match &self.trust {
-            Trust::Anybody => RootCertStore::empty(),
+        let ends = Arc::<Ends>::default();
+        let config = self.config(self.anchors().clone(), ends.clone())?;
+        let connector = TlsConnector::from(Arc::new(config));
+        *kept = Some((connector.clone(), ends));
+        Ok(connector)
+    }
+
+    fn anchors(&self) -> &Arc<RootCertStore> {
+        self.anchors.get_or_init(|| match &self.trust {
+            Trust::Anybody => Arc::new(RootCertStore::empty()),
             Trust::System(system, own) => {
                 let mut roots = system.get().clone();
                 roots.extend(own.roots.iter().cloned());
-                roots
+                Arc::new(roots)
             }
-        };
-        let config = Arc::new(self.config(roots)?);
-        Ok(self.connector.get_or_init(|| TlsConnector::from(config)))
+        })
     }
 
     /// Whether `tls.ca-file` names any.
@@ -304,6 +327,18 @@ impl Client {
         shaken
     }
 
+    async fn negotiated(
+        &self,
+        connector: &TlsConnector,
+        mut stream: Stream,
+    ) -> io::Result<TlsStream<Stream>> {
+        let fresh = ClientConnection::new(connector.config().clone(), self.name.clone());
+        let agreed = negotiate(fresh.map_err(io::Error::other)?, &mut stream, &self.turns).await?;
+        // It has nothing left to do but to take the connection.
+        let take = |connection: &mut ClientConnection| *connection = agreed;
+        connector.connect_with(self.name.clone(), stream, take).await
+    }
+
     async fn shake_hands(
         &self,
         peer: &Arc<str>,
@@ -314,7 +349,7 @@ impl Client {
             .connector()
             .map_err(|error| Error::new(Kind::Config, peer, HANDSHAKE, error.to_string()))?;
         let deadline = deadline.min(Instant::now() + HANDSHAKE_TIMEOUT);
-        match timeout_at(deadline, connector.connect(self.name.clone(), stream)).await {
+        match timeout_at(deadline, self.negotiated(&connector, stream)).await {
             Ok(Ok(stream)) => {
                 let details = Arc::new(details(stream.get_ref().1));
                 Ok((Box::new(stream), details))
@@ -392,7 +427,7 @@ fn file_error(key: &'static str, path: &Path, why: String) -> SettingsError {
     }
 }
 
-fn details(connection: &rustls::ClientConnection) -> Details {
+fn details(connection: &ClientConnection) -> Details {
     let named = |what: Option<String>| what.unwrap_or_else(|| "unknown".into());
     Details {
         version: named(
@@ -418,95 +453,5 @@ fn details(connection: &rustls::ClientConnection) -> Details {
     }
 }
 
-/// Takes any certificate, and still insists that its owner signed the handshake.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message, certificate, signature, &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message, certificate, signature, &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_never_ends_is_not_read_to_its_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ca.pem");
-        fs::File::create(&path).unwrap().set_len(LONGEST_PEM).unwrap();
-        let said = |path: &Path| read_certificates("ca-file", path).unwrap_err().to_string();
-        assert!(said(&path).contains("it holds no certificate in PEM"));
-        for endless in [Path::new("/dev/zero"), &path] {
-            fs::File::create(&path).unwrap().set_len(LONGEST_PEM + 1).unwrap();
-            assert!(said(endless).ends_with("longer than 4 MiB"), "{}", said(endless));
-        }
-    }
-
-    #[test]
-    fn tickets_are_those_of_one_server() {
-        use rustls::NamedGroup::X25519;
-        use rustls::client::{ClientSessionMemoryCache, ClientSessionStore};
-
-        // What `Resumption::in_memory_sessions` makes.
-        let kept = ClientSessionMemoryCache::new(TICKETS);
-        let names = ["a.example", "b.example", "c.example"].map(|name| ServerName::try_from(name).unwrap());
-        for name in &names {
-            kept.set_kx_hint(name.clone(), X25519);
-        }
-        assert_eq!(
-            names.iter().filter(|name| kept.kx_hint(name).is_some()).count(),
-            TICKETS / 8
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_handshake_that_hangs_is_given_up() {
-        let settings = Settings {
-            server_name: "mail.example.org".into(),
-            ..Settings::default()
-        };
-        let client = Client::new(&settings, &Roots::from(RootCertStore::empty())).unwrap();
-        let (ours, _theirs) = tokio::io::duplex(1 << 16);
-        let began = Instant::now();
-        let hour = began + Duration::from_secs(3600);
-        let error = client.handshake(&"mail".into(), Box::new(ours), hour).await;
-        assert_eq!(error.err().map(|error| error.kind()), Some(Kind::Timeout));
-        assert_eq!(began.elapsed(), HANDSHAKE_TIMEOUT);
-    }
-}
+pub(super) mod tests;

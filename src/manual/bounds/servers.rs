@@ -252,6 +252,27 @@ fn opening() -> Vec<Bound> {
             "tickets_are_those_of_one_server",
         ),
         row(
+            "handshakes of one directory that are worked on at a time",
+            count!(crate::session::negotiate::AT_ONCE),
+            "the next waits, within its own time",
+            "what one remote sends holds up no other's answers",
+            "handshakes_are_worked_on_off_the_event_loop_and_one_at_a_time",
+        ),
+        row(
+            "certificates that a server may send",
+            count!(crate::session::chain::LONGEST),
+            "no answer, and none is verified",
+            "an honest chain has two to four",
+            "a_chain_of_too_many_certificates_is_refused_by_its_length",
+        ),
+        row(
+            "steps from a certificate to one that may have issued it",
+            count!(crate::session::chain::STEPS),
+            "no answer, and none is verified",
+            "certificates that issue each other hold up everybody's answers",
+            "certificates_that_issue_each_other_are_refused_by_their_ways",
+        ),
+        row(
             "file of certificates or of a key",
             bytes!(crate::session::tls::LONGEST_PEM),
             "it is refused at the start",

@@ -1,0 +1,67 @@
+//! A TLS handshake whose work is done off the event loop.
+//!
+//! What a server sends makes keys to agree on, certificates to verify and signatures to check. One remote is given a
+//! bounded number of threads for it, so its worst delays none but itself.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::ClientConnection;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use crate::wire::Stream;
+
+/// Handshakes of one directory that are worked on at a time.
+pub(crate) const AT_ONCE: usize = 1;
+
+/// Brings the handshake to its end; `turns` has [`AT_ONCE`] permits for the directory.
+///
+/// # Errors
+/// The stream's, or in one of [`io::ErrorKind::InvalidData`] what is wrong with the handshake.
+pub(super) async fn negotiate(
+    mut tls: ClientConnection,
+    stream: &mut Stream,
+    turns: &Arc<Semaphore>,
+) -> io::Result<ClientConnection> {
+    // As long as a record of TLS.
+    let mut chunk = vec![0; 16 << 10];
+    loop {
+        send(&mut tls, stream).await?;
+        if !tls.is_handshaking() {
+            return Ok(tls);
+        }
+        let length = stream.read(&mut chunk).await?;
+        if length == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof"));
+        }
+        let mut unread = &chunk[..length];
+        while !unread.is_empty() {
+            tls.read_tls(&mut unread)?;
+            let turn = turns.clone().acquire_owned().await.map_err(io::Error::other)?;
+            let work = spawn_blocking(move || {
+                let done = tls.process_new_packets().map(|_| ());
+                drop(turn);
+                (tls, done)
+            });
+            let (worked, done) = work.await.map_err(io::Error::other)?;
+            tls = worked;
+            if let Err(error) = done {
+                // The alert tells the server why; what is wrong is known without it.
+                let _ = send(&mut tls, stream).await;
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
+    }
+}
+
+/// Sends what there is to send.
+async fn send(tls: &mut ClientConnection, stream: &mut Stream) -> io::Result<()> {
+    let mut records = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut records)?;
+    }
+    stream.write_all(&records).await?;
+    stream.flush().await
+}

@@ -1,0 +1,268 @@
+//! Handshakes with servers in memory, and certificates for them.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, ThreadId};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::HandshakeKind;
+use rustls::pki_types::UnixTime;
+use rustls::{ServerConfig, SupportedProtocolVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+
+/// Seconds.
+const DAY: u64 = 24 * 60 * 60;
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    CertifiedIssuer::self_signed(authority_params(name), KeyPair::generate().unwrap()).unwrap()
+}
+
+fn own_params() -> CertificateParams {
+    CertificateParams::new(vec!["mail.example.org".to_owned()]).unwrap()
+}
+
+/// A certificate, and so many authorities of one name, each of which may have issued it and any other.
+pub(in crate::session) fn crossed(
+    authorities: usize,
+) -> (CertificateDer<'static>, Vec<CertificateDer<'static>>) {
+    let all: Vec<_> = (0..authorities).map(|_| authority("crossed")).collect();
+    let own = own_params()
+        .signed_by(&KeyPair::generate().unwrap(), &all[0])
+        .unwrap();
+    (own.into(), all.iter().map(|one| one.der().clone()).collect())
+}
+
+/// A certificate and so many authorities, each issued by the next.
+pub(in crate::session) fn line(
+    authorities: usize,
+) -> (CertificateDer<'static>, Vec<CertificateDer<'static>>) {
+    let mut issuer = authority("last");
+    let mut others = vec![issuer.der().clone()];
+    for number in 1..authorities {
+        let params = authority_params(&format!("authority {number}"));
+        issuer = CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &issuer).unwrap();
+        others.insert(0, issuer.der().clone());
+    }
+    let own = own_params()
+        .signed_by(&KeyPair::generate().unwrap(), &issuer)
+        .unwrap();
+    (own.into(), others)
+}
+
+/// A server that renews its certificate and keeps the key of its tickets.
+struct Server {
+    authority: CertifiedIssuer<'static, KeyPair>,
+    config: ServerConfig,
+}
+
+impl Server {
+    /// A server that speaks this version.
+    fn new(version: &'static SupportedProtocolVersion) -> Self {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let authority = authority("authority");
+        let key = KeyPair::generate().unwrap();
+        let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![own_params().signed_by(&key, &authority).unwrap().into()],
+                private,
+            )
+            .unwrap();
+        Self { authority, config }
+    }
+
+    /// What a client must trust.
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.der().clone()).unwrap();
+        roots
+    }
+
+    /// With a certificate that ends so many seconds after 1970 began.
+    fn config(&self, end: u64) -> Arc<ServerConfig> {
+        self.with_others(end, Vec::new())
+    }
+
+    /// The same, and sends these behind it.
+    fn with_others(&self, end: u64, others: Vec<CertificateDer<'static>>) -> Arc<ServerConfig> {
+        let mut params = own_params();
+        params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+        params.not_after = params.not_before + Duration::from_secs(end);
+        let key = KeyPair::generate().unwrap();
+        let mut chain = vec![params.signed_by(&key, &self.authority).unwrap().into()];
+        chain.extend(others);
+        let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = self.config.crypto_provider().clone();
+        let certified = rustls::sign::CertifiedKey::from_der(chain, private, &provider).unwrap();
+        let mut config = self.config.clone();
+        config.cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
+        Arc::new(config)
+    }
+}
+
+/// A clock that somebody sets, in seconds since 1970; and the threads that have asked it.
+#[derive(Debug)]
+struct Clock(AtomicU64, Mutex<HashSet<ThreadId>>);
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        self.1.lock().unwrap().insert(thread::current().id());
+        let seconds = self.0.load(Ordering::Relaxed);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+/// A client that trusts these, and its clock.
+fn client(roots: RootCertStore, seconds: u64) -> (Client, Arc<Clock>) {
+    let settings = Settings {
+        server_name: "mail.example.org".into(),
+        ..Settings::default()
+    };
+    let mut client = Client::new(&settings, &Roots::from(roots)).unwrap();
+    let clock = Arc::new(Clock(AtomicU64::new(seconds), Mutex::default()));
+    client.clock = clock.clone();
+    (client, clock)
+}
+
+/// One session with a server of this configuration, to its end: what the server saw of the handshake.
+async fn session(client: &Client, server: &Arc<ServerConfig>) -> Result<HandshakeKind, Error> {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let acceptor = TlsAcceptor::from(server.clone());
+    let serving = tokio::spawn(async move {
+        let mut stream = acceptor.accept(theirs).await.ok()?;
+        let kind = stream.get_ref().1.handshake_kind();
+        // Behind this the client has read the tickets.
+        stream.write_all(b"*").await.ok()?;
+        stream.read_u8().await.ok()?;
+        kind
+    });
+    let soon = Instant::now() + Duration::from_secs(60);
+    let (mut stream, _) = client.handshake(&"mail".into(), Box::new(ours), soon).await?;
+    assert_eq!(stream.read_u8().await.unwrap(), b'*');
+    stream.write_all(b"*").await.unwrap();
+    Ok(serving.await.unwrap().unwrap())
+}
+
+#[tokio::test]
+async fn a_resumed_session_ends_with_the_certificate_that_it_was_begun_under() {
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let server = Server::new(version);
+        let (client, clock) = client(server.roots(), 2 * DAY - 60);
+        let first = server.config(2 * DAY);
+        assert_ne!(session(&client, &first).await.unwrap(), HandshakeKind::Resumed);
+        assert_eq!(session(&client, &first).await.unwrap(), HandshakeKind::Resumed);
+        clock.0.store(2 * DAY, Ordering::Relaxed);
+        assert_eq!(session(&client, &first).await.unwrap(), HandshakeKind::Resumed);
+        // Its certificate is over, though its tickets are not.
+        clock.0.store(2 * DAY + 1, Ordering::Relaxed);
+        let error = session(&client, &first).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Tls);
+        assert!(
+            error.to_string().contains("its certificate ended on 1970-01-03"),
+            "{error}"
+        );
+        // A new one begins anew, and is resumed in its turn.
+        let next = server.config(9 * DAY);
+        assert_ne!(session(&client, &next).await.unwrap(), HandshakeKind::Resumed);
+        assert_eq!(session(&client, &next).await.unwrap(), HandshakeKind::Resumed);
+    }
+}
+
+#[tokio::test]
+async fn handshakes_are_worked_on_off_the_event_loop_and_one_at_a_time() {
+    let server = Server::new(&rustls::version::TLS13);
+    let config = server.config(2 * DAY);
+    let (client, clock) = client(server.roots(), DAY);
+    session(&client, &config).await.unwrap();
+    let others = clock.1.lock().unwrap().clone();
+    assert!(
+        others.iter().any(|&other| other != thread::current().id()),
+        "{others:?}"
+    );
+    // While one is worked on, the next waits; it is another directory's that does not.
+    let turn = client.turns.clone().acquire_owned().await.unwrap();
+    let mut waiting = Box::pin(session(&client, &config));
+    let (other, _) = self::client(server.roots(), DAY);
+    tokio::select! {
+        biased;
+        done = &mut waiting => panic!("{done:?}"),
+        done = session(&other, &config) => drop(done.unwrap()),
+    }
+    drop(turn);
+    waiting.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_with_certificates_that_issue_each_other_is_refused_by_their_number() {
+    let server = Server::new(&rustls::version::TLS13);
+    let (client, _) = client(server.roots(), DAY);
+    let said = async |others: usize| {
+        let config = server.with_others(2 * DAY, crossed(others).1);
+        session(&client, &config).await.map_err(|error| error.to_string())
+    };
+    let long = said(149).await.unwrap_err();
+    assert!(
+        long.contains("it sent 150 certificates, and no more than 10 are verified"),
+        "{long}"
+    );
+    // Its own has a signature that counts, and no way through the others begins at it.
+    assert!(said(9).await.is_ok());
+}
+
+#[test]
+fn a_file_that_never_ends_is_not_read_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    fs::File::create(&path).unwrap().set_len(LONGEST_PEM).unwrap();
+    let said = |path: &Path| read_certificates("ca-file", path).unwrap_err().to_string();
+    assert!(said(&path).contains("it holds no certificate in PEM"));
+    for endless in [Path::new("/dev/zero"), &path] {
+        fs::File::create(&path).unwrap().set_len(LONGEST_PEM + 1).unwrap();
+        assert!(said(endless).ends_with("longer than 4 MiB"), "{}", said(endless));
+    }
+}
+
+#[test]
+fn tickets_are_those_of_one_server() {
+    use rustls::NamedGroup::X25519;
+    use rustls::client::{ClientSessionMemoryCache, ClientSessionStore};
+
+    // What `Resumption::in_memory_sessions` makes.
+    let kept = ClientSessionMemoryCache::new(TICKETS);
+    let names = ["a.example", "b.example", "c.example"].map(|name| ServerName::try_from(name).unwrap());
+    for name in &names {
+        kept.set_kx_hint(name.clone(), X25519);
+    }
+    assert_eq!(
+        names.iter().filter(|name| kept.kx_hint(name).is_some()).count(),
+        TICKETS / 8
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_hangs_is_given_up() {
+    let settings = Settings {
+        server_name: "mail.example.org".into(),
+        ..Settings::default()
+    };
+    let client = Client::new(&settings, &Roots::from(RootCertStore::empty())).unwrap();
+    let (ours, _theirs) = tokio::io::duplex(1 << 16);
+    let began = Instant::now();
+    let hour = began + Duration::from_secs(3600);
+    let error = client.handshake(&"mail".into(), Box::new(ours), hour).await;
+    assert_eq!(error.err().map(|error| error.kind()), Some(Kind::Timeout));
+    assert_eq!(began.elapsed(), HANDSHAKE_TIMEOUT);
+}
