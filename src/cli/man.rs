@@ -102,9 +102,9 @@ fn commands() -> Vec<Bound> {
         row(
             "threads for what blocks",
             count!(crate::cli::BLOCKING_THREADS),
-            "look-ups of names wait for one",
-            "a dead resolver must not collect hundreds",
-            "one_look_up_at_a_time_and_who_waits_has_its_answer",
+            "the work of TLS handshakes waits for one",
+            "more than there are processors are of no use; look-ups of names have their own",
+            "handshakes_are_worked_on_off_the_event_loop_and_one_at_a_time",
         ),
         row(
             "answer to vouch status, and wait for it",

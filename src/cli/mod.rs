@@ -166,8 +166,8 @@ fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Threads for what blocks: name look-ups above all, one for each directory at a time. A dead resolver must not
-/// collect hundreds of them.
+/// Threads for what blocks: the work of TLS handshakes above all, one for each directory at a time. More than there are
+/// processors are of no use. Look-ups of names have threads of their own.
 pub(crate) const BLOCKING_THREADS: usize = 16;
 
 /// A runtime for one command.

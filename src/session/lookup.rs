@@ -1,17 +1,27 @@
 //! The addresses of a host's name.
+//!
+//! The system's resolver holds the thread that asks it for as long as it likes. So each look-up has a thread of its
+//! own, and each name one look-up at a time: names that nobody answers for take nothing from the others.
 
+use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use tokio::net::lookup_host;
-use tokio::sync::Mutex as Turn;
-use tokio::time::Instant;
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard, oneshot};
+use tokio::time::{Instant, timeout};
+
+use crate::telemetry::faults::EVERY;
 
 /// What a look-up found is used again for so long: with a session for each login,
 /// the resolver would be asked hundreds of times a second.
 pub(crate) const KNOWN: Duration = Duration::from_secs(1);
+
+/// A resolver that is silent for longer is not waited for where the name had addresses before: they serve on (RFC 8767
+/// §5).
+pub(crate) const PATIENCE: Duration = Duration::from_millis(1800);
 
 /// Addresses of one name that are tried, in the resolver's order; the others are left. Whoever answers for the
 /// name could else have us call thousands.
@@ -20,33 +30,73 @@ pub(crate) const ADDRESSES: usize = 16;
 /// An address that was of no use when another was comes last for so long.
 pub(crate) const WORSE: Duration = Duration::from_secs(60);
 
+/// What the C library says of a name that has no address, GNU's and musl's: of all that goes wrong, this alone comes
+/// from who answers for the name. [`std`] hands its words on, and not its number.
+const NO_SUCH_NAME: [&str; 4] = [
+    "Name or service not known", "No address associated with hostname", "Name does not resolve",
+    "Name has no usable address",
+];
+
+/// Finds the addresses of a name, with this port; blocks.
+type Resolver = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
 /// A host by name or address, and a port.
-#[derive(Debug)]
 pub struct Host {
-    name: String,
+    name: Arc<str>,
     port: u16,
+    resolver: Arc<Resolver>,
     /// Whose turn it is to ask the resolver: a thread waits for it for as long as it takes, and whoever asked may
     /// be gone by then. One thread is enough.
     turn: Arc<Turn<()>>,
-    known: Mutex<Option<(Vec<SocketAddr>, Instant)>>,
     /// Addresses that accepted and were of no use when another was, and when that was.
     worse: Mutex<Vec<(SocketAddr, Instant)>>,
+    known: Arc<Known>,
+}
+
+/// What is known of a name.
+#[derive(Debug, Default)]
+struct Known(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    found: Option<Found>,
+    /// When the resolver first had no answer, if it had one before and none since.
+    silent: Option<Instant>,
+    /// Which of these times was told last: a name that comes and goes is as the faults of remotes are.
+    told: Option<Instant>,
+    /// When it last had none.
+    failed: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Found {
+    addresses: Vec<SocketAddr>,
+    at: Instant,
+    /// One of them may be there still.
+    good: bool,
 }
 
 impl Host {
     /// A host that was not looked up yet; `port` is 1 to 65535.
     pub fn new(name: &str, port: u16) -> Self {
+        let resolver = |name: &str, port| Ok(tried((name, port).to_socket_addrs()?));
+        Self::asking(name, port, Arc::new(resolver))
+    }
+
+    fn asking(name: &str, port: u16, resolver: Arc<Resolver>) -> Self {
         Self {
-            name: name.to_owned(),
+            name: name.into(),
             port,
+            resolver,
             turn: Arc::default(),
-            known: Mutex::default(),
             worse: Mutex::default(),
+            known: Arc::default(),
         }
     }
 
     /// Its addresses in the order of the system's resolver, found within the last
-    /// second; those that were [worse](Self::is_worse) come last.
+    /// second, or the last there were while the resolver does not answer; those that were [worse](Self::is_worse) come
+    /// last.
     ///
     /// # Errors
     /// What the resolver said.
@@ -68,38 +118,152 @@ impl Host {
     }
 
     async fn in_order(&self) -> io::Result<Vec<SocketAddr>> {
-        if let Some(addresses) = self.found_lately() {
+        if let Ok(address) = self.name.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, self.port)]);
+        }
+        if let Some(addresses) = self.known.lately() {
             return Ok(addresses);
         }
-        let turn = self.turn.clone().lock_owned().await;
-        if let Some(addresses) = self.found_lately() {
-            return Ok(addresses);
+        let Some((last, patience)) = self.known.last() else {
+            return self.look_up().await;
+        };
+        match timeout(patience, self.look_up()).await {
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) if is_no_such_name(&error) => Err(error),
+            // The look-up itself has noted it.
+            Ok(Err(_)) => Ok(last),
+            Err(_) => {
+                self.known.has_no_answer(&self.name, "no answer in time");
+                Ok(last)
+            }
         }
-        let (name, port) = (self.name.clone(), self.port);
-        let asking = tokio::spawn(async move {
-            let found = lookup_host((name, port)).await;
-            drop(turn);
-            found.map(tried)
-        });
-        let addresses = asking.await.map_err(io::Error::other)??;
-        *self.known() = Some((addresses.clone(), Instant::now()));
-        Ok(addresses)
     }
 
-    fn found_lately(&self) -> Option<Vec<SocketAddr>> {
-        let known = self.known();
-        let (addresses, since) = known.as_ref()?;
-        (since.elapsed() < KNOWN).then(|| addresses.clone())
+    /// Asks the resolver when it is our turn, unless somebody before us has; it is asked to the end, whoever waits.
+    async fn look_up(&self) -> io::Result<Vec<SocketAddr>> {
+        let turn = self.turn.clone().lock_owned().await;
+        if let Some(addresses) = self.known.lately() {
+            return Ok(addresses);
+        }
+        let asking = ask(
+            self.resolver.clone(),
+            self.name.clone(),
+            self.port,
+            self.known.clone(),
+            turn,
+        );
+        tokio::spawn(asking).await.map_err(io::Error::other)?
     }
 
     /// None of the addresses answered: the next look-up is a new one.
     pub(super) fn forget(&self) {
-        *self.known() = None;
+        if let Some(found) = &mut self.known.state().found {
+            found.good = false;
+        }
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.port)
+    }
+}
+
+/// One look-up, in a thread of its own.
+async fn ask(
+    resolver: Arc<Resolver>,
+    name: Arc<str>,
+    port: u16,
+    known: Arc<Known>,
+    turn: OwnedMutexGuard<()>,
+) -> io::Result<Vec<SocketAddr>> {
+    let (tell, told) = oneshot::channel();
+    let asked = name.clone();
+    let started = thread::Builder::new().name("vouch-name".into()).spawn(move || {
+        // Nobody may wait any more.
+        let _ = tell.send(resolver(&asked, port));
+    });
+    let found = match started {
+        Ok(_) => told.await.map_err(io::Error::other).flatten(),
+        Err(error) => Err(error),
+    };
+    match &found {
+        Ok(addresses) => known.has_answer(&name, addresses),
+        Err(error) if is_no_such_name(error) => known.has_nothing(),
+        Err(error) => known.has_no_answer(&name, &error.to_string()),
+    }
+    drop(turn);
+    found
+}
+
+impl Known {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self) -> MutexGuard<'_, Option<(Vec<SocketAddr>, Instant)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The addresses, if they are as good as new, or were just asked for in vain.
+    fn lately(&self) -> Option<Vec<SocketAddr>> {
+        let state = self.state();
+        let found = state.found.as_ref()?;
+        let lately = |at: Instant| at.elapsed() < KNOWN;
+        (found.good && lately(found.at) || state.failed.is_some_and(lately)).then(|| found.addresses.clone())
     }
+
+    /// The last addresses, and how long an answer may take before they serve on.
+    fn last(&self) -> Option<(Vec<SocketAddr>, Duration)> {
+        let state = self.state();
+        let found = state.found.as_ref()?;
+        let patience = state.silent.map_or(PATIENCE, |_| Duration::ZERO);
+        Some((found.addresses.clone(), patience))
+    }
+
+    fn has_answer(&self, name: &str, addresses: &[SocketAddr]) {
+        let mut state = self.state();
+        let over = state.silent.take().filter(|since| state.told == Some(*since));
+        state.failed = None;
+        state.found = Some(Found {
+            addresses: addresses.to_vec(),
+            at: Instant::now(),
+            good: true,
+        });
+        drop(state);
+        if let Some(since) = over {
+            let seconds = since.elapsed().as_secs();
+            tracing::info!("this host's resolver answers for {name} again, after {seconds} s");
+        }
+    }
+
+    /// There is no such name any more.
+    fn has_nothing(&self) {
+        *self.state() = State::default();
+    }
+
+    fn has_no_answer(&self, name: &str, why: &str) {
+        let mut state = self.state();
+        let now = Instant::now();
+        state.failed = Some(now);
+        let Some(found) = &state.found else {
+            return;
+        };
+        let seconds = now.duration_since(found.at).as_secs();
+        if state.silent.is_some() {
+            return;
+        }
+        state.silent = Some(now);
+        if state.told.is_none_or(|told| told.elapsed() >= EVERY) {
+            state.told = Some(now);
+            drop(state);
+            tracing::warn!(
+                "this host's resolver does not answer for {name} ({why}); the addresses that it had {seconds} s ago serve \
+                 on"
+            );
+        }
+    }
+}
+
+fn is_no_such_name(error: &io::Error) -> bool {
+    let said = error.to_string();
+    NO_SUCH_NAME.iter().any(|words| said.ends_with(words))
 }
 
 fn tried(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
@@ -111,7 +275,11 @@ impl Host {
     /// One whose addresses need not be asked for.
     pub(super) fn at(addresses: Vec<SocketAddr>) -> Self {
         let host = Self::new("nobody.invalid", 1);
-        *host.known() = Some((addresses, Instant::now() + Duration::from_secs(86_400)));
+        host.known.state().found = Some(Found {
+            addresses,
+            at: Instant::now() + Duration::from_secs(86_400),
+            good: true,
+        });
         host
     }
 }
@@ -119,43 +287,159 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::sync::mpsc;
 
-    use tokio::time::timeout;
+    use tokio::runtime::Builder;
 
     use super::*;
 
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    }
+
+    /// A resolver that says what it is told to, and is silent until then.
+    fn puppet(name: &str) -> (Host, mpsc::Sender<io::Result<Vec<SocketAddr>>>) {
+        let (say, said) = mpsc::channel();
+        let said = Mutex::new(said);
+        let silence = |_| io::Error::other("over");
+        let resolver = move |_: &str, _| said.lock().unwrap().recv().map_err(silence).flatten();
+        (Host::asking(name, 25, Arc::new(resolver)), say)
+    }
+
+    fn servfail() -> io::Error {
+        io::Error::other("failed to lookup address information: Temporary failure in name resolution")
+    }
+
+    /// The last answer is now too old to be used without asking.
+    fn age(host: &Host) {
+        host.forget();
+        host.known.state().failed = None;
+    }
+
     #[test]
     fn of_a_name_with_thousands_of_addresses_a_few_are_tried() {
-        let all = (1..=10_000).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let tried = tried(all);
+        let tried = tried((1..=10_000).map(address));
         assert_eq!(tried.len(), ADDRESSES);
         assert_eq!(tried.first().map(SocketAddr::port), Some(1));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn one_look_up_at_a_time_and_who_waits_has_its_answer() {
-        let host = Host::new("127.0.0.1", 25);
-        let turn = host.turn.clone().lock_owned().await;
-        let waiting = timeout(Duration::from_secs(60), host.addresses()).await;
-        assert!(waiting.is_err(), "a look-up is under way");
-        let found = Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 25))]);
-        let ended = async {
-            drop(turn);
-        };
-        let (addresses, ()) = tokio::join!(host.addresses(), ended);
-        assert_eq!(addresses.map_err(|error| error.to_string()), found);
+    #[test]
+    fn the_words_for_no_such_name_are_those_of_this_system() {
+        // No resolver is asked for a label of more than 63 bytes.
+        let name = format!("{}.test", "a".repeat(64));
+        let error = (&*name, 25).to_socket_addrs().unwrap_err();
+        assert!(is_no_such_name(&error), "{error}");
+        assert!(!is_no_such_name(&servfail()));
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_look_up_at_a_time_and_who_waits_has_its_answer() {
+        let (host, say) = puppet("mail.test");
+        let turn = host.turn.clone().lock_owned().await;
+        let waiting = timeout(Duration::from_secs(60), host.addresses()).await;
+        assert!(waiting.is_err(), "a look-up is under way");
+        let ended = async {
+            host.known.has_answer("mail.test", &[address(25)]);
+            drop(turn);
+        };
+        let (addresses, ()) = tokio::join!(host.addresses(), ended);
+        assert_eq!(addresses.unwrap(), [address(25)]);
+        drop(say);
+    }
+
+    #[tokio::test]
     async fn an_address_is_used_again_for_a_second() {
-        let host = Host::new("127.0.0.1", 25);
-        let elsewhere = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 26))];
-        *host.known() = Some((elsewhere.clone(), Instant::now()));
-        assert_eq!(host.addresses().await.unwrap(), elsewhere);
+        let (host, say) = puppet("mail.test");
+        say.send(Ok(vec![address(26)])).unwrap();
+        assert_eq!(host.addresses().await.unwrap(), [address(26)]);
+        say.send(Ok(vec![address(27)])).unwrap();
+        assert_eq!(host.addresses().await.unwrap(), [address(26)]);
+        host.known.state().found.as_mut().unwrap().at -= KNOWN;
+        assert_eq!(host.addresses().await.unwrap(), [address(27)]);
+    }
+
+    #[test]
+    fn names_that_nobody_answers_for_hold_up_no_other() {
+        // Threads that all share are none of theirs.
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build();
+        runtime.unwrap().block_on(with_silent_names());
+    }
+
+    async fn with_silent_names() {
+        let silent: Vec<_> = (0..40).map(|number| puppet(&format!("{number}.test"))).collect();
+        let (hosts, says): (Vec<_>, Vec<_>) = silent.into_iter().unzip();
+        let hosts: Vec<_> = hosts.into_iter().map(Arc::new).collect();
+        // As many as like ask for each.
+        let asking: Vec<_> = hosts
+            .iter()
+            .chain(&hosts)
+            .map(|host| {
+                let host = host.clone();
+                tokio::spawn(async move { host.addresses().await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        let (good, say) = puppet("good.test");
+        say.send(Ok(vec![address(25)])).unwrap();
+        let found = timeout(Duration::from_secs(60), good.addresses()).await;
+        assert_eq!(found.unwrap().unwrap(), [address(25)]);
+        assert!(asking.iter().all(|asking| !asking.is_finished()));
+        assert!(hosts.iter().all(|host| host.turn.try_lock().is_err()));
+        // Each has one thread, which is at its end with the answer.
+        for say in says {
+            say.send(Ok(vec![address(26)])).unwrap();
+        }
+        for asking in asking {
+            assert_eq!(asking.await.unwrap().unwrap(), [address(26)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_addresses_serve_on_until_the_name_is_gone() {
+        let (host, say) = puppet("mail.test");
+        say.send(Err(servfail())).unwrap();
+        assert!(host.addresses().await.is_err(), "there are none yet");
+        say.send(Ok(vec![address(25)])).unwrap();
+        assert_eq!(host.addresses().await.unwrap(), [address(25)]);
+
+        age(&host);
+        say.send(Err(servfail())).unwrap();
+        assert_eq!(host.addresses().await.unwrap(), [address(25)]);
+        let since = host.known.state().silent;
+        assert!(since.is_some());
+        // It is not asked for each login, and nobody waits for it any more.
+        assert_eq!(host.addresses().await.unwrap(), [address(25)]);
+        age(&host);
+        assert_eq!(host.addresses().await.unwrap(), [address(25)]);
+        assert_eq!(host.known.state().silent, since);
+        assert!(host.turn.try_lock().is_err(), "asked, and not waited for");
+
+        say.send(Ok(vec![address(26)])).unwrap();
+        drop(host.turn.lock().await);
+        assert_eq!(host.addresses().await.unwrap(), [address(26)]);
+        assert!(host.known.state().silent.is_none());
+
+        age(&host);
+        let gone = "failed to lookup address information: Name or service not known";
+        say.send(Err(io::Error::other(gone))).unwrap();
+        assert_eq!(host.addresses().await.unwrap_err().to_string(), gone);
+        say.send(Err(servfail())).unwrap();
+        assert!(host.addresses().await.is_err(), "nothing of it is kept");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_resolver_is_waited_for_once_where_there_are_addresses() {
+        let (host, _say) = puppet("mail.test");
+        host.known.has_answer("mail.test", &[address(25)]);
         tokio::time::advance(KNOWN).await;
-        assert_eq!(
-            host.addresses().await.unwrap(),
-            [SocketAddr::from((Ipv4Addr::LOCALHOST, 25))]
-        );
+        for waited in [PATIENCE, Duration::ZERO, Duration::ZERO] {
+            let began = Instant::now();
+            assert_eq!(host.addresses().await.unwrap(), [address(25)]);
+            assert_eq!(began.elapsed(), waited);
+            tokio::time::advance(KNOWN).await;
+        }
     }
 }

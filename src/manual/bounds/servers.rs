@@ -192,7 +192,7 @@ fn opening() -> Vec<Bound> {
             "look-up of a server's name",
             time!(crate::session::connect::LOOKUP_TIMEOUT),
             "no answer",
-            "one look-up of a name is under way at a time",
+            "one look-up of a name is under way at a time, in a thread of its own",
             "one_look_up_at_a_time_and_who_waits_has_its_answer",
         ),
         row(
@@ -201,6 +201,13 @@ fn opening() -> Vec<Bound> {
             "the name is looked up again",
             "the resolver would be asked hundreds of times a second",
             "an_address_is_used_again_for_a_second",
+        ),
+        row(
+            "wait for a name that had addresses before",
+            time!(crate::session::lookup::PATIENCE),
+            "these serve on, and nobody waits until the resolver answers again",
+            "RFC 8767",
+            "a_silent_resolver_is_waited_for_once_where_there_are_addresses",
         ),
         row(
             "addresses of a name that are tried",
