@@ -90,6 +90,7 @@ mod tests {
             arrived: Instant::now(),
             again: false,
             alone: false,
+            share: None,
             answer,
         }
     }

@@ -12,8 +12,11 @@
 //! dialogs leave room for others (`share`).
 
 mod blame;
+mod count;
 pub mod counts;
 pub(crate) mod pause;
+mod place;
+mod round;
 mod served;
 pub(crate) mod share;
 pub(crate) mod state;
@@ -31,7 +34,7 @@ use super::error::{Error, Kind, QUEUE};
 use super::{Judged, Session};
 use crate::telemetry::faults::{Fault, Faults, Wording};
 use counts::Counts;
-use state::{Job, State};
+use state::Job;
 use worker::Shared;
 
 /// What a session says at the deadline is more telling than that the deadline
@@ -172,6 +175,7 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
             arrived: Instant::now(),
             again: false,
             alone: false,
+            share: None,
             answer,
         };
         {
@@ -208,10 +212,11 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
     /// How it stands now.
     pub fn sessions(&self) -> Sessions {
         let state = self.shared.state();
+        let (idle, opening) = (state.places.idle(), state.places.opening());
         Sessions {
-            busy: state.sessions.saturating_sub(state.idle + state.opening),
-            idle: state.idle,
-            opening: state.opening,
+            busy: state.places.taken().saturating_sub(idle + opening),
+            idle,
+            opening,
             max: self.shared.limits.max_sessions,
             waiting: state.waiting(),
         }

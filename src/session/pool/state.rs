@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::count::{Count, Held};
 use super::pause::Pause;
-use super::share::{self, Counts};
+use super::place::{Place, Places};
+use super::share::{self, Asking, Waiting};
 use super::{Limits, Standing, WARM_WHILE};
 use crate::session::error::{Error, Kind, QUEUE};
 
@@ -26,12 +28,16 @@ pub(super) struct Job<Q, V> {
     pub(super) again: bool,
     /// It goes out without others: a session was lost at it.
     pub(super) alone: bool,
+    /// Once it was taken from the queue: its part of what its standing may hold.
+    pub(super) share: Option<Held>,
     pub(super) answer: oneshot::Sender<Result<V, Error>>,
 }
 
 impl<Q, V> Job<Q, V> {
     /// Hands the answer to the asker, who may be gone.
-    pub(super) fn tell(self, answer: Result<V, Error>) {
+    pub(super) fn tell(mut self, answer: Result<V, Error>) {
+        // Who hears the answer may ask at once, and finds the share free.
+        self.share = None;
         let _ = self.answer.send(answer);
     }
 }
@@ -40,19 +46,14 @@ impl<Q, V> Job<Q, V> {
 pub(super) struct State<Q, V> {
     queue: VecDeque<Job<Q, V>>,
     /// Of these, how many of each standing.
-    waiting: Counts,
+    waiting: Waiting,
     /// Questions that hold a session.
-    asking: Counts,
-    /// Tasks that own or open a session.
-    pub(super) sessions: usize,
-    /// Of these, the ones that are opening one.
-    pub(super) opening: usize,
-    /// Of these, the ones that wait for a question.
-    pub(super) idle: usize,
+    asking: Asking,
+    pub(super) places: Places,
     /// Questions that one session takes in one go, as far as is known.
-    pub(super) batch: usize,
+    batch: usize,
     /// Questions that the sessions which are asking just now take when they come back.
-    pub(super) promised: usize,
+    promised: Count,
     /// How long it last took to open a session.
     opening_took: Duration,
     last_asked: Option<Instant>,
@@ -66,13 +67,11 @@ impl<Q, V> State<Q, V> {
     pub(super) fn new(batch: usize) -> Self {
         Self {
             queue: VecDeque::new(),
-            waiting: Counts::default(),
-            asking: Counts::default(),
-            sessions: 0,
-            opening: 0,
-            idle: 0,
+            waiting: Waiting::default(),
+            asking: Asking::default(),
+            places: Places::default(),
             batch,
-            promised: 0,
+            promised: Count::default(),
             opening_took: Duration::ZERO,
             last_asked: None,
             last_failure: None,
@@ -84,7 +83,7 @@ impl<Q, V> State<Q, V> {
     /// Puts a question into the queue, or says why not.
     pub(super) fn admit(&mut self, job: Job<Q, V>, limits: &Limits, peer: &Arc<str>) -> Result<(), Error> {
         self.last_asked = Some(job.arrived);
-        if let (0, true, Some(failure)) = (self.sessions, self.pause.is_long(), &self.last_failure) {
+        if let (0, true, Some(failure)) = (self.places.taken(), self.pause.is_long(), &self.last_failure) {
             return Err(failure.clone());
         }
         if self.queue.len() >= limits.queue {
@@ -124,26 +123,32 @@ impl<Q, V> State<Q, V> {
                 at += 1;
                 continue;
             }
-            let Some(job) = self.queue.remove(at) else { break };
+            let Some(mut job) = self.queue.remove(at) else {
+                break;
+            };
             self.waiting.remove(standing);
             if !gone {
-                if standing != Standing::Good {
-                    self.asking.add(standing);
-                }
+                job.share = Some(self.asking.hold(standing));
                 taken.push(job);
             }
         }
         taken
     }
 
-    /// A question of that standing, which had been taken, is answered.
-    pub(super) fn answered(&mut self, standing: Standing) {
-        self.asking.remove(standing);
+    /// Sessions that are asking take so many when they come back, for as long as this is held.
+    pub(super) fn promise(&self, number: usize) -> Held {
+        self.promised.hold(number)
+    }
+
+    /// A place for one more session, where that would be of use.
+    pub(super) fn place_if_needed(&self, limits: &Limits) -> Option<Place> {
+        self.lacks_session(limits).then(|| self.places.take())
     }
 
     /// Whether one more session would be of use.
-    pub(super) fn lacks_session(&self, limits: &Limits) -> bool {
-        if self.sessions >= limits.max_sessions || (self.pause.is_trial() && self.opening > 0) {
+    fn lacks_session(&self, limits: &Limits) -> bool {
+        let (taken, opening) = (self.places.taken(), self.places.opening());
+        if taken >= limits.max_sessions || (self.pause.is_trial() && opening > 0) {
             return false;
         }
         let held_back = |standing| {
@@ -151,23 +156,24 @@ impl<Q, V> State<Q, V> {
             self.waiting.of(standing).saturating_sub(allowed)
         };
         let waiting = self.queue.len() - held_back(Standing::Doubtful) - held_back(Standing::Dialog);
-        let ready = self.idle + self.opening;
-        let for_them = waiting > ready * self.batch + self.promised;
+        let ready = self.places.idle() + opening;
+        let for_them = waiting > ready * self.batch + self.promised.get();
         // Whoever is paused with others at work waits for the others.
         if for_them {
-            self.sessions == 0 || self.pause.until().is_none()
+            taken == 0 || self.pause.until().is_none()
         } else {
             self.lacks_warm(limits)
         }
     }
 
     fn lacks_warm(&self, limits: &Limits) -> bool {
-        self.is_warm_time() && !self.pause.is_trial() && self.idle + self.opening < limits.warm_sessions
+        let ready = self.places.idle() + self.places.opening();
+        self.is_warm_time() && !self.pause.is_trial() && ready < limits.warm_sessions
     }
 
     /// Whether one more idle session is among those that are kept.
     pub(super) fn keeps_another_idle(&self, limits: &Limits) -> bool {
-        self.is_warm_time() && self.idle < limits.warm_sessions
+        self.is_warm_time() && self.places.idle() < limits.warm_sessions
     }
 
     fn is_warm_time(&self) -> bool {
@@ -189,7 +195,6 @@ impl<Q, V> State<Q, V> {
     /// A session whose opening began then was opened; it takes so many questions in
     /// one go.
     pub(super) fn opened(&mut self, began: Instant, batch: usize) {
-        self.opening -= 1;
         self.opening_took = began.elapsed();
         self.batch = batch;
         self.last_failure = None;
@@ -198,7 +203,6 @@ impl<Q, V> State<Q, V> {
 
     /// A session whose opening began then was not opened.
     pub(super) fn failed(&mut self, error: &Error, began: Instant) {
-        self.opening -= 1;
         self.last_failure = Some(error.clone());
         self.pause.failed(began);
     }
