@@ -25,7 +25,6 @@ use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::directory::Kind;
 use crate::config::{self, Config};
 use crate::control;
 use crate::server::admission::Descriptors;
@@ -204,12 +203,21 @@ fn answer(
 /// What clients may use of the descriptors, should there be so many `connections`.
 fn descriptors(connections: u64, config: &Config) -> Descriptors {
     // Recipients and logins do not share sessions.
-    let pools = |directory: &config::Directory| if directory.kind == Kind::Smtp { 2 } else { 1 };
-    let sessions = config
-        .directory
-        .iter()
-        .map(|directory| pools(directory) * u64::from(directory.pool.max_sessions))
-        .sum();
+    let pools = |directory: &config::Directory| {
+        let most = directory.pool.max_sessions;
+        let logins = if directory.kind.knows_logins() {
+            most.logins
+        } else {
+            0
+        };
+        let recipients = if directory.kind.knows_recipients() {
+            most.recipients
+        } else {
+            0
+        };
+        u64::from(logins) + u64::from(recipients)
+    };
+    let sessions = config.directory.iter().map(pools).sum();
     Descriptors::new(raise_descriptors(connections, sessions))
 }
 

@@ -9,13 +9,17 @@ use std::time::Duration;
 use protocol::sasl::Carried;
 use protocol::sasl::carried::{MESSAGE_LIMIT, Unreadable};
 use protocol::secret::Secret;
-use tokio::sync::{Mutex, mpsc};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 /// A client answers a challenge within this time, or has lost interest: it knows the
 /// password when it begins. The dialog holds a session of the remote, and Postfix does
 /// not tell that its client went away.
 pub(crate) const CLIENT_PATIENCE: Duration = Duration::from_secs(15);
+
+/// While as many dialogs wait for their clients as may, each has this long: what a client's program
+/// answers by itself takes no longer.
+pub(crate) const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Messages of either end that are on their way: whoever sends waits for the other end, so there is never a
 /// second one.
@@ -36,6 +40,47 @@ pub struct Dialog {
     initial: Option<Secret<[u8]>>,
     user: Arc<OnceLock<Vec<u8>>>,
     ends: Arc<Mutex<Ends>>,
+    half_done: Option<Arc<HalfDone>>,
+}
+
+/// The dialogs of one remote that wait for their clients, each with a session in its hands. The more
+/// they are, the less patience is there for each: else a few clients that are silent would hold all
+/// the sessions that there are for dialogs.
+#[derive(Debug)]
+pub struct HalfDone {
+    most: usize,
+    waiting: watch::Sender<usize>,
+}
+
+/// One of them.
+struct Waits<'a>(&'a HalfDone);
+
+impl HalfDone {
+    /// None yet, of at most so many.
+    pub fn new(most: usize) -> Self {
+        let (waiting, _) = watch::channel(0);
+        Self { most, waiting }
+    }
+
+    fn enter(&self) -> Waits<'_> {
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        Waits(self)
+    }
+
+    /// How long each may wait, as many as they are now: as long as ever while there is room for as
+    /// many again.
+    fn patience(&self) -> Duration {
+        let most = u32::try_from(self.most.max(1)).unwrap_or(u32::MAX);
+        let waiting = u32::try_from(*self.waiting.borrow()).unwrap_or(u32::MAX);
+        let left = 2 * CLIENT_PATIENCE * most.saturating_sub(waiting) / most;
+        left.clamp(LEAST_PATIENCE, CLIENT_PATIENCE)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.send_modify(|waiting| *waiting -= 1);
+    }
 }
 
 struct Ends {
@@ -74,6 +119,7 @@ pub fn dialog(mechanism: Carried, initial: Option<Secret<[u8]>>) -> Result<(Aske
         initial,
         user,
         ends,
+        half_done: None,
     };
     Ok((asker, dialog))
 }
@@ -133,17 +179,46 @@ impl Dialog {
         self.ends.lock().await.begun
     }
 
+    /// The same dialog, as one of those of a remote.
+    #[must_use]
+    pub fn among(&self, half_done: &Arc<HalfDone>) -> Self {
+        Self {
+            half_done: Some(half_done.clone()),
+            ..self.clone()
+        }
+    }
+
     /// The client's answer to a challenge, by `deadline` at the latest; `None` when it gives none.
     pub async fn answer(&self, challenge: Vec<u8>, deadline: Instant) -> Option<Secret<[u8]>> {
         let mut ends = self.ends.lock().await;
         ends.begun = true;
-        let by = deadline.min(Instant::now() + CLIENT_PATIENCE);
+        let _waits = self.half_done.as_ref().map(|half_done| half_done.enter());
         let answer = match ends.challenges.try_send(challenge) {
-            Ok(()) => timeout_at(by, ends.responses.recv()).await.ok().flatten(),
+            Ok(()) => tokio::select! {
+                answer = ends.responses.recv() => answer,
+                () = self.patience(deadline) => None,
+            },
             Err(_) => None,
         };
         ends.left = answer.is_none();
         answer
+    }
+
+    /// Waits for as long as there is patience with the client, whose turn begins now.
+    async fn patience(&self, deadline: Instant) {
+        let began = Instant::now();
+        let Some(half_done) = &self.half_done else {
+            return sleep_until(deadline.min(began + CLIENT_PATIENCE)).await;
+        };
+        let mut others = half_done.waiting.subscribe();
+        loop {
+            let until = deadline.min(began + half_done.patience());
+            tokio::select! {
+                () = sleep_until(until) => return,
+                // As long as this waits, the sender is there.
+                _ = others.changed() => {}
+            }
+        }
     }
 
     /// Whether the client gave no answer to a challenge: the remote is not to blame for how it ended.
@@ -219,5 +294,43 @@ mod tests {
         // What follows is the remote's to read.
         asker.read(&secret("")).unwrap();
         assert_eq!(asker.user(), Some(&b"jane"[..]));
+    }
+
+    /// Waits for a client that is silent, beside so many others.
+    async fn waited(half_done: &Arc<HalfDone>, others: usize) -> Duration {
+        let _others: Vec<_> = (0..others).map(|_| half_done.enter()).collect();
+        let (_asker, dialog) = dialog(Carried::CramMd5, None).unwrap();
+        let began = Instant::now();
+        let answer = dialog.among(half_done).answer(Vec::new(), soon()).await;
+        assert!(answer.is_none());
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_more_are_half_done_the_less_patience_there_is() {
+        let half_done = Arc::new(HalfDone::new(10));
+        let mut before = CLIENT_PATIENCE;
+        for others in 0..12 {
+            let waited = waited(&half_done, others).await;
+            let shrinks = waited < before || waited == LEAST_PATIENCE;
+            assert_eq!(waited == CLIENT_PATIENCE, others < 5, "{others}: {waited:?}");
+            assert!(shrinks || others < 5, "{others}: {waited:?}");
+            before = waited;
+        }
+        assert_eq!(before, LEAST_PATIENCE);
+        assert_eq!(*half_done.waiting.borrow(), 0);
+
+        // One that waits already has less patience from then on.
+        let began = Instant::now();
+        let others = async {
+            tokio::time::sleep(2 * LEAST_PATIENCE).await;
+            let _others: Vec<_> = (0..10).map(|_| half_done.enter()).collect();
+            tokio::time::sleep(CLIENT_PATIENCE).await;
+        };
+        let waiting = async {
+            waited(&half_done, 0).await;
+            began.elapsed()
+        };
+        assert_eq!(tokio::join!(waiting, others).0, 2 * LEAST_PATIENCE);
     }
 }

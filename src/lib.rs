@@ -16,6 +16,7 @@
 //! | [`engine`] | from a question to a verdict: which directory, what is refused without asking, what is remembered and shared |
 //! | [`directory`] | what each kind of remote can be asked, and [`directory::judge`]: how its answers are read |
 //! | [`session`] | connections to remotes: name, TCP, TLS, the dialogs, and [`session::pool`] that keeps them |
+//! | [`waiting`] | who waits for an answer, and until when: what nobody waits for is not asked |
 //! | [`wire`] | a stream with a codec and deadlines, for both sides |
 //! | [`config`] | `vouch.toml`: read, checked, explained |
 //! | [`daemon`] | builds all of these from a configuration, runs them, drains |
@@ -68,4 +69,5 @@ pub mod session;
 pub mod telemetry;
 pub mod template;
 pub mod verdict;
+pub mod waiting;
 pub mod wire;

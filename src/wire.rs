@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::BytesMut;
+use futures_util::FutureExt;
 use protocol::error::{DecodeError, EncodeError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
@@ -139,6 +140,24 @@ impl<C> Wire<C> {
     /// The same bytes.
     pub fn unread(&self) -> &[u8] {
         &self.input.0
+    }
+
+    /// Whether the peer has closed its end, as far as the system tells: of a Unix socket at once, of TCP
+    /// when it was written to. One that has closed no more than its half still hears.
+    pub fn is_left(&mut self) -> bool {
+        // No byte is written; where nobody could read it, that fails all the same.
+        let written = self.stream.write(&[]).now_or_never();
+        matches!(written, Some(Err(_)))
+    }
+
+    /// Says that nothing more is written, and waits until the peer has closed its end as well. What comes
+    /// meanwhile is not looked at. The caller bounds it.
+    pub async fn finish(mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut rest = [0; READ_CHUNK];
+        while matches!(self.stream.read(&mut rest).await, Ok(1..)) {}
     }
 
     /// The stream, for TLS to be put over it.

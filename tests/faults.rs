@@ -72,7 +72,9 @@ impl Way {
         let mut options = options(self.protocol());
         // So that there is a command before the login, as SMTP has its EHLO.
         options.capability_codes = false;
-        Setup::new(options).doors(doors).start().await
+        // A question that was sent is heard out for so long, whoever waits.
+        let setup = Setup::new(options).directory("timeout = \"2s\"");
+        setup.doors(doors).start().await
     }
 
     /// A question whose answer is yes.

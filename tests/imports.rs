@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and what it may import: another part, or only what is below a path.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -73,7 +73,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     (
         "engine",
         &[
-            "directory::Directory", "verdict", "address", "telemetry",
+            "directory::Directory", "directory::Terms", "verdict", "address", "telemetry", "waiting",
             // A question holds one, so its tests make one; and what cannot be a password is refused here.
             "protocol::secret::Secret",
             // What a remote offers of these is known here; and a refusal's test makes a dialog.
@@ -85,7 +85,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     (
         "directory",
         &[
-            "session", "verdict", "address", "protocol",
+            "session", "verdict", "address", "protocol", "waiting",
             // Whether a client left its dialog is asked of it; and the test of that makes one.
             "dialog",
         ],
@@ -93,8 +93,9 @@ const ARROWS: [(&str, &[&str]); 18] = [
     (
         "session",
         &[
-            "wire", "protocol", "telemetry", // It holds the remote's end of one.
-            "dialog",
+            "wire", "protocol", "telemetry", "waiting", // It holds the remote's end of one.
+            "dialog",  // Dialogs of one network leave room for others.
+            "address::network",
         ],
     ),
     ("dialog", &["protocol"]),
@@ -120,6 +121,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("service", &[]),
     ("telemetry", &[]),
     ("template", &[]),
+    ("waiting", &[]),
 ];
 
 /// Modules of one part that do not know each other: each stands for the files whose names begin so.

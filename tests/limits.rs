@@ -609,3 +609,56 @@ async fn who_is_denied_costs_no_probe() {
         assert!(line.contains(part), "{part} in {line}");
     }
 }
+
+/// Logins that the remote sees to the end of one after the other, each after half a second.
+async fn slow(doors: &str) -> Scene {
+    let mut options = options(Protocol::Imap);
+    options.delays.failed_login = Duration::from_millis(500);
+    Setup::new(options)
+        .directory("pool.max-sessions = 1")
+        .auth(doors)
+        .start()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_gone_is_asked_for_no_more() {
+    let guesses: String = (1..=20)
+        .map(|id| Login::of(JANE, &format!("guess {id}")).bytes(id))
+        .collect();
+    let cancels: String = (1..=20).map(|id| format!("CANCEL\t{id}\n")).collect();
+    for cancelled in [true, false] {
+        let scene = slow("").await;
+        let mut client = scene.auth().await;
+        client.send_hearing(guesses.clone()).await;
+        while logins(&scene) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if cancelled {
+            client.send_hearing(cancels.clone()).await;
+        } else {
+            drop(client);
+        }
+        let began = Instant::now();
+        assert_eq!(scene.login(JANE, PASSWORD).await, Answer::Yes);
+        // The first was sent already; another may have been.
+        assert!(logins(&scene) <= 3, "{}", logins(&scene));
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_count_that_the_remote_answers_too_late() {
+    let scene = slow("deadline = \"200ms\"\nlimits.auth-errors = 1").await;
+    let mut client = scene.auth().await;
+    let guess = Login::of(JANE, "guess");
+    assert_eq!(client.login(&guess).await, Answer::Later);
+    let line = scene.logged("answer=\"too late\"").await;
+    for part in ["verdict=reject", "about=jane@example.org", "client=192.0.2.1"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    let asked = logins(&scene);
+    assert_eq!(client.login(&Login::of(JANE, PASSWORD)).await, Answer::Later);
+    scene.logged("source=limit").await;
+    assert_eq!(logins(&scene), asked, "no probe beyond the limit");
+}

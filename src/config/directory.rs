@@ -1,6 +1,6 @@
 //! `[directory."NAME"]`: a remote server that knows, and how it is asked.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
 use super::{Endpoint, Limit, Template, described, rate::Rate, words};
 use crate::address::{Address, Domain};
@@ -51,7 +51,7 @@ impl Directory {
             timeout: Duration::from_secs(30),
             ehlo_name: None,
             tls: Tls::default(),
-            limits: Limits::default(),
+            limits: Limits::new(kind),
             lookup: Lookup::default(),
             rcpt: Rcpt::default(),
             replies: Replies::default(),
@@ -172,9 +172,10 @@ described! {
     /// `[directory."NAME".limits]`: of one remote session, so that no remote loses patience with us.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Limits {
-        /// `rcpt`: RCPT commands sent, accepted or not; then QUIT and a new session. Default 10.
+        /// `rcpt`: RCPT commands sent, accepted or not; then QUIT and a new session. Default 10; lmtp 1000.
         pub rcpt: Limit,
-        /// `rcpt-errors`: refused ones among these. Default 5: many servers slow down or hang up at 10 or 20.
+        /// `rcpt-errors`: refused ones among these. Default 5: many servers slow down or hang up at 10 or 20; lmtp
+        /// 100, as LMTP servers count none.
         pub rcpt_errors: Limit,
         /// `auth-errors`: failed logins, IMAP too; then LOGOUT or QUIT. Default 3.
         pub auth_errors: Limit,
@@ -185,11 +186,16 @@ described! {
     }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// The defaults for a kind of remote.
+    pub const fn new(kind: Kind) -> Self {
+        let (rcpt, rcpt_errors) = match kind {
+            Kind::Lmtp => (1000, 100),
+            Kind::Imap | Kind::Smtp => (10, 5),
+        };
         Self {
-            rcpt: Limit::At(10),
-            rcpt_errors: Limit::At(5),
+            rcpt: Limit::At(rcpt),
+            rcpt_errors: Limit::At(rcpt_errors),
             auth_errors: Limit::At(3),
             unknown_rate: None,
         }
@@ -349,8 +355,10 @@ described! {
     /// `[directory."NAME".pool]`.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Pool {
-        /// `max-sessions`: open at once, 1 to 10000. Default 10; `max-connections` is another name for it.
-        pub max_sessions: u32,
+        /// `max-sessions`: at once, those that are being opened or that say goodbye among them, 1 to 10000; of
+        /// `smtp`, for recipients and for logins each. Default for logins imap 50, smtp 40, as a Postfix takes 50
+        /// connections of one client; for recipients 10. `max-connections` is another name for it.
+        pub max_sessions: MaxSessions,
         /// `warm-sessions`: kept greeted, with TLS up, while a login was asked within the last 10 minutes; at
         /// most `max-sessions`, 0 for none. Default 1.
         pub warm_sessions: u32,
@@ -365,11 +373,52 @@ described! {
     }
 }
 
+/// Sessions for each kind of question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxSessions {
+    /// For logins.
+    pub logins: u32,
+    /// For recipients.
+    pub recipients: u32,
+}
+
+impl MaxSessions {
+    /// As many for either.
+    pub const fn each(number: u32) -> Self {
+        Self {
+            logins: number,
+            recipients: number,
+        }
+    }
+
+    const fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Imap => Self::each(50),
+            Kind::Smtp => Self {
+                logins: 40,
+                recipients: 10,
+            },
+            Kind::Lmtp => Self::each(10),
+        }
+    }
+}
+
+impl fmt::Display for MaxSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { logins, recipients } = self;
+        if logins == recipients {
+            write!(f, "{logins}")
+        } else {
+            write!(f, "{logins} for logins, {recipients} for recipients")
+        }
+    }
+}
+
 impl Pool {
     /// The defaults for a kind of remote.
     pub fn new(kind: Kind) -> Self {
         Self {
-            max_sessions: 10,
+            max_sessions: MaxSessions::new(kind),
             warm_sessions: 1,
             queue: 2000,
             idle_timeout: Duration::from_secs(30),

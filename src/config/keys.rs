@@ -4,6 +4,7 @@ mod listener;
 
 use std::{borrow::Cow, fmt::Display, path::Path, time::Duration};
 
+use super::directory::MaxSessions;
 use super::{Config, Directory, Dovecot, Endpoint, Limit, Listener, duration_text};
 use listener::{of_dovecot, of_listener};
 
@@ -181,7 +182,7 @@ fn of_directory(directory: &Directory) -> Vec<Key> {
         key("auth", "username", set(quoted(&auth.username))),
         key("auth", "confirm", set(auth.confirm)),
         key("auth", "forward-client", set(auth.forward_client)),
-        key("pool", "max-sessions", set(pool.max_sessions)),
+        key("pool", "max-sessions", sessions(pool.max_sessions)),
         key("pool", "warm-sessions", set(pool.warm_sessions)),
         key("pool", "queue", set(pool.queue)),
         key("pool", "idle-timeout", time(pool.idle_timeout)),
@@ -242,6 +243,15 @@ fn set(value: impl ToString) -> Value {
 
 fn some(value: Option<String>, otherwise: &'static str) -> Value {
     value.map_or(Value::Absent(otherwise.into()), Value::Set)
+}
+
+/// One number, where it is one.
+fn sessions(most: MaxSessions) -> Value {
+    if most == MaxSessions::each(most.logins) {
+        set(most)
+    } else {
+        Value::Absent(most.to_string().into())
+    }
 }
 
 fn time(duration: Duration) -> Value {

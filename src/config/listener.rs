@@ -35,8 +35,8 @@ described! {
         /// one must be able to answer what this protocol asks.
         pub directory: Vec<String>,
         /// `deadline`: bound on an answer, 1 ms to 1 hour, shorter than the client's patience (Postfix policy: 100 s).
-        /// Default 20 s for `policy`, `saslauthd` and `socketmap`; else 8 s for service=smtp and 60 s for others. 4 s suits chasquid and
-        /// Radicale.
+        /// Default 20 s for `policy`, `saslauthd` and `socketmap`; else 8 s for service=smtp, and for
+        /// others 25 s for `auth` and `login`, 60 s for `userdb` and `master`. 4 s suits chasquid and Radicale.
         pub deadline: Option<Duration>,
         /// `max-connections`: clients connected at once, 1 to 1000000. Default 10000.
         pub max_connections: u32,
@@ -359,8 +359,8 @@ mod tests {
         let mut listener = Listener::new("a", Protocol::Auth, socket, Vec::new());
         let seconds = |listener: &Listener, service| listener.deadline_for(service).as_secs();
         assert_eq!(seconds(&listener, Some(b"smtp")), 8);
-        assert_eq!(seconds(&listener, Some(b"imap")), 60);
-        assert_eq!(seconds(&listener, None), 60);
+        assert_eq!(seconds(&listener, Some(b"imap")), 25);
+        assert_eq!(seconds(&listener, None), 25);
         listener.protocol = Protocol::Policy;
         assert_eq!(seconds(&listener, None), 20);
         listener.deadline = Some(Duration::from_secs(4));

@@ -103,7 +103,7 @@ static AUTH: Row = Row {
         "limits", "penalty", "allow", "deny", "default-domain", "mechanisms", "tempfail", "ok",
     ],
     // Postfix gives up after 10 s (`src/xsasl/xsasl_dovecot_server.c`), Dovecot after 150 s.
-    deadline: (8, 60),
+    deadline: (8, 25),
     patience: None,
     on_networks: false,
     limits: ClientLimits::USUAL,

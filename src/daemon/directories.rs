@@ -127,7 +127,14 @@ fn succeed(
     Ok(if same_answers {
         old.member.succeeded_by(memory(directory), asked)
     } else {
-        Member::new(memory(directory), asked, random()?)
+        let member = Member::new(memory(directory), asked, random()?);
+        // Whom the same server accepted goes first, however it is asked from now on.
+        let same_server = answers_of(&old.from) == answers_of(directory);
+        if same_server {
+            member.with_trust_of(&old.member)
+        } else {
+            member
+        }
     })
 }
 
@@ -270,9 +277,10 @@ fn build(
     });
     let pool = &directory.pool;
     let logins = pool::Limits {
-        max_sessions: pool.max_sessions as usize,
+        max_sessions: pool.max_sessions.logins as usize,
         warm_sessions: pool.warm_sessions as usize,
         queue: pool.queue as usize,
+        timeout: directory.timeout,
         idle_timeout: pool.idle_timeout,
         max_age: pool.max_age,
         questions: None,
@@ -291,6 +299,7 @@ fn build(
     let recipients = pool::Limits {
         questions: limit(directory.limits.rcpt),
         refusals: limit(directory.limits.rcpt_errors),
+        max_sessions: pool.max_sessions.recipients as usize,
         warm_sessions: 0,
         ..logins
     };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use protocol::sasl::Carried;
 use tokio::time::Instant;
 
-use super::{Directory, Report};
+use super::{Directory, Report, Terms};
 use crate::verdict::{Cause, Kind, Proof, Question, Verdict};
 
 /// What a directory's remote answered last, and how often since the start of the process.
@@ -68,10 +68,13 @@ impl Directory for Watched {
     fn probe<'a>(
         &'a self,
         question: &'a Question,
-        deadline: Instant,
+        terms: Terms,
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
         Box::pin(async move {
-            let verdict = self.directory.probe(question, deadline).await;
+            let waiters = terms.waiters.clone();
+            let verdict = self.directory.probe(question, terms).await;
+            // Where all have left, it may not have been asked at all.
+            let nobody_waits = waiters.until().is_none() && matches!(verdict, Verdict::Defer(_));
             let left_by_client = match &question.kind {
                 Kind::Login {
                     proof: Proof::Relay(dialog),
@@ -79,7 +82,7 @@ impl Directory for Watched {
                 } => dialog.was_left().await,
                 _ => false,
             };
-            if !left_by_client {
+            if !left_by_client && !nobody_waits {
                 self.note(&verdict);
             }
             verdict
@@ -123,7 +126,7 @@ mod tests {
         fn probe<'a>(
             &'a self,
             _: &'a Question,
-            _: Instant,
+            _: Terms,
         ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
             Box::pin(async { Verdict::Abstain(Abstention::NoOpinion) })
         }
@@ -165,7 +168,7 @@ mod tests {
         fn probe<'a>(
             &'a self,
             question: &'a Question,
-            deadline: Instant,
+            terms: Terms,
         ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
             Box::pin(async move {
                 if let Kind::Login {
@@ -173,6 +176,7 @@ mod tests {
                     ..
                 } = &question.kind
                 {
+                    let deadline = terms.waiters.until().unwrap();
                     dialog.answer(Vec::new(), deadline).await;
                 }
                 Verdict::Defer(Cause::ours(Class::Timeout, "no answer"))
@@ -199,7 +203,8 @@ mod tests {
                     asker.respond(Secret::copy_from(b"jane b913a602c7eda7a495b4e6e7334d3890"));
                 }
             };
-            tokio::join!(watched.probe(&question, later), client);
+            let (terms, _waiter) = Terms::until(later);
+            tokio::join!(watched.probe(&question, terms), client);
             assert_eq!(watched.health().failures, failures);
         }
     }

@@ -8,7 +8,7 @@ use protocol::sasl::Carried;
 use tokio::time::Instant;
 
 use super::judge::replies::Replies;
-use super::{Directory, Logins, Offers, Report, Username, judge, origin, told};
+use super::{Directory, Logins, Offers, Report, Terms, Username, judge, origin, told};
 use crate::session::imap::{LoginSession, Options};
 use crate::session::pool::Limits;
 use crate::session::{self, Pool, Remote, tls};
@@ -68,12 +68,13 @@ impl Directory for Imap {
     fn probe<'a>(
         &'a self,
         question: &'a Question,
-        deadline: Instant,
+        terms: Terms,
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
         match &question.kind {
             Kind::Login { user, proof } => {
                 let origin = origin(&question.client).filter(|_| self.forward_client);
-                Box::pin(self.logins.ask(user, proof, origin, deadline))
+                let client = (&question.client, origin);
+                Box::pin(self.logins.ask(user, proof, client, terms))
             }
             Kind::Recipient(_) => Box::pin(ready(Verdict::Abstain(Abstention::NotOurs))),
         }

@@ -15,16 +15,17 @@ use std::future::{Future, ready};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use protocol::sasl::Carried;
-use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use crate::session::pool::{self, Standing};
+use crate::address::network::Network;
+use crate::dialog::HalfDone;
+use crate::session::pool::{self, Asker, Standing};
 use crate::session::trace::masked;
 use crate::session::{self, After, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token, tls};
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
+use crate::waiting::{Waiter, Waiters};
 use health::Health;
 use offers::Offers;
 
@@ -33,12 +34,12 @@ pub trait Directory: Send + Sync {
     /// Whether this kind of remote can be asked this kind of question at all.
     fn can_answer(&self, kind: &Kind) -> bool;
 
-    /// Asks the remote, by `deadline`. Whatever goes wrong on the way is a
+    /// Asks the remote, on these terms. Whatever goes wrong on the way is a
     /// [`Verdict::Defer`].
     fn probe<'a>(
         &'a self,
         question: &'a Question,
-        deadline: Instant,
+        terms: Terms,
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
 
     /// The mechanisms that can be carried to the remote, as far as is known; `None` before
@@ -63,6 +64,25 @@ pub trait Directory: Send + Sync {
     }
 }
 
+/// On which terms a remote is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// Such a login was accepted lately: it goes before others. It is no less asked for that.
+    pub trusted: bool,
+    /// Who waits for the answer. While nobody does, a question is not sent; once it was sent, its
+    /// answer is waited for whoever waits.
+    pub waiters: Waiters,
+}
+
+impl Terms {
+    /// Those of one who waits until `deadline`, as long as the second is kept.
+    pub fn until(deadline: Instant) -> (Self, Waiter) {
+        let terms = Self::default();
+        let waiter = terms.waiters.join(deadline);
+        (terms, waiter)
+    }
+}
+
 /// How a remote and the sessions with it are, and what was counted of them.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -75,17 +95,11 @@ pub struct Report {
 /// What is sent to the remote as the user name, of a login as it was given.
 pub type Username = Arc<dyn Fn(&Login) -> Vec<u8> + Send + Sync>;
 
-/// A user whose login was refused is doubtful for this long.
-pub(crate) const DOUBT: Duration = Duration::from_secs(60);
-
-/// Users in doubt that are remembered at once.
-pub(crate) const DOUBTFUL_USERS: usize = 16_384;
-
 /// How logins are asked, whatever the protocol.
 struct Logins<S: Session<Question = session::Login>> {
     pool: Pool<S, Verdict>,
     username: Username,
-    refused: Cache<Login, Instant>,
+    half_done: Arc<HalfDone>,
     offers: Offers,
 }
 
@@ -93,41 +107,42 @@ impl<S: Session<Question = session::Login>> Logins<S> {
     /// `offers` is what the sessions of `pool` note when they open.
     fn new(pool: Pool<S, Verdict>, username: Username, offers: Offers) -> Self {
         Self {
+            half_done: Arc::new(HalfDone::new(pool.dialogs())),
             pool,
             username,
-            refused: Cache::new(DOUBTFUL_USERS),
             offers,
         }
     }
 
     /// Tries a login. Who is accepted is known by the name that was asked about,
     /// whatever the remote calls the user.
-    async fn ask(&self, user: &Login, proof: &Proof, origin: Option<Origin>, deadline: Instant) -> Verdict {
+    async fn ask(
+        &self,
+        user: &Login,
+        proof: &Proof,
+        client: (&Client, Option<Origin>),
+        terms: Terms,
+    ) -> Verdict {
+        let (client, origin) = client;
         let attempt = self.attempt(user, proof);
-        let standing = match proof {
-            Proof::Relay(_) => Standing::Dialog,
-            _ if self.is_doubtful(user) => Standing::Doubtful,
-            _ => Standing::Good,
-        };
         let question = session::Login {
             attempt: attempt.clone(),
             origin,
         };
-        let answer = self.pool.ask(question, standing, deadline).await;
+        let asker = Asker {
+            standing: standing(proof, terms.trusted),
+            network: client.ip().map(Network::of_host),
+            waiters: terms.waiters,
+        };
+        let answer = self.pool.ask(question, asker).await;
         // By now a dialog has said whom it is about.
         let user = match proof {
             Proof::Relay(dialog) => &Login::new(dialog.user().unwrap_or_default()),
             Proof::Password(_) | Proof::Token { .. } => user,
         };
         match answer {
-            Ok(Verdict::Accept(_)) => {
-                self.refused.remove(user);
-                Verdict::accept(user.as_bytes())
-            }
-            Ok(Verdict::Reject(cause)) => {
-                self.refused.insert(user.clone(), Instant::now());
-                Verdict::Reject(without(cause, &attempt))
-            }
+            Ok(Verdict::Accept(_)) => Verdict::accept(user.as_bytes()),
+            Ok(Verdict::Reject(cause)) => Verdict::Reject(without(cause, &attempt)),
             Ok(Verdict::Defer(cause)) => Verdict::Defer(without(cause, &attempt)),
             Ok(verdict @ Verdict::Abstain(_)) => verdict,
             Err(error) => match judge::no_answer(&error) {
@@ -151,14 +166,18 @@ impl<S: Session<Question = session::Login>> Logins<S> {
                     user,
                 })
             }
-            Proof::Relay(dialog) => Attempt::Relay(dialog.clone()),
+            Proof::Relay(dialog) => Attempt::Relay(dialog.among(&self.half_done)),
         }
     }
+}
 
-    fn is_doubtful(&self, user: &Login) -> bool {
-        self.refused
-            .get(user)
-            .is_some_and(|since| since.elapsed() < DOUBT)
+/// What a login is worth while sessions are few.
+const fn standing(proof: &Proof, trusted: bool) -> Standing {
+    match (proof, trusted) {
+        (Proof::Relay(_), true) => Standing::TrustedDialog,
+        (Proof::Relay(_), false) => Standing::Dialog,
+        (_, true) => Standing::Trusted,
+        (_, false) => Standing::Stranger,
     }
 }
 
@@ -225,41 +244,5 @@ mod tests {
             assert_eq!(handed_on(other), None, "{other:?}");
         }
         assert_eq!(origin(&Client::default()), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn users_in_doubt_are_forgotten_beyond_a_number_and_a_time() {
-        let limits = pool::Limits {
-            max_sessions: 1,
-            warm_sessions: 0,
-            queue: 1,
-            idle_timeout: DOUBT,
-            max_age: DOUBT,
-            questions: None,
-            refusals: None,
-        };
-        let open: pool::Open<session::imap::LoginSession> = Box::new(|_| {
-            let nobody = session::Error::new(session::Kind::Unreachable, &"nobody".into(), "connect", "");
-            Box::pin(ready(Err(nobody)))
-        });
-        let judge = Box::new(|_: &_, answer: Answer<_>| {
-            told(answer, |outcome| {
-                judge::imap::judge(&judge::replies::Replies::default(), &Login::new(b""), outcome)
-            })
-        });
-        let pool = Pool::new("nobody".into(), limits, open, judge);
-        let logins = Logins::new(
-            pool,
-            Arc::new(|login| login.as_bytes().to_vec()),
-            Offers::default(),
-        );
-        let user = |number: usize| Login::new(format!("u{number}@example.org").as_bytes());
-        for number in 0..2 * DOUBTFUL_USERS {
-            logins.refused.insert(user(number), Instant::now());
-            assert!(logins.is_doubtful(&user(number)), "the latest is remembered");
-        }
-        assert!(logins.refused.len() <= DOUBTFUL_USERS);
-        tokio::time::advance(DOUBT).await;
-        assert!(!logins.is_doubtful(&user(2 * DOUBTFUL_USERS - 1)));
     }
 }

@@ -9,9 +9,9 @@ use protocol::smtp::Protocol;
 use tokio::time::Instant;
 
 use super::judge::recipient;
-use super::{Directory, Logins, Offers, Report, Username, judge, origin, told};
+use super::{Directory, Logins, Offers, Report, Terms, Username, judge, origin, told};
 use crate::address::Address;
-use crate::session::pool::{Limits, Standing};
+use crate::session::pool::{Asker, Limits};
 use crate::session::smtp::Hello;
 use crate::session::smtp::auth::{AuthSession, InTwo};
 use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
@@ -66,13 +66,17 @@ impl Smtp {
         }
     }
 
-    async fn recipient(&self, address: &Address, origin: Option<Origin>, deadline: Instant) -> Verdict {
+    async fn recipient(&self, address: &Address, origin: Option<Origin>, terms: Terms) -> Verdict {
         let recipient = Recipient {
             wire: address.to_wire(),
             needs_utf8: address.needs_utf8(),
             origin,
         };
-        match self.recipients.ask(recipient, Standing::Good, deadline).await {
+        let asker = Asker {
+            waiters: terms.waiters,
+            ..Asker::default()
+        };
+        match self.recipients.ask(recipient, asker).await {
             Ok(verdict) => verdict,
             Err(error) => judge::no_answer(&error),
         }
@@ -146,13 +150,16 @@ impl Directory for Smtp {
     fn probe<'a>(
         &'a self,
         question: &'a Question,
-        deadline: Instant,
+        terms: Terms,
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
         let origin = origin(&question.client).filter(|_| self.forward_client);
         match &question.kind {
-            Kind::Recipient(address) => Box::pin(self.recipient(address, origin, deadline)),
+            Kind::Recipient(address) => Box::pin(self.recipient(address, origin, terms)),
             kind if !self.can_answer(kind) => Box::pin(ready(Verdict::Abstain(Abstention::NotOurs))),
-            Kind::Login { user, proof } => Box::pin(self.logins.ask(user, proof, origin, deadline)),
+            Kind::Login { user, proof } => {
+                let client = (&question.client, origin);
+                Box::pin(self.logins.ask(user, proof, client, terms))
+            }
         }
     }
 

@@ -8,17 +8,22 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
+
+use crate::waiting::{Waiter, Waiters};
 
 /// Questions that wait for the probes of one directory at once, equal ones counted each: ten times as many as a
 /// door has clients, at about a kilobyte each. Of a probe itself, and so of different questions, the pool bounds
 /// the number (`pool.queue`).
 pub(crate) const WAITING: usize = 100_000;
 
+/// A probe that could not be sent tells so this much later than its deadline, at the most.
+pub(crate) const GRACE: Duration = Duration::from_millis(100);
+
 /// Probes under way, by what they ask.
-#[derive(Debug)]
 pub struct Flights<K, V> {
     table: Table<K, V>,
 }
@@ -26,17 +31,125 @@ pub struct Flights<K, V> {
 type Table<K, V> = Arc<Mutex<Waiting<K, V>>>;
 
 /// Who waits for each probe. Some of them may have gone.
-#[derive(Debug)]
 struct Waiting<K, V> {
-    by_probe: HashMap<K, Vec<oneshot::Sender<V>>>,
+    by_probe: HashMap<K, (Waiters, Vec<Landing<V>>)>,
     count: usize,
+}
+
+/// What is done with an answer that comes when its asker does not wait for it any more: it is done
+/// once, if at all.
+pub struct Late<V>(Mutex<Option<Hears<V>>>);
+
+type Hears<V> = Box<dyn FnOnce(V) + Send>;
+
+/// One who waits, as the probe sees it.
+struct Landing<V> {
+    answer: oneshot::Sender<V>,
+    late: Option<Arc<Late<V>>>,
+}
+
+/// One who waits, as he sees it himself.
+struct Seat<V> {
+    landed: oneshot::Receiver<V>,
+    late: Option<Arc<Late<V>>>,
+    waiter: Waiter,
+}
+
+impl<V> Late<V> {
+    /// What is to be done.
+    pub fn new(hears: impl FnOnce(V) + Send + 'static) -> Self {
+        Self(Mutex::new(Some(Box::new(hears))))
+    }
+
+    fn hear(&self, answer: V) {
+        let hears = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(hears) = hears {
+            hears(answer);
+        }
+    }
+}
+
+impl<V> std::fmt::Debug for Late<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Late")
+    }
+}
+
+impl<V> Landing<V> {
+    fn send(self, answer: V) {
+        if let (Err(answer), Some(late)) = (self.answer.send(answer), self.late) {
+            late.hear(answer);
+        }
+    }
+}
+
+impl<V> Drop for Seat<V> {
+    /// An answer that was given, and that nobody has taken, came too late as well.
+    fn drop(&mut self) {
+        self.landed.close();
+        if let (Ok(answer), Some(late)) = (self.landed.try_recv(), &self.late) {
+            late.hear(answer);
+        }
+    }
+}
+
+impl<V> Seat<V> {
+    /// A seat in a probe, and what the probe has of it.
+    fn take(waiters: &Waiters, until: Instant, late: Option<Arc<Late<V>>>) -> (Self, Landing<V>) {
+        let (answer, landed) = oneshot::channel();
+        let seat = Self {
+            landed,
+            late: late.clone(),
+            waiter: waiters.join(until),
+        };
+        (seat, Landing { answer, late })
+    }
+
+    /// Waits for the answer.
+    async fn wait(mut self, until: Instant) -> Result<V, Unanswered> {
+        let mut landed = timeout_at(until, &mut self.landed).await;
+        // Why it was not sent is more telling than that its time has passed.
+        if landed.is_err() && !self.waiter.is_sent() {
+            landed = timeout_at(until + GRACE, &mut self.landed).await;
+        }
+        match landed {
+            Ok(Ok(answer)) => Ok(answer),
+            // The sender is gone without an answer only if the probe panicked, or was torn down with the runtime.
+            Ok(Err(_)) | Err(_) => Err(Unanswered::Late {
+                sent: self.waiter.is_sent(),
+            }),
+        }
+    }
+}
+
+/// Runs a probe that is shared with nobody, and waits for it; it goes on where its asker does not.
+///
+/// # Errors
+/// As [`Flights::join`].
+pub async fn alone<V, F>(
+    deadline: Instant,
+    late: Option<Arc<Late<V>>>,
+    probe: impl FnOnce(Waiters) -> F,
+) -> Result<V, Unanswered>
+where
+    V: Send + 'static,
+    F: Future<Output = V> + Send + 'static,
+{
+    let waiters = Waiters::default();
+    let (seat, landing) = Seat::take(&waiters, deadline, late);
+    let probe = probe(waiters);
+    tokio::spawn(async move { landing.send(probe.await) });
+    seat.wait(deadline).await
 }
 
 /// Why a question has no answer of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unanswered {
     /// It has waited until its deadline.
-    Late,
+    Late {
+        /// The remote was asked, and has not answered yet.
+        sent: bool,
+    },
     /// Too many wait already.
     Crowded,
 }
@@ -67,61 +180,76 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// The answer of the probe that is under way for `key`, or of a new one.
+    /// The answer of the probe that is under way for `key`, or of a new one. A new one is told who
+    /// waits for it. It goes on where nobody does; `late` hears what it brings then.
     ///
     /// # Errors
-    /// Why there is none. A probe that is under way goes on all the same.
+    /// Why there is none.
     pub async fn join<F>(
         &self,
         key: K,
         deadline: Instant,
-        probe: impl FnOnce() -> F,
+        late: Option<Arc<Late<V>>>,
+        probe: impl FnOnce(Waiters) -> F,
     ) -> Result<(V, Role), Unanswered>
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let (landing, landed) = oneshot::channel();
-        let role = self.board(key, Some(landing), probe)?;
-        // The sender is gone without an answer only if the probe panicked, or was torn down with the runtime.
-        match timeout_at(deadline, landed).await {
-            Ok(Ok(answer)) => Ok((answer, role)),
-            Ok(Err(_)) | Err(_) => Err(Unanswered::Late),
-        }
+        let (seat, role) = self.board(key, deadline, late, probe)?;
+        Ok((seat.wait(deadline).await?, role))
     }
 
     /// Starts a probe whose answer nobody waits for, unless one is under way.
-    pub fn start<F>(&self, key: K, probe: impl FnOnce() -> F)
+    pub fn start<F>(&self, key: K, probe: impl FnOnce(Waiters) -> F)
     where
         F: Future<Output = V> + Send + 'static,
     {
-        // Only who waits can be one too many.
-        let _ = self.board(key, None, probe);
+        let mut table = lock(&self.table);
+        if !table.by_probe.contains_key(&key) {
+            let waiters = Waiters::default();
+            table.by_probe.insert(key.clone(), (waiters.clone(), Vec::new()));
+            drop(table);
+            self.run(key, probe(waiters));
+        }
     }
 
     fn board<F>(
         &self,
         key: K,
-        landing: Option<oneshot::Sender<V>>,
-        probe: impl FnOnce() -> F,
-    ) -> Result<Role, Unanswered>
+        deadline: Instant,
+        late: Option<Arc<Late<V>>>,
+        probe: impl FnOnce(Waiters) -> F,
+    ) -> Result<(Seat<V>, Role), Unanswered>
     where
         F: Future<Output = V> + Send + 'static,
     {
         let mut table = lock(&self.table);
-        if landing.is_some() && table.count >= WAITING {
+        if table.count >= WAITING {
             table.forget_the_gone();
         }
-        if landing.is_some() && table.count >= WAITING {
+        if table.count >= WAITING {
             return Err(Unanswered::Crowded);
         }
-        table.count += usize::from(landing.is_some());
-        if let Some(waiting) = table.by_probe.get_mut(&key) {
-            waiting.extend(landing);
-            return Ok(Role::Shared);
+        table.count += 1;
+        if let Some((waiters, waiting)) = table.by_probe.get_mut(&key) {
+            let (seat, landing) = Seat::take(waiters, deadline, late);
+            waiting.push(landing);
+            return Ok((seat, Role::Shared));
         }
-        table.by_probe.insert(key.clone(), Vec::from_iter(landing));
+        let waiters = Waiters::default();
+        let (seat, landing) = Seat::take(&waiters, deadline, late);
+        table
+            .by_probe
+            .insert(key.clone(), (waiters.clone(), vec![landing]));
         drop(table);
-        let probe = probe();
+        self.run(key, probe(waiters));
+        Ok((seat, Role::First))
+    }
+
+    fn run<F>(&self, key: K, probe: F)
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
         let mut flight = Flight {
             table: self.table.clone(),
             key: Some(key),
@@ -132,22 +260,22 @@ where
             let mut waiting = flight.land();
             let last = waiting.pop();
             for landing in waiting {
-                let _ = landing.send(answer.clone());
+                landing.send(answer.clone());
             }
-            // Whoever is gone needs none.
-            last.map(|landing| landing.send(answer));
+            if let Some(landing) = last {
+                landing.send(answer);
+            }
         });
-        Ok(Role::First)
     }
 }
 
 impl<K, V> Waiting<K, V> {
-    /// Those who gave up hold no place.
+    /// Those who gave up hold no place, but for those to whom the answer matters still.
     fn forget_the_gone(&mut self) {
-        for waiting in self.by_probe.values_mut() {
-            waiting.retain(|landing| !landing.is_closed());
+        for (_, waiting) in self.by_probe.values_mut() {
+            waiting.retain(|landing| landing.late.is_some() || !landing.answer.is_closed());
         }
-        self.count = self.by_probe.values().map(Vec::len).sum();
+        self.count = self.by_probe.values().map(|(_, waiting)| waiting.len()).sum();
     }
 }
 
@@ -160,12 +288,13 @@ struct Flight<K: Eq + Hash, V> {
 impl<K: Eq + Hash, V> Flight<K, V> {
     /// Takes it off, and gives who waits for it. Once only: there may be another
     /// under its key by then.
-    fn land(&mut self) -> Vec<oneshot::Sender<V>> {
+    fn land(&mut self) -> Vec<Landing<V>> {
         let Some(key) = self.key.take() else {
             return Vec::new();
         };
         let mut table = lock(&self.table);
-        let landed = table.by_probe.remove(&key).unwrap_or_default();
+        let landed = table.by_probe.remove(&key).map(|(_, waiting)| waiting);
+        let landed = landed.unwrap_or_default();
         table.count -= landed.len();
         landed
     }
@@ -184,7 +313,6 @@ fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
 
     use tokio::time::sleep;
 
@@ -195,9 +323,11 @@ mod tests {
     }
 
     /// A probe that takes two seconds and says which one it was.
-    fn probe(count: &Arc<AtomicU32>) -> impl FnOnce() -> std::pin::Pin<Box<dyn Future<Output = u32> + Send>> {
+    fn probe(
+        count: &Arc<AtomicU32>,
+    ) -> impl FnOnce(Waiters) -> std::pin::Pin<Box<dyn Future<Output = u32> + Send>> {
         let count = count.clone();
-        move || {
+        move |_| {
             Box::pin(async move {
                 let number = count.fetch_add(1, Ordering::Relaxed) + 1;
                 sleep(Duration::from_secs(2)).await;
@@ -209,7 +339,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn equal_questions_share_and_others_do_not() {
         let (flights, count) = (Flights::<&str, u32>::default(), Arc::new(AtomicU32::new(0)));
-        let asked = (0..1000).map(|_| flights.join("same", by(5), probe(&count)));
+        let asked = (0..1000).map(|_| flights.join("same", by(5), None, probe(&count)));
         let answers = futures_util::future::join_all(asked).await;
         assert!(answers.iter().all(|answer| matches!(answer, Ok((1, _)))));
         assert_eq!(
@@ -220,11 +350,11 @@ mod tests {
             1
         );
         assert_eq!(
-            flights.join("same", by(5), probe(&count)).await,
+            flights.join("same", by(5), None, probe(&count)).await,
             Ok((2, Role::First))
         );
         assert_eq!(
-            flights.join("other", by(5), probe(&count)).await,
+            flights.join("other", by(5), None, probe(&count)).await,
             Ok((3, Role::First))
         );
         assert!(lock(&flights.table).by_probe.is_empty());
@@ -234,11 +364,11 @@ mod tests {
     async fn who_asked_first_may_go_away() {
         let (flights, count) = (Flights::<&str, u32>::default(), Arc::new(AtomicU32::new(0)));
         assert_eq!(
-            flights.join("same", by(1), probe(&count)).await,
-            Err(Unanswered::Late)
+            flights.join("same", by(1), None, probe(&count)).await,
+            Err(Unanswered::Late { sent: false })
         );
         assert_eq!(
-            flights.join("same", by(5), probe(&count)).await,
+            flights.join("same", by(5), None, probe(&count)).await,
             Ok((1, Role::Shared))
         );
     }
@@ -247,11 +377,13 @@ mod tests {
     async fn a_probe_that_panics_leaves_no_trace() {
         let flights = Flights::<&str, u32>::default();
         assert_eq!(
-            flights.join("same", by(1), || async { panic!("as asked") }).await,
-            Err(Unanswered::Late)
+            flights
+                .join("same", by(1), None, |_| async { panic!("as asked") })
+                .await,
+            Err(Unanswered::Late { sent: false })
         );
         assert_eq!(
-            flights.join("same", by(1), || async { 7 }).await,
+            flights.join("same", by(1), None, |_| async { 7 }).await,
             Ok((7, Role::First))
         );
     }
@@ -261,21 +393,89 @@ mod tests {
         let (flights, count) = (Flights::<u32, u32>::default(), Arc::new(AtomicU32::new(0)));
         let mut waiting: Vec<_> = (0..WAITING)
             .map(|number| {
-                let (landing, landed) = oneshot::channel();
                 let key = u32::try_from(number % 7).unwrap();
-                flights.board(key, Some(landing), probe(&count)).unwrap();
-                landed
+                flights.board(key, by(5), None, probe(&count)).unwrap().0
             })
             .collect();
         assert_eq!(
-            flights.join(9, by(5), probe(&count)).await,
+            flights.join(9, by(5), None, probe(&count)).await,
             Err(Unanswered::Crowded)
         );
         waiting.pop();
-        assert_eq!(flights.join(9, by(5), probe(&count)).await, Ok((8, Role::First)));
-        for landed in waiting {
-            assert!((1..8).contains(&landed.await.unwrap()), "each has its answer");
+        assert_eq!(
+            flights.join(9, by(5), None, probe(&count)).await,
+            Ok((8, Role::First))
+        );
+        for seat in waiting {
+            assert!(
+                (1..8).contains(&seat.wait(by(5)).await.unwrap()),
+                "each has its answer"
+            );
         }
         assert_eq!(lock(&flights.table).count, 0);
+    }
+
+    /// Whoever does not hear an answer has it heard for him, once.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_comes_too_late_is_heard_once() {
+        let (flights, count) = (Flights::<&str, u32>::default(), Arc::new(AtomicU32::new(0)));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let late = |who: &'static str| {
+            let heard = heard.clone();
+            Some(Arc::new(Late::new(move |answer| {
+                heard.lock().unwrap().push((who, answer));
+            })))
+        };
+        let in_time = flights.join("same", by(5), late("in time"), probe(&count));
+        let too_late = flights.join("same", by(1), late("too late"), probe(&count));
+        let leaves = tokio::time::timeout(
+            Duration::from_secs(1),
+            flights.join("same", by(5), late("left"), probe(&count)),
+        );
+        let alone = alone(by(1), late("alone"), probe(&count));
+        let (in_time, too_late, leaves, alone) = tokio::join!(in_time, too_late, leaves, alone);
+        assert_eq!(in_time, Ok((1, Role::First)));
+        assert_eq!(
+            (too_late, alone),
+            (
+                Err(Unanswered::Late { sent: false }),
+                Err(Unanswered::Late { sent: false })
+            )
+        );
+        assert!(leaves.is_err());
+        sleep(Duration::from_secs(5)).await;
+        let mut heard = std::mem::take(&mut *heard.lock().unwrap());
+        heard.sort_unstable();
+        assert_eq!(heard, [("alone", 2), ("left", 1), ("too late", 1)]);
+
+        // It was given, and not taken.
+        let (seat, landing) = Seat::take(&Waiters::default(), by(5), late_of(&count));
+        landing.send(7);
+        drop(seat);
+        assert_eq!(count.load(Ordering::Relaxed), 7);
+    }
+
+    fn late_of(count: &Arc<AtomicU32>) -> Option<Arc<Late<u32>>> {
+        let count = count.clone();
+        Some(Arc::new(Late::new(move |answer| {
+            count.store(answer, Ordering::Relaxed);
+        })))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_knows_whether_anybody_waits() {
+        let flights = Flights::<&str, ()>::default();
+        let (tell, told) = oneshot::channel();
+        let probe = |waiters: Waiters| async move {
+            waiters.none().await;
+            let _ = tell.send(Instant::now());
+        };
+        let began = Instant::now();
+        let first = flights.join("same", by(2), None, probe);
+        let second = flights.join("same", by(3), None, |_| async {});
+        let both = async { tokio::join!(first, second) };
+        // Both leave.
+        assert!(tokio::time::timeout(Duration::from_secs(1), both).await.is_err());
+        assert_eq!(told.await.unwrap() - began, Duration::from_secs(1));
     }
 }

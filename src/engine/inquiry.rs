@@ -13,14 +13,15 @@ use super::catch_all::{CatchAll, Change};
 use super::credibility::Subject;
 use super::credibility::canaries::Canaries;
 use super::epoch::Asked;
-use super::flight::Flights;
-use super::member::{fly, of_question};
+use super::flight::{Flights, Late};
+use super::member::{Flight, fly, of_question};
 use super::not_understood::NotUnderstood;
 use super::recipients::{Recipients, Remembered};
 use super::unknown_rate::{Rate, UnknownRate};
 use crate::address::{Address, Domain};
-use crate::directory::Directory;
+use crate::directory::{Directory, Terms};
 use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
+use crate::waiting::Waiters;
 
 /// An accept that is only good while the directory gives no answer waits this
 /// long for one: a remote that hangs must not hold up who was known all along.
@@ -54,6 +55,7 @@ impl Inquiry {
         address: Address,
         client: Client,
         deadline: Instant,
+        late: Option<Arc<Late<Verdict>>>,
     ) -> (Verdict, Source) {
         let lookups = &self.memory.lookups;
         match self.memory.recall(&address) {
@@ -66,14 +68,22 @@ impl Inquiry {
                 let deadline = Instant::now() + BACKGROUND;
                 let asked = self.memory.epoch.asked();
                 let key = (asked, address.clone(), of_question(self.forward_client, &client));
-                let probe = || self.probe(address.clone(), client, asked, deadline);
+                let probe = |waiters: Waiters| {
+                    // Nobody else does.
+                    let waiter = waiters.join(deadline);
+                    let probe = self.probe(address.clone(), client, asked, deadline, waiters);
+                    async move {
+                        let _waiter = waiter;
+                        probe.await
+                    }
+                };
                 self.flights.start(key, probe);
                 (verdict, Source::Cache)
             }
             Some(Remembered::Stale(known)) => {
                 lookups.stale.count();
                 let patience = deadline.min(Instant::now() + STALE_PATIENCE);
-                match self.join(address, client, patience, deadline).await {
+                match self.join(address, client, (patience, deadline), None).await {
                     // Nobody is let in whom the remote refuses by now: its mail would be bounced.
                     (Verdict::Defer(cause), source) if cause.class == Class::NotBelieved => {
                         (Verdict::Defer(cause), source)
@@ -87,7 +97,7 @@ impl Inquiry {
                 if let Some(verdict) = self.put_off(&address) {
                     return (verdict, Source::UnknownRate);
                 }
-                self.join(address, client, deadline, deadline).await
+                self.join(address, client, (deadline, deadline), late).await
             }
         }
     }
@@ -112,22 +122,29 @@ impl Inquiry {
         self: &Arc<Self>,
         address: Address,
         client: Client,
-        patience: Instant,
-        deadline: Instant,
+        (patience, deadline): (Instant, Instant),
+        late: Option<Arc<Late<Verdict>>>,
     ) -> (Verdict, Source) {
         let asked = self.memory.epoch.asked();
-        let probe = || self.probe(address.clone(), client.clone(), asked, deadline);
         let of = of_question(self.forward_client, &client);
-        fly(&self.flights, (asked, address.clone(), of), patience, probe).await
+        let probe = |waiters| self.probe(address.clone(), client.clone(), asked, deadline, waiters);
+        let flight = Flight {
+            flights: &self.flights,
+            key: (asked, address.clone(), of),
+            patience,
+            late,
+        };
+        fly(flight, probe).await
     }
 
-    /// A probe of `address`, its verdict weighed and kept.
+    /// A probe of `address` for those who wait for it, its verdict weighed and kept.
     fn probe(
         self: &Arc<Self>,
         address: Address,
         client: Client,
         asked: Asked,
         deadline: Instant,
+        waiters: Waiters,
     ) -> impl Future<Output = Verdict> + Send + 'static {
         let this = self.clone();
         async move {
@@ -139,7 +156,7 @@ impl Inquiry {
                 return verdict;
             }
             let at = Instant::now();
-            let verdict = this.ask(&address, client.clone(), deadline).await;
+            let verdict = this.ask_for(&address, client.clone(), waiters).await;
             if this.canaries.has(&address) {
                 return this.note_canary(&address, verdict, asked);
             }
@@ -192,10 +209,21 @@ impl Inquiry {
         }
     }
 
+    /// Asks for nobody in particular, until `deadline`.
     pub(super) async fn ask(&self, address: &Address, client: Client, deadline: Instant) -> Verdict {
+        let waiters = Waiters::default();
+        let _waiter = waiters.join(deadline);
+        self.ask_for(address, client, waiters).await
+    }
+
+    async fn ask_for(&self, address: &Address, client: Client, waiters: Waiters) -> Verdict {
         let kind = Kind::Recipient(address.clone());
         let question = Question { kind, client };
-        let verdict = self.directory.probe(&question, deadline).await;
+        let terms = Terms {
+            trusted: false,
+            waiters,
+        };
+        let verdict = self.directory.probe(&question, terms).await;
         self.not_understood.note(&question.kind, &verdict);
         if let (Verdict::Reject(_), Some(unknown)) = (&verdict, &self.unknown_rate) {
             unknown.refused();

@@ -15,19 +15,18 @@ use super::credibility::canaries::{self, Canaries};
 use super::credibility::witnesses::Doubt;
 use super::domains::Domains;
 use super::epoch::Asked;
-use super::flight::{Flights, Role, Unanswered, WAITING};
+use super::flight::{self, Flights, GRACE, Late, Role, Unanswered, WAITING};
 use super::inquiry::Inquiry;
 use super::logins::{self, LoginKey, Logins, Tag};
 use super::not_understood::NotUnderstood;
 use super::recipients::{self, Recipients};
+use super::trust::Trust;
 use super::unknown_rate::{self, UnknownRate};
 use super::{Decision, Source, lookups, refusals, store};
 use crate::address::{Address, Domain};
-use crate::directory::Directory;
-use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
-
-/// A probe tells its end this much later than its deadline, at the most.
-pub(crate) const GRACE: Duration = Duration::from_millis(100);
+use crate::directory::{Directory, Terms};
+use crate::verdict::{Abstention, Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
+use crate::waiting::Waiters;
 
 /// A remote that is called to hear what it offers has this long.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -86,7 +85,18 @@ pub struct Member {
     directory: Arc<dyn Directory>,
     recipients: Arc<Inquiry>,
     logins: Arc<Logins>,
+    trust: Arc<Trust>,
     flights: Flights<(Asked, LoginKey), Verdict>,
+}
+
+/// A probe that others may share.
+pub(super) struct Flight<'a, K> {
+    pub(super) flights: &'a Flights<K, Verdict>,
+    pub(super) key: K,
+    /// How long its asker waits for it.
+    pub(super) patience: Instant,
+    /// What is done with an answer that comes later.
+    pub(super) late: Option<Arc<Late<Verdict>>>,
 }
 
 impl Member {
@@ -95,8 +105,16 @@ impl Member {
     pub fn new(settings: Settings, directory: Arc<dyn Directory>, key: [u8; 32]) -> Self {
         let recipients = Arc::new(Recipients::new(settings.entries, settings.recipients));
         let logins = Arc::new(Logins::new(settings.entries, settings.logins, key));
+        let trust = Arc::new(Trust::new(&key));
         let not_understood = Arc::new(NotUnderstood::new(settings.name.clone()));
-        Self::with(settings, directory, recipients, logins, not_understood, None)
+        Self::with(
+            settings,
+            directory,
+            recipients,
+            (logins, trust),
+            not_understood,
+            None,
+        )
     }
 
     /// One that goes on with what this one remembers. The bounds of that memory stay as they are.
@@ -106,10 +124,17 @@ impl Member {
             settings,
             directory,
             self.recipients.memory.clone(),
-            self.logins.clone(),
+            (self.logins.clone(), self.trust.clone()),
             self.recipients.not_understood.clone(),
             self.recipients.unknown_rate.clone(),
         )
+    }
+
+    /// The same, with the trust of `old`: who was accepted there goes first here.
+    #[must_use]
+    pub fn with_trust_of(mut self, old: &Self) -> Self {
+        self.trust = old.trust.clone();
+        self
     }
 
     /// Whether both remember the same recipients.
@@ -121,7 +146,7 @@ impl Member {
         settings: Settings,
         directory: Arc<dyn Directory>,
         memory: Arc<Recipients>,
-        logins: Arc<Logins>,
+        (logins, trust): (Arc<Logins>, Arc<Trust>),
         not_understood: Arc<NotUnderstood>,
         refused: Option<Arc<UnknownRate>>,
     ) -> Self {
@@ -147,6 +172,7 @@ impl Member {
             directory,
             recipients,
             logins,
+            trust,
             flights: Flights::default(),
         }
     }
@@ -322,12 +348,23 @@ impl Member {
 
     /// The one answer of this directory, whatever its domains are.
     pub async fn decide(&self, question: Question, deadline: Instant) -> Decision {
+        self.decide_or_late(question, deadline, None).await
+    }
+
+    /// The same; `late` hears what the remote says when nobody waits for it any more.
+    pub(super) async fn decide_or_late(
+        &self,
+        question: Question,
+        deadline: Instant,
+        late: Option<Arc<Late<Verdict>>>,
+    ) -> Decision {
+        let Question { kind, client } = question;
         let directory = Some(self.settings.name.clone());
-        let (verdict, source) = match refusals::refuse(&question.kind) {
+        let (verdict, source) = match refusals::refuse(&kind) {
             Some(verdict) => (verdict, Source::Local),
-            None => match question.kind {
-                Kind::Recipient(address) => self.recipient(address, question.client, deadline).await,
-                Kind::Login { user, proof } => self.login(user, proof, question.client, deadline).await,
+            None => match kind {
+                Kind::Recipient(address) => self.recipient(address, client, deadline, late).await,
+                Kind::Login { user, proof } => self.login(user, proof, client, (deadline, late)).await,
             },
         };
         Decision {
@@ -337,12 +374,19 @@ impl Member {
         }
     }
 
-    async fn recipient(&self, address: Address, client: Client, deadline: Instant) -> (Verdict, Source) {
+    async fn recipient(
+        &self,
+        address: Address,
+        client: Client,
+        deadline: Instant,
+        late: Option<Arc<Late<Verdict>>>,
+    ) -> (Verdict, Source) {
         let address = self.settings.one_form(address);
         // Anybody may ask the command line for any domain; only the directory's own are tested.
         let tested = self.recipients.catch_all.is_some() && self.settings.domains.has(address.domain());
         let domain = tested.then(|| address.domain().clone());
-        let (verdict, source) = self.recipients.known_or_asked(address, client, deadline).await;
+        let asked = self.recipients.known_or_asked(address, client, deadline, late);
+        let (verdict, source) = asked.await;
         match domain {
             Some(domain) => (self.recipients.opinion(&domain, verdict), source),
             None => (verdict, source),
@@ -361,13 +405,18 @@ impl Member {
         }
     }
 
-    async fn login(&self, user: Login, proof: Proof, client: Client, deadline: Instant) -> (Verdict, Source) {
+    async fn login(
+        &self,
+        user: Login,
+        proof: Proof,
+        client: Client,
+        (deadline, late): (Instant, Option<Arc<Late<Verdict>>>),
+    ) -> (Verdict, Source) {
         let Some(tag) = self.tag(&user, &proof) else {
             let kind = Kind::Login { user, proof };
-            let question = Question { kind, client };
-            let verdict = self.directory.probe(&question, deadline).await;
-            self.not_understood().note(&question.kind, &verdict);
-            return (verdict, Source::Probe);
+            let probe = |waiters| self.probe_login(Question { kind, client }, waiters);
+            let landed = flight::alone(deadline, late, probe).await;
+            return answer(landed.map(|verdict| (verdict, Role::First)));
         };
         let key = LoginKey {
             tag,
@@ -386,22 +435,58 @@ impl Member {
             client,
         };
         let asked = self.logins.epoch.asked();
-        let probe = || {
-            let (directory, memory) = (self.directory.clone(), self.logins.clone());
-            let not_understood = self.not_understood().clone();
-            let (question, user, key) = (question.clone(), user.clone(), key.clone());
+        let probe = |waiters| {
+            let probe = self.probe_login(question.clone(), waiters);
+            let memory = self.logins.clone();
+            let (user, key) = (user.clone(), key.clone());
             async move {
                 // Somebody's probe may have landed since the memory was looked into.
                 if let Some(verdict) = memory.recall(&user, &key) {
                     return verdict;
                 }
-                let verdict = directory.probe(&question, deadline).await;
-                not_understood.note(&question.kind, &verdict);
+                let verdict = probe.await;
                 memory.epoch.keep(asked, || memory.keep(&user, &key, &verdict));
                 verdict
             }
         };
-        fly(&self.flights, (asked, key.clone()), deadline, probe).await
+        let flight = Flight {
+            flights: &self.flights,
+            key: (asked, key.clone()),
+            patience: deadline,
+            late,
+        };
+        fly(flight, probe).await
+    }
+
+    /// A probe of a login for those who wait for it. Whom it accepts is trusted from then on.
+    fn probe_login(
+        &self,
+        question: Question,
+        waiters: Waiters,
+    ) -> impl Future<Output = Verdict> + Send + 'static {
+        let (directory, trust) = (self.directory.clone(), self.trust.clone());
+        let not_understood = self.not_understood().clone();
+        async move {
+            let Kind::Login { user, proof } = &question.kind else {
+                return Verdict::Abstain(Abstention::NotOurs);
+            };
+            let sign = trust.sign(user, proof, &question.client);
+            let terms = Terms {
+                trusted: trust.has(user, &sign),
+                waiters,
+            };
+            let verdict = directory.probe(&question, terms).await;
+            not_understood.note(&question.kind, &verdict);
+            trust.note(user, &sign, &verdict);
+            // A dialog may have named nobody before it was asked: it is known by its network alone then.
+            if let Proof::Relay(dialog) = proof
+                && let Some(named) = dialog.user().map(Login::new)
+                && named != *user
+            {
+                trust.note(&named, &sign, &verdict);
+            }
+            verdict
+        }
     }
 }
 
@@ -421,33 +506,41 @@ pub(super) fn of_question(forward_client: bool, client: &Client) -> Option<IpAdd
 
 /// The verdict of a probe that is shared with whoever asks the same. One that
 /// ran out of time had less of it than who joined late: they ask again.
-pub(super) async fn fly<K, F>(
-    flights: &Flights<K, Verdict>,
-    key: K,
-    patience: Instant,
-    probe: impl Fn() -> F,
-) -> (Verdict, Source)
+pub(super) async fn fly<K, F>(flight: Flight<'_, K>, probe: impl Fn(Waiters) -> F) -> (Verdict, Source)
 where
     K: Eq + Hash + Clone + Send + 'static,
     F: Future<Output = Verdict> + Send + 'static,
 {
-    // What the probe says at its deadline is more telling than that the deadline passed.
-    let patience = patience + GRACE;
-    match flights.join(key.clone(), patience, &probe).await {
+    let Flight {
+        flights,
+        key,
+        patience,
+        late,
+    } = flight;
+    match flights.join(key.clone(), patience, late.clone(), &probe).await {
         Ok((Verdict::Defer(cause), Role::Shared))
             if cause.class == Class::Timeout && Instant::now() + GRACE < patience =>
         {
-            answer(flights.join(key, patience, probe).await)
+            answer(flights.join(key, patience, late, probe).await)
         }
         landed => answer(landed),
     }
 }
 
+/// What to do about a remote that does not answer in time.
+const SLOW: &str = "it is slow or hangs: its own log says why; directory.NAME.timeout bounds its answer, the \
+                    listener's deadline how long it is waited for";
+
 fn answer(landed: Result<(Verdict, Role), Unanswered>) -> (Verdict, Source) {
     let cause = match landed {
         Ok((verdict, Role::First)) => return (verdict, Source::Probe),
         Ok((verdict, Role::Shared)) => return (verdict, Source::Shared),
-        Err(Unanswered::Late) => Cause::ours(Class::Timeout, "no answer in time"),
+        Err(Unanswered::Late { sent: true }) => {
+            let cause = Cause::ours(Class::Timeout, "it was asked, and has not answered in time");
+            let advice = Some(SLOW.to_owned());
+            return (Verdict::Defer(Cause { advice, ..cause }), Source::Probe);
+        }
+        Err(Unanswered::Late { sent: false }) => Cause::ours(Class::Timeout, "no answer in time"),
         Err(Unanswered::Crowded) => {
             let why = format!("{WAITING} questions wait for the directory already");
             Cause::ours(Class::Overload, why)
@@ -484,7 +577,7 @@ mod tests {
         fn probe<'a>(
             &'a self,
             question: &'a Question,
-            _: Instant,
+            _: Terms,
         ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
             self.asked.lock().unwrap().push(match &question.kind {
                 Kind::Recipient(address) => address.to_string(),

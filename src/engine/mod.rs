@@ -19,6 +19,7 @@ pub mod recipients;
 pub mod refusals;
 pub mod remembered;
 pub mod store;
+pub mod trust;
 pub mod unknown_rate;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use tokio::time::Instant;
 
 use crate::address::{Address, Domain};
 use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
+use flight::Late;
 pub use logins::Tag;
 pub use member::Member;
 
@@ -122,7 +124,35 @@ impl Engine {
     }
 
     /// The one answer to `question`, by `deadline`.
-    pub async fn decide(&self, mut question: Question, deadline: Instant) -> Decision {
+    pub async fn decide(&self, question: Question, deadline: Instant) -> Decision {
+        self.decide_within(question, deadline, None).await
+    }
+
+    /// The same. What the remote says when its asker does not wait any more, be it that the deadline
+    /// has passed or that this was dropped, `late` hears: the remote has counted the question.
+    pub async fn decide_or_late(
+        &self,
+        question: Question,
+        deadline: Instant,
+        late: impl FnOnce(Decision) + Send + 'static,
+    ) -> Decision {
+        let directory = self.directory_for(&question.kind);
+        let late = Late::new(move |verdict| {
+            late(Decision {
+                verdict,
+                source: Source::Probe,
+                directory,
+            });
+        });
+        self.decide_within(question, deadline, Some(Arc::new(late))).await
+    }
+
+    async fn decide_within(
+        &self,
+        mut question: Question,
+        deadline: Instant,
+        late: Option<Arc<Late<Verdict>>>,
+    ) -> Decision {
         if let Kind::Login { user, .. } = &mut question.kind {
             *user = self.complete(user);
         }
@@ -134,7 +164,7 @@ impl Engine {
                 directory: None,
             };
         };
-        member.decide(question, deadline).await
+        member.decide_or_late(question, deadline, late).await
     }
 
     /// The directory that would be asked this question, if any.
@@ -281,7 +311,7 @@ mod tests {
 
     use super::*;
     use crate::address::Address;
-    use crate::directory::Directory;
+    use crate::directory::{Directory, Terms};
     use crate::verdict::{Client, Proof};
 
     /// Accepts whatever it is asked and can be asked one kind of question.
@@ -297,7 +327,7 @@ mod tests {
         fn probe<'a>(
             &'a self,
             question: &'a Question,
-            _: Instant,
+            _: Terms,
         ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
             let name = match &question.kind {
                 Kind::Login { user, .. } => user.as_bytes().to_vec(),

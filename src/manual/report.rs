@@ -4,7 +4,7 @@ use super::roff::Page;
 
 /// Members of the report, each by its path: `[]` for any element of a list, `*` for any member of an object. A list or
 /// an object has a row of its own where it needs an explanation.
-pub const MEMBERS: [(&str, &str); 69] = [
+pub const MEMBERS: [(&str, &str); 71] = [
     ("version", "the daemon's"),
     ("process", "its process id"),
     ("uptime", "seconds since its start"),
@@ -104,7 +104,12 @@ pub const MEMBERS: [(&str, &str); 69] = [
     (
         "directories[].sessions.*.opening", "sessions that are being opened",
     ),
+    ("directories[].sessions.*.closing", "sessions that say goodbye"),
     ("directories[].sessions.*.max", "`pool.max-sessions`"),
+    (
+        "directories[].sessions.*.ceiling",
+        "sessions that are opened at most, as the server turned one more away; it rises by one every 30 s",
+    ),
     (
         "directories[].sessions.*.waiting", "questions that wait for a session",
     ),

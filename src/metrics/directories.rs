@@ -146,12 +146,15 @@ fn probes(text: &mut Text, directories: &[Directory<'_>]) {
 }
 
 fn sessions(text: &mut Text, directories: &[Directory<'_>]) {
-    text.gauge("vouch_sessions", "Sessions with the remote: opening, idle, busy.");
+    text.gauge(
+        "vouch_sessions", "Sessions with the remote: opening, idle, busy, closing.",
+    );
     for ([directory, question], pool) in pools(directories) {
         for (state, count) in [
             ("opening", pool.sessions.opening),
             ("idle", pool.sessions.idle),
             ("busy", pool.sessions.busy),
+            ("closing", pool.sessions.closing),
         ] {
             text.sample(&[directory, question, ("state", state)], count);
         }

@@ -32,6 +32,8 @@ struct Inner {
     heard: bool,
     /// The secret was sent whole.
     secret_sent: bool,
+    /// The remote ended the connection before it said anything.
+    turned_away: bool,
     /// What to do about it, where kind and step do not tell.
     advice: Option<String>,
 }
@@ -146,6 +148,7 @@ impl Error {
             status,
             heard,
             secret_sent: false,
+            turned_away: false,
             advice: None,
         }))
     }
@@ -165,6 +168,15 @@ impl Error {
     pub fn after_secret(self) -> Self {
         let inner = Inner {
             secret_sent: true,
+            ..(*self.0).clone()
+        };
+        Self(Arc::new(inner))
+    }
+
+    /// The same, of a remote that ended the connection before it said anything.
+    pub fn turned_away(self) -> Self {
+        let inner = Inner {
+            turned_away: true,
             ..(*self.0).clone()
         };
         Self(Arc::new(inner))
@@ -276,6 +288,13 @@ impl Error {
     /// The remote's own status, if these are its words.
     pub fn status(&self) -> Option<&str> {
         self.0.status.as_deref()
+    }
+
+    /// Whether the remote took no notice of us: before its greeting it ended the connection, or said
+    /// goodbye in the place of it.
+    pub fn is_turned_away(&self) -> bool {
+        let at_greeting = self.0.step == GREETING && matches!(self.0.kind, Kind::Unreachable | Kind::Refused);
+        at_greeting || self.0.turned_away
     }
 
     /// Whether the session was lost before it said anything to our question: a

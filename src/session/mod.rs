@@ -79,7 +79,8 @@ pub trait Session: Send + Sized + 'static {
     /// asked: a goodbye, as a rule. May be dropped at any time.
     fn goodbye(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// Takes leave politely. The caller bounds it.
+    /// Takes leave politely, and waits until the remote has seen the end of the session. The caller
+    /// bounds it.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 

@@ -360,7 +360,12 @@ impl Client {
                     Some(known) => trouble(known, self.has_own_authority()),
                     None => (error.to_string(), "it broke TLS off: its own log says why"),
                 };
-                Err(Error::new(Kind::Tls, peer, HANDSHAKE, detail).advise(advice))
+                let ended = matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+                );
+                let error = Error::new(Kind::Tls, peer, HANDSHAKE, detail).advise(advice);
+                Err(if ended { error.turned_away() } else { error })
             }
             Err(_) => Err(Error::new(Kind::Timeout, peer, HANDSHAKE, "no answer in time")),
         }

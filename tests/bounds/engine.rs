@@ -8,7 +8,7 @@ use std::time::Duration;
 use protocol::sasl::Carried;
 use tokio::time::{Instant, sleep, sleep_until};
 use vouch::address::Address;
-use vouch::directory::Directory;
+use vouch::directory::{Directory, Terms};
 use vouch::engine::Member;
 use vouch::verdict::{Client, Kind, Question, Verdict};
 
@@ -27,11 +27,7 @@ impl Directory for Mute {
         true
     }
 
-    fn probe<'a>(
-        &'a self,
-        _: &'a Question,
-        _: Instant,
-    ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
+    fn probe<'a>(&'a self, _: &'a Question, _: Terms) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
         Box::pin(std::future::pending())
     }
 

@@ -15,7 +15,7 @@ use vouch::address::Address;
 use vouch::config::read;
 use vouch::daemon;
 use vouch::engine::Engine;
-use vouch::session::pool::{Limits, Open, Pool, Standing};
+use vouch::session::pool::{Asker, Limits, Open, Pool, Standing};
 use vouch::session::{After, AskAgain, Error, Judged, Session};
 use vouch::verdict::{Client, Kind, Question};
 
@@ -102,6 +102,7 @@ fn pool(seen: &Arc<Seen>, max_sessions: usize) -> Pool<Stubborn, ()> {
         max_sessions,
         warm_sessions: 0,
         queue: 1000,
+        timeout: Duration::from_secs(3600),
         idle_timeout: Duration::from_secs(60),
         max_age: Duration::from_secs(60),
         questions: None,
@@ -120,25 +121,29 @@ fn pool(seen: &Arc<Seen>, max_sessions: usize) -> Pool<Stubborn, ()> {
     Pool::new("remote".into(), limits, open, judge)
 }
 
-fn later() -> Instant {
-    Instant::now() + Duration::from_secs(3600)
+/// Asks as one of this standing who waits so long.
+async fn ask(pool: &Pool<Stubborn, ()>, standing: Standing, patience: Duration) -> Result<(), Error> {
+    let (asker, _waiter) = Asker::until(Instant::now() + patience);
+    let asker = Asker { standing, ..asker };
+    pool.ask((), asker).await
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A session counts until the remote has seen the end of it, or does not say that it has.
 #[tokio::test(start_paused = true)]
-async fn sessions_that_say_goodbye_are_bounded() {
-    let limit = number("crate::session::pool::worker::GOODBYES");
+async fn sessions_that_say_goodbye_are_among_the_others() {
+    let (limit, began) = (4, Instant::now());
     let seen = Seen::new(Semaphore::MAX_PERMITS);
-    let pool = pool(&seen, 1);
-    for _ in 0..limit + 50 {
-        pool.ask((), Standing::Good, later()).await.unwrap();
+    let pool = pool(&seen, limit);
+    for number in 1..=3 * limit {
+        ask(&pool, Standing::Stranger, HOUR).await.unwrap();
+        settle().await;
+        assert_eq!(seen.parting.load(Ordering::Relaxed), number);
     }
-    settle().await;
-    assert_eq!(seen.most_parting.load(Ordering::Relaxed), limit);
-    // Nobody answers them, so they are left, and there is room for others.
-    sleep(Duration::from_secs(2)).await;
-    pool.ask((), Standing::Good, later()).await.unwrap();
-    settle().await;
-    assert_eq!(seen.parting.load(Ordering::Relaxed), limit + 1);
+    // Nobody answers them, so each is left after a second, and only then there is room for others.
+    assert_eq!(began.elapsed(), 2 * Duration::from_secs(1));
+    assert_eq!(pool.sessions().closing, limit);
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,29 +157,73 @@ async fn an_opening_has_its_time_whoever_waits() {
         Duration::from_secs(20),
     );
     for patience in [short, long] {
-        // The first is answered; the second finds a remote that says nothing, and is answered without it.
-        let _ = pool.ask((), Standing::Good, Instant::now() + patience).await;
+        // The first is answered, and the session left after a second.
+        let asking = ask(&pool, Standing::Stranger, patience);
+        let _ = tokio::time::timeout(patience, asking).await;
+        sleep(Duration::from_secs(2)).await;
     }
     assert_eq!(*seen.opening.lock().unwrap(), [least, long]);
 }
 
 #[tokio::test]
-async fn guesses_leave_half_of_the_sessions() {
+async fn guesses_leave_what_trusted_logins_needed() {
     let seen = Seen::new(0);
     let pool = Arc::new(pool(&seen, 8));
-    let ask = |standing| {
+    let begin = |standing| {
         let pool = pool.clone();
-        tokio::spawn(async move { pool.ask((), standing, later()).await })
+        tokio::spawn(async move { ask(&pool, standing, HOUR).await })
     };
-    let mut asked: Vec<_> = (0..20).map(|_| ask(Standing::Doubtful)).collect();
+    let mut asked: Vec<_> = (0..3).map(|_| begin(Standing::Trusted)).collect();
     settle().await;
-    assert_eq!(seen.asking(), 4, "half of them");
-    asked.extend((0..2).map(|_| ask(Standing::Good)));
+    seen.gate.add_permits(3);
     settle().await;
-    assert_eq!(seen.asking(), 6, "others have the rest");
+    asked.extend((0..20).map(|_| begin(Standing::Stranger)));
+    settle().await;
+    // Those three have been answered, and their sessions say goodbye for a second yet.
+    sleep(Duration::from_millis(1500)).await;
+    assert_eq!(seen.asking(), 8 - 3);
+    asked.extend((0..5).map(|_| begin(Standing::Trusted)));
+    settle().await;
+    assert_eq!(seen.asking(), 8, "these have the rest");
     seen.gate.add_permits(1000);
     for answer in asked {
         answer.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn dialogs_of_one_network_leave_places_in_the_queue() {
+    let share = bound("crate::session::pool::state::QUEUED_OF_ONE_NETWORK");
+    let share: usize = share.rsplit_once(' ').unwrap().1.parse().unwrap();
+    let seen = Seen::new(0);
+    let pool = Arc::new(pool(&seen, 4));
+    let begin = |network: &str| {
+        let network = vouch::address::network::Network::parse(network).ok();
+        let pool = pool.clone();
+        tokio::spawn(async move {
+            let (asker, _waiter) = Asker::until(Instant::now() + HOUR);
+            let standing = Standing::Dialog;
+            let asker = Asker {
+                standing,
+                network,
+                ..asker
+            };
+            pool.ask((), asker).await
+        })
+    };
+    // The first holds the only session of its kind.
+    let mut kept = vec![begin("192.0.2.1")];
+    settle().await;
+    kept.extend((0..1000 / share).map(|_| begin("192.0.2.1")));
+    settle().await;
+    let one_more = begin("192.0.2.1").await.unwrap().unwrap_err();
+    assert_eq!(one_more.kind().name(), "overload", "{one_more}");
+    let other = begin("192.0.2.2");
+    settle().await;
+    assert!(!other.is_finished());
+    seen.gate.add_permits(1000);
+    for answer in kept.into_iter().chain([other]) {
+        answer.abort();
     }
 }
 

@@ -11,11 +11,10 @@ use protocol::sasl::Mechanism;
 use tokio::io::DuplexStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vouch::address::Domain;
 use vouch::address::access::Access;
-use vouch::directory::Directory;
+use vouch::directory::{Directory, Terms};
 use vouch::engine::{Engine, Member, logins, member, recipients};
 use vouch::server::actions::Actions;
 use vouch::server::auth::{self, AuthDoor, Spoken, Tempfail};
@@ -58,7 +57,7 @@ impl Directory for Stub {
     fn probe<'a>(
         &'a self,
         question: &'a Question,
-        _: Instant,
+        _: Terms,
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         Box::pin(async {

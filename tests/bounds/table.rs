@@ -11,8 +11,8 @@ const NO_BOUNDS: &[&str] = &[
     // How often who started us is told something.
     "daemon::STATUS", // Exit statuses.
     "cli::USAGE", "cli::NO_INPUT", "cli::UNAVAILABLE", "cli::OS_ERROR", "cli::CANNOT_CREATE",
-    "cli::IO_ERROR", "cli::TEMPORARY", "cli::CONFIG",
-    "cli::REFUSED", // Parts of protocols and of texts.
+    "cli::IO_ERROR", "cli::TEMPORARY", "cli::CONFIG", "cli::REFUSED", "session::pool::pace::WEIGHT",
+    "session::pool::share::NETWORKS", // Parts of protocols and of texts.
     "protocol::auth::ESCAPE", "protocol::imap::command::LITERAL_MINUS_LIMIT",
     "server::auth::connection::CANCELLED_SINCE", "server::userdb::connection::COMMAND_SHOWN",
     "service::dovecot::STATUS", "service::dovecot::DEAD", "service::dovecot::LISTEN_FIRST",

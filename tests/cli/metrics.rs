@@ -202,7 +202,7 @@ fn a_scrape_tells_what_was_asked_and_names_nobody() {
         ),
         (
             "vouch_sessions_limit{directory=\"remote\",question=\"login\"}",
-            10.0,
+            40.0,
         ),
         ("vouch_tls_certificates_checked{directory=\"remote\"}", 1.0),
         ("vouch_build_info{version=\"0.1.0\"}", 1.0),

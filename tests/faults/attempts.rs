@@ -188,7 +188,7 @@ async fn a_password_by_smtp_login_is_sent_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirmation_that_fails_sends_no_password_again() {
     let scene = Setup::new(options(Protocol::Imap))
-        .directory("auth.confirm = true\npool.warm-sessions = 0")
+        .directory("auth.confirm = true\npool.warm-sessions = 0\ntimeout = \"1s\"")
         .doors("deadline = \"1s\"")
         .start()
         .await;

@@ -13,7 +13,9 @@ use crate::scene::{JANE, NOBODY, PASSWORD, PATIENCE, Scene, Setup, options};
 const QUICK: &str = "deadline = \"2s\"";
 
 async fn scene(protocol: Protocol) -> Scene {
-    Setup::new(options(protocol)).doors(QUICK).start().await
+    // A question that was sent is heard out for so long, whoever waits.
+    let setup = Setup::new(options(protocol)).directory("timeout = \"2s\"");
+    setup.doors(QUICK).start().await
 }
 
 async fn assert_logins(scene: &Scene, expected: &[Answer]) {
@@ -86,7 +88,9 @@ async fn s4_refused_questions_stay_below_the_error_limit_of_the_remote() {
             failed_logins: Some(4),
             ..Limits::default()
         };
-        let scene = Setup::new(options).doors(QUICK).start().await;
+        let limits = "limits = { rcpt = 10, rcpt-errors = 5 }";
+        let setup = Setup::new(options).directory(limits).doors(QUICK);
+        let scene = setup.start().await;
         for _ in 0..13 {
             if protocol != Protocol::Imap {
                 assert_eq!(scene.recipient(NOBODY).await, No);

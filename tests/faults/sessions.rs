@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use vouch::session::pool::{Limits, Pool, Standing};
+use vouch::session::pool::{Asker, Limits, Pool};
 use vouch::session::{After, AskAgain, Error, Judged, Session};
 use vouch::wire::WireError;
 
@@ -118,24 +118,19 @@ async fn a_session_that_was_never_asked_is_not_missed() {
         max_sessions: 2,
         warm_sessions: 0,
         queue: 10,
+        timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(60),
         max_age: Duration::from_secs(60),
         questions: None,
         refusals: None,
     };
     let pool: Pool<Fleeting, ()> = Pool::new("remote".into(), limits, open, judge);
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let both = tokio::join!(
-        pool.ask((), Standing::Good, deadline),
-        pool.ask((), Standing::Good, deadline)
-    );
+    let (asker, _waiter) = Asker::until(Instant::now() + Duration::from_secs(5));
+    let both = tokio::join!(pool.ask((), asker.clone()), pool.ask((), asker.clone()));
     assert!(both.0.is_ok() && both.1.is_ok());
     sleep(Duration::from_millis(500)).await;
     generation.fetch_add(1, Ordering::Relaxed);
-    let (one, other) = tokio::join!(
-        pool.ask((), Standing::Good, deadline),
-        pool.ask((), Standing::Good, deadline)
-    );
+    let (one, other) = tokio::join!(pool.ask((), asker.clone()), pool.ask((), asker.clone()));
     one.unwrap();
     other.unwrap();
 }

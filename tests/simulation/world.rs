@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use vouch::config::directory::{Directory, Kind, StartTls};
+use vouch::config::directory::{Directory, Kind, MaxSessions, StartTls};
 use vouch::config::{Endpoint, Limit};
 
 use crate::chance::Chance;
@@ -77,8 +77,8 @@ impl World {
         directory.limits.rcpt = Limit::At(rcpt);
         directory.limits.rcpt_errors = Limit::At(rcpt_errors);
         directory.limits.auth_errors = Limit::At(auth_errors);
-        directory.pool.max_sessions = chance.among(1, 4) as u32;
-        directory.pool.warm_sessions = chance.among(0, u64::from(directory.pool.max_sessions)) as u32;
+        directory.pool.max_sessions = MaxSessions::each(chance.among(1, 4) as u32);
+        directory.pool.warm_sessions = chance.among(0, u64::from(directory.pool.max_sessions.logins)) as u32;
         directory.pool.queue = chance.one(&[2, 10, 1000]);
         directory.pool.idle_timeout = chance.ms(200, 8000);
         // Where sessions do not grow old, only their idleness ends them.
@@ -283,7 +283,7 @@ impl World {
     /// other's call: who is too many must be so a millisecond later as well.
     pub(crate) async fn check_sessions(&self) {
         for used in [Some(Use::Recipients), Some(Use::Logins), None] {
-            let most = self.directory.pool.max_sessions as usize;
+            let most = self.directory.pool.max_sessions.logins as usize;
             // Of two kinds at one remote, the sessions that have not shown theirs may be of either.
             let both = used.is_none() && self.directory.kind == Kind::Smtp;
             let most = if both { 2 * most } else { most };

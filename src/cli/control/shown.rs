@@ -139,8 +139,13 @@ fn sessions(report: &Value) -> Table {
         for (what, pool) in it["sessions"].as_object().into_iter().flatten() {
             let mut row = vec![name(&it["name"]), plain(what)];
             row.extend(
-                ["busy", "idle", "opening", "failures", "max", "waiting", "queue"]
-                    .map(|member| word(&pool[member])),
+                ["busy", "idle", "opening", "failures", "max", "waiting", "queue"].map(|member| {
+                    match pool["ceiling"].as_u64() {
+                        // What the server bears.
+                        Some(ceiling) if member == "max" => plain(&format!("{ceiling} of {}", pool["max"])),
+                        _ => word(&pool[member]),
+                    }
+                }),
             );
             let us = &pool["probed"]["us"];
             row.extend([micros(&us["p50"]), micros(&us["p99"])]);

@@ -15,8 +15,8 @@ use crate::{
     config::{
         Endpoint,
         directory::{
-            Auth, Cache, CatchAll, Code252, Directory, Kind, Limits, Policy, Pool, Rcpt, Replies, StartTls,
-            Tls,
+            Auth, Cache, CatchAll, Code252, Directory, Kind, Limits, MaxSessions, Policy, Pool, Rcpt,
+            Replies, StartTls, Tls,
         },
     },
 };
@@ -229,21 +229,21 @@ fn auth(found: &mut Findings, mut table: Table<'_>, auth: &mut Auth, kind: Kind)
 
 fn pool(found: &mut Findings, mut table: Table<'_>, pool: &mut Pool) {
     let max = table.field_or_alias(found, "max-sessions", "max-connections");
-    let max =
-        max.and_then(|field| read_field(found, field, &mut pool.max_sessions, value::count(1..=10_000)));
+    let mut each = 0;
+    let max = max.and_then(|field| read_field(found, field, &mut each, value::count(1..=10_000)));
+    if max.is_some() {
+        pool.max_sessions = MaxSessions::each(each);
+    }
+    let most = pool.max_sessions.logins;
     let warm = table.read(
         found,
         "warm-sessions",
         &mut pool.warm_sessions,
         value::count(0..=10_000),
     );
-    if let (Some(at), true) = (&warm, pool.warm_sessions > pool.max_sessions) {
+    if let (Some(at), true) = (&warm, pool.warm_sessions > most) {
         let title = format!("`{}` is more than `max-sessions`", table.full("warm-sessions"));
-        let problem = Problem::new(
-            title,
-            at.clone(),
-            format!("at most {} can be open", pool.max_sessions),
-        );
+        let problem = Problem::new(title, at.clone(), format!("at most {most} can be open"));
         found.problem(match max {
             Some(max) => problem.also(max, "`max-sessions` is given here"),
             None => problem,

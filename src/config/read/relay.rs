@@ -47,7 +47,7 @@ pub(super) fn check(found: &mut Findings, config: &Config, listener: &Listener, 
         let label = format!("\"{name}\" sends another name than the client's, which the dialog has sealed");
         refuse(label, "leave `auth.username` of the directory at `\"{user}\"`");
     }
-    let sessions = directory.pool.max_sessions;
+    let sessions = directory.pool.max_sessions.logins;
     if sessions < FEWEST_SESSIONS {
         let label = format!("each dialog holds a session of \"{name}\", which has at most {sessions}");
         refuse(label, "set its `pool.max-sessions` to 3 or more");

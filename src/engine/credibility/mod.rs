@@ -109,13 +109,13 @@ impl Inquiry {
             let answers = canaries.map(|canary| {
                 let key = (asked, canary.clone(), None);
                 self.flights
-                    .join(key, deadline, move || self.probe_canary(canary, asked))
+                    .join(key, deadline, None, move |_| self.probe_canary(canary, asked))
             });
             join_all(answers).await;
         } else {
             for canary in canaries {
                 let key = (asked, canary.clone(), None);
-                self.flights.start(key, || self.probe_canary(canary, asked));
+                self.flights.start(key, |_| self.probe_canary(canary, asked));
             }
         }
         self.canaries.credibility(domain).of(verdict)
@@ -164,9 +164,12 @@ impl Inquiry {
             } => (refused_since, ask_again),
         };
         let domain = address.domain();
-        let check = || self.check(address.clone());
+        let check = |_| self.check(address.clone());
         // Where it has no result in time, the witnesses say so.
-        let _ = self.checks.join(domain.clone(), subject.deadline, check).await;
+        let _ = self
+            .checks
+            .join(domain.clone(), subject.deadline, None, check)
+            .await;
         if let Credibility::Doubted(cause) = self.memory.witnesses.finding(domain, refused_since) {
             return Verdict::Defer(cause);
         }

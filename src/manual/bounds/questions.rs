@@ -162,7 +162,7 @@ fn times() -> Vec<Bound> {
         ),
         row(
             "time beyond it for a reason to arrive",
-            time!(crate::session::pool::GRACE).and(time!(crate::engine::member::GRACE)),
+            time!(crate::session::pool::GRACE).and(time!(crate::engine::flight::GRACE)),
             "\"no answer in time\" is the reason",
             "what a session says at the deadline tells more than that it passed",
             "policy/deadline.txt",
@@ -227,6 +227,20 @@ fn dialogs() -> Vec<Bound> {
             "the dialog is cancelled, no answer",
             "its program knows the password when it begins, and the dialog holds a session",
             "relay/abandoned.txt",
+        ),
+        row(
+            "that time while as many dialogs wait as may",
+            time!(crate::dialog::LEAST_PATIENCE),
+            "the dialog is cancelled, no answer",
+            "who leaves dialogs half done would hold all the sessions that there are for them",
+            "the_more_are_half_done_the_less_patience_there_is",
+        ),
+        row(
+            "between two looks for a client that closed its half of the connection first",
+            time!(crate::server::auth::connection::LEFT_CHECK),
+            "its questions are dropped where it has gone",
+            "nothing else tells that it has",
+            "a_client_that_has_gone_is_asked_for_no_more",
         ),
         row(
             "time of a whole dialog",

@@ -22,24 +22,39 @@ fn pool() -> Vec<Bound> {
     vec![
         row(
             "sessions with one directory at once, of each kind (recipients, logins)",
-            Limit::key("directory.NAME.pool.max-sessions", pool.max_sessions),
+            Limit::key(
+                "directory.NAME.pool.max-sessions",
+                format!(
+                    "imap {}, smtp {}, lmtp {}",
+                    pool.max_sessions,
+                    directory(Kind::Smtp).pool.max_sessions,
+                    directory(Kind::Lmtp).pool.max_sessions
+                ),
+            ),
             "questions wait for one",
-            "as many as a server grants one client without a thought",
+            "as many as a server grants one client without a thought; its own users need some",
             "many_at_once_keep_to_limits_rcpt_and_are_all_answered",
         ),
         row(
-            "questions that wait for a session",
+            "questions of one standing that wait for a session",
             Limit::key("directory.NAME.pool.queue", pool.queue),
             "one more gets no answer at once (overload)",
             "what ten sessions answer within a deadline",
             "imap/one-session.txt",
         ),
         row(
-            "sessions for users who just failed",
-            one_of(count!(crate::session::pool::share::DOUBTFUL)),
-            "their logins wait",
-            "servers hold guesses back for seconds; others need the rest",
-            "guesses_leave_half_of_the_sessions",
+            "sessions kept free for logins that were accepted lately",
+            one_of(count!(crate::session::pool::share::KEPT_FREE)),
+            "others wait for the rest; as many are kept as were needed at once of late",
+            "servers hold guesses back for seconds; the honest need the rest",
+            "guesses_leave_what_trusted_logins_needed",
+        ),
+        row(
+            "time for which sessions are kept free that they needed",
+            time!(crate::session::pool::share::NEED),
+            "they are lent to all",
+            "mail programs come back every few minutes",
+            "what_was_needed_is_kept_for_a_while",
         ),
         row(
             "sessions for dialogs of clients",
@@ -47,6 +62,28 @@ fn pool() -> Vec<Bound> {
             "further dialogs wait",
             "each client may leave one half done",
             "relay/share.txt",
+        ),
+        row(
+            "of these, sessions for clients of one network",
+            {
+                let mut limit = count!(crate::session::pool::share::OF_ONE_NETWORK);
+                limit.text = format!("one in {}", limit.text);
+                limit
+            },
+            "further dialogs wait",
+            "whoever leaves them half done has few networks",
+            "dialogs_hold_a_quarter_and_those_of_one_network_half_of_it",
+        ),
+        row(
+            "of the queue's places for dialogs, those of one network",
+            {
+                let mut limit = count!(crate::session::pool::state::QUEUED_OF_ONE_NETWORK);
+                limit.text = format!("one in {}", limit.text);
+                limit
+            },
+            "one more gets no answer at once (overload)",
+            "whoever leaves them half done has few networks",
+            "dialogs_of_one_network_leave_places_in_the_queue",
         ),
         row(
             "time that a session may be unused",
@@ -84,11 +121,11 @@ fn pool() -> Vec<Bound> {
             "imap/warm-ends.txt",
         ),
         row(
-            "sessions that say goodbye at once, beside the others",
-            count!(crate::session::pool::worker::GOODBYES),
-            "one more is closed without a word",
-            "a server that does not answer would hold a descriptor for each login",
-            "sessions_that_say_goodbye_are_bounded",
+            "time after which a server that turned sessions away is tried with one more",
+            time!(crate::session::pool::ceiling::RAISED),
+            "another session is opened where one is needed",
+            "what a server bears may have been raised, and one that is turned away costs little",
+            "it_is_learned_once_and_rises_until_it_is_no_limit",
         ),
         row(
             "time of a goodbye",
@@ -129,18 +166,24 @@ fn pool() -> Vec<Bound> {
 }
 
 fn one_session() -> Vec<Bound> {
-    let limits = directory(Kind::Smtp).limits;
+    let (limits, lmtp) = (directory(Kind::Smtp).limits, directory(Kind::Lmtp).limits);
     vec![
         row(
             "recipients asked in one session",
-            Limit::key("directory.NAME.limits.rcpt", limits.rcpt),
+            Limit::key(
+                "directory.NAME.limits.rcpt",
+                format!("{}, lmtp {}", limits.rcpt, lmtp.rcpt),
+            ),
             "QUIT, and a new session; less where the server says so (RFC 9422)",
             "servers grow suspicious of more",
             "a_remote_session_is_asked_limits_rcpt_times",
         ),
         row(
             "refused ones among them",
-            Limit::key("directory.NAME.limits.rcpt-errors", limits.rcpt_errors),
+            Limit::key(
+                "directory.NAME.limits.rcpt-errors",
+                format!("{}, lmtp {}", limits.rcpt_errors, lmtp.rcpt_errors),
+            ),
             "QUIT, and a new session",
             "many servers slow down or hang up at 10 or 20",
             "a_remote_session_bears_limits_rcpt_errors_refusals",

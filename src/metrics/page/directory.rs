@@ -185,7 +185,11 @@ fn sessions(html: &mut Html, what: &str, pool: &Value) {
     if let Some(opening @ 1..) = pool["opening"].as_u64() {
         html.markup(", ").text(count(opening)).markup(" opening");
     }
-    html.markup(" of at most ").text(word(&pool["max"]));
+    html.markup(" of at most ");
+    if let Some(ceiling) = pool["ceiling"].as_u64() {
+        html.text(count(ceiling)).markup(" that the server bears, of ");
+    }
+    html.text(word(&pool["max"]));
     if let Some(waiting @ 1..) = pool["waiting"].as_u64() {
         html.markup("; ").text(count(waiting)).markup(" questions wait");
         if pool["queue"].is_u64() {

@@ -29,6 +29,9 @@ use crate::wire::{Stream, Wire, WireError};
 /// unread until one is answered. Dovecot's login processes send thousands.
 pub(crate) const IN_FLIGHT: usize = 4096;
 
+/// A client that has closed its half is looked for this often while it is to have answers.
+pub(crate) const LEFT_CHECK: Duration = Duration::from_secs(1);
+
 /// Clients of this minor version and above are told that a request was given up.
 const CANCELLED_SINCE: u32 = 4;
 
@@ -87,6 +90,8 @@ impl Connection {
         loop {
             let times = [self.requests.next_timeout(), self.late.next_due()];
             let next = times.into_iter().flatten().min();
+            // Of a connection of which one half is closed, nothing tells that the other is, but that it is tried.
+            let look = Instant::now() + LEFT_CHECK;
             let flow = tokio::select! {
                 // What time has come for does not wait until a busy client pauses.
                 biased;
@@ -96,6 +101,7 @@ impl Connection {
                 }
                 Some(turn) = self.deciding.next(), if !self.deciding.is_empty() => match turn {
                     Turn::Decided(decided) => self.decided(decided),
+                    Turn::GivenUp => GO_ON,
                     Turn::Challenge { serial, relay, challenge } => self.turned(serial, relay, challenge),
                 },
                 command = self.wire.next(), if !client_done && self.deciding.len() < IN_FLIGHT => match command {
@@ -103,10 +109,11 @@ impl Connection {
                     Ok(None) => {
                         // A half-closed connection still wants its answers.
                         client_done = true;
-                        GO_ON
+                        if self.wire.is_left() { HANG_UP } else { GO_ON }
                     }
                     Err(error) => self.complain(&error),
                 },
+                () = sleep_until(look), if client_done => if self.wire.is_left() { HANG_UP } else { GO_ON },
                 () = draining.cancelled(), if self.deciding.is_empty() => {
                     // Nobody who guesses holds up the end of a daemon.
                     let _ = self.answer_late(true);
@@ -182,7 +189,7 @@ impl Connection {
     fn cont(&mut self, id: u32, data: &Secret<[u8]>) -> Flow {
         let (exchange, asked) = match self.requests.take(id) {
             Some(Pending::Dialog { exchange, asked, .. }) => (exchange, asked),
-            Some(Pending::Deciding(_)) => return self.no_answer(id, "Unexpected continuation"),
+            Some(Pending::Deciding { .. }) => return self.no_answer(id, "Unexpected continuation"),
             None if self.withdraw(id) => return self.no_answer(id, "Unexpected continuation"),
             None => return self.no_answer(id, "Authentication request timed out"),
         };
@@ -223,7 +230,8 @@ impl Connection {
             Step::GoOn(mut relay, message) => match relay.answer(message) {
                 Ok(()) => self.turn(relay),
                 Err(mut decided) => {
-                    decided.serial = self.requests.ask_engine(asked.id);
+                    let (serial, _given_up) = self.requests.ask_engine(asked.id);
+                    decided.serial = serial;
                     self.decided(decided)
                 }
             },
@@ -242,17 +250,28 @@ impl Connection {
     }
 
     fn ask(&mut self, asked: Asked, user: Login, proof: Proof) -> Flow {
-        let serial = self.requests.ask_engine(asked.id);
+        let (serial, given_up) = self.requests.ask_engine(asked.id);
         let deciding = self.door.clone().decide(serial, asked, user, proof, self.session);
-        self.deciding
-            .push(Box::pin(async { Turn::Decided(Box::new(deciding.await)) }));
+        self.deciding.push(Box::pin(async {
+            tokio::select! {
+                biased;
+                decided = deciding => Turn::Decided(Box::new(decided)),
+                _ = given_up => Turn::GivenUp,
+            }
+        }));
         GO_ON
     }
 
     /// The remote's turn in a client's dialog.
     fn turn(&mut self, relay: Box<Relay>) -> Flow {
-        let serial = self.requests.ask_engine(relay.asked().id);
-        self.deciding.push(Box::pin(relay.turn(serial)));
+        let (serial, given_up) = self.requests.ask_engine(relay.asked().id);
+        self.deciding.push(Box::pin(async move {
+            tokio::select! {
+                biased;
+                turn = relay.turn(serial) => turn,
+                _ = given_up => Turn::GivenUp,
+            }
+        }));
         GO_ON
     }
 

@@ -4,7 +4,8 @@
 //! A `login` door is the same to login processes of Dovecot, whose logins a mail
 //! process will ask for at a master door.
 //!
-//! `connection` reads, `answers` answers, `late` holds back what a penalty delays, `exchange`
+//! `connection` reads, `answers` answers, `late` holds back what a penalty delays, `overdue` counts what
+//! comes when its client waits no more, `exchange`
 //! knows the mechanisms' steps, `relay` holds a client's dialog with the remote, `requests`
 //! keeps what is not answered yet, `told` puts verdicts into the protocol's words, `ok` adds
 //! fields to a good answer.
@@ -14,6 +15,7 @@ pub(crate) mod connection;
 mod exchange;
 pub(crate) mod late;
 mod ok;
+mod overdue;
 pub(crate) mod relay;
 pub(crate) mod requests;
 mod told;
@@ -40,6 +42,7 @@ use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict
 use connection::Connection;
 pub use exchange::Spoken;
 pub use ok::OkFields;
+use overdue::Overdue;
 
 /// How a question without an answer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +199,15 @@ impl AuthDoor {
         let session = self.session(&asked, connection);
         let is_counted = session.is_some() || self.culprit(&asked).is_some();
         let tag = is_counted.then(|| self.engine.tag(&kind)).flatten();
-        let decision = self.decision(kind, &asked, session, began).await;
+        let overdue = Overdue {
+            door: self.clone(),
+            asked: asked.clone(),
+            login: overdue::name(&kind),
+            tag: tag.clone(),
+            session,
+            began,
+        };
+        let decision = self.decision(kind, overdue).await;
         self.sessions.note(session, tag.as_ref(), &decision);
         Decided {
             serial,
@@ -212,14 +223,14 @@ impl AuthDoor {
         }
     }
 
-    async fn decision(
-        &self,
-        kind: Kind,
-        asked: &Asked,
-        session: Option<Session>,
-        began: Instant,
-    ) -> Decision {
-        if let Some((verdict, source)) = self.refuse(&kind, asked, session) {
+    async fn decision(&self, kind: Kind, overdue: Overdue) -> Decision {
+        let Overdue {
+            asked,
+            session,
+            began,
+            ..
+        } = &overdue;
+        if let Some((verdict, source)) = self.refuse(&kind, asked, *session) {
             return Decision {
                 verdict,
                 source,
@@ -234,9 +245,10 @@ impl AuthDoor {
             } => relay::DIALOG_TIME,
             _ => self.settings.deadline.of(&asked.client),
         };
-        let client = asked.client.clone();
+        let (client, deadline) = (asked.client.clone(), *began + time);
         let question = Question { kind, client };
-        self.engine.decide(question, began + time).await
+        let late = move |decision| overdue.hear(&decision);
+        self.engine.decide_or_late(question, deadline, late).await
     }
 
     /// The verdict where nobody is to be asked for this client.
@@ -295,17 +307,30 @@ impl AuthDoor {
 
     /// How long an answer is held back; a failure is counted.
     fn delay(&self, decided: &Decided) -> Duration {
-        let Some((penalty, culprit)) = self.penalty.as_ref().zip(self.culprit(&decided.asked)) else {
+        let Decided {
+            asked,
+            user,
+            tag,
+            decision,
+            patience,
+            ..
+        } = decided;
+        let delay = self.count(asked, user, tag.as_ref(), decision);
+        delay.min(patience.saturating_duration_since(Instant::now()))
+    }
+
+    /// Counts a failure. How late the penalty would have the answer.
+    fn count(&self, asked: &Asked, user: &Login, tag: Option<&Tag>, decision: &Decision) -> Duration {
+        let Some((penalty, culprit)) = self.penalty.as_ref().zip(self.culprit(asked)) else {
             return Duration::ZERO;
         };
-        let has_failed = decided.decision.is_failed_attempt();
-        let account = has_failed.then(|| self.engine.account(&decided.user));
+        let has_failed = decision.is_failed_attempt();
+        let account = has_failed.then(|| self.engine.account(user));
         let failure = account.as_ref().map(|account| Failure {
             user: Some(account.as_bytes()),
-            what: decided.tag.as_ref(),
+            what: tag,
         });
-        let delay = penalty.delay(culprit, failure);
-        delay.min(decided.patience.saturating_duration_since(Instant::now()))
+        penalty.delay(culprit, failure)
     }
 
     /// Counts and logs a decision. `delayed` is how long the answer was held back behind

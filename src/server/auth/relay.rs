@@ -37,6 +37,8 @@ pub(super) struct Relay {
 pub(super) enum Turn {
     /// The question was decided on.
     Decided(Box<Decided>),
+    /// The client waits for it no more.
+    GivenUp,
     /// The client is to answer this.
     Challenge {
         /// The serial number of the turn.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Asked;
@@ -25,8 +26,13 @@ pub(super) enum Pending {
         /// Tells it from an earlier dialog of the same id.
         began: Instant,
     },
-    /// The engine is asked, under this serial number, or its answer is held back.
-    Deciding(u64),
+    /// The engine is asked, or its answer is held back.
+    Deciding {
+        /// The number of the question.
+        serial: u64,
+        /// Dropped with this when the client gives it up.
+        _given_up: oneshot::Sender<()>,
+    },
 }
 
 /// Requests under way, by id.
@@ -73,12 +79,18 @@ impl Requests {
         true
     }
 
-    /// Notes that the engine is asked, and gives the serial number of the question.
-    pub(super) fn ask_engine(&mut self, id: u32) -> u64 {
+    /// Notes that the engine is asked, and gives the serial number of the question, and what comes
+    /// to its end when the request is taken off.
+    pub(super) fn ask_engine(&mut self, id: u32) -> (u64, oneshot::Receiver<()>) {
         self.serials += 1;
         self.deciding += 1;
-        self.pending.insert(id, Pending::Deciding(self.serials));
-        self.serials
+        let (sender, given_up) = oneshot::channel();
+        let deciding = Pending::Deciding {
+            serial: self.serials,
+            _given_up: sender,
+        };
+        self.pending.insert(id, deciding);
+        (self.serials, given_up)
     }
 
     /// Takes a request off; its id is free again.
@@ -86,7 +98,7 @@ impl Requests {
         let taken = self.pending.remove(&id);
         match taken {
             Some(Pending::Dialog { .. }) => self.dialogs -= 1,
-            Some(Pending::Deciding(_)) => self.deciding -= 1,
+            Some(Pending::Deciding { .. }) => self.deciding -= 1,
             None => {}
         }
         taken
@@ -95,7 +107,7 @@ impl Requests {
     /// Whether the question of this serial number waits for its answer; not where it
     /// was cancelled, and its id may be another's by now.
     pub(super) fn is_deciding_on(&self, id: u32, serial: u64) -> bool {
-        matches!(self.pending.get(&id), Some(Pending::Deciding(asked)) if *asked == serial)
+        matches!(self.pending.get(&id), Some(Pending::Deciding { serial: asked, .. }) if *asked == serial)
     }
 
     /// Takes off the question of this serial number; `false` where it waits no more.

@@ -342,8 +342,9 @@ impl Session for LoginSession {
             // One that goes on and on would cost a processor for as long as it is heard out.
             for _ in 0..=UNTAGGED_LIMIT {
                 match read(&self.remote, &mut self.wire, "LOGOUT", deadline).await {
-                    Ok(Response::Tagged { .. }) | Err(_) => return,
+                    Ok(Response::Tagged { .. }) => return self.wire.finish().await,
                     Ok(_) => {}
+                    Err(_) => return,
                 }
             }
         }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::state::Job;
+use super::queue::Job;
 use crate::session::error::Error;
 
 /// A session that was lost over a batch.
@@ -62,34 +62,31 @@ impl Loss<'_> {
     }
 }
 
-/// How many of those that were carried over from a lost session go out together.
-pub(super) fn together<Q, V>(carried: &[Job<Q, V>], room: usize) -> usize {
-    let alone = carried.iter().position(|job| job.alone);
-    match alone {
-        Some(0) => room.min(1),
-        Some(at) => room.min(at),
-        None => room.min(carried.len()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::sync::oneshot;
     use tokio::time::Instant;
 
     use super::*;
     use crate::session::error::{Kind, RCPT};
-    use crate::session::pool::Standing;
+    use crate::session::pool::queue::Queue;
+    use crate::session::pool::{Asker, Standing};
 
+    /// Nobody is told anything here, but somebody waits.
     fn job(question: usize) -> Job<usize, ()> {
-        let (answer, _) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
+        std::mem::forget(answered);
+        let (asker, waiter) = Asker::until(Instant::now() + Duration::from_secs(3600));
+        std::mem::forget(waiter);
         Job {
             question,
-            deadline: Instant::now(),
-            standing: Standing::Good,
+            asker,
             arrived: Instant::now(),
             again: false,
             alone: false,
+            number: None,
             share: None,
             answer,
         }
@@ -101,14 +98,26 @@ mod tests {
         let error = Error::new(Kind::Unreachable, &"remote".into(), RCPT, "closed the connection");
         let is = |set: usize, question: usize| set & (1 << question) != 0;
         let mut answers = vec![None; count];
-        let mut carried: Vec<_> = (0..count).map(job).collect();
+        let mut queue = Queue::new();
+        for question in 0..count {
+            queue.push(job(question));
+        }
         let mut sessions = 0;
-        while !carried.is_empty() {
+        while queue.len() > 0 {
             sessions += 1;
-            let mut fresh = true;
-            while !carried.is_empty() {
-                let rest = carried.split_off(together(&carried, count));
-                let batch = std::mem::replace(&mut carried, rest);
+            let (mut fresh, mut retries) = (true, true);
+            while queue.len() > 0 {
+                let mut batch = Vec::new();
+                if retries {
+                    batch = queue.take_again(count, |_, _| true);
+                }
+                if batch.is_empty() {
+                    retries = false;
+                    batch = queue.take(Standing::Stranger, count, |_| true, |_, _| true);
+                }
+                if batch.is_empty() {
+                    break;
+                }
                 let count = batch.len();
                 let mut waiting = VecDeque::from(batch);
                 let mut held = Vec::new();
@@ -132,7 +141,9 @@ mod tests {
                     count,
                 };
                 let fates = loss.sort(waiting, held);
-                carried.extend(fates.again);
+                for job in fates.again {
+                    queue.push(job);
+                }
                 for job in fates.told {
                     assert_eq!(answers[job.question].replace("later"), None);
                 }

@@ -108,7 +108,7 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     use super::*;
-    use crate::session::pool::{Limits, Pool, Standing};
+    use crate::session::pool::{Asker, Limits, Pool};
     use crate::session::{After, AskAgain, Judged, Session};
 
     /// Takes 300 ms to open and 20 ms to answer, with what is to become of it then. Asked for a
@@ -182,6 +182,7 @@ mod tests {
         max_sessions: 1,
         warm_sessions: 0,
         queue: 10,
+        timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(10),
         max_age: Duration::from_secs(60),
         questions: None,
@@ -227,9 +228,8 @@ mod tests {
             (LIMITS, false, Ask::Break, Closed::Error),
         ] {
             let pool = pool(limits, leaves);
-            let answer = pool
-                .ask(ask, Standing::Good, Instant::now() + LIMITS.max_age)
-                .await;
+            let (asker, _waiter) = Asker::until(Instant::now() + LIMITS.max_age);
+            let answer = pool.ask(ask, asker).await;
             assert_eq!(answer.is_err(), ask == Ask::Break, "{why:?}");
             sleep(LIMITS.idle_timeout * 2).await;
             let counts = pool.report().counts;
@@ -243,9 +243,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_queues_time_is_not_the_remotes() {
         let pool = pool(LIMITS, false);
-        let ask = || {
-            let deadline = Instant::now() + LIMITS.max_age;
-            pool.ask(Ask::End(After::Keep), Standing::Good, deadline)
+        let ask = async || {
+            let (asker, _waiter) = Asker::until(Instant::now() + LIMITS.max_age);
+            pool.ask(Ask::End(After::Keep), asker).await
         };
         let (one, other) = tokio::join!(ask(), ask());
         assert!(one.is_ok() && other.is_ok());

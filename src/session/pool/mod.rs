@@ -1,21 +1,34 @@
 //! Keeps sessions and hands questions to them.
 //!
-//! Questions wait in one queue (`state`). Each session is owned by one task
-//! (`worker`, with its `served`), which takes what waits from the queue, as much as fits one
-//! write, asks it, hands the judged answers back, and takes the next. While a
-//! session is idle its task reads on, so that a goodbye retires it at once, and
-//! no question needs a `NOOP` first.
+//! A question waits in the queue (`queue`) until a session takes it. Each session is owned by one
+//! task (`worker`, with its `served`), which takes what waits, as much as fits one write, asks it,
+//! hands the judged answers back (`round`), and takes the next. While a session is idle its task
+//! reads on, so that a goodbye retires it at once, and no question needs a `NOOP` first.
 //!
-//! A question that finds too few sessions starts another task, up to
-//! `max_sessions`; a few sessions are kept warm where they are spent by each
-//! question; a remote that refuses is given pauses (`pause`); guesses and half-done
-//! dialogs leave room for others (`share`).
+//! What is decided is decided under one lock (`state`): whether a question is let in, whether one
+//! more session is of use, and what a session takes next. The numbers that it is decided on are
+//! kept by guards (`count`): a `Place` is a session, from its opening until the remote has seen the
+//! end of it, so that the remote never has more of ours than `max_sessions`; a `Share` is what a
+//! question holds while it is asked.
+//!
+//! - A question that finds too few sessions starts another task. A few sessions are kept warm where
+//!   each is spent by one question. A remote that refuses is given pauses (`pause`); one that bears
+//!   fewer sessions than we would open is given as many as it bears (`ceiling`).
+//! - Logins that are trusted go first, and as many sessions as they needed of late are kept free for
+//!   them; half-done dialogs leave room for others (`share`).
+//! - A question that nobody waits for any more is dropped while it waits ([`Waiters`]). Once it is
+//!   asked, it belongs to the remote: it is asked to its end, whoever waits, and its answer is
+//!   given to whoever asked for it ([`Pool::ask`]).
+//! - When more is asked than can be answered, as much as ever is answered in time (`queue`, `pace`).
 
 mod blame;
+pub(crate) mod ceiling;
 mod count;
 pub mod counts;
+mod pace;
 pub(crate) mod pause;
 mod place;
+mod queue;
 mod round;
 mod served;
 pub(crate) mod share;
@@ -28,13 +41,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::error::{Error, Kind, QUEUE};
 use super::{Judged, Session};
+use crate::address::network::Network;
 use crate::telemetry::faults::{Fault, Faults, Wording};
+use crate::waiting::{Waiter, Waiters};
 use counts::Counts;
-use state::Job;
+use queue::{Job, Number};
 use worker::Shared;
 
 /// What a session says at the deadline is more telling than that the deadline
@@ -47,12 +62,14 @@ pub(crate) const WARM_WHILE: Duration = Duration::from_secs(600);
 /// How many sessions, for how long, for how much.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Sessions open or opening at once.
+    /// Sessions at once, from the beginning of their opening until the remote has seen the end of them.
     pub max_sessions: usize,
     /// Idle sessions kept ready while questions come, beyond their idle time.
     pub warm_sessions: usize,
-    /// Questions waiting for a session; one more is refused.
+    /// Questions of one standing that wait for a session; one more is refused.
     pub queue: usize,
+    /// What was sent may take so long to be answered, whoever waits for it.
+    pub timeout: Duration,
     /// A session that was asked nothing for this long is closed.
     pub idle_timeout: Duration,
     /// A session older than this is asked nothing more.
@@ -72,8 +89,12 @@ pub struct Sessions {
     pub idle: usize,
     /// Those that are being opened.
     pub opening: usize,
+    /// Those that say goodbye.
+    pub closing: usize,
     /// As many as there may be of all.
     pub max: usize,
+    /// As many as the remote bears, where it was learned that these are fewer.
+    pub ceiling: Option<usize>,
     /// Questions that wait for one.
     pub waiting: usize,
 }
@@ -93,18 +114,53 @@ pub struct Report {
     pub counts: Arc<Counts>,
 }
 
-/// Whether a question may use all of the pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a question is worth while sessions are few. It makes no answer, only an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Standing {
-    /// It may.
-    Good,
-    /// It is of somebody who just failed: half of the sessions are kept from it,
-    /// so that guesses, which remotes hold back for seconds, leave room for
-    /// everybody else.
-    Doubtful,
-    /// It is a client's dialog, of which each client may leave one half done: a quarter of
-    /// the sessions is for these, at least one.
+    /// A login of which user and secret were accepted lately. It goes first.
+    Trusted,
+    /// A client's dialog, where client and user, as far as he is known, were accepted lately.
+    TrustedDialog,
+    /// Any other dialog of a client, of which each client may leave one half done: a quarter of
+    /// the sessions is for dialogs, at least one.
     Dialog,
+    /// Any other question. It has all that trusted ones do not need.
+    #[default]
+    Stranger,
+}
+
+impl Standing {
+    /// Every standing, the first first.
+    pub const ALL: [Self; 4] = [Self::Trusted, Self::TrustedDialog, Self::Dialog, Self::Stranger];
+
+    const fn is_dialog(self) -> bool {
+        matches!(self, Self::TrustedDialog | Self::Dialog)
+    }
+
+    /// Whether the sessions that it holds are lent by those who are trusted.
+    const fn is_lent(self) -> bool {
+        matches!(self, Self::Dialog | Self::Stranger)
+    }
+}
+
+/// For whom a question is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Asker {
+    /// What it is worth.
+    pub standing: Standing,
+    /// Where the client is.
+    pub network: Option<Network>,
+    /// Who waits for the answer, and until when.
+    pub waiters: Waiters,
+}
+
+impl Asker {
+    /// One of whom nothing is known, who waits until `deadline` for as long as the second is kept.
+    pub fn until(deadline: Instant) -> (Self, Waiter) {
+        let asker = Self::default();
+        let waiter = asker.waiters.join(deadline);
+        (asker, waiter)
+    }
 }
 
 /// Opens a session by a deadline.
@@ -142,20 +198,17 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
         }
     }
 
-    /// Asks a question and waits for the judged answer, until `deadline`. That there is none is
-    /// in the log, or counted there.
+    /// Asks a question and waits for the judged answer: as long as somebody waits for it, and once
+    /// it was sent, until the remote has answered or [`Limits::timeout`] is over. That there is none
+    /// is in the log, or counted there.
     ///
     /// # Errors
     /// Why there is none: the session's error; at once [`Kind::Overload`] when
     /// the queue is full, and the last failure while a refusing remote is left
-    /// alone; [`Kind::Timeout`] at the deadline.
-    pub async fn ask(
-        &self,
-        question: S::Question,
-        standing: Standing,
-        deadline: Instant,
-    ) -> Result<V, Error> {
-        let answer = self.answer(question, standing, deadline).await;
+    /// alone; [`Kind::Timeout`] when the time of those who wait is over before it is asked, and
+    /// [`Kind::Abandoned`] when they have left before.
+    pub async fn ask(&self, question: S::Question, asker: Asker) -> Result<V, Error> {
+        let answer = self.answer(question, asker).await;
         match &answer {
             Ok(_) => self.faults.worked(),
             Err(error) => {
@@ -166,34 +219,62 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
         answer
     }
 
-    async fn answer(&self, question: S::Question, standing: Standing, deadline: Instant) -> Result<V, Error> {
-        let (answer, answered) = oneshot::channel();
+    async fn answer(&self, question: S::Question, asker: Asker) -> Result<V, Error> {
+        let (answer, mut answered) = oneshot::channel();
+        let waiters = asker.waiters.clone();
         let job = Job {
             question,
-            deadline,
-            standing,
+            asker,
             arrived: Instant::now(),
             again: false,
             alone: false,
+            number: None,
             share: None,
             answer,
         };
-        {
+        let queued = {
             let mut state = self.shared.state();
-            state.admit(job, &self.shared.limits, &self.shared.peer)?;
+            let number = state.admit(job, &self.shared.limits, &self.shared.peer)?;
             Shared::start_needed(&self.shared, &mut state);
-        }
+            Queued {
+                shared: &self.shared,
+                number,
+            }
+        };
         self.shared.asked.notify_one();
-        match timeout_at(deadline + GRACE, answered).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Err(self.nobody_answered()),
-        }
+        let early = tokio::select! {
+            biased;
+            answer = &mut answered => Some(answer),
+            () = waiters.none() => None,
+        };
+        let answer = match early {
+            Some(answer) => answer,
+            // They left.
+            None if waiters.until().is_none() => {
+                if queued.withdraw() {
+                    return Err(self.abandoned());
+                }
+                answered.await
+            }
+            // What an opening says at that time is more telling than that the time has passed.
+            None => match timeout(GRACE, &mut answered).await {
+                Ok(answer) => answer,
+                Err(_) if queued.withdraw() => return Err(self.nobody_answered()),
+                Err(_) => answered.await,
+            },
+        };
+        answer.unwrap_or_else(|_| Err(self.nobody_answered()))
     }
 
-    /// Opens a session beside the pool's and takes leave again: its opening has told what
-    /// the remote offers.
+    /// Opens a session and takes leave again: its opening has told what the remote offers. Where
+    /// there are as many sessions as may be, none is opened: these have told it.
     pub async fn call(&self, deadline: Instant) {
-        self.shared.call(deadline).await;
+        Shared::call(&self.shared, deadline).await;
+    }
+
+    /// Sessions that clients' dialogs may hold at once.
+    pub fn dialogs(&self) -> usize {
+        share::dialogs_of(self.shared.limits.max_sessions)
     }
 
     fn note(&self, error: &Error) {
@@ -211,13 +292,16 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
 
     /// How it stands now.
     pub fn sessions(&self) -> Sessions {
-        let state = self.shared.state();
-        let (idle, opening) = (state.places.idle(), state.places.opening());
+        let (state, limits) = (self.shared.state(), &self.shared.limits);
+        let places = state.places();
+        let (idle, opening, closing) = (places.idle(), places.opening(), places.closing());
         Sessions {
-            busy: state.places.taken().saturating_sub(idle + opening),
+            busy: places.taken().saturating_sub(idle + opening + closing),
             idle,
             opening,
-            max: self.shared.limits.max_sessions,
+            closing,
+            max: limits.max_sessions,
+            ceiling: state.ceiling(limits),
             waiting: state.waiting(),
         }
     }
@@ -235,11 +319,35 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
         }
     }
 
+    fn abandoned(&self) -> Error {
+        let detail = "nobody waited for it any more before a session was free";
+        Error::new(Kind::Abandoned, &self.shared.peer, QUEUE, detail)
+    }
+
     fn nobody_answered(&self) -> Error {
         let detail = match self.shared.state().last_failure() {
             Some(failure) => format!("no session was free in time; the last one failed: {failure}"),
             None => "no session was free in time (pool.max-sessions)".into(),
         };
         Error::new(Kind::Timeout, &self.shared.peer, QUEUE, detail)
+    }
+}
+
+/// A question that waits in the queue; it is withdrawn where nobody asks for its answer any more.
+struct Queued<'a, S: Session, V: Send + 'static> {
+    shared: &'a Shared<S, V>,
+    number: Number,
+}
+
+impl<S: Session, V: Send + 'static> Queued<'_, S, V> {
+    /// Takes it out of the queue; `false` where it is being asked.
+    fn withdraw(&self) -> bool {
+        self.shared.state().withdraw(self.number)
+    }
+}
+
+impl<S: Session, V: Send + 'static> Drop for Queued<'_, S, V> {
+    fn drop(&mut self) {
+        self.withdraw();
     }
 }

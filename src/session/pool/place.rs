@@ -6,27 +6,35 @@ use super::count::{Count, Held};
 #[derive(Debug, Default)]
 pub(super) struct Places {
     taken: Count,
-    opening: Count,
-    idle: Count,
+    phases: Phases,
 }
 
-/// One place, from the beginning of an opening until the session has ended. It is given back when
-/// this is dropped.
+/// Places by the phase of their sessions. Those that ask are in none.
+#[derive(Debug, Default, Clone)]
+struct Phases {
+    opening: Count,
+    idle: Count,
+    closing: Count,
+    calling: Count,
+}
+
+/// One place, from the beginning of an opening until the remote has seen the end of the session. It
+/// is given back when this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    idle: Count,
-    _taken: Held,
+    phases: Phases,
     /// What the session is counted under now; nothing while it asks.
     phase: Option<Held>,
+    _taken: Held,
 }
 
 impl Places {
     /// A place for a session that is being opened.
     pub(super) fn take(&self) -> Place {
         Place {
-            idle: self.idle.clone(),
+            phase: Some(self.phases.opening.hold(1)),
+            phases: self.phases.clone(),
             _taken: self.taken.hold(1),
-            phase: Some(self.opening.hold(1)),
         }
     }
 
@@ -37,25 +45,51 @@ impl Places {
 
     /// Of these, those of sessions that are being opened.
     pub(super) fn opening(&self) -> usize {
-        self.opening.get()
+        self.phases.opening.get()
     }
 
     /// Of these, those of sessions that wait for a question.
     pub(super) fn idle(&self) -> usize {
-        self.idle.get()
+        self.phases.idle.get()
+    }
+
+    /// Of these, those of sessions that say goodbye.
+    pub(super) fn closing(&self) -> usize {
+        self.phases.closing.get()
+    }
+
+    /// Of these, those of sessions that serve questions, or will.
+    pub(super) fn serving(&self) -> usize {
+        let others = self.closing() + self.phases.calling.get();
+        self.taken().saturating_sub(others)
+    }
+
+    /// Of these, those of sessions that the remote has greeted.
+    pub(super) fn living(&self) -> usize {
+        let others = self.opening() + self.phases.calling.get();
+        self.taken().saturating_sub(others)
     }
 }
 
 impl Place {
     /// Its session waits for a question.
     pub(super) fn waits(&mut self) {
-        self.phase = None;
-        self.phase = Some(self.idle.hold(1));
+        self.phase = Some(self.phases.idle.hold(1));
     }
 
     /// Its session asks.
     pub(super) fn asks(&mut self) {
         self.phase = None;
+    }
+
+    /// Its session says goodbye.
+    pub(super) fn closes(&mut self) {
+        self.phase = Some(self.phases.closing.hold(1));
+    }
+
+    /// Its session serves nobody: what it is told when it opens is all that is wanted of it.
+    pub(super) fn calls(&mut self) {
+        self.phase = Some(self.phases.calling.hold(1));
     }
 }
 
@@ -65,22 +99,28 @@ mod tests {
 
     #[test]
     fn a_place_is_in_one_phase_at_a_time_and_given_back_from_each() {
+        type Phase = fn(&mut Place);
         let places = Places::default();
-        let counts = || (places.taken(), places.opening(), places.idle());
-        for last in 0..4 {
+        let counts = || {
+            let phases = (places.opening(), places.idle(), places.closing());
+            (places.taken(), phases, places.serving(), places.living())
+        };
+        let phases: [(Phase, _); 5] = [
+            (Place::waits, (1, (0, 1, 0), 1, 1)),
+            (Place::waits, (1, (0, 1, 0), 1, 1)),
+            (Place::asks, (1, (0, 0, 0), 1, 1)),
+            (Place::closes, (1, (0, 0, 1), 0, 1)),
+            (Place::calls, (1, (0, 0, 0), 0, 0)),
+        ];
+        for last in 0..=phases.len() {
             let mut place = places.take();
-            assert_eq!(counts(), (1, 1, 0));
-            let phases: [(fn(&mut Place), _); 3] = [
-                (Place::waits, (1, 0, 1)),
-                (Place::waits, (1, 0, 1)),
-                (Place::asks, (1, 0, 0)),
-            ];
-            for (phase, counted) in phases.into_iter().take(last) {
+            assert_eq!(counts(), (1, (1, 0, 0), 1, 0));
+            for (phase, counted) in phases.iter().take(last) {
                 phase(&mut place);
-                assert_eq!(counts(), counted);
+                assert_eq!(counts(), *counted);
             }
             drop(place);
-            assert_eq!(counts(), (0, 0, 0));
+            assert_eq!(counts(), (0, (0, 0, 0), 0, 0));
         }
     }
 }

@@ -9,10 +9,10 @@ use tokio::time::{Instant, timeout};
 use super::blame::Loss;
 use super::count::Held;
 use super::counts::Closed;
+use super::queue::Job;
 use super::served::{Served, number};
-use super::state::Job;
 use super::worker::Shared;
-use crate::session::error::Error;
+use crate::session::error::{Error, Kind};
 use crate::session::{After, Judged, Session};
 
 /// How a round of questions ended.
@@ -52,7 +52,9 @@ pub(super) async fn ask<S: Session, V: Send + 'static>(
     batch: Vec<Job<S::Question, V>>,
 ) -> Round<S::Question, V> {
     let count = batch.len();
-    let deadline = batch.iter().map(|job| job.deadline).max();
+    // Whoever waits: what is sent belongs to the remote, which may count it.
+    let patience = batch.iter().filter_map(|job| job.asker.waiters.until()).max();
+    let deadline = patience.max(Some(Instant::now() + shared.limits.timeout));
     let deadline = deadline.unwrap_or_else(Instant::now);
     let questions: Vec<S::Question> = batch.iter().map(|job| job.question.clone()).collect();
     let mut asking = Asking::new(shared, served, batch);
@@ -99,7 +101,9 @@ impl<'a, S: Session, V: Send + 'static> Asking<'a, S, V> {
         let Some(mut job) = self.waiting.pop_front() else {
             return;
         };
-        self.shared.counts.probed.observe(self.began.elapsed());
+        let took = self.began.elapsed();
+        self.shared.counts.probed.observe(took);
+        self.shared.pace.note(took);
         let Judged { verdict, after } = (self.shared.judge)(&job.question, answer);
         let round = &mut self.round;
         match after {
@@ -118,7 +122,7 @@ impl<'a, S: Session, V: Send + 'static> Asking<'a, S, V> {
         } else if self.waiting.is_empty() {
             round.last = Some((job, verdict));
         } else {
-            self.shared.answer(job, Ok(verdict));
+            job.tell(Ok(verdict));
         }
     }
 
@@ -134,12 +138,15 @@ impl<'a, S: Session, V: Send + 'static> Asking<'a, S, V> {
             let last = self.round.last.take();
             self.round.last = last.or_else(|| self.refused.pop());
             for (job, verdict) in self.refused {
-                self.shared.answer(job, Ok(verdict));
+                job.tell(Ok(verdict));
             }
             // The remote took its leave before it came to these.
             self.round.again.extend(self.waiting);
             return self.round;
         };
+        if error.kind() == Kind::Timeout {
+            self.shared.pace.note(self.began.elapsed());
+        }
         self.round.polite = false;
         self.round.ended = Some(Closed::Error);
         let loss = Loss {
@@ -152,7 +159,7 @@ impl<'a, S: Session, V: Send + 'static> Asking<'a, S, V> {
         let fates = loss.sort(self.waiting, doubted);
         self.round.again.extend(fates.again);
         for job in fates.told {
-            self.shared.answer(job, Err(error.clone()));
+            job.tell(Err(error.clone()));
         }
         self.round
     }

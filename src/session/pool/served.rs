@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::Limits;
+use super::count::Held;
 use crate::session::Session;
 
 /// A session and what it has served.
@@ -12,16 +13,19 @@ pub(super) struct Served<S> {
     /// Its death would be news about the remote, not about the remote's patience
     /// with idle sessions: it was just opened.
     pub(super) fresh: bool,
+    /// While it was asked nothing but what had been asked before, on sessions that were lost over it.
+    pub(super) retries: Option<Held>,
     pub(super) questions: u32,
     pub(super) refusals: u32,
 }
 
 impl<S: Session> Served<S> {
-    pub(super) fn new(session: S) -> Self {
+    pub(super) fn new(session: S, retries: Held) -> Self {
         Self {
             session,
             opened: Instant::now(),
             fresh: true,
+            retries: Some(retries),
             questions: 0,
             refusals: 0,
         }

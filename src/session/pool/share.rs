@@ -1,84 +1,249 @@
-//! How much of a pool each kind of question may hold.
+//! How the sessions of a pool are shared among questions of each standing.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::count::{Count, Held};
-use super::{Limits, Standing};
-
-/// Of so many sessions one is for users who just failed: every second one.
-pub(crate) const DOUBTFUL: usize = 2;
+use super::{Asker, Standing};
+use crate::address::network::Network;
 
 /// Of so many sessions one is for clients' dialogs: every fourth one.
 pub(crate) const DIALOGS: usize = 4;
 
-/// Questions that wait, by their standing.
-#[derive(Debug, Default)]
-pub(super) struct Waiting(ByStanding<usize>);
+/// Of the dialogs' sessions, clients of one network hold one in so many at the most.
+pub(crate) const OF_ONE_NETWORK: usize = 2;
 
-/// Questions that hold a session, by their standing.
-#[derive(Debug, Default)]
-pub(super) struct Asking(ByStanding<Count>);
+/// Of so many sessions one, at the most, is kept free for trusted logins.
+pub(crate) const KEPT_FREE: usize = 2;
 
+/// As many are kept free as trusted logins needed at once within this time.
+pub(crate) const NEED: Duration = Duration::from_secs(300);
+
+/// What of the sessions is used by whom.
 #[derive(Debug, Default)]
-struct ByStanding<T> {
-    good: T,
-    doubtful: T,
-    dialog: T,
+pub(super) struct Shares {
+    asking: [Count; Standing::ALL.len()],
+    /// Dialogs that hold a session, by the client's network.
+    dialogs: HashMap<Option<Network>, Count>,
+    need: Need,
 }
 
-impl<T> ByStanding<T> {
-    const fn of(&self, standing: Standing) -> &T {
-        match standing {
-            Standing::Good => &self.good,
-            Standing::Doubtful => &self.doubtful,
-            Standing::Dialog => &self.dialog,
+/// What a question holds while it is asked.
+#[derive(Debug)]
+pub(super) struct Share {
+    _of_standing: Held,
+    _of_network: Option<Held>,
+}
+
+/// Sessions that there are and may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Sessions that there may be.
+    pub(super) most: usize,
+    /// Of these, those that no question holds, and none is closing.
+    pub(super) free: usize,
+}
+
+impl Shares {
+    /// A question is asked.
+    pub(super) fn hold(&mut self, asker: &Asker) -> Share {
+        let of_network = asker.standing.is_dialog().then(|| {
+            if self.dialogs.len() >= NETWORKS {
+                self.dialogs.retain(|_, dialogs| dialogs.get() > 0);
+            }
+            self.dialogs.entry(asker.network).or_default().hold(1)
+        });
+        Share {
+            _of_standing: self.asking[asker.standing as usize].hold(1),
+            _of_network: of_network,
         }
     }
 
-    const fn of_mut(&mut self, standing: Standing) -> &mut T {
+    /// Whether a question of this kind may be asked now.
+    pub(super) fn may_ask(&self, asker: &Asker, room: Room) -> bool {
+        let of_network = || {
+            let dialogs = self.dialogs.get(&asker.network).map_or(0, Count::get);
+            dialogs < (dialogs_of(room.most) / OF_ONE_NETWORK).max(1)
+        };
+        self.left(asker.standing, room) > 0 && (!asker.standing.is_dialog() || of_network())
+    }
+
+    /// How many of those who wait can be asked, given sessions. `waiting` tells how many of a standing do.
+    pub(super) fn askable(&self, waiting: impl Fn(Standing) -> usize, room: Room) -> usize {
+        let mut room = room;
+        let mut dialogs = usize::MAX;
+        let mut all = 0;
+        for standing in Standing::ALL {
+            let mut some = waiting(standing).min(self.left(standing, room));
+            if standing.is_dialog() {
+                dialogs = dialogs.min(self.left(Standing::TrustedDialog, room));
+                some = some.min(dialogs);
+                dialogs -= some;
+            }
+            if standing.is_lent() {
+                room.free -= some.min(room.free);
+            }
+            all += some;
+        }
+        all
+    }
+
+    /// How many sessions more questions of one standing may hold.
+    fn left(&self, standing: Standing, room: Room) -> usize {
+        let trusted = self.of(Standing::Trusted) + self.of(Standing::TrustedDialog);
+        let kept_free = self.need.get().min(room.most / KEPT_FREE);
+        let lent = (room.free + trusted).saturating_sub(kept_free);
+        let dialogs = self.of(Standing::TrustedDialog) + self.of(Standing::Dialog);
+        let dialogs = dialogs_of(room.most).saturating_sub(dialogs);
         match standing {
-            Standing::Good => &mut self.good,
-            Standing::Doubtful => &mut self.doubtful,
-            Standing::Dialog => &mut self.dialog,
+            Standing::Trusted => usize::MAX,
+            Standing::TrustedDialog => dialogs,
+            Standing::Dialog => dialogs.min(lent),
+            Standing::Stranger => lent,
         }
     }
-}
 
-impl Waiting {
-    pub(super) const fn of(&self, standing: Standing) -> usize {
-        *self.0.of(standing)
+    /// So many trusted questions wait.
+    pub(super) fn note_need(&mut self, waiting: usize) {
+        let asking = self.of(Standing::Trusted) + self.of(Standing::TrustedDialog);
+        self.need.note(asking + waiting);
     }
 
-    pub(super) const fn add(&mut self, standing: Standing) {
-        *self.0.of_mut(standing) += 1;
-    }
-
-    pub(super) const fn remove(&mut self, standing: Standing) {
-        *self.0.of_mut(standing) -= 1;
+    fn of(&self, standing: Standing) -> usize {
+        self.asking[standing as usize].get()
     }
 }
 
-impl FromIterator<Standing> for Waiting {
-    fn from_iter<I: IntoIterator<Item = Standing>>(standings: I) -> Self {
-        let mut waiting = Self::default();
-        standings.into_iter().for_each(|standing| waiting.add(standing));
-        waiting
+/// Networks whose dialogs are counted before those without any are forgotten.
+const NETWORKS: usize = 64;
+
+/// Sessions that dialogs may hold, of so many.
+pub(super) fn dialogs_of(most: usize) -> usize {
+    (most / DIALOGS).max(1)
+}
+
+/// The most that was needed at once of late: within the time of the last two windows.
+#[derive(Debug, Default)]
+struct Need {
+    now: usize,
+    before: usize,
+    began: Option<Instant>,
+}
+
+impl Need {
+    fn note(&mut self, number: usize) {
+        let windows = self.windows();
+        if windows > 0 || self.began.is_none() {
+            self.before = if windows == 1 { self.now } else { 0 };
+            self.now = 0;
+            self.began = Some(Instant::now());
+        }
+        self.now = self.now.max(number);
+    }
+
+    fn get(&self) -> usize {
+        match self.windows() {
+            0 => self.now.max(self.before),
+            1 => self.now,
+            _ => 0,
+        }
+    }
+
+    /// Windows that have passed since this one began.
+    fn windows(&self) -> u128 {
+        let window = NEED / 2;
+        self.began
+            .map_or(0, |began| began.elapsed().as_nanos() / window.as_nanos())
     }
 }
 
-impl Asking {
-    pub(super) fn of(&self, standing: Standing) -> usize {
-        self.0.of(standing).get()
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn asker(standing: Standing, network: &str) -> Asker {
+        Asker {
+            standing,
+            network: Network::parse(network).ok(),
+            ..Asker::default()
+        }
     }
 
-    pub(super) fn hold(&self, standing: Standing) -> Held {
-        self.0.of(standing).hold(1)
+    #[tokio::test(start_paused = true)]
+    async fn what_was_needed_is_kept_for_a_while() {
+        let mut need = Need::default();
+        need.note(7);
+        advance(NEED / 2).await;
+        need.note(3);
+        assert_eq!(need.get(), 7);
+        advance(NEED / 2).await;
+        assert_eq!(need.get(), 3);
+        need.note(1);
+        assert_eq!(need.get(), 3);
+        advance(NEED).await;
+        assert_eq!(need.get(), 0);
     }
-}
 
-/// Sessions that questions of one standing may hold at once.
-pub(super) fn of(standing: Standing, limits: &Limits) -> usize {
-    match standing {
-        Standing::Good => limits.max_sessions,
-        Standing::Doubtful => (limits.max_sessions / DOUBTFUL).max(1),
-        Standing::Dialog => (limits.max_sessions / DIALOGS).max(1),
+    #[tokio::test(start_paused = true)]
+    async fn what_trusted_logins_needed_is_lent_to_nobody() {
+        let mut shares = Shares::default();
+        let stranger = asker(Standing::Stranger, "-");
+        let mut held = Vec::new();
+        let most = 10;
+        let room = |held: &Vec<Share>| Room {
+            most,
+            free: most - held.len(),
+        };
+        shares.note_need(3);
+        assert_eq!(shares.askable(|_| 100, room(&held)), 100 + 2 + 7);
+        while shares.may_ask(&stranger, room(&held)) {
+            held.push(shares.hold(&stranger));
+        }
+        assert_eq!(held.len(), 7, "three are kept free");
+        let trusted = asker(Standing::Trusted, "-");
+        assert!(shares.may_ask(&trusted, room(&held)));
+        held.push(shares.hold(&trusted));
+        assert!(!shares.may_ask(&stranger, room(&held)), "two are");
+        shares.note_need(30);
+        held.clear();
+        while shares.may_ask(&stranger, room(&held)) {
+            held.push(shares.hold(&stranger));
+        }
+        assert_eq!(held.len(), most / KEPT_FREE, "never more than half");
+    }
+
+    #[test]
+    fn dialogs_hold_a_quarter_and_those_of_one_network_half_of_it() {
+        let mut shares = Shares::default();
+        let room = Room { most: 16, free: 16 };
+        let mut held = Vec::new();
+        let mut fill = |shares: &mut Shares, asker: &Asker| {
+            let mut number = 0;
+            while shares.may_ask(asker, room) {
+                held.push(shares.hold(asker));
+                number += 1;
+            }
+            number
+        };
+        assert_eq!(fill(&mut shares, &asker(Standing::Dialog, "192.0.2.1")), 2);
+        assert_eq!(fill(&mut shares, &asker(Standing::TrustedDialog, "192.0.2.1")), 0);
+        assert_eq!(fill(&mut shares, &asker(Standing::Dialog, "-")), 2);
+        assert_eq!(fill(&mut shares, &asker(Standing::Dialog, "192.0.2.2")), 0);
+        assert!(shares.may_ask(&asker(Standing::Stranger, "-"), room));
+        drop(held);
+        assert_eq!(fill_again(&mut shares, room), 2);
+    }
+
+    fn fill_again(shares: &mut Shares, room: Room) -> usize {
+        let asker = asker(Standing::Dialog, "192.0.2.3");
+        let mut held = Vec::new();
+        while shares.may_ask(&asker, room) {
+            held.push(shares.hold(&asker));
+        }
+        held.len()
     }
 }

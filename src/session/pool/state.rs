@@ -1,16 +1,16 @@
-//! What waits, and what is there to serve it.
+//! What waits, and what is there to serve it: all that is decided under one lock.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::ceiling::Ceiling;
 use super::count::{Count, Held};
 use super::pause::Pause;
 use super::place::{Place, Places};
-use super::share::{self, Asking, Waiting};
+use super::queue::{Job, Number, Queue};
+use super::share::{Room, Shares};
 use super::{Limits, Standing, WARM_WHILE};
 use crate::session::error::{Error, Kind, QUEUE};
 
@@ -18,42 +18,23 @@ use crate::session::error::{Error, Kind, QUEUE};
 /// session costs the remote more than this costs anybody.
 pub(crate) const SOON: Duration = Duration::from_millis(20);
 
-/// A question on its way.
-pub(super) struct Job<Q, V> {
-    pub(super) question: Q,
-    pub(super) deadline: Instant,
-    pub(super) standing: Standing,
-    pub(super) arrived: Instant,
-    /// It was asked once already, on a session that said nothing about it.
-    pub(super) again: bool,
-    /// It goes out without others: a session was lost at it.
-    pub(super) alone: bool,
-    /// Once it was taken from the queue: its part of what its standing may hold.
-    pub(super) share: Option<Held>,
-    pub(super) answer: oneshot::Sender<Result<V, Error>>,
-}
-
-impl<Q, V> Job<Q, V> {
-    /// Hands the answer to the asker, who may be gone.
-    pub(super) fn tell(mut self, answer: Result<V, Error>) {
-        // Who hears the answer may ask at once, and finds the share free.
-        self.share = None;
-        let _ = self.answer.send(answer);
-    }
-}
+/// Of the places in the queue for dialogs, those of clients of one network take one in so many at the most.
+pub(crate) const QUEUED_OF_ONE_NETWORK: usize = 16;
 
 /// The queue and the counts, under one lock.
 pub(super) struct State<Q, V> {
-    queue: VecDeque<Job<Q, V>>,
-    /// Of these, how many of each standing.
-    waiting: Waiting,
-    /// Questions that hold a session.
-    asking: Asking,
-    pub(super) places: Places,
+    queue: Queue<Q, V>,
+    shares: Shares,
+    places: Places,
+    ceiling: Ceiling,
     /// Questions that one session takes in one go, as far as is known.
     batch: usize,
     /// Questions that the sessions which are asking just now take when they come back.
     promised: Count,
+    /// Sessions that are asked nothing but what is asked again.
+    retrying: Count,
+    /// A session answers one question that is asked again; else all of them.
+    one_each: bool,
     /// How long it last took to open a session.
     opening_took: Duration,
     last_asked: Option<Instant>,
@@ -63,15 +44,44 @@ pub(super) struct State<Q, V> {
     pub(super) is_left: bool,
 }
 
+/// A session that could be asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offer {
+    /// As many questions as it takes.
+    pub(super) room: usize,
+    /// It was asked nothing yet but what is asked again.
+    pub(super) retries: bool,
+    /// How long an answer takes.
+    pub(super) pace: Duration,
+}
+
+/// What comes of an offer.
+pub(super) struct Taken<Q, V> {
+    /// To be asked.
+    pub(super) batch: Vec<Job<Q, V>>,
+    /// To be told that there is no time for an answer any more.
+    pub(super) hopeless: Vec<Job<Q, V>>,
+}
+
+/// What becomes of those who wait when a session could not be opened.
+pub(super) enum Failed<Q, V> {
+    /// The sessions that there are serve them: the remote bears no more of them. Whether that is news.
+    Ceiling { living: usize, news: bool },
+    /// These are told. No other is opened in its place, where others are at work.
+    Told { jobs: Vec<Job<Q, V>>, others: bool },
+}
+
 impl<Q, V> State<Q, V> {
-    pub(super) fn new(batch: usize) -> Self {
+    pub(super) fn new(batch: usize, one_each: bool) -> Self {
         Self {
-            queue: VecDeque::new(),
-            waiting: Waiting::default(),
-            asking: Asking::default(),
+            queue: Queue::new(),
+            shares: Shares::default(),
             places: Places::default(),
+            ceiling: Ceiling::default(),
             batch,
             promised: Count::default(),
+            retrying: Count::default(),
+            one_each,
             opening_took: Duration::ZERO,
             last_asked: None,
             last_failure: None,
@@ -81,58 +91,87 @@ impl<Q, V> State<Q, V> {
     }
 
     /// Puts a question into the queue, or says why not.
-    pub(super) fn admit(&mut self, job: Job<Q, V>, limits: &Limits, peer: &Arc<str>) -> Result<(), Error> {
+    pub(super) fn admit(
+        &mut self,
+        job: Job<Q, V>,
+        limits: &Limits,
+        peer: &Arc<str>,
+    ) -> Result<Number, Error> {
         self.last_asked = Some(job.arrived);
-        if let (0, true, Some(failure)) = (self.places.taken(), self.pause.is_long(), &self.last_failure) {
+        if let (0, true, Some(failure)) = (self.places.serving(), self.pause.is_long(), &self.last_failure) {
             return Err(failure.clone());
         }
-        if self.queue.len() >= limits.queue {
-            self.forget_the_gone();
+        self.check_room(&job, limits, peer)?;
+        let number = self.queue.push(job);
+        let of = |standing| self.queue.of(standing);
+        self.shares
+            .note_need(of(Standing::Trusted) + of(Standing::TrustedDialog));
+        Ok(number)
+    }
+
+    /// Those of one standing wait in places of their own, so none takes another's.
+    fn check_room(&mut self, job: &Job<Q, V>, limits: &Limits, peer: &Arc<str>) -> Result<(), Error> {
+        let standing = job.asker.standing;
+        if self.queue.of(standing) >= limits.queue {
+            self.queue.forget_the_gone();
         }
-        if self.queue.len() >= limits.queue {
-            let detail = format!("{} questions wait already (pool.queue)", self.queue.len());
+        let waiting = self.queue.of(standing);
+        if waiting >= limits.queue {
+            let detail = format!("{waiting} questions wait already (pool.queue)");
             return Err(Error::new(Kind::Overload, peer, QUEUE, detail));
         }
-        self.waiting.add(job.standing);
-        self.queue.push_back(job);
+        if !standing.is_dialog() {
+            return Ok(());
+        }
+        let network = job.asker.network;
+        let kin = |other: &&Job<Q, V>| other.asker.standing.is_dialog() && other.asker.network == network;
+        let most = (limits.queue / QUEUED_OF_ONE_NETWORK).max(1);
+        if waiting >= most && self.queue.all().filter(kin).count() >= most {
+            let detail = "too many dialogs of this client's network wait already";
+            return Err(Error::new(Kind::Overload, peer, QUEUE, detail));
+        }
         Ok(())
     }
 
-    /// Takes the first questions that may be asked now: at most `room`, all of
-    /// which go `together` with the first.
+    /// Puts those back that are to be asked once more.
+    pub(super) fn put_back(&mut self, again: Vec<Job<Q, V>>) {
+        for mut job in again {
+            job.share = None;
+            self.queue.push(job);
+        }
+    }
+
+    /// Takes a question back that nobody waits for any more; whether it was there yet.
+    pub(super) fn withdraw(&mut self, number: Number) -> bool {
+        self.queue.withdraw(number).is_some()
+    }
+
+    /// Takes the questions that a session is to be asked next: all of which go `together` with the first.
     pub(super) fn take(
         &mut self,
-        room: usize,
+        offer: Offer,
         limits: &Limits,
         together: impl Fn(&Q, &Q) -> bool,
-    ) -> Vec<Job<Q, V>> {
-        let mut taken: Vec<Job<Q, V>> = Vec::new();
-        let (mut at, now) = (0, Instant::now());
-        while taken.len() < room && at < self.queue.len() {
-            let job = &self.queue[at];
-            let standing = job.standing;
-            // Nobody would hear the answer, and the remote would count the question.
-            let gone = job.answer.is_closed() || job.deadline <= now;
-            // A session serves any number of good ones in one go.
-            let barred =
-                standing != Standing::Good && self.asking.of(standing) >= share::of(standing, limits);
-            let fits = taken
-                .first()
-                .is_none_or(|first| together(&first.question, &job.question));
-            if !gone && (barred || !fits) {
-                at += 1;
-                continue;
-            }
-            let Some(mut job) = self.queue.remove(at) else {
-                break;
-            };
-            self.waiting.remove(standing);
-            if !gone {
-                job.share = Some(self.asking.hold(standing));
-                taken.push(job);
-            }
+    ) -> Taken<Q, V> {
+        let hopeless = self.queue.sift(offer.pace);
+        let mut batch = Vec::new();
+        if offer.retries {
+            batch = self.queue.take_again(offer.room, &together);
         }
-        taken
+        // This session is as free as those that are idle.
+        let room = self.room(limits, self.places.idle() + 1);
+        for standing in Standing::ALL {
+            if !batch.is_empty() {
+                break;
+            }
+            let may = |job: &Job<Q, V>| self.shares.may_ask(&job.asker, room);
+            batch = self.queue.take(standing, offer.room, may, &together);
+        }
+        for job in &mut batch {
+            job.share = Some(self.shares.hold(&job.asker));
+            job.asker.waiters.sent();
+        }
+        Taken { batch, hopeless }
     }
 
     /// Sessions that are asking take so many when they come back, for as long as this is held.
@@ -140,29 +179,50 @@ impl<Q, V> State<Q, V> {
         self.promised.hold(number)
     }
 
+    /// A session was opened, and is asked first what is asked again.
+    pub(super) fn retries(&self) -> Held {
+        self.retrying.hold(1)
+    }
+
     /// A place for one more session, where that would be of use.
     pub(super) fn place_if_needed(&self, limits: &Limits) -> Option<Place> {
         self.lacks_session(limits).then(|| self.places.take())
     }
 
-    /// Whether one more session would be of use.
+    /// A place for a session that is asked nothing.
+    pub(super) fn place_for_call(&self, limits: &Limits) -> Option<Place> {
+        (self.places.taken() < self.most(limits)).then(|| {
+            let mut place = self.places.take();
+            place.calls();
+            place
+        })
+    }
+
     fn lacks_session(&self, limits: &Limits) -> bool {
-        let (taken, opening) = (self.places.taken(), self.places.opening());
-        if taken >= limits.max_sessions || (self.pause.is_trial() && opening > 0) {
+        let opening = self.places.opening();
+        if self.places.taken() >= self.most(limits) || (self.pause.is_trial() && opening > 0) {
             return false;
         }
-        let held_back = |standing| {
-            let allowed = share::of(standing, limits).saturating_sub(self.asking.of(standing));
-            self.waiting.of(standing).saturating_sub(allowed)
-        };
-        let waiting = self.queue.len() - held_back(Standing::Doubtful) - held_back(Standing::Dialog);
         let ready = self.places.idle() + opening;
-        let for_them = waiting > ready * self.batch + self.promised.get();
+        let askable = self
+            .shares
+            .askable(|standing| self.queue.of(standing), self.room(limits, ready));
+        let for_them = askable > ready * self.batch + self.promised.get() || self.lacks_for_again();
         // Whoever is paused with others at work waits for the others.
         if for_them {
-            taken == 0 || self.pause.until().is_none()
+            self.places.serving() == 0 || self.pause.until().is_none()
         } else {
             self.lacks_warm(limits)
+        }
+    }
+
+    /// Whether those that are asked again wait for a session that is not opened yet.
+    fn lacks_for_again(&self) -> bool {
+        let (again, sessions) = (self.queue.again(), self.places.opening() + self.retrying.get());
+        if self.one_each {
+            again > sessions
+        } else {
+            again > 0 && sessions == 0
         }
     }
 
@@ -180,9 +240,23 @@ impl<Q, V> State<Q, V> {
         !self.is_left && self.last_asked.is_some_and(|asked| asked.elapsed() < WARM_WHILE)
     }
 
+    /// Sessions that there may be now.
+    fn most(&self, limits: &Limits) -> usize {
+        self.ceiling.of(limits.max_sessions)
+    }
+
+    /// What there is room for where so many sessions are `ready` or will be.
+    fn room(&self, limits: &Limits, ready: usize) -> Room {
+        let most = self.most(limits);
+        Room {
+            most,
+            free: most.saturating_sub(self.places.taken()) + ready,
+        }
+    }
+
     /// The time until which the last in the queue waits.
     pub(super) fn patience(&self) -> Option<Instant> {
-        self.queue.iter().map(|job| job.deadline).max()
+        self.queue.all().filter_map(|job| job.asker.waiters.until()).max()
     }
 
     /// How long a session that is asking is worth waiting for: as long as another
@@ -199,12 +273,23 @@ impl<Q, V> State<Q, V> {
         self.batch = batch;
         self.last_failure = None;
         self.pause.succeeded();
+        self.ceiling.bears(self.places.living());
     }
 
     /// A session whose opening began then was not opened.
-    pub(super) fn failed(&mut self, error: &Error, began: Instant) {
+    pub(super) fn failed(&mut self, error: &Error, began: Instant) -> Failed<Q, V> {
         self.last_failure = Some(error.clone());
+        let living = self.places.living();
+        if living > 0 && error.is_turned_away() {
+            let news = self.ceiling.turned_away(living);
+            return Failed::Ceiling { living, news };
+        }
         self.pause.failed(began);
+        let others = self.places.serving() > 1;
+        // The last hope for a session is gone: everyone who waited for it is told. Who asked later gets a
+        // try of their own.
+        let jobs = self.queue.take_older_than(began, others);
+        Failed::Told { jobs, others }
     }
 
     /// When the remote may be tried again, while it is to be left alone.
@@ -217,21 +302,6 @@ impl<Q, V> State<Q, V> {
         self.pause.failures()
     }
 
-    /// The last hope for a session is gone: everyone who waited for it is told.
-    /// Who asked later gets a try of their own.
-    pub(super) fn tell_all_since(&mut self, error: &Error, began: Instant) {
-        let now = Instant::now();
-        let (told, later): (VecDeque<_>, _) = self
-            .queue
-            .drain(..)
-            .partition(|job| job.arrived <= began || job.deadline <= now);
-        self.queue = later;
-        for job in told {
-            self.waiting.remove(job.standing);
-            job.tell(Err(error.clone()));
-        }
-    }
-
     pub(super) fn last_failure(&self) -> Option<&Error> {
         self.last_failure.as_ref()
     }
@@ -241,13 +311,13 @@ impl<Q, V> State<Q, V> {
         self.queue.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    /// Sessions by their phase.
+    pub(super) const fn places(&self) -> &Places {
+        &self.places
     }
 
-    /// Those whose askers gave up hold no place.
-    pub(super) fn forget_the_gone(&mut self) {
-        self.queue.retain(|job| !job.answer.is_closed());
-        self.waiting = self.queue.iter().map(|job| job.standing).collect();
+    /// What was learned that the remote bears, where it is fewer than there may be.
+    pub(super) fn ceiling(&self, limits: &Limits) -> Option<usize> {
+        self.ceiling.below(limits.max_sessions)
     }
 }

@@ -4,24 +4,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::blame::together;
 use super::counts::{Closed, Counts};
+use super::pace::Pace;
 use super::place::Place;
+use super::queue::Job;
 use super::served::{Served, room};
-use super::state::{Job, State};
-use super::{Judge, Limits, Open, Standing, round};
+use super::state::{Failed, Offer, State};
+use super::{Judge, Limits, Open, round};
 use crate::session::Session;
-use crate::session::error::{Error, Kind};
+use crate::session::error::{Error, Kind, QUEUE};
+use crate::telemetry::words::named;
 
 /// A remote that does not answer a goodbye is left after this long.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Sessions of one pool that say goodbye at once, beside those that are open. One more is closed without a word:
-/// a remote that does not answer would hold a descriptor of ours for each login, for a second.
-pub(crate) const GOODBYES: usize = 256;
 
 /// Time of an opening at the least, however little those who wait have left: what cannot be done in a moment would be
 /// called a fault of the remote, and what was opened is good for the next question. Who waits is answered in time all
@@ -36,7 +34,8 @@ pub(super) struct Shared<S: Session, V> {
     pub(super) peer: Arc<str>,
     state: Mutex<State<S::Question, V>>,
     pub(super) asked: Notify,
-    goodbyes: Arc<Semaphore>,
+    /// How long an answer takes lately.
+    pub(super) pace: Pace,
     pub(super) counts: Arc<Counts>,
 }
 
@@ -44,7 +43,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     pub(super) fn new(peer: Arc<str>, limits: Limits, open: Open<S>, judge: Judge<S, V>) -> Self {
         // Until a session is known, its remote is given credit for what it may offer.
         let batch = room(S::MAX_BATCH, &limits, 0, 0);
-        let (state, asked) = (Mutex::new(State::new(batch)), Notify::new());
+        let (state, asked) = (Mutex::new(State::new(batch, S::SPENT_BY_YES)), Notify::new());
         Self {
             open,
             judge,
@@ -52,7 +51,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             peer,
             state,
             asked,
-            goodbyes: Arc::new(Semaphore::new(GOODBYES)),
+            pace: Pace::default(),
             counts: Arc::default(),
         }
     }
@@ -63,11 +62,23 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     }
 
     /// Opens a session for nothing but its opening.
-    pub(super) async fn call(&self, deadline: Instant) {
-        match (self.open)(deadline).await {
-            Ok(session) => self.close(session),
-            Err(error) => tracing::debug!("asked what is offered: {error}"),
-        }
+    pub(super) async fn call(this: &Arc<Self>, deadline: Instant) {
+        let Some(mut place) = this.state().place_for_call(&this.limits) else {
+            return;
+        };
+        let opened = (this.open)(deadline).await;
+        let this = this.clone();
+        // Whoever called waits for no goodbye.
+        tokio::spawn(async move {
+            match opened {
+                Ok(session) => {
+                    place.closes();
+                    let _ = timeout(CLOSE_TIMEOUT, session.close()).await;
+                }
+                Err(error) => tracing::debug!("asked what is offered: {error}"),
+            }
+            Self::give_back(&this, place);
+        });
     }
 
     /// Starts the sessions that are of use.
@@ -87,39 +98,70 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         Err(Error::new(Kind::Protocol, &self.peer, "opening", detail))
     }
 
-    /// The life of one place in the pool: session after session, while they are
-    /// of use.
+    /// The life of a session, from its opening until the remote has seen the end of it.
     async fn run(self: Arc<Self>, mut place: Place) {
-        let mut carried = Vec::new();
-        loop {
-            let began = self.end_of_pause().await;
-            match self.open(began, &carried).await {
-                Ok(session) => carried = Self::serve(&self, &mut place, session, carried).await,
-                Err(error) => {
-                    for job in carried.drain(..) {
-                        self.answer(job, Err(error.clone()));
-                    }
-                    let mut state = self.state();
-                    if state.places.taken() > 1 {
-                        // The others serve the queue; trying again at once would hammer the remote.
-                        drop(place);
-                        return;
-                    }
-                    state.tell_all_since(&error, began);
+        let began = self.end_of_pause().await;
+        match self.open(began).await {
+            Ok(session) => {
+                place.asks();
+                if let Some(session) = Self::serve(&self, &mut place, session).await {
+                    place.closes();
+                    Self::start_needed(&self, &mut self.state());
+                    let _ = timeout(CLOSE_TIMEOUT, session.close()).await;
                 }
             }
-            let mut state = self.state();
-            drop(place);
-            state.forget_the_gone();
-            // Those who wait may be about to be served by others.
-            let next = if carried.is_empty() {
-                state.place_if_needed(&self.limits)
-            } else {
-                Some(state.places.take())
-            };
-            let Some(next) = next else { return };
-            place = next;
+            Err(error) => {
+                let failed = self.state().failed(&error, began);
+                if !self.not_opened(&error, failed) {
+                    return;
+                }
+            }
         }
+        Self::give_back(&self, place);
+    }
+
+    /// A session has ended, and the remote has seen it: another may be of use.
+    fn give_back(this: &Arc<Self>, place: Place) {
+        let mut state = this.state();
+        drop(place);
+        Self::start_needed(this, &mut state);
+        if state.waiting() > 0 {
+            // One that was held back may be asked now, by a session that waits.
+            this.asked.notify_one();
+        }
+    }
+
+    /// Tells those who waited for a session that it could not be opened. Whether another is to be opened in its place.
+    fn not_opened(&self, error: &Error, failed: Failed<S::Question, V>) -> bool {
+        match failed {
+            Failed::Ceiling { living, news } => {
+                if news {
+                    self.tell_ceiling(error, living);
+                }
+                false
+            }
+            Failed::Told { jobs, others } => {
+                for job in jobs {
+                    job.tell(Err(error.clone()));
+                }
+                // The others serve the queue; trying again at once would hammer the remote.
+                !others
+            }
+        }
+    }
+
+    fn tell_ceiling(&self, error: &Error, living: usize) {
+        let name = self.peer.rsplit_once(" (").map_or(&*self.peer, |(name, _)| name);
+        let advice = named(
+            "let the remote take more of this host's, or set directory.NAME.pool.max-sessions to what it takes",
+            name,
+        );
+        tracing::warn!(
+            living,
+            max_sessions = self.limits.max_sessions,
+            "it turned a session away while others were open: it is asked on so many, and one more is tried every \
+             30 s: {error}; {advice}"
+        );
     }
 
     /// Waits until the remote may be called. When that is.
@@ -131,10 +173,9 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         Instant::now()
     }
 
-    /// Opens a session, by when those who wait for it, or were `carried` here from another, give up.
-    async fn open(&self, began: Instant, carried: &[Job<S::Question, V>]) -> Result<S, Error> {
-        let patience = carried.iter().map(|job| job.deadline).max();
-        let patience = patience.max(self.state().patience());
+    /// Opens a session, by when those who wait for it give up.
+    async fn open(&self, began: Instant) -> Result<S, Error> {
+        let patience = self.state().patience();
         // Nobody waits for a warm one; it has the time that a command has.
         let deadline = patience.map_or(began + self.limits.max_age, |patience| {
             patience.max(began + OPENING)
@@ -149,62 +190,44 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             }
             Err(error) => {
                 self.counts.not_opened.count(&error);
-                self.state().failed(&error, began);
                 Err(error)
             }
         }
     }
 
     /// Serves questions on one session until it is spent, too old, idle for too
-    /// long, or says goodbye. Gives back what is to be asked on another.
-    async fn serve(
-        this: &Arc<Self>,
-        place: &mut Place,
-        session: S,
-        mut carried: Vec<Job<S::Question, V>>,
-    ) -> Vec<Job<S::Question, V>> {
-        let mut served = Served::new(session);
-        place.asks();
+    /// long, or says goodbye. Gives it back where it is to be taken leave of.
+    async fn serve(this: &Arc<Self>, place: &mut Place, session: S) -> Option<S> {
+        let retries = this.state().retries();
+        let mut served = Served::new(session, retries);
         loop {
             let room = served.room(&this.limits);
-            let batch = if carried.is_empty() {
-                this.next_batch(&mut served, place, room).await
-            } else if room == 0 {
-                Err(Closed::Limit)
-            } else {
-                let rest = carried.split_off(together(&carried, room));
-                Ok(std::mem::replace(&mut carried, rest))
-            };
-            let batch = match batch {
+            let batch = match this.next_batch(&mut served, place, room).await {
                 Ok(batch) => batch,
                 Err(why) => {
                     this.counts.close(why);
-                    this.close(served.session);
-                    return carried;
+                    return Some(served.session);
                 }
             };
             let round = round::ask(this, &mut served, batch).await;
-            carried.extend(round.again);
             let goes_on = round.ended.is_none();
             {
-                let _state = this.state();
+                let mut state = this.state();
                 drop(round.promised);
+                state.put_back(round.again);
                 // Whoever hears the last answer may ask at once: this session is ready for that, and no other is
                 // needed.
-                if goes_on && carried.is_empty() && !round.spent && served.room(&this.limits) > 0 {
+                if goes_on && !round.spent && served.room(&this.limits) > 0 {
                     place.waits();
                 }
             }
             if let Some((job, verdict)) = round.last {
-                this.answer(job, Ok(verdict));
+                job.tell(Ok(verdict));
             }
             if !goes_on || (round.spent && !served.session.renew().await) {
                 let used_up = if round.spent { Closed::Spent } else { Closed::Limit };
                 this.counts.close(round.ended.unwrap_or(used_up));
-                if round.polite {
-                    this.close(served.session);
-                }
-                return carried;
+                return round.polite.then_some(served.session);
             }
         }
     }
@@ -234,13 +257,24 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                 if let Some((_, why)) = ended.into_iter().find(|(is, _)| *is) {
                     return Err(why);
                 }
-                let batch = state.take(room, &self.limits, S::together);
-                if !batch.is_empty() {
-                    if !state.is_empty() {
+                let offer = Offer {
+                    room,
+                    retries: served.retries.is_some(),
+                    pace: self.pace.get(),
+                };
+                let taken = state.take(offer, &self.limits, S::together);
+                if !taken.batch.iter().all(|job| job.again) || taken.batch.is_empty() {
+                    served.retries = None;
+                }
+                for job in taken.hopeless {
+                    job.tell(Err(self.too_late(offer.pace)));
+                }
+                if !taken.batch.is_empty() {
+                    if state.waiting() > 0 {
                         // One notice may have stood for several questions.
                         self.asked.notify_one();
                     }
-                    return Ok(batch);
+                    return Ok(taken.batch);
                 }
                 if state.is_left {
                     return Err(Closed::Idle);
@@ -267,23 +301,11 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         }
     }
 
-    /// Tells an asker its answer.
-    pub(super) fn answer(&self, job: Job<S::Question, V>, answer: Result<V, Error>) {
-        let may_bar_others = job.standing != Standing::Good;
-        job.tell(answer);
-        if may_bar_others && !self.state().is_empty() {
-            // One that was held back may be asked now, by a session that waits.
-            self.asked.notify_one();
-        }
-    }
-
-    /// Takes leave in the background.
-    fn close(&self, session: S) {
-        if let Ok(place) = self.goodbyes.clone().try_acquire_owned() {
-            tokio::spawn(async move {
-                let _ = timeout(CLOSE_TIMEOUT, session.close()).await;
-                drop(place);
-            });
-        }
+    fn too_late(&self, takes: Duration) -> Error {
+        let detail = format!(
+            "too many questions wait: an answer takes {} ms of late, and its time would be over before that",
+            takes.as_millis()
+        );
+        Error::new(Kind::Overload, &self.peer, QUEUE, detail)
     }
 }

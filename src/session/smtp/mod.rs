@@ -189,7 +189,10 @@ impl Opened {
 
     async fn quit(mut self) {
         let deadline = Instant::now() + self.remote.timeout;
-        let _ = self.exchange(&Command::Quit, deadline).await;
+        if self.exchange(&Command::Quit, deadline).await.is_ok() {
+            // The remote counts the session until it has seen the end of it.
+            self.wire.finish().await;
+        }
     }
 
     /// Anything that comes unasked ends the session, be it a 421 or the end of

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::address::{Address, Domain};
-use crate::directory::Directory;
+use crate::directory::{Directory, Terms};
 use crate::engine::{Member, Source, logins, member, recipients};
 use crate::verdict::{Cause, Class, Client, Kind, Question, Verdict};
 
@@ -47,7 +47,7 @@ impl Directory for Remote {
     fn probe<'a>(
         &'a self,
         question: &'a Question,
-        _: Instant,
+        _: Terms,
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
         let Kind::Recipient(address) = &question.kind else {
             panic!("nobody asks about logins here");

@@ -1,0 +1,60 @@
+//! What a remote says when its client waits no more: it was told "later", has cancelled, or has gone.
+//! The remote has counted the attempt, so we do.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Asked, AuthDoor, Session};
+use crate::dialog::Dialog;
+use crate::engine::{Decision, Tag};
+use crate::verdict::{Kind, Login, Proof, Verdict};
+
+/// A login whose answer may come too late.
+pub(super) struct Overdue {
+    pub(super) door: Arc<AuthDoor>,
+    pub(super) asked: Asked,
+    pub(super) login: Name,
+    pub(super) tag: Option<Tag>,
+    pub(super) session: Option<Session>,
+    pub(super) began: Instant,
+}
+
+/// Whom a login is about.
+pub(super) enum Name {
+    /// This user.
+    Known(Login),
+    /// Whom this dialog names.
+    Of(Dialog),
+}
+
+/// Whom a question is about, as far as it is known and may be known later.
+pub(super) fn name(kind: &Kind) -> Name {
+    match kind {
+        Kind::Login {
+            proof: Proof::Relay(dialog),
+            ..
+        } => Name::Of(dialog.clone()),
+        Kind::Login { user, .. } => Name::Known(user.clone()),
+        Kind::Recipient(address) => Name::Known(Login::new(&address.to_unquoted())),
+    }
+}
+
+impl Overdue {
+    /// Counts and logs what the remote said.
+    pub(super) fn hear(&self, decision: &Decision) {
+        if !decision.is_failed_attempt() && !matches!(decision.verdict, Verdict::Accept(_)) {
+            return;
+        }
+        let user = match &self.login {
+            Name::Known(user) => user.clone(),
+            Name::Of(dialog) => Login::new(dialog.user().unwrap_or_default()),
+        };
+        let client = &self.asked.client;
+        self.door.sessions.note(self.session, self.tag.as_ref(), decision);
+        // Nobody hears the answer, so there is nothing to hold back.
+        let _ = self.door.count(&self.asked, &user, self.tag.as_ref(), decision);
+        let took = (self.began.elapsed(), None);
+        self.door.log(&user, client, decision, took, "too late");
+    }
+}
