@@ -17,6 +17,7 @@
     reason = "a measurement stops at the first surprise and prints what it saw"
 )]
 
+mod attack;
 mod clients;
 mod crowd;
 mod echo;
@@ -46,13 +47,14 @@ use table::Table;
 type Measure = fn(&mut Table);
 
 /// Each measurement by the name of its file.
-const MEASUREMENTS: [(&str, Measure); 8] = [
+const MEASUREMENTS: [(&str, Measure); 9] = [
     ("from_memory", from_memory::measure),
     ("probes", probes::measure),
     ("new_recipient", new_recipient::measure),
     ("logins", logins::measure),
     ("warm_login", warm_login::measure),
     ("crowd", crowd::measure),
+    ("attack", attack::measure),
     ("idle_clients", idle_clients::measure),
     ("start", start::measure),
 ];
