@@ -10,6 +10,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "attack/both.rs"]
+mod both;
 #[path = "attack/remote.rs"]
 mod remote;
 

@@ -51,7 +51,7 @@ impl Imap {
             let user = Login::new(question.attempt.user());
             told(answer, |outcome| judge::imap::judge(&replies, &user, outcome))
         });
-        let pool = Pool::new(peer, limits, open, judge);
+        let pool = Pool::new(peer, limits, &Arc::default(), open, judge);
         Self {
             logins: Logins::new(pool, username, offers),
             forward_client,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::judge::recipient;
 use super::{Directory, Logins, Offers, Report, Terms, Username, judge, origin, told};
 use crate::address::Address;
-use crate::session::pool::{Asker, Limits};
+use crate::session::pool::{Asker, Gate, Limits};
 use crate::session::smtp::Hello;
 use crate::session::smtp::auth::{AuthSession, InTwo};
 use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
@@ -51,10 +51,10 @@ impl Smtp {
     /// A directory that has not called its remote yet. `recipients` and `logins`
     /// are the limits of the two kinds of session.
     pub fn new(remote: Arc<Remote>, settings: Settings, recipients: Limits, logins: Limits) -> Self {
-        let tls = remote.tls.clone();
-        let recipients = recipient_pool(remote.clone(), &settings, recipients);
+        let (tls, gate) = (remote.tls.clone(), Arc::default());
+        let recipients = recipient_pool(remote.clone(), &settings, recipients, &gate);
         let offers = Offers::default();
-        let logins = login_pool(remote, &settings, logins, offers.clone());
+        let logins = login_pool(remote, &settings, logins, &gate, offers.clone());
         let forward_client = settings.forward_client;
         let logins = Logins::new(logins, settings.username, offers);
         Self {
@@ -87,6 +87,7 @@ fn recipient_pool(
     remote: Arc<Remote>,
     settings: &Settings,
     limits: Limits,
+    gate: &Arc<Gate>,
 ) -> Pool<RecipientSession, Verdict> {
     let peer = remote.peer.clone();
     let hello = Arc::new(settings.hello.clone());
@@ -105,13 +106,14 @@ fn recipient_pool(
     });
     let judge =
         Box::new(move |recipient: &Recipient, answer| recipient::judge(&reading, &recipient.wire, answer));
-    Pool::new(peer, limits, open, judge)
+    Pool::new(peer, limits, gate, open, judge)
 }
 
 fn login_pool(
     remote: Arc<Remote>,
     settings: &Settings,
     limits: Limits,
+    gate: &Arc<Gate>,
     offers: Offers,
 ) -> Pool<AuthSession, Verdict> {
     let peer = remote.peer.clone();
@@ -135,7 +137,7 @@ fn login_pool(
             judge::smtp_auth::judge(&replies, &user, outcome)
         })
     });
-    Pool::new(peer, limits, open, judge)
+    Pool::new(peer, limits, gate, open, judge)
 }
 
 impl Directory for Smtp {

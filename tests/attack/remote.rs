@@ -281,7 +281,7 @@ pub(crate) fn member(mail: &Arc<Mail>) -> Arc<Member> {
             (false, _) => After::KeepRefused,
         },
     });
-    let pool = Pool::new("mail".into(), limits, open, judge);
+    let pool = Pool::new("mail".into(), limits, &Arc::default(), open, judge);
     let half_done = Arc::new(HalfDone::new(pool.dialogs()));
     let never = Duration::ZERO;
     let settings = Settings {

@@ -118,7 +118,7 @@ fn pool(seen: &Arc<Seen>, max_sessions: usize) -> Pool<Stubborn, ()> {
         verdict: (),
         after: After::Spent,
     });
-    Pool::new("remote".into(), limits, open, judge)
+    Pool::new("remote".into(), limits, &Arc::default(), open, judge)
 }
 
 /// Asks as one of this standing who waits so long.

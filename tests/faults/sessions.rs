@@ -124,7 +124,7 @@ async fn a_session_that_was_never_asked_is_not_missed() {
         questions: None,
         refusals: None,
     };
-    let pool: Pool<Fleeting, ()> = Pool::new("remote".into(), limits, open, judge);
+    let pool: Pool<Fleeting, ()> = Pool::new("remote".into(), limits, &Arc::default(), open, judge);
     let (asker, _waiter) = Asker::until(Instant::now() + Duration::from_secs(5));
     let both = tokio::join!(pool.ask((), asker.clone()), pool.ask((), asker.clone()));
     assert!(both.0.is_ok() && both.1.is_ok());

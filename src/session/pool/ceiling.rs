@@ -28,6 +28,15 @@ impl Ceiling {
         most.min(learned.saturating_add(usize::try_from(raised).unwrap_or(usize::MAX)))
     }
 
+    /// The time until it has risen by one more.
+    pub(super) fn rises_in(&self) -> Duration {
+        let Some((_, since)) = self.learned else {
+            return RAISED;
+        };
+        let since = since.elapsed().as_nanos() % RAISED.as_nanos();
+        RAISED - Duration::from_nanos(u64::try_from(since).unwrap_or(0))
+    }
+
     /// What is lower than `most`.
     pub(super) fn below(&self, most: usize) -> Option<usize> {
         Some(self.of(most)).filter(|ceiling| *ceiling < most)
@@ -61,8 +70,10 @@ mod tests {
         assert_eq!(ceiling.below(10), Some(1));
         ceiling.bears(4);
         assert_eq!(ceiling.of(10), 4);
-        advance(RAISED).await;
-        assert_eq!(ceiling.of(10), 5);
+        advance(RAISED / 3).await;
+        assert_eq!((ceiling.of(10), ceiling.rises_in()), (4, RAISED * 2 / 3));
+        advance(ceiling.rises_in()).await;
+        assert_eq!((ceiling.of(10), ceiling.rises_in()), (5, RAISED));
         assert!(!ceiling.turned_away(4), "told once");
         assert_eq!(ceiling.of(10), 4);
         advance(6 * RAISED).await;

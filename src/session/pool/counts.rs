@@ -103,6 +103,7 @@ impl ByKind {
 mod tests {
     use std::future::pending;
     use std::pin::Pin;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use tokio::time::{Instant, sleep};
@@ -204,7 +205,7 @@ mod tests {
                 Ask::Break => After::Close,
             },
         });
-        Pool::new("remote".into(), limits, open, judge)
+        Pool::new("remote".into(), limits, &Arc::default(), open, judge)
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@
 //!
 //! - A question that finds too few sessions starts another task. A few sessions are kept warm where
 //!   each is spent by one question. A remote that refuses is given pauses (`pause`); one that bears
-//!   fewer sessions than we would open is given as many as it bears (`ceiling`).
+//!   fewer sessions than we would open is given as many as it bears (`ceiling`), of all pools together (`gate`).
 //! - Logins that are trusted go first, and as many sessions as they needed of late are kept free for
 //!   them; half-done dialogs leave room for others (`share`).
 //! - A question that nobody waits for any more is dropped while it waits ([`Waiters`]). Once it is
@@ -25,6 +25,7 @@ mod blame;
 pub(crate) mod ceiling;
 mod count;
 pub mod counts;
+mod gate;
 mod pace;
 pub(crate) mod pause;
 mod place;
@@ -49,6 +50,7 @@ use crate::address::network::Network;
 use crate::telemetry::faults::{Fault, Faults, Wording};
 use crate::waiting::{Waiter, Waiters};
 use counts::Counts;
+pub use gate::Gate;
 use queue::{Job, Number};
 use worker::Shared;
 
@@ -186,15 +188,16 @@ impl<S: Session, V: Send + 'static> Drop for Pool<S, V> {
 }
 
 impl<S: Session, V: Send + 'static> Pool<S, V> {
-    /// A pool without a session. `peer` is the remote's name in errors.
-    pub fn new(peer: Arc<str>, limits: Limits, open: Open<S>, judge: Judge<S, V>) -> Self {
+    /// A pool without a session. `peer` is the remote's name in errors, and `gate` is shared by all pools of that
+    /// remote.
+    pub fn new(peer: Arc<str>, limits: Limits, gate: &Arc<Gate>, open: Open<S>, judge: Judge<S, V>) -> Self {
         let wording = Wording {
             again: "answers again",
             without: "questions without an answer",
         };
         Self {
             faults: Faults::new(peer.clone(), wording),
-            shared: Arc::new(Shared::new(peer, limits, open, judge)),
+            shared: Arc::new(Shared::new(peer, limits, gate.clone(), open, judge)),
         }
     }
 

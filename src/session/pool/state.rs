@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ceiling::Ceiling;
 use super::count::{Count, Held};
+use super::gate::Gate;
 use super::pause::Pause;
 use super::place::{Place, Places};
 use super::queue::{Job, Number, Queue};
@@ -26,7 +26,7 @@ pub(super) struct State<Q, V> {
     queue: Queue<Q, V>,
     shares: Shares,
     places: Places,
-    ceiling: Ceiling,
+    gate: Arc<Gate>,
     /// Questions that one session takes in one go, as far as is known.
     batch: usize,
     /// Questions that the sessions which are asking just now take when they come back.
@@ -72,12 +72,12 @@ pub(super) enum Failed<Q, V> {
 }
 
 impl<Q, V> State<Q, V> {
-    pub(super) fn new(batch: usize, one_each: bool) -> Self {
+    pub(super) fn new(batch: usize, one_each: bool, gate: Arc<Gate>) -> Self {
         Self {
             queue: Queue::new(),
             shares: Shares::default(),
             places: Places::default(),
-            ceiling: Ceiling::default(),
+            gate,
             batch,
             promised: Count::default(),
             retrying: Count::default(),
@@ -191,11 +191,14 @@ impl<Q, V> State<Q, V> {
 
     /// A place for a session that is asked nothing.
     pub(super) fn place_for_call(&self, limits: &Limits) -> Option<Place> {
-        (self.places.taken() < self.most(limits)).then(|| {
-            let mut place = self.places.take();
-            place.calls();
-            place
-        })
+        if self.places.taken() >= self.most(limits) {
+            return None;
+        }
+        let connection = self.gate.try_pass()?;
+        let mut place = self.places.take();
+        place.connects(connection);
+        place.calls();
+        Some(place)
     }
 
     fn lacks_session(&self, limits: &Limits) -> bool {
@@ -240,9 +243,26 @@ impl<Q, V> State<Q, V> {
         !self.is_left && self.last_asked.is_some_and(|asked| asked.elapsed() < WARM_WHILE)
     }
 
-    /// Sessions that there may be now.
+    /// Sessions that there may be now: where the remote bears fewer than all pools may have, what the others leave of
+    /// them, and half of them at least, for which the others give way.
     fn most(&self, limits: &Limits) -> usize {
-        self.ceiling.of(limits.max_sessions)
+        let borne = self.gate.ceiling().of(usize::MAX);
+        limits.max_sessions.min(borne - self.others().min(borne / 2))
+    }
+
+    /// Connections of other pools to this remote.
+    fn others(&self) -> usize {
+        self.gate.connections().saturating_sub(self.places.connected())
+    }
+
+    /// Whether a session ends so that another pool that waits for one has it: an idle one does, and one of those that ask
+    /// where the other pool has none. What each may have beyond that goes from one to the other as sessions end.
+    pub(super) fn gives_way(&self, is_idle: bool) -> bool {
+        let wanted = self.gate.waiting().saturating_sub(self.places.waiting());
+        if wanted <= self.places.closing() || !self.gate.is_full() {
+            return false;
+        }
+        is_idle || self.others() == 0
     }
 
     /// What there is room for where so many sessions are `ready` or will be.
@@ -273,15 +293,15 @@ impl<Q, V> State<Q, V> {
         self.batch = batch;
         self.last_failure = None;
         self.pause.succeeded();
-        self.ceiling.bears(self.places.living());
+        self.gate.ceiling().bears(self.gate.living());
     }
 
     /// A session whose opening began then was not opened.
     pub(super) fn failed(&mut self, error: &Error, began: Instant) -> Failed<Q, V> {
         self.last_failure = Some(error.clone());
-        let living = self.places.living();
+        let living = self.gate.living();
         if living > 0 && error.is_turned_away() {
-            let news = self.ceiling.turned_away(living);
+            let news = self.gate.ceiling().turned_away(living);
             return Failed::Ceiling { living, news };
         }
         self.pause.failed(began);
@@ -318,6 +338,6 @@ impl<Q, V> State<Q, V> {
 
     /// What was learned that the remote bears, where it is fewer than there may be.
     pub(super) fn ceiling(&self, limits: &Limits) -> Option<usize> {
-        self.ceiling.below(limits.max_sessions)
+        self.gate.ceiling().below(limits.max_sessions)
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::counts::{Closed, Counts};
+use super::gate::Gate;
 use super::pace::Pace;
 use super::place::Place;
 use super::queue::Job;
@@ -33,6 +34,7 @@ pub(super) struct Shared<S: Session, V> {
     pub(super) limits: Limits,
     pub(super) peer: Arc<str>,
     state: Mutex<State<S::Question, V>>,
+    gate: Arc<Gate>,
     pub(super) asked: Notify,
     /// How long an answer takes lately.
     pub(super) pace: Pace,
@@ -40,17 +42,24 @@ pub(super) struct Shared<S: Session, V> {
 }
 
 impl<S: Session, V: Send + 'static> Shared<S, V> {
-    pub(super) fn new(peer: Arc<str>, limits: Limits, open: Open<S>, judge: Judge<S, V>) -> Self {
+    pub(super) fn new(
+        peer: Arc<str>,
+        limits: Limits,
+        gate: Arc<Gate>,
+        open: Open<S>,
+        judge: Judge<S, V>,
+    ) -> Self {
         // Until a session is known, its remote is given credit for what it may offer.
         let batch = room(S::MAX_BATCH, &limits, 0, 0);
-        let (state, asked) = (Mutex::new(State::new(batch, S::SPENT_BY_YES)), Notify::new());
+        let state = State::new(batch, S::SPENT_BY_YES, gate.clone());
         Self {
             open,
             judge,
             limits,
             peer,
-            state,
-            asked,
+            state: Mutex::new(state),
+            gate,
+            asked: Notify::new(),
             pace: Pace::default(),
             counts: Arc::default(),
         }
@@ -100,7 +109,12 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
 
     /// The life of a session, from its opening until the remote has seen the end of it.
     async fn run(self: Arc<Self>, mut place: Place) {
-        let began = self.end_of_pause().await;
+        self.end_of_pause().await;
+        if place.passes(&self.gate).await && self.state().waiting() == 0 {
+            // Others have served those for whom it was to be opened.
+            return Self::give_back(&self, place);
+        }
+        let began = Instant::now();
         match self.open(began).await {
             Ok(session) => {
                 place.asks();
@@ -164,13 +178,12 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         );
     }
 
-    /// Waits until the remote may be called. When that is.
-    async fn end_of_pause(&self) -> Instant {
+    /// Waits until the remote may be called.
+    async fn end_of_pause(&self) {
         let paused = self.state().paused_until();
         if let Some(until) = paused {
             sleep_until(until).await;
         }
-        Instant::now()
     }
 
     /// Opens a session, by when those who wait for it give up.
@@ -242,7 +255,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         let max_age = served.opened + self.limits.max_age;
         let mut idle_until = Instant::now() + self.limits.idle_timeout;
         loop {
-            let asked = self.asked.notified();
+            let (asked, wanted) = (self.asked.notified(), self.gate.wanted());
             // What came unasked would be taken for the answer to what is asked next.
             let gone = served.session.goodbye().now_or_never().is_some();
             {
@@ -253,8 +266,10 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                     (gone, Closed::Goodbye),
                     (room == 0, Closed::Limit),
                     (now >= max_age, Closed::Age),
+                    (state.gives_way(false), Closed::Limit),
                 ];
                 if let Some((_, why)) = ended.into_iter().find(|(is, _)| *is) {
+                    place.closes();
                     return Err(why);
                 }
                 let offer = Offer {
@@ -276,6 +291,10 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                     }
                     return Ok(taken.batch);
                 }
+                if state.gives_way(true) {
+                    place.closes();
+                    return Err(Closed::Limit);
+                }
                 if state.is_left {
                     return Err(Closed::Idle);
                 }
@@ -291,6 +310,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             let goodbye = tokio::select! {
                 biased;
                 () = asked => false,
+                () = wanted => false,
                 () = served.session.goodbye() => true,
                 () = sleep_until(max_age.min(idle_until)) => false,
             };
