@@ -50,6 +50,13 @@ fn pool() -> Vec<Bound> {
             "guesses_leave_what_trusted_logins_needed",
         ),
         row(
+            "sessions kept free beyond what these needed",
+            count!(crate::session::pool::share::SPARE),
+            "others wait for the rest",
+            "a guess that passes for such a login holds one for as long as a refusal takes",
+            "guesses_leave_what_trusted_logins_needed",
+        ),
+        row(
             "time for which sessions are kept free that they needed",
             time!(crate::session::pool::share::NEED),
             "they are lent to all",

@@ -18,6 +18,10 @@ pub(crate) const OF_ONE_NETWORK: usize = 2;
 /// Of so many sessions one, at the most, is kept free for trusted logins.
 pub(crate) const KEPT_FREE: usize = 2;
 
+/// So many more are kept free than were needed: one guess in some thousand at a known user passes for trusted, and holds
+/// a session for as long as a refusal takes.
+pub(crate) const SPARE: usize = 1;
+
 /// As many are kept free as trusted logins needed at once within this time.
 pub(crate) const NEED: Duration = Duration::from_secs(300);
 
@@ -93,7 +97,7 @@ impl Shares {
     /// How many sessions more questions of one standing may hold.
     fn left(&self, standing: Standing, room: Room) -> usize {
         let trusted = self.of(Standing::Trusted) + self.of(Standing::TrustedDialog);
-        let kept_free = self.need.get().min(room.most / KEPT_FREE);
+        let kept_free = self.kept_free(room);
         let lent = (room.free + trusted).saturating_sub(kept_free);
         let dialogs = self.of(Standing::TrustedDialog) + self.of(Standing::Dialog);
         let dialogs = dialogs_of(room.most).saturating_sub(dialogs);
@@ -102,6 +106,14 @@ impl Shares {
             Standing::TrustedDialog => dialogs,
             Standing::Dialog => dialogs.min(lent),
             Standing::Stranger => lent,
+        }
+    }
+
+    /// Sessions that are lent to nobody.
+    fn kept_free(&self, room: Room) -> usize {
+        match self.need.get() {
+            0 => 0,
+            need => (need + SPARE).min(room.most / KEPT_FREE),
         }
     }
 
@@ -199,15 +211,18 @@ mod tests {
             free: most - held.len(),
         };
         shares.note_need(3);
-        assert_eq!(shares.askable(|_| 100, room(&held)), 100 + 2 + 7);
+        assert_eq!(shares.askable(|_| 100, room(&held)), 100 + 2 + 6);
         while shares.may_ask(&stranger, room(&held)) {
             held.push(shares.hold(&stranger));
         }
-        assert_eq!(held.len(), 7, "three are kept free");
+        assert_eq!(held.len(), 6, "three are kept free, and one to spare");
         let trusted = asker(Standing::Trusted, "-");
         assert!(shares.may_ask(&trusted, room(&held)));
         held.push(shares.hold(&trusted));
-        assert!(!shares.may_ask(&stranger, room(&held)), "two are");
+        assert!(
+            !shares.may_ask(&stranger, room(&held)),
+            "two are, and one to spare"
+        );
         shares.note_need(30);
         held.clear();
         while shares.may_ask(&stranger, room(&held)) {
