@@ -20,7 +20,8 @@ use crate::telemetry::faults::EVERY;
 pub(crate) const KNOWN: Duration = Duration::from_secs(1);
 
 /// A resolver that is silent for longer is not waited for where the name had addresses before: they serve on (RFC 8767
-/// §5).
+/// §5). They do so for as long as it is silent, and have no greatest age: without them there is no answer at all, the
+/// log says how old they are, and whether the server is still there is for its certificate to show.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1800);
 
 /// Addresses of one name that are tried, in the resolver's order; the others are left. Whoever answers for the
