@@ -40,12 +40,7 @@ fn certificate(error: &CertificateError, own_authority: bool) -> (String, &'stat
         ),
         CertificateError::NotValidForName => ("its certificate is for another name".into(), OTHER_NAME),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
-            let names = if names.is_empty() {
-                "for no name".to_owned()
-            } else {
-                format!("for {}", names.join(", "))
-            };
+            let names = names(presented);
             (
                 format!("its certificate is {names}, and not for {}", called(expected)),
                 OTHER_NAME,
@@ -82,6 +77,19 @@ const OTHER_NAME: &str = "if it is the server that you mean, set directory.NAME.
 const ENDED: &str = "its administrator must renew it, and the server read it; or is this host's clock wrong?";
 const NOT_YET: &str = "is this host's clock wrong? else its administrator must mend the certificate";
 
+/// Names of a certificate that are shown; of the others, how many there are.
+pub(crate) const NAMES: usize = 10;
+
+/// Whom a certificate is for.
+fn names(presented: &[String]) -> String {
+    let shown: Vec<_> = presented.iter().take(NAMES).map(|name| bare(name)).collect();
+    match (shown.as_slice(), presented.len() - shown.len()) {
+        ([], _) => "for no name".to_owned(),
+        (_, 0) => format!("for {}", shown.join(", ")),
+        (_, more) => format!("for {} and {more} names more", shown.join(", ")),
+    }
+}
+
 /// A name as rustls prints what a certificate has: `DnsName("mail.example.org")`, `IpAddress(192.0.2.7)`.
 fn bare(name: &str) -> &str {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
@@ -104,6 +112,20 @@ fn day(time: UnixTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_certificate_with_thousands_of_names_a_few_are_shown() {
+        let named = |number: usize| format!("DnsName(\"{number}.example\")");
+        let of = |number| names(&(0..number).map(named).collect::<Vec<_>>());
+        assert_eq!(of(0), "for no name");
+        assert_eq!(of(2), "for 0.example, 1.example");
+        assert!(of(NAMES).ends_with(", 9.example"));
+        assert!(
+            of(2300).ends_with(", 9.example and 2290 names more"),
+            "{}",
+            of(2300)
+        );
+    }
 
     #[test]
     fn names_and_days_are_those_that_people_write() {

@@ -9,7 +9,7 @@ pub mod certificate;
 pub(crate) mod chain;
 pub mod connect;
 pub mod error;
-mod handshake;
+pub(crate) mod handshake;
 pub mod imap;
 pub mod lookup;
 pub(crate) mod negotiate;

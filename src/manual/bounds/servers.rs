@@ -330,6 +330,13 @@ fn opening() -> Vec<Bound> {
             "certificates_that_issue_each_other_are_refused_by_their_ways",
         ),
         row(
+            "names of a certificate that a message shows",
+            count!(crate::session::handshake::NAMES),
+            "of the others it says how many there are",
+            "a certificate may have thousands, and each line of the log would",
+            "of_a_certificate_with_thousands_of_names_a_few_are_shown",
+        ),
+        row(
             "file of certificates or of a key",
             bytes!(crate::session::tls::LONGEST_PEM),
             "it is refused at the start",
