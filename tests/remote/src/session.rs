@@ -25,14 +25,15 @@ pub(crate) struct Shared {
 /// Serves one session to its end.
 pub(crate) async fn run(shared: Arc<Shared>, stream: Box<dyn Stream>) -> SessionLog {
     let (log, open) = shared.ledger.open();
-    let _closing = Closing {
+    let closing = Closing {
         shared: Arc::clone(&shared),
         log: Arc::clone(&log),
     };
     let mut conn = Conn::new(shared, Arc::clone(&log), stream);
     let Err(Over(end)) = session(&mut conn, open).await;
-    // Before the client can see that we closed: a test may look at once.
+    // Before the client can see that we closed: a test may look at once, and the client may open another.
     lock(&log).end = end;
+    drop(closing);
     if end == End::Goodbye || end == End::ServerClosed {
         conn.close().await;
     }
