@@ -1,4 +1,4 @@
-//! A remote that bears four connections in all, and the two pools of an `smtp` directory that want them.
+//! The two pools of a directory at servers of SMTP and LMTP, most of which bear four connections in all.
 
 use std::future::Future;
 use std::path::Path;
@@ -16,7 +16,7 @@ use vouch::daemon;
 use vouch::engine::Member;
 use vouch::session::Error;
 use vouch::session::connect::{Dial, Dialled};
-use vouch::verdict::{Client, Kind, Question};
+use vouch::verdict::{Client, Kind, Question, Verdict};
 
 use crate::{GOOD, ask, login, ms};
 
@@ -46,10 +46,14 @@ impl Dial for Here {
     }
 }
 
-fn remote() -> Arc<Here> {
-    let mut options = Options::new(Protocol::Smtp).offering(&["ENHANCEDSTATUSCODES", "AUTH PLAIN LOGIN"]);
+fn start(mut options: Options) -> Arc<Here> {
     options.listen = Listen::Nowhere;
     options.record = false;
+    Arc::new(Here(Server::start(options).unwrap()))
+}
+
+fn remote() -> Arc<Here> {
+    let mut options = Options::new(Protocol::Smtp).offering(&["ENHANCEDSTATUSCODES", "AUTH PLAIN LOGIN"]);
     options.limits.sessions = Some(BEARS);
     options.delays.reply = ms(10);
     options.accounts = (0..USERS)
@@ -59,14 +63,15 @@ fn remote() -> Arc<Here> {
             account
         })
         .collect();
-    Arc::new(Here(Server::start(options).unwrap()))
+    start(options)
 }
 
-fn directory(remote: &Arc<Here>) -> Arc<Member> {
-    let text = "[directory.mail]\ntype = \"smtp\"\naddress = \"127.0.0.1\"\ntls.starttls = \"never\"\n\
+fn directory(kind: &str, remote: &Arc<Here>) -> Arc<Member> {
+    let text = "[directory.mail]\ntype = \"KIND\"\naddress = \"127.0.0.1\"\ntls.starttls = \"never\"\n\
                 cache.entries = 0\nlimits.rcpt = \"unlimited\"\nlookup.domains = [\"example.org\"]\n\
                 [listener.policy]\nprotocol = \"policy\"\nsocket = \"/tmp/policy\"\ndirectory = [\"mail\"]\n";
-    let config = read::parse(Path::new("both.toml"), text).unwrap().0;
+    let text = text.replace("KIND", kind);
+    let config = read::parse(Path::new("both.toml"), &text).unwrap().0;
     let members = daemon::members_by(&config, None, |_, _| remote.clone()).unwrap();
     members.into_iter().next().unwrap()
 }
@@ -89,7 +94,7 @@ fn good_login(nth: u64) -> Question {
 #[tokio::test(start_paused = true)]
 async fn recipients_and_logins_share_what_the_remote_bears() {
     let remote = remote();
-    let member = directory(&remote);
+    let member = directory("smtp", &remote);
     let (recipients, logins) = tokio::join!(
         ask(&member, 1500, ms(40), ms(5000), recipient),
         ask(&member, 300, ms(200), ms(8000), good_login),
@@ -101,7 +106,7 @@ async fn recipients_and_logins_share_what_the_remote_bears() {
 #[tokio::test(start_paused = true)]
 async fn idle_sessions_give_way_to_the_other_pool() {
     let remote = remote();
-    let member = directory(&remote);
+    let member = directory("smtp", &remote);
     for _ in 0..5 {
         let recipients = ask(&member, 40, ms(0), ms(5000), recipient).await;
         assert_eq!(recipients.good(), 40);
@@ -110,4 +115,29 @@ async fn idle_sessions_give_way_to_the_other_pool() {
         assert!(logins.p95() <= Duration::from_secs(1), "{:?}", logins.p95());
         sleep(ms(1000)).await;
     }
+}
+
+/// What takes longer to open than an answer takes is opened all the same.
+#[tokio::test(start_paused = true)]
+async fn every_session_is_used_of_a_remote_that_opens_them_slowly() {
+    let mut options = Options::new(Protocol::Lmtp).offering(&["ENHANCEDSTATUSCODES"]);
+    options.domains = vec!["example.org".to_owned()];
+    options.catch_all = true;
+    options.delays.latency = ms(500);
+    let remote = start(options);
+    let member = directory("lmtp", &remote);
+    let new = |nth| Question {
+        kind: Kind::Recipient(Address::from_unquoted(format!("r{nth}@example.org").as_bytes()).unwrap()),
+        client: Client::default(),
+    };
+    // Three times as many as ten sessions can answer.
+    let asked = ask(&member, 1800, Duration::from_micros(16_667), ms(5000), new).await;
+    assert_eq!(remote.0.most_open(), 10);
+    // Nothing is answered in the first two seconds.
+    let answered = asked
+        .0
+        .iter()
+        .filter(|(verdict, _)| !matches!(verdict, Verdict::Defer(_)));
+    let answered = answered.count();
+    assert!(answered >= 19 * 28, "{answered}");
 }

@@ -74,20 +74,22 @@ impl Shares {
         self.left(asker.standing, room) > 0 && (!asker.standing.is_dialog() || of_network())
     }
 
-    /// How many of those who wait can be asked, given sessions. `waiting` tells how many of a standing do.
-    pub(super) fn askable(&self, waiting: impl Fn(Standing) -> usize, room: Room) -> usize {
+    /// How many of those who wait can be asked, given sessions, each of which takes a `batch`. `waiting` tells how many of
+    /// a standing do.
+    pub(super) fn askable(&self, waiting: impl Fn(Standing) -> usize, room: Room, batch: usize) -> usize {
         let mut room = room;
         let mut dialogs = usize::MAX;
         let mut all = 0;
         for standing in Standing::ALL {
-            let mut some = waiting(standing).min(self.left(standing, room));
+            let left = self.left(standing, room).saturating_mul(batch);
+            let mut some = waiting(standing).min(left);
             if standing.is_dialog() {
                 dialogs = dialogs.min(self.left(Standing::TrustedDialog, room));
                 some = some.min(dialogs);
                 dialogs -= some;
             }
             if standing.is_lent() {
-                room.free -= some.min(room.free);
+                room.free -= some.div_ceil(batch.max(1)).min(room.free);
             }
             all += some;
         }
@@ -211,7 +213,9 @@ mod tests {
             free: most - held.len(),
         };
         shares.note_need(3);
-        assert_eq!(shares.askable(|_| 100, room(&held)), 100 + 2 + 6);
+        assert_eq!(shares.askable(|_| 100, room(&held), 1), 100 + 2 + 6);
+        let strangers = |standing| usize::from(standing == Standing::Stranger) * 1000;
+        assert_eq!(shares.askable(strangers, room(&held), 100), 6 * 100);
         while shares.may_ask(&stranger, room(&held)) {
             held.push(shares.hold(&stranger));
         }

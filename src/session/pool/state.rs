@@ -206,11 +206,13 @@ impl<Q, V> State<Q, V> {
         if self.places.taken() >= self.most(limits) || (self.pause.is_trial() && opening > 0) {
             return false;
         }
-        let ready = self.places.idle() + opening;
+        let (ready, promised) = (self.places.idle() + opening, self.promised.get());
+        // Those that have promised to come back are as good as free.
+        let room = self.room(limits, ready + promised.div_ceil(self.batch.max(1)));
         let askable = self
             .shares
-            .askable(|standing| self.queue.of(standing), self.room(limits, ready));
-        let for_them = askable > ready * self.batch + self.promised.get() || self.lacks_for_again();
+            .askable(|standing| self.queue.of(standing), room, self.batch);
+        let for_them = askable > ready * self.batch + promised || self.lacks_for_again();
         // Whoever is paused with others at work waits for the others.
         if for_them {
             self.places.serving() == 0 || self.pause.until().is_none()
