@@ -16,14 +16,15 @@ mod both;
 mod remote;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use protocol::sasl::Carried;
 use protocol::secret::Secret;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use vouch::dialog::dialog;
-use vouch::engine::Member;
+use vouch::engine::{Engine, Member};
 use vouch::verdict::{Client, Kind, Login, Proof, Question, Verdict};
 
 use remote::{MAX_SESSIONS, Mail, Script, member};
@@ -150,6 +151,38 @@ async fn every_guess_that_is_sent_is_heard_out() {
     sleep(ms(60_000)).await;
     assert_eq!(mail.asked(), mail.answered());
     assert_eq!(mail.open(), 0);
+}
+
+/// Guesses of clients that are answered, have their time over before the answer, or leave: what the remote has judged is
+/// heard, in one way or the other.
+#[tokio::test(start_paused = true)]
+async fn every_guess_that_the_remote_judges_is_counted() {
+    let mail = Mail::new(Script::default());
+    let engine = Arc::new(Engine::new(vec![member(&mail)], None));
+    let counted = Arc::new(AtomicUsize::new(0));
+    let guesses = (0..2000u64).map(|nth| {
+        let (engine, counted) = (engine.clone(), counted.clone());
+        tokio::spawn(async move {
+            sleep(ms(5) * u32::try_from(nth).unwrap()).await;
+            let late = counted.clone();
+            let guess = login(&format!("sprayed{nth}"), "guess");
+            let asking = engine.decide_or_late(guess, Instant::now() + ms(3000), move |decision| {
+                late.fetch_add(usize::from(decision.is_failed_attempt()), Ordering::Relaxed);
+            });
+            // Every third has left by then.
+            let patience = if nth % 3 == 0 { ms(1000) } else { ms(60_000) };
+            if let Ok(decision) = timeout(patience, asking).await {
+                counted.fetch_add(usize::from(decision.is_failed_attempt()), Ordering::Relaxed);
+            }
+        })
+    });
+    join_all(guesses.collect::<Vec<_>>()).await;
+    sleep(ms(60_000)).await;
+    assert!(mail.asked() > 200, "{}", mail.asked());
+    assert_eq!(
+        (mail.answered(), counted.load(Ordering::Relaxed)),
+        (mail.asked(), mail.asked())
+    );
 }
 
 #[tokio::test(start_paused = true)]
