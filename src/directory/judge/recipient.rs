@@ -116,8 +116,17 @@ fn after_later(reply: &Reply) -> After {
     }
 }
 
+/// Replies that are read of one which repeats another's, which repeats another's: more servers than that pass no mail on to
+/// each other. A reply of 64 KiB could repeat thousands.
+pub(crate) const REPEATED: usize = 8;
+
 /// Reads a reply of 4yz or 5yz to `RCPT TO` about `asked`.
 pub fn read(settings: &Settings, asked: &Asked, reply: &Reply) -> Explained {
+    read_repeated(settings, asked, reply, REPEATED)
+}
+
+/// The same; of what it repeats, so many replies are read.
+fn read_repeated(settings: &Settings, asked: &Asked, reply: &Reply, left: usize) -> Explained {
     let lines: Vec<&str> = reply.lines().iter().map(String::as_str).collect();
     if let Some((means, phrase)) = settings.replies.find(&lines) {
         return by_operator(means, phrase);
@@ -127,7 +136,7 @@ pub fn read(settings: &Settings, asked: &Asked, reply: &Reply) -> Explained {
     }
     match quote::find(&lines) {
         Some(quote) => {
-            let mut explained = quoted(settings, asked, &quote);
+            let mut explained = quoted(settings, asked, &quote, left);
             // The server in the middle may be asked again, whatever it repeats.
             if reply.is_transient() && matches!(explained.conclusion, Conclusion::No(_)) {
                 explained.conclusion = Conclusion::Later(Class::Temporary);
@@ -147,7 +156,7 @@ pub fn read(settings: &Settings, asked: &Asked, reply: &Reply) -> Explained {
 
 /// What a middle server's reply is that repeats another: what that one is, unless the words around it explain the
 /// refusal.
-fn quoted(settings: &Settings, asked: &Asked, quote: &quote::Quote) -> Explained {
+fn quoted(settings: &Settings, asked: &Asked, quote: &quote::Quote, left: usize) -> Explained {
     let around: Vec<&str> = quote.around.lines().collect();
     let around = reading::read(&around, asked);
     if let Some(statement) = around.statements.iter().find(|one| explains(one, false)) {
@@ -161,7 +170,11 @@ fn quoted(settings: &Settings, asked: &Asked, quote: &quote::Quote) -> Explained
     if !quote.to_rcpt {
         return Explained::later(Class::Config);
     }
-    read(settings, asked, &quote.reply)
+    match left.checked_sub(1) {
+        Some(left) => read_repeated(settings, asked, &quote.reply, left),
+        // What is not read says nothing.
+        None => Explained::later(Class::Temporary),
+    }
 }
 
 fn by_operator(means: Means, phrase: &str) -> Explained {
@@ -355,6 +368,35 @@ mod tests {
             policy_means_unknown: false,
             microsoft: false,
             replies: Replies::default(),
+        }
+    }
+
+    /// A reply that repeats so many.
+    fn repeating(number: usize) -> Vec<String> {
+        let text = format!("{}550 5.1.1 User unknown", "550 5.1.1 host said: ".repeat(number));
+        let bytes = text.as_bytes().chunks(4000);
+        bytes
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn of_replies_that_repeat_each_other_a_few_are_read() {
+        let asked = Asked::new(b"user@example.com");
+        let conclusion = |number| {
+            let reply = Reply::new(550, repeating(number));
+            read(&careful(), &asked, &reply).conclusion
+        };
+        for number in 0..REPEATED {
+            assert_eq!(conclusion(number), Conclusion::No(Class::UnknownUser), "{number}");
+        }
+        // As many as fit, on a stack as small as that of the threads that answer.
+        for number in [REPEATED + 1, 2900] {
+            assert_eq!(
+                conclusion(number),
+                Conclusion::Later(Class::Temporary),
+                "{number}"
+            );
         }
     }
 

@@ -447,6 +447,13 @@ pub(super) fn replies() -> Vec<Bound> {
             "long_and_odd_texts_cost_little",
         ),
         row(
+            "replies of other servers that a reply repeats, one within the other",
+            count!(crate::directory::judge::recipient::REPEATED),
+            "those within them are not read, and the reply is never a \"no\"",
+            "no mail passes so many servers on its way to a mailbox",
+            "of_replies_that_repeat_each_other_a_few_are_read",
+        ),
+        row(
             "characters of an address in a trace",
             count!(protocol::smtp::command::MAX_SHOWN),
             "the rest is left out",
