@@ -1,6 +1,7 @@
 //! Honest logins and recipients while somebody guesses, or more is asked than a remote can answer.
 
 use std::collections::HashMap;
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,6 +22,10 @@ use crate::table::{Goal, Table};
 const HONEST: usize = 100;
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// The deadline of a listener, and the longest that a penalty then holds an answer back, by default.
+const DEADLINE: Duration = Duration::from_secs(25);
+const PENALTY: Duration = Duration::from_secs(6);
+
 /// An answer is waited for so long.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -32,11 +37,19 @@ pub(crate) fn measure(table: &mut Table) {
             200, true, "honest logins beside 200 guesses/s at known names: p95",
         ),
     ];
+    let (mut most_open, mut asked, mut uncounted) = (0, 0, 0);
+    let mut also = |seen: &Seen| {
+        most_open = most_open.max(seen.most_open);
+        asked += seen.asked;
+        uncounted += seen.asked.saturating_sub(seen.counted);
+    };
     for (rate, known, what) in rows {
         let seen = beside_guesses(rate, known, true);
+        also(&seen);
         table.row(what, Goal::AtMost(200.0), seen.p95(), "ms", seen.words());
     }
     let seen = beside_guesses(20, false, false);
+    also(&seen);
     let ok = seen.took.len() as f64;
     table.row(
         "logins never seen before beside 20 sprayed guesses/s: of 100",
@@ -44,6 +57,20 @@ pub(crate) fn measure(table: &mut Table) {
         ok,
         "OK",
         seen.words(),
+    );
+    table.row(
+        "connections at the remote meanwhile, at most, with `pool.max-sessions` = 50",
+        Goal::AtMost(50.0),
+        most_open as f64,
+        "connections",
+        "of all four".to_owned(),
+    );
+    table.row(
+        "logins that the remote has judged meanwhile and vouch has not counted",
+        Goal::AtMost(0.0),
+        uncounted as f64,
+        "logins",
+        format!("of {asked} in all four"),
     );
     recipients(table);
     few_sessions(table);
@@ -54,6 +81,9 @@ struct Seen {
     /// How long the good answers took, in milliseconds, sorted.
     took: Vec<f64>,
     most_open: usize,
+    /// Logins that the remote was asked, and those whose verdict vouch has logged.
+    asked: u64,
+    counted: u64,
 }
 
 impl Seen {
@@ -143,11 +173,12 @@ fn beside_guesses(rate: u64, known: bool, accepted_before: bool) -> Seen {
                 assert_eq!(good, Some(true), "before the attack");
             }
         }
+        let guesses = guesser.clone();
         let guessing = tokio::spawn(async move {
             let began = Instant::now();
             for nth in 0.. {
                 sleep_until(began + Duration::from_micros(nth * 1_000_000 / rate)).await;
-                let guesser = guesser.clone();
+                let guesser = guesses.clone();
                 tokio::spawn(async move {
                     let name = if known {
                         user(nth as usize % 50)
@@ -176,12 +207,24 @@ fn beside_guesses(rate: u64, known: bool, accepted_before: bool) -> Seen {
             took.extend(asked.await.unwrap());
         }
         guessing.abort();
+        // Those that wait are asked or put off by the listener's deadline, and a penalty holds answers back.
+        tokio::time::sleep(DEADLINE + PENALTY).await;
+        drop(guesser);
         took.sort_by(f64::total_cmp);
         took
     });
+    let log = fs::read_to_string(stage.scratch.path("vouch.log")).unwrap();
+    let is_judged = |line: &&str| {
+        line.contains("source=probe")
+            && ["accept", "reject"]
+                .iter()
+                .any(|it| line.contains(&format!("verdict={it}")))
+    };
     Seen {
         took,
         most_open: stage.remote.most_open(),
+        asked: stage.remote.count("AUTHENTICATE"),
+        counted: log.lines().filter(is_judged).count() as u64,
     }
 }
 
@@ -234,10 +277,14 @@ fn recipients(table: &mut Table) {
 /// A remote that bears four sessions of one client, as Courier does by default.
 fn few_sessions(table: &mut Table) {
     const LOGINS: usize = 600;
+    /// By then it is known how many it bears.
+    const LEARNED: usize = 200;
     let mut options = options(Protocol::Imap);
     options.limits.sessions = Some(4);
+    // A login takes three of its replies at the least: two or three sessions are busy.
+    options.delays.reply = Duration::from_millis(15);
     let stage = Stage::new(options, "auth", "", "tempfail = \"fail\"");
-    let lost = stage.runtime.block_on(async {
+    let (lost, at_first) = stage.runtime.block_on(async {
         let door = Door::connect(&stage).await;
         let began = Instant::now();
         let asking = (0..LOGINS).map(|nth| {
@@ -247,17 +294,31 @@ fn few_sessions(table: &mut Table) {
                 door.login(&user(nth), PASSWORD, 0).await != Some(true)
             })
         });
-        let mut lost = 0;
-        for asked in asking.collect::<Vec<_>>() {
+        let (mut lost, mut at_first) = (0, 0);
+        for (nth, asked) in asking.collect::<Vec<_>>().into_iter().enumerate() {
             lost += u64::from(asked.await.unwrap());
+            if nth == LEARNED {
+                at_first = stage.remote.accepted();
+                stage.remote.forget();
+            }
         }
-        lost
+        (lost, at_first)
     });
     table.row(
         "40 good logins/s at a remote that bears 4 sessions: lost",
         Goal::AtMost(0.0),
         lost as f64,
         "logins",
-        format!("{LOGINS} asked, {} connections in all", stage.remote.accepted()),
+        format!(
+            "{LOGINS} asked, {} connections in all",
+            at_first + stage.remote.accepted()
+        ),
+    );
+    table.row(
+        "connections at it, once 200 logins are over, at most",
+        Goal::AtMost(4.0),
+        stage.remote.most_open() as f64,
+        "connections",
+        format!("{at_first} in all until then"),
     );
 }

@@ -22,8 +22,13 @@ mod clients;
 mod crowd;
 mod echo;
 mod from_memory;
+mod half_done;
+mod hostile;
 mod idle_clients;
 mod logins;
+#[allow(unused_imports, reason = "its tests need more of it")]
+#[path = "../../tests/remote/src/sasl/md5.rs"]
+mod md5;
 mod new_recipient;
 #[allow(dead_code, reason = "the tests need more of it")]
 #[path = "../../tests/peers/people.rs"]
@@ -34,6 +39,7 @@ mod postfix;
 mod probes;
 mod stage;
 mod start;
+mod steps;
 #[allow(dead_code, unused_imports, reason = "the tests need more of it")]
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -47,7 +53,7 @@ use table::Table;
 type Measure = fn(&mut Table);
 
 /// Each measurement by the name of its file.
-const MEASUREMENTS: [(&str, Measure); 9] = [
+const MEASUREMENTS: [(&str, Measure); 12] = [
     ("from_memory", from_memory::measure),
     ("probes", probes::measure),
     ("new_recipient", new_recipient::measure),
@@ -55,6 +61,9 @@ const MEASUREMENTS: [(&str, Measure); 9] = [
     ("warm_login", warm_login::measure),
     ("crowd", crowd::measure),
     ("attack", attack::measure),
+    ("half_done", half_done::measure),
+    ("hostile", hostile::measure),
+    ("steps", steps::measure),
     ("idle_clients", idle_clients::measure),
     ("start", start::measure),
 ];

@@ -1,7 +1,7 @@
 //! A remote, a daemon in front of it, and what the system says of a process.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use remote::{Account, Options, Protocol, Server};
@@ -43,7 +43,18 @@ pub(crate) struct Stage {
 impl Stage {
     /// `directory` and `listener` are further keys of the two tables, one a line.
     pub(crate) fn new(options: Options, door: &str, directory: &str, listener: &str) -> Self {
-        let scratch = Scratch::new();
+        Self::set(Scratch::new(), options, door, directory, listener, Vouch::serve)
+    }
+
+    /// The same in a scratch directory that has something in it, with a daemon that is started so.
+    pub(crate) fn set(
+        scratch: Scratch,
+        options: Options,
+        door: &str,
+        directory: &str,
+        listener: &str,
+        serve: impl FnOnce(&Scratch, &str, &[&Path]) -> Vouch,
+    ) -> Self {
         let runtime = runtime();
         let kind = match options.protocol {
             Protocol::Imap => "imap",
@@ -59,7 +70,7 @@ impl Stage {
             scratch.text(door)
         );
         let socket = scratch.path(door);
-        let vouch = Vouch::serve(&scratch, &config, &[&socket]);
+        let vouch = serve(&scratch, &config, &[&socket]);
         Self {
             vouch,
             remote,
