@@ -1,4 +1,5 @@
-//! Builds the door of a listener. How its socket came to be is no matter here.
+//! Builds the door of a listener, and changes it when the configuration does. How its socket came to be is no matter
+//! here.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::config::{Listener, Penalty};
 use crate::engine::{Engine, Member};
 use crate::server::actions::Actions;
 use crate::server::auth::{AuthDoor, OkFields, Settings as AuthSettings, Spoken, Tempfail};
+use crate::server::current::Current;
 use crate::server::fields::Fields;
 use crate::server::handover::Handover;
 use crate::server::penalty;
@@ -23,22 +25,72 @@ use crate::server::{Deadline, Door, login_limits, recipient_limits};
 
 /// The door of a listener, to those of `members` that it names. All doors share `handover`.
 pub fn door(listener: &Listener, members: &[Arc<Member>], handover: &Arc<Handover>) -> Arc<dyn Door> {
+    ListenerDoor::new(listener, members, handover).as_door()
+}
+
+/// The door of a listener, by the protocol that it speaks.
+pub(super) enum ListenerDoor {
+    Policy(Arc<Current<Policy>>),
+    Auth(Arc<Current<AuthDoor>>),
+    Socketmap(Arc<Current<Socketmap>>),
+    Saslauthd(Arc<Current<Saslauthd>>),
+    Userdb(Arc<Current<UserdbDoor>>),
+}
+
+impl ListenerDoor {
+    pub(super) fn new(listener: &Listener, members: &[Arc<Member>], handover: &Arc<Handover>) -> Self {
+        let engine = engine(listener, members);
+        match listener.protocol {
+            Protocol::Policy => Self::Policy(current(Policy::new(policy(listener), engine))),
+            Protocol::Auth | Protocol::Login => {
+                Self::Auth(current(AuthDoor::new(auth(listener), engine, handover.clone())))
+            }
+            Protocol::Socketmap => Self::Socketmap(current(Socketmap::new(socketmap(listener), engine))),
+            Protocol::Saslauthd => Self::Saslauthd(current(Saslauthd::new(saslauthd(listener), engine))),
+            Protocol::Userdb | Protocol::Master => Self::Userdb(current(UserdbDoor::new(
+                userdb(listener),
+                engine,
+                handover.clone(),
+            ))),
+        }
+    }
+
+    /// Answers as `listener`, which speaks the same protocol, has it from the next question on.
+    pub(super) fn change(&self, listener: &Listener, members: &[Arc<Member>]) {
+        let engine = engine(listener, members);
+        match self {
+            Self::Policy(door) => door.change(|door| door.succeeded_by(policy(listener), engine)),
+            Self::Auth(door) => door.change(|door| door.succeeded_by(auth(listener), engine)),
+            Self::Socketmap(door) => door.change(|door| door.succeeded_by(socketmap(listener), engine)),
+            Self::Saslauthd(door) => door.change(|door| door.succeeded_by(saslauthd(listener), engine)),
+            Self::Userdb(door) => door.change(|door| door.succeeded_by(userdb(listener), engine)),
+        }
+    }
+
+    pub(super) fn as_door(&self) -> Arc<dyn Door> {
+        match self {
+            Self::Policy(door) => door.clone(),
+            Self::Auth(door) => door.clone(),
+            Self::Socketmap(door) => door.clone(),
+            Self::Saslauthd(door) => door.clone(),
+            Self::Userdb(door) => door.clone(),
+        }
+    }
+}
+
+fn current<D>(door: D) -> Arc<Current<D>> {
+    Arc::new(Current::new(door))
+}
+
+/// What a listener asks.
+fn engine(listener: &Listener, members: &[Arc<Member>]) -> Engine {
     let asked = asked(listener, members);
     if listener.mechanisms.iter().any(|mechanism| mechanism.is_carried()) {
         for member in &asked {
             tokio::spawn(Member::learn_offers(Arc::downgrade(member)));
         }
     }
-    let engine = Engine::new(asked, listener.default_domain.clone());
-    match listener.protocol {
-        Protocol::Policy => Arc::new(Policy::new(policy(listener), engine)),
-        Protocol::Auth | Protocol::Login => Arc::new(AuthDoor::new(auth(listener), engine, handover.clone())),
-        Protocol::Socketmap => Arc::new(Socketmap::new(socketmap(listener), engine)),
-        Protocol::Saslauthd => Arc::new(Saslauthd::new(saslauthd(listener), engine)),
-        Protocol::Userdb | Protocol::Master => {
-            Arc::new(UserdbDoor::new(userdb(listener), engine, handover.clone()))
-        }
-    }
+    Engine::new(asked, listener.default_domain.clone())
 }
 
 /// Those of `members` that a listener names, in its order.

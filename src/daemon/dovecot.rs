@@ -176,7 +176,7 @@ impl Doors<'_> {
     /// as long as a client does, and with it a login that may be asked for.
     fn open_to_kin(&self) -> std::io::Result<()> {
         let listener = self.table.listener("kin", Protocol::Master, self.connections);
-        let door = KinDoor::new(door(&listener, self.members, &self.handover));
+        let door = KinDoor::new(&listener.name, door(&listener, self.members, &self.handover));
         let closing = Closing {
             accepting: self.closing.draining.clone(),
             ..self.closing.clone()

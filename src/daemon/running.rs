@@ -7,28 +7,32 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::directories::{Built, build_all};
-use super::doors::asked;
+use super::doors::{ListenerDoor, asked};
 use super::prepare::{Opened, open, peers_of};
-use super::{DaemonError, ServiceUser, door, drain, files, longest_deadline, status};
+use super::{DaemonError, ServiceUser, drain, files, longest_deadline, status};
+use crate::config::listener::Protocol;
 use crate::config::{self, Config, Listener};
 use crate::engine::Member;
 use crate::metrics::{Watched, WatchedDoor};
 use crate::server::admission::{Admission, Descriptors, Peers};
 use crate::server::handover::Handover;
-use crate::server::{self, Closing, Door, Socket};
+use crate::server::{self, Closing, Socket};
 use crate::service::activation::Units;
 use crate::service::bind::BindError;
 use crate::service::bound_path::{BoundPath, Place};
 use sockets::Troubles;
 
-/// A client that was let in just before the end has so long to send its question: enough for one on a busy
-/// machine.
+/// A client that was let in just before the end has so long to read the greeting and to send its question: enough for
+/// one on a busy machine. Refused, Postfix tries no third connection.
 const JUST_ACCEPTED: Duration = Duration::from_millis(250);
+
+/// While doors close, it is looked this often whether their last client has gone.
+const EMPTY_CHECK: Duration = Duration::from_millis(20);
 
 /// What all doors have in common, for as long as the daemon lives.
 pub(super) struct Common {
@@ -49,7 +53,7 @@ impl Common {
         };
         self.tasks.spawn(server::serve(
             door.socket.clone(),
-            door.door.clone(),
+            door.door.as_door(),
             door.admission.clone(),
             self.tasks.clone(),
             closing,
@@ -77,7 +81,7 @@ struct OpenDoor {
     path: Option<BoundPath>,
     /// The place of a socket that is not ours to bind, where it has one.
     handed_over: Option<Place>,
-    door: Arc<dyn Door>,
+    door: ListenerDoor,
     admission: Arc<Admission>,
     /// Ends this door alone.
     closing: CancellationToken,
@@ -85,11 +89,55 @@ struct OpenDoor {
     accepting: CancellationToken,
 }
 
+impl OpenDoor {
+    /// Serves `listener`, which is at the same socket and speaks the same protocol: its clients stay.
+    fn change(
+        &mut self,
+        listener: &Listener,
+        members: &[Arc<Member>],
+        peers: Option<Peers>,
+        common: &Common,
+    ) {
+        self.door.change(listener, members);
+        let most = listener.max_connections as usize;
+        self.admission = Arc::new(self.admission.succeeded_by(&listener.name, most, peers));
+        self.accepting.cancel();
+        self.accepting = self.closing.child_token();
+        self.listener = listener.clone();
+        self.asked = asked(listener, members);
+        common.accept(self);
+    }
+
+    /// Lets nobody in any more, and parts with those who are inside once they had the time to ask. Its socket is given
+    /// back.
+    fn close(self, common: &Common) -> (Arc<Socket>, Option<BoundPath>) {
+        self.accepting.cancel();
+        let closing = self.closing;
+        common.tasks.spawn(async move {
+            sleep(JUST_ACCEPTED).await;
+            closing.cancel();
+        });
+        (self.socket, self.path)
+    }
+}
+
+/// Closes these doors, and waits until the last of their clients has gone.
+async fn close(doors: &[OpenDoor]) {
+    doors.iter().for_each(|door| door.accepting.cancel());
+    sleep(JUST_ACCEPTED).await;
+    doors.iter().for_each(|door| door.closing.cancel());
+    while doors.iter().any(|door| door.admission.connections() > 0) {
+        sleep(EMPTY_CHECK).await;
+    }
+}
+
 /// What becomes of a listener's socket.
 enum Plan {
     /// It is served as before.
     Same,
-    /// It is served anew; who may connect.
+    /// Its clients stay, and are answered by other keys or directories; who may connect.
+    Changed(Option<Peers>),
+    /// It is served anew, in another protocol; who may connect.
     Anew(Option<Peers>),
     /// It is listened on from now on.
     New(Arc<Socket>, Option<BoundPath>, Option<Peers>),
@@ -100,6 +148,7 @@ enum Plan {
 pub(super) struct Changes {
     pub(super) opened: Vec<String>,
     pub(super) changed: Vec<String>,
+    pub(super) anew: Vec<String>,
     pub(super) closed: Vec<String>,
 }
 
@@ -107,7 +156,8 @@ impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
             ("opened", &self.opened),
-            ("served anew", &self.changed),
+            ("changed", &self.changed),
+            ("served anew", &self.anew),
             ("closed", &self.closed),
         ];
         let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
@@ -166,10 +216,15 @@ impl Running {
             let before = before.map(|place| old.swap_remove(place));
             let door = match (before, plan) {
                 (Some(door), Plan::Same) => door,
-                (Some(before), Plan::Anew(peers)) => {
+                (Some(mut door), Plan::Changed(peers)) => {
                     changes.changed.push(listener.name.clone());
-                    before.closing.cancel();
-                    self.open_door(listener, &members, before.socket, before.path, peers)
+                    door.change(listener, &members, peers, &self.common);
+                    door
+                }
+                (Some(before), Plan::Anew(peers)) => {
+                    changes.anew.push(listener.name.clone());
+                    let (socket, path) = before.close(&self.common);
+                    self.open_door(listener, &members, socket, path, peers)
                 }
                 (None, Plan::New(socket, path, peers)) => {
                     changes.opened.push(listener.name.clone());
@@ -182,8 +237,7 @@ impl Running {
         }
         for gone in old {
             changes.closed.push(gone.listener.name.clone());
-            drop(gone.path);
-            gone.closing.cancel();
+            drop(gone.close(&self.common));
         }
         let before = std::mem::replace(&mut self.directories, directories);
         self.config = config;
@@ -220,7 +274,11 @@ impl Running {
         }
         let peers = peers_of(listener);
         let peers = peers.map_err(|error: BindError| DaemonError::Bind(listener.name.clone(), error))?;
-        Ok(Plan::Anew(peers))
+        Ok(if before.listener.protocol == listener.protocol {
+            Plan::Changed(peers)
+        } else {
+            Plan::Anew(peers)
+        })
     }
 
     fn open_door(
@@ -238,7 +296,7 @@ impl Running {
             peers,
             common.descriptors.clone(),
         ));
-        let door = door(listener, members, &common.handover);
+        let door = ListenerDoor::new(listener, members, &common.handover);
         let closing = common.draining.child_token();
         let open = OpenDoor {
             listener: listener.clone(),
@@ -274,7 +332,7 @@ impl Running {
         let members = self.members();
         let watched = |door: &OpenDoor| WatchedDoor {
             name: door.listener.name.as_str().into(),
-            counts: door.door.counts().clone(),
+            counts: door.door.as_door().counts(),
             admission: door.admission.clone(),
         };
         let watched = self.doors.iter().map(watched).collect();
@@ -282,7 +340,8 @@ impl Running {
         self.watched.send_replace(Arc::new(succeeding));
         let doors = self.doors.iter();
         let doors = doors.map(|door| {
-            status::Door::new(&door.listener, door.admission.clone(), door.door.counts().clone())
+            let counts = door.door.as_door().counts();
+            status::Door::new(&door.listener, door.admission.clone(), counts)
         });
         self.daemon.send_replace(Arc::new(status::Daemon {
             doors: doors.collect(),
@@ -337,10 +396,14 @@ impl Running {
     pub(super) async fn end(self, grace: Duration) {
         let patience = longest_deadline(&self.config.listener) + grace;
         let members = self.members();
-        self.doors.iter().for_each(|door| door.accepting.cancel());
-        drop(self.doors);
-        // A client that was let in just now has the greeting still to read and its question to send: refused, Postfix
-        // tries no third connection.
+        let is_login = |door: &OpenDoor| door.listener.protocol == Protocol::Login;
+        let (logins, others): (Vec<_>, Vec<_>) = self.doors.into_iter().partition(is_login);
+        // A mail process asks at a master door for the login that it was handed: the login doors end first.
+        if !logins.is_empty() {
+            let _ = timeout(patience, close(&logins)).await;
+        }
+        others.iter().for_each(|door| door.accepting.cancel());
+        drop((logins, others));
         sleep(JUST_ACCEPTED).await;
         drain(self.common.tasks, &self.common.draining, Vec::new(), patience).await;
         files::close(members).await;

@@ -8,17 +8,17 @@ pub(super) fn write(text: &mut Text, watched: &Watched) {
     text.counter(
         "vouch_connections_accepted_total", "Connections of clients that were served.",
     );
-    each(text, watched, |door| door.admission.accepted.get());
+    each(text, watched, |door| door.admission.clients.accepted.get());
     text.counter(
         "vouch_connections_turned_away_total",
         "Connections that were closed at once since max-connections were open, or no descriptor was left.",
     );
-    each(text, watched, |door| door.admission.turned_away.get());
+    each(text, watched, |door| door.admission.clients.turned_away.get());
     text.counter(
         "vouch_connections_of_strangers_total",
         "Connections that were closed at once since who connected is none of the peers.",
     );
-    each(text, watched, |door| door.admission.strangers.get());
+    each(text, watched, |door| door.admission.clients.strangers.get());
     text.gauge("vouch_connections_open", "Connections of clients that are open.");
     each(text, watched, |door| door.admission.connections() as u64);
     text.gauge("vouch_connections_limit", "Setting max-connections.");

@@ -166,7 +166,7 @@ impl DoorStep {
     }
 
     fn since(&self, before: &Self) -> Self {
-        // A reload had it served anew.
+        // A reload has put another listener of that name in its place.
         if self.answers() < before.answers() {
             return self.clone();
         }
@@ -316,7 +316,7 @@ mod tests {
         };
         count(&old, 5);
         sleep(EVERY).await;
-        // It is served anew, and counts from nothing; another one is there as well.
+        // Another of its name counts from nothing; a third one is there as well.
         let (anew, other) = (door("in"), door("other"));
         count(&anew, 2);
         count(&other, 3);

@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -47,22 +48,35 @@ pub struct Admission {
     door: String,
     peers: Option<Peers>,
     max_connections: usize,
-    places: Arc<Semaphore>,
     descriptors: Descriptors,
-    /// Clients that were let in since the start of the process.
-    pub accepted: Counter,
-    /// Clients that found no place, or no descriptor.
-    pub turned_away: Counter,
-    /// Clients that are none of its peers.
-    pub strangers: Counter,
-    /// Why others are not.
+    /// The clients of the door, over all reloads.
+    pub clients: Arc<Clients>,
+    /// Why others are not let in.
     faults: Faults,
+}
+
+/// The clients of a door, counted.
+#[derive(Debug, Default)]
+pub struct Clients {
+    inside: AtomicUsize,
+    /// Those that were let in since the start of the process.
+    pub accepted: Counter,
+    /// Those that found no place, or no descriptor.
+    pub turned_away: Counter,
+    /// Those that are none of its peers.
+    pub strangers: Counter,
 }
 
 /// What a client who was let in holds while it is served.
 pub(super) struct Place {
-    _of_door: OwnedSemaphorePermit,
+    clients: Arc<Clients>,
     _descriptor: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.clients.inside.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Admission {
@@ -77,12 +91,17 @@ impl Admission {
             door: door.to_owned(),
             peers,
             max_connections,
-            places: Arc::new(Semaphore::new(max_connections)),
             descriptors,
-            accepted: Counter::default(),
-            turned_away: Counter::default(),
-            strangers: Counter::default(),
+            clients: Arc::default(),
             faults: Faults::new(format!("listener \"{door}\"").into(), wording),
+        }
+    }
+
+    /// The same with other terms, for those who come from now on. Those who are inside stay, and count.
+    pub fn succeeded_by(&self, door: &str, max_connections: usize, peers: Option<Peers>) -> Self {
+        Self {
+            clients: self.clients.clone(),
+            ..Self::new(door, max_connections, peers, self.descriptors.clone())
         }
     }
 
@@ -93,8 +112,7 @@ impl Admission {
 
     /// Clients that are connected.
     pub fn connections(&self) -> usize {
-        self.max_connections
-            .saturating_sub(self.places.available_permits())
+        self.clients.inside.load(Ordering::Relaxed)
     }
 
     /// A place for a client, or a fault that says why there is none. It is free again
@@ -103,12 +121,13 @@ impl Admission {
         if let Some(peers) = &self.peers
             && !peer.is_some_and(|peer| peers.have(peer))
         {
-            self.strangers.count();
+            self.clients.strangers.count();
             self.turn_away_stranger(peer);
             return None;
         }
-        let Ok(of_door) = self.places.clone().try_acquire_owned() else {
-            self.turned_away.count();
+        // Nobody else lets clients in at this door.
+        if self.connections() >= self.max_connections {
+            self.clients.turned_away.count();
             let most = self.max_connections;
             self.fault(
                 "limit",
@@ -117,9 +136,9 @@ impl Admission {
                 false,
             );
             return None;
-        };
+        }
         let Ok(descriptor) = self.descriptors.free.clone().try_acquire_owned() else {
-            self.turned_away.count();
+            self.clients.turned_away.count();
             let most = self.descriptors.most;
             self.fault(
                 "descriptors",
@@ -129,10 +148,11 @@ impl Admission {
             );
             return None;
         };
-        self.accepted.count();
+        self.clients.accepted.count();
         self.faults.worked();
+        self.clients.inside.fetch_add(1, Ordering::Relaxed);
         Some(Place {
-            _of_door: of_door,
+            clients: self.clients.clone(),
             _descriptor: descriptor,
         })
     }
@@ -208,7 +228,8 @@ mod tests {
         }
         assert!(door.admit(Some(&peer(8, 107))).is_none());
         assert!(door.admit(None).is_none());
-        let counted = [&door.accepted, &door.strangers, &door.turned_away];
+        let clients = &door.clients;
+        let counted = [&clients.accepted, &clients.strangers, &clients.turned_away];
         assert_eq!(counted.map(Counter::get), [3, 2, 0]);
         assert!(
             Admission::new("door", 1, None, Descriptors::new(1))
@@ -226,8 +247,24 @@ mod tests {
         drop(place);
         assert_eq!(door.connections(), 0);
         assert!(door.admit(None).is_some());
-        let counted = [&door.accepted, &door.strangers, &door.turned_away];
+        let clients = &door.clients;
+        let counted = [&clients.accepted, &clients.strangers, &clients.turned_away];
         assert_eq!(counted.map(Counter::get), [2, 0, 1]);
+    }
+
+    #[tokio::test]
+    async fn those_inside_count_under_other_terms_too() {
+        let door = Admission::new("door", 2, None, Descriptors::new(10));
+        let (first, second) = (door.admit(None), door.admit(None));
+        assert!(first.is_some() && second.is_some());
+        let fewer = door.succeeded_by("door", 1, None);
+        assert_eq!((fewer.connections(), fewer.max_connections()), (2, 1));
+        drop(first);
+        assert!(fewer.admit(None).is_none());
+        drop(second);
+        let third = fewer.admit(None);
+        assert!(third.is_some() && door.connections() == 1);
+        assert_eq!(fewer.clients.accepted.get(), 3);
     }
 
     #[tokio::test]

@@ -192,6 +192,13 @@ impl Connected {
         login.is_some_and(|(_, since)| since.elapsed() < PATIENCE)
     }
 
+    /// Whether a login waits that was accepted within this time.
+    pub fn holds_any(&self, within: Duration) -> bool {
+        let mut waiting = self.handover.lock();
+        let desk = waiting.desk(self);
+        desk.is_some_and(|desk| desk.logins.values().any(|(_, since)| since.elapsed() < within))
+    }
+
     /// Forgets a login; `false` where none waits under this id.
     pub fn withdraw(&self, id: u32) -> bool {
         let mut waiting = self.handover.lock();

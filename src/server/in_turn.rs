@@ -9,11 +9,12 @@ use tokio::time::Instant;
 use tokio_util::codec::{Decoder, Encoder};
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Door, WRITE_TIMEOUT, note_end};
+use super::current::Current;
+use super::{Caller, WRITE_TIMEOUT, note_end};
 use crate::wire::Wire;
 
 /// Such a door.
-pub(super) trait InTurn: Door {
+pub(super) trait InTurn: Send + Sync {
     /// What it is asked.
     type Question: Send;
     /// What it says.
@@ -26,6 +27,9 @@ pub(super) trait InTurn: Door {
     /// What an administrator is asked whose client sends nonsense.
     const HINT: &'static str;
 
+    /// The listener's name, for logs.
+    fn name(&self) -> &str;
+
     /// The one answer to a question. Nothing holds it back once the daemon drains.
     fn answer(
         &self,
@@ -36,7 +40,7 @@ pub(super) trait InTurn: Door {
 }
 
 /// Serves one client until it leaves, breaks the protocol, or the daemon drains.
-pub(super) async fn serve<D: InTurn>(door: Arc<D>, caller: Caller) {
+pub(super) async fn serve<D: InTurn>(current: Arc<Current<D>>, caller: Caller) {
     let Caller {
         stream,
         connection,
@@ -55,8 +59,9 @@ pub(super) async fn serve<D: InTurn>(door: Arc<D>, caller: Caller) {
         let question = match question {
             Ok(Some(question)) => question,
             Ok(None) => return,
-            Err(error) => return note_end(door.name(), &error, D::HINT),
+            Err(error) => return note_end(current.get().name(), &error, D::HINT),
         };
+        let door = current.get();
         let answer = door.answer(question, connection, &draining).await;
         let sent = match wire.push(answer) {
             Ok(()) => wire.flush(Instant::now() + WRITE_TIMEOUT).await,

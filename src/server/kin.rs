@@ -42,22 +42,20 @@ fn address(pid: u32) -> String {
 
 /// A master door, open to processes of our own user alone.
 pub struct KinDoor {
+    listener: String,
     master: Arc<dyn Door>,
 }
 
 impl KinDoor {
-    /// The same as `master`.
-    pub fn new(master: Arc<dyn Door>) -> Self {
-        Self { master }
+    /// The same as `master`, which is the door of `listener`.
+    pub fn new(listener: &str, master: Arc<dyn Door>) -> Self {
+        let listener = listener.to_owned();
+        Self { listener, master }
     }
 }
 
 impl Door for KinDoor {
-    fn name(&self) -> &str {
-        self.master.name()
-    }
-
-    fn counts(&self) -> &Arc<DoorCounts> {
+    fn counts(&self) -> Arc<DoorCounts> {
         self.master.counts()
     }
 
@@ -65,7 +63,7 @@ impl Door for KinDoor {
         let uid = caller.peer.map(|peer| peer.uid);
         if uid != Some(geteuid().as_raw()) {
             tracing::warn!(
-                door = self.name(),
+                door = self.listener,
                 uid,
                 "turned away: this socket is for processes of vouch; see which program of that user asks there"
             );
@@ -142,12 +140,8 @@ mod tests {
     }
 
     impl Door for Master {
-        fn name(&self) -> &str {
-            "master"
-        }
-
-        fn counts(&self) -> &Arc<DoorCounts> {
-            &self.counts
+        fn counts(&self) -> Arc<DoorCounts> {
+            self.counts.clone()
         }
 
         fn serve(self: Arc<Self>, mut caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -185,7 +179,7 @@ mod tests {
             accepting: CancellationToken::new(),
             draining: CancellationToken::new(),
         };
-        let door = Arc::new(KinDoor::new(Arc::new(master)));
+        let door = Arc::new(KinDoor::new("master", Arc::new(master)));
         tokio::spawn(serve(
             Arc::new(Socket::Unix(listen().unwrap())),
             door,

@@ -12,6 +12,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub(crate) const GOOD_ADDRESSES: usize = 16_384;
 pub(crate) const PROCESSES: usize = 4096;
 
 /// How much one session may fail.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Failed logins; `None` is without limit.
     pub auth_errors: Option<u32>,
@@ -82,6 +83,14 @@ impl Sessions {
             unique: AtomicU64::new(0),
             limits,
         }
+    }
+
+    /// The sessions of a door that had `before`, which go on where its limits are the same.
+    pub fn under(limits: &Limits, before: &Arc<Self>) -> Arc<Self> {
+        if before.limits == *limits {
+            return before.clone();
+        }
+        Arc::new(Self::new(limits.clone()))
     }
 
     /// The number under which a new connection is counted. Hanging up is how

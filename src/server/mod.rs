@@ -2,7 +2,7 @@
 //!
 //! [`serve`] accepts, as [`admission`] has it; the module of each protocol speaks. What a
 //! client's session has used up is counted in [`recipient_limits`] and [`login_limits`], and
-//! who guesses in [`penalty`]. A login goes from a login process to a mail process by way of
+//! who guesses in [`penalty`]; a reload changes a door behind its clients ([`current`]). A login goes from a login process to a mail process by way of
 //! [`handover`], and of [`kin`] where Dovecot is about to change one process of ours for
 //! another.
 
@@ -10,6 +10,7 @@ pub mod actions;
 pub mod admission;
 pub mod auth;
 pub mod counts;
+pub mod current;
 pub(crate) mod failures;
 pub mod fields;
 pub mod handover;
@@ -54,13 +55,16 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A protocol spoken to clients.
 pub trait Door: Send + Sync + 'static {
-    /// The listener's name, for logs.
-    fn name(&self) -> &str;
-
     /// What it has answered.
-    fn counts(&self) -> &Arc<DoorCounts>;
+    fn counts(&self) -> Arc<DoorCounts>;
 
-    /// Serves one client until it leaves or the daemon drains.
+    /// Whether it says itself when a client can send nothing more ([`Caller::deaf`]): what a client says in several
+    /// messages is not cut off in the middle.
+    fn chooses_when_to_part(&self) -> bool {
+        false
+    }
+
+    /// Serves one client until it leaves or the door closes.
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
@@ -72,9 +76,12 @@ pub struct Caller {
     pub connection: u64,
     /// The process at the other end of a Unix socket.
     pub peer: Option<Peer>,
-    /// Cancelled when the daemon drains: questions under way are answered, then
+    /// Cancelled when the door closes: questions under way are answered, then
     /// the connection is closed.
     pub draining: CancellationToken,
+    /// Of a Unix socket: once this is cancelled, the client can send nothing more. It goes with
+    /// `draining`, unless the door [chooses the moment](Door::chooses_when_to_part).
+    pub deaf: CancellationToken,
 }
 
 /// A process at the other end of a Unix socket.
@@ -130,7 +137,7 @@ impl Socket {
     async fn accept(
         &self,
         access: Option<&Access>,
-        draining: &CancellationToken,
+        deaf: &CancellationToken,
     ) -> io::Result<(Stream, Option<Peer>)> {
         match self {
             Self::Unix(listener) => {
@@ -146,7 +153,7 @@ impl Socket {
                         stranger: access.is_some_and(|access| access.is_stranger(uid, gid)),
                     }
                 });
-                Ok((Box::new(Parting::new(stream, draining.clone())), peer))
+                Ok((Box::new(Parting::new(stream, deaf.clone())), peer))
             }
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -229,8 +236,13 @@ pub async fn serve(
 ) {
     let access = socket.access();
     loop {
+        let deaf = if door.chooses_when_to_part() {
+            CancellationToken::new()
+        } else {
+            closing.draining.clone()
+        };
         let accepted = tokio::select! {
-            accepted = socket.accept(access.as_ref(), &closing.draining) => accepted,
+            accepted = socket.accept(access.as_ref(), &deaf) => accepted,
             () = closing.accepting.cancelled() => return,
         };
         let (stream, peer) = match accepted {
@@ -252,6 +264,7 @@ pub async fn serve(
             connection,
             peer,
             draining: closing.draining.clone(),
+            deaf,
         };
         let served = door.clone().serve(caller);
         tasks.spawn(async move {

@@ -10,21 +10,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
-/// A client's stream. Once the daemon drains, the kernel takes nothing more from the client: its next write fails at
+/// A client's stream. Once it is to be deaf, the kernel takes nothing more from the client: its next write fails at
 /// once, and it asks on a new connection (Postfix does, `xsasl_dovecot_server.c` and `attr_clnt.c`). What it had sent
 /// before is still read; behind that, the stream is at its end. Without this, a question that comes while we close
 /// would be lost, and who sent it would be told so.
 pub(super) struct Parting {
     stream: UnixStream,
-    draining: CancellationToken,
+    deaf: CancellationToken,
     is_deaf: bool,
 }
 
 impl Parting {
-    pub(super) fn new(stream: UnixStream, draining: CancellationToken) -> Self {
+    pub(super) fn new(stream: UnixStream, deaf: CancellationToken) -> Self {
         Self {
             stream,
-            draining,
+            deaf,
             is_deaf: false,
         }
     }
@@ -53,7 +53,7 @@ impl AsyncRead for Parting {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.draining.is_cancelled() {
+        if self.deaf.is_cancelled() {
             return Poll::Ready(self.read_rest(buffer));
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)

@@ -10,6 +10,7 @@
 //! it late, or put off, anybody could lock it out from afar. So only its refusals are.
 
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::address::network::Network;
 use crate::verdict::Client;
 
 /// How a listener answers guesses (`listener.NAME.penalty`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The listener's name, for the log.
     pub door: String,
@@ -74,6 +75,13 @@ impl Penalty {
             unique: AtomicU64::new(0),
             settings,
         }
+    }
+
+    /// The failures of a door that had `before`, which go on where its settings are the same.
+    pub fn under(settings: Option<Settings>, before: Option<&Arc<Self>>) -> Option<Arc<Self>> {
+        let settings = settings?;
+        let same = before.filter(|before| before.settings == settings);
+        Some(same.map_or_else(|| Arc::new(Self::new(settings)), Arc::clone))
     }
 
     /// To whom the failures of a client are laid: nobody where it names no address, or one

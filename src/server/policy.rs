@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::actions::Actions;
 use super::counts::{DoorCounts, Entry};
+use super::current::Current;
 use super::in_turn::{self, InTurn};
 use super::penalty::{self, Culprit, Failure, Penalty};
 use super::recipient_limits::{Asked, Limits, Sessions, Used};
@@ -51,22 +52,32 @@ pub struct Settings {
 pub struct Policy {
     settings: Settings,
     engine: Engine,
-    sessions: Sessions,
-    penalty: Option<Penalty>,
+    sessions: Arc<Sessions>,
+    penalty: Option<Arc<Penalty>>,
     counts: Arc<DoorCounts>,
 }
 
 impl Policy {
     /// A door to `engine`.
     pub fn new(settings: Settings, engine: Engine) -> Self {
-        let sessions = Sessions::new(settings.limits);
-        let penalty = settings.penalty.clone().map(Penalty::new);
         Self {
+            sessions: Arc::new(Sessions::new(settings.limits)),
+            penalty: Penalty::under(settings.penalty.clone(), None),
+            counts: Arc::default(),
             settings,
             engine,
-            sessions,
-            penalty,
-            counts: Arc::default(),
+        }
+    }
+
+    /// The same door under other settings, or to other directories. What was counted under limits that are still the
+    /// same counts on.
+    pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
+        Self {
+            sessions: Sessions::under(settings.limits, &self.sessions),
+            penalty: Penalty::under(settings.penalty.clone(), self.penalty.as_ref()),
+            counts: self.counts.clone(),
+            settings,
+            engine,
         }
     }
 
@@ -225,13 +236,9 @@ fn client(request: &Request) -> Client {
     }
 }
 
-impl Door for Policy {
-    fn name(&self) -> &str {
-        &self.settings.name
-    }
-
-    fn counts(&self) -> &Arc<DoorCounts> {
-        &self.counts
+impl Door for Current<Policy> {
+    fn counts(&self) -> Arc<DoorCounts> {
+        self.get().counts.clone()
     }
 
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -244,6 +251,10 @@ impl InTurn for Policy {
     type Answer = Action;
     type Codec = Codec;
     const HINT: &'static str = "is it a Postfix?";
+
+    fn name(&self) -> &str {
+        &self.settings.name
+    }
 
     async fn answer(&self, request: Request, connection: u64, draining: &CancellationToken) -> Action {
         let Some(address) = self.asks_about(&request) else {

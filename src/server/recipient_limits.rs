@@ -30,7 +30,7 @@ pub(crate) const FORGET: Duration = Duration::from_secs(3600);
 pub(crate) const PART: usize = 255;
 
 /// How much may be asked; `None` is without limit.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Recipients of one message.
     pub rcpt: Option<u32>,
@@ -98,6 +98,14 @@ impl Sessions {
             table: Cache::new(SESSIONS),
             hasher: RandomState::new(),
         }
+    }
+
+    /// The sessions of a door that had `before`, which go on where its limits are the same.
+    pub fn under(limits: Limits, before: &Arc<Self>) -> Arc<Self> {
+        if before.limits == limits {
+            return before.clone();
+        }
+        Arc::new(Self::new(limits))
     }
 
     /// Counts a question. What was counted before may be asked again, as often as Postfix retries it.

@@ -12,6 +12,7 @@ use protocol::saslauthd::{Codec, Reply, Request};
 use tokio::time::Instant;
 
 use super::counts::{DoorCounts, Entry};
+use super::current::Current;
 use super::login_limits::{Limits, Sessions};
 use super::{Caller, Door, WRITE_TIMEOUT, note_end};
 use crate::engine::{Decision, Engine, Source};
@@ -49,19 +50,29 @@ pub struct Settings {
 pub struct Saslauthd {
     settings: Settings,
     engine: Engine,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     counts: Arc<DoorCounts>,
 }
 
 impl Saslauthd {
     /// A door to `engine`.
     pub fn new(settings: Settings, engine: Engine) -> Self {
-        let sessions = Sessions::new(settings.limits.clone());
         Self {
+            sessions: Arc::new(Sessions::new(settings.limits.clone())),
+            counts: Arc::default(),
             settings,
             engine,
-            sessions,
-            counts: Arc::default(),
+        }
+    }
+
+    /// The same door under other settings, or to other directories. What was counted under limits that are still the
+    /// same counts on.
+    pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
+        Self {
+            sessions: Sessions::under(&settings.limits, &self.sessions),
+            counts: self.counts.clone(),
+            settings,
+            engine,
         }
     }
 
@@ -141,13 +152,9 @@ fn told(verdict: &Verdict, tempfail: Tempfail) -> Option<Reply> {
     }
 }
 
-impl Door for Saslauthd {
-    fn name(&self) -> &str {
-        &self.settings.name
-    }
-
-    fn counts(&self) -> &Arc<DoorCounts> {
-        &self.counts
+impl Door for Current<Saslauthd> {
+    fn counts(&self) -> Arc<DoorCounts> {
+        self.get().counts.clone()
     }
 
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -157,6 +164,7 @@ impl Door for Saslauthd {
                 connection,
                 peer,
                 draining,
+                ..
             } = caller;
             let pid = peer.and_then(|peer| peer.pid);
             // Where nobody knows the process, each connection is another, and none has its number.
@@ -168,15 +176,16 @@ impl Door for Saslauthd {
                 question = wire.read(Instant::now() + REQUEST_TIME) => question,
                 () = draining.cancelled() => return,
             };
+            let door = self.get();
             let ended = match question {
-                Ok(question) => match self.answer(question, process).await {
+                Ok(question) => match door.answer(question, process).await {
                     Some(reply) => send(&mut wire, reply).await,
                     None => return,
                 },
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {
-                note_end(&self.settings.name, &error, "is it a client of saslauthd?");
+                note_end(&door.settings.name, &error, "is it a client of saslauthd?");
             }
         })
     }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::actions::Actions;
 use super::counts::{DoorCounts, Entry};
+use super::current::Current;
 use super::in_turn::{self, InTurn};
 use super::recipient_limits::{Asked, Limits, Sessions, Used};
 use super::{Caller, Door};
@@ -55,19 +56,29 @@ pub struct Settings {
 pub struct Socketmap {
     settings: Settings,
     engine: Engine,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     counts: Arc<DoorCounts>,
 }
 
 impl Socketmap {
     /// A door to `engine`.
     pub fn new(settings: Settings, engine: Engine) -> Self {
-        let sessions = Sessions::new(settings.limits);
         Self {
+            sessions: Arc::new(Sessions::new(settings.limits)),
+            counts: Arc::default(),
             settings,
             engine,
-            sessions,
-            counts: Arc::default(),
+        }
+    }
+
+    /// The same door under other settings, or to other directories. What was counted under limits that are still the
+    /// same counts on.
+    pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
+        Self {
+            sessions: Sessions::under(settings.limits, &self.sessions),
+            counts: self.counts.clone(),
+            settings,
+            engine,
         }
     }
 
@@ -148,13 +159,9 @@ impl Socketmap {
     }
 }
 
-impl Door for Socketmap {
-    fn name(&self) -> &str {
-        &self.settings.name
-    }
-
-    fn counts(&self) -> &Arc<DoorCounts> {
-        &self.counts
+impl Door for Current<Socketmap> {
+    fn counts(&self) -> Arc<DoorCounts> {
+        self.get().counts.clone()
     }
 
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -167,6 +174,10 @@ impl InTurn for Socketmap {
     type Answer = Reply;
     type Codec = Codec;
     const HINT: &'static str = "is it a Postfix's socketmap table?";
+
+    fn name(&self) -> &str {
+        &self.settings.name
+    }
 
     async fn answer(&self, request: Request, connection: u64, _: &CancellationToken) -> Reply {
         let asked = Instant::now();

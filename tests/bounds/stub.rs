@@ -18,6 +18,7 @@ use vouch::directory::{Directory, Terms};
 use vouch::engine::{Engine, Member, logins, member, recipients};
 use vouch::server::actions::Actions;
 use vouch::server::auth::{self, AuthDoor, Spoken, Tempfail};
+use vouch::server::current::Current;
 use vouch::server::handover::Handover;
 use vouch::server::policy::{self, Policy};
 use vouch::server::socketmap::{self, Socketmap};
@@ -120,11 +121,11 @@ pub(crate) fn auth_door(member: &Arc<Member>) -> Arc<dyn Door> {
         ok: auth::OkFields::default(),
         fields: vouch::server::fields::Fields::default(),
     };
-    Arc::new(AuthDoor::new(
+    Arc::new(Current::new(AuthDoor::new(
         settings,
         engine(member),
         Arc::new(Handover::new(1)),
-    ))
+    )))
 }
 
 pub(crate) fn userdb_door(member: &Arc<Member>) -> Arc<dyn Door> {
@@ -135,11 +136,11 @@ pub(crate) fn userdb_door(member: &Arc<Member>) -> Arc<dyn Door> {
         fields: vouch::server::fields::Fields::default(),
         deadline: DEADLINE,
     };
-    Arc::new(UserdbDoor::new(
+    Arc::new(Current::new(UserdbDoor::new(
         settings,
         engine(member),
         Arc::new(Handover::new(1)),
-    ))
+    )))
 }
 
 fn actions() -> Actions {
@@ -163,7 +164,7 @@ pub(crate) fn policy_door(member: &Arc<Member>) -> Arc<dyn Door> {
         penalty: None,
         access: Access::default(),
     };
-    Arc::new(Policy::new(settings, engine(member)))
+    Arc::new(Current::new(Policy::new(settings, engine(member))))
 }
 
 pub(crate) fn socketmap_door(member: &Arc<Member>) -> Arc<dyn Door> {
@@ -173,7 +174,7 @@ pub(crate) fn socketmap_door(member: &Arc<Member>) -> Arc<dyn Door> {
         deadline: DEADLINE.other,
         limits: recipient_limits::Limits::default(),
     };
-    Arc::new(Socketmap::new(settings, engine(member)))
+    Arc::new(Current::new(Socketmap::new(settings, engine(member))))
 }
 
 /// A client of a door, and the door's side of it.
@@ -189,6 +190,7 @@ pub(crate) fn serve(door: &Arc<dyn Door>, stream: Stream) -> JoinHandle<()> {
         connection: 1,
         peer: None,
         draining: CancellationToken::new(),
+        deaf: CancellationToken::new(),
     };
     tokio::spawn(door.clone().serve(caller))
 }

@@ -196,22 +196,24 @@ fn domains_are_read_anew_and_cost_neither_sessions_nor_memory() {
         .replace("lookup.domains = [\"example.org\"]", &listed)
         + &stage.door();
     let daemon = stage.start(&text);
-    let client = Staying::new(&stage.socket);
-    assert_eq!(ask(&stage.socket, JANE), "action=DUNNO\n\n");
-    assert_eq!(ask(&stage.socket, "nobody@example.net"), "action=DUNNO\n\n");
+    let mut client = Staying::new(&stage.socket);
+    assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
+    assert_eq!(client.ask("nobody@example.net"), "action=DUNNO\n\n");
     stage.world.scratch.write("domains", "example.org\nexample.net\n");
     let inode = fs::metadata(&stage.socket).unwrap().ino();
     let line = stage.reload(&daemon, &text);
     assert!(
-        line.contains("listeners served anew recipients; all others go on"),
+        line.contains("listeners changed recipients; all others go on"),
         "{line}"
     );
-    // Whoever was connected connects again, to a socket that was there all the time.
-    client.wait_for_close();
     assert_eq!(fs::metadata(&stage.socket).unwrap().ino(), inode);
     // It is asked; but it has never heard of that domain.
-    assert!(ask(&stage.socket, "nobody@example.net").starts_with("action=DEFER_IF_PERMIT "));
-    assert_eq!(ask(&stage.socket, JANE), "action=DUNNO\n\n");
+    assert!(
+        client
+            .ask("nobody@example.net")
+            .starts_with("action=DEFER_IF_PERMIT ")
+    );
+    assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
     assert_eq!(stage.first.recipients(), [JANE, "nobody@example.net"]);
     assert_eq!(stage.first.accepted(), 1);
     assert_eq!(daemon.ends_by("TERM"), Some(0));
@@ -225,15 +227,17 @@ fn another_server_is_asked_from_scratch_and_the_old_one_is_left() {
     let cache = format!("cache.file = \"{}\"\n", file.display());
     let text = stage.directory() + &cache + &stage.door();
     let daemon = stage.start(&text);
-    assert_eq!(ask(&stage.socket, JANE), "action=DUNNO\n\n");
+    let mut client = Staying::new(&stage.socket);
+    assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
     assert_eq!(stage.first.open(), 1);
     let other = format!("port = {}", stage.second.port());
     stage.reload(
         &daemon,
         &text.replace(&format!("port = {}", stage.first.port()), &other),
     );
+    // A client that waits keeps nothing of it.
     wait_until("the goodbye", || stage.first.open() == 0);
-    assert_eq!(ask(&stage.socket, JANE), "action=DUNNO\n\n");
+    assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
     assert_eq!(
         (stage.first.recipients().len(), stage.second.recipients().len()),
         (1, 1)
@@ -272,14 +276,15 @@ fn keys_of_a_listener_and_the_level_are_heeded_and_others_at_the_next_start() {
         .filter(|line| line.contains("reloaded"))
         .count();
     assert_eq!(told, 0);
+    let mut client = Staying::new(&stage.socket);
     let line = stage.reload(&daemon, &changed);
-    assert!(line.contains("served anew recipients; all others"), "{line}");
+    assert!(line.contains("changed recipients; all others"), "{line}");
     daemon.logged(&[
         " WARN ",
         "listener.\"recipients\".mode, owner or group has changed: this takes effect at the next start",
     ]);
     assert_eq!(
-        ask(&stage.socket, "nobody@example.org"),
+        client.ask("nobody@example.org"),
         "action=550 5.1.1 No such user\n\n"
     );
     // The login is remembered: that directory is the same.
@@ -292,4 +297,49 @@ fn keys_of_a_listener_and_the_level_are_heeded_and_others_at_the_next_start() {
         daemon.log()
     );
     assert!(daemon.process.signal("TERM"));
+}
+
+/// What counts against a client counts on, unless its own keys have changed.
+#[test]
+fn a_session_has_no_new_limits_by_a_reload() {
+    let stage = Stage::new();
+    let limits = "limits.rcpt-errors = 2\n";
+    let text = stage.directory() + &stage.door() + limits;
+    let daemon = stage.start(&text);
+    let mut client = Staying::new(&stage.socket);
+    let used_up = "action=450 4.7.1 ";
+    assert_eq!(client.ask("nobody1@example.org"), UNKNOWN);
+    assert_eq!(client.ask("nobody2@example.org"), UNKNOWN);
+    for change in ["action.vrfy = true\n", "cache.ttl.negative = \"9m\"\n"] {
+        let changed = match change {
+            "action.vrfy = true\n" => text.clone() + change,
+            _ => stage.directory() + change + &stage.door() + limits,
+        };
+        let line = stage.reload(&daemon, &changed);
+        assert!(line.contains("changed recipients"), "{line}");
+        assert!(client.ask("nobody3@example.org").starts_with(used_up));
+    }
+    let line = stage.reload(&daemon, &text.replace("rcpt-errors = 2", "rcpt-errors = 3"));
+    assert!(line.contains("changed recipients"), "{line}");
+    assert_eq!(client.ask("nobody3@example.org"), UNKNOWN);
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+#[test]
+fn another_protocol_is_for_other_clients() {
+    let stage = Stage::new();
+    let text = stage.directory() + &stage.door();
+    let daemon = stage.start(&text);
+    let mut client = Staying::new(&stage.socket);
+    assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
+    let map = listener("recipients", "socketmap", &stage.socket, "remote");
+    let line = stage.reload(&daemon, &(stage.directory() + &map));
+    assert!(
+        line.contains("listeners served anew recipients; all others"),
+        "{line}"
+    );
+    client.wait_for_close();
+    let answer = exchange(&stage.socket, b"19:domains example.org,");
+    assert_eq!(answer, "5:OK ok,");
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
 }

@@ -12,7 +12,8 @@ use remote::{Fault, Protocol, Server};
 
 use crate::outside::{World, directory, listener, people, wait_until};
 use crate::serve::{Daemon, JANE, ask};
-use crate::systemd::{handed_over, held, serve_with};
+use crate::support::handed_over::held;
+use crate::systemd::{handed_over, serve_with};
 
 const YES: &str = "action=DUNNO\n\n";
 

@@ -3,39 +3,31 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::TcpListener;
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, fcntl};
 use remote::Protocol;
 
 use crate::outside::{World, directory, listener, people, plain, wait_until};
 use crate::serve::{Daemon, JANE, ask, world};
-
-/// A copy of a socket that child processes inherit. It lives as long as this process: as one of systemd's does.
-pub(crate) fn held(socket: impl AsFd) -> RawFd {
-    fcntl(socket, FcntlArg::F_DUPFD(100)).unwrap()
-}
+use crate::support::handed_over::{held, script};
 
 /// `vouch serve` as systemd starts it: with these sockets, by their names, from descriptor 3 on.
 pub(crate) fn serve_with(world: &World, sockets: &[(&str, RawFd)]) -> Command {
-    let mut script = String::new();
-    for (place, (_, descriptor)) in sockets.iter().enumerate() {
-        script += &format!("exec {}<&{descriptor} {descriptor}<&-; ", place + 3);
-    }
-    let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
-    if !names.is_empty() {
-        let (count, names) = (names.len(), names.join(":"));
-        script += &format!("LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES={names} ");
-    }
-    script += "exec \"$@\"";
     let mut command = plain(Command::new("bash"));
     command
-        .args(["-c", &script, "bash", env!("CARGO_BIN_EXE_vouch"), "serve", "-c"])
+        .args([
+            "-c",
+            &script(sockets),
+            "bash",
+            env!("CARGO_BIN_EXE_vouch"),
+            "serve",
+            "-c",
+        ])
         .arg(world.scratch.path("vouch.toml"));
     command
 }

@@ -12,7 +12,8 @@ use remote::Protocol;
 
 use crate::outside::{PASSWORD, World, directory, listener, people, wait_until};
 use crate::serve::{Daemon, JANE};
-use crate::systemd::{handed_over, held, serve_with};
+use crate::support::handed_over::held;
+use crate::systemd::{handed_over, serve_with};
 
 fn connect(socket: &Path) -> io::Result<BufReader<UnixStream>> {
     let stream = UnixStream::connect(socket)?;

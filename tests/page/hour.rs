@@ -333,11 +333,10 @@ fn doors(config: &Config, members: &[Arc<Member>]) -> Doors {
         let admission = Arc::new(Admission::new(&listener.name, most, None, Descriptors::new(most)));
         all.1.push(WatchedDoor {
             name: listener.name.as_str().into(),
-            counts: door.counts().clone(),
+            counts: door.counts(),
             admission: admission.clone(),
         });
-        all.2
-            .push(status::Door::new(listener, admission, door.counts().clone()));
+        all.2.push(status::Door::new(listener, admission, door.counts()));
         all.0.push(door);
     }
     all
@@ -354,6 +353,7 @@ impl Client {
             connection,
             peer: None,
             draining: CancellationToken::new(),
+            deaf: CancellationToken::new(),
         };
         tokio::spawn(door.clone().serve(caller));
         Self(BufReader::new(ours))

@@ -3,6 +3,7 @@
 
 pub(crate) mod another;
 pub(crate) mod certificates;
+pub(crate) mod handed_over;
 pub(crate) mod process;
 pub(crate) mod scratch;
 pub(crate) mod skip;

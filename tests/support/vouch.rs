@@ -58,6 +58,12 @@ impl Vouch {
         self.process.id()
     }
 
+    /// Has it read its configuration again.
+    #[allow(dead_code, reason = "a test seldom changes it")]
+    pub(crate) fn reload(&self) {
+        assert!(self.process.signal("HUP"));
+    }
+
     /// Ends it with SIGKILL, as a crash would.
     #[allow(dead_code, reason = "most tests end it in order")]
     pub(crate) fn kill(mut self) {

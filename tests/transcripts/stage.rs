@@ -61,7 +61,8 @@ pub(crate) async fn play(path: &Path, script: &Script) -> Result<(), String> {
 }
 
 struct Stage {
-    doors: Vec<Arc<dyn Door>>,
+    /// By the names of their listeners.
+    doors: Vec<(String, Arc<dyn Door>)>,
     draining: CancellationToken,
     calls: mpsc::UnboundedReceiver<Call>,
     /// Sessions that were opened or refused.
@@ -158,17 +159,16 @@ impl Stage {
     }
 
     fn connect(&mut self, number: usize, to: Option<&str>, peer: Option<server::Peer>) -> Result<(), String> {
-        let found = self
-            .doors
-            .iter()
-            .find(|door| to.is_none_or(|name| door.name() == name));
-        let door = found.ok_or("there is no such listener")?.clone();
+        let found = self.doors.iter().find(|(name, _)| to.is_none_or(|to| to == name));
+        let (_, door) = found.ok_or("there is no such listener")?;
+        let door = door.clone();
         let (ours, theirs) = duplex(PIPE);
         let caller = Caller {
             stream: Box::new(theirs),
             connection: number as u64,
             peer,
             draining: self.draining.clone(),
+            deaf: CancellationToken::new(),
         };
         tokio::spawn(door.serve(caller));
         match self
@@ -386,12 +386,15 @@ fn acceptor() -> Result<TlsAcceptor, Box<dyn std::error::Error>> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-fn doors(config: &Config, members: &[Arc<vouch::engine::Member>]) -> Vec<Arc<dyn Door>> {
+fn doors(config: &Config, members: &[Arc<vouch::engine::Member>]) -> Vec<(String, Arc<dyn Door>)> {
     let handover = Arc::new(Handover::new(SPID));
     config
         .listener
         .iter()
-        .map(|listener| daemon::door(listener, members, &handover))
+        .map(|listener| {
+            let door = daemon::door(listener, members, &handover);
+            (listener.name.clone(), door)
+        })
         .collect()
 }
 

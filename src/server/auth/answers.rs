@@ -15,7 +15,7 @@ impl Connection {
     /// Answers, or holds the answer back. It is counted as well where the request was
     /// given up meanwhile.
     pub(super) fn decided(&mut self, mut decided: Box<Decided>) -> Flow {
-        let delay = self.door.delay(&decided);
+        let delay = decided.door.delay(&decided);
         if delay.is_zero() || !self.requests.is_deciding_on(decided.asked.id, decided.serial) {
             return self.answer_now(decided);
         }
@@ -73,7 +73,8 @@ impl Connection {
             ..
         } = decided;
         let delayed = held.map(|since| since.elapsed());
-        self.door
+        decided
+            .door
             .log(user, &asked.client, decision, (*took, delayed), answer);
     }
 
@@ -94,7 +95,7 @@ impl Connection {
         let Decided {
             asked, given, pass, ..
         } = decided;
-        let door = &self.door.settings;
+        let door = &decided.door.settings;
         let (id, client) = (asked.id, &asked.client);
         let ready = ok::told(door, &name, given, client).and_then(|told| {
             let fields = door.fields.fill_paths(&name, client)?;
@@ -161,7 +162,7 @@ impl Connection {
 
     /// Whether a temporary failure is told by hanging up.
     fn closes(&self, smtp: bool) -> bool {
-        match self.door.settings.tempfail {
+        match self.door().settings.tempfail {
             Tempfail::Close => true,
             Tempfail::Fail => false,
             Tempfail::Auto => smtp && !self.requests.is_deciding(),
@@ -169,15 +170,15 @@ impl Connection {
     }
 
     fn hang_up(&self) -> Flow {
-        self.door.sessions.hanging_up(self.session, self.pid);
+        self.door().sessions.hanging_up(self.session, self.pid);
         HANG_UP
     }
 
     /// A request that nobody was asked about: nothing was said of the user, so it
     /// is no wrong password.
     pub(super) fn no_answer(&mut self, id: u32, reason: &str) -> Flow {
-        let door = &self.door.settings.name;
-        tracing::info!(door, id, "no answer to a request: {reason}");
+        let door = self.door();
+        tracing::info!(door = door.settings.name, id, "no answer to a request: {reason}");
         if self.closes(self.smtp) {
             return self.hang_up();
         }
@@ -192,8 +193,8 @@ impl Connection {
     }
 
     pub(super) fn bad_base64(&mut self, id: u32, reason: &str) -> Flow {
-        let door = &self.door.settings.name;
-        tracing::info!(door, id, "refused a request: {reason}");
+        let door = self.door();
+        tracing::info!(door = door.settings.name, id, "refused a request: {reason}");
         let reason = Some(reason.into());
         self.reply(Reply::Fail {
             id,

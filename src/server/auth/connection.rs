@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use protocol::auth::client::{Auth, Codec, Command, Failure, Reply};
 use protocol::sasl::base64_decode;
 use protocol::secret::Secret;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::{Exchange, Spoken, Step};
@@ -20,6 +20,7 @@ use super::relay::{Relay, Turn};
 use super::requests::{Pending, Requests};
 use super::{Asked, AuthDoor, WRITE_TIMEOUT};
 use crate::engine::{Decision, Source};
+use crate::server::current::Current;
 use crate::server::handover::Connected;
 use crate::server::{is_smtp, note_end};
 use crate::verdict::{Cause, Class, Client, Login, Proof, Verdict};
@@ -32,6 +33,16 @@ pub(crate) const IN_FLIGHT: usize = 4096;
 /// A client that has closed its half is looked for this often while it is to have answers.
 pub(crate) const LEFT_CHECK: Duration = Duration::from_secs(1);
 
+/// While the door closes, it is looked this often whether anybody of a connection is in the middle of a login still.
+const QUIET_CHECK: Duration = Duration::from_millis(20);
+
+/// When the door closes, a client has this long to go on with a dialog, and a mail process to ask for a login: each
+/// takes a moment. Nobody holds up the end for longer.
+pub(crate) const UNDER_WAY: Duration = Duration::from_secs(2);
+
+/// A login process that is told of the end has so long to see it.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Clients of this minor version and above are told that a request was given up.
 const CANCELLED_SINCE: u32 = 4;
 
@@ -39,7 +50,7 @@ type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Turn> + Send>>>;
 
 /// A connection.
 pub(super) struct Connection {
-    pub(super) door: Arc<AuthDoor>,
+    door: Arc<Current<AuthDoor>>,
     cookie: [u8; 16],
     /// Who was accepted here and waits for a mail process; at a `login` door, once the
     /// client has said who it is.
@@ -65,7 +76,7 @@ impl Connection {
     /// A connection that was greeted with `cookie`. Its failures are counted under the
     /// number `session`.
     pub(super) fn new(
-        door: Arc<AuthDoor>,
+        door: Arc<Current<AuthDoor>>,
         stream: Stream,
         cookie: [u8; 16],
         (session, pid): (u64, Option<i32>),
@@ -84,14 +95,17 @@ impl Connection {
         }
     }
 
-    /// Serves the client until it leaves, breaks the protocol, or the daemon drains.
-    pub(super) async fn serve(&mut self, draining: &CancellationToken) {
+    /// Serves the client until it leaves, breaks the protocol, or the door closes and nobody is in the middle of a
+    /// login. Once `deaf`, the client can send nothing more.
+    pub(super) async fn serve(mut self, draining: &CancellationToken, deaf: &CancellationToken) {
         let mut client_done = false;
         loop {
             let times = [self.requests.next_timeout(), self.late.next_due()];
             let next = times.into_iter().flatten().min();
+            let closes = draining.is_cancelled();
             // Of a connection of which one half is closed, nothing tells that the other is, but that it is tried.
-            let look = Instant::now() + LEFT_CHECK;
+            let look = Instant::now() + if closes { QUIET_CHECK } else { LEFT_CHECK };
+            let under_way = !self.deciding.is_empty() || self.is_under_way();
             let flow = tokio::select! {
                 // What time has come for does not wait until a busy client pauses.
                 biased;
@@ -113,11 +127,19 @@ impl Connection {
                     }
                     Err(error) => self.complain(&error),
                 },
-                () = sleep_until(look), if client_done => if self.wire.is_left() { HANG_UP } else { GO_ON },
-                () = draining.cancelled(), if self.deciding.is_empty() => {
+                () = draining.cancelled(), if !under_way => {
                     // Nobody who guesses holds up the end of a daemon.
                     let _ = self.answer_late(true);
-                    HANG_UP
+                    if self.accepted.is_some() || deaf.is_cancelled() {
+                        HANG_UP
+                    } else {
+                        // What was sent before is read first.
+                        deaf.cancel();
+                        GO_ON
+                    }
+                }
+                () = sleep_until(look), if client_done || closes => {
+                    if client_done && self.wire.is_left() { HANG_UP } else { GO_ON }
                 }
             };
             if self.wire.pending_output() > 0
@@ -128,16 +150,37 @@ impl Connection {
             }
             let is_answered = self.deciding.is_empty() && self.late.is_empty();
             if flow == HANG_UP || (client_done && is_answered) {
-                return;
+                break;
             }
         }
+        if draining.is_cancelled() && self.accepted.is_some() {
+            self.part().await;
+        }
+    }
+
+    /// Whether a client is in the middle of a login, or a mail process is about to ask for one.
+    fn is_under_way(&self) -> bool {
+        let accepted = self.accepted.as_ref();
+        self.requests.has_dialog(UNDER_WAY) || accepted.is_some_and(|accepted| accepted.holds_any(UNDER_WAY))
+    }
+
+    /// Ends the connection of a login process of Dovecot, which takes a socket that it cannot write to for a wrong
+    /// password: it is told of the end, and closes the socket itself.
+    async fn part(self) {
+        let Self { wire, .. } = self;
+        let _ = timeout(FAREWELL, wire.finish()).await;
+    }
+
+    /// The door for what the client asks now.
+    pub(super) fn door(&self) -> Arc<AuthDoor> {
+        self.door.get()
     }
 
     fn command(&mut self, command: Command) -> Flow {
         match command {
             Command::Version { .. } => GO_ON,
             Command::Cpid(cpid) => {
-                let door = &self.door;
+                let door = self.door();
                 let keeps = door.settings.hands_over;
                 self.accepted = keeps.then(|| door.handover.connected(cpid, self.cookie));
                 GO_ON
@@ -151,10 +194,10 @@ impl Connection {
     fn auth(&mut self, auth: Auth) -> Flow {
         let id = auth.id;
         let awaited = self.accepted.as_ref().is_some_and(|accepted| accepted.holds(id));
+        let door = self.door();
         if awaited || self.requests.has(id) {
-            let door = &self.door.settings.name;
             tracing::warn!(
-                door,
+                door = door.settings.name,
                 id,
                 "closed: the client used a request id again before it was answered; does it speak Dovecot auth?"
             );
@@ -172,7 +215,7 @@ impl Connection {
         let Ok(initial) = initial else {
             return self.bad_base64(id, "Invalid base64 data in initial response");
         };
-        let offered = &self.door.settings.mechanisms;
+        let offered = &door.settings.mechanisms;
         let Some(spoken) = Spoken::from_name(&auth.mechanism).filter(|one| offered.contains(one)) else {
             return self.no_answer(id, "Unsupported authentication mechanism");
         };
@@ -224,7 +267,7 @@ impl Connection {
             Step::Challenge(exchange, challenge) => self.challenge(exchange, asked, challenge),
             Step::Ask(user, proof) => self.ask(asked, user, proof),
             Step::Begin(asker, dialog) => {
-                let relay = Relay::new(self.door.clone(), self.session, asked, (asker, dialog));
+                let relay = Relay::new(self.door(), self.session, asked, (asker, dialog));
                 self.turn(Box::new(relay))
             }
             Step::GoOn(mut relay, message) => match relay.answer(message) {
@@ -251,7 +294,7 @@ impl Connection {
 
     fn ask(&mut self, asked: Asked, user: Login, proof: Proof) -> Flow {
         let (serial, given_up) = self.requests.ask_engine(asked.id);
-        let deciding = self.door.clone().decide(serial, asked, user, proof, self.session);
+        let deciding = self.door().decide(serial, asked, user, proof, self.session);
         self.deciding.push(Box::pin(async {
             tokio::select! {
                 biased;
@@ -291,7 +334,7 @@ impl Connection {
             source: Source::Local,
             directory: None,
         };
-        self.door.log(
+        self.door().log(
             &Login::new(b""),
             &asked.client,
             &decision,
@@ -310,7 +353,7 @@ impl Connection {
         };
         let (answer, flow) = self.fail_for_now(asked);
         let nobody = Login::new(b"");
-        self.door
+        self.door()
             .log(&nobody, &asked.client, &decision, (Duration::ZERO, None), answer);
         flow
     }
@@ -323,7 +366,7 @@ impl Connection {
     }
 
     fn complain(&self, error: &WireError) -> Flow {
-        note_end(&self.door.settings.name, error, "does it speak Dovecot auth?");
+        note_end(&self.door().settings.name, error, "does it speak Dovecot auth?");
         HANG_UP
     }
 }

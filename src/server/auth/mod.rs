@@ -30,6 +30,7 @@ use protocol::secret::Secret;
 use tokio::time::{Instant, timeout};
 
 use super::counts::{DoorCounts, Entry};
+use super::current::Current;
 use super::fields::Fields;
 use super::handover::Handover;
 use super::login_limits::{self, Session, Sessions};
@@ -86,8 +87,8 @@ pub struct Settings {
 pub struct AuthDoor {
     settings: Settings,
     engine: Engine,
-    sessions: Sessions,
-    penalty: Option<Penalty>,
+    sessions: Arc<Sessions>,
+    penalty: Option<Arc<Penalty>>,
     handover: Arc<Handover>,
     counts: Arc<DoorCounts>,
 }
@@ -106,6 +107,8 @@ struct Asked {
 
 /// A login that was decided on.
 struct Decided {
+    /// The door as it was when the client asked.
+    door: Arc<AuthDoor>,
     /// Which of a connection's questions it was.
     serial: u64,
     asked: Asked,
@@ -127,15 +130,26 @@ struct Decided {
 impl AuthDoor {
     /// A door to `engine`. All doors to one Dovecot share a `handover`.
     pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
-        let sessions = Sessions::new(settings.limits.clone());
-        let penalty = settings.penalty.clone().map(Penalty::new);
         Self {
-            settings,
-            engine,
-            sessions,
-            penalty,
+            sessions: Arc::new(Sessions::new(settings.limits.clone())),
+            penalty: Penalty::under(settings.penalty.clone(), None),
             handover,
             counts: Arc::default(),
+            settings,
+            engine,
+        }
+    }
+
+    /// The same door under other settings, or to other directories. What was counted under limits that are still the
+    /// same counts on.
+    pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
+        Self {
+            sessions: Sessions::under(&settings.limits, &self.sessions),
+            penalty: Penalty::under(settings.penalty.clone(), self.penalty.as_ref()),
+            handover: self.handover.clone(),
+            counts: self.counts.clone(),
+            settings,
+            engine,
         }
     }
 
@@ -220,6 +234,7 @@ impl AuthDoor {
             patience: began + self.settings.deadline.of(&asked.client),
             held: None,
             asked,
+            door: self,
         }
     }
 
@@ -357,13 +372,13 @@ impl AuthDoor {
     }
 }
 
-impl Door for AuthDoor {
-    fn name(&self) -> &str {
-        &self.settings.name
+impl Door for Current<AuthDoor> {
+    fn chooses_when_to_part(&self) -> bool {
+        true
     }
 
-    fn counts(&self) -> &Arc<DoorCounts> {
-        &self.counts
+    fn counts(&self) -> Arc<DoorCounts> {
+        self.get().counts.clone()
     }
 
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -373,24 +388,27 @@ impl Door for AuthDoor {
                 connection,
                 peer,
                 draining,
+                deaf,
             } = caller;
-            let Some(cookie) = self.cookie() else {
-                let door = &self.settings.name;
+            let door = self.get();
+            let Some(cookie) = door.cookie() else {
+                let door = &door.settings.name;
                 tracing::error!(
                     door,
                     "closed: the system gives no random bytes to greet a client with; does a system call filter forbid getrandom?"
                 );
                 return;
             };
-            let greeting = self.greeting(connection, cookie);
+            let greeting = door.greeting(connection, cookie);
             // The whole greeting in one write, before anything is read: some clients wait for it,
             // and some read only once.
             let greeted = tokio::io::AsyncWriteExt::write_all(&mut stream, &greeting);
             if matches!(timeout(WRITE_TIMEOUT, greeted).await, Ok(Ok(()))) {
                 let pid = peer.and_then(|peer| peer.pid);
-                let session = self.sessions.connected(connection, pid);
+                let session = door.sessions.connected(connection, pid);
+                drop(door);
                 Connection::new(self, stream, cookie, (session, pid))
-                    .serve(&draining)
+                    .serve(&draining, &deaf)
                     .await;
             }
         })

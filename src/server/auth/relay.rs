@@ -132,6 +132,7 @@ impl Relay {
     fn decided(&self, verdict: Verdict, source: Source) -> Box<Decided> {
         let directory = self.door.engine.only_directory();
         Box::new(Decided {
+            door: self.door.clone(),
             serial: 0,
             asked: self.asked.clone(),
             given: self.user(),

@@ -57,6 +57,14 @@ impl Requests {
         self.deciding > 0
     }
 
+    /// Whether a dialog waits that began within this time.
+    pub(super) fn has_dialog(&self, within: Duration) -> bool {
+        let newest_first = self.began.iter().rev();
+        newest_first
+            .take_while(|(since, _)| since.elapsed() < within)
+            .any(|begun| is_open(&self.pending, begun))
+    }
+
     /// Keeps a dialog that waits for its client; `false` when there are too many.
     pub(super) fn wait_for_client(&mut self, exchange: Exchange, asked: Asked) -> bool {
         if self.dialogs >= DIALOGS {
@@ -122,12 +130,10 @@ impl Requests {
     /// When the oldest dialog is to be forgotten.
     pub(super) fn next_timeout(&mut self) -> Option<Instant> {
         while let Some(&(since, id)) = self.began.front() {
-            match self.pending.get(&id) {
-                Some(Pending::Dialog { began, .. }) if *began == since => {
-                    return Some(since + DIALOG_TIMEOUT);
-                }
-                _ => self.began.pop_front(),
-            };
+            if is_open(&self.pending, &(since, id)) {
+                return Some(since + DIALOG_TIMEOUT);
+            }
+            self.began.pop_front();
         }
         None
     }
@@ -135,9 +141,7 @@ impl Requests {
     /// Dialogs that ended leave their place in the order of beginnings only when all before them have. Who
     /// leaves one open, and begins and ends others, would fill it for as long as that one may wait.
     fn drop_those_that_are_over(&mut self) {
-        let pending = &self.pending;
-        let is_open = |&(since, id): &(Instant, u32)| matches!(pending.get(&id), Some(Pending::Dialog { began, .. }) if *began == since);
-        self.began.retain(is_open);
+        self.began.retain(|begun| is_open(&self.pending, begun));
     }
 
     /// Forgets the dialogs whose time is over.
@@ -151,6 +155,11 @@ impl Requests {
             }
         }
     }
+}
+
+/// Whether the dialog that began then, under this id, is under way still.
+fn is_open(pending: &HashMap<u32, Pending>, (since, id): &(Instant, u32)) -> bool {
+    matches!(pending.get(id), Some(Pending::Dialog { began, .. }) if began == since)
 }
 
 #[cfg(test)]

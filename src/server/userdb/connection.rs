@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{UserdbDoor, Wanted};
+use crate::server::current::Current;
 use crate::server::{Peer, WRITE_TIMEOUT, note_end};
 use crate::wire::{Stream, Wire, WireError};
 
@@ -30,7 +31,7 @@ type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Reply> + Send>>>;
 
 /// A connection.
 pub(super) struct Connection {
-    door: Arc<UserdbDoor>,
+    door: Arc<Current<UserdbDoor>>,
     peer: Option<Peer>,
     wire: Wire<Codec>,
     deciding: Deciding,
@@ -46,7 +47,7 @@ const HANG_UP: Flow = Flow::Break(());
 
 impl Connection {
     /// A connection that was greeted.
-    pub(super) fn new(door: Arc<UserdbDoor>, stream: Stream, peer: Option<Peer>) -> Self {
+    pub(super) fn new(door: Arc<Current<UserdbDoor>>, stream: Stream, peer: Option<Peer>) -> Self {
         Self {
             door,
             peer,
@@ -82,38 +83,37 @@ impl Connection {
     }
 
     async fn request(&mut self, request: Request) -> Flow {
+        let door = self.door.get();
         match request {
             Request::User(lookup) => self.look_up(Wanted::Fields, lookup),
             Request::Pass(lookup) => self.look_up(Wanted::Name, lookup),
             // Clients filter what they get by the mask themselves, as they must with Dovecot's own.
             Request::List { id, .. } => self.list(id).await,
             Request::Request(_) | Request::CacheFlush { .. } | Request::CacheStatus { .. }
-                if !self.door.settings.master =>
+                if !door.settings.master =>
             {
-                let door = &self.door.settings.name;
                 tracing::warn!(
-                    door,
+                    door = door.settings.name,
                     "closed: the client's request is one for a master socket; give it a listener with protocol = \"master\""
                 );
                 HANG_UP
             }
-            Request::Request(claim) => match self.door.handover.elsewhere(claim.cookie.expose()) {
+            Request::Request(claim) => match door.handover.elsewhere(claim.cookie.expose()) {
                 Some(pid) => {
-                    let asking = self.door.clone().ask_for(claim, pid, self.peer);
+                    let asking = door.ask_for(claim, pid, self.peer);
                     self.deciding.push(Box::pin(asking));
                     GO_ON
                 }
                 None => {
-                    let reply = self.door.hand_over(&claim, self.peer);
+                    let reply = door.hand_over(&claim, self.peer);
                     self.reply(reply)
                 }
             },
             Request::CacheFlush { id, users } => {
-                let reply = self.door.flush(id, &users);
+                let reply = door.flush(id, &users);
                 self.reply(reply)
             }
             Request::CacheStatus { id, reset } => {
-                let door = self.door.clone();
                 self.deciding
                     .push(Box::pin(async move { door.status(id, reset).await }));
                 GO_ON
@@ -129,11 +129,11 @@ impl Connection {
     fn note_unknown(&mut self, command: &[u8]) {
         if !self.complained {
             self.complained = true;
-            let door = &self.door.settings.name;
+            let door = self.door.get();
             let command =
                 String::from_utf8_lossy(command.get(..COMMAND_SHOWN).unwrap_or(command)).into_owned();
             tracing::warn!(
-                door,
+                door = door.settings.name,
                 command,
                 "answered FAIL: vouch does not know this command; is this Dovecot newer than vouch?"
             );
@@ -141,13 +141,13 @@ impl Connection {
     }
 
     fn look_up(&mut self, wanted: Wanted, lookup: Lookup) -> Flow {
-        let looking = self.door.clone().look_up(wanted, lookup, self.peer);
+        let looking = self.door.get().look_up(wanted, lookup, self.peer);
         self.deciding.push(Box::pin(looking));
         GO_ON
     }
 
     async fn list(&mut self, id: u32) -> Flow {
-        let names = self.door.list(self.peer);
+        let names = self.door.get().list(self.peer);
         let success = names.is_some();
         for name in names.into_iter().flatten() {
             if self.reply(Reply::Listed { id, name }) == HANG_UP {
@@ -179,7 +179,9 @@ impl Connection {
 
     fn complain(&self, error: &WireError) -> Flow {
         note_end(
-            &self.door.settings.name, error, "does it speak Dovecot auth-master?",
+            &self.door.get().settings.name,
+            error,
+            "does it speak Dovecot auth-master?",
         );
         HANG_UP
     }

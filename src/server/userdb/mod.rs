@@ -16,6 +16,7 @@ use protocol::auth::master::{Claim, Field, Lookup, Reply, greeting};
 use tokio::time::{Instant, timeout};
 
 use super::counts::{DoorCounts, Entry};
+use super::current::Current;
 use super::fields::Fields;
 use super::handover::Handover;
 use super::kin;
@@ -56,7 +57,7 @@ pub struct UserdbDoor {
     engine: Engine,
     handover: Arc<Handover>,
     counts: Arc<DoorCounts>,
-    baseline: Baseline,
+    baseline: Arc<Baseline>,
 }
 
 /// What is asked about a user.
@@ -84,7 +85,18 @@ impl UserdbDoor {
             engine,
             handover,
             counts: Arc::default(),
-            baseline: Baseline::default(),
+            baseline: Arc::default(),
+        }
+    }
+
+    /// The same door under other settings, or to other directories.
+    pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
+        Self {
+            settings,
+            engine,
+            handover: self.handover.clone(),
+            counts: self.counts.clone(),
+            baseline: self.baseline.clone(),
         }
     }
 
@@ -339,13 +351,9 @@ fn uid(fields: &[Field]) -> Option<u32> {
     str::from_utf8(value).ok()?.parse().ok()
 }
 
-impl Door for UserdbDoor {
-    fn name(&self) -> &str {
-        &self.settings.name
-    }
-
-    fn counts(&self) -> &Arc<DoorCounts> {
-        &self.counts
+impl Door for Current<UserdbDoor> {
+    fn counts(&self) -> Arc<DoorCounts> {
+        self.get().counts.clone()
     }
 
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -356,7 +364,7 @@ impl Door for UserdbDoor {
                 draining,
                 ..
             } = caller;
-            let greeting = greeting(self.handover.spid());
+            let greeting = greeting(self.get().handover.spid());
             // In one write, before anything is read: chasquid waits for it.
             let greeted = tokio::io::AsyncWriteExt::write_all(&mut stream, &greeting);
             if matches!(timeout(WRITE_TIMEOUT, greeted).await, Ok(Ok(()))) {

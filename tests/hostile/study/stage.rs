@@ -33,7 +33,8 @@ pub(super) struct Stage<'a> {
     mode: Mode,
     cases: &'a [Case],
     pub(super) heard: Vec<Arc<Mutex<Heard>>>,
-    doors: Vec<Arc<dyn Door>>,
+    /// By the names of their listeners.
+    doors: Vec<(String, Arc<dyn Door>)>,
 }
 
 impl<'a> Stage<'a> {
@@ -66,7 +67,10 @@ impl<'a> Stage<'a> {
         let doors = config
             .listener
             .iter()
-            .map(|listener| daemon::door(listener, &members, &handover))
+            .map(|listener| {
+                let door = daemon::door(listener, &members, &handover);
+                (listener.name.clone(), door)
+            })
             .collect();
         Self {
             protocol,
@@ -162,20 +166,16 @@ impl<'a> Stage<'a> {
     }
 
     fn connect(&self, door: &str) -> DuplexStream {
-        let door = self
-            .doors
-            .iter()
-            .find(|open| open.name() == door)
-            .unwrap()
-            .clone();
+        let (_, door) = self.doors.iter().find(|(name, _)| name == door).unwrap();
         let (ours, theirs) = duplex(1 << 16);
         let caller = Caller {
             stream: Box::new(theirs),
             connection: 1,
             peer: None,
             draining: CancellationToken::new(),
+            deaf: CancellationToken::new(),
         };
-        tokio::spawn(door.serve(caller));
+        tokio::spawn(door.clone().serve(caller));
         ours
     }
 }

@@ -1,12 +1,14 @@
 //! Dovecot as the front, which asks `vouch`: with the configuration in `contrib/dovecot`, both ways.
 
 mod reload;
+mod replaced;
 mod ways;
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{chown, symlink};
-use std::os::unix::net::UnixStream;
+use std::os::fd::RawFd;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -17,6 +19,7 @@ use crate::dialog::{Dialog, assert_starts, plain};
 use crate::dovecot::Dovecot;
 use crate::people::{KNOWN, RIGHT};
 use crate::support::another::binary_for_all;
+use crate::support::handed_over::{held, script};
 use crate::support::process::wait_until;
 use crate::support::{Authority, Process, Scratch, Vouch, free_port, program};
 
@@ -27,6 +30,8 @@ pub(crate) enum Way {
     Service,
     /// It runs by itself.
     Standalone,
+    /// The same, on sockets that outlive it.
+    HandedOver,
 }
 
 const SERVICE: &str = include_str!("../../../contrib/dovecot/service.conf");
@@ -36,11 +41,16 @@ const VOUCH: &str = include_str!("../../../contrib/dovecot/vouch.toml");
 /// As whom Dovecot runs `vouch` here; there is no user of that name.
 const USER: &str = "nobody";
 
+/// The sockets of a `vouch` that runs by itself, as `contrib` has them.
+const NAMES: [&str; 3] = ["login", "auth-master", "auth-userdb"];
+
 /// A running Dovecot with `vouch` for its auth service.
 #[derive(Debug)]
 pub(crate) struct Front {
     _process: Process,
-    _vouch: Option<Vouch>,
+    vouch: Option<Vouch>,
+    /// Its sockets, where they outlive it.
+    handed_over: Option<[(&'static str, RawFd); 3]>,
     imap: u16,
     pop3: u16,
     submission: u16,
@@ -81,6 +91,7 @@ impl Front {
         let base = scratch.path("front");
         let paths = |folder: &Path, names: [&str; 3]| names.map(|name| folder.join(name));
         let mut inet = String::new();
+        let mut handed_over = None;
         let (contrib, sockets, vouch) = match way {
             Way::Service => {
                 inet = format!("service auth {{\n  inet_listener postfix {{\n    port = {auth}\n  }}\n}}\n");
@@ -91,9 +102,13 @@ impl Front {
                     None,
                 )
             }
-            Way::Standalone => {
-                let sockets = paths(&sockets, ["login", "auth-master", "auth-userdb"]);
-                let vouch = Vouch::serve(scratch, &toml, &[&sockets[0], &sockets[1], &sockets[2]]);
+            Way::Standalone | Way::HandedOver => {
+                let sockets = paths(&sockets, NAMES);
+                handed_over = (way == Way::HandedOver).then(|| held_at(&sockets));
+                let vouch = match &handed_over {
+                    Some(held) => serve_on(scratch, &toml, held),
+                    None => Vouch::serve(scratch, &toml, &sockets.each_ref().map(PathBuf::as_path)),
+                };
                 // As the notes say, for managesieve.
                 fs::create_dir(&base).unwrap();
                 symlink(&sockets[1], base.join("auth-master")).unwrap();
@@ -124,7 +139,8 @@ impl Front {
         }
         Self {
             _process: process,
-            _vouch: vouch,
+            vouch,
+            handed_over,
             imap,
             pop3,
             submission,
@@ -182,6 +198,29 @@ impl Front {
     fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
+}
+
+/// The sockets at these paths, to be handed over. Everybody may connect.
+fn held_at(paths: &[PathBuf; 3]) -> [(&'static str, RawFd); 3] {
+    let mut names = NAMES.into_iter();
+    paths.each_ref().map(|path| {
+        let socket = UnixListener::bind(path).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o666)).unwrap();
+        (names.next().unwrap(), held(&socket))
+    })
+}
+
+/// Starts `vouch` on sockets that are handed over.
+fn serve_on(scratch: &Scratch, toml: &str, sockets: &[(&str, RawFd)]) -> Vouch {
+    let handed = NAMES.iter().fold(toml.to_owned(), |toml, name| {
+        toml.replace(
+            &format!("socket = \"{}\"", scratch.text(&format!("sockets/{name}"))),
+            &format!("socket = \"systemd:{name}\""),
+        )
+    });
+    // The shell of `serve_in` knows no descriptor above 9.
+    let script = format!("exec bash -ec '{}' bash \"$@\"", script(sockets));
+    Vouch::serve_in(scratch, &handed, &[], &[], &script)
 }
 
 /// What `doveadm` says, asked at the Dovecot of that configuration.

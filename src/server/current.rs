@@ -1,0 +1,39 @@
+//! A door while the configuration changes: its clients stay connected, and each question finds it as it is then.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A door as the configuration has it now.
+pub struct Current<D>(RwLock<Arc<D>>);
+
+impl<D> Current<D> {
+    /// A door that begins as `door`.
+    pub fn new(door: D) -> Self {
+        Self(RwLock::new(Arc::new(door)))
+    }
+
+    /// The door for the next question. A question keeps the one that it began with; what only waits for a question
+    /// keeps none, or the directories of before would live as long as it.
+    pub fn get(&self) -> Arc<D> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts `next`, which is made from the door of now, in its place.
+    pub fn change(&self, next: impl FnOnce(&D) -> D) {
+        let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *now = Arc::new(next(&now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_keeps_the_door_that_it_began_with() {
+        let current = Current::new(1);
+        let before = current.get();
+        current.change(|now| now + 1);
+        assert_eq!((*before, *current.get()), (1, 2));
+        assert_eq!(Arc::strong_count(&before), 1);
+    }
+}
