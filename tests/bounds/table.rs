@@ -23,7 +23,8 @@ const NO_BOUNDS: &[&str] = &[
     "cli::control::columns::LAST", "daemon::status::remote::SHOWN", "cli::init::draft::REMARK_COLUMN",
     "daemon::status::remote::TEXTS_SHOWN",
     // What a client takes from connecting to its question.
-    "daemon::running::JUST_ACCEPTED", "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.
+    "daemon::running::JUST_ACCEPTED", "daemon::running::EMPTY_CHECK", "server::auth::connection::QUIET_CHECK",
+    "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.
     "daemon::metrics::MODE",
     // What others do, and what the reader asks of them.
     "config::read::relay::FEWEST_SESSIONS",

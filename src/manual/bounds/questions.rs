@@ -243,6 +243,20 @@ fn dialogs() -> Vec<Bound> {
             "a_client_that_has_gone_is_asked_for_no_more",
         ),
         row(
+            "time to go on with a dialog, or for a mail process to ask for a login, while a door closes",
+            time!(crate::server::auth::connection::UNDER_WAY),
+            "the connection is closed",
+            "each takes a moment, and nobody holds up the end",
+            "auth/drain-dialog.txt",
+        ),
+        row(
+            "time for a login process to see the end",
+            time!(crate::server::auth::connection::FAREWELL),
+            "the connection is closed",
+            "it does nothing but close its side",
+            "login/drain.txt",
+        ),
+        row(
             "time of a whole dialog",
             time!(crate::server::auth::relay::DIALOG_TIME),
             "the dialog is cancelled, no answer",

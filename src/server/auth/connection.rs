@@ -127,6 +127,8 @@ impl Connection {
                     }
                     Err(error) => self.complain(&error),
                 },
+                // From here on it is looked for a quiet moment.
+                () = draining.cancelled(), if !closes && under_way => GO_ON,
                 () = draining.cancelled(), if !under_way => {
                     // Nobody who guesses holds up the end of a daemon.
                     let _ = self.answer_late(true);
