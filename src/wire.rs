@@ -1,17 +1,22 @@
 //! A stream with a codec: read one message, write some, each with a deadline.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
 use protocol::error::{DecodeError, EncodeError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::codec::{Decoder, Encoder};
 use zeroize::Zeroize;
 
 /// Bytes made room for at each read: a whole policy request or EHLO reply.
 pub(crate) const READ_CHUNK: usize = 2048;
+
+/// A client that has closed its half is looked for this often while it is to have answers: nothing else tells that it
+/// has closed the other half too.
+pub(crate) const LEFT_CHECK: Duration = Duration::from_secs(1);
 
 /// Anything that bytes go in and out of: TCP, a Unix socket, TLS over either,
 /// or a pipe in memory.
@@ -148,6 +153,13 @@ impl<C> Wire<C> {
         // No byte is written; where nobody could read it, that fails all the same.
         let written = self.stream.write(&[]).now_or_never();
         matches!(written, Some(Err(_)))
+    }
+
+    /// Waits until the peer [has left](Self::is_left).
+    pub async fn left(&mut self) {
+        while !self.is_left() {
+            sleep(LEFT_CHECK).await;
+        }
     }
 
     /// Says that nothing more is written, and waits until the peer has closed its end as well. What comes

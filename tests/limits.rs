@@ -648,6 +648,36 @@ async fn a_client_that_has_gone_is_asked_for_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recipient_is_asked_about_no_more_when_its_client_has_gone() {
+    let mut options = options(Protocol::Lmtp);
+    options.delays.reply = Duration::from_millis(300);
+    options.capabilities.retain(|offered| offered != "PIPELINING");
+    let scene = Setup::new(options)
+        .directory("pool.max-sessions = 1")
+        .also("socketmap")
+        .start()
+        .await;
+    let mut clients = Vec::new();
+    for number in 0..10 {
+        let recipient = format!("nobody{number}@example.org");
+        let mut policy = scene.policy().await;
+        policy.send_hearing(Rcpt::to(&recipient).bytes()).await;
+        let mut map = scene.door("socketmap").await;
+        let key = format!("recipients map-{recipient}");
+        map.send_hearing(format!("{}:{key},", key.len())).await;
+        clients.push((policy, map));
+    }
+    while scene.remote.count("RCPT") == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(clients);
+    assert_eq!(scene.recipient(JANE).await, Answer::Yes);
+    // It is looked for them once a second, and some were asked about before.
+    let asked = scene.remote.count("RCPT");
+    assert!(asked <= 10, "{asked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn guesses_count_that_the_remote_answers_too_late() {
     let scene = slow("deadline = \"200ms\"\nlimits.auth-errors = 1").await;
     let mut client = scene.auth().await;

@@ -62,7 +62,12 @@ pub(super) async fn serve<D: InTurn>(current: Arc<Current<D>>, caller: Caller) {
             Err(error) => return note_end(current.get().name(), &error, D::HINT),
         };
         let door = current.get();
-        let answer = door.answer(question, connection, &draining).await;
+        let answer = tokio::select! {
+            biased;
+            answer = door.answer(question, connection, &draining) => answer,
+            // Nobody asks the remote for a client that has gone.
+            () = wire.left() => return,
+        };
         let sent = match wire.push(answer) {
             Ok(()) => wire.flush(Instant::now() + WRITE_TIMEOUT).await,
             Err(error) => Err(error),

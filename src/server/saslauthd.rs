@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::counts::{DoorCounts, Entry};
 use super::current::Current;
-use super::login_limits::{Limits, Sessions};
+use super::login_limits::{Limits, Session, Sessions};
 use super::{Caller, Door, WRITE_TIMEOUT, note_end};
-use crate::engine::{Decision, Engine, Source};
+use crate::engine::{Decision, Engine, Source, Tag};
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 use crate::wire::{Wire, WireError};
 
@@ -77,8 +77,8 @@ impl Saslauthd {
     }
 
     /// The answer to a question of `process`; `None` where that is told by hanging up.
-    async fn answer(&self, request: Request, process: u64) -> Option<Reply> {
-        let asked = Instant::now();
+    async fn answer(self: Arc<Self>, request: Request, process: u64) -> Option<Reply> {
+        let began = Instant::now();
         let client = client(&request);
         let user = self.engine.complete(&name(&request, self.settings.join_realm));
         let kind = Kind::Login {
@@ -87,10 +87,21 @@ impl Saslauthd {
         };
         let session = self.sessions.of(process, &client);
         let tag = session.and_then(|_| self.engine.tag(&kind));
+        let asked = Asked {
+            door: self.clone(),
+            user,
+            client: client.clone(),
+            session,
+            tag,
+            began,
+        };
         let decision = if self.sessions.admit(session) {
-            let client = client.clone();
-            let deadline = asked + self.settings.deadline;
-            self.engine.decide(Question { kind, client }, deadline).await
+            let deadline = began + self.settings.deadline;
+            let overdue = asked.clone();
+            let late = move |decision| overdue.hear_late(&decision);
+            self.engine
+                .decide_or_late(Question { kind, client }, deadline, late)
+                .await
         } else {
             let why = "the client's session has used up listener limit auth-errors";
             Decision {
@@ -99,20 +110,46 @@ impl Saslauthd {
                 directory: self.engine.directory_for(&kind),
             }
         };
-        self.sessions.note(session, tag.as_ref(), &decision);
         let reply = told(&decision.verdict, self.settings.tempfail);
-        self.counts.tell(&Entry {
-            door: &self.settings.name,
-            question: "login",
-            about: user.as_bytes(),
-            client: client.address.as_deref().unwrap_or("-"),
-            instance: "-",
-            decision: &decision,
-            took: asked.elapsed(),
-            delayed: None,
-            answer: reply.map_or("hang up", Reply::word),
-        });
+        asked.note(&decision, reply.map_or("hang up", Reply::word));
         reply
+    }
+}
+
+/// A login that is asked about.
+#[derive(Clone)]
+struct Asked {
+    door: Arc<Saslauthd>,
+    user: Login,
+    client: Client,
+    session: Option<Session>,
+    tag: Option<Tag>,
+    began: Instant,
+}
+
+impl Asked {
+    /// Counts and logs a decision.
+    fn note(&self, decision: &Decision, answer: &str) {
+        let door = &self.door;
+        door.sessions.note(self.session, self.tag.as_ref(), decision);
+        door.counts.tell(&Entry {
+            door: &door.settings.name,
+            question: "login",
+            about: self.user.as_bytes(),
+            client: self.client.address.as_deref().unwrap_or("-"),
+            instance: "-",
+            decision,
+            took: self.began.elapsed(),
+            delayed: None,
+            answer,
+        });
+    }
+
+    /// Counts what the remote said when the client waited no more: the remote has counted the attempt.
+    fn hear_late(&self, decision: &Decision) {
+        if decision.is_failed_attempt() || matches!(decision.verdict, Verdict::Accept(_)) {
+            self.note(decision, "too late");
+        }
     }
 }
 
@@ -178,10 +215,18 @@ impl Door for Current<Saslauthd> {
             };
             let door = self.get();
             let ended = match question {
-                Ok(question) => match door.answer(question, process).await {
-                    Some(reply) => send(&mut wire, reply).await,
-                    None => return,
-                },
+                Ok(question) => {
+                    let reply = tokio::select! {
+                        biased;
+                        reply = door.clone().answer(question, process) => reply,
+                        // Nobody asks the remote for a client that has gone.
+                        () = wire.left() => None,
+                    };
+                    match reply {
+                        Some(reply) => send(&mut wire, reply).await,
+                        None => return,
+                    }
+                }
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {

@@ -237,7 +237,7 @@ fn dialogs() -> Vec<Bound> {
         ),
         row(
             "between two looks for a client that closed its half of the connection first",
-            time!(crate::server::auth::connection::LEFT_CHECK),
+            time!(crate::wire::LEFT_CHECK),
             "its questions are dropped where it has gone",
             "nothing else tells that it has",
             "a_client_that_has_gone_is_asked_for_no_more",

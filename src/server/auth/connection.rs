@@ -24,14 +24,11 @@ use crate::server::current::Current;
 use crate::server::handover::Connected;
 use crate::server::{is_smtp, note_end};
 use crate::verdict::{Cause, Class, Client, Login, Proof, Verdict};
-use crate::wire::{Stream, Wire, WireError};
+use crate::wire::{LEFT_CHECK, Stream, Wire, WireError};
 
 /// Logins of one connection that are asked about at once; further commands wait
 /// unread until one is answered. Dovecot's login processes send thousands.
 pub(crate) const IN_FLIGHT: usize = 4096;
-
-/// A client that has closed its half is looked for this often while it is to have answers.
-pub(crate) const LEFT_CHECK: Duration = Duration::from_secs(1);
 
 /// While the door closes, it is looked this often whether anybody of a connection is in the middle of a login still.
 const QUIET_CHECK: Duration = Duration::from_millis(20);

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use protocol::auth::master::{Codec, Lookup, Reply, Request};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{UserdbDoor, Wanted};
 use crate::server::current::Current;
 use crate::server::{Peer, WRITE_TIMEOUT, note_end};
-use crate::wire::{Stream, Wire, WireError};
+use crate::wire::{LEFT_CHECK, Stream, Wire, WireError};
 
 /// Users of one connection that are asked about at once; further requests wait
 /// unread until one is answered. Dovecot 2.3 asks about one, 2.4 about several.
@@ -73,6 +73,8 @@ impl Connection {
                     }
                     Err(error) => self.complain(&error),
                 },
+                // Nobody asks the remote for a client that has gone.
+                () = sleep(LEFT_CHECK), if client_done => if self.wire.is_left() { HANG_UP } else { GO_ON },
                 () = draining.cancelled(), if self.deciding.is_empty() => HANG_UP,
             };
             let flow = if flow == GO_ON { self.flush().await } else { flow };
