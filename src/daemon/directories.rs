@@ -121,15 +121,17 @@ fn succeed(
     } else {
         remote_of(directory, roots)?
     };
-    let same_answers = answers_of(&old.from) == answers_of(directory)
-        && old.from.auth == directory.auth
-        && old.from.cache == directory.cache;
+    let same_server = answers_of(&old.from) == answers_of(directory);
+    if same_server && let Some(carried) = old.member.directory().carries() {
+        // Else a client that connects now would be greeted without them, and could not log in.
+        asked.expect(carried);
+    }
+    let same_answers = same_server && old.from.auth == directory.auth && old.from.cache == directory.cache;
     Ok(if same_answers {
         old.member.succeeded_by(memory(directory), asked)
     } else {
         let member = Member::new(memory(directory), asked, random()?);
-        // Whom the same server accepted goes first, however it is asked from now on.
-        let same_server = answers_of(&old.from) == answers_of(directory);
+        // A user whom the same server accepted goes first, however it is asked from now on.
         if same_server {
             member.with_trust_of(&old.member)
         } else {

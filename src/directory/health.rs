@@ -93,6 +93,10 @@ impl Directory for Watched {
         self.directory.carries()
     }
 
+    fn expect(&self, carried: Vec<Carried>) {
+        self.directory.expect(carried);
+    }
+
     fn call<'a>(&'a self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         self.directory.call(deadline)
     }

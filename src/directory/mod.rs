@@ -48,6 +48,9 @@ pub trait Directory: Send + Sync {
         None
     }
 
+    /// The remote was heard to take these mechanisms before this directory was there. What it says itself counts more.
+    fn expect(&self, _carried: Vec<Carried>) {}
+
     /// Calls the remote, by `deadline`, to hear what it offers.
     fn call<'a>(&'a self, _deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(ready(()))

@@ -169,6 +169,10 @@ impl Directory for Smtp {
         self.logins.offers.last()
     }
 
+    fn expect(&self, carried: Vec<Carried>) {
+        self.logins.offers.note(carried);
+    }
+
     fn call<'a>(&'a self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(self.logins.pool.call(deadline))
     }

@@ -343,3 +343,26 @@ fn another_protocol_is_for_other_clients() {
     assert_eq!(answer, "5:OK ok,");
     assert_eq!(daemon.ends_by("TERM"), Some(0));
 }
+
+/// A client that connects while the new directory has not heard of its remote yet.
+#[test]
+fn mechanisms_are_greeted_that_the_same_server_was_heard_to_take() {
+    let world = World::new();
+    let mut options = people(Protocol::Imap);
+    options.capabilities.push("AUTH=XOAUTH2".to_owned());
+    let imap = world.remote(options);
+    let auth = world.scratch.path("auth");
+    let text = directory("remote", "imap", imap.port())
+        + &listener("logins", "auth", &auth, "remote")
+        + "mechanisms = [\"PLAIN\", \"XOAUTH2\"]\n";
+    world.config(&text);
+    let daemon = Daemon::start(&world);
+    let is_greeted = || exchange(&auth, b"").contains("MECH\tXOAUTH2");
+    wait_until("the remote's offers", is_greeted);
+    world.stop(&imap);
+    world.config(&text.replace("lookup.", "timeout = \"20s\"\nlookup."));
+    assert!(daemon.process.signal("HUP"));
+    wait_until("the end of the reload", || told(&daemon) > 0);
+    assert!(is_greeted());
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
