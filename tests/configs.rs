@@ -26,7 +26,7 @@ fn name(path: &Path) -> &Path {
 
 fn good(path: &Path, text: String) -> datatest_stable::Result<()> {
     let (config, notes) = read::parse(name(path), &text)?;
-    same_as_kept(path, &show::describe(&config, &notes))
+    same_as_kept(path, &show::describe(&config, &notes, true))
 }
 
 fn bad(path: &Path, text: String) -> datatest_stable::Result<()> {

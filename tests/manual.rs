@@ -122,7 +122,7 @@ fn the_page_tells_the_defaults_that_are() {
              [listener.NAME]\nprotocol = \"{protocol}\"\nsocket = \"/s\"\ndirectory = [\"NAME\"]\n"
         );
         let (config, notes) = read::parse(Path::new("a.toml"), &text).unwrap();
-        let shown = show::describe(&config, &notes);
+        let shown = show::describe(&config, &notes, true);
         let (_, keys) = shown
             .split_once("Every key, with its effective value:\n")
             .unwrap();

@@ -16,6 +16,9 @@ pub struct Arguments {
     /// Also open a session to each directory and show what it offers
     #[arg(long)]
     online: bool,
+    /// Also show every key with its effective value
+    #[arg(long)]
+    all: bool,
 }
 
 /// Checks the configuration: what it will do goes to standard output, what is
@@ -25,26 +28,34 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Ok(read) => read,
         Err(status) => return status,
     };
-    if let Err(status) = print(&show::describe(&config, &notes)) {
+    if let Err(status) = print(&show::describe(&config, &notes, arguments.all)) {
         return status;
     }
-    // What `serve` would stumble over is said here first: names of nobody, certificates and keys.
-    match daemon::check(&config, &arguments.file.config) {
+    // What `serve` would stumble over is said here first: names of nobody, certificates and keys, folders of sockets.
+    let machine = match daemon::check(&config, &arguments.file.config) {
         Err(error) => return fail(status::CONFIG, &format!("vouch check: {error}")),
-        Ok(remarks) => {
-            for remark in remarks {
-                if let Err(status) = print(&format!("\nOn this machine: {remark}\n")) {
-                    return status;
-                }
-            }
+        Ok(machine) => machine,
+    };
+    for remark in machine.remarks.iter().chain(&machine.unbindable) {
+        if let Err(status) = print(&format!("\nOn this machine: {remark}\n")) {
+            return status;
         }
     }
     if let Err(error) = daemon::members(&config, None) {
         return fail(status::CONFIG, &format!("vouch check: {error}"));
     }
     if arguments.online {
-        online::run(&config)
-    } else {
+        let ended = online::run(&config);
+        if ended != ExitCode::SUCCESS {
+            return ended;
+        }
+    }
+    if machine.unbindable.is_empty() {
         ExitCode::SUCCESS
+    } else {
+        fail(
+            status::OS_ERROR,
+            "vouch check: vouch serve would not start: a socket could not be bound, see above",
+        )
     }
 }

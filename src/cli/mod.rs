@@ -72,7 +72,8 @@ enum Command {
     Init(Box<init::Arguments>),
     /// Read the configuration and say in words what will happen
     #[command(
-        after_help = "Exit status: 0; 69 a directory is unreachable, or takes no password though logins are asked of it; 78 bad configuration."
+        after_help = "Exit status: 0; 69 a directory is unreachable, or takes no password though logins are asked of it; 71 a socket \
+                      could not be bound; 78 bad configuration."
     )]
     Check(check::Arguments),
     /// Ask the running daemon how it is

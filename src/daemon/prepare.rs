@@ -9,7 +9,7 @@ use std::time::Instant;
 use nix::unistd::getegid;
 
 use super::confine::{ServiceUser, confine, unreadable, unwritable};
-use super::folders::unbindable;
+use super::folders;
 use super::{DaemonError, metrics};
 use crate::config::listener::Peer;
 use crate::config::{self, Config, ListenAddress};
@@ -181,22 +181,35 @@ impl Prepared {
 ///
 /// # Errors
 /// Why the daemon could not start.
-pub fn check(config: &Config, file: &Path) -> Result<Vec<String>, DaemonError> {
+pub fn check(config: &Config, file: &Path) -> Result<Machine, DaemonError> {
     // Without a listener there is nothing to start; and Dovecot decides for its own.
     if config.listener.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Machine::default());
     }
     let user = ServiceUser::of(config)?;
     for listener in &config.listener {
         let named = ownership(listener, &user).and_then(|_| peers_of(listener));
         named.map_err(|error| DaemonError::Bind(listener.name.clone(), error))?;
     }
+    // Sockets are bound before the daemon becomes its user; as that one it could not bind them anew.
+    let unbindable = folders::unbindable(config);
     user.enter()?;
     let mut remarks: Vec<String> = user.remark().map(str::to_owned).into_iter().collect();
     remarks.extend(unwritable(config));
-    remarks.extend(unbindable(config));
+    if unbindable.is_empty() {
+        remarks.extend(folders::unbindable(config));
+    }
     remarks.extend(unreadable(file).map(|hint| format!("SIGHUP will change nothing: {hint}")));
-    Ok(remarks)
+    Ok(Machine { remarks, unbindable })
+}
+
+/// What this machine would say to a start.
+#[derive(Debug, Default)]
+pub struct Machine {
+    /// What the daemon would start in spite of.
+    pub remarks: Vec<String>,
+    /// Sockets that it could not bind, and would not start without.
+    pub unbindable: Vec<String>,
 }
 
 /// Opens the socket of one listener.

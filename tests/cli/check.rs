@@ -19,6 +19,13 @@ fn check(path: &str) -> crate::outside::Ran {
     run([Path::new("check"), Path::new("-c"), &kept(path)], "")
 }
 
+/// The same of one that is good. Whether it could be served here, the folders of this machine decide.
+fn checked(path: &str) -> crate::outside::Ran {
+    let ran = check(path);
+    let is_without_folder = ran.out.contains("does not exist; make it by `install -d");
+    ran.ended(if is_without_folder { 71 } else { 0 })
+}
+
 /// The commands that read a configuration.
 const READERS: [&[&str]; 5] = [
     &["serve"],
@@ -101,8 +108,8 @@ fn a_configuration_without_a_listener_is_checked_and_not_served() {
 
 #[test]
 fn the_example_configuration_passes_without_a_complaint() {
-    let ran = check("contrib/vouch.toml").ended(0);
-    ran.complains_of_nothing().says(&[
+    let ran = checked("contrib/vouch.toml");
+    ran.says(&[
         "Listener \"recipients\": Postfix asks if recipients exist",
         "check_policy_service { unix:vouch/policy",
         "Listener \"logins\": Postfix, Exim and others ask if logins are good",
@@ -115,8 +122,8 @@ fn the_example_configuration_passes_without_a_complaint() {
 
 #[test]
 fn the_example_for_dovecot_passes() {
-    let ran = check("contrib/dovecot/vouch.toml").ended(0);
-    ran.complains_of_nothing().says(&[
+    let ran = checked("contrib/dovecot/vouch.toml");
+    ran.says(&[
         "As Dovecot's auth service: Dovecot and its clients ask if logins are good.",
         "Listener \"dovecot-master\": ",
     ]);
@@ -152,7 +159,7 @@ fn the_example_configuration_shows_every_key_and_its_default() {
 /// What `vouch check` shows of each key, by its full name.
 fn effective_keys(text: &str) -> BTreeMap<String, String> {
     let (config, notes) = read::parse(Path::new("vouch.toml"), text).unwrap();
-    let shown = show::describe(&config, &notes);
+    let shown = show::describe(&config, &notes, true);
     let (_, keys) = shown
         .split_once("Every key, with its effective value:\n")
         .unwrap();
@@ -291,4 +298,42 @@ fn online_ends_with_69_when_one_directory_is_down_and_shows_the_others() {
 
     configure(&world, &[&up]);
     world.vouch(&["check", "--online"]).ended(0);
+}
+
+#[test]
+fn what_serve_would_refuse_ends_check_with_71() {
+    let world = World::new();
+    let socket = world.scratch.path("none/policy");
+    let missing = "the folder ";
+    world.config(&(directory("remote", "smtp", 25) + &listener("recipients", "policy", &socket, "remote")));
+    let ran = world.vouch(&["check"]).ended(71);
+    ran.says(&["On this machine: listener \"recipients\": ", missing])
+        .complains(&["vouch serve would not start: a socket could not be bound"]);
+    world.vouch(&["serve"]).ended(71).complains(&[missing]);
+    world.scratch.folder("none");
+    world.vouch(&["check"]).ended(0);
+}
+
+#[test]
+fn a_directory_behind_another_of_the_same_domain_is_told_to_be_asked_never() {
+    let world = World::new();
+    let more = |name: &str, domains: &str| directory(name, "lmtp", 24).replace("[\"example.org\"]", domains);
+    let listener = listener("recipients", "policy", &world.scratch.path("policy"), "a");
+    world.config(
+        &(more("a", "[\"example.org\", \"example.net\"]")
+            + &more("b", "[\"example.net\", \"example.com\"]")
+            + &more("c", "[\"example.org\", \"example.com\"]")
+            + &listener.replace("[\"a\"]", "[\"a\", \"b\", \"c\"]")),
+    );
+    let ran = world.vouch(&["check"]).ended(0);
+    ran.says(&[
+        "Asks \"a\" for example.net, example.org.",
+        "Asks \"b\" for example.com; not for example.net, as \"a\" comes first.",
+        "Never asks \"c\": \"a\" and \"b\" come first for example.com, example.org.",
+    ]);
+    assert!(!ran.out.contains("Every key"), "{}", ran.out);
+    world
+        .vouch(&["check", "--all"])
+        .ended(0)
+        .says(&["Every key, with its effective value:"]);
 }

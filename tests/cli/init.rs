@@ -14,7 +14,9 @@ use crate::terminal::{Terminal, logged_in_at, read_all};
 
 /// `vouch init` without a terminal, told so much more; it writes `new.toml`, and knows no other Postfix than a default one.
 fn init(world: &World, more: &[&str], input: &str) -> Ran {
-    let (output, sockets) = (world.scratch.text("new.toml"), world.scratch.text("sockets"));
+    let output = world.scratch.text("new.toml");
+    let sockets = world.scratch.text("sockets");
+    fs::create_dir_all(&sockets).unwrap();
     let arguments = ["init", "--output", &output, "--sockets", &sockets];
     run(arguments.iter().chain(more), input)
 }

@@ -27,7 +27,7 @@ pub fn run(input: &[u8]) {
                         .is_none_or(|line| (1..=text.lines().count().max(1)).contains(&line))
                 );
             }
-            reads_back(&config, &describe(&config, &notes));
+            reads_back(&config, &describe(&config, &notes, true));
         }
         Err(error) => is_fit_to_show(&error),
     }

@@ -1,9 +1,12 @@
 //! A listener, in words.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Text, at_most, trust};
+use crate::address::Domain;
 use crate::config::listener::{Exists, Fields, Mechanism};
 use crate::config::protocol::{Asks, Protocol};
-use crate::config::{Config, Limit, ListenAddress, Listener, duration_text};
+use crate::config::{Config, Directory, Limit, ListenAddress, Listener, duration_text};
 
 /// Domains named one by one; of more, the number is told.
 const MOST_DOMAINS: usize = 8;
@@ -166,37 +169,15 @@ fn socket_words(text: &mut Text, listener: &Listener) {
 /// Which directory is asked for which domain, in the listener's order.
 fn routes(text: &mut Text, config: &Config, listener: &Listener) {
     let logins = listener.protocol.asks_logins();
-    let by_domain = !logins && listener.exists == Exists::Domain;
-    let mut everything = false;
+    let mut routes = Routes::default();
     for name in &listener.directory {
-        let Some(directory) = config.directory(name).filter(|it| listener.can_ask(it.kind)) else {
-            text.say(format!("Never asks \"{name}\": it does not know the answers."));
-            continue;
-        };
-        let domains = &directory.lookup.domains.all;
-        let route = |domains: String| {
-            if by_domain {
-                format!("Takes the domains of \"{name}\": {domains}.")
-            } else {
-                format!("Asks \"{name}\" for {domains}.")
-            }
-        };
-        if domains.is_empty() && logins {
-            everything = true;
-            text.say(format!("Asks \"{name}\" for every login."));
-        } else if domains.is_empty() {
-            text.say(format!(
-                "Never asks \"{name}\": it has no lookup.domains, so no recipient is its own."
-            ));
-        } else if domains.len() > MOST_DOMAINS {
-            text.say(route(format!("its {} domains", domains.len())));
-        } else {
-            let domains: Vec<_> = domains.iter().map(ToString::to_string).collect();
-            text.say(route(domains.join(", ")));
+        match config.directory(name).filter(|it| listener.can_ask(it.kind)) {
+            Some(directory) => routes.add(text, listener, directory),
+            None => text.say(format!("Never asks \"{name}\": it does not know the answers.")),
         }
     }
     let row = listener.protocol.row();
-    if !everything {
+    if routes.everything.is_none() {
         text.say(format!("Any other domain: {}", row.not_ours));
     }
     if let Some(domain) = &listener.default_domain {
@@ -210,6 +191,77 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
     } else if row.asks == Asks::Users {
         text.say("A name without a domain is no user: set default-domain.");
     }
+}
+
+/// The directories of a listener so far: the first that has a domain is the one that is asked.
+#[derive(Default)]
+struct Routes<'a> {
+    taken: BTreeMap<&'a Domain, &'a str>,
+    /// The first that is asked for every login.
+    everything: Option<&'a str>,
+}
+
+impl<'a> Routes<'a> {
+    fn add(&mut self, text: &mut Text, listener: &Listener, directory: &'a Directory) {
+        let name = directory.name.as_str();
+        let domains = &directory.lookup.domains.all;
+        let logins = listener.protocol.asks_logins();
+        if domains.is_empty() && !logins {
+            text.say(format!(
+                "Never asks \"{name}\": it has no lookup.domains, so no recipient is its own."
+            ));
+            return;
+        }
+        if domains.is_empty() {
+            match self.everything {
+                Some(first) => text.say(format!(
+                    "Never asks \"{name}\": \"{first}\" comes first, and is asked for every login."
+                )),
+                None => text.say(format!("Asks \"{name}\" for every login.")),
+            }
+            self.everything.get_or_insert(name);
+            return;
+        }
+        let (lost, own): (Vec<_>, Vec<_>) = domains
+            .iter()
+            .partition(|domain| self.taken.contains_key(*domain));
+        let first: BTreeSet<_> = lost.iter().filter_map(|domain| self.taken.get(*domain)).collect();
+        let comes = if first.len() > 1 { "come" } else { "comes" };
+        let first: Vec<_> = first.iter().map(|name| format!("\"{name}\"")).collect();
+        let first = first.join(" and ");
+        match (&own[..], &lost[..]) {
+            ([], _) => text.say(format!(
+                "Never asks \"{name}\": {first} {comes} first for {}.",
+                named(&lost)
+            )),
+            (_, []) => text.say(asked(listener, name, &named(&own))),
+            _ => {
+                let domains = format!(
+                    "{}; not for {}, as {first} {comes} first",
+                    named(&own),
+                    named(&lost)
+                );
+                text.say(asked(listener, name, &domains));
+            }
+        }
+        self.taken.extend(own.into_iter().map(|domain| (domain, name)));
+    }
+}
+
+fn asked(listener: &Listener, name: &str, domains: &str) -> String {
+    if !listener.protocol.asks_logins() && listener.exists == Exists::Domain {
+        format!("Takes the domains of \"{name}\": {domains}.")
+    } else {
+        format!("Asks \"{name}\" for {domains}.")
+    }
+}
+
+fn named(domains: &[&Domain]) -> String {
+    if domains.len() > MOST_DOMAINS {
+        return format!("its {} domains", domains.len());
+    }
+    let domains: Vec<_> = domains.iter().map(ToString::to_string).collect();
+    domains.join(", ")
 }
 
 fn action_words(text: &mut Text, listener: &Listener) {

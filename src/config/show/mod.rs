@@ -9,9 +9,9 @@ use std::fmt::Write;
 
 use super::{Config, Limit, ListenAddress, Metrics, keys, read::Note};
 
-/// Says what will happen: each listener, each directory, the effective value of every key, and the notes.
-/// Plain text of whole lines; the keys read back as TOML to the same configuration.
-pub fn describe(config: &Config, notes: &[Note]) -> String {
+/// Says what will happen: each listener, each directory, the effective value of every key, where `keys` are wanted, and
+/// the notes. Plain text of whole lines; the keys read back as TOML to the same configuration.
+pub fn describe(config: &Config, notes: &[Note], keys: bool) -> String {
     let mut text = Text::default();
     for listener in &config.listener {
         listener::words(&mut text, config, listener);
@@ -25,8 +25,10 @@ pub fn describe(config: &Config, notes: &[Note]) -> String {
     if let Some(metrics) = &config.metrics {
         metrics_words(&mut text, config, metrics);
     }
-    text.head("Every key, with its effective value:");
-    text.out.push_str(&keys::all(config));
+    if keys {
+        text.head("Every key, with its effective value:");
+        text.out.push_str(&keys::all(config));
+    }
     if notes.is_empty() {
         text.head("Notes: none.");
     } else {
