@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use futures_util::FutureExt;
 use protocol::error::{DecodeError, EncodeError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::codec::{Decoder, Encoder};
 use zeroize::Zeroize;
 
@@ -194,6 +194,16 @@ impl<C> Wire<C> {
         }
     }
 
+    /// Sends what was pushed to a peer that takes some of it within `patience`, again and again.
+    ///
+    /// # Errors
+    /// [`WireError::Timeout`], [`WireError::Io`].
+    pub async fn flush_within(&mut self, patience: Duration) -> Result<(), WireError> {
+        let sent = write_within(&mut self.stream, &self.output.0, patience).await;
+        self.output.wipe();
+        sent
+    }
+
     /// Puts a message into the output buffer.
     ///
     /// # Errors
@@ -210,6 +220,20 @@ impl<C> Wire<C> {
     pub fn pending_output(&self) -> usize {
         self.output.0.len()
     }
+}
+
+async fn write_within(stream: &mut Stream, bytes: &[u8], patience: Duration) -> Result<(), WireError> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let written = timeout(patience, stream.write(rest)).await;
+        let count = written.map_err(|_| WireError::Timeout)?.map_err(WireError::Io)?;
+        if count == 0 {
+            return Err(WireError::Io(io::ErrorKind::WriteZero.into()));
+        }
+        rest = rest.get(count..).unwrap_or_default();
+    }
+    let flushed = timeout(patience, stream.flush()).await;
+    flushed.map_err(|_| WireError::Timeout)?.map_err(WireError::Io)
 }
 
 impl<C: Decoder> Wire<C>
@@ -338,7 +362,7 @@ mod tests {
         let (ours, mut theirs) = duplex(LONG);
         let mut wire = Wire::new(Box::new(ours), Lines(LinesCodec::new()));
         theirs.write_all(&[b'x'; LONG]).await.unwrap();
-        let half = tokio::time::timeout(Duration::from_millis(100), wire.next()).await;
+        let half = timeout(Duration::from_millis(100), wire.next()).await;
         assert!(half.is_err(), "its end has not come");
         assert!(wire.input.0.capacity() <= 2 * LONG + READ_CHUNK);
         theirs.write_all(b"\n").await.unwrap();

@@ -275,7 +275,7 @@ impl Member {
     }
 
     /// See [`Recipients::known`]; `None` as well where none is ever asked about.
-    pub(super) fn known(&self) -> Option<Vec<Address>> {
+    pub(super) fn known(&self) -> Option<impl Iterator<Item = Option<Address>> + Send> {
         let asked = self.is_asked_about_recipients();
         self.recipients.memory.known().filter(|_| asked)
     }

@@ -247,13 +247,11 @@ impl Engine {
         Login::new(&address.to_unquoted())
     }
 
-    /// The mailboxes that are remembered to exist; `None` where none ever is.
-    pub fn known(&self) -> Option<Vec<Address>> {
-        let known = self.members.iter().filter_map(|member| member.known());
-        known.reduce(|mut all, more| {
-            all.extend(more);
-            all
-        })
+    /// The mailboxes that are remembered to exist, one after the other as they are asked for; `None` where none ever is.
+    /// An item is `None` where an entry was looked at that is of no such mailbox.
+    pub fn known(&self) -> Option<impl Iterator<Item = Option<Address>> + Send> {
+        let mut known = self.members.iter().filter_map(|member| member.known()).peekable();
+        known.peek().is_some().then(|| known.flatten())
     }
 
     /// Forgets what is remembered of these users, or of all where none is named.

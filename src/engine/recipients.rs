@@ -230,14 +230,13 @@ impl Recipients {
 
     /// Who is remembered to exist, and be it only while there is no other answer; `None`
     /// where nobody ever is.
-    pub fn known(&self) -> Option<Vec<Address>> {
+    ///
+    /// Each item is one entry that was looked at; `None` where it is of no such mailbox. No lock is held between two.
+    pub fn known(&self) -> Option<impl Iterator<Item = Option<Address>> + Send> {
         let longest = self.ttl.positive.max(self.ttl.stale);
-        if longest.is_zero() {
-            return None;
-        }
-        let exists = |kept: &Kept| matches!(kept.said, Said::Yes(_)) && kept.since.elapsed() < longest;
-        let known = self.kept.iter().filter(|(_, kept)| exists(kept));
-        Some(known.filter_map(|(key, _)| read(&key)).collect())
+        let exists = move |kept: &Kept| matches!(kept.said, Said::Yes(_)) && kept.since.elapsed() < longest;
+        let looked_at = move |(key, kept): (Box<[u8]>, Kept)| if exists(&kept) { read(&key) } else { None };
+        (!longest.is_zero()).then(|| self.kept.iter().map(looked_at))
     }
 
     /// What is remembered of a recipient, with its times.
@@ -463,7 +462,12 @@ mod tests {
     async fn who_exists_is_listed_until_forgotten() {
         let memory = Recipients::new(50, TTL);
         let listed = |memory: &Recipients| {
-            let mut names: Vec<_> = memory.known().unwrap().iter().map(ToString::to_string).collect();
+            let mut names: Vec<_> = memory
+                .known()
+                .unwrap()
+                .flatten()
+                .map(|address| address.to_string())
+                .collect();
             names.sort();
             names
         };

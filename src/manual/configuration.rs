@@ -143,7 +143,7 @@ fn description(page: &mut Page) {
          holds more than letters, digits, - and _.",
     );
     page.text(
-        "`vouch check` reads the file and says in words what will happen, with the value of every key. What it does not \
+        "`vouch check` reads the file and says in words what will happen; `--all` adds the value of every key. What it does not \
          know it refuses, with the line, and the key that was probably meant. Every key that is not said to be \
          required has a default that is safe.",
     );

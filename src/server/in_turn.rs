@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use protocol::error::{DecodeError, EncodeError};
-use tokio::time::Instant;
 use tokio_util::codec::{Decoder, Encoder};
 use tokio_util::sync::CancellationToken;
 
@@ -69,7 +68,7 @@ pub(super) async fn serve<D: InTurn>(current: Arc<Current<D>>, caller: Caller) {
             () = wire.left() => return,
         };
         let sent = match wire.push(answer) {
-            Ok(()) => wire.flush(Instant::now() + WRITE_TIMEOUT).await,
+            Ok(()) => wire.flush_within(WRITE_TIMEOUT).await,
             Err(error) => Err(error),
         };
         if let Err(error) = sent {

@@ -50,7 +50,7 @@ use parting::Parting;
 /// be given time to end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A client that does not read its answers is left after this long.
+/// A client that reads nothing of its answers for this long is left.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A protocol spoken to clients.

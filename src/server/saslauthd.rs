@@ -238,7 +238,7 @@ impl Door for Current<Saslauthd> {
 
 async fn send(wire: &mut Wire<Codec>, reply: Reply) -> Result<(), WireError> {
     wire.push(reply)?;
-    wire.flush(Instant::now() + WRITE_TIMEOUT).await
+    wire.flush_within(WRITE_TIMEOUT).await
 }
 
 #[cfg(test)]

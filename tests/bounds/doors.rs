@@ -10,9 +10,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream, ReadBuf};
-use tokio::time::Instant;
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream, ReadBuf,
+};
+use tokio::time::{Instant, sleep, timeout};
 use vouch::address::Address;
+use vouch::engine::Member;
 use vouch::server::Door;
 use vouch::service::bind::{Ownership, bind_path};
 use vouch::service::limits::raise_descriptors;
@@ -93,7 +96,7 @@ async fn a_client_that_reads_nothing_is_left_after_a_minute() {
         let (mut client, served) = connect(&door, 300);
         let asking = async { while client.write_all(request.as_bytes()).await.is_ok() {} };
         // Until the pipe is full in both directions.
-        let _ = tokio::time::timeout(minute / 2, asking).await;
+        let _ = timeout(minute / 2, asking).await;
         let began = Instant::now();
         served.await.unwrap();
         assert_eq!(began.elapsed(), minute / 2);
@@ -200,13 +203,14 @@ impl AsyncWrite for Measured {
     }
 }
 
-#[tokio::test]
-async fn a_list_goes_out_in_pieces() {
-    const USERS: usize = 20_000;
+const USERS: usize = 20_000;
+
+/// A directory of which so many recipients are remembered.
+async fn remembering(users: usize) -> Arc<Member> {
     let stub = Stub::new();
     stub.open();
     let member = member(stub.clone(), false);
-    for number in 0..USERS {
+    for number in 0..users {
         let address = Address::from_typed(&format!("u{number}@example.org")).unwrap();
         let question = Question {
             kind: Kind::Recipient(address),
@@ -216,6 +220,38 @@ async fn a_list_goes_out_in_pieces() {
             .decide(question, Instant::now() + Duration::from_secs(60))
             .await;
     }
+    member
+}
+
+/// However long it takes in all: a client that reads something within a minute gets all of it.
+#[tokio::test(start_paused = true)]
+async fn a_list_is_whole_for_a_slow_reader() {
+    let door = userdb_door(&remembering(USERS).await);
+    let (mut client, served) = connect(&door, 16 << 10);
+    let request = b"VERSION\t1\t1\nLIST\t1\tservice=doveadm\n";
+    client.write_all(request).await.unwrap();
+    let minute = Duration::from_secs(60);
+    let (began, mut heard, mut chunk) = (Instant::now(), Vec::new(), vec![0; 16 << 10]);
+    while !heard.ends_with(b"DONE\t1\t\n") {
+        sleep(minute - Duration::from_secs(1)).await;
+        let read = timeout(minute, client.read(&mut chunk)).await;
+        let count = read.expect("the next piece").unwrap();
+        assert!(count > 0, "cut off after {} bytes", heard.len());
+        heard.extend_from_slice(&chunk[..count]);
+    }
+    let listed = heard
+        .split(|&byte| byte == b'\n')
+        .filter(|line| line.starts_with(b"LIST\t1\tu"));
+    assert_eq!(listed.count(), USERS);
+    assert!(began.elapsed() > 10 * minute);
+    // And one that reads nothing more is left.
+    client.write_all(b"LIST\t2\tservice=doveadm\n").await.unwrap();
+    served.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_goes_out_in_pieces() {
+    let member = remembering(USERS).await;
     let (client, stream) = tokio::io::duplex(1024);
     let largest = Arc::new(AtomicUsize::new(0));
     let measured = Measured {

@@ -142,7 +142,7 @@ impl Connection {
                 }
             };
             if self.wire.pending_output() > 0
-                && let Err(error) = self.wire.flush(Instant::now() + WRITE_TIMEOUT).await
+                && let Err(error) = self.wire.flush_within(WRITE_TIMEOUT).await
             {
                 let _ = self.complain(&error);
                 return;

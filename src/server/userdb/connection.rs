@@ -8,10 +8,12 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use protocol::auth::master::{Codec, Lookup, Reply, Request};
-use tokio::time::{Instant, sleep};
+use tokio::task::yield_now;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{UserdbDoor, Wanted};
+use crate::engine::remembered::PIECE;
 use crate::server::current::Current;
 use crate::server::{Peer, WRITE_TIMEOUT, note_end};
 use crate::wire::{LEFT_CHECK, Stream, Wire, WireError};
@@ -149,14 +151,22 @@ impl Connection {
     }
 
     async fn list(&mut self, id: u32) -> Flow {
-        let names = self.door.get().list(self.peer);
+        let door = self.door.get();
+        let names = door.list(self.peer);
         let success = names.is_some();
-        for name in names.into_iter().flatten() {
-            if self.reply(Reply::Listed { id, name }) == HANG_UP {
-                return HANG_UP;
+        for (looked, name) in names.into_iter().flatten().enumerate() {
+            if let Some(name) = name {
+                self.reply(Reply::Listed { id, name })?;
             }
             if self.wire.pending_output() >= LIST_PIECE && self.flush().await == HANG_UP {
+                tracing::warn!(
+                    door = door.settings.name,
+                    "LIST cut off: its client left, or read nothing for 60 s; ask again"
+                );
                 return HANG_UP;
+            }
+            if looked % PIECE == 0 {
+                yield_now().await;
             }
         }
         self.reply(Reply::Done { id, success })
@@ -173,7 +183,7 @@ impl Connection {
         if self.wire.pending_output() == 0 {
             return GO_ON;
         }
-        match self.wire.flush(Instant::now() + WRITE_TIMEOUT).await {
+        match self.wire.flush_within(WRITE_TIMEOUT).await {
             Ok(()) => GO_ON,
             Err(error) => self.complain(&error),
         }

@@ -193,8 +193,9 @@ impl UserdbDoor {
         );
     }
 
-    /// The names of all users that are remembered; `None` where it cannot be said.
-    fn list(&self, peer: Option<Peer>) -> Option<Vec<Vec<u8>>> {
+    /// The names of all users that are remembered, as they are asked for; `None` where it cannot be said. An item is
+    /// `None` where something else was looked at.
+    fn list(&self, peer: Option<Peer>) -> Option<impl Iterator<Item = Option<Vec<u8>>> + Send> {
         let door = &self.settings.name;
         if is_stranger(peer) {
             self.turn_away("LIST", "*");
@@ -207,7 +208,7 @@ impl UserdbDoor {
         if known.is_none() {
             tracing::info!(door, "LIST refused: nobody is remembered here");
         }
-        known.map(|known| known.iter().map(Address::to_unquoted).collect())
+        known.map(|known| known.map(|address| address.map(|address| address.to_unquoted())))
     }
 
     /// The answer to REQUEST.
