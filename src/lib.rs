@@ -17,6 +17,7 @@
 //! | [`directory`] | what each kind of remote can be asked, and [`directory::judge`]: how its answers are read |
 //! | [`session`] | connections to remotes: name, TCP, TLS, the dialogs, and [`session::pool`] that keeps them |
 //! | [`waiting`] | who waits for an answer, and until when: what nobody waits for is not asked |
+//! | `unseen` | the characters that are never shown as they are |
 //! | [`wire`] | a stream with a codec and deadlines, for both sides |
 //! | [`config`] | `vouch.toml`: read, checked, explained |
 //! | [`daemon`] | builds all of these from a configuration, runs them, drains |
@@ -68,6 +69,7 @@ pub mod service;
 pub mod session;
 pub mod telemetry;
 pub mod template;
+mod unseen;
 pub mod verdict;
 pub mod waiting;
 pub mod wire;

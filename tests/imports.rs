@@ -13,12 +13,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and what it may import: another part, or only what is below a path.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("main", &["cli"]),
     (
         "cli",
         &[
-            "daemon", "config", "control", "verdict", "address", "telemetry", "manual",
+            "daemon", "config", "control", "verdict", "address", "telemetry", "manual", "unseen",
             // `probe` asks an engine, with no daemon around it. `daemon` builds it all the same.
             "engine",
             // `check --online` opens bare sessions, to show what a remote offers; `probe --trace` names their dialog.
@@ -56,7 +56,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     (
         "metrics",
         &[
-            "server", "engine", "session", "telemetry", "wire",
+            "server", "engine", "session", "telemetry", "wire", "unseen",
             // A test of the history makes verdicts for a listener to count.
             "verdict",
         ],
@@ -93,8 +93,8 @@ const ARROWS: [(&str, &[&str]); 19] = [
     (
         "session",
         &[
-            "wire", "protocol", "telemetry", "waiting", // It holds the remote's end of one.
-            "dialog",  // Dialogs of one network leave room for others.
+            "wire", "protocol", "telemetry", "waiting", "unseen", // It holds the remote's end of one.
+            "dialog", // Dialogs of one network leave room for others.
             "address::network",
         ],
     ),
@@ -111,16 +111,17 @@ const ARROWS: [(&str, &[&str]); 19] = [
     (
         "config",
         &[
-            "address", "template",
+            "address", "template", "unseen",
             // Of it `Action` alone, see below: what Postfix would not take is refused with its line in the file.
             "protocol::policy",
         ],
     ),
     ("address", &[]),
     ("control", &[]),
-    ("service", &[]),
-    ("telemetry", &[]),
+    ("service", &["unseen"]),
+    ("telemetry", &["unseen"]),
     ("template", &[]),
+    ("unseen", &[]),
     ("waiting", &[]),
 ];
 

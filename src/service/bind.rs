@@ -17,6 +17,7 @@ use nix::unistd::{AccessFlags, Gid, Uid, access, fchownat};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::bound_path::{BoundPath, Place};
+use crate::unseen::is_unseen;
 
 /// Connections that wait to be accepted. Default Dovecot opens one for each
 /// login; the kernel caps it at `net.core.somaxconn`.
@@ -200,7 +201,7 @@ fn listening(socket: &Socket) -> Option<String> {
         return None;
     }
     let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
-    let name: String = name.trim().chars().filter(|it| !it.is_control()).collect();
+    let name: String = name.trim().chars().filter(|it| !is_unseen(*it)).collect();
     Some(if name.is_empty() {
         format!(" {id}")
     } else {

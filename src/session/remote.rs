@@ -11,6 +11,7 @@ use super::connect::Dial;
 use super::error::{Error, GREETING, Kind, LOGIN};
 use super::tls;
 use super::ways::Way;
+use crate::unseen::is_unseen;
 use crate::wire::{Stream, Wire, WireError};
 
 /// A remote server and the way to it.
@@ -164,7 +165,7 @@ pub(crate) const BEGINNING: usize = 60;
 fn shown(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next();
     let text = String::from_utf8_lossy(line.unwrap_or_default());
-    let harmless = text.chars().map(|c| if c.is_control() { '?' } else { c });
+    let harmless = text.chars().map(|c| if is_unseen(c) { '?' } else { c });
     harmless.take(BEGINNING).collect()
 }
 

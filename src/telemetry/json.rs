@@ -7,6 +7,7 @@ use tracing::field::{Field, Visit};
 
 use super::clock;
 use super::line::{self, MESSAGE};
+use crate::unseen::is_unseen;
 
 /// Appends a whole line: `time`, `level`, `target`, the event's fields, and `message`,
 /// which for an event without a text is the last part of its target.
@@ -94,8 +95,11 @@ fn string(text: &mut String, value: &str) {
         match character {
             '"' => text.push_str("\\\""),
             '\\' => text.push_str("\\\\"),
-            control if control.is_control() => {
-                let _ = write!(text, "\\u{:04x}", u32::from(control));
+            unseen if is_unseen(unseen) => {
+                // Above the basic plane, JSON has two of them (RFC 8259 section 7).
+                for unit in unseen.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(text, "\\u{unit:04x}");
+                }
             }
             plain => text.push(plain),
         }
@@ -138,10 +142,10 @@ mod tests {
 
     #[test]
     fn nothing_breaks_out_of_a_string() {
-        let nasty = "a\"b\\c\r\n\u{1b}[31m\u{9b}m\u{7f}\0jürgen\u{2028}";
+        let nasty = "a\"b\\c\r\n\u{1b}[31m\u{9b}m\u{7f}\0jürgen\u{2028}\u{202e}\u{e0041}";
         let lines = logged(record, || tracing::info!(value = nasty, "{nasty}"));
         assert_eq!(lines.matches('\n').count(), 1);
-        assert!(!lines.trim_end().contains(char::is_control), "{lines}");
+        assert!(!lines.trim_end().contains(is_unseen), "{lines}");
         let line: Value = serde_json::from_str(&lines).unwrap();
         assert_eq!(line["value"], nasty);
         assert_eq!(line["message"], nasty);

@@ -5,6 +5,8 @@ use std::fmt::{self, Debug, Write};
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
+use crate::unseen::is_unseen;
+
 /// Appends an event's message and fields to a line, so that nothing in them breaks it.
 pub(super) fn write(line: &mut String, event: &Event<'_>) {
     event.record(&mut Fields { line, first: true });
@@ -73,12 +75,12 @@ pub(super) struct OneLine<'a>(pub(super) &'a mut String);
 
 impl Write for OneLine<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if !text.contains(char::is_control) {
+        if !text.contains(is_unseen) {
             self.0.push_str(text);
             return Ok(());
         }
         for character in text.chars() {
-            if character.is_control() {
+            if is_unseen(character) {
                 self.0.extend(character.escape_default());
             } else {
                 self.0.push(character);
@@ -123,6 +125,7 @@ mod tests {
             ("x\" verdict=accept", "\"x\\\" verdict=accept\""),
             ("line\nbreak\x1b[31m", "\"line\\nbreak\\u{1b}[31m\""),
             ("jürgen", "\"jürgen\""),
+            ("a\u{202e}b\u{200b}c", "\"a\\u{202e}b\\u{200b}c\""),
         ] {
             let line = logged(|| tracing::info!(value));
             assert_eq!(line, format!("value={shown}"));

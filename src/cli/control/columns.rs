@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::unseen::is_unseen;
+
 /// Lines are no longer than this, in characters.
 pub(crate) const WIDTH: usize = 100;
 
@@ -132,7 +134,7 @@ pub(super) fn name(value: &Value) -> String {
 /// A remote's words are part of an answer, and reach a terminal here.
 pub(super) fn plain(text: &str) -> String {
     text.chars()
-        .map(|it| if it.is_control() { '?' } else { it })
+        .map(|it| if is_unseen(it) { '?' } else { it })
         .collect()
 }
 

@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt, ops::Range, path::Path};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use crate::unseen::is_unseen;
+
 /// Problems told at once; a file with more is mended in rounds.
 pub(crate) const MOST_PROBLEMS: usize = 20;
 
@@ -128,7 +130,7 @@ impl Problem {
 
 /// The text without what a terminal might obey.
 fn harmless(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n', "?")
+    text.replace(|c: char| is_unseen(c) && c != '\n', "?")
 }
 
 /// The text with what may be a secret overwritten, every byte in its old place.

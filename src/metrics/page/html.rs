@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Write};
 
+use crate::unseen::is_unseen;
+
 /// A piece of a page.
 #[derive(Debug, Default)]
 pub(super) struct Html(String);
@@ -69,12 +71,6 @@ impl Write for Escaped<'_> {
         }
         Ok(())
     }
-}
-
-/// Control characters, and those that turn the direction of what follows (UAX 9).
-fn is_unseen(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
