@@ -46,7 +46,7 @@ pub mod status {
 
 /// Vouches for a login or a recipient by asking the mail server that knows.
 #[derive(Debug, Parser)]
-#[command(name = "vouch", version, disable_help_subcommand = true)]
+#[command(name = "vouch", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -98,14 +98,28 @@ enum Command {
 #[derive(Debug, Args)]
 pub struct ConfigFile {
     /// The configuration
-    #[arg(short, long, value_name = "FILE", default_value = "/etc/vouch/vouch.toml")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "VOUCH_CONFIG",
+        hide_env_values = true,
+        default_value = "/etc/vouch/vouch.toml"
+    )]
     config: PathBuf,
 }
 
 impl ConfigFile {
     /// Reads it, or tells standard error what is wrong with it.
     fn load(&self) -> Result<(Config, Vec<Note>), ExitCode> {
-        read::load(&self.config).map_err(|error| fail(status::CONFIG, &error.to_string()))
+        read::load(&self.config).map_err(|error| {
+            let hint = if self.config.exists() {
+                ""
+            } else {
+                "\n`vouch init` writes a first configuration"
+            };
+            fail(status::CONFIG, &format!("{error}{hint}"))
+        })
     }
 }
 

@@ -92,7 +92,10 @@ pub fn page(program: Program) -> String {
 /// The commands that do something, each with the words that name it.
 fn leaves<'c>(command: &'c Command, path: &mut Vec<&'c str>, found: &mut Vec<(String, &'c Command)>) {
     path.push(command.get_name());
-    let mut below = command.get_subcommands().peekable();
+    let mut below = command
+        .get_subcommands()
+        .filter(|command| command.get_name() != "help")
+        .peekable();
     if below.peek().is_none() {
         found.push((path.join(" "), command));
     }
@@ -200,8 +203,9 @@ fn signals_and_files(page: &mut Page) {
         "`HUP`",
         "Read the configuration again, and the files of domains and TLS that it names. What it does not change goes on: sockets, \
          connections, sessions, what is remembered. A configuration that cannot be served as a whole changes nothing, and the \
-         log says why. Of a listener that has changed, or whose directory has, connections are closed once they are answered; \
-         its socket stays. `control.socket`, `metrics.listen`, `log.format`, `[service]`, and a socket's `mode`, `owner` and \
+         log says why. The clients of a listener stay connected when it changes, or a directory of it: what was asked is \
+         answered as before, the next question as it says now. Only another `protocol` closes their connections, once they are \
+         answered. `control.socket`, `metrics.listen`, `log.format`, `[service]`, and a socket's `mode`, `owner` and \
          `group` are heeded at the next start.",
     );
     page.item(
@@ -212,6 +216,8 @@ fn signals_and_files(page: &mut Page) {
         "`QUIT`",
         "Of `vouch dovecot-service`: end at once. Dovecot sends it when it waits no longer.",
     );
+    page.section("ENVIRONMENT");
+    page.item("`VOUCH_CONFIG`", "The configuration, where `-c` names none.");
     page.section("FILES");
     page.item(
         "`/etc/vouch/vouch.toml`", "The configuration, where no other is named.",
