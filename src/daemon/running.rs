@@ -17,6 +17,7 @@ use super::prepare::{Opened, open, peers_of};
 use super::{DaemonError, ServiceUser, drain, files, longest_deadline, status};
 use crate::config::listener::Protocol;
 use crate::config::{self, Config, Listener};
+use crate::directory::health::State;
 use crate::engine::Member;
 use crate::metrics::{Watched, WatchedDoor};
 use crate::server::admission::{Admission, Descriptors, Peers};
@@ -363,12 +364,7 @@ impl Running {
 
     /// How it is, for `systemctl status`.
     pub(super) fn in_words(&self) -> String {
-        let is_sick = |built: &&Built| {
-            let health = built.member.directory().health();
-            health
-                .failed
-                .is_some_and(|(failed, _)| health.answered.is_none_or(|answered| answered < failed))
-        };
+        let is_sick = |built: &&Built| built.member.directory().health().state() >= State::Falters;
         let sick: Vec<&str> = self
             .directories
             .iter()

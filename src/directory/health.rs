@@ -3,26 +3,121 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use protocol::sasl::Carried;
 use tokio::time::Instant;
 
 use super::{Directory, Report, Terms};
-use crate::verdict::{Cause, Kind, Proof, Question, Verdict};
+use crate::verdict::{Cause, Class, Kind, Proof, Question, Verdict};
+
+/// With an answer within this time, a directory is not silent: it fails in part.
+pub(crate) const LATELY: Duration = Duration::from_secs(300);
+
+/// So many questions in a row without an answer are no accident.
+pub(crate) const IN_A_ROW: u64 = 3;
+
+/// So many answers in a row that are "later" are not about one mailbox any more.
+pub(crate) const LATER_IN_A_ROW: u64 = 10;
 
 /// What a directory's remote answered last, and how often since the start of the process.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
-    /// When it last said yes or no.
+    /// When it last answered: yes, no, or "later" for this mailbox or user.
     pub answered: Option<Instant>,
-    /// When it last gave no answer, and why.
+    /// When there was last neither yes nor no, and why.
     pub failed: Option<(Instant, Cause)>,
-    /// Questions to which it said yes or no.
+    /// Questions that it answered.
     pub answers: u64,
     /// Questions to which it gave no answer.
     pub failures: u64,
     /// How many of these came since it last answered, and when the first of them did.
     pub unanswered: Option<(u64, Instant)>,
+    /// How often it said "later" since it last said yes or no, and when the first time was.
+    pub later: Option<(u64, Instant)>,
+}
+
+/// How a directory is; the worst last. It is the same wherever it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Nobody has asked it anything.
+    Unasked,
+    /// It answers.
+    Answers,
+    /// The last questions got no answer, but others did lately; or all that it says is "later".
+    Falters,
+    /// It gives no answer.
+    Silent,
+}
+
+impl State {
+    /// Its name in the report of the control socket.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unasked => "not asked",
+            Self::Answers => "answers",
+            Self::Falters => "answers in part",
+            Self::Silent => "no answer",
+        }
+    }
+}
+
+impl Health {
+    /// How the directory is.
+    pub fn state(&self) -> State {
+        let answered_lately = self.answered.is_some_and(|answered| answered.elapsed() <= LATELY);
+        let unanswered = self.unanswered.map_or(0, |(count, _)| count);
+        match (unanswered, answered_lately) {
+            (0, _) if self.answered.is_none() => State::Unasked,
+            (0, _) if self.says_later() => State::Falters,
+            (0, _) => State::Answers,
+            (_, false) => State::Silent,
+            (IN_A_ROW.., true) => State::Falters,
+            (_, true) => State::Answers,
+        }
+    }
+
+    /// Whether it gives no answer.
+    pub fn is_silent(&self) -> bool {
+        self.state() == State::Silent
+    }
+
+    /// Whether all that it says is "later".
+    pub fn says_later(&self) -> bool {
+        self.later.is_some_and(|(count, _)| count >= LATER_IN_A_ROW)
+    }
+
+    fn note(&mut self, verdict: &Verdict) {
+        let now = Instant::now();
+        let cause = match verdict {
+            Verdict::Accept(_) | Verdict::Reject(_) => None,
+            Verdict::Defer(cause) => Some(cause),
+            Verdict::Abstain(_) => return,
+        };
+        if let Some(cause) = cause {
+            self.failed = Some((now, cause.clone()));
+        }
+        if cause.is_none_or(is_answer) {
+            self.answered = Some(now);
+            self.answers += 1;
+            self.unanswered = None;
+        } else {
+            self.failures += 1;
+            self.unanswered.get_or_insert((0, now)).0 += 1;
+        }
+        match cause {
+            None => self.later = None,
+            Some(cause) if is_answer(cause) => self.later.get_or_insert((0, now)).0 += 1,
+            Some(_) => {}
+        }
+    }
+}
+
+/// Whether the remote has answered "later": it was heard, and speaks of this mailbox or user. A 421 is its goodbye to
+/// everybody (RFC 5321 section 3.8).
+fn is_answer(cause: &Cause) -> bool {
+    let status = cause.status.as_deref();
+    cause.class == Class::Temporary && status.is_some_and(|status| !status.starts_with("421"))
 }
 
 /// A directory whose answers are noted.
@@ -41,22 +136,10 @@ impl Watched {
     }
 
     fn note(&self, verdict: &Verdict) {
-        let now = Instant::now();
-        let failed = match verdict {
-            Verdict::Accept(_) | Verdict::Reject(_) => None,
-            Verdict::Defer(cause) => Some((now, cause.clone())),
-            Verdict::Abstain(_) => return,
-        };
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.is_none() {
-            health.answered = Some(now);
-            health.answers += 1;
-            health.unanswered = None;
-        } else {
-            health.failed = failed;
-            health.failures += 1;
-            health.unanswered.get_or_insert((0, now)).0 += 1;
-        }
+        self.health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(verdict);
     }
 }
 
@@ -112,9 +195,8 @@ impl Directory for Watched {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use protocol::secret::Secret;
+    use tokio::time::advance;
 
     use super::*;
     use crate::dialog::dialog;
@@ -134,6 +216,37 @@ mod tests {
         ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
             Box::pin(async { Verdict::Abstain(Abstention::NoOpinion) })
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_busy_mailbox_is_no_trouble_of_the_directory_and_all_of_them_are() {
+        let mut health = Health::default();
+        assert_eq!(health.state(), State::Unasked);
+        let busy = Verdict::Defer(Cause::said(Class::Temporary, "451 4.3.0", "busy"));
+        let goodbye = Verdict::Defer(Cause::said(Class::Temporary, "421 4.3.2", "closing"));
+        let silence = Verdict::Defer(Cause::ours(Class::Timeout, "no answer in time"));
+        for _ in 1..LATER_IN_A_ROW {
+            health.note(&busy);
+            assert_eq!(health.state(), State::Answers);
+        }
+        health.note(&busy);
+        assert_eq!(health.state(), State::Falters);
+        health.note(&Verdict::accept("jane"));
+        assert_eq!(health.state(), State::Answers);
+        for number in 1..=IN_A_ROW {
+            health.note(if number == 2 { &goodbye } else { &silence });
+            let expected = if number < IN_A_ROW {
+                State::Answers
+            } else {
+                State::Falters
+            };
+            assert_eq!(health.state(), expected);
+        }
+        advance(LATELY + Duration::from_secs(1)).await;
+        assert_eq!(health.state(), State::Silent);
+        health.note(&busy);
+        assert_eq!(health.state(), State::Answers);
+        assert_eq!((health.answers, health.failures), (LATER_IN_A_ROW + 2, IN_A_ROW));
     }
 
     #[test]

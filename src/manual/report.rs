@@ -4,7 +4,7 @@ use super::roff::Page;
 
 /// Members of the report, each by its path: `[]` for any element of a list, `*` for any member of an object. A list or
 /// an object has a row of its own where it needs an explanation.
-pub const MEMBERS: [(&str, &str); 71] = [
+pub const MEMBERS: [(&str, &str); 72] = [
     ("version", "the daemon's"),
     ("process", "its process id"),
     ("uptime", "seconds since its start"),
@@ -70,9 +70,14 @@ pub const MEMBERS: [(&str, &str); 71] = [
     ("directories[].address", "the same"),
     (
         "directories[].state",
-        "`answers`, `no answer` (the last question had none), or `not asked`",
+        "`answers`; `answers in part`: the last 3 questions or more had no answer, and others had one within 5 minutes, or the last \
+         10 answers or more were `later`; `no answer`: the last question had none, nor had any within 5 minutes; `not asked`. A \
+         temporary refusal of one mailbox or user is an answer",
     ),
-    ("directories[].answers", "questions that it said yes or no to"),
+    (
+        "directories[].answers",
+        "questions that it answered: yes, no, or `later` for this mailbox or user",
+    ),
     ("directories[].failures", "questions that it gave no answer to"),
     ("directories[].last-answer", "seconds since the last answer"),
     (
@@ -93,6 +98,10 @@ pub const MEMBERS: [(&str, &str); 71] = [
         "directories[].unanswered", "questions without an answer since it last gave one",
     ),
     ("directories[].unanswered-for", "seconds since the first of these"),
+    (
+        "directories[].later",
+        "where it says nothing but \"later\": to how many questions since its last yes or no",
+    ),
     (
         "directories[].sessions.*",
         "of `recipients` and `logins`, as the directory knows either",

@@ -11,6 +11,7 @@ use crate::session::{Kind, certificate, pool, tls};
 /// A directory at one time.
 struct Directory<'a> {
     name: &'a str,
+    is_silent: bool,
     memory: member::Report,
     not_understood: [(&'static str, u64); 2],
     pools: Vec<(&'static str, pool::Report)>,
@@ -19,6 +20,7 @@ struct Directory<'a> {
 
 pub(super) fn write(text: &mut Text, watched: &Watched) {
     let directories: Vec<_> = watched.members.iter().map(|member| look_at(member)).collect();
+    answering(text, &directories);
     memory(text, &directories);
     probes(text, &directories);
     sessions(text, &directories);
@@ -33,10 +35,21 @@ fn look_at(member: &Member) -> Directory<'_> {
     };
     Directory {
         name: member.name(),
+        is_silent: member.directory().health().is_silent(),
         memory: member.report(),
         not_understood: member.not_understood().counts(),
         pools,
         tls,
+    }
+}
+
+fn answering(text: &mut Text, directories: &[Directory<'_>]) {
+    text.gauge(
+        "vouch_directory_answering",
+        "0 where a directory gives no answer, as vouch status says; else 1.",
+    );
+    for directory in directories {
+        text.sample(&[("directory", directory.name)], u64::from(!directory.is_silent));
     }
 }
 

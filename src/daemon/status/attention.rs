@@ -57,20 +57,21 @@ pub(super) fn of(report: &Value) -> Vec<String> {
 }
 
 fn silence(directory: &Value, told: &mut Vec<String>) {
-    let unanswered = number(&directory["unanswered"]);
-    if unanswered == 0 {
+    if !matches!(directory["state"].as_str(), Some("answers in part" | "no answer")) {
         return;
     }
     let failure = &directory["last-failure"];
-    let which = if unanswered == 1 {
-        "the last question".to_owned()
-    } else {
-        let since = ago(&directory["unanswered-for"]);
-        format!("{unanswered} questions for {since}; the last")
+    let what = match (number(&directory["unanswered"]), number(&directory["later"])) {
+        (0, later) => format!("\"later\" was the answer to the last {later} questions; the last"),
+        (1, _) => "no answer to the last question".to_owned(),
+        (unanswered, _) => {
+            let since = ago(&directory["unanswered-for"]);
+            format!("no answer to {unanswered} questions for {since}; the last")
+        }
     };
     let advice = failure["advice"].as_str().unwrap_or_default();
     told.push(format!(
-        "{}: no answer to {which}, {} ago: {}{}{advice}",
+        "{}: {what}, {} ago: {}{}{advice}",
         name(directory),
         ago(&failure["ago"]),
         text(&failure["why"]),
@@ -336,6 +337,7 @@ mod tests {
         }
         let mut report = well();
         report["directories"][0]["last-failure"] = failure;
+        report["directories"][0]["state"] = json!("no answer");
         report["directories"][0]["unanswered"] = json!(17);
         report["directories"][0]["unanswered-for"] = json!(185);
         assert_eq!(

@@ -67,13 +67,14 @@ impl Remote {
             "name": self.name,
             "type": self.kind.as_str(),
             "address": self.address,
-            "state": state(&health),
+            "state": health.state().name(),
             "answers": health.answers,
             "failures": health.failures,
             "last-answer": health.answered.map(ago),
             "last-failure": last_failure(&self.name, &health),
             "unanswered": health.unanswered.map_or(0, |(count, _)| count),
             "unanswered-for": health.unanswered.map(|(_, since)| ago(since)),
+            "later": health.says_later().then_some(health.later).flatten().map(|(count, _)| count),
             "sessions": sessions,
             "remembered": self.remembered(),
             "file-trouble": self.member.file_trouble(),
@@ -166,15 +167,6 @@ impl Remote {
         };
         let domains: Vec<_> = domains.iter().map(ToString::to_string).collect();
         json!({ "count": self.member.report().catch_all_domains, "shown": domains })
-    }
-}
-
-/// In one of three words.
-fn state(health: &Health) -> &'static str {
-    match (health.answered, health.unanswered) {
-        (_, Some(_)) => "no answer",
-        (Some(_), None) => "answers",
-        (None, None) => "not asked",
     }
 }
 

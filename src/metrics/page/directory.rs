@@ -10,12 +10,6 @@ use super::words::percent;
 use super::{ago, count, swatch, text, word};
 use crate::metrics::history::DirectoryStep;
 
-/// With an answer so many seconds ago, a directory is not silent: it fails in part.
-const LATELY: u64 = 300;
-
-/// So many questions in a row without an answer are no accident; one mailbox may well be busy.
-const IN_A_ROW: u64 = 3;
-
 /// How a directory is; the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum State {
@@ -32,14 +26,11 @@ pub(super) enum State {
 impl State {
     /// Of a directory in the report.
     pub(super) fn of(it: &Value) -> Self {
-        let answered_lately = it["last-answer"].as_u64().is_some_and(|ago| ago <= LATELY);
-        let unanswered = it["unanswered"].as_u64().unwrap_or_default();
-        match (unanswered, answered_lately) {
-            (0, _) if it["last-answer"].is_null() => Self::Unasked,
-            (0, _) => Self::Well,
-            (_, false) => Self::Silent,
-            (IN_A_ROW.., true) => Self::Troubled,
-            (_, true) => Self::Well,
+        match it["state"].as_str() {
+            Some("answers") => Self::Well,
+            Some("answers in part") => Self::Troubled,
+            Some("no answer") => Self::Silent,
+            _ => Self::Unasked,
         }
     }
 
@@ -332,17 +323,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_busy_mailbox_is_no_trouble_of_the_directory() {
-        for (answered, unanswered, state) in [
-            (json!(null), 0, State::Unasked),
-            (json!(4000), 0, State::Well),
-            (json!(3), 2, State::Well),
-            (json!(300), 3, State::Troubled),
-            (json!(301), 1, State::Silent),
-            (json!(null), 1, State::Silent),
+    fn each_state_of_a_directory_is_told() {
+        for (health, state) in [
+            ("not asked", State::Unasked),
+            ("answers", State::Well),
+            ("answers in part", State::Troubled),
+            ("no answer", State::Silent),
         ] {
-            let it = json!({ "last-answer": answered, "unanswered": unanswered });
-            assert_eq!(State::of(&it), state, "{it}");
+            assert_eq!(State::of(&json!({ "state": health })), state);
         }
     }
 

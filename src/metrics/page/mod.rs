@@ -52,11 +52,11 @@ pub(super) fn page(report: &Value, history: &History, refreshes: bool) -> String
     summary(&mut html, report, &directories, &states);
     match main.count(table::WARNING) {
         0 => &mut html,
-        1 => html.markup("<p>One thing below is marked: see to it.</p>"),
+        1 => html.markup("<p>1 item below needs attention.</p>"),
         more => html
             .markup("<p>")
             .text(more)
-            .markup(" things below are marked: see to them.</p>"),
+            .markup(" items below need attention.</p>"),
     };
     freshness(&mut html, &hour, refreshes);
     html.markup("</header><main>").piece(&main);
@@ -162,13 +162,13 @@ fn freshness(html: &mut Html, hour: &Hour, refreshes: bool) {
         .text(clock::second())
         .markup("</time>. ");
     if refreshes {
-        html.markup("Loads itself again every ")
+        html.markup("Refreshes every ")
             .text(EVERY.as_secs())
-            .markup("\u{a0}s: <a href=\"?still\">hold it still</a>.");
+            .markup("\u{a0}s (<a href=\"?still\">pause</a>).");
     } else {
-        html.markup("Holds still: <a href=\".\">load it again every ")
+        html.markup("Paused (<a href=\".\">refresh every ")
             .text(EVERY.as_secs())
-            .markup("\u{a0}s</a>.");
+            .markup("\u{a0}s</a>).");
     }
     html.markup("</p><p>");
     let began = |html: &mut Html| {
