@@ -5,7 +5,7 @@
 //! the id of its request, and the cookie that it was greeted with. The mail process
 //! shows these to a `master` door, once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use crate::verdict::{Client, Login};
 /// (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
 pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
-/// Logins that wait at once. Each is asked for within moments; when so many are not,
-/// no mail process reaches us.
+/// Logins that wait at once; of more, the oldest is forgotten. Each is asked for within
+/// moments; when so many are not, no mail process reaches us.
 pub(crate) const WAITING: usize = 16_384;
 
 /// What the doors of one daemon share to be one server to Dovecot: its id, and the
@@ -67,11 +67,39 @@ pub enum Refused {
 struct Waiting {
     by_cpid: HashMap<u32, Vec<Desk>>,
     count: usize,
+    /// Logins in the order in which they were accepted; some wait no more.
+    order: VecDeque<Waits>,
+    serials: u64,
+    /// It was told that some were forgotten.
+    told: bool,
+}
+
+/// Where a login waits.
+#[derive(Clone, Copy)]
+struct Waits {
+    cpid: u32,
+    cookie: [u8; 16],
+    id: u32,
+    serial: u64,
 }
 
 struct Desk {
     cookie: [u8; 16],
-    logins: HashMap<u32, (Accepted, Instant)>,
+    logins: HashMap<u32, Kept>,
+}
+
+/// A login that waits.
+struct Kept {
+    accepted: Accepted,
+    since: Instant,
+    /// Tells it from another of the same id.
+    serial: u64,
+}
+
+impl Kept {
+    fn is_in_time(&self) -> bool {
+        self.since.elapsed() < PATIENCE
+    }
 }
 
 /// One connection of a login process. Its logins are forgotten when it is dropped.
@@ -145,16 +173,16 @@ impl Handover {
     /// See [`Refused`]; the login, if there is one, waits on.
     pub fn claim(&self, cpid: u32, client_id: u32, cookie: &[u8]) -> Result<Accepted, Refused> {
         let mut waiting = self.lock();
-        let Waiting { by_cpid, count } = &mut *waiting;
+        let Waiting { by_cpid, count, .. } = &mut *waiting;
         let desks = by_cpid.get_mut(&cpid).ok_or(Refused::NoClient)?;
         let desk = desks
             .iter_mut()
             .find(|desk| verify_slices_are_equal(&desk.cookie, cookie).is_ok())
             .ok_or(Refused::WrongCookie)?;
-        let (accepted, since) = desk.logins.remove(&client_id).ok_or(Refused::NoLogin)?;
+        let kept = desk.logins.remove(&client_id).ok_or(Refused::NoLogin)?;
         *count -= 1;
-        if since.elapsed() < PATIENCE {
-            Ok(accepted)
+        if kept.is_in_time() {
+            Ok(kept.accepted)
         } else {
             Err(Refused::NoLogin)
         }
@@ -166,52 +194,63 @@ impl Handover {
 }
 
 impl Connected {
-    /// Keeps a login under the id of its request; `false` where too many wait.
-    #[must_use]
-    pub fn keep(&self, id: u32, accepted: Accepted) -> bool {
+    /// Keeps a login under the id of its request.
+    pub fn keep(&self, id: u32, accepted: Accepted) {
         let mut waiting = self.handover.lock();
-        if waiting.count >= WAITING {
-            waiting.forget_old();
+        while waiting.count >= WAITING {
+            waiting.forget_oldest();
         }
-        if waiting.count >= WAITING {
-            return false;
-        }
-        let Some(desk) = waiting.desk(self) else {
-            return false;
+        waiting.serials += 1;
+        let kept = Kept {
+            accepted,
+            since: Instant::now(),
+            serial: waiting.serials,
         };
-        if desk.logins.insert(id, (accepted, Instant::now())).is_none() {
+        let Self { cpid, cookie, .. } = *self;
+        let waits = Waits {
+            cpid,
+            cookie,
+            id,
+            serial: kept.serial,
+        };
+        let Some(desk) = waiting.desk(self.cpid, &self.cookie) else {
+            return;
+        };
+        if desk.logins.insert(id, kept).is_none() {
             waiting.count += 1;
         }
-        true
+        waiting.note(waits);
     }
 
     /// Whether a login waits under this id: another request cannot have it.
     pub fn holds(&self, id: u32) -> bool {
         let mut waiting = self.handover.lock();
-        let login = waiting.desk(self).and_then(|desk| desk.logins.get(&id));
-        login.is_some_and(|(_, since)| since.elapsed() < PATIENCE)
+        let desk = waiting.desk(self.cpid, &self.cookie);
+        let login = desk.and_then(|desk| desk.logins.get(&id));
+        login.is_some_and(Kept::is_in_time)
     }
 
     /// Whether a login waits that was accepted within this time.
     pub fn holds_any(&self, within: Duration) -> bool {
         let mut waiting = self.handover.lock();
-        let desk = waiting.desk(self);
-        desk.is_some_and(|desk| desk.logins.values().any(|(_, since)| since.elapsed() < within))
+        let desk = waiting.desk(self.cpid, &self.cookie);
+        desk.is_some_and(|desk| desk.logins.values().any(|kept| kept.since.elapsed() < within))
     }
 
     /// Forgets a login; `false` where none waits under this id.
     pub fn withdraw(&self, id: u32) -> bool {
         let mut waiting = self.handover.lock();
-        let gone = waiting.desk(self).and_then(|desk| desk.logins.remove(&id));
+        let desk = waiting.desk(self.cpid, &self.cookie);
+        let gone = desk.and_then(|desk| desk.logins.remove(&id));
         waiting.count -= usize::from(gone.is_some());
-        gone.is_some_and(|(_, since)| since.elapsed() < PATIENCE)
+        gone.is_some_and(|kept| kept.is_in_time())
     }
 }
 
 impl Drop for Connected {
     fn drop(&mut self) {
         let mut waiting = self.handover.lock();
-        let Waiting { by_cpid, count } = &mut *waiting;
+        let Waiting { by_cpid, count, .. } = &mut *waiting;
         if let Some(desks) = by_cpid.get_mut(&self.cpid) {
             let gone = desks.extract_if(.., |desk| desk.cookie == self.cookie);
             *count -= gone.map(|desk| desk.logins.len()).sum::<usize>();
@@ -223,21 +262,45 @@ impl Drop for Connected {
 }
 
 impl Waiting {
-    fn desk(&mut self, of: &Connected) -> Option<&mut Desk> {
-        let desks = self.by_cpid.get_mut(&of.cpid)?;
-        desks.iter_mut().find(|desk| desk.cookie == of.cookie)
+    fn desk(&mut self, cpid: u32, cookie: &[u8; 16]) -> Option<&mut Desk> {
+        let desks = self.by_cpid.get_mut(&cpid)?;
+        desks.iter_mut().find(|desk| desk.cookie == *cookie)
     }
 
-    fn forget_old(&mut self) {
-        for desk in self.by_cpid.values_mut().flatten() {
-            desk.logins.retain(|_, (_, since)| since.elapsed() < PATIENCE);
+    fn note(&mut self, waits: Waits) {
+        if self.order.len() >= 2 * WAITING {
+            let order = std::mem::take(&mut self.order);
+            self.order = order.into_iter().filter(|it| self.is_waiting(it)).collect();
         }
-        self.count = self
-            .by_cpid
-            .values()
-            .flatten()
-            .map(|desk| desk.logins.len())
-            .sum();
+        self.order.push_back(waits);
+    }
+
+    fn is_waiting(&self, waits: &Waits) -> bool {
+        let mut desks = self.by_cpid.get(&waits.cpid).into_iter().flatten();
+        let desk = desks.find(|desk| desk.cookie == waits.cookie);
+        let kept = desk.and_then(|desk| desk.logins.get(&waits.id));
+        kept.is_some_and(|kept| kept.serial == waits.serial)
+    }
+
+    /// Makes room for one more.
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.order.pop_front() else {
+            // Each that waits is in the order; were one not, it would be no reason to turn others away.
+            self.count = 0;
+            return;
+        };
+        if !self.is_waiting(&oldest) {
+            return;
+        }
+        let desk = self.desk(oldest.cpid, &oldest.cookie);
+        let gone = desk.and_then(|desk| desk.logins.remove(&oldest.id));
+        self.count -= usize::from(gone.is_some());
+        if gone.is_some_and(|kept| kept.is_in_time()) && !std::mem::replace(&mut self.told, true) {
+            tracing::error!(
+                "logins are forgotten before a mail process asks for them, as {WAITING} wait: does it ask at the master \
+                 listener of this vouch?"
+            );
+        }
     }
 }
 
@@ -269,7 +332,8 @@ mod tests {
     async fn a_login_is_handed_over_once_and_for_the_right_cookie() {
         let handover = Arc::new(Handover::new(1));
         let process = handover.connected(100, COOKIE);
-        assert!(process.keep(1, accepted("jane")) && process.holds(1) && !process.holds(2));
+        process.keep(1, accepted("jane"));
+        assert!(process.holds(1) && !process.holds(2));
         assert_eq!(claim(&handover, 101, 1, &COOKIE), Err(Refused::NoClient));
         assert_eq!(claim(&handover, 100, 1, &[8; 16]), Err(Refused::WrongCookie));
         assert_eq!(claim(&handover, 100, 1, &COOKIE[..8]), Err(Refused::WrongCookie));
@@ -283,13 +347,14 @@ mod tests {
     async fn a_login_is_forgotten_with_its_connection_or_its_time() {
         let handover = Arc::new(Handover::new(1));
         let process = handover.connected(100, COOKIE);
-        assert!(process.keep(1, accepted("jane")) && process.keep(2, accepted("joe")));
+        process.keep(1, accepted("jane"));
+        process.keep(2, accepted("joe"));
         assert!(process.withdraw(2) && !process.withdraw(2));
         assert_eq!(claim(&handover, 100, 2, &COOKIE), Err(Refused::NoLogin));
         advance(PATIENCE).await;
         assert!(!process.holds(1));
         assert_eq!(claim(&handover, 100, 1, &COOKIE), Err(Refused::NoLogin));
-        assert!(process.keep(1, accepted("jane")));
+        process.keep(1, accepted("jane"));
         drop(process);
         assert_eq!(claim(&handover, 100, 1, &COOKIE), Err(Refused::NoClient));
         assert_eq!(handover.lock().count, 0);
@@ -314,22 +379,42 @@ mod tests {
         let handover = Arc::new(Handover::new(1));
         let one = handover.connected(100, COOKIE);
         let other = handover.connected(100, [8; 16]);
-        assert!(one.keep(1, accepted("jane")) && other.keep(1, accepted("joe")));
+        one.keep(1, accepted("jane"));
+        other.keep(1, accepted("joe"));
         assert_eq!(claim(&handover, 100, 1, &[8; 16]), Ok("joe".into()));
         drop(other);
         assert_eq!(claim(&handover, 100, 1, &COOKIE), Ok("jane".into()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_wait_than_there_is_room_for() {
+    async fn of_more_than_there_is_room_for_the_oldest_goes() {
         let handover = Arc::new(Handover::new(1));
         let process = handover.connected(100, COOKIE);
         for id in 1..=WAITING as u32 {
-            assert!(process.keep(id, accepted("jane")));
+            process.keep(id, accepted("jane"));
         }
-        assert!(!process.keep(0, accepted("joe")));
-        advance(PATIENCE).await;
-        assert!(process.keep(0, accepted("joe")));
-        assert_eq!(handover.lock().count, 1);
+        assert_eq!(claim(&handover, 100, 2, &COOKIE), Ok("jane".into()));
+        process.keep(2, accepted("june"));
+        process.keep(0, accepted("joe"));
+        assert!(!process.holds(1) && process.holds(0) && process.holds(3));
+        assert_eq!(handover.lock().count, WAITING);
+        // What was claimed and asked for anew has another place in the order.
+        for id in 1..3 {
+            process.keep(WAITING as u32 + id, accepted("jane"));
+        }
+        assert!(process.holds(2) && !process.holds(3) && !process.holds(4));
+        assert_eq!(claim(&handover, 100, 2, &COOKIE), Ok("june".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn logins_that_come_and_go_leave_nothing_behind() {
+        let handover = Arc::new(Handover::new(1));
+        let process = handover.connected(100, COOKIE);
+        for id in 0..5 * WAITING as u32 {
+            process.keep(id, accepted("jane"));
+            assert!(claim(&handover, 100, id, &COOKIE).is_ok());
+        }
+        let waiting = handover.lock();
+        assert!(waiting.order.len() <= 2 * WAITING && waiting.count == 0);
     }
 }

@@ -191,9 +191,9 @@ fn times() -> Vec<Bound> {
         row(
             "logins that wait for their mail processes",
             count!(crate::server::handover::WAITING),
-            "one more gets no answer, with an error in the log",
+            "the oldest is forgotten, with an error in the log",
             "each is asked for within moments: so many are not when no mail process reaches us",
-            "no_more_wait_than_there_is_room_for",
+            "of_more_than_there_is_room_for_the_oldest_goes",
         ),
         row(
             "wait for another vouch that has accepted a login (Dovecot reloads)",

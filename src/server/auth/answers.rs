@@ -119,13 +119,7 @@ impl Connection {
                 fields,
                 client: client.clone(),
             };
-            if !accepted.keep(id, login) {
-                tracing::error!(
-                    door = door.name,
-                    "no OK for a good login: too many wait for a mail process; does it ask at our master door?"
-                );
-                return self.fail_for_now(asked);
-            }
+            accepted.keep(id, login);
         }
         let flow = self.reply(Reply::Ok {
             id,
