@@ -183,7 +183,7 @@ async fn a_message_asks_listener_rcpt_times() {
     assert_eq!(scene.remote.count("RCPT"), 5);
     let line = scene.logged("source=limit").await;
     for part in [
-        "verdict=defer", "cause=limit", "about=d@example.org", "door=policy",
+        "verdict=defer", "cause=limit", "about=d@example.org", "listener=policy",
     ] {
         assert!(line.contains(part), "{part} in {line}");
     }
@@ -317,7 +317,9 @@ async fn a_login_client_bears_listener_auth_errors() {
             "and begins anew for the address"
         );
         let line = scene.logged("source=limit").await;
-        for part in ["verdict=defer", "cause=limit", "client=192.0.2.1", "door=auth"] {
+        for part in [
+            "verdict=defer", "cause=limit", "client=192.0.2.1", "listener=auth",
+        ] {
             assert!(line.contains(part), "{part} in {line}");
         }
     }
@@ -494,7 +496,9 @@ async fn a_guesser_is_answered_late_and_then_not_at_all() {
         assert_eq!(client.login(&elsewhere).await, Answer::Yes);
 
         let line = scene.logged("delayed_ms=").await;
-        for part in ["verdict=reject", "source=probe", "client=192.0.2.1", "door=auth"] {
+        for part in [
+            "verdict=reject", "source=probe", "client=192.0.2.1", "listener=auth",
+        ] {
             assert!(line.contains(part), "{part} in {line}");
         }
         let line = scene.logged("source=penalty").await;

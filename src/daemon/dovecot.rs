@@ -142,7 +142,7 @@ impl Doors<'_> {
             Purpose::Master => Protocol::Master,
             Purpose::Userdb => Protocol::Userdb,
             Purpose::Token => {
-                tracing::debug!(door = name, "not served: a token opens nothing here");
+                tracing::debug!(listener = name, "not served: a token opens nothing here");
                 return;
             }
         };
@@ -152,7 +152,7 @@ impl Doors<'_> {
             Ok(socket) => Arc::new(socket),
             Err(error) => {
                 tracing::error!(
-                    door = name,
+                    listener = name,
                     socket = place,
                     "not served: the system refuses the socket: {error}"
                 );
@@ -163,7 +163,7 @@ impl Doors<'_> {
         let (clients, closing) = (self.clients.clone(), self.closing.clone());
         // Not counted among the clients, whose end is waited for.
         tokio::spawn(serve(socket, door, self.admission(&name), clients, closing));
-        tracing::info!(door = name, socket = place, %protocol, "listening");
+        tracing::info!(listener = name, socket = place, %protocol, "listening");
     }
 
     /// Dovecot has said who may connect, by the mode of its sockets.

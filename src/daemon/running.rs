@@ -311,7 +311,7 @@ impl Running {
             closing,
         };
         common.accept(&open);
-        tracing::info!(door = listener.name, socket = %listener.socket, protocol = %listener.protocol, "listening");
+        tracing::info!(listener = listener.name, socket = %listener.socket, protocol = %listener.protocol, "listening");
         open
     }
 

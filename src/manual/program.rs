@@ -17,7 +17,7 @@ pub struct Program {
 
 /// Fields of the line that each question leaves in the log, in their order.
 pub const LOG_FIELDS: [(&str, &str); 14] = [
-    ("door", "the listener"),
+    ("listener", "the listener"),
     ("question", "`recipient`, `login`, `user` or `domain`"),
     ("about", "the address or the user's name"),
     (

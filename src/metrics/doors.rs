@@ -34,7 +34,7 @@ fn answers(text: &mut Text, watched: &Watched) {
     for door in &watched.doors {
         for answers in door.counts.answers() {
             let labels = [
-                ("door", &*door.name),
+                ("listener", &*door.name),
                 ("verdict", answers.verdict),
                 ("cause", answers.cause),
                 ("source", answers.source),
@@ -47,7 +47,7 @@ fn answers(text: &mut Text, watched: &Watched) {
     );
     for door in &watched.doors {
         for (verdict, took) in door.counts.took().filter(|(_, took)| took.count() > 0) {
-            text.durations(&[("door", &*door.name), ("verdict", verdict)], &took);
+            text.durations(&[("listener", &*door.name), ("verdict", verdict)], &took);
         }
     }
     text.counter(
@@ -60,6 +60,6 @@ fn answers(text: &mut Text, watched: &Watched) {
 /// One number of each door.
 fn each(text: &mut Text, watched: &Watched, number: impl Fn(&WatchedDoor) -> u64) {
     for door in &watched.doors {
-        text.sample(&[("door", &*door.name)], number(door));
+        text.sample(&[("listener", &*door.name)], number(door));
     }
 }

@@ -166,13 +166,13 @@ mod tests {
     fn text(format: Format) -> String {
         let mut text = Text::new(format);
         text.counter("vouch_things_total", "Things, by door.");
-        text.sample(&[("door", "in\"\\\n{}"), ("kind", "a")], 7);
+        text.sample(&[("listener", "in\"\\\n{}"), ("kind", "a")], 7);
         text.gauge("vouch_size_bytes", "How large.");
         text.sample(&[], 0.5);
         text.histogram("vouch_took_seconds", "How long.");
         let histogram = Histogram::default();
         histogram.observe(Duration::from_millis(1500));
-        text.durations(&[("door", "in")], &histogram.get());
+        text.durations(&[("listener", "in")], &histogram.get());
         text.end()
     }
 
@@ -180,12 +180,12 @@ mod tests {
     fn the_two_formats_differ_in_the_names_of_counters_and_in_the_end() {
         let (open, plain) = (text(Format::OpenMetrics), text(Format::Plain));
         let begin = "# HELP vouch_things Things, by door.\n# TYPE vouch_things counter\n\
-                     vouch_things_total{door=\"in\\\"\\\\\\n{}\",kind=\"a\"} 7\n\
+                     vouch_things_total{listener=\"in\\\"\\\\\\n{}\",kind=\"a\"} 7\n\
                      # HELP vouch_size_bytes How large.\n# TYPE vouch_size_bytes gauge\n# UNIT vouch_size_bytes bytes\n\
                      vouch_size_bytes 0.5\n";
         assert!(open.starts_with(begin), "{open}");
         assert!(
-            open.ends_with("vouch_took_seconds_count{door=\"in\"} 1\n# EOF\n"),
+            open.ends_with("vouch_took_seconds_count{listener=\"in\"} 1\n# EOF\n"),
             "{open}"
         );
         let same = open
@@ -200,12 +200,12 @@ mod tests {
     fn buckets_hold_all_that_are_smaller() {
         let text = text(Format::Plain);
         for line in [
-            "vouch_took_seconds_bucket{door=\"in\",le=\"0.00005\"} 0",
-            "vouch_took_seconds_bucket{door=\"in\",le=\"1.0\"} 0",
-            "vouch_took_seconds_bucket{door=\"in\",le=\"2.5\"} 1",
-            "vouch_took_seconds_bucket{door=\"in\",le=\"60.0\"} 1",
-            "vouch_took_seconds_bucket{door=\"in\",le=\"+Inf\"} 1",
-            "vouch_took_seconds_sum{door=\"in\"} 1.5",
+            "vouch_took_seconds_bucket{listener=\"in\",le=\"0.00005\"} 0",
+            "vouch_took_seconds_bucket{listener=\"in\",le=\"1.0\"} 0",
+            "vouch_took_seconds_bucket{listener=\"in\",le=\"2.5\"} 1",
+            "vouch_took_seconds_bucket{listener=\"in\",le=\"60.0\"} 1",
+            "vouch_took_seconds_bucket{listener=\"in\",le=\"+Inf\"} 1",
+            "vouch_took_seconds_sum{listener=\"in\"} 1.5",
         ] {
             assert!(
                 text.lines().any(|other| other == line),

@@ -222,7 +222,7 @@ mod tests {
             uids: vec![0, 107],
             gids: vec![8],
         };
-        let door = Admission::new("door", 10, Some(peers), Descriptors::new(10));
+        let door = Admission::new("listener", 10, Some(peers), Descriptors::new(10));
         for (uid, gid) in [(0, 0), (107, 65534), (5000, 8)] {
             assert!(door.admit(Some(&peer(uid, gid))).is_some(), "{uid} {gid}");
         }
@@ -232,7 +232,7 @@ mod tests {
         let counted = [&clients.accepted, &clients.strangers, &clients.turned_away];
         assert_eq!(counted.map(Counter::get), [3, 2, 0]);
         assert!(
-            Admission::new("door", 1, None, Descriptors::new(1))
+            Admission::new("listener", 1, None, Descriptors::new(1))
                 .admit(None)
                 .is_some()
         );
@@ -240,7 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_is_free_again_when_its_client_has_left() {
-        let door = Admission::new("door", 1, None, Descriptors::new(1));
+        let door = Admission::new("listener", 1, None, Descriptors::new(1));
         let place = door.admit(None).unwrap();
         assert_eq!(door.connections(), 1);
         assert!(door.admit(None).is_none());
@@ -254,10 +254,10 @@ mod tests {
 
     #[tokio::test]
     async fn those_inside_count_under_other_terms_too() {
-        let door = Admission::new("door", 2, None, Descriptors::new(10));
+        let door = Admission::new("listener", 2, None, Descriptors::new(10));
         let (first, second) = (door.admit(None), door.admit(None));
         assert!(first.is_some() && second.is_some());
-        let fewer = door.succeeded_by("door", 1, None);
+        let fewer = door.succeeded_by("listener", 1, None);
         assert_eq!((fewer.connections(), fewer.max_connections()), (2, 1));
         drop(first);
         assert!(fewer.admit(None).is_none());

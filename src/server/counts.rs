@@ -48,7 +48,7 @@ pub struct Answers {
 /// A question and its answer, as the log has them.
 pub(super) struct Entry<'a> {
     /// The listener's name.
-    pub(super) door: &'a str,
+    pub(super) listener: &'a str,
     /// What kind of thing was asked about: `recipient`, `login` and so on.
     pub(super) question: &'static str,
     /// The address or user name.
@@ -94,7 +94,7 @@ impl DoorCounts {
         let decision = entry.decision;
         self.answered(decision, entry.took, entry.delayed);
         log::answered(&Answered {
-            door: entry.door,
+            listener: entry.listener,
             question: entry.question,
             about: &String::from_utf8_lossy(entry.about),
             verdict: decision.verdict.name(),

@@ -63,7 +63,7 @@ impl Door for KinDoor {
         let uid = caller.peer.map(|peer| peer.uid);
         if uid != Some(geteuid().as_raw()) {
             tracing::warn!(
-                door = self.listener,
+                listener = self.listener,
                 uid,
                 "turned away: this socket is for processes of vouch; see which program of that user asks there"
             );

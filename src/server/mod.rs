@@ -207,9 +207,9 @@ fn is_root(uid: u32) -> bool {
 fn note_end(door: &str, error: &WireError, hint: &str) {
     match error {
         WireError::Decode(error) => {
-            tracing::warn!(door, "closed: the client's request is {error}; {hint}");
+            tracing::warn!(listener = door, "closed: the client's request is {error}; {hint}");
         }
-        error => tracing::debug!(door, "closed: {error}"),
+        error => tracing::debug!(listener = door, "closed: {error}"),
     }
 }
 

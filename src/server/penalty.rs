@@ -136,7 +136,7 @@ impl Penalty {
 
     fn tell(&self, about: &str, what: &str) {
         let Settings { door, after, .. } = &self.settings;
-        tracing::info!(door, about, failures = after, "penalty: {what}");
+        tracing::info!(listener = door, about, failures = after, "penalty: {what}");
     }
 }
 

@@ -195,7 +195,7 @@ impl Policy {
             .dry_run
             .then(|| format!("DUNNO (dry-run; else {})", action.as_str()));
         self.counts.tell(&Entry {
-            door: &self.settings.name,
+            listener: &self.settings.name,
             question: "recipient",
             about: &request.recipient,
             decision,

@@ -133,7 +133,7 @@ impl Asked {
         let door = &self.door;
         door.sessions.note(self.session, self.tag.as_ref(), decision);
         door.counts.tell(&Entry {
-            door: &door.settings.name,
+            listener: &door.settings.name,
             question: "login",
             about: self.user.as_bytes(),
             client: self.client.address.as_deref().unwrap_or("-"),

@@ -185,7 +185,7 @@ impl InTurn for Socketmap {
         let door = &self.settings.name;
         let Some((_, map)) = MAPS.iter().find(|(known, _)| known.as_bytes() == &*name) else {
             let map = String::from_utf8_lossy(&name);
-            tracing::warn!(door, %map, "no answer: there is no such map; there are recipients, access and domains");
+            tracing::warn!(listener = door, %map, "no answer: there is no such map; there are recipients, access and domains");
             return Reply::Perm("no such map; there are recipients, access and domains");
         };
         let (question, decision) = match map {
@@ -197,7 +197,7 @@ impl InTurn for Socketmap {
         };
         let reply = self.told(*map, &decision);
         self.counts.tell(&Entry {
-            door,
+            listener: door,
             question,
             about: &key,
             client: "-",

@@ -78,14 +78,14 @@ mod tests {
     fn a_line_says_how_severe_it_is() {
         let lines = logged(record, || {
             tracing::error!("broken\nin two");
-            tracing::warn!(door = "login", "odd");
+            tracing::warn!(listener = "login", "odd");
             tracing::info!(us = 7, "done");
             tracing::debug!("more");
             tracing::trace!("most");
         });
         let pid = std::process::id();
         let expected = format!(
-            "\x01D{pid} broken\\nin two\n\x01C{pid} odd door=login\n\x01B{pid} done us=7\n\x01A{pid} more\n\x01A{pid} most\n"
+            "\x01D{pid} broken\\nin two\n\x01C{pid} odd listener=login\n\x01B{pid} done us=7\n\x01A{pid} more\n\x01A{pid} most\n"
         );
         assert_eq!(lines, expected);
     }

@@ -210,12 +210,12 @@ mod tests {
         let mut journal = Journal::at(&path, Vec::new(), Stderr::Journal).unwrap();
         let records = logged(record, || {
             answer();
-            tracing::error!(door = "in", remote = %"a\nb", "broken\nin two");
+            tracing::error!(listener = "in", remote = %"a\nb", "broken\nin two");
         });
         journal.write_all(records.as_bytes()).unwrap();
         let verdict = read(&socket);
         for field in [
-            "PRIORITY=6", "SYSLOG_IDENTIFIER=vouch", "VOUCH_DOOR=in", "VOUCH_VERDICT=defer",
+            "PRIORITY=6", "SYSLOG_IDENTIFIER=vouch", "VOUCH_LISTENER=in", "VOUCH_VERDICT=defer",
             "VOUCH_SOURCE=limit", "VOUCH_US=1500", "VOUCH_DETAIL=so many\\r\\nFAKE=x",
         ] {
             assert!(verdict.iter().any(|line| line == field), "{field}: {verdict:#?}");
@@ -223,13 +223,13 @@ mod tests {
         assert!(
             verdict
                 .iter()
-                .any(|line| line.starts_with("MESSAGE=door=in question=recipient "))
+                .any(|line| line.starts_with("MESSAGE=listener=in question=recipient "))
         );
         assert!(!verdict.iter().any(|line| line.starts_with("VOUCH_DIRECTORY")));
         assert_eq!(
             read(&socket)[3..],
             [
-                "MESSAGE=broken\\nin two door=in remote=a\\nb", "VOUCH_DOOR=in", "VOUCH_REMOTE=a\\nb"
+                "MESSAGE=broken\\nin two listener=in remote=a\\nb", "VOUCH_LISTENER=in", "VOUCH_REMOTE=a\\nb"
             ]
         );
         assert!(journal.otherwise.is_empty());

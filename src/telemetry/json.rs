@@ -126,7 +126,7 @@ mod tests {
     fn each_field_has_its_type() {
         let uid: Option<u32> = Some(7);
         let lines = read(|| {
-            tracing::warn!(door = "in", us = 12_u64, less = -3, yes = true, uid, path = %"/a b", none = "", "said {}", 1);
+            tracing::warn!(listener = "in", us = 12_u64, less = -3, yes = true, uid, path = %"/a b", none = "", "said {}", 1);
         });
         let mut line = lines[0].clone();
         let time = line.as_object_mut().unwrap().remove("time").unwrap();
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(
             line,
             json!({
-                "level": "warn", "target": "vouch::telemetry::json::tests", "message": "said 1", "door": "in",
+                "level": "warn", "target": "vouch::telemetry::json::tests", "message": "said 1", "listener": "in",
                 "us": 12, "less": -3, "yes": true, "uid": 7, "path": "/a b", "none": null
             })
         );
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(lines[0]["us"], 1500);
         assert_eq!(lines[0]["directory"], Value::Null);
         for (name, value) in [
-            ("door", "in"),
+            ("listener", "in"),
             ("question", "recipient"),
             ("verdict", "defer"),
             ("source", "limit"),

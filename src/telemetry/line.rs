@@ -134,8 +134,8 @@ mod tests {
 
     #[test]
     fn no_message_breaks_its_line() {
-        let line = logged(|| tracing::warn!(us = 7_u64, door = "in", "it said {}", "a\r\nb\x1b[31m"));
-        assert_eq!(line, "it said a\\r\\nb\\u{1b}[31m us=7 door=in");
+        let line = logged(|| tracing::warn!(us = 7_u64, listener = "in", "it said {}", "a\r\nb\x1b[31m"));
+        assert_eq!(line, "it said a\\r\\nb\\u{1b}[31m us=7 listener=in");
         let line = logged(|| tracing::info!(path = %"a\nb", "plain"));
         assert_eq!(line, "plain path=a\\nb");
     }

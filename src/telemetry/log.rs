@@ -21,7 +21,7 @@ use super::{journal, json, level};
 #[derive(Debug)]
 pub struct Answered<'a> {
     /// The listener's name.
-    pub door: &'a str,
+    pub listener: &'a str,
     /// What kind of thing was asked about: `recipient`, `login` and so on.
     pub question: &'a str,
     /// The address or user name.
@@ -51,7 +51,7 @@ pub struct Answered<'a> {
 /// Logs one verdict as one line.
 pub fn answered(answered: &Answered<'_>) {
     let Answered {
-        door,
+        listener,
         question,
         about,
         verdict,
@@ -67,7 +67,7 @@ pub fn answered(answered: &Answered<'_>) {
     } = *answered;
     tracing::info!(
         target: "vouch::verdict",
-        door,
+        listener,
         question,
         about,
         verdict,
@@ -241,7 +241,7 @@ pub(super) mod tests {
     /// A verdict that has something of everything.
     pub(in crate::telemetry) fn answer() {
         answered(&Answered {
-            door: "in",
+            listener: "in",
             question: "recipient",
             about: "jane doe@example.org",
             verdict: "defer",
@@ -260,7 +260,7 @@ pub(super) mod tests {
     #[test]
     fn a_verdict_is_one_line_with_every_field() {
         let line = logged(|text, event| Stderr::Journal.record(text, event), answer);
-        let expected = "<6>INFO door=in question=recipient about=\"jane doe@example.org\" verdict=defer cause=limit \
+        let expected = "<6>INFO listener=in question=recipient about=\"jane doe@example.org\" verdict=defer cause=limit \
                         source=limit directory=- us=1500 client=192.0.2.1 instance=a.b answer=DUNNO \
                         detail=\"so many\\r\\nFAKE=x\"\n";
         assert_eq!(line, expected);

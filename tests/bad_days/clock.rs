@@ -62,7 +62,7 @@ async fn hours_that_come_twice_make_nothing_live_longer() {
         let log = machine.log();
         let line = log
             .lines()
-            .rfind(|line| line.contains("door="))
+            .rfind(|line| line.contains("listener="))
             .unwrap()
             .to_owned();
         line.split(['T', ':']).nth(1).unwrap().to_owned()

@@ -222,7 +222,13 @@ fn the_level_of_the_log_is_shown_and_changed() {
             .count()
     };
     wait_until("the second reset", || resets() == 2);
-    assert!(!daemon.log().split_at(before.len()).1.contains("door=recipients"));
+    assert!(
+        !daemon
+            .log()
+            .split_at(before.len())
+            .1
+            .contains("listener=recipients")
+    );
     assert_eq!(daemon.ends_by("TERM"), Some(0));
 }
 

@@ -50,7 +50,7 @@ fn in_json_each_line_is_an_object_and_each_door_says_the_same() {
         verdicts.len() == 4
     });
     let members: BTreeSet<&str> = [
-        "time", "level", "target", "message", "door", "question", "about", "verdict", "cause", "source",
+        "time", "level", "target", "message", "listener", "question", "about", "verdict", "cause", "source",
         "directory", "us", "client", "instance", "answer", "detail",
     ]
     .into();
@@ -58,7 +58,7 @@ fn in_json_each_line_is_an_object_and_each_door_says_the_same() {
         let missing = members.iter().find(|member| !line.contains_key(**member));
         assert_eq!(missing, None, "{line:?}");
         assert!(line["us"].is_u64() && line["level"] == "info", "{line:?}");
-        let texts = ["door", "question", "verdict", "source"];
+        let texts = ["listener", "question", "verdict", "source"];
         assert!(texts.iter().all(|member| line[*member].is_string()), "{line:?}");
     }
     for (name, question) in [
@@ -66,7 +66,7 @@ fn in_json_each_line_is_an_object_and_each_door_says_the_same() {
         ("logins", "login"),
         ("users", "user"),
     ] {
-        let of_door = |line: &&Map<_, _>| line["door"] == name && line["question"] == question;
+        let of_door = |line: &&Map<_, _>| line["listener"] == name && line["question"] == question;
         assert!(verdicts.iter().any(|line| of_door(&line)), "{name}");
     }
     assert!(

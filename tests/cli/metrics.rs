@@ -134,44 +134,44 @@ fn a_scrape_tells_what_was_asked_and_names_nobody() {
     let scene = Scene::new(|_| format!("127.0.0.1:{port}"));
     let expected = [
         (
-            "vouch_questions_total{door=\"recipients\",verdict=\"accept\",cause=\"-\",source=\"probe\"}",
+            "vouch_questions_total{listener=\"recipients\",verdict=\"accept\",cause=\"-\",source=\"probe\"}",
             1.0,
         ),
         (
-            "vouch_questions_total{door=\"recipients\",verdict=\"accept\",cause=\"-\",source=\"cache\"}",
+            "vouch_questions_total{listener=\"recipients\",verdict=\"accept\",cause=\"-\",source=\"cache\"}",
             1.0,
         ),
         (
-            "vouch_questions_total{door=\"recipients\",verdict=\"reject\",cause=\"unknown-user\",source=\"probe\"}",
+            "vouch_questions_total{listener=\"recipients\",verdict=\"reject\",cause=\"unknown-user\",source=\"probe\"}",
             1.0,
         ),
         (
-            "vouch_questions_total{door=\"recipients\",verdict=\"defer\",cause=\"temporary\",source=\"probe\"}",
+            "vouch_questions_total{listener=\"recipients\",verdict=\"defer\",cause=\"temporary\",source=\"probe\"}",
             1.0,
         ),
         (
-            "vouch_questions_total{door=\"recipients\",verdict=\"abstain\",cause=\"not-ours\",source=\"local\"}",
+            "vouch_questions_total{listener=\"recipients\",verdict=\"abstain\",cause=\"not-ours\",source=\"local\"}",
             1.0,
         ),
         (
-            "vouch_questions_total{door=\"recipients\",verdict=\"defer\",cause=\"tls\",source=\"probe\"}",
+            "vouch_questions_total{listener=\"recipients\",verdict=\"defer\",cause=\"tls\",source=\"probe\"}",
             1.0,
         ),
         (
-            "vouch_questions_total{door=\"logins\",verdict=\"accept\",cause=\"-\",source=\"probe\"}",
+            "vouch_questions_total{listener=\"logins\",verdict=\"accept\",cause=\"-\",source=\"probe\"}",
             1.0,
         ),
         (
-            "vouch_questions_total{door=\"logins\",verdict=\"reject\",cause=\"bad-credentials\",source=\"probe\"}",
+            "vouch_questions_total{listener=\"logins\",verdict=\"reject\",cause=\"bad-credentials\",source=\"probe\"}",
             1.0,
         ),
         (
-            "vouch_question_duration_seconds_count{door=\"recipients\",verdict=\"accept\"}",
+            "vouch_question_duration_seconds_count{listener=\"recipients\",verdict=\"accept\"}",
             2.0,
         ),
-        ("vouch_connections_accepted_total{door=\"recipients\"}", 6.0),
-        ("vouch_connections_open{door=\"recipients\"}", 0.0),
-        ("vouch_connections_limit{door=\"recipients\"}", 10_000.0),
+        ("vouch_connections_accepted_total{listener=\"recipients\"}", 6.0),
+        ("vouch_connections_open{listener=\"recipients\"}", 0.0),
+        ("vouch_connections_limit{listener=\"recipients\"}", 10_000.0),
         (
             "vouch_cache_lookups_total{directory=\"remote\",cache=\"recipient\",result=\"fresh\"}",
             1.0,

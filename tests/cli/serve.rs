@@ -109,7 +109,7 @@ fn it_says_when_it_is_ready_and_answers() {
     let (world, _remote, socket) = world("");
     let daemon = Daemon::start(&world);
     let listening = daemon.logged(&[" INFO ", "listening"]);
-    for word in ["door=recipients", "protocol=policy", socket.to_str().unwrap()] {
+    for word in ["listener=recipients", "protocol=policy", socket.to_str().unwrap()] {
         assert!(listening.contains(word), "no {word} in {listening}");
     }
     assert_eq!(ask(&socket, JANE), "action=DUNNO\n\n");
@@ -149,7 +149,7 @@ fn an_auth_door_greets_and_answers() {
     let line = fields(&daemon.logged(&["verdict=accept"]));
     assert_eq!(
         (
-            line["door"].as_str(),
+            line["listener"].as_str(),
             line["question"].as_str(),
             line["about"].as_str()
         ),
@@ -246,7 +246,7 @@ fn each_verdict_is_one_line_of_fields() {
         assert!(took.parse::<u64>().is_ok(), "{line}");
         assert!(fields.remove("detail").unwrap().starts_with(detail), "{line}");
         let expected = [
-            ("door", "recipients"),
+            ("listener", "recipients"),
             ("question", "recipient"),
             ("about", recipient),
             ("verdict", verdict),

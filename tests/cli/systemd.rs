@@ -53,7 +53,9 @@ fn sockets_are_taken_by_their_names_and_left_where_they_are() {
     let daemon = Daemon::run(&world, &mut serve_with(&world, &sockets));
     // Whoever comes before the daemon is there waits.
     assert_eq!(ask(&path, JANE), "action=DUNNO\n\n");
-    daemon.logged(&["INFO", "listening", "door=recipients", "socket=systemd:policy"]);
+    daemon.logged(&[
+        "INFO", "listening", "listener=recipients", "socket=systemd:policy",
+    ]);
     daemon.logged(&[
         "WARN",
         "systemd handed over a socket \"spare\" that no listener names",

@@ -92,7 +92,8 @@ fn each_quoted_verdict_has_the_fields_and_words_of_the_log() {
     let (mut seen, mut wrong) = (0, Vec::new());
     for page in pages() {
         for line in &page.lines {
-            let Some((_, message)) = logged(&line.text).filter(|(_, message)| message.starts_with("door="))
+            let Some((_, message)) =
+                logged(&line.text).filter(|(_, message)| message.starts_with("listener="))
             else {
                 continue;
             };

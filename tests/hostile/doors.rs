@@ -98,7 +98,7 @@ async fn nonsense_at_the_policy_door_ends_its_own_connection() {
         polite.assert_served(name).await;
         let line = scene.logged(logged).await;
         for part in [
-            "WARN", "door=policy", "closed: the client's request is", "is it a Postfix?",
+            "WARN", "listener=policy", "closed: the client's request is", "is it a Postfix?",
         ] {
             assert!(line.contains(part), "{part} in {line}");
         }
@@ -187,7 +187,7 @@ async fn nonsense_at_the_auth_door_ends_its_own_connection() {
         polite.assert_served(name).await;
         let line = scene.logged(logged).await;
         for part in [
-            "WARN", "door=auth", "closed: the client's request is", "does it speak Dovecot auth?",
+            "WARN", "listener=auth", "closed: the client's request is", "does it speak Dovecot auth?",
         ] {
             assert!(line.contains(part), "{part} in {line}");
         }
@@ -231,7 +231,7 @@ async fn nonsense_at_the_saslauthd_door_ends_its_own_connection() {
         assert_eq!(client.rest().await, "", "{name}");
         polite.assert_served(name).await;
         let line = scene.logged(logged).await;
-        for part in ["WARN", "door=saslauthd", "is it a client of saslauthd?"] {
+        for part in ["WARN", "listener=saslauthd", "is it a client of saslauthd?"] {
             assert!(line.contains(part), "{part} in {line}");
         }
     }
@@ -293,7 +293,7 @@ async fn nonsense_at_the_socketmap_door_ends_its_own_connection() {
         assert_eq!(client.rest().await, "", "{name}");
         polite.assert_served(name).await;
         let line = scene.logged(logged).await;
-        for part in ["WARN", "door=socketmap", "is it a Postfix's socketmap table?"] {
+        for part in ["WARN", "listener=socketmap", "is it a Postfix's socketmap table?"] {
             assert!(line.contains(part), "{part} in {line}");
         }
     }
@@ -370,7 +370,7 @@ async fn a_second_auth_with_a_pending_id_ends_its_own_connection() {
     assert_eq!(client.line().await, None);
     polite.assert_served("a reused id").await;
     let line = scene.logged("used a request id again").await;
-    assert!(line.contains("door=auth") && line.contains("id=1"), "{line}");
+    assert!(line.contains("listener=auth") && line.contains("id=1"), "{line}");
 }
 
 /// Neither costs the others anything: not the one that says nothing, and not the one that asks without end and

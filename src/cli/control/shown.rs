@@ -72,7 +72,7 @@ fn verdicts(report: &Value) -> Table {
         ("ANSWERS OF", Left),
         ("VERDICT", Left),
         ("COUNT", Right),
-        ("HALF IN", Right),
+        ("MEDIAN", Right),
         ("90%", Right),
         ("99%", Right),
     ]);
@@ -132,7 +132,7 @@ fn sessions(report: &Value) -> Table {
         ("MAX", Right),
         ("WAITING", Right),
         ("QUEUE", Right),
-        ("HALF IN", Right),
+        ("MEDIAN", Right),
         ("99%", Right),
     ]);
     for it in each(&report["directories"]) {
@@ -305,15 +305,15 @@ vouch 0.1.0, process 4711, up 26 h, 12.3 MiB of memory, log level info
 LISTENER    PROTOCOL  CONNECTIONS  MAX  REFUSED  SOCKET
 recipients  policy              3  100        3  /run/p
 
-ANSWERS OF  VERDICT  COUNT  HALF IN    90%   99%
-recipients  accept      52     80us  1.9ms  41ms
+ANSWERS OF  VERDICT  COUNT  MEDIAN    90%   99%
+recipients  accept      52    80us  1.9ms  41ms
 
 DIRECTORY  TYPE  STATE      ANSWERED    FAILED     CERT  ADDRESS
 mailbox    lmtp  answers     5 s ago  61 s ago  83 days  mail.example.org:24
 other      imap  no answer     never   7 s ago        -  imap.example.org:143
 
-SESSIONS OF  FOR         BUSY  IDLE  OPENING  FAILED  MAX  WAITING  QUEUE  HALF IN   99%
-mailbox      recipients     2     1        0       4   10        3   2000    754us  41ms
+SESSIONS OF  FOR         BUSY  IDLE  OPENING  FAILED  MAX  WAITING  QUEUE  MEDIAN   99%
+mailbox      recipients     2     1        0       4   10        3   2000   754us  41ms
 
 REMEMBERED OF  WHAT        ENTRIES     MAX  FRESH  AGEING  STALE  MISS
 mailbox        recipients        9  100000     40       2      1     9

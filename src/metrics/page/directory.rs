@@ -299,9 +299,7 @@ fn answered(id: &str, past: &Past<'_, DirectoryStep>, sum: &DirectoryStep) -> Ht
 fn numbers(html: &mut Html, past: &Past<'_, DirectoryStep>) {
     let mut table = Table::numbers(
         "The last hour, by five minutes",
-        &[
-            "when", "answered", "without an answer", "half within", "95 % within",
-        ],
+        &["when", "answered", "without an answer", "median", "95 % within"],
     );
     for (minutes, it) in past.rows() {
         let mut cells = vec![count(it.answers), count(it.failures)];

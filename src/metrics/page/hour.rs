@@ -118,7 +118,7 @@ impl<T> Past<'_, T> {
         took.iter().for_each(|took| all.add(took));
         let description = match (all.quantile(0.5), all.quantile(0.95)) {
             (Some(half), Some(most)) => format!(
-                "In all, half within {}, 95 % within {}. At worst, 95 % within {}.",
+                "In all: median {}, 95 % within {}. At worst, 95 % within {}.",
                 lasting(half),
                 lasting(most),
                 lasting(most_of(&within(0.95)).unwrap_or(most))
@@ -144,10 +144,7 @@ fn most_of(times: &[Option<Duration>]) -> Option<Duration> {
 /// What the two lines of a chart of times are.
 pub(super) fn key_of_times(html: &mut Html) {
     html.markup("<p class=\"key\">");
-    for (class, words) in [
-        ("half", "half within this time"),
-        ("most", "95\u{a0}% within this time"),
-    ] {
+    for (class, words) in [("half", "median"), ("most", "95\u{a0}% within this time")] {
         html.markup("<span><svg aria-hidden=\"true\" width=\"28\" height=\"10\"><line x2=\"28\" y1=\"5\" y2=\"5\" class=\"")
             .markup(class)
             .markup("\"/></svg> ")

@@ -152,7 +152,7 @@ fn numbers(html: &mut Html, past: &Past<'_, DoorStep>) {
     let mut table = Table::numbers(
         "The last hour, by five minutes",
         &[
-            "when", "accept", "reject", "defer", "abstain", "half within", "95 % within",
+            "when", "accept", "reject", "defer", "abstain", "median", "95 % within",
         ],
     );
     for (minutes, it) in past.rows() {
@@ -172,7 +172,7 @@ fn numbers(html: &mut Html, past: &Past<'_, DoorStep>) {
 fn since_start(html: &mut Html, it: &Value) {
     let mut table = Table::numbers(
         "Since it was opened",
-        &["verdict", "answers", "half within", "99 % within"],
+        &["verdict", "answers", "median", "99 % within"],
     );
     let micros = |value: &Value| {
         value

@@ -104,7 +104,7 @@ impl Connection {
         let (told, fields) = match ready {
             Ok(ready) => ready,
             Err(error) => {
-                tracing::error!(door = door.name, about = %given, "no OK for a good login: {error}; see the listener's ok, fields and default-domain");
+                tracing::error!(listener = door.name, about = %given, "no OK for a good login: {error}; see the listener's ok, fields and default-domain");
                 return self.fail_for_now(asked);
             }
         };
@@ -172,7 +172,11 @@ impl Connection {
     /// is no wrong password.
     pub(super) fn no_answer(&mut self, id: u32, reason: &str) -> Flow {
         let door = self.door();
-        tracing::info!(door = door.settings.name, id, "no answer to a request: {reason}");
+        tracing::info!(
+            listener = door.settings.name,
+            id,
+            "no answer to a request: {reason}"
+        );
         if self.closes(self.smtp) {
             return self.hang_up();
         }
@@ -188,7 +192,7 @@ impl Connection {
 
     pub(super) fn bad_base64(&mut self, id: u32, reason: &str) -> Flow {
         let door = self.door();
-        tracing::info!(door = door.settings.name, id, "refused a request: {reason}");
+        tracing::info!(listener = door.settings.name, id, "refused a request: {reason}");
         let reason = Some(reason.into());
         self.reply(Reply::Fail {
             id,

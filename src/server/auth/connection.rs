@@ -196,7 +196,7 @@ impl Connection {
         let door = self.door();
         if awaited || self.requests.has(id) {
             tracing::warn!(
-                door = door.settings.name,
+                listener = door.settings.name,
                 id,
                 "closed: the client used a request id again before it was answered; does it speak Dovecot auth?"
             );

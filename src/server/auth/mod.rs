@@ -359,7 +359,7 @@ impl AuthDoor {
         answer: &str,
     ) {
         self.counts.tell(&Entry {
-            door: &self.settings.name,
+            listener: &self.settings.name,
             question: "login",
             about: user.as_bytes(),
             decision,

@@ -40,7 +40,7 @@ impl UserdbDoor {
         let users: Vec<_> = users.iter().map(|user| Login::new(user)).collect();
         let count = self.engine.forget(&users);
         let (door, of) = (&self.settings.name, users.len());
-        tracing::info!(door, count, users = of, "CACHE-FLUSH answered");
+        tracing::info!(listener = door, count, users = of, "CACHE-FLUSH answered");
         Reply::Flushed {
             id,
             count: limited(count as u64),

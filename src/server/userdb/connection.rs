@@ -97,7 +97,7 @@ impl Connection {
                 if !door.settings.master =>
             {
                 tracing::warn!(
-                    door = door.settings.name,
+                    listener = door.settings.name,
                     "closed: the client's request is one for a master socket; give it a listener with protocol = \"master\""
                 );
                 HANG_UP
@@ -137,7 +137,7 @@ impl Connection {
             let command =
                 String::from_utf8_lossy(command.get(..COMMAND_SHOWN).unwrap_or(command)).into_owned();
             tracing::warn!(
-                door = door.settings.name,
+                listener = door.settings.name,
                 command,
                 "answered FAIL: vouch does not know this command; is this Dovecot newer than vouch?"
             );
@@ -160,7 +160,7 @@ impl Connection {
             }
             if self.wire.pending_output() >= LIST_PIECE && self.flush().await == HANG_UP {
                 tracing::warn!(
-                    door = door.settings.name,
+                    listener = door.settings.name,
                     "LIST cut off: its client left, or read nothing for 60 s; ask again"
                 );
                 return HANG_UP;

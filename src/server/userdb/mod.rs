@@ -168,7 +168,7 @@ impl UserdbDoor {
         let fields = match self.settings.fields.fill_paths(user.as_bytes(), client) {
             Ok(fields) => fields,
             Err(error) => {
-                tracing::error!(door, about = %user, "no fields for a user: {error}; see the listener's fields and default-domain");
+                tracing::error!(listener = door, about = %user, "no fields for a user: {error}; see the listener's fields and default-domain");
                 return None;
             }
         };
@@ -206,7 +206,7 @@ impl UserdbDoor {
             Exists::Domain => None,
         };
         if known.is_none() {
-            tracing::info!(door, "LIST refused: nobody is remembered here");
+            tracing::info!(listener = door, "LIST refused: nobody is remembered here");
         }
         known.map(|known| known.map(|address| address.map(|address| address.to_unquoted())))
     }
@@ -237,7 +237,7 @@ impl UserdbDoor {
         let mut fields = match filled {
             Ok(fields) => fields,
             Err(error) => {
-                tracing::error!(door, about = %user, "no fields for a user: {error}; see the listener's fields and default-domain");
+                tracing::error!(listener = door, about = %user, "no fields for a user: {error}; see the listener's fields and default-domain");
                 return Reply::Fail { id };
             }
         };
@@ -254,7 +254,7 @@ impl UserdbDoor {
         if accepted.given != user {
             fields.push(("auth_user".into(), accepted.given.as_bytes().to_vec()));
         }
-        tracing::info!(door, about = %user, cpid, request = client_id, "REQUEST answered");
+        tracing::info!(listener = door, about = %user, cpid, request = client_id, "REQUEST answered");
         let name = user.as_bytes().to_vec();
         Reply::User { id, name, fields }
     }
@@ -297,7 +297,7 @@ impl UserdbDoor {
     /// Counts and logs a decision.
     fn log(&self, user: &Login, client: &Client, decision: &Decision, asked: Instant, answer: &str) {
         self.counts.tell(&Entry {
-            door: &self.settings.name,
+            listener: &self.settings.name,
             question: "user",
             about: user.as_bytes(),
             decision,

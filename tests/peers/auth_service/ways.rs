@@ -57,7 +57,10 @@ fn everything(way: Way) {
         assert!(!log.contains(word), "{word} in {log}");
     }
     if way == Way::Service {
-        assert!(log.contains("auth: Info: door="), "verdicts go to Dovecot's log");
+        assert!(
+            log.contains("auth: Info: listener="),
+            "verdicts go to Dovecot's log"
+        );
     }
 }
 
