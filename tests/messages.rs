@@ -180,7 +180,7 @@ fn each_message_says_what_it_means_and_what_to_do() {
 
 #[test]
 fn a_text_is_read_as_the_compiler_reads_it() {
-    let read = literals("\n  door = \"x\",\n  %a,\n  \"one \\\n     \\\"two\\\" {b}\", c(d)\n) \"no\"");
+    let read = literals("\n  listener = \"x\",\n  %a,\n  \"one \\\n     \\\"two\\\" {b}\", c(d)\n) \"no\"");
     assert_eq!(read, [('=', "x".to_owned()), (',', "one \"two\" {b}".to_owned())]);
     assert_eq!(bare("a {b} c {d:?}; {}"), "a {} c {}; {}");
 }

@@ -13,7 +13,7 @@ use crate::people::{KNOWN, RIGHT};
 use crate::postfix::Postfix;
 use crate::support::process::wait_until;
 use crate::support::vouch::staying_root;
-use crate::support::{Authority, Scratch};
+use crate::support::{Authority, Scratch, Vouch};
 
 const RELOADS: usize = 100;
 const UPGRADES: usize = 10;
@@ -102,7 +102,7 @@ fn no_login_is_lost_when_another_vouch_takes_the_sockets_over() {
     let sockets = front.handed_over.unwrap();
     let lost = while_they_log_in(&front, None, |meanwhile| {
         for _ in 0..UPGRADES {
-            let ended = vouch.take().and_then(|vouch| vouch.stop());
+            let ended = vouch.take().and_then(Vouch::stop);
             assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
             vouch = Some(serve_on(&scratch, &toml, &sockets));
             meanwhile();
