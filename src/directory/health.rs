@@ -14,9 +14,6 @@ use crate::verdict::{Cause, Class, Kind, Proof, Question, Verdict};
 /// With an answer within this time, a directory is not silent: it fails in part.
 pub(crate) const LATELY: Duration = Duration::from_secs(300);
 
-/// So many questions in a row without an answer are no accident.
-pub(crate) const IN_A_ROW: u64 = 3;
-
 /// So many answers in a row that are "later" are not about one mailbox any more.
 pub(crate) const LATER_IN_A_ROW: u64 = 10;
 
@@ -44,7 +41,7 @@ pub enum State {
     Unasked,
     /// It answers.
     Answers,
-    /// The last questions got no answer, but others did lately; or all that it says is "later".
+    /// The last question got no answer, but others did lately; or all that it says is "later".
     Falters,
     /// It gives no answer.
     Silent,
@@ -72,8 +69,7 @@ impl Health {
             (0, _) if self.says_later() => State::Falters,
             (0, _) => State::Answers,
             (_, false) => State::Silent,
-            (IN_A_ROW.., true) => State::Falters,
-            (_, true) => State::Answers,
+            (_, true) => State::Falters,
         }
     }
 
@@ -233,20 +229,15 @@ mod tests {
         assert_eq!(health.state(), State::Falters);
         health.note(&Verdict::accept("jane"));
         assert_eq!(health.state(), State::Answers);
-        for number in 1..=IN_A_ROW {
-            health.note(if number == 2 { &goodbye } else { &silence });
-            let expected = if number < IN_A_ROW {
-                State::Answers
-            } else {
-                State::Falters
-            };
-            assert_eq!(health.state(), expected);
+        for unanswered in [&silence, &goodbye] {
+            health.note(unanswered);
+            assert_eq!(health.state(), State::Falters);
         }
         advance(LATELY + Duration::from_secs(1)).await;
         assert_eq!(health.state(), State::Silent);
         health.note(&busy);
         assert_eq!(health.state(), State::Answers);
-        assert_eq!((health.answers, health.failures), (LATER_IN_A_ROW + 2, IN_A_ROW));
+        assert_eq!((health.answers, health.failures), (LATER_IN_A_ROW + 2, 2));
     }
 
     #[test]

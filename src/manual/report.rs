@@ -70,7 +70,7 @@ pub const MEMBERS: [(&str, &str); 72] = [
     ("directories[].address", "the same"),
     (
         "directories[].state",
-        "`answers`; `answers in part`: the last 3 questions or more had no answer, and others had one within 5 minutes, or the last \
+        "`answers`; `answers in part`: the last question had no answer, and others had one within 5 minutes, or the last \
          10 answers or more were `later`; `no answer`: the last question had none, nor had any within 5 minutes; `not asked`. A \
          temporary refusal of one mailbox or user is an answer",
     ),
