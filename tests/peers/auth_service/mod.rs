@@ -104,7 +104,7 @@ impl Front {
             }
             Way::Standalone | Way::HandedOver => {
                 let sockets = paths(&sockets, NAMES);
-                handed_over = (way == Way::HandedOver).then(|| held_at(&sockets));
+                handed_over = (way == Way::HandedOver).then(|| NAMES.map(|name| hold(scratch, name)));
                 let vouch = match &handed_over {
                     Some(held) => serve_on(scratch, &toml, held),
                     None => Vouch::serve(scratch, &toml, &sockets.each_ref().map(PathBuf::as_path)),
@@ -200,19 +200,17 @@ impl Front {
     }
 }
 
-/// The sockets at these paths, to be handed over. Everybody may connect.
-fn held_at(paths: &[PathBuf; 3]) -> [(&'static str, RawFd); 3] {
-    let mut names = NAMES.into_iter();
-    paths.each_ref().map(|path| {
-        let socket = UnixListener::bind(path).unwrap();
-        fs::set_permissions(path, Permissions::from_mode(0o666)).unwrap();
-        (names.next().unwrap(), held(&socket))
-    })
+/// The socket of this name, to be handed over. Everybody may connect.
+fn hold(scratch: &Scratch, name: &'static str) -> (&'static str, RawFd) {
+    let path = scratch.path(&format!("sockets/{name}"));
+    let socket = UnixListener::bind(&path).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o666)).unwrap();
+    (name, held(&socket))
 }
 
 /// Starts `vouch` on sockets that are handed over.
 fn serve_on(scratch: &Scratch, toml: &str, sockets: &[(&str, RawFd)]) -> Vouch {
-    let handed = NAMES.iter().fold(toml.to_owned(), |toml, name| {
+    let handed = sockets.iter().fold(toml.to_owned(), |toml, (name, _)| {
         toml.replace(
             &format!("socket = \"{}\"", scratch.text(&format!("sockets/{name}"))),
             &format!("socket = \"systemd:{name}\""),

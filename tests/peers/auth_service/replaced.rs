@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::{Front, Way, serve_on};
+use super::{Front, Way, hold, serve_on};
 use crate::available;
 use crate::dialog::{Dialog, assert_starts};
 use crate::dovecot::Dovecot;
@@ -90,21 +90,27 @@ fn no_login_is_lost_when_a_directory_changes() {
 
 #[test]
 fn no_login_is_lost_when_another_vouch_takes_the_sockets_over() {
-    if !available(&[]) {
+    if !available(&["postfix"]) {
         return;
     }
     let scratch = Scratch::new();
     let authority = Authority::new(&scratch, "remote");
     let remote = Dovecot::remote(&scratch, &authority);
     let mut front = Front::start(&scratch, &authority, &remote, Way::HandedOver, 9);
-    let toml = fs::read_to_string(&front.toml).unwrap();
-    let mut vouch = front.vouch.take();
-    let sockets = front.handed_over.unwrap();
-    let lost = while_they_log_in(&front, None, |meanwhile| {
+    let toml = fs::read_to_string(&front.toml).unwrap() + &for_postfix(&scratch);
+    let more = ["postfix", "policy"].map(|name| hold(&scratch, name));
+    let sockets = [&front.handed_over.unwrap()[..], &more].concat();
+    let replace = |before: Option<Vouch>| {
+        let ended = before.and_then(Vouch::stop);
+        assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+        Some(serve_on(&scratch, &toml, &sockets))
+    };
+    let mut vouch = replace(front.vouch.take());
+    let (auth, policy) = (scratch.path("sockets/postfix"), scratch.path("sockets/policy"));
+    let postfix = Postfix::front(&scratch, Some(&policy), Some(&auth));
+    let lost = while_they_log_in(&front, Some(&postfix), |meanwhile| {
         for _ in 0..UPGRADES {
-            let ended = vouch.take().and_then(Vouch::stop);
-            assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
-            vouch = Some(serve_on(&scratch, &toml, &sockets));
+            vouch = replace(vouch.take());
             meanwhile();
         }
     });
