@@ -1,8 +1,8 @@
 //! The daemon while it runs: its doors and directories, and how they change.
 
+mod changes;
 pub(super) mod sockets;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use crate::server::{self, Closing, Socket};
 use crate::service::activation::Units;
 use crate::service::bind::BindError;
 use crate::service::bound_path::{BoundPath, Place};
+use changes::Changes;
 use sockets::Troubles;
 
 /// A client that was let in just before the end has so long to read the greeting and to send its question: enough for
@@ -144,34 +145,6 @@ enum Plan {
     New(Arc<Socket>, Option<BoundPath>, Option<Peers>),
 }
 
-/// What a reload has changed, by name.
-#[derive(Debug, Default)]
-pub(super) struct Changes {
-    pub(super) opened: Vec<String>,
-    pub(super) changed: Vec<String>,
-    pub(super) anew: Vec<String>,
-    pub(super) closed: Vec<String>,
-}
-
-impl fmt::Display for Changes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [
-            ("opened", &self.opened),
-            ("changed", &self.changed),
-            ("served anew", &self.anew),
-            ("closed", &self.closed),
-        ];
-        let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
-        let parts: Vec<String> = parts
-            .map(|(what, names)| format!("{what} {}", names.join(", ")))
-            .collect();
-        if parts.is_empty() {
-            return f.write_str("no listener is any different");
-        }
-        write!(f, "listeners {}; all others go on", parts.join("; "))
-    }
-}
-
 impl Running {
     /// Serves `config` on the sockets that were opened for it.
     ///
@@ -257,7 +230,7 @@ impl Running {
             .iter()
             .find(|door| door.listener.socket == listener.socket)
         else {
-            // Whoever is to be become was become at the start.
+            // Privileges were already dropped at startup.
             let mut remarks = Vec::new();
             let opened = open(listener, &ServiceUser::ours(), units, &mut remarks)?;
             remarks.iter().for_each(|remark| tracing::warn!("{remark}"));

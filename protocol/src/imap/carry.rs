@@ -8,7 +8,8 @@ use super::capability::Capabilities;
 use super::command::{Command, Tag, Tags};
 use super::login::Outcome;
 use super::response::{Response, Status, StatusKind, Untagged};
-use crate::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES, repeats};
+use crate::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
+use crate::sasl::repeated::repeats;
 use crate::sasl::{Carried, base64_decode, base64_encode};
 use crate::secret::Secret;
 

@@ -7,6 +7,7 @@
 //! we, says which of them are equal.
 
 pub mod carried;
+pub(crate) mod repeated;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

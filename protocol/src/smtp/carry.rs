@@ -3,7 +3,8 @@
 
 use super::auth::{MAX_COMMAND, Outcome};
 use super::{Command, Reply};
-use crate::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES, repeats};
+use crate::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
+use crate::sasl::repeated::repeats;
 use crate::sasl::{Carried, base64_decode, base64_encode};
 use crate::secret::Secret;
 
