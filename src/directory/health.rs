@@ -172,8 +172,8 @@ impl Directory for Watched {
         self.directory.carries()
     }
 
-    fn expect(&self, carried: Vec<Carried>) {
-        self.directory.expect(carried);
+    fn note_offers(&self, carried: Vec<Carried>) {
+        self.directory.note_offers(carried);
     }
 
     fn call<'a>(&'a self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {

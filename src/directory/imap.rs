@@ -84,7 +84,7 @@ impl Directory for Imap {
         self.logins.offers.last()
     }
 
-    fn expect(&self, carried: Vec<Carried>) {
+    fn note_offers(&self, carried: Vec<Carried>) {
         self.logins.offers.note(carried);
     }
 

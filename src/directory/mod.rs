@@ -49,7 +49,7 @@ pub trait Directory: Send + Sync {
     }
 
     /// The remote was heard to take these mechanisms before this directory was there. What it says itself counts more.
-    fn expect(&self, _carried: Vec<Carried>) {}
+    fn note_offers(&self, _carried: Vec<Carried>) {}
 
     /// Calls the remote, by `deadline`, to hear what it offers.
     fn call<'a>(&'a self, _deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
@@ -72,7 +72,7 @@ pub trait Directory: Send + Sync {
 pub struct Terms {
     /// Such a login was accepted lately: it goes before others. It is no less asked for that.
     pub trusted: bool,
-    /// Who waits for the answer. While nobody does, a question is not sent; once it was sent, its
+    /// Those who wait for the answer. While nobody does, a question is not sent; once it was sent, its
     /// answer is waited for whoever waits.
     pub waiters: Waiters,
 }

@@ -415,7 +415,7 @@ mod tests {
         assert_eq!(lock(&flights.table).count, 0);
     }
 
-    /// Whoever does not hear an answer has it heard for him, once.
+    /// An answer that its asker does not hear is heard by `late`, once.
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_comes_too_late_is_heard_once() {
         let (flights, count) = (Flights::<&str, u32>::default(), Arc::new(AtomicU32::new(0)));

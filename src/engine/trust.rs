@@ -17,7 +17,7 @@ use super::hash;
 use crate::address::network::Network;
 use crate::verdict::{Client, Login, Proof, Verdict};
 
-/// Who was accepted within this time is trusted: within it nearly everybody comes back.
+/// A user who was accepted within this time is trusted: nearly everybody comes back within it.
 pub(crate) const TRUST: Duration = Duration::from_secs(14 * 86_400);
 
 /// Users who are trusted, and as many of their networks; beyond, some are forgotten.

@@ -149,7 +149,7 @@ impl OpenDoor {
 }
 
 fn owned(listener: &Listener) -> Result<Ownership, BindError> {
-    // Whoever is to be become was become at the start.
+    // Privileges were already dropped at startup.
     ownership(listener, &ServiceUser::ours())
 }
 
@@ -176,7 +176,7 @@ async fn look_after(place: &Place, ownership: Result<Ownership, BindError>, orde
             bind_free_path(&path, ownership)
         }
     };
-    // Who holds the lock of the folder is waited for.
+    // Another process may hold the lock of the folder: this waits for it.
     match spawn_blocking(bind).await {
         Ok(Ok(bound)) => Looked::Anew(bound),
         Ok(Err(error)) => lost(format!(
