@@ -6,11 +6,11 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use protocol::sasl::Carried;
-use protocol::sasl::carried::{MESSAGE_LIMIT, Unreadable};
-use protocol::secret::Secret;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
+use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::carried::{MESSAGE_LIMIT, Unreadable};
+use vouch_protocol::secret::Secret;
 
 /// A client answers a challenge within this time, or has lost interest: it knows the
 /// password when it begins. The dialog holds a session of the remote, and Postfix does

@@ -28,7 +28,7 @@
 //! | [`manual`] | the manual pages, made of what the program says of itself; [`manual::bounds`] is the table of every bound |
 //! | [`cli`] | the commands |
 //!
-//! The grammars of the wire live in the crate `protocol`, which touches no
+//! The grammars of the wire live in the crate `vouch-protocol`, which touches no
 //! socket, clock, runtime or log.
 //!
 //! # One request, from socket to answer
@@ -47,7 +47,7 @@
 //! 4. [`directory::smtp::Smtp`] puts the recipient into the queue of its
 //!    [`session::pool::Pool`]. A task that owns an idle session takes it, with
 //!    whatever else waits for the same domain, or a new session is opened: [`session::connect`], [`session::tls`], then the
-//!    opening dialog of `protocol::smtp::opening`.
+//!    opening dialog of `vouch_protocol::smtp::opening`.
 //! 5. `RCPT TO` goes out, the reply comes in, and
 //!    [`directory::judge::recipient`] says what it means to the asker and what
 //!    becomes of the session.

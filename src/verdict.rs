@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
-use protocol::sasl::Carried;
-use protocol::secret::Secret;
+use vouch_protocol::sasl::Carried;
+use vouch_protocol::secret::Secret;
 
 use crate::address::Address;
 use crate::dialog::Dialog;

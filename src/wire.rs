@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
-use protocol::error::{DecodeError, EncodeError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::codec::{Decoder, Encoder};
+use vouch_protocol::error::{DecodeError, EncodeError};
 use zeroize::Zeroize;
 
 /// Bytes made room for at each read: a whole policy request or EHLO reply.

@@ -20,12 +20,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use protocol::sasl::Carried;
-use protocol::secret::Secret;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use vouch::dialog::dialog;
 use vouch::engine::{Engine, Member};
 use vouch::verdict::{Client, Kind, Login, Proof, Question, Verdict};
+use vouch_protocol::sasl::Carried;
+use vouch_protocol::secret::Secret;
 
 use remote::{MAX_SESSIONS, Mail, Script, member};
 

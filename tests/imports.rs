@@ -24,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             // `check --online` opens bare sessions, to show what a remote offers; `probe --trace` names their dialog.
             "session",
             // `probe login` takes the name of a mechanism, and a password from the terminal.
-            "protocol::sasl::Mechanism", "protocol::secret::Secret",
+            "vouch_protocol::sasl::Mechanism", "vouch_protocol::secret::Secret",
             // `probe reply` shows how a reply is read.
             "directory::judge",
             // Memory is closed to others before the first command reads a secret.
@@ -39,7 +39,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             // Its pages are made of the keys' descriptions and of the bounds of every part: it reads their constants,
             // and calls none of them.
             "config", "control", "daemon", "server", "engine", "directory", "session", "service", "telemetry",
-            "dialog", "wire", "address", "protocol", "metrics",
+            "dialog", "wire", "address", "vouch_protocol", "metrics",
         ],
     ),
     (
@@ -48,8 +48,8 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "config", "control", "server", "engine", "directory", "session", "service", "telemetry",
             "template", "metrics",
             // It translates the configuration's words into those that the parts take for their settings.
-            "protocol::encryption::Encryption", "protocol::sasl::Mechanism", "protocol::sasl::Carried",
-            "protocol::smtp::Protocol",
+            "vouch_protocol::encryption::Encryption", "vouch_protocol::sasl::Mechanism",
+            "vouch_protocol::sasl::Carried", "vouch_protocol::smtp::Protocol",
         ],
     ),
     // It reads what these count, and answers at a socket as the server's. None of them knows of it.
@@ -64,7 +64,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     (
         "server",
         &[
-            "engine", "verdict", "address", "wire", "protocol", "telemetry",
+            "engine", "verdict", "address", "wire", "vouch_protocol", "telemetry",
             // The fields that a door adds to its answers are the configuration's, filled in for each user.
             "template", // It holds the client's end of one.
             "dialog",
@@ -75,17 +75,17 @@ const ARROWS: [(&str, &[&str]); 20] = [
         &[
             "directory::Directory", "directory::Terms", "verdict", "address", "telemetry", "waiting",
             // A question holds one, so its tests make one; and what cannot be a password is refused here.
-            "protocol::secret::Secret",
+            "vouch_protocol::secret::Secret",
             // What a remote offers of these is known here; and a refusal's test makes a dialog.
-            "protocol::sasl::Carried", "dialog",
+            "vouch_protocol::sasl::Carried", "dialog",
             // What is longer than what is sent is put off here.
-            "protocol::sasl::carried::MESSAGE_LIMIT",
+            "vouch_protocol::sasl::carried::MESSAGE_LIMIT",
         ],
     ),
     (
         "directory",
         &[
-            "session", "verdict", "address", "protocol", "waiting",
+            "session", "verdict", "address", "vouch_protocol", "waiting",
             // Whether a client left its dialog is asked of it; and the test of that makes one.
             "dialog",
         ],
@@ -93,19 +93,20 @@ const ARROWS: [(&str, &[&str]); 20] = [
     (
         "session",
         &[
-            "wire", "protocol", "telemetry", "waiting", "unseen", // It holds the remote's end of one.
+            "wire", "vouch_protocol", "telemetry", "waiting",
+            "unseen", // It holds the remote's end of one.
             "dialog", // Dialogs of one network leave room for others.
             "address::network",
         ],
     ),
-    ("dialog", &["protocol"]),
-    ("wire", &["protocol"]),
+    ("dialog", &["vouch_protocol"]),
+    ("wire", &["vouch_protocol"]),
     (
         "verdict",
         &[
-            "address", "protocol::secret::Secret",
+            "address", "vouch_protocol::secret::Secret",
             // What a client proves itself by may be a dialog, or belong to one of these mechanisms.
-            "dialog", "protocol::sasl::Carried",
+            "dialog", "vouch_protocol::sasl::Carried",
         ],
     ),
     (
@@ -113,7 +114,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
         &[
             "address", "template", "unseen",
             // Of it `Action` alone, see below: what Postfix would not take is refused with its line in the file.
-            "protocol::policy",
+            "vouch_protocol::policy",
         ],
     ),
     ("address", &[]),
@@ -199,7 +200,7 @@ fn imports() -> Vec<Import> {
             }
             let line = text[..at].matches('\n').count() + 1;
             for mut to in expand(&text[at..]) {
-                if start != "protocol" {
+                if start != "vouch_protocol" {
                     let ups = to.iter().take_while(|part| *part == "super").count();
                     let base = if start == "super" {
                         &base[..base.len() - ups]
@@ -223,7 +224,7 @@ fn imports() -> Vec<Import> {
 /// Where the paths of a text begin that can lead to another part, each with its first word.
 fn paths(text: &str) -> Vec<(usize, &'static str)> {
     let mut found = Vec::new();
-    for word in ["crate", "super", "vouch", "protocol"] {
+    for word in ["crate", "super", "vouch", "vouch_protocol"] {
         for (at, _) in text.match_indices(&format!("{word}::")) {
             let before = text[..at].chars().next_back();
             let inside = before.is_some_and(|before| before.is_alphanumeric() || "_:.\"".contains(before));
@@ -334,7 +335,7 @@ fn the_configuration_knows_an_action_and_nothing_else_of_a_protocol() {
 #[test]
 fn there_is_no_cycle() {
     let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for import in across().filter(|import| import.to[0] != "protocol") {
+    for import in across().filter(|import| import.to[0] != "vouch_protocol") {
         arrows.entry(import.to[0].clone()).or_default();
         arrows
             .entry(import.from[0].clone())

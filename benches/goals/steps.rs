@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use aws_lc_rs::hmac;
 use bytes::BytesMut;
-use protocol::imap;
-use protocol::imap::capability::Capabilities as Offered;
-use protocol::imap::response::Response;
-use protocol::policy;
-use protocol::smtp::recipients::Recipients;
-use protocol::smtp::{self, Capabilities, MAX_REPLY};
 use tokio_util::codec::Decoder;
 use vouch::directory::judge;
 use vouch::directory::judge::recipient::Settings;
 use vouch::directory::judge::replies::Replies;
+use vouch_protocol::imap;
+use vouch_protocol::imap::capability::Capabilities as Offered;
+use vouch_protocol::imap::response::Response;
+use vouch_protocol::policy;
+use vouch_protocol::smtp::recipients::Recipients;
+use vouch_protocol::smtp::{self, Capabilities, MAX_REPLY};
 
 use crate::stage::median;
 use crate::table::{Goal, Table};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use protocol::policy;
+use vouch_protocol::policy;
 
 pub use super::protocol::Protocol;
 use super::{Limit, ListenAddress, Penalty, Template, described, directory::Kind, words};

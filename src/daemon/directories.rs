@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use protocol::encryption::Encryption;
-use protocol::sasl::Mechanism;
-use protocol::smtp::Protocol as SmtpProtocol;
+use vouch_protocol::encryption::Encryption;
+use vouch_protocol::sasl::Mechanism;
+use vouch_protocol::smtp::Protocol as SmtpProtocol;
 
 use super::DaemonError;
 use crate::config::directory::{CatchAll, Code252, KeyExchange, Kind, Policy as RcptPolicy, StartTls};

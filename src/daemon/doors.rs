@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use protocol::sasl::{Carried, Mechanism};
+use vouch_protocol::sasl::{Carried, Mechanism};
 
 use super::directories::limit;
 use crate::config::listener::{

@@ -1,8 +1,8 @@
 //! What the last challenge of a dialog says of a refusal: trouble of the remote's own is no word about the client,
 //! whatever stands on the final line.
 
-use protocol::sasl::Carried;
 use serde_json::Value;
+use vouch_protocol::sasl::Carried;
 
 /// The trouble that a challenge tells of, in the words of its mechanism; `None` where it tells of none.
 pub(super) fn trouble(mechanism: Carried, challenge: &[u8]) -> Option<String> {

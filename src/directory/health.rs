@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use protocol::sasl::Carried;
 use tokio::time::Instant;
+use vouch_protocol::sasl::Carried;
 
 use super::{Directory, Report, Terms};
 use crate::verdict::{Cause, Class, Kind, Proof, Question, Verdict};
@@ -191,8 +191,8 @@ impl Directory for Watched {
 
 #[cfg(test)]
 mod tests {
-    use protocol::secret::Secret;
     use tokio::time::advance;
+    use vouch_protocol::secret::Secret;
 
     use super::*;
     use crate::dialog::dialog;

@@ -4,8 +4,8 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use protocol::sasl::Carried;
 use tokio::time::Instant;
+use vouch_protocol::sasl::Carried;
 
 use super::judge::replies::Replies;
 use super::{Directory, Logins, Offers, Report, Terms, Username, judge, origin, told};

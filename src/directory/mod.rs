@@ -16,8 +16,8 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use protocol::sasl::Carried;
 use tokio::time::Instant;
+use vouch_protocol::sasl::Carried;
 
 use crate::address::network::Network;
 use crate::dialog::HalfDone;

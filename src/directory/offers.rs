@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use protocol::sasl::Carried;
+use vouch_protocol::sasl::Carried;
 
 /// The mechanisms that can be carried to a remote. Its clones are one memory.
 #[derive(Debug, Clone, Default)]

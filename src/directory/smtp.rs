@@ -4,9 +4,9 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use protocol::sasl::{Carried, Mechanism};
-use protocol::smtp::Protocol;
 use tokio::time::Instant;
+use vouch_protocol::sasl::{Carried, Mechanism};
+use vouch_protocol::smtp::Protocol;
 
 use super::judge::recipient;
 use super::{Directory, Logins, Offers, Report, Terms, Username, judge, origin, told};

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
-use protocol::secret::Secret;
 use quick_cache::sync::{Cache, EntryAction, EntryResult};
 use tokio::task::yield_now;
 use tokio::time::Instant;
+use vouch_protocol::secret::Secret;
 
 use super::epoch::Epoch;
 use super::hash;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use protocol::sasl::Carried;
 use tokio::time::{Instant, sleep};
+use vouch_protocol::sasl::Carried;
 
 use super::catch_all::CatchAll;
 use super::credibility::canaries::{self, Canaries};
@@ -555,9 +555,9 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use protocol::secret::Secret;
     use tokio::task::yield_now;
     use tokio::time::{advance, sleep};
+    use vouch_protocol::secret::Secret;
 
     use super::*;
     use crate::engine::remembered::{Listing, PIECE, State, Whom};

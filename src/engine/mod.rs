@@ -24,8 +24,8 @@ pub mod unknown_rate;
 
 use std::sync::Arc;
 
-use protocol::sasl::Carried;
 use tokio::time::Instant;
+use vouch_protocol::sasl::Carried;
 
 use crate::address::{Address, Domain};
 use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
@@ -305,7 +305,7 @@ mod tests {
     use std::pin::Pin;
     use std::time::Duration;
 
-    use protocol::secret::Secret;
+    use vouch_protocol::secret::Secret;
 
     use super::*;
     use crate::address::Address;

@@ -152,7 +152,7 @@ fn names(user: &[u8]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use protocol::secret::Secret;
+    use vouch_protocol::secret::Secret;
 
     use super::*;
     use crate::address::Address;

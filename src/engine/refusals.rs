@@ -1,6 +1,6 @@
 //! What cannot be asked of any remote and is answered here.
 
-use protocol::sasl::carried::MESSAGE_LIMIT;
+use vouch_protocol::sasl::carried::MESSAGE_LIMIT;
 
 use crate::address::Fault;
 use crate::verdict::{Cause, Class, Kind, Login, Proof, Verdict};
@@ -92,7 +92,7 @@ fn impossible(why: &str) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use protocol::secret::Secret;
+    use vouch_protocol::secret::Secret;
 
     use super::*;
     use crate::address::Address;
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_dialog_may_name_its_user_later() {
         let relayed = |user: &[u8]| {
-            let (_, dialog) = crate::dialog::dialog(protocol::sasl::Carried::CramMd5, None).unwrap();
+            let (_, dialog) = crate::dialog::dialog(vouch_protocol::sasl::Carried::CramMd5, None).unwrap();
             let user = Login::new(user);
             refuse(&Kind::Login {
                 user,

@@ -109,8 +109,8 @@ impl Trust {
 
 #[cfg(test)]
 mod tests {
-    use protocol::secret::Secret;
     use tokio::time::advance;
+    use vouch_protocol::secret::Secret;
 
     use super::*;
     use crate::verdict::{Cause, Class};
@@ -182,7 +182,7 @@ mod tests {
         let trust = Trust::new(&[7; 32]);
         let sign = |address: &str, rest: &str| {
             let proof = Proof::Token {
-                mechanism: protocol::sasl::Carried::XOauth2,
+                mechanism: vouch_protocol::sasl::Carried::XOauth2,
                 rest: Secret::copy_from(rest.as_bytes()),
             };
             trust.sign(&jane(), &proof, &from(address))

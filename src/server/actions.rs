@@ -1,6 +1,6 @@
 //! What Postfix is told about a recipient in the words of access(5).
 
-use protocol::policy::Action;
+use vouch_protocol::policy::Action;
 
 use crate::engine::{Decision, Source};
 use crate::verdict::{Class, Verdict};

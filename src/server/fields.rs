@@ -1,6 +1,6 @@
 //! Fields that a door adds to its answers, by templates of the configuration.
 
-use protocol::auth::master::Field;
+use vouch_protocol::auth::master::Field;
 
 use crate::template::{Filling, Template};
 use crate::verdict::Client;

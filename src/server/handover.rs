@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use protocol::auth::master::Field;
 use tokio::time::Instant;
+use vouch_protocol::auth::master::Field;
 
 use crate::verdict::{Client, Login};
 

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
-use protocol::error::{DecodeError, EncodeError};
 use tokio_util::codec::{Decoder, Encoder};
 use tokio_util::sync::CancellationToken;
+use vouch_protocol::error::{DecodeError, EncodeError};
 
 use super::current::Current;
 use super::{Caller, WRITE_TIMEOUT, note_end};

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
-use protocol::auth::master::Claim;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
+use vouch_protocol::auth::master::Claim;
 
 use super::counts::DoorCounts;
 use super::{Caller, Door};
@@ -123,10 +123,10 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use bytes::BytesMut;
-    use protocol::auth::master::{Codec, Request};
     use tokio_util::codec::Decoder;
     use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
+    use vouch_protocol::auth::master::{Codec, Request};
 
     use super::*;
     use crate::server::admission::{Admission, Descriptors};

@@ -173,8 +173,8 @@ impl Sessions {
 mod tests {
     use std::sync::LazyLock;
 
-    use protocol::secret::Secret;
     use tokio::time::advance;
+    use vouch_protocol::secret::Secret;
 
     use super::*;
     use crate::engine::logins::{Logins, Ttl};

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::policy::{Action, Codec, Request};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use vouch_protocol::policy::{Action, Codec, Request};
 
 use super::actions::Actions;
 use super::counts::{DoorCounts, Entry};

@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::saslauthd::{Codec, Reply, Request};
 use tokio::time::Instant;
+use vouch_protocol::saslauthd::{Codec, Reply, Request};
 
 use super::counts::{DoorCounts, Entry};
 use super::current::Current;
@@ -243,7 +243,7 @@ async fn send(wire: &mut Wire<Codec>, reply: Reply) -> Result<(), WireError> {
 
 #[cfg(test)]
 mod tests {
-    use protocol::secret::Secret;
+    use vouch_protocol::secret::Secret;
 
     use super::*;
     use crate::verdict::Abstention;

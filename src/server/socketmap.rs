@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::socketmap::{Codec, Data, Reply, Request};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use vouch_protocol::socketmap::{Codec, Data, Reply, Request};
 
 use super::actions::Actions;
 use super::counts::{DoorCounts, Entry};
@@ -213,7 +213,7 @@ impl InTurn for Socketmap {
 
 #[cfg(test)]
 mod tests {
-    use protocol::policy::Action;
+    use vouch_protocol::policy::Action;
 
     use super::*;
 

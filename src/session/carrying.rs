@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::sasl::Carried;
-use protocol::secret::Secret;
 use tokio::time::Instant;
+use vouch_protocol::sasl::Carried;
+use vouch_protocol::secret::Secret;
 
 use super::error::{Error, Kind, LOGIN};
 use super::{Answer, Attempt};

@@ -26,9 +26,9 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use protocol::sasl::{Carried, Mechanism};
-use protocol::secret::Secret;
 use tokio::time::Instant;
+use vouch_protocol::sasl::{Carried, Mechanism};
+use vouch_protocol::secret::Secret;
 
 use crate::dialog::Dialog;
 use error::LOGIN;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::encryption::Encryption;
 use tokio::time::Instant;
 use tokio_util::codec::Decoder;
+use vouch_protocol::encryption::Encryption;
 
 use super::connect::Dial;
 use super::error::{Error, GREETING, Kind, LOGIN};

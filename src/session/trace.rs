@@ -7,8 +7,8 @@
 
 use std::fmt::Display;
 
-use protocol::sasl::{base64_encode, encode_plain};
-use protocol::secret::Secret;
+use vouch_protocol::sasl::{base64_encode, encode_plain};
+use vouch_protocol::secret::Secret;
 
 use super::{Attempt, Credentials, Token};
 
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn an_echoed_token_is_withheld() {
         let rest = Secret::copy_from(b"\x01auth=Bearer ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29t\x01\x01");
-        let mechanism = protocol::sasl::Carried::XOauth2;
+        let mechanism = vouch_protocol::sasl::Carried::XOauth2;
         let message = mechanism.bearer_message(b"jane@example.org", &rest);
         let whole = String::from_utf8(base64_encode(message.expose()).expose().to_vec()).unwrap();
         let token = Attempt::Token(Token {

@@ -98,10 +98,10 @@ impl Remote {
 mod tests {
     use std::time::Duration;
 
-    use protocol::encryption::Encryption;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
     use tokio::time::timeout;
+    use vouch_protocol::encryption::Encryption;
 
     use super::*;
     use crate::session::connect::Endpoint;

@@ -63,9 +63,12 @@ async fn callers_wait_in_the_backlog_up_to_its_length() {
 fn doors(stub: &Arc<Stub>) -> [(Arc<dyn Door>, usize); 3] {
     let member = member(stub.clone(), false);
     [
-        (policy_door(&member), number("protocol::policy::LINE_LIMIT")),
-        (auth_door(&member), number("protocol::auth::LINE_LIMIT")),
-        (userdb_door(&member), number("protocol::auth::master::LINE_LIMIT")),
+        (policy_door(&member), number("vouch_protocol::policy::LINE_LIMIT")),
+        (auth_door(&member), number("vouch_protocol::auth::LINE_LIMIT")),
+        (
+            userdb_door(&member),
+            number("vouch_protocol::auth::master::LINE_LIMIT"),
+        ),
     ]
 }
 

@@ -5,12 +5,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use protocol::sasl::Carried;
 use tokio::time::{Instant, sleep, sleep_until};
 use vouch::address::Address;
 use vouch::directory::{Directory, Terms};
 use vouch::engine::Member;
 use vouch::verdict::{Client, Kind, Question, Verdict};
+use vouch_protocol::sasl::Carried;
 
 use crate::bound;
 use crate::stub::{Stub, member, settle};

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use protocol::policy::Action;
-use protocol::sasl::Mechanism;
 use tokio::io::DuplexStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -26,6 +24,8 @@ use vouch::server::userdb::{self, Exists, UserdbDoor};
 use vouch::server::{Caller, Deadline, Door, login_limits, recipient_limits};
 use vouch::verdict::{Kind, Question, Verdict};
 use vouch::wire::Stream;
+use vouch_protocol::policy::Action;
+use vouch_protocol::sasl::Mechanism;
 
 /// Says yes to everything, once the gate is open.
 pub(crate) struct Stub {

@@ -13,7 +13,7 @@ const NO_BOUNDS: &[&str] = &[
     "cli::USAGE", "cli::NO_INPUT", "cli::UNAVAILABLE", "cli::OS_ERROR", "cli::CANNOT_CREATE",
     "cli::IO_ERROR", "cli::TEMPORARY", "cli::CONFIG", "cli::REFUSED", "session::pool::pace::WEIGHT",
     "session::pool::share::NETWORKS", // Parts of protocols and of texts.
-    "protocol::auth::ESCAPE", "protocol::imap::command::LITERAL_MINUS_LIMIT",
+    "vouch_protocol::auth::ESCAPE", "vouch_protocol::imap::command::LITERAL_MINUS_LIMIT",
     "server::auth::connection::CANCELLED_SINCE", "server::userdb::connection::COMMAND_SHOWN",
     "service::dovecot::STATUS", "service::dovecot::DEAD", "service::dovecot::LISTEN_FIRST",
     "telemetry::clock::SECOND", "config::keys::REMARK_COLUMN", "config::show::listener::MOST_DOMAINS",
@@ -43,7 +43,7 @@ const NO_BOUNDS: &[&str] = &[
     // How much is listed where nobody says, and how often a queue that is full is looked at.
     "daemon::remembered::LISTED", "engine::store::FULL_PAUSE",
     // What is read of a word.
-    "directory::challenge::VALUE", "protocol::smtp::named::KEYS",
+    "directory::challenge::VALUE", "vouch_protocol::smtp::named::KEYS",
     // Where something begins.
     "server::failures::EXPECTED", "telemetry::level::INFO",
 ];
@@ -79,7 +79,7 @@ fn module(root: &Path, file: &Path) -> String {
 /// Every constant of the program that is a number or a time, by its path.
 fn constants() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for (folder, prefix) in [("src", ""), ("protocol/src", "protocol::")] {
+    for (folder, prefix) in [("src", ""), ("protocol/src", "vouch_protocol::")] {
         let folder = root().join(folder);
         for file in sources(&folder) {
             let name = file.file_name().unwrap().to_str().unwrap();

@@ -7,9 +7,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use protocol::encryption::Encryption;
-use protocol::secret::Secret;
-use protocol::smtp::Protocol as SmtpProtocol;
 use remote::{Authority, Fault, Identity, Listen, Options, Protocol, Security, Server};
 use rustls::RootCertStore;
 use tokio::time::Instant;
@@ -18,6 +15,9 @@ use vouch::session::imap::{LoginSession, Options as LoginOptions};
 use vouch::session::smtp::Hello;
 use vouch::session::smtp::auth::{AuthSession, InTwo};
 use vouch::session::{Attempt, Credentials, Error, Kind, Login, Remote, Session, tls};
+use vouch_protocol::encryption::Encryption;
+use vouch_protocol::secret::Secret;
+use vouch_protocol::smtp::Protocol as SmtpProtocol;
 
 use crate::asker::Answer::{self, Later, Yes};
 use crate::scene::{JANE, PASSWORD, Scene, Setup, options};

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use protocol::secret::Secret;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use vouch::address::Address;
 use vouch::config::directory::Kind as Protocol;
 use vouch::engine::{Decision, Engine, Source};
 use vouch::verdict::{Class, Client, Kind, Login, Proof, Question, Verdict};
+use vouch_protocol::secret::Secret;
 
 use crate::world::World;
 

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use bytes::BytesMut;
-use protocol::smtp::{Codec, Command};
 use tokio_util::codec::Encoder as _;
 use vouch::address::network::Network;
 use vouch::address::{Address, Domain, Fault};
+use vouch_protocol::smtp::{Codec, Command};
 
 use crate::input;
 

@@ -1,11 +1,11 @@
 //! The auth-client protocol: commands in whatever order, and replies that hold whatever bytes.
 
 use bytes::BytesMut;
-use protocol::auth::client::{Auth, Codec, Command, Failure, Greeting, Mech, Reply};
-use protocol::auth::{Parameters, Secured};
-use protocol::sasl::{self, Carried, Mechanism};
-use protocol::secret::Secret;
 use tokio_util::codec::Encoder as _;
+use vouch_protocol::auth::client::{Auth, Codec, Command, Failure, Greeting, Mech, Reply};
+use vouch_protocol::auth::{Parameters, Secured};
+use vouch_protocol::sasl::{self, Carried, Mechanism};
+use vouch_protocol::secret::Secret;
 
 use crate::{input, pieces, tabs};
 

@@ -1,9 +1,9 @@
 //! The auth-master protocol: requests, and replies that hold whatever bytes.
 
 use bytes::BytesMut;
-use protocol::auth::master::{CacheCounters, Claim, Codec, Lookup, Reply, Request};
-use protocol::secret::Secret;
 use tokio_util::codec::Encoder as _;
+use vouch_protocol::auth::master::{CacheCounters, Claim, Codec, Lookup, Reply, Request};
+use vouch_protocol::secret::Secret;
 
 use crate::auth_client::parameters;
 use crate::{input, pieces, tabs};

@@ -1,14 +1,14 @@
 //! A client's own dialog carried by IMAP, with a server that says what it likes.
 
-use protocol::imap::capability::Capabilities;
-use protocol::imap::carry::{Carry, Step};
-use protocol::imap::command::Tags;
-use protocol::imap::login::Outcome;
-use protocol::imap::response::{Response, StatusKind};
-use protocol::imap::{Codec, UNTAGGED_LIMIT};
-use protocol::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
-use protocol::sasl::{Carried, base64_decode, base64_encode};
-use protocol::secret::Secret;
+use vouch_protocol::imap::capability::Capabilities;
+use vouch_protocol::imap::carry::{Carry, Step};
+use vouch_protocol::imap::command::Tags;
+use vouch_protocol::imap::login::Outcome;
+use vouch_protocol::imap::response::{Response, StatusKind};
+use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
+use vouch_protocol::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
+use vouch_protocol::sasl::{Carried, base64_decode, base64_encode};
+use vouch_protocol::secret::Secret;
 
 use crate::input;
 use crate::remote::{Remote, command_line, holds};

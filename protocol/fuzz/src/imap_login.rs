@@ -1,12 +1,12 @@
 //! A login by IMAP, with a server that says what it likes.
 
-use protocol::imap::capability::Capabilities;
-use protocol::imap::command::Tags;
-use protocol::imap::login::{Login, LoginError, Outcome, Step};
-use protocol::imap::response::{Response, StatusKind};
-use protocol::imap::{Codec, UNTAGGED_LIMIT};
-use protocol::sasl::{Mechanism, base64_decode};
-use protocol::secret::Secret;
+use vouch_protocol::imap::capability::Capabilities;
+use vouch_protocol::imap::command::Tags;
+use vouch_protocol::imap::login::{Login, LoginError, Outcome, Step};
+use vouch_protocol::imap::response::{Response, StatusKind};
+use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
+use vouch_protocol::sasl::{Mechanism, base64_decode};
+use vouch_protocol::secret::Secret;
 
 use crate::input;
 use crate::remote::{Remote, holds};

@@ -1,10 +1,10 @@
 //! The opening of an IMAP session, with a server that says what it likes.
 
-use protocol::encryption::Encryption;
-use protocol::imap::capability::Capabilities;
-use protocol::imap::opening::{Opening, OpeningError, Ready, Step};
-use protocol::imap::response::{Response, StatusKind, Untagged};
-use protocol::imap::{Codec, UNTAGGED_LIMIT};
+use vouch_protocol::encryption::Encryption;
+use vouch_protocol::imap::capability::Capabilities;
+use vouch_protocol::imap::opening::{Opening, OpeningError, Ready, Step};
+use vouch_protocol::imap::response::{Response, StatusKind, Untagged};
+use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
 
 use crate::input;
 use crate::remote::{Remote, SECURED, command_line};

@@ -1,9 +1,9 @@
 //! What an IMAP server says: responses, status, capabilities.
 
-use protocol::imap::capability::Capabilities;
-use protocol::imap::response::{Code, Response, Status, StatusKind, Untagged};
-use protocol::imap::{Codec, LINE_LIMIT};
-use protocol::sasl::Carried;
+use vouch_protocol::imap::capability::Capabilities;
+use vouch_protocol::imap::response::{Code, Response, Status, StatusKind, Untagged};
+use vouch_protocol::imap::{Codec, LINE_LIMIT};
+use vouch_protocol::sasl::Carried;
 
 use crate::{input, pieces};
 

@@ -1,15 +1,15 @@
 //! From replies to verdicts: the rule above the others.
 
-use protocol::imap::login::Outcome as ImapOutcome;
-use protocol::imap::response::{Code, Status, StatusKind};
-use protocol::smtp::Reply;
-use protocol::smtp::auth::Outcome;
-use protocol::smtp::recipients::Answer;
 use vouch::directory::judge::recipient::{Settings, judge};
 use vouch::directory::judge::replies::{Means, Replies};
 use vouch::directory::judge::{imap, smtp_auth};
 use vouch::session::{After, Judged};
 use vouch::verdict::{Cause, Class, Login, Verdict};
+use vouch_protocol::imap::login::Outcome as ImapOutcome;
+use vouch_protocol::imap::response::{Code, Status, StatusKind};
+use vouch_protocol::smtp::Reply;
+use vouch_protocol::smtp::auth::Outcome;
+use vouch_protocol::smtp::recipients::Answer;
 
 use crate::input;
 

@@ -1,9 +1,9 @@
 //! The line cutter, against one that has all of the input at hand.
 
 use bytes::BytesMut;
-use protocol::error::DecodeError;
-use protocol::line::LineCutter;
 use tokio_util::codec::Decoder;
+use vouch_protocol::error::DecodeError;
+use vouch_protocol::line::LineCutter;
 
 use crate::pieces;
 

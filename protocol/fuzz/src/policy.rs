@@ -1,8 +1,8 @@
 //! Policy requests, against a second reader; and actions, against what Postfix understands.
 
 use bytes::{Bytes, BytesMut};
-use protocol::policy::{Action, Codec, Request};
 use tokio_util::codec::Encoder as _;
+use vouch_protocol::policy::{Action, Codec, Request};
 
 use crate::{input, pieces};
 

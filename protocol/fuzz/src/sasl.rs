@@ -1,10 +1,10 @@
 //! PLAIN and LOGIN as a server, and base64.
 
-use protocol::sasl::{
+use vouch_protocol::sasl::{
     self, Credentials, Exchange, Mechanism, PlainError, Step, base64_decode, base64_encode, encode_plain,
     parse_plain,
 };
-use protocol::secret::Secret;
+use vouch_protocol::secret::Secret;
 
 /// Four times: a PLAIN message; the messages of a LOGIN, one a line; base64; and an
 /// exchange of either kind that is led on after its end.

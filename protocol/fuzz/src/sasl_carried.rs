@@ -1,8 +1,8 @@
 //! Mechanisms that are carried: whose message is it?
 
-use protocol::sasl::Carried;
-use protocol::sasl::carried::{MESSAGE_LIMIT, Unreadable};
-use protocol::secret::Secret;
+use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::carried::{MESSAGE_LIMIT, Unreadable};
+use vouch_protocol::secret::Secret;
 
 use crate::input;
 

@@ -1,8 +1,8 @@
 //! Questions to saslauthd, against a second reader.
 
 use bytes::BytesMut;
-use protocol::saslauthd::{Codec, REQUEST_LIMIT, Reply, Request};
 use tokio_util::codec::{Decoder, Encoder};
+use vouch_protocol::saslauthd::{Codec, REQUEST_LIMIT, Reply, Request};
 
 use crate::input;
 use crate::pieces::Chance;

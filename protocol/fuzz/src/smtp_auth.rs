@@ -1,9 +1,9 @@
 //! A login by SMTP, with a server that says what it likes.
 
-use protocol::sasl::{Mechanism, base64_decode};
-use protocol::secret::Secret;
-use protocol::smtp::auth::{Auth, Outcome, Step};
-use protocol::smtp::{Capabilities, Codec, Mechanisms, Reply};
+use vouch_protocol::sasl::{Mechanism, base64_decode};
+use vouch_protocol::secret::Secret;
+use vouch_protocol::smtp::auth::{Auth, Outcome, Step};
+use vouch_protocol::smtp::{Capabilities, Codec, Mechanisms, Reply};
 
 use crate::input;
 use crate::remote::Remote;

@@ -1,11 +1,11 @@
 //! A client's own dialog carried by SMTP, with a server that says what it likes.
 
-use protocol::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
-use protocol::sasl::{base64_decode, base64_encode};
-use protocol::secret::Secret;
-use protocol::smtp::auth::Outcome;
-use protocol::smtp::carry::{Carry, Step};
-use protocol::smtp::{Codec, Reply};
+use vouch_protocol::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
+use vouch_protocol::sasl::{base64_decode, base64_encode};
+use vouch_protocol::secret::Secret;
+use vouch_protocol::smtp::auth::Outcome;
+use vouch_protocol::smtp::carry::{Carry, Step};
+use vouch_protocol::smtp::{Codec, Reply};
 
 use crate::imap_carry::client;
 use crate::input;

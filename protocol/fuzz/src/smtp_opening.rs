@@ -1,10 +1,10 @@
 //! The opening of an SMTP or LMTP session, with a server that says what it likes.
 
 use bytes::BytesMut;
-use protocol::encryption::Encryption;
-use protocol::smtp::opening::{Opening, OpeningError, Settings, Step};
-use protocol::smtp::{Capabilities, Codec, Command, Protocol, Reply};
 use tokio_util::codec::Encoder as _;
+use vouch_protocol::encryption::Encryption;
+use vouch_protocol::smtp::opening::{Opening, OpeningError, Settings, Step};
+use vouch_protocol::smtp::{Capabilities, Codec, Command, Protocol, Reply};
 
 use crate::imap_opening::encryption;
 use crate::input;

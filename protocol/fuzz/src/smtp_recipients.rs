@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use protocol::smtp::recipients::{Answer, Lost, Recipients};
-use protocol::smtp::{Capabilities, Codec, Command, Reply};
+use vouch_protocol::smtp::recipients::{Answer, Lost, Recipients};
+use vouch_protocol::smtp::{Capabilities, Codec, Command, Reply};
 
 use crate::input;
 use crate::remote::Remote;

@@ -1,10 +1,10 @@
 //! What an SMTP or LMTP server says, and the commands that hold what strangers chose.
 
 use bytes::BytesMut;
-use protocol::sasl::Carried;
-use protocol::secret::Secret;
-use protocol::smtp::{Capabilities, Codec, Command, MAX_LINE, MAX_LINES, MAX_REPLY, Reply};
 use tokio_util::codec::Encoder as _;
+use vouch_protocol::sasl::Carried;
+use vouch_protocol::secret::Secret;
+use vouch_protocol::smtp::{Capabilities, Codec, Command, MAX_LINE, MAX_LINES, MAX_REPLY, Reply};
 
 use crate::remote::command_line;
 use crate::{input, pieces};

@@ -1,8 +1,8 @@
 //! Questions of a socketmap client, against a second reader; and answers, which are netstrings.
 
 use bytes::BytesMut;
-use protocol::socketmap::{Codec, Data, REQUEST_LIMIT, Reply, Request};
 use tokio_util::codec::Encoder;
+use vouch_protocol::socketmap::{Codec, Data, REQUEST_LIMIT, Reply, Request};
 
 use crate::{input, pieces};
 

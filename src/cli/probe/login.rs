@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use clap::Args;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use protocol::sasl::Mechanism;
-use protocol::secret::Secret;
+use vouch_protocol::sasl::Mechanism;
+use vouch_protocol::secret::Secret;
 use zeroize::Zeroize;
 
 use super::super::{fail, print, runtime, status};

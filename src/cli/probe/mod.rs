@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use protocol::sasl::Mechanism;
 use serde_json::{Value, json};
+use vouch_protocol::sasl::Mechanism;
 
 use super::{ConfigFile, fail, runtime, status};
 use crate::config::Config;

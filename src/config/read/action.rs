@@ -1,7 +1,7 @@
 //! Reads `[listener."NAME".action]`.
 
-use protocol::policy;
 use toml::de::DeValue;
+use vouch_protocol::policy;
 
 use super::{
     listener::{KEYS, only},

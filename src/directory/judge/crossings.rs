@@ -1,7 +1,7 @@
 //! The property behind the table of words: whatever is about something else is never a "no", beside whatever.
 
-use protocol::smtp::recipients::Answer;
-use protocol::smtp::reply::Reply;
+use vouch_protocol::smtp::recipients::Answer;
+use vouch_protocol::smtp::reply::Reply;
 
 use super::phrases::{Phrases, Says};
 use super::recipient::{self, Settings};
@@ -40,17 +40,17 @@ fn judged_with(settings: &Settings, asked: &str, reply: &str) -> &'static str {
 fn login(user: &str, reply: &str) -> Verdict {
     let (replies, user) = (Replies::default(), Login::new(user.as_bytes()));
     if reply.starts_with("NO") {
-        let status = protocol::imap::response::Status::parse(reply).unwrap();
+        let status = vouch_protocol::imap::response::Status::parse(reply).unwrap();
         let capabilities = None;
         imap::judge(
             &replies,
             &user,
-            protocol::imap::login::Outcome::Status { status, capabilities },
+            vouch_protocol::imap::login::Outcome::Status { status, capabilities },
         )
         .verdict
     } else {
         let reply = Reply::parse(reply).unwrap();
-        smtp_auth::judge(&replies, &user, protocol::smtp::auth::Outcome::Reply(reply)).verdict
+        smtp_auth::judge(&replies, &user, vouch_protocol::smtp::auth::Outcome::Reply(reply)).verdict
     }
 }
 

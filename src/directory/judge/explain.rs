@@ -1,10 +1,10 @@
 //! How a reply is read, and why, for people: `vouch probe reply`.
 
-use protocol::imap::login::Outcome as ImapOutcome;
-use protocol::imap::response::Status;
-use protocol::smtp::auth::Outcome;
-use protocol::smtp::recipients::Answer;
-use protocol::smtp::reply::Reply;
+use vouch_protocol::imap::login::Outcome as ImapOutcome;
+use vouch_protocol::imap::response::Status;
+use vouch_protocol::smtp::auth::Outcome;
+use vouch_protocol::smtp::recipients::Answer;
+use vouch_protocol::smtp::reply::Reply;
 
 use super::reading::Reading;
 use super::recipient::Settings;

@@ -1,7 +1,7 @@
 //! What the answer to an IMAP login says about the credential.
 
-use protocol::imap::login::Outcome;
-use protocol::imap::response::{Code, Status, StatusKind};
+use vouch_protocol::imap::login::Outcome;
+use vouch_protocol::imap::response::{Code, Status, StatusKind};
 
 use super::login::{self, Conclusion, Explained};
 use super::replies::Replies;

@@ -4,7 +4,7 @@
 //! access denied (in reply to RCPT TO command)`. What such a reply means is what the quoted one does: the code in front
 //! is the middle server's own, and the same for every reason.
 
-use protocol::smtp::reply::Reply;
+use vouch_protocol::smtp::reply::Reply;
 
 /// What a text quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! [`read`] is the rule: a refusal needs a statement about this recipient, in words or by a code, and none that would
 //! explain it otherwise. What a reply does to the session is in [`judge`].
 
-use protocol::smtp::recipients::Answer;
-use protocol::smtp::reply::Reply;
+use vouch_protocol::smtp::recipients::Answer;
+use vouch_protocol::smtp::reply::Reply;
 
 use super::reading::{self, Reading};
 use super::replies::{Means, Replies};

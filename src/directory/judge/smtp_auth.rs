@@ -1,7 +1,7 @@
 //! What a reply to SMTP `AUTH` says about the credential.
 
-use protocol::smtp::auth::Outcome;
-use protocol::smtp::reply::Reply;
+use vouch_protocol::smtp::auth::Outcome;
+use vouch_protocol::smtp::reply::Reply;
 
 use super::login::{self, Conclusion, Explained};
 use super::replies::Replies;

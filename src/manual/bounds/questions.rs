@@ -265,14 +265,14 @@ fn dialogs() -> Vec<Bound> {
         ),
         row(
             "challenges in one dialog",
-            count!(protocol::sasl::carried::CHALLENGES),
+            count!(vouch_protocol::sasl::carried::CHALLENGES),
             "the session is closed, no answer",
             "DIGEST-MD5 and SCRAM have two",
             "challenges_have_an_end",
         ),
         row(
             "challenge of a mail server",
-            bytes!(protocol::sasl::carried::CHALLENGE_LIMIT),
+            bytes!(vouch_protocol::sasl::carried::CHALLENGE_LIMIT),
             "the session is closed, no answer",
             "its base64 fits a line that Exim reads",
             "challenges_of_no_use",

@@ -1,7 +1,7 @@
 //! What a connection answers: yes, no, or nothing that a client could take for a no.
 
-use protocol::auth::client::{Failure, Reply};
 use tokio::time::Instant;
+use vouch_protocol::auth::client::{Failure, Reply};
 
 use super::connection::{Connection, Flow, GO_ON, HANG_UP};
 use super::exchange::Exchange;

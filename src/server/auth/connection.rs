@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use protocol::auth::client::{Auth, Codec, Command, Failure, Reply};
-use protocol::sasl::base64_decode;
-use protocol::secret::Secret;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use vouch_protocol::auth::client::{Auth, Codec, Command, Failure, Reply};
+use vouch_protocol::sasl::base64_decode;
+use vouch_protocol::secret::Secret;
 
 use super::exchange::{Exchange, Spoken, Step};
 use super::late::Late;

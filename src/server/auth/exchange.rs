@@ -1,9 +1,9 @@
 //! The steps of each mechanism, from a client's first message to a question for the engine.
 
-use protocol::auth::client::{Failure, Mech};
-use protocol::sasl::carried::Unreadable;
-use protocol::sasl::{self, Carried, Mechanism};
-use protocol::secret::Secret;
+use vouch_protocol::auth::client::{Failure, Mech};
+use vouch_protocol::sasl::carried::Unreadable;
+use vouch_protocol::sasl::{self, Carried, Mechanism};
+use vouch_protocol::secret::Secret;
 
 use super::Decided;
 use super::relay::Relay;

@@ -25,9 +25,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::auth::client::{Greeting, Mech};
-use protocol::secret::Secret;
 use tokio::time::{Instant, timeout};
+use vouch_protocol::auth::client::{Greeting, Mech};
+use vouch_protocol::secret::Secret;
 
 use super::counts::{DoorCounts, Entry};
 use super::current::Current;

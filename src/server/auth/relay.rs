@@ -8,9 +8,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::sasl::carried::Unreadable;
-use protocol::secret::Secret;
 use tokio::time::{Instant, sleep_until};
+use vouch_protocol::sasl::carried::Unreadable;
+use vouch_protocol::secret::Secret;
 
 use super::{Asked, AuthDoor, Decided};
 use crate::dialog::{Asker, Dialog};

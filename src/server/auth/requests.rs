@@ -164,7 +164,7 @@ fn is_open(pending: &HashMap<u32, Pending>, (since, id): &(Instant, u32)) -> boo
 
 #[cfg(test)]
 mod tests {
-    use protocol::sasl::{Carried, Mechanism};
+    use vouch_protocol::sasl::{Carried, Mechanism};
 
     use super::*;
     use crate::server::auth::Spoken;

@@ -1,6 +1,6 @@
 //! What a verdict is in the words of the protocol.
 
-use protocol::auth::client::Failure;
+use vouch_protocol::auth::client::Failure;
 
 use crate::verdict::{Cause, Class, Verdict};
 

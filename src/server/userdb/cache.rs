@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use protocol::auth::master::{CacheCounters, Reply};
+use vouch_protocol::auth::master::{CacheCounters, Reply};
 
 use super::UserdbDoor;
 use crate::verdict::Login;

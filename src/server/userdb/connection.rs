@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use protocol::auth::master::{Codec, Lookup, Reply, Request};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use vouch_protocol::auth::master::{Codec, Lookup, Reply, Request};
 
 use super::{UserdbDoor, Wanted};
 use crate::engine::remembered::PIECE;

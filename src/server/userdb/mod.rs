@@ -11,9 +11,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use protocol::auth::Parameters;
-use protocol::auth::master::{Claim, Field, Lookup, Reply, greeting};
 use tokio::time::{Instant, timeout};
+use vouch_protocol::auth::Parameters;
+use vouch_protocol::auth::master::{Claim, Field, Lookup, Reply, greeting};
 
 use super::counts::{DoorCounts, Entry};
 use super::current::Current;

@@ -1,9 +1,9 @@
 //! Logins whose proof is not ours: tokens, and dialogs of clients.
 
-use protocol::imap::carry::{Carry, Step};
-use protocol::imap::login::Outcome;
-use protocol::secret::Secret;
 use tokio::time::Instant;
+use vouch_protocol::imap::carry::{Carry, Step};
+use vouch_protocol::imap::login::Outcome;
+use vouch_protocol::secret::Secret;
 
 use super::{LoginSession, goodbye, hear, send};
 use crate::session::carrying::{CANCEL_TIMEOUT, Carrying, given_up};

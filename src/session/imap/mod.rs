@@ -6,14 +6,14 @@ mod remarks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::imap::capability::Capabilities;
-use protocol::imap::command::{Command, Tags};
-use protocol::imap::login::{self, Login, LoginError, Outcome};
-use protocol::imap::opening::{Opening, OpeningError, Step};
-use protocol::imap::response::{Code, Response, Status, StatusKind, Untagged};
-use protocol::imap::{Codec, UNTAGGED_LIMIT};
-use protocol::sasl::{Carried, Mechanism};
 use tokio::time::Instant;
+use vouch_protocol::imap::capability::Capabilities;
+use vouch_protocol::imap::command::{Command, Tags};
+use vouch_protocol::imap::login::{self, Login, LoginError, Outcome};
+use vouch_protocol::imap::opening::{Opening, OpeningError, Step};
+use vouch_protocol::imap::response::{Code, Response, Status, StatusKind, Untagged};
+use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
+use vouch_protocol::sasl::{Carried, Mechanism};
 
 use super::error::{Error, GREETING, Kind, LOGIN};
 use super::{

@@ -1,8 +1,8 @@
 //! What a remote says unasked: remarks answer nothing and end nothing (RFC 9051 §7).
 
-use protocol::imap::response::{Response, StatusKind, Untagged};
-use protocol::imap::{Codec, UNTAGGED_LIMIT};
 use tokio::time::Instant;
+use vouch_protocol::imap::response::{Response, StatusKind, Untagged};
+use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
 
 use super::{LoginSession, read};
 use crate::session::error::Error;

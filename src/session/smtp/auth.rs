@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use protocol::sasl::{Carried, Mechanism};
-use protocol::smtp::Capabilities;
-use protocol::smtp::auth::{self, Auth};
 use tokio::time::Instant;
+use vouch_protocol::sasl::{Carried, Mechanism};
+use vouch_protocol::smtp::Capabilities;
+use vouch_protocol::smtp::auth::{self, Auth};
 
 use super::{Hello, Opened, Secrecy};
 use crate::session::error::Error;

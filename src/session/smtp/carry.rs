@@ -1,9 +1,9 @@
 //! Logins whose proof is not ours: tokens, and dialogs of clients.
 
-use protocol::secret::Secret;
-use protocol::smtp::auth::Outcome;
-use protocol::smtp::carry::{Carry, Step};
 use tokio::time::Instant;
+use vouch_protocol::secret::Secret;
+use vouch_protocol::smtp::auth::Outcome;
+use vouch_protocol::smtp::carry::{Carry, Step};
 
 use super::Secrecy;
 use super::auth::AuthSession;

@@ -9,9 +9,9 @@ pub mod recipients;
 
 use std::sync::Arc;
 
-use protocol::smtp::opening::{Opening, OpeningError, Settings, Step};
-use protocol::smtp::{Capabilities, Codec, Command, Protocol, Reply};
 use tokio::time::Instant;
+use vouch_protocol::smtp::opening::{Opening, OpeningError, Settings, Step};
+use vouch_protocol::smtp::{Capabilities, Codec, Command, Protocol, Reply};
 
 use super::error::{Error, Kind};
 use super::{Attempt, Origin, Remote, tls, trace};

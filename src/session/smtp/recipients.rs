@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
-use protocol::smtp::recipients::{Answer, Lost, Recipients};
-use protocol::smtp::{Capabilities, Command, EnhancedCode, Reply};
 use tokio::task::yield_now;
 use tokio::time::Instant;
+use vouch_protocol::smtp::recipients::{Answer, Lost, Recipients};
+use vouch_protocol::smtp::{Capabilities, Command, EnhancedCode, Reply};
 
 use super::{Hello, Opened, auth, step_name};
 use crate::session::error::{Error, Kind, RCPT};
