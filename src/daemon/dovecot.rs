@@ -83,6 +83,8 @@ pub async fn run(
         closing: Closing {
             accepting: draining.child_token(),
             draining: draining.clone(),
+            // They are Dovecot's, which starts another process for those who wait.
+            takes_backlog: false,
         },
     };
     if let Err(error) = doors.open_to_kin() {
@@ -252,6 +254,7 @@ mod tests {
         let closing = Closing {
             accepting: CancellationToken::new(),
             draining: CancellationToken::new(),
+            takes_backlog: false,
         };
         let (mut signals, mut last_word) = (Signals::new().unwrap(), LastWord::new().unwrap());
         let began = tokio::time::Instant::now();

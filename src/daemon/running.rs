@@ -52,6 +52,7 @@ impl Common {
         let closing = Closing {
             accepting: door.accepting.clone(),
             draining: door.closing.clone(),
+            takes_backlog: door.path.is_some(),
         };
         self.tasks.spawn(server::serve(
             door.socket.clone(),
@@ -60,6 +61,14 @@ impl Common {
             self.tasks.clone(),
             closing,
         ));
+    }
+
+    /// Ends `closing` once clients that were just let in had the time to ask.
+    fn part_with_clients(&self, closing: CancellationToken) {
+        self.tasks.spawn(async move {
+            sleep(JUST_ACCEPTED).await;
+            closing.cancel();
+        });
     }
 }
 
@@ -110,25 +119,37 @@ impl OpenDoor {
         common.accept(self);
     }
 
-    /// Lets nobody in any more, and parts with those who are inside once they had the time to ask. Its socket is given
-    /// back.
-    fn close(self, common: &Common) -> (Arc<Socket>, Option<BoundPath>) {
+    /// Gives its socket to another door, and parts with its clients once those just let in had the time to ask.
+    fn replace(self, common: &Common) -> (Arc<Socket>, Option<BoundPath>) {
         self.accepting.cancel();
-        let closing = self.closing;
-        common.tasks.spawn(async move {
-            sleep(JUST_ACCEPTED).await;
-            closing.cancel();
-        });
+        common.part_with_clients(self.closing);
         (self.socket, self.path)
+    }
+
+    /// Lets nobody in any more but the clients in the backlog of its socket. The path goes first, so that none comes
+    /// behind them.
+    fn stop_accepting(self) -> StoppedDoor {
+        drop((self.path, self.socket));
+        self.accepting.cancel();
+        StoppedDoor {
+            closing: self.closing,
+            admission: self.admission,
+        }
     }
 }
 
+/// A listener whose clients are served to their end.
+struct StoppedDoor {
+    closing: CancellationToken,
+    admission: Arc<Admission>,
+}
+
 /// Closes these doors, and waits until the last of their clients has gone.
-async fn close(doors: &[OpenDoor]) {
-    doors.iter().for_each(|door| door.accepting.cancel());
+async fn close(doors: Vec<OpenDoor>) {
+    let stopped: Vec<_> = doors.into_iter().map(OpenDoor::stop_accepting).collect();
     sleep(JUST_ACCEPTED).await;
-    doors.iter().for_each(|door| door.closing.cancel());
-    while doors.iter().any(|door| door.admission.connections() > 0) {
+    stopped.iter().for_each(|door| door.closing.cancel());
+    while stopped.iter().any(|door| door.admission.connections() > 0) {
         sleep(EMPTY_CHECK).await;
     }
 }
@@ -197,7 +218,7 @@ impl Running {
                 }
                 (Some(before), Plan::Anew(peers)) => {
                     changes.anew.push(listener.name.clone());
-                    let (socket, path) = before.close(&self.common);
+                    let (socket, path) = before.replace(&self.common);
                     self.open_door(listener, &members, socket, path, peers)
                 }
                 (None, Plan::New(socket, path, peers)) => {
@@ -211,7 +232,7 @@ impl Running {
         }
         for gone in old {
             changes.closed.push(gone.listener.name.clone());
-            drop(gone.close(&self.common));
+            self.common.part_with_clients(gone.stop_accepting().closing);
         }
         let before = std::mem::replace(&mut self.directories, directories);
         self.config = config;
@@ -369,10 +390,11 @@ impl Running {
         let (logins, others): (Vec<_>, Vec<_>) = self.doors.into_iter().partition(is_login);
         // A mail process asks at a master door for the login that it was handed: the login doors end first.
         if !logins.is_empty() {
-            let _ = timeout(patience, close(&logins)).await;
+            let _ = timeout(patience, close(logins)).await;
         }
-        others.iter().for_each(|door| door.accepting.cancel());
-        drop((logins, others));
+        for door in others {
+            door.stop_accepting();
+        }
         sleep(JUST_ACCEPTED).await;
         drain(self.common.tasks, &self.common.draining, Vec::new(), patience).await;
         files::close(members).await;

@@ -178,6 +178,7 @@ mod tests {
         let closing = Closing {
             accepting: CancellationToken::new(),
             draining: CancellationToken::new(),
+            takes_backlog: false,
         };
         let door = Arc::new(KinDoor::new("master", Arc::new(master)));
         tokio::spawn(serve(

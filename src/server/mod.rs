@@ -35,7 +35,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::unistd::Uid;
-use tokio::net::{TcpListener, UnixListener};
+use socket2::SockRef;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -142,18 +143,7 @@ impl Socket {
         match self {
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                let peer = stream.peer_cred().ok().map(|peer| {
-                    let (uid, gid) = (peer.uid(), peer.gid());
-                    Peer {
-                        // A process in another pid namespace shows as 0.
-                        pid: peer.pid().filter(|&pid| pid > 0),
-                        uid,
-                        gid,
-                        owner: access.map_or(is_root(uid), |access| access.is_owner(uid)),
-                        stranger: access.is_some_and(|access| access.is_stranger(uid, gid)),
-                    }
-                });
-                Ok((Box::new(Parting::new(stream, deaf.clone())), peer))
+                Ok(accepted(stream, access, deaf))
             }
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -162,6 +152,16 @@ impl Socket {
                 Ok((Box::new(stream), None))
             }
         }
+    }
+
+    /// The next client in the backlog, if one is there. The kernel is asked: the runtime may not have heard of it yet.
+    fn accept_waiting(&self) -> io::Result<UnixStream> {
+        let Self::Unix(listener) = self else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        let (socket, _) = SockRef::from(listener).accept()?;
+        socket.set_nonblocking(true)?;
+        UnixStream::from_std(socket.into())
     }
 
     /// Who may connect, where the socket has a path.
@@ -175,6 +175,22 @@ impl Socket {
             gid: metadata.gid(),
         })
     }
+}
+
+/// A client that has connected, and the process that it is.
+fn accepted(stream: UnixStream, access: Option<&Access>, deaf: &CancellationToken) -> (Stream, Option<Peer>) {
+    let peer = stream.peer_cred().ok().map(|peer| {
+        let (uid, gid) = (peer.uid(), peer.gid());
+        Peer {
+            // A process in another pid namespace shows as 0.
+            pid: peer.pid().filter(|&pid| pid > 0),
+            uid,
+            gid,
+            owner: access.map_or(is_root(uid), |access| access.is_owner(uid)),
+            stranger: access.is_some_and(|access| access.is_stranger(uid, gid)),
+        }
+    });
+    (Box::new(Parting::new(stream, deaf.clone())), peer)
 }
 
 /// Whose a socket is, and who may connect.
@@ -223,10 +239,11 @@ pub struct Closing {
     pub accepting: CancellationToken,
     /// Cancelled when the daemon drains, see [`Caller`].
     pub draining: CancellationToken,
+    /// Nobody else accepts at this socket later: clients in its backlog are let in before it closes.
+    pub takes_backlog: bool,
 }
 
-/// Accepts clients until `closing` says no more. Who finds no `admission` is
-/// closed, which the log is told once.
+/// Accepts clients until `closing` ends it. A client without `admission` is closed, with one line in the log.
 pub async fn serve(
     socket: Arc<Socket>,
     door: Arc<dyn Door>,
@@ -235,39 +252,70 @@ pub async fn serve(
     closing: Closing,
 ) {
     let access = socket.access();
+    let inside = Inside {
+        door,
+        admission,
+        tasks,
+        closing,
+    };
     loop {
-        let deaf = if door.chooses_when_to_part() {
-            CancellationToken::new()
-        } else {
-            closing.draining.clone()
-        };
+        let deaf = inside.deaf();
         let accepted = tokio::select! {
             accepted = socket.accept(access.as_ref(), &deaf) => accepted,
-            () = closing.accepting.cancelled() => return,
+            () = inside.closing.accepting.cancelled() => break,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+        match accepted {
+            Ok((stream, peer)) => inside.let_in(stream, peer, deaf),
             // It hung up while it waited: no fault of ours, and nothing to wait for.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                admission.cannot_accept(&error);
+                inside.admission.cannot_accept(&error);
                 sleep(ACCEPT_PAUSE).await;
-                continue;
             }
+        }
+    }
+    // Only the last to hold the socket closes it with those who wait in it: a reload gives it to a successor.
+    if inside.closing.takes_backlog
+        && let Some(socket) = Arc::into_inner(socket)
+    {
+        while let Ok(stream) = socket.accept_waiting() {
+            let deaf = inside.deaf();
+            let (stream, peer) = accepted(stream, access.as_ref(), &deaf);
+            inside.let_in(stream, peer, deaf);
+        }
+    }
+}
+
+/// What each client of a door is let in to.
+struct Inside {
+    door: Arc<dyn Door>,
+    admission: Arc<Admission>,
+    tasks: TaskTracker,
+    closing: Closing,
+}
+
+impl Inside {
+    /// See [`Caller::deaf`].
+    fn deaf(&self) -> CancellationToken {
+        if self.door.chooses_when_to_part() {
+            CancellationToken::new()
+        } else {
+            self.closing.draining.clone()
+        }
+    }
+
+    fn let_in(&self, stream: Stream, peer: Option<Peer>, deaf: CancellationToken) {
+        let Some(place) = self.admission.admit(peer.as_ref()) else {
+            return;
         };
-        let Some(place) = admission.admit(peer.as_ref()) else {
-            continue;
-        };
-        let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        let caller = Caller {
+        let served = self.door.clone().serve(Caller {
             stream,
-            connection,
+            connection: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             peer,
-            draining: closing.draining.clone(),
+            draining: self.closing.draining.clone(),
             deaf,
-        };
-        let served = door.clone().serve(caller);
-        tasks.spawn(async move {
+        });
+        self.tasks.spawn(async move {
             served.await;
             drop(place);
         });

@@ -72,6 +72,37 @@ async fn what_was_asked_before_sigterm_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clients_in_the_backlog_at_sigterm_are_let_in_and_answered() {
+    let mut scene = Setup::new(options(Protocol::Smtp)).start().await;
+    scene.daemon().freeze();
+    let jane = Login::of(JANE, PASSWORD);
+    let (mut policy, mut auth) = (Vec::new(), Vec::new());
+    for port in 1..=60u16 {
+        let mut client = Client::connect(&scene.policy_door()).await;
+        let question = Rcpt {
+            port,
+            ..Rcpt::to(JANE)
+        };
+        client.send(question.bytes()).await.unwrap();
+        policy.push(client);
+        let mut client = Client::connect(&scene.auth_door()).await;
+        let handshake = format!("VERSION\t1\t2\nCPID\t{port}\n{}", jane.bytes(1));
+        client.send(handshake).await.unwrap();
+        auth.push(client);
+    }
+    scene.daemon().wake_to_end();
+    for client in &mut policy {
+        let action = client.action().await.expect("an answer before the end");
+        assert_eq!(meaning(&action), Answer::Yes);
+    }
+    for client in &mut auth {
+        while client.line().await.expect("a whole greeting") != "DONE" {}
+        assert_eq!(jane.answer(1, client.line().await.as_deref()), Answer::Yes);
+    }
+    assert!(scene.stop().await, "exit status 0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn clients_that_ask_nothing_do_not_hold_up_the_end() {
     let mut scene = Setup::new(options(Protocol::Smtp)).start().await;
     let mut silent = scene.policy().await;

@@ -222,6 +222,11 @@ impl Scene {
         assert!(ended, "{} sessions are open still", self.remote.open());
     }
 
+    /// The daemon.
+    pub(crate) fn daemon(&self) -> &Vouch {
+        self.vouch.as_ref().expect("it runs")
+    }
+
     /// Asks the daemon to end; whether it did so with success.
     pub(crate) async fn stop(&mut self) -> bool {
         let vouch = self.vouch.take().expect("it runs");

@@ -64,6 +64,18 @@ impl Vouch {
         assert!(self.process.signal("HUP"));
     }
 
+    /// Stops it in its tracks: the kernel goes on taking connections for it.
+    #[allow(dead_code, reason = "most tests want it awake")]
+    pub(crate) fn freeze(&self) {
+        assert!(self.process.signal("STOP"));
+    }
+
+    /// Asks it to end, in the moment in which it wakes.
+    #[allow(dead_code, reason = "most tests want it awake")]
+    pub(crate) fn wake_to_end(&self) {
+        assert!(self.process.signal("TERM") && self.process.signal("CONT"));
+    }
+
     /// Ends it with SIGKILL, as a crash would.
     #[allow(dead_code, reason = "most tests end it in order")]
     pub(crate) fn kill(mut self) {

@@ -128,10 +128,11 @@ impl Running {
         let Some(door) = self.doors.get_mut(number) else {
             return Ok(());
         };
-        door.accepting.cancel();
-        door.accepting = door.closing.child_token();
+        // First: clients in the backlog of the socket that was removed are let in by its last holder.
         door.socket = Arc::new(Socket::Unix(socket));
         door.path = Some(bound.path);
+        door.accepting.cancel();
+        door.accepting = door.closing.child_token();
         self.common.accept(door);
         Ok(())
     }
