@@ -15,8 +15,13 @@
 //!
 //! A codec cuts one message from a buffer ([`mod@line`]), counts it against a limit,
 //! and only then parses it. A dialog (`opening`, `login`, `recipients`, `auth`, `carry`)
-//! is told what the remote said and answers with the next step to take; it owns
-//! no connection, so a test of it is a list of replies.
+//! takes what the remote said and returns the next step; it owns no connection, so a
+//! test of it is a list of replies.
+//!
+//! Each module begins with an example. A codec implements [`Decoder`] and [`Encoder`].
+//!
+//! [`Decoder`]: tokio_util::codec::Decoder
+//! [`Encoder`]: tokio_util::codec::Encoder
 
 #![forbid(unsafe_code)]
 
@@ -31,3 +36,8 @@ pub mod saslauthd;
 pub mod secret;
 pub mod smtp;
 pub mod socketmap;
+
+/// Holds the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,6 +2,24 @@
 //!
 //! A client connects, asks one question, and is told one answer; the connection is then over. Each message is a
 //! row of counted strings: a length of two bytes, the higher one first, and so many bytes.
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use tokio_util::codec::{Decoder, Encoder};
+//! use vouch_protocol::saslauthd::{Codec, Reply};
+//!
+//! let mut codec = Codec::new();
+//! let mut received = BytesMut::from(&b"\0\x04jane\0\x06secret\0\x04smtp\0\x0bexample.org"[..]);
+//! let request = codec.decode(&mut received)?.ok_or("no question")?;
+//! assert_eq!(request.login, b"jane");
+//! assert_eq!(request.password.expose(), b"secret");
+//! assert_eq!(request.realm, b"example.org");
+//!
+//! let mut reply = BytesMut::new();
+//! codec.encode(Reply::Ok, &mut reply)?;
+//! assert_eq!(&reply[..], b"\0\x10OK authenticated");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use bytes::{Buf, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};

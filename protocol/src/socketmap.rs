@@ -2,6 +2,25 @@
 //!
 //! A question names a map and a key, an answer says what the map has for it; each is a netstring. Questions on a
 //! connection come one after the other.
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use tokio_util::codec::{Decoder, Encoder};
+//! use vouch_protocol::socketmap::{Codec, Data, Reply};
+//!
+//! let mut codec = Codec::new();
+//! let mut received = BytesMut::from("27:recipients jane@example.org,");
+//! let request = codec.decode(&mut received)?.ok_or("no question")?;
+//! assert_eq!(request.map, "recipients");
+//! assert_eq!(request.key, "jane@example.org");
+//!
+//! let mut reply = BytesMut::new();
+//! let found = Data::new("OK").map_or(Reply::NotFound, Reply::Ok);
+//! codec.encode(found, &mut reply)?;
+//! codec.encode(Reply::NotFound, &mut reply)?;
+//! assert_eq!(&reply[..], b"5:OK OK,9:NOTFOUND ,");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fmt;
 

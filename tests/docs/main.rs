@@ -17,6 +17,7 @@ mod configurations;
 mod keys;
 mod links;
 mod page;
+mod protocol;
 mod quotes;
 mod replies;
 

@@ -4,6 +4,61 @@
 //! [`opening::Opening`] leads a session from the greeting to the capabilities that
 //! count, [`login::Login`] asks about one user name and password, [`carry::Carry`] carries a
 //! client's own dialog.
+//!
+//! Is the password of `jane` right? The bytes of both directions are the caller's to carry:
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use tokio_util::codec::{Decoder, Encoder};
+//! use vouch_protocol::encryption::Encryption;
+//! use vouch_protocol::imap::login::{self, Login, Outcome};
+//! use vouch_protocol::imap::opening::{self, Opening};
+//! use vouch_protocol::imap::response::{Code, StatusKind};
+//! use vouch_protocol::imap::Codec;
+//! use vouch_protocol::secret::Secret;
+//!
+//! let mut received = BytesMut::from(
+//!     "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready\r\n\
+//!      v1 NO [AUTHENTICATIONFAILED] Authentication failed.\r\n",
+//! );
+//! let mut sent = BytesMut::new();
+//! let mut codec = Codec::new();
+//!
+//! // TLS was on before the first byte.
+//! let mut dialog = Opening::new(Encryption::AlreadyOn);
+//! let mut step = dialog.start();
+//! let mut session = loop {
+//!     match step {
+//!         opening::Step::Read => {}
+//!         opening::Step::Send(command) => codec.encode(&command, &mut sent)?,
+//!         opening::Step::StartTls => return Err("asked for with another Encryption only".into()),
+//!         opening::Step::Ready(session) => break session,
+//!         opening::Step::Failed(error) => return Err(error.into()),
+//!     }
+//!     let response = codec.decode(&mut received)?.ok_or("no response")?;
+//!     step = dialog.on_response(response);
+//! };
+//!
+//! let password = Secret::copy_from(b"secret");
+//! let mut dialog = Login::new(&session.capabilities, &mut session.tags, None, b"jane", &password, false)?;
+//! let mut step = dialog.start();
+//! let outcome = loop {
+//!     match step {
+//!         login::Step::Read => {}
+//!         login::Step::Send(command) => codec.encode(&command, &mut sent)?,
+//!         login::Step::Done(outcome) => break outcome,
+//!     }
+//!     let response = codec.decode(&mut received)?.ok_or("no response")?;
+//!     step = dialog.on_response(response);
+//! };
+//! let Outcome::Status { status, .. } = outcome else {
+//!     return Err("no answer about the password".into());
+//! };
+//! assert_eq!(status.kind, StatusKind::No);
+//! assert_eq!(status.code, Some(Code::AuthenticationFailed));
+//! assert_eq!(&sent[..], b"v1 AUTHENTICATE PLAIN AGphbmUAc2VjcmV0\r\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod capability;
 pub mod carry;

@@ -4,6 +4,30 @@
 //! waits, and does what one [`Action`] says. Requests on a connection come one
 //! after the other; a client that sends several at once gets its answers in
 //! the same order.
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use tokio_util::codec::{Decoder, Encoder};
+//! use vouch_protocol::policy::{Action, Codec};
+//!
+//! let mut codec = Codec::new();
+//! let mut received = BytesMut::from(
+//!     "request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient=jane@example.org\n",
+//! );
+//! // The empty line that ends a request has not arrived.
+//! assert!(codec.decode(&mut received)?.is_none());
+//! received.extend_from_slice(b"\n");
+//! let request = codec.decode(&mut received)?.ok_or("no request")?;
+//! assert_eq!(request.recipient, "jane@example.org");
+//!
+//! let mut reply = BytesMut::new();
+//! codec.encode(Action::new("550 5.1.1 No such user here")?, &mut reply)?;
+//! assert_eq!(&reply[..], b"action=550 5.1.1 No such user here\n\n");
+//!
+//! // A text that Postfix would take for OK does not become an action.
+//! assert!(Action::new("550").is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod action;
 mod request;

@@ -5,6 +5,16 @@
 //! (RFC 2831) and SCRAM (RFC 5802, RFC 7677) prove a password that we never see.
 //! The `-PLUS` variants are not among them: they bind the proof to the client's TLS
 //! channel, which ends before the remote.
+//!
+//! ```
+//! use vouch_protocol::sasl::Carried;
+//! use vouch_protocol::sasl::carried::Unreadable;
+//!
+//! let user = Carried::CramMd5.user_in(b"jane b913a602c7eda7a495b4e6e7334d3890")?;
+//! assert_eq!(user, b"jane");
+//! assert_eq!(Carried::CramMd5.user_in(b"jane"), Err(Unreadable::Malformed));
+//! # Ok::<(), Unreadable>(())
+//! ```
 
 use crate::secret::Secret;
 

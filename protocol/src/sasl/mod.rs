@@ -5,6 +5,25 @@
 //!
 //! Names and passwords are bytes and stay as they were sent: the remote, not
 //! we, says which of them are equal.
+//!
+//! ```
+//! use vouch_protocol::sasl::{Exchange, Mechanism, Step};
+//! use vouch_protocol::secret::Secret;
+//!
+//! // LOGIN has two challenges; messages are here before and after base64.
+//! let (mut exchange, step) = Exchange::start(Mechanism::Login, None);
+//! assert!(matches!(step, Step::Challenge(b"Username:")));
+//! let step = exchange.next(Secret::copy_from(b"jane"));
+//! assert!(matches!(step, Step::Challenge(b"Password:")));
+//! let Step::Credentials(login) = exchange.next(Secret::copy_from(b"secret")) else {
+//!     return Err("no credentials".into());
+//! };
+//! assert_eq!(login.user, b"jane");
+//! // A secret shows itself to nobody who does not ask for it.
+//! assert_eq!(format!("{:?}", login.password), "[secret]");
+//! assert_eq!(login.password.expose(), b"secret");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod carried;
 pub(crate) mod repeated;

@@ -7,6 +7,62 @@
 //! None of them ever sends `DATA`.
 //!
 //! RFC 5321 (SMTP), RFC 2033 (LMTP), RFC 3207 (STARTTLS), RFC 4954 (AUTH).
+//!
+//! Does the server know `jane@example.org`? The bytes of both directions are the caller's to carry:
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use tokio_util::codec::{Decoder, Encoder};
+//! use vouch_protocol::encryption::Encryption;
+//! use vouch_protocol::smtp::opening::{Opening, Settings, Step};
+//! use vouch_protocol::smtp::recipients::{Answer, Recipients};
+//! use vouch_protocol::smtp::{Codec, Protocol};
+//!
+//! let mut received = BytesMut::from(
+//!     "220 mx.example.org ESMTP\r\n250-mx.example.org\r\n250 PIPELINING\r\n\
+//!      250 2.1.0 Ok\r\n550 5.1.1 User unknown\r\n",
+//! );
+//! let mut sent = BytesMut::new();
+//! let mut codec = Codec::new();
+//!
+//! let mut opening = Opening::new(Settings {
+//!     protocol: Protocol::Smtp,
+//!     name: "client.example.com".to_owned(),
+//!     encryption: Encryption::Never,
+//! });
+//! let mut step = opening.start();
+//! let capabilities = loop {
+//!     match step {
+//!         Step::Read => {}
+//!         Step::Send(command) => codec.encode(&command, &mut sent)?,
+//!         Step::StartTls => return Err("asked for with another Encryption only".into()),
+//!         Step::Ready(capabilities) => break capabilities,
+//!         Step::Failed(error) => return Err(error.into()),
+//!     }
+//!     let reply = codec.decode(&mut received)?.ok_or("no reply")?;
+//!     step = opening.on_reply(reply);
+//! };
+//!
+//! let mut recipients = Recipients::new(&capabilities, Vec::new());
+//! let commands = recipients
+//!     .ask(vec![b"jane@example.org".to_vec()], false, false)
+//!     .map_err(|_| "the question cannot be asked here")?;
+//! let mut answer = None;
+//! for command in &commands {
+//!     codec.encode(command, &mut sent)?;
+//!     let reply = codec.decode(&mut received)?.ok_or("no reply")?;
+//!     answer = recipients.on_reply(reply).map_err(|_| "replies out of turn")?;
+//! }
+//! let Some(Answer::Recipient(reply)) = answer else {
+//!     return Err("no answer about the recipient".into());
+//! };
+//! assert_eq!(reply.code(), 550);
+//! assert_eq!(
+//!     &sent[..],
+//!     b"EHLO client.example.com\r\nMAIL FROM:<>\r\nRCPT TO:<jane@example.org>\r\n",
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};

@@ -4,6 +4,46 @@
 //! version and process id, neither waiting for the other. Then the client
 //! sends requests, each with an id of its own, and any number of them may be
 //! pending; a [`Reply`] names the request that it answers.
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use tokio_util::codec::{Decoder, Encoder};
+//! use vouch_protocol::auth::client::{Codec, Command, Failure, Greeting, Reply};
+//! use vouch_protocol::sasl::{self, Mechanism};
+//!
+//! let greeting = Greeting {
+//!     mechanisms: vec![Mechanism::Plain.into()],
+//!     spid: 1,
+//!     cuid: 1,
+//!     cookie: [0; 16], // 16 random bytes
+//! };
+//! assert!(greeting.to_bytes().starts_with(b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\n"));
+//!
+//! let mut codec = Codec::new();
+//! let mut received = BytesMut::from(
+//!     "VERSION\t1\t1\nCPID\t4711\nAUTH\t1\tPLAIN\tservice=smtp\tresp=AGphbmUAc2VjcmV0\n",
+//! );
+//! let mut reply = BytesMut::new();
+//! while let Some(command) = codec.decode(&mut received)? {
+//!     let Command::Auth(auth) = command else {
+//!         continue; // VERSION and CPID
+//!     };
+//!     let message = auth.initial_response(codec.minor())?.ok_or("no initial response")?;
+//!     let login = sasl::parse_plain(message.expose())?;
+//!     assert_eq!(login.user, b"jane");
+//!     assert_eq!(login.password.expose(), b"secret");
+//!     let refusal = Reply::Fail {
+//!         id: auth.id,
+//!         user: Some(login.user),
+//!         original_user: None,
+//!         failure: Failure::Credentials,
+//!         reason: None,
+//!     };
+//!     codec.encode(refusal, &mut reply)?;
+//! }
+//! assert_eq!(&reply[..], b"FAIL\t1\tuser=jane\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod command;
 mod handshake;

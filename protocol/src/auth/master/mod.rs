@@ -4,6 +4,32 @@
 //! On connect the server sends its [`greeting`], and the client says its
 //! version together with its first request. Requests carry an id, and a
 //! [`Reply`] names the request that it answers.
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use tokio_util::codec::{Decoder, Encoder};
+//! use vouch_protocol::auth::master::{Codec, Reply, Request, greeting};
+//!
+//! assert_eq!(greeting(1), b"VERSION\t1\t1\nSPID\t1\n");
+//!
+//! let mut codec = Codec::new();
+//! let mut received = BytesMut::from("VERSION\t1\t1\nUSER\t7\tjane@example.org\tservice=lmtp\n");
+//! let Some(Request::User(lookup)) = codec.decode(&mut received)? else {
+//!     return Err("no lookup of a user".into());
+//! };
+//! assert_eq!(lookup.user, b"jane@example.org");
+//! assert_eq!(lookup.parameters.service, "lmtp");
+//!
+//! let mut reply = BytesMut::new();
+//! let found = Reply::User {
+//!     id: lookup.id,
+//!     name: lookup.user,
+//!     fields: vec![("home".to_owned(), b"/var/mail/jane".to_vec())],
+//! };
+//! codec.encode(found, &mut reply)?;
+//! assert_eq!(&reply[..], b"USER\t7\tjane@example.org\thome=/var/mail/jane\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod reply;
 mod request;
