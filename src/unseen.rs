@@ -22,6 +22,19 @@ pub(crate) fn is_unseen(letter: char) -> bool {
         )
 }
 
+/// A text in which each such character is shown by its number, as `\u{202e}`.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_unseen(letter) {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +49,10 @@ mod tests {
         for seen in [' ', 'a', 'ü', '\u{301}', '☃', '🔑', '中', '\u{fffd}'] {
             assert!(!is_unseen(seen), "{seen:?}");
         }
+    }
+
+    #[test]
+    fn what_is_not_seen_is_shown_by_its_number() {
+        assert_eq!(escaped("a\x1b[2Jü\u{202e}\n"), "a\\u{1b}[2Jü\\u{202e}\\n");
     }
 }

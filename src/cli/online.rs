@@ -15,6 +15,7 @@ use crate::daemon;
 use crate::session::imap::{LoginSession, Options};
 use crate::session::smtp::recipients::RecipientSession;
 use crate::session::{Error, Session, tls};
+use crate::unseen::escaped;
 
 /// A remote that has not answered by then is unreachable to people too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,7 +76,7 @@ pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
 
 /// What went wrong, and in a line of its own what to do.
 fn told(error: &Error) -> String {
-    let advice = error.advice();
+    let (error, advice) = (escaped(&error.to_string()), error.advice());
     if advice.is_empty() {
         format!("{error}\n")
     } else {
@@ -142,7 +143,7 @@ fn describe(tls: Option<&tls::Details>, capabilities: &str) -> String {
     } else {
         capabilities
     };
-    let _ = writeln!(text, "  offers: {capabilities}");
+    let _ = writeln!(text, "  offers: {}", escaped(capabilities));
     text
 }
 
@@ -154,9 +155,31 @@ fn certificate(der: &[u8]) -> String {
     let validity = certificate.validity();
     format!(
         "\n  certificate: subject {}, issuer {}, valid from {} to {}",
-        certificate.subject(),
-        certificate.issuer(),
+        escaped(&certificate.subject().to_string()),
+        escaped(&certificate.issuer().to_string()),
         validity.not_before,
         validity.not_after
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn what_a_certificate_is_called_steers_no_terminal() {
+        let mut params = CertificateParams::default();
+        let name = "mail\u{202e}gro.elpmaxe\u{9b}2J";
+        params.distinguished_name.push(DnType::CommonName, name);
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let shown = certificate(made.der());
+        assert!(
+            shown.contains("subject CN=mail\\u{202e}gro.elpmaxe\\u{9b}2J"),
+            "{shown:?}"
+        );
+        let text = describe(None, "AUTH=\u{202e}");
+        assert!(text.contains("AUTH=\\u{202e}"), "{text:?}");
+    }
 }

@@ -282,6 +282,13 @@ fn starttls_missing(peer: &Arc<str>) -> Error {
     Error::new(Kind::Tls, peer, "STARTTLS", "it does not offer STARTTLS").advise(advice)
 }
 
+/// What came behind the answer to STARTTLS is not TLS.
+fn injected(peer: &Arc<str>) -> Error {
+    let detail = "bytes arrived in the clear behind its answer, as if injected; session dropped";
+    let advice = "its TLS is broken, or somebody between writes into the connection: its own log shows what it sent itself";
+    Error::new(Kind::Tls, peer, "STARTTLS", detail).advise(advice)
+}
+
 /// STARTTLS was offered and then refused.
 fn starttls_refused(peer: &Arc<str>, status: impl Into<String>, text: &str) -> Error {
     let detail = format!("offered, then refused ({text}); not continued in cleartext");

@@ -11,15 +11,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use super::remote::shown;
 use crate::wire::Stream;
 
 /// Handshakes of one directory that are worked on at a time.
 pub(crate) const AT_ONCE: usize = 1;
 
+/// What a server says in place of TLS begins so.
+#[derive(Debug, thiserror::Error)]
+#[error("it begins with \"{0}\", which is not TLS")]
+pub(super) struct Cleartext(pub(super) String);
+
 /// Brings the handshake to its end; `turns` has [`AT_ONCE`] permits for the directory.
 ///
 /// # Errors
-/// The stream's, or in one of [`io::ErrorKind::InvalidData`] what is wrong with the handshake.
+/// The stream's, or in one of [`io::ErrorKind::InvalidData`] what is wrong with the handshake: a [`rustls::Error`] or
+/// [`Cleartext`].
 pub(super) async fn negotiate(
     mut tls: ClientConnection,
     stream: &mut Stream,
@@ -27,6 +34,7 @@ pub(super) async fn negotiate(
 ) -> io::Result<ClientConnection> {
     // As long as a record of TLS.
     let mut chunk = vec![0; 16 << 10];
+    let mut begun = false;
     loop {
         send(&mut tls, stream).await?;
         if !tls.is_handshaking() {
@@ -34,9 +42,16 @@ pub(super) async fn negotiate(
         }
         let length = stream.read(&mut chunk).await?;
         if length == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof"));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "in the handshake"));
         }
         let mut unread = &chunk[..length];
+        if !begun && !is_record(unread) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                Cleartext(shown(unread)),
+            ));
+        }
+        begun = true;
         while !unread.is_empty() {
             tls.read_tls(&mut unread)?;
             let turn = turns.clone().acquire_owned().await.map_err(io::Error::other)?;
@@ -54,6 +69,14 @@ pub(super) async fn negotiate(
             }
         }
     }
+}
+
+/// Whether what a server says begins as a record of TLS (RFC 8446 section 5.1): with the number of a content type, none of
+/// which is a letter.
+fn is_record(beginning: &[u8]) -> bool {
+    beginning
+        .first()
+        .is_some_and(|first| (0x14..=0x18).contains(first))
 }
 
 /// Sends what there is to send.

@@ -3,83 +3,18 @@
 //! What `openssl req -x509` makes is an authority (CA:TRUE) as well as the server's own certificate, and RFC 5280 has no
 //! room for that. OpenSSL takes one that it was told to trust, and so do we: byte for byte, with its name and dates.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_name;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{CertificateError, Error};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
-use super::verifier::{Ends, Trusted};
-
-/// Verifies as ever, but for certificates that are their own authority and trusted as such.
-#[derive(Debug)]
-pub(super) struct OwnCertificates {
-    inner: Arc<Trusted>,
-    own: Vec<CertificateDer<'static>>,
-    ends: Arc<Ends>,
-}
-
-impl OwnCertificates {
-    /// `own` are those of `tls.ca-file`; `inner` verifies all others. It notes in `ends` when what it takes ends.
-    pub(super) fn new(own: &[CertificateDer<'static>], inner: Arc<Trusted>, ends: Arc<Ends>) -> Self {
-        Self {
-            inner,
-            own: own.to_vec(),
-            ends,
-        }
-    }
-}
-
-impl ServerCertVerifier for OwnCertificates {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let is_own = self.own.iter().any(|own| own == end_entity);
-        let Some(certificate) = Certificate::from_der(end_entity)
-            .ok()
-            .filter(|certificate| is_own && issues_itself(certificate))
-        else {
-            return self
-                .inner
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        };
-        check_dates(&certificate, now)?;
-        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-        self.ends.note(end_entity);
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+/// The certificate of a server, if it is one of `trusted` and its own authority: an authority of others has to have signed it.
+pub(super) fn find(trusted: &[CertificateDer<'_>], shown: &CertificateDer<'_>) -> Option<Certificate> {
+    let is_trusted = trusted.iter().any(|own| own == shown);
+    let certificate = Certificate::from_der(shown).ok();
+    certificate.filter(|certificate| is_trusted && issues_itself(certificate))
 }
 
 fn issues_itself(certificate: &Certificate) -> bool {
@@ -87,7 +22,11 @@ fn issues_itself(certificate: &Certificate) -> bool {
     signed.issuer() == signed.subject()
 }
 
-fn check_dates(certificate: &Certificate, now: UnixTime) -> Result<(), Error> {
+/// Whether it is valid at this time.
+///
+/// # Errors
+/// It is not valid yet, or has ended.
+pub(super) fn check_dates(certificate: &Certificate, now: UnixTime) -> Result<(), Error> {
     let validity = certificate.tbs_certificate().validity();
     let at = |since: Duration| UnixTime::since_unix_epoch(since);
     let not_before = at(validity.not_before.to_unix_duration());
@@ -108,11 +47,16 @@ fn check_dates(certificate: &Certificate, now: UnixTime) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
     use rustls::RootCertStore;
+    use rustls::client::danger::ServerCertVerifier;
     use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::ServerName;
 
     use super::*;
+    use crate::session::verifier::{Taken, Verifier};
 
     /// What `openssl req -x509` makes for this name, good for these years.
     fn made(name: &str, (from, to): (i32, i32)) -> CertificateDer<'static> {
@@ -130,9 +74,14 @@ mod tests {
         for certificate in own {
             roots.add(certificate.clone()).unwrap();
         }
-        let (provider, ends) = (Arc::new(aws_lc_rs::default_provider()), Arc::new(Ends::default()));
-        let trusted = Arc::new(Trusted::new(Arc::new(roots), provider, ends.clone()));
-        let verifier = OwnCertificates::new(own, trusted, ends);
+        let verifier = Verifier {
+            taken: Taken::Trusted {
+                roots: Arc::new(roots),
+                own: own.to_vec(),
+                ends: Arc::default(),
+            },
+            provider: Arc::new(aws_lc_rs::default_provider()),
+        };
         let name = ServerName::try_from(name.to_owned()).unwrap();
         // The year 2025.
         let now = UnixTime::since_unix_epoch(Duration::from_secs(1_740_000_000));

@@ -9,7 +9,7 @@ use vouch_protocol::encryption::Encryption;
 
 use super::connect::Dial;
 use super::error::{Error, GREETING, Kind, LOGIN};
-use super::tls;
+use super::tls::{self, Begun};
 use super::ways::Way;
 use crate::unseen::is_unseen;
 use crate::wire::{Stream, Wire, WireError};
@@ -57,7 +57,10 @@ impl Remote {
                 tls: None,
             });
         }
-        let (stream, details) = self.tls.handshake(&self.peer, stream, deadline).await?;
+        let (stream, details) = self
+            .tls
+            .handshake(&self.peer, stream, Begun::AtOnce, deadline)
+            .await?;
         Ok(Connection {
             stream,
             local,
@@ -76,10 +79,12 @@ impl Remote {
         deadline: Instant,
     ) -> Result<(Stream, Arc<tls::Details>), Error> {
         if wire.has_residue() {
-            let detail = "bytes arrived in the clear behind its answer, as if injected; session dropped";
-            return Err(Error::new(Kind::Tls, &self.peer, "STARTTLS", detail));
+            return Err(super::injected(&self.peer));
         }
-        self.tls.handshake(&self.peer, wire.into_stream(), deadline).await
+        let stream = wire.into_stream();
+        self.tls
+            .handshake(&self.peer, stream, Begun::ByStartTls, deadline)
+            .await
     }
 
     /// Refuses to ask while an answer to nothing lies there: it would be taken for
@@ -162,7 +167,7 @@ pub(super) fn more_than_asked(peer: &Arc<str>, step: &'static str) -> Error {
 pub(crate) const BEGINNING: usize = 60;
 
 /// The beginning of a first line, harmless to terminals and logs.
-fn shown(bytes: &[u8]) -> String {
+pub(super) fn shown(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next();
     let text = String::from_utf8_lossy(line.unwrap_or_default());
     let harmless = text.chars().map(|c| if is_unseen(c) { '?' } else { c });

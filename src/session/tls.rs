@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use nix::unistd::Uid;
 use rustls::client::Resumption;
-use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor};
@@ -21,10 +20,9 @@ use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
 use super::error::{Error, HANDSHAKE, Kind};
-use super::handshake::trouble;
-use super::negotiate::{AT_ONCE, negotiate};
-use super::own::OwnCertificates;
-use super::verifier::{AnyCertificate, Ends, Trusted};
+use super::handshake::{own_identity, trouble};
+use super::negotiate::{AT_ONCE, Cleartext, negotiate};
+use super::verifier::{Ends, Taken, Verifier};
 use crate::telemetry::counter::Counter;
 use crate::wire::Stream;
 
@@ -74,7 +72,16 @@ pub enum SettingsError {
     /// Certificate and key do not belong together, or the key is of a kind
     /// that is not supported.
     #[error("tls.cert-file and tls.key-file cannot be used together: {0}")]
-    Identity(rustls::Error),
+    Identity(&'static str),
+}
+
+/// How TLS begins on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// With the first byte.
+    AtOnce,
+    /// Behind an answer to STARTTLS.
+    ByStartTls,
 }
 
 /// What was agreed on in a handshake, for people to read.
@@ -238,23 +245,25 @@ impl Client {
         // What is wrong with the identity is to be known now.
         client
             .config(Arc::new(RootCertStore::empty()), Arc::default())
-            .map_err(SettingsError::Identity)?;
+            .map_err(|error| SettingsError::Identity(own_identity(&error)))?;
         Ok(client)
     }
 
     /// The configuration of handshakes, with these trust anchors; it notes when the certificates that it takes end.
     fn config(&self, roots: Arc<RootCertStore>, ends: Arc<Ends>) -> Result<ClientConfig, rustls::Error> {
         let provider = self.provider.clone();
-        let verifier: Arc<dyn ServerCertVerifier> = match self.trust {
-            Trust::Anybody => Arc::new(AnyCertificate(provider.clone())),
-            Trust::System(_, ref own) => {
-                let trusted = Arc::new(Trusted::new(roots, provider.clone(), ends.clone()));
-                match own.certificates.is_empty() {
-                    true => trusted,
-                    false => Arc::new(OwnCertificates::new(&own.certificates, trusted, ends)),
-                }
-            }
+        let taken = match &self.trust {
+            Trust::Anybody => Taken::Any,
+            Trust::System(_, own) => Taken::Trusted {
+                roots,
+                own: own.certificates.clone(),
+                ends,
+            },
         };
+        let verifier = Arc::new(Verifier {
+            taken,
+            provider: provider.clone(),
+        });
         let builder = ClientConfig::builder_with_details(provider, self.clock.clone())
             .with_safe_default_protocol_versions()?
             .dangerous()
@@ -314,9 +323,10 @@ impl Client {
         &self,
         peer: &Arc<str>,
         stream: Stream,
+        begun: Begun,
         deadline: Instant,
     ) -> Result<(Stream, Arc<Details>), Error> {
-        let shaken = self.shake_hands(peer, stream, deadline).await;
+        let shaken = self.shake_hands(peer, stream, begun, deadline).await;
         match &shaken {
             Ok((_, details)) => {
                 self.agreed.count();
@@ -343,32 +353,53 @@ impl Client {
         &self,
         peer: &Arc<str>,
         stream: Stream,
+        begun: Begun,
         deadline: Instant,
     ) -> Result<(Stream, Arc<Details>), Error> {
-        let connector = self
-            .connector()
-            .map_err(|error| Error::new(Kind::Config, peer, HANDSHAKE, error.to_string()))?;
+        let connector = self.connector().map_err(|error| {
+            let (detail, advice) = trouble(&error, self.has_own_authority());
+            Error::new(Kind::Config, peer, HANDSHAKE, detail).advise(advice)
+        })?;
         let deadline = deadline.min(Instant::now() + HANDSHAKE_TIMEOUT);
         match timeout_at(deadline, self.negotiated(&connector, stream)).await {
             Ok(Ok(stream)) => {
                 let details = Arc::new(details(stream.get_ref().1));
                 Ok((Box::new(stream), details))
             }
-            Ok(Err(error)) => {
-                let known = error.get_ref().and_then(|inner| inner.downcast_ref());
-                let (detail, advice) = match known {
-                    Some(known) => trouble(known, self.has_own_authority()),
-                    None => (error.to_string(), "it broke TLS off: its own log says why"),
-                };
-                let ended = matches!(
-                    error.kind(),
-                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-                );
-                let error = Error::new(Kind::Tls, peer, HANDSHAKE, detail).advise(advice);
-                Err(if ended { error.turned_away() } else { error })
-            }
+            Ok(Err(error)) => Err(self.broken_off(peer, begun, &error)),
             Err(_) => Err(Error::new(Kind::Timeout, peer, HANDSHAKE, "no answer in time")),
         }
+    }
+
+    /// The handshake came to no end.
+    fn broken_off(&self, peer: &Arc<str>, begun: Begun, error: &io::Error) -> Error {
+        let inner = error.get_ref();
+        if let Some(Cleartext(beginning)) = inner.and_then(|inner| inner.downcast_ref()) {
+            if begun == Begun::ByStartTls {
+                return super::injected(peer);
+            }
+            let detail = format!("it begins with \"{beginning}\", which is not TLS");
+            return Error::new(Kind::Tls, peer, HANDSHAKE, detail).advise(
+                "its port does not begin with TLS: set directory.NAME.tls.implicit = false, or directory.NAME.port to one that \
+                 does",
+            );
+        }
+        if let Some(known) = inner.and_then(|inner| inner.downcast_ref()) {
+            let (detail, advice) = trouble(known, self.has_own_authority());
+            return Error::new(Kind::Tls, peer, HANDSHAKE, detail).advise(advice);
+        }
+        let ended = matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        );
+        let detail = match error.raw_os_error() {
+            Some(_) => error.to_string(),
+            None if ended => "it ended the connection in the middle".to_owned(),
+            None => "it did not succeed".to_owned(),
+        };
+        let error =
+            Error::new(Kind::Tls, peer, HANDSHAKE, detail).advise("it broke TLS off: its own log says why");
+        if ended { error.turned_away() } else { error }
     }
 }
 
@@ -377,7 +408,10 @@ impl Own {
         let certificates = read_certificates("ca-file", path)?;
         let mut store = RootCertStore::empty();
         for certificate in &certificates {
-            let refused = |error: rustls::Error| file_error("ca-file", path, error.to_string());
+            let refused = |_| {
+                let why = "it holds a certificate that cannot be read as that of an authority";
+                file_error("ca-file", path, why.to_owned())
+            };
             store.add(certificate.clone()).map_err(refused)?;
         }
         Ok(Self {

@@ -11,7 +11,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 
 use super::certificate::end_of;
-use super::chain;
+use super::{chain, own};
 
 /// When the first of the certificates that were taken ends, in seconds since 1970.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Default for Ends {
 }
 
 impl Ends {
-    pub(super) fn note(&self, der: &CertificateDer<'_>) {
+    fn note(&self, der: &CertificateDer<'_>) {
         // What has no end that can be read is over at once: no session of it is resumed.
         self.0.fetch_min(end_of(der).unwrap_or(0), Ordering::Relaxed);
     }
@@ -35,27 +35,54 @@ impl Ends {
     }
 }
 
-/// Takes the certificates for whose owner an authority vouches, if a [bounded](chain::bounded) amount of work shows
-/// it.
+/// Whose certificates are taken.
 #[derive(Debug)]
-pub(super) struct Trusted {
-    roots: Arc<RootCertStore>,
-    provider: Arc<CryptoProvider>,
-    ends: Arc<Ends>,
+pub(super) enum Taken {
+    /// Anybody's.
+    Any,
+    /// Those that an authority has signed, if a [bounded](chain::bounded) amount of work shows it, and those that are trusted
+    /// [as themselves](own).
+    Trusted {
+        /// The authorities.
+        roots: Arc<RootCertStore>,
+        /// The certificates of `tls.ca-file`.
+        own: Vec<CertificateDer<'static>>,
+        /// Notes when what is taken ends.
+        ends: Arc<Ends>,
+    },
 }
 
-impl Trusted {
-    /// Trusts `roots`, and notes in `ends` when what it takes ends.
-    pub(super) fn new(roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>, ends: Arc<Ends>) -> Self {
-        Self {
-            roots,
-            provider,
-            ends,
-        }
+/// Takes these certificates, and of each insists that its owner signed the handshake.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    pub(super) taken: Taken,
+    pub(super) provider: Arc<CryptoProvider>,
+}
+
+impl Verifier {
+    /// Whether the chain leads to one of `roots`.
+    fn check_chain(
+        &self,
+        certificate: &ParsedCertificate<'_>,
+        intermediates: &[CertificateDer<'_>],
+        roots: &RootCertStore,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        let checked =
+            verify_server_cert_signed_by_trust_anchor(certificate, roots, intermediates, now, algorithms);
+        checked.map_err(|error| match error {
+            // Of an authority that was made anew under its old name, the signature alone is another. That of the
+            // handshake is a different matter.
+            Error::InvalidCertificate(CertificateError::BadSignature) => {
+                CertificateError::UnknownIssuer.into()
+            }
+            error => error,
+        })
     }
 }
 
-impl ServerCertVerifier for Trusted {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -64,13 +91,20 @@ impl ServerCertVerifier for Trusted {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        chain::bounded(end_entity, intermediates)
-            .map_err(|much| CertificateError::Other(OtherError(Arc::new(much))))?;
-        let certificate = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
-        verify_server_name(&certificate, server_name)?;
-        self.ends.note(end_entity);
+        let Taken::Trusted { roots, own, ends } = &self.taken else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        if let Some(certificate) = own::find(own, end_entity) {
+            own::check_dates(&certificate, now)?;
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+        } else {
+            chain::bounded(end_entity, intermediates)
+                .map_err(|much| CertificateError::Other(OtherError(Arc::new(much))))?;
+            let certificate = ParsedCertificate::try_from(end_entity)?;
+            self.check_chain(&certificate, intermediates, roots, now)?;
+            verify_server_name(&certificate, server_name)?;
+        }
+        ends.note(end_entity);
         Ok(ServerCertVerified::assertion())
     }
 
@@ -80,7 +114,8 @@ impl ServerCertVerifier for Trusted {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        AnyCertificate(self.provider.clone()).verify_tls12_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -89,53 +124,13 @@ impl ServerCertVerifier for Trusted {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        AnyCertificate(self.provider.clone()).verify_tls13_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        AnyCertificate(self.provider.clone()).supported_verify_schemes()
-    }
-}
-
-/// Takes any certificate, and still insists that its owner signed the handshake.
-#[derive(Debug)]
-pub(super) struct AnyCertificate(pub(super) Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message, certificate, signature, &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message, certificate, signature, &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

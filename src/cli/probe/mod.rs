@@ -21,6 +21,7 @@ use crate::engine::{Decision, Engine, Member};
 use crate::session::trace;
 use crate::telemetry::log;
 use crate::telemetry::words::named;
+use crate::unseen::escaped;
 use crate::verdict::{Abstention, Question, Verdict};
 
 /// Nobody behind us hangs up, so a slow remote may have this long.
@@ -184,7 +185,9 @@ fn line(about: &str, decision: &Decision, took: Duration, words: &Words) -> Stri
     };
     let directory = decision.directory.as_deref().unwrap_or("no directory");
     let cause = decision.verdict.cause();
-    let mut why = cause.map(|cause| format!(", {cause}")).unwrap_or_default();
+    let mut why = cause
+        .map(|cause| escaped(&format!(", {cause}")))
+        .unwrap_or_default();
     if let Verdict::Defer(cause) = &decision.verdict
         && !cause.advice().is_empty()
     {

@@ -337,6 +337,13 @@ fn opening() -> Vec<Bound> {
             "of_a_certificate_with_thousands_of_names_a_few_are_shown",
         ),
         row(
+            "characters of such a name that a message shows",
+            count!(crate::session::handshake::NAME_LENGTH),
+            "the rest is cut",
+            "a certificate may have one of many thousands",
+            "a_long_name_is_cut",
+        ),
+        row(
             "file of certificates or of a key",
             bytes!(crate::session::tls::LONGEST_PEM),
             "it is refused at the start",

@@ -104,9 +104,15 @@ impl Server {
         let key = KeyPair::generate().unwrap();
         let mut chain = vec![params.signed_by(&key, &self.authority).unwrap().into()];
         chain.extend(others);
+        self.showing(chain, &key)
+    }
+
+    /// That shows these certificates and signs with this key, whether they belong together or not.
+    fn showing(&self, chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Arc<ServerConfig> {
         let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let provider = self.config.crypto_provider().clone();
-        let certified = rustls::sign::CertifiedKey::from_der(chain, private, &provider).unwrap();
+        let keys = self.config.crypto_provider().key_provider;
+        let key = keys.load_private_key(private).unwrap();
+        let certified = rustls::sign::CertifiedKey::new(chain, key);
         let mut config = self.config.clone();
         config.cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
         Arc::new(config)
@@ -150,7 +156,9 @@ async fn session(client: &Client, server: &Arc<ServerConfig>) -> Result<Handshak
         kind
     });
     let soon = Instant::now() + Duration::from_secs(60);
-    let (mut stream, _) = client.handshake(&"mail".into(), Box::new(ours), soon).await?;
+    let (mut stream, _) = client
+        .handshake(&"mail".into(), Box::new(ours), Begun::AtOnce, soon)
+        .await?;
     assert_eq!(stream.read_u8().await.unwrap(), b'*');
     stream.write_all(b"*").await.unwrap();
     Ok(serving.await.unwrap().unwrap())
@@ -222,6 +230,112 @@ async fn a_server_with_certificates_that_issue_each_other_is_refused_by_their_nu
     assert!(said(9).await.is_ok());
 }
 
+#[tokio::test]
+async fn a_fault_of_a_handshake_is_told_as_what_it_is() {
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let server = Server::new(version);
+        // The year 2025.
+        let (client, _) = client(server.roots(), 1_740_000_000);
+        let said = async |params: CertificateParams, own_key: bool| {
+            let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+            let chain = vec![params.signed_by(&key, &server.authority).unwrap().into()];
+            let config = server.showing(chain, if own_key { &key } else { &other });
+            session(&client, &config).await.unwrap_err()
+        };
+        // It shows a good certificate, and signs with the key of another.
+        let error = said(own_params(), false).await;
+        assert!(
+            error.to_string().contains("the signature of its handshake"),
+            "{error}"
+        );
+        assert!(!error.advice().contains("ca-file"), "{}", error.advice());
+        // A megabyte of names.
+        let names: Vec<_> = (0..3000)
+            .map(|number| format!("host-{number}.very.long.example.org"))
+            .collect();
+        let error = said(CertificateParams::new(names).unwrap(), true).await;
+        assert!(error.to_string().contains("longer than 64 KiB"), "{error}");
+        assert!(!error.advice().contains("implicit"), "{}", error.advice());
+        // A certificate as `openssl req -x509` makes it.
+        let mut authority = own_params();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let error = said(authority, true).await;
+        assert!(error.to_string().contains("authority (CA:TRUE)"), "{error}");
+        // An authority of the same name and another key.
+        let again = Server::new(version);
+        let error = session(&client, &Arc::new(again.config)).await.unwrap_err();
+        assert!(
+            error.to_string().contains("no authority that this host trusts"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn cleartext_in_the_place_of_tls_is_told_as_what_it_is() {
+    let server = Server::new(&rustls::version::TLS13);
+    let (client, _) = client(server.roots(), DAY);
+    let said = async |begun: Begun| {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        theirs
+            .write_all(b"220 mail.example.org \x1b[2J\r\n250 more\r\n")
+            .await
+            .unwrap();
+        let soon = Instant::now() + Duration::from_secs(60);
+        let shaken = client
+            .handshake(&"mail".into(), Box::new(ours), begun, soon)
+            .await;
+        shaken.map(|_| ()).unwrap_err()
+    };
+    let error = said(Begun::AtOnce).await;
+    let begins = "it begins with \"220 mail.example.org ?[2J\", which is not TLS";
+    assert!(error.to_string().ends_with(begins), "{error}");
+    assert!(
+        error.advice().contains("tls.implicit = false"),
+        "{}",
+        error.advice()
+    );
+    let error = said(Begun::ByStartTls).await;
+    assert!(
+        error.to_string().contains("STARTTLS: bytes arrived in the clear"),
+        "{error}"
+    );
+    assert!(!error.advice().contains("implicit"), "{}", error.advice());
+    assert_eq!(error.kind(), Kind::Tls);
+}
+
+#[test]
+fn a_certificate_and_a_key_that_cannot_be_used_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+    let (ours, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    fs::write(&chain, own_params().self_signed(&ours).unwrap().pem()).unwrap();
+    fs::write(&key, other.serialize_pem()).unwrap();
+    let settings = Settings {
+        server_name: "mail.example.org".into(),
+        identity: Some((chain.clone(), key.clone())),
+        ..Settings::default()
+    };
+    let said = || {
+        Client::new(&settings, &Roots::from(RootCertStore::empty()))
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(
+        said().ends_with("the key is not that of the certificate"),
+        "{}",
+        said()
+    );
+    let odd = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    fs::write(&key, odd).unwrap();
+    assert!(
+        said().contains("the key is of a kind that TLS does not take"),
+        "{}",
+        said()
+    );
+}
+
 #[test]
 fn a_file_that_never_ends_is_not_read_to_its_end() {
     let folder = tempfile::tempdir().unwrap();
@@ -262,7 +376,9 @@ async fn a_handshake_that_hangs_is_given_up() {
     let (ours, _theirs) = tokio::io::duplex(1 << 16);
     let began = Instant::now();
     let hour = began + Duration::from_secs(3600);
-    let error = client.handshake(&"mail".into(), Box::new(ours), hour).await;
+    let error = client
+        .handshake(&"mail".into(), Box::new(ours), Begun::AtOnce, hour)
+        .await;
     assert_eq!(error.err().map(|error| error.kind()), Some(Kind::Timeout));
     assert_eq!(began.elapsed(), HANDSHAKE_TIMEOUT);
 }
