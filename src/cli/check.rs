@@ -1,4 +1,4 @@
-//! `vouch check`: reads the configuration and says in words what will happen.
+//! `vouch check`: reads the configuration and explains what the daemon will do.
 
 use std::process::ExitCode;
 
@@ -21,8 +21,8 @@ pub struct Arguments {
     all: bool,
 }
 
-/// Checks the configuration: what it will do goes to standard output, what is
-/// wrong with it to standard error.
+/// Checks the configuration: prints what it will do to standard output, and
+/// what is wrong with it to standard error.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let (config, notes) = match arguments.file.load() {
         Ok(read) => read,
@@ -31,7 +31,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     if let Err(status) = print(&show::describe(&config, &notes, arguments.all)) {
         return status;
     }
-    // What `serve` would stumble over is said here first: names of nobody, certificates and keys, folders of sockets.
+    // What would keep `serve` from starting is reported first: unknown users and groups, certificates and keys, folders of
+    // sockets.
     let machine = match daemon::check(&config, &arguments.file.config) {
         Err(error) => return fail(status::CONFIG, &format!("vouch check: {error}")),
         Ok(machine) => machine,

@@ -19,8 +19,8 @@ pub fn run(file: &ConfigFile) -> ExitCode {
     let taken = match dovecot::take() {
         Ok(Some(taken)) => taken,
         Ok(None) => {
-            let message = "vouch dovecot-service: Dovecot starts this command, as `executable` of its service auth, \
-                           and it has not; by hand it is `vouch serve`";
+            let message = "vouch dovecot-service: not started by Dovecot; Dovecot starts this command as the \
+                           `executable` of its service auth; by hand, run `vouch serve`";
             return fail(status::USAGE, message);
         }
         Err(error) => return fail(status::OS_ERROR, &format!("vouch dovecot-service: {error}")),
@@ -32,7 +32,7 @@ pub fn run(file: &ConfigFile) -> ExitCode {
     };
     let Some(table) = &config.dovecot else {
         let message = format!(
-            "vouch dovecot-service: {}: no table [dovecot], which says who is asked about logins and users",
+            "vouch dovecot-service: {}: no table [dovecot], which names the directories for logins and users",
             file.config.display()
         );
         return fail(status::CONFIG, &message);

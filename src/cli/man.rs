@@ -1,4 +1,4 @@
-//! `vouch man` and `vouch completions`: for who packages.
+//! `vouch man` and `vouch completions`: for packagers.
 
 use std::process::ExitCode;
 
@@ -64,13 +64,13 @@ fn vouch_page() -> String {
         statuses: vec![
             (
                 status::REFUSED,
-                "The answer was no: a login was refused, a recipient is unknown, or nothing is remembered of it.",
+                "The answer was no: a login was refused, a recipient is unknown, or no answer is cached.",
             ),
             (status::USAGE, "The command line is wrong."),
             (status::NO_INPUT, "An input file cannot be read."),
             (
                 status::UNAVAILABLE,
-                "A directory is unreachable, none has an opinion on what was asked, or no daemon is running.",
+                "A directory is unreachable, no directory serves the address that was asked about, or no daemon is running.",
             ),
             (
                 status::OS_ERROR,
@@ -78,9 +78,9 @@ fn vouch_page() -> String {
             ),
             (
                 status::CANNOT_CREATE,
-                "A file cannot be written, or is there already.",
+                "A file cannot be written, or exists already.",
             ),
-            (status::IO_ERROR, "Standard output is gone."),
+            (status::IO_ERROR, "Standard output is closed."),
             (status::TEMPORARY, "There was no answer."),
             (status::CONFIG, "The configuration cannot be used."),
         ],
@@ -100,38 +100,38 @@ pub fn bounds() -> Vec<Group> {
 fn commands() -> Vec<Bound> {
     vec![
         row(
-            "threads for what blocks",
+            "threads for blocking work",
             count!(crate::cli::BLOCKING_THREADS),
             "the work of TLS handshakes waits for one",
-            "more than there are processors are of no use; look-ups of names have their own",
+            "more than the processors would gain nothing; name look-ups have threads of their own",
             "handshakes_are_worked_on_off_the_event_loop_and_one_at_a_time",
         ),
         row(
             "answer to vouch status, and wait for it",
             bytes!(crate::control::client::LONGEST_ANSWER).and(time!(crate::control::client::PATIENCE)),
             "it is no answer",
-            "a daemon of thousands of directories has room; one that is busy says so by being late",
+            "the report of thousands of directories fits; a later answer shows a busy daemon",
             "an_answer_that_never_ends_is_not_read_to_its_end",
         ),
         row(
             "answer to vouch probe",
             time!(crate::cli::probe::DEADLINE),
             "no answer",
-            "nobody behind it hangs up, so a slow server may take its time",
+            "no client hangs up meanwhile, so a slow server may take its time",
             "a_probe_has_its_own_patience",
         ),
         row(
             "addresses that vouch probe asks about at once",
             count!(crate::cli::probe::recipient::AT_ONCE),
             "the others wait",
-            "the sessions of each directory bound what really goes out",
+            "each directory's sessions bound what is really sent",
             "two_hundred_answers_come_in_the_order_of_their_questions",
         ),
         row(
             "file of addresses",
             bytes!(crate::cli::probe::recipient::LONGEST_FILE),
             "it is refused",
-            "two million addresses have room",
+            "two million addresses fit",
             "addresses_come_from_arguments_then_from_a_file_or_standard_input",
         ),
         row(
@@ -145,7 +145,7 @@ fn commands() -> Vec<Bound> {
             "session of vouch check --online, and its goodbye",
             time!(crate::cli::online::PATIENCE).and(time!(crate::cli::online::GOODBYE)),
             "the directory is not reached",
-            "a server that takes longer is unreachable to people too",
+            "a server that takes longer is unreachable for users as well",
             "online_ends_with_69_when_one_directory_is_down_and_shows_the_others",
         ),
     ]

@@ -28,7 +28,7 @@ pub mod status {
     pub const USAGE: u8 = 64;
     /// An input file cannot be read (`EX_NOINPUT`).
     pub const NO_INPUT: u8 = 66;
-    /// A directory is unreachable, or none has an opinion (`EX_UNAVAILABLE`).
+    /// A directory is unreachable, or none serves what was asked (`EX_UNAVAILABLE`).
     pub const UNAVAILABLE: u8 = 69;
     /// A socket cannot be bound, or the system refuses a service (`EX_OSERR`).
     pub const OS_ERROR: u8 = 71;
@@ -44,7 +44,7 @@ pub mod status {
     pub const REFUSED: u8 = 1;
 }
 
-/// Vouches for a login or a recipient by asking the mail server that knows.
+/// Checks logins and recipients by asking the mail server that holds the accounts
 #[derive(Debug, Parser)]
 #[command(name = "vouch", version)]
 struct Arguments {
@@ -56,48 +56,49 @@ struct Arguments {
 enum Command {
     /// Run the daemon in the foreground
     #[command(
-        after_help = "Exit status: 0 after a clean drain, 71 a socket cannot be bound, 78 bad configuration."
+        after_help = "Exit status: 0 after a clean shutdown, 71 a socket cannot be bound, 78 bad configuration."
     )]
     Serve(ConfigFile),
     /// Run the daemon as Dovecot's own auth service; Dovecot starts this
     #[command(after_help = "Exit status: as vouch serve; 64 when not started by Dovecot.")]
     DovecotService(ConfigFile),
-    /// Write a first configuration, try the mail server, and print the lines for who asks
+    /// Write a first configuration, try the mail server, and print the matching Postfix, Exim or Dovecot lines
     #[command(
-        after_help = "What is not said on the command line is asked for on the terminal. The mail server is tried as by vouch check \
-                      --online, before the file is written.\n\nExit status: 0 the file is written. Else it is not: 64 something is \
-                      missing and there is no terminal, or does not go together; 69 the mail server cannot be reached; 73 the \
-                      file is there already, or cannot be written; 75 --try got no answer."
+        after_help = "vouch init asks on the terminal for what the command line leaves out, and tries the mail server as \
+                      vouch check --online does before it writes the file.\n\nExit status: 0 the file was written. It was \
+                      not written with 64: an answer is missing and there is no terminal, or answers contradict each other; \
+                      69: the mail server cannot be reached; 73: the file exists already, or cannot be written; 75: --try \
+                      got no answer."
     )]
     Init(Box<init::Arguments>),
-    /// Read the configuration and say in words what will happen
+    /// Explain the configuration
     #[command(
-        after_help = "Exit status: 0; 69 a directory is unreachable, or takes no password though logins are asked of it; 71 a socket \
-                      could not be bound; 78 bad configuration."
+        after_help = "Exit status: 0; 69 a directory is unreachable, or accepts no passwords although a listener asks it \
+                      about logins; 71 a socket could not be bound; 78 bad configuration."
     )]
     Check(check::Arguments),
-    /// Ask the running daemon how it is
+    /// Show the running daemon's status
     #[command(after_help = "Exit status: 0, 69 no daemon is running, 78 bad configuration.")]
     Status(control::status::Arguments),
-    /// Look into what the running daemon remembers, or have it forget
+    /// Show or delete the running daemon's cached answers
     #[command(subcommand)]
     Cache(control::cache::Cache),
-    /// Change how much the running daemon logs
+    /// Show or change the running daemon's log level
     #[command(subcommand)]
     Log(control::level::Log),
-    /// Ask a directory directly, with the daemon's own engine
+    /// Ask a directory directly, as the daemon would
     #[command(subcommand)]
     Probe(probe::Probe),
     /// Print a page of the manual, for `man -l -`
     Man(man::Page),
-    /// Print a script that completes the arguments in a shell
+    /// Print a completion script for a shell
     Completions(man::Completions),
 }
 
 /// Where the configuration is.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
-    /// The configuration
+    /// The configuration file
     #[arg(
         short,
         long,
@@ -110,7 +111,7 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads it, or tells standard error what is wrong with it.
+    /// Reads it, or prints to standard error what is wrong with it.
     fn load(&self) -> Result<(Config, Vec<Note>), ExitCode> {
         read::load(&self.config).map_err(|error| {
             let hint = if self.config.exists() {
@@ -128,7 +129,7 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
-/// Parses the process's arguments and does what they say.
+/// Parses the process's arguments and runs the command.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -142,7 +143,7 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    // Every command that is given passwords; the others are none the worse for it.
+    // Some commands handle passwords; for the others this does no harm.
     if let Some(error) = forbid_core_dumps() {
         let _ = writeln!(
             io::stderr().lock(),
@@ -163,7 +164,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Tells standard error, where somebody may still read it.
+/// Prints to standard error; a closed one is ignored.
 fn fail(status: u8, message: &str) -> ExitCode {
     let _ = writeln!(io::stderr().lock(), "{message}");
     ExitCode::from(status)

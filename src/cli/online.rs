@@ -17,10 +17,10 @@ use crate::session::smtp::recipients::RecipientSession;
 use crate::session::{Error, Session, tls};
 use crate::unseen::escaped;
 
-/// A remote that has not answered by then is unreachable to people too.
+/// A remote that has not answered by then is unreachable for users as well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A polite goodbye is waited for this long.
+/// How long to wait for the goodbye to complete.
 pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Tries each directory in turn; status 69 if one cannot be reached.
@@ -35,7 +35,7 @@ pub fn run(config: &Config) -> ExitCode {
 /// The same for the command of that name; whether all were reached.
 ///
 /// # Errors
-/// When one cannot even be tried, or nobody reads what is found.
+/// When one cannot even be tried, or standard output is closed.
 pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
     let runtime = runtime()?;
     let roots = tls::Roots::of_system();
@@ -84,7 +84,7 @@ fn told(error: &Error) -> String {
     }
 }
 
-/// Whether anybody brings it passwords; with nobody in front, whether it knows nothing else.
+/// Whether a listener sends it passwords; without any listener, whether it knows nothing but logins.
 fn is_asked_logins(config: &Config, directory: &Directory) -> bool {
     let takes_passwords = |asker: &&Listener| {
         let mut mechanisms = asker.mechanisms.iter();
@@ -100,7 +100,7 @@ fn is_asked_logins(config: &Config, directory: &Directory) -> bool {
     directory.kind.knows_logins() && (is_asked || (nobody && directory.kind == Kind::Imap))
 }
 
-/// What it offers, in words, and what is in the way of passwords.
+/// What it offers, and what keeps passwords from being sent.
 async fn open(
     directory: &Directory,
     remote: Arc<crate::session::Remote>,
@@ -139,7 +139,7 @@ fn describe(tls: Option<&tls::Details>, capabilities: &str) -> String {
         None => writeln!(text, "  TLS: none"),
     };
     let capabilities = if capabilities.is_empty() {
-        "nothing that we use"
+        "nothing that vouch uses"
     } else {
         capabilities
     };

@@ -20,12 +20,12 @@ pub fn run(file: &ConfigFile) -> ExitCode {
     };
     if config.listener.is_empty() {
         let message = format!(
-            "vouch serve: {}: no [listener.\"NAME\"], so nobody could ask; vouch.toml(5) has an example",
+            "vouch serve: {}: no [listener.\"NAME\"], so no client could connect; vouch.toml(5) has an example",
             file.config.display()
         );
         return fail(status::CONFIG, &message);
     }
-    // The log and the runtime start threads; what this comes to is told by the log.
+    // The log and the runtime start threads; the log reports the outcome of this.
     let prepared = prepare(&config, &file.config);
     let (_log, runtime) = match start_log(log::start, &config.log).and_then(|log| Ok((log, runtime()?))) {
         Ok(started) => started,
@@ -34,14 +34,14 @@ pub fn run(file: &ConfigFile) -> ExitCode {
     ended(runtime, async { daemon::run(&config, &notes, prepared?).await })
 }
 
-/// What is done while the process has one thread: sockets are bound, root's rights
-/// and what else is not needed are given up.
+/// Runs while the process has one thread: binds the sockets, then drops root's
+/// privileges and whatever else is not needed.
 fn prepare(config: &Config, file: &Path) -> Result<Prepared, DaemonError> {
     let user = ServiceUser::of(config)?;
     daemon::bind(config, &user)?.confine(config, file, &user)
 }
 
-/// Runs it to its end, and says how that was.
+/// Runs the daemon to its end, and returns how it ended.
 pub(super) fn ended(runtime: Runtime, running: impl Future<Output = Result<(), DaemonError>>) -> ExitCode {
     let ended = runtime.block_on(running);
     // A look-up that still blocks must not hold up the end.

@@ -310,11 +310,11 @@ impl TempFail {
     pub fn says(self) -> &'static str {
         match self {
             Self::Auto => {
-                "hangs up when service=smtp asked alone (Postfix then says 454), else FAIL with temp_fail"
+                "hangs up when service=smtp asked alone (Postfix then answers 454), else FAIL with temp_fail"
             }
-            Self::Close => "hangs up (Postfix then says 454)",
+            Self::Close => "hangs up (Postfix then answers 454)",
             Self::Fail => "FAIL with temp_fail (Postfix takes it for a wrong password)",
-            Self::No => "NO, which a wrong password is as well",
+            Self::No => "NO, as for a wrong password",
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What can be spoken on a listener's socket: a row for each protocol. What the reader, `vouch check` and the daemon's
-//! defaults make of a protocol they make of its row.
+//! The protocols of listeners' sockets, a row for each: the reader, `vouch check` and the daemon's defaults take all
+//! that depends on the protocol from its row.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
 };
 
 words! {
-    /// What is spoken on a listener's socket.
+    /// The protocol of a listener's socket.
     Protocol {
         /// Postfix policy delegation: recipients.
         Policy = "policy",
@@ -30,7 +30,7 @@ words! {
     }
 }
 
-/// What is asked in a protocol.
+/// The kind of question that a protocol asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asks {
     /// Is this login good?
@@ -46,32 +46,32 @@ pub enum Asks {
 pub struct Row {
     /// What is asked.
     pub asks: Asks,
-    /// Who asks for what.
+    /// Which software asks for what.
     pub who: &'static str,
     /// The keys that not every listener has.
     pub keys: &'static [&'static str],
     /// Default of `deadline`, in seconds: where `service=smtp` asks, and where others do.
     pub deadline: (u64, u64),
-    /// After so many seconds a client gives up whatever it is, and what it does then; none where that is not known.
+    /// Seconds after which every client gives up, and what it does then; none where that is not known.
     pub patience: Option<(u64, &'static str)>,
     /// Whether it may be spoken on a network.
     pub on_networks: bool,
     /// Default of `limits`.
     pub limits: ClientLimits,
-    /// How a client is told from others, where clients are limited.
+    /// How clients are identified, where they are limited.
     pub client: &'static str,
-    /// Whether guesses are answered late by default.
+    /// Whether guesses are delayed by default.
     pub penalised: bool,
     /// The words of `tempfail`, the default first; none where it has no such key.
     pub tempfail: &'static [(&'static str, TempFail)],
-    /// What else `vouch check` says of a listener; may be empty.
+    /// A further sentence of `vouch check` about a listener; may be empty.
     pub says: fn(&Listener) -> &'static str,
-    /// What is said of a domain that is no directory's.
+    /// The answer for a domain that no directory serves.
     pub not_ours: &'static str,
-    /// What is said where `allow` or `deny` leaves no answer.
+    /// The answer where `allow` or `deny` excludes the request.
     pub denied: &'static str,
-    /// What makes a Postfix ask: `{socket}` is the path below its queue directory, and `{patience}` the time that
-    /// it should wait. Empty where it does not.
+    /// Postfix's side: `{socket}` is the path below its queue directory, and `{patience}` the time that it should
+    /// wait. Empty where Postfix does not speak the protocol.
     pub postfix: &'static str,
 }
 
@@ -82,17 +82,17 @@ static POLICY: Row = Row {
     deadline: (20, 20),
     patience: Some((
         100,
-        "Postfix gives up after `smtpd_policy_service_timeout`, by default 100s, and answers for itself",
+        "Postfix gives up after `smtpd_policy_service_timeout`, by default 100s, and answers by itself",
     )),
     on_networks: true,
     limits: ClientLimits::USUAL,
     client: "client",
-    // Each answer that is late there keeps a process of Postfix waiting.
+    // Each delayed answer there keeps a process of Postfix waiting.
     penalised: false,
     tempfail: &[],
     says: |_| "",
     not_ours: "DUNNO, the next restriction decides.",
-    denied: "no opinion: DUNNO",
+    denied: "DUNNO",
     postfix: "In main.cf: check_policy_service { unix:{socket}, timeout={patience}, default_action=DEFER_IF_PERMIT }",
 };
 
@@ -115,7 +115,7 @@ static AUTH: Row = Row {
         ("fail", TempFail::Fail),
     ],
     says: |_| "",
-    not_ours: "refused, as nobody here knows it.",
+    not_ours: "refused, as no directory serves it.",
     denied: "\"later\", as the password may be good",
     postfix: "In main.cf: smtpd_sasl_type = dovecot, smtpd_sasl_path = {socket}",
 };
@@ -132,7 +132,7 @@ static LOGIN: Row = Row {
 static USERDB: Row = Row {
     asks: Asks::Users,
     who: "Dovecot asks for users (Dovecot userdb)",
-    // Servers ask, on behalf of many and on one connection: nobody is limited.
+    // Servers ask on behalf of many users on one connection, so there is no limit.
     keys: &["default-domain", "exists", "fields"],
     deadline: (8, 60),
     patience: None,
@@ -156,11 +156,11 @@ static SASLAUTHD: Row = Row {
     asks: Asks::Logins,
     who: "Cyrus SASL, Exim and others ask if logins are good (saslauthd)",
     keys: &["limits", "default-domain", "tempfail", "join-realm"],
-    // No client has a time of its own: this is the patience of a person.
+    // The clients have no timeout of their own: this is how long a person waits.
     deadline: (20, 20),
     patience: None,
     on_networks: false,
-    // A server that has one process for all of its users would be locked out by one of them.
+    // With a limit, one user would lock out all users of a server that has one process for all.
     limits: ClientLimits {
         auth_errors: Limit::Unlimited,
         ..ClientLimits::USUAL
@@ -172,7 +172,7 @@ static SASLAUTHD: Row = Row {
         if listener.join_realm {
             "A login with a realm is login@realm, as with saslauthd -r."
         } else {
-            "A login stands alone, whatever its realm, as with saslauthd without -r."
+            "A login's realm is ignored, as with saslauthd without -r."
         }
     },
     not_ours: AUTH.not_ours,
@@ -182,15 +182,12 @@ static SASLAUTHD: Row = Row {
 
 static SOCKETMAP: Row = Row {
     asks: Asks::Recipients,
-    who: "Postfix looks recipients and domains up as in a table (socketmap)",
+    who: "Postfix looks up recipients and domains as in a table (socketmap)",
     keys: &["limits", "action"],
     deadline: (20, 20),
-    patience: Some((
-        100,
-        "Postfix waits 100s for a table, and tells its client 451 then",
-    )),
+    patience: Some((100, "Postfix waits 100s for a table, then answers its client 451")),
     on_networks: false,
-    // Nobody says on whose behalf a key is looked up, and one connection serves many SMTP clients.
+    // A request does not name the SMTP client, and one connection serves many of them.
     limits: ClientLimits {
         rcpt: Limit::Unlimited,
         rcpt_errors: Limit::Unlimited,
@@ -206,7 +203,7 @@ static SOCKETMAP: Row = Row {
 };
 
 impl Protocol {
-    /// All that is known of it.
+    /// The row of this protocol.
     pub fn row(self) -> &'static Row {
         match self {
             Self::Policy => &POLICY,
@@ -235,7 +232,7 @@ impl Protocol {
         Duration::from_secs(if service == Some(b"smtp") { smtp } else { other })
     }
 
-    /// Whether a request says which service asks: some are less patient than others.
+    /// Whether a request names the service that asks: some wait less long than others.
     pub fn depends_on_service(self) -> bool {
         let (smtp, other) = self.row().deadline;
         smtp != other

@@ -39,7 +39,7 @@ async fn try_to(running: &mut Running, file: Option<&Path>, units: &Units) -> Re
         None => error.brief().to_owned(),
     })?;
     if config.listener.is_empty() {
-        return Err("it has no listener, so nobody could ask".to_owned());
+        return Err("it has no listener, so no client could connect".to_owned());
     }
     let later = at_the_next_start(&running.config, &config);
     let changes = running

@@ -1,8 +1,8 @@
-//! How the daemon is, in one report: what the control socket answers, `vouch status` shows,
-//! and the status page shows as well.
+//! The daemon's status as one report: the answer of the control socket, which `vouch
+//! status` and the status page show.
 //!
-//! It is plain data. Times are in whole seconds, and how long ago; what took how long is in
-//! microseconds (`us`); memory is in bytes. A member keeps its name and meaning from version
+//! The report is plain data. Points in time are in whole seconds ago, durations in
+//! microseconds (`us`), memory in bytes. A member keeps its name and meaning from version
 //! to version; one that does not apply, or is not known yet, is `null`.
 
 mod attention;
@@ -24,22 +24,22 @@ use crate::telemetry::{level, log};
 pub use door::Door;
 pub use remote::Remote;
 
-/// What it is asked about.
+/// The parts that the report describes.
 #[derive(Clone)]
 pub struct Daemon {
     /// The start of the process.
     pub started: Instant,
-    /// Cancelled once nobody new is let in.
+    /// Cancelled once no new connection is accepted.
     pub draining: CancellationToken,
     /// When the configuration in force was read.
     pub configured: Instant,
-    /// When another one was refused since, and why.
+    /// When a later one was refused, and why.
     pub refused: Option<(Instant, String)>,
     /// The listeners, in the order of the configuration.
     pub doors: Vec<Door>,
     /// The directories, in the order of the configuration.
     pub directories: Vec<Remote>,
-    /// Sockets that nobody can connect to.
+    /// Sockets that no client can connect to.
     pub troubles: Troubles,
 }
 
@@ -52,7 +52,7 @@ pub fn reports(now: watch::Receiver<Arc<Daemon>>) -> Box<Report> {
 }
 
 impl Daemon {
-    /// Nobody can ask yet, and nobody can be asked.
+    /// No listener is open yet, and no directory known.
     pub(super) fn starting(common: &Common) -> Self {
         Self {
             started: common.started,
@@ -91,8 +91,7 @@ impl Daemon {
     }
 }
 
-/// How many there were, and within which time half, nine of ten and ninety-nine of a hundred
-/// of them were over.
+/// The count, and the times within which 50, 90 and 99 % of them finished.
 fn durations(took: &Durations) -> Value {
     let within = |part| took.quantile(part).map(|time| time.as_micros() as u64);
     json!({

@@ -85,7 +85,7 @@ pub struct About {
 pub struct Listing {
     /// At most so many.
     limit: usize,
-    /// Of this domain alone.
+    /// Only this domain.
     domain: Option<Domain>,
     /// Entries that there are, shown or not.
     pub found: usize,
@@ -128,7 +128,7 @@ pub enum Whom {
     User(Login),
     /// Mailboxes and users of a domain.
     Domain(Domain),
-    /// Everybody.
+    /// Everything.
     All,
 }
 

@@ -218,8 +218,8 @@ fn memory(page: &mut Page) {
     page.section("MEMORY");
     page.text(
         "`vouch cache list` shows of each recipient or accepted login: since when it is known (AGE), when it is asked about \
-         again while it is still the answer (REFRESH: `due` where the next question does so, `stale` where it is the answer \
-         only while the directory gives none), and when it is forgotten (ENDS). A refused login is known by a hash alone, which \
+         again while it is still the answer (REFRESH: `due` where the next question does so, `stale` where used only while \
+         the directory gives no answer), and when it is forgotten (ENDS). A refused login is known by a hash alone, which \
          is shown to nobody. Where `auth.forward-client` hands the client's address on, a login is remembered for that address \
          alone, which stands behind its name.",
     );

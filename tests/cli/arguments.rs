@@ -26,7 +26,7 @@ fn a_wrong_command_line_ends_with_64_and_says_what_is_wrong_and_how_it_goes() {
         (&["probe", "login"], "required arguments were not provided"),
         (
             &["probe", "login", "jane", "--mechanism", "CRAM-MD5"],
-            "knows PLAIN and LOGIN",
+            "supported: PLAIN and LOGIN",
         ),
     ] {
         let ran = run(arguments, "").ended(64);

@@ -61,7 +61,7 @@ fn the_memory_is_listed_looked_up_and_purged() {
     world
         .vouch(&["cache", "list"])
         .ended(0)
-        .says(&["nothing is remembered\n"]);
+        .says(&["nothing is cached\n"]);
     let policy = world.scratch.path("policy");
     let asked = || {
         assert_eq!(ask(&policy, JANE), "action=DUNNO\n\n");
@@ -75,7 +75,7 @@ fn the_memory_is_listed_looked_up_and_purged() {
     ran.complains_of_nothing().says(&[
         "DIRECTORY  WHAT       VERDICT  CAUSE ", "\nmailbox    recipient  accept   -      ",
         "\nmailbox    recipient  reject   unknown-user  ", "\nimap       login      accept   -      ",
-        " in 29 min  in 6 days  jane@example.org\n", "\nrefused logins, each known by a hash alone: 1\n",
+        " in 29 min  in 6 days  jane@example.org\n", "\nrefused logins, kept as hashes only: 1\n",
     ]);
     let list = json(
         &world,
@@ -96,10 +96,10 @@ fn the_memory_is_listed_looked_up_and_purged() {
     let ran = world.vouch(&["cache", "get", NOBODY]).ended(0);
     ran.says(&[
         "mailbox: nobody@example.org is refused (unknown-user: 550 5.1.1 ",
-        "forgotten in 11",
+        "expires in 11",
     ]);
     let ran = world.vouch(&["cache", "get", "else@example.org"]).ended(1);
-    ran.says(&["nothing is remembered of else@example.org\n"])
+    ran.says(&["no cached answer for else@example.org\n"])
         .complains_of_nothing();
     // Nothing of a password is anywhere in it.
     for arguments in [&["cache", "get", JANE][..], &["cache", "list"], &["status"]] {
@@ -129,7 +129,7 @@ fn the_memory_is_listed_looked_up_and_purged() {
     world
         .vouch(&["cache", "purge", "--all"])
         .ended(0)
-        .says(&["forgotten: recipients 2, accepted logins 0, refused logins 0\n"]);
+        .says(&["deleted: recipients 2, accepted logins 0, refused logins 0\n"]);
     daemon.logged(&[
         "the memory was purged by order of vouch cache", "about=jane@example.org", "logins=1",
     ]);
@@ -209,7 +209,7 @@ fn the_level_of_the_log_is_shown_and_changed() {
     world
         .vouch(&["status"])
         .ended(0)
-        .says(&["\n! the level of the log is trace; the configuration says info"]);
+        .says(&["\n! the log level is trace; the configuration sets info"]);
     level(&["reset"], "info (configured: info)");
     level(&["error"], "error (configured: info)");
     let before = daemon.log();
@@ -284,7 +284,7 @@ fn a_file_that_cannot_be_written_is_told_of() {
     let text = fs::read_to_string(world.scratch.path("vouch.toml")).unwrap();
     world.config(&text.replace("mailbox.redb", "missing/mailbox.redb"));
     let daemon = Daemon::start(&world);
-    let trouble = "! mailbox: recipients are remembered in memory alone: ";
+    let trouble = "! mailbox: recipients are cached in memory only: ";
     wait_until("what is wrong with the file", || {
         world.vouch(&["status"]).ended(0).out.contains(trouble)
     });

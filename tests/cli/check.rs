@@ -83,7 +83,7 @@ fn a_ca_file_that_is_missing_or_empty_ends_every_command_with_78_and_names_file_
 fn the_published_stalwart_example_passes_once_its_table_is_mended_and_unmended_names_both_lines() {
     let mended = check("tests/configs/good/stalwart-example.toml").ended(0);
     mended.complains_of_nothing().says(&[
-        "no listener: nobody can ask", "`directory.\"imap\"`: no `lookup.domains`",
+        "no listener: no client can connect", "`directory.\"imap\"`: no `lookup.domains`",
         "`directory.\"lmtp\"`: no `lookup.domains`",
     ]);
     let unmended = check("tests/configs/bad/stalwart-example-table-twice.toml").ended(78);
@@ -99,11 +99,11 @@ fn a_configuration_without_a_listener_is_checked_and_not_served() {
     world
         .vouch(&["check"])
         .ended(0)
-        .says(&["no listener: nobody can ask"]);
+        .says(&["no listener: no client can connect"]);
     let served = world.vouch(&["serve"]).ended(78);
     served
         .says_nothing()
-        .complains(&["no [listener.\"NAME\"], so nobody could ask"]);
+        .complains(&["no [listener.\"NAME\"], so no client could connect"]);
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn it_is_watched_until_somebody_ends_it() {
     wait_until("the second complaint", || complaints() == 2);
     let text = read(&err);
     assert!(
-        text.contains(control.to_str().unwrap()) && text.ends_with("; trying on\n"),
+        text.contains(control.to_str().unwrap()) && text.ends_with("; retrying\n"),
         "{text}"
     );
 
@@ -318,7 +318,7 @@ fn on_a_terminal_it_is_watched_in_one_place() {
             .next()
             .unwrap_or_default()
             .to_owned();
-        last.starts_with("no vouch is running") && last.contains(" What it said last:\r\n\r\nvouch 0.1.0, ")
+        last.starts_with("no vouch is running") && last.contains(" The last answer:\r\n\r\nvouch 0.1.0, ")
     };
     wait_until("the last report below the complaint", gone);
     terminal.types("\u{3}");

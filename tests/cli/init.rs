@@ -200,18 +200,18 @@ fn without_a_terminal_what_is_missing_is_named_by_its_option() {
     for (arguments, complaint) in [
         (
             &[][..],
-            "still to be said: --behind imap|smtp|lmtp, --host HOST, \
+            "missing: --behind imap|smtp|lmtp, --host HOST, \
              --front postfix-recipients|postfix-logins|exim|dovecot (see vouch init --help)",
         ),
         (
             &[
                 "--behind", "lmtp", "--host", "192.0.2.7", "--front", "postfix-recipients",
             ],
-            "still to be said: --domain DOMAIN (",
+            "missing: --domain DOMAIN (",
         ),
         (
             &["--behind", "imap", "--host", "192.0.2.7", "--front", "dovecot"],
-            "still to be said: --domain DOMAIN (",
+            "missing: --domain DOMAIN (",
         ),
         (
             &[
@@ -228,8 +228,8 @@ fn without_a_terminal_what_is_missing_is_named_by_its_option() {
             &[
                 "--behind", "imap", "--host", "192.0.2.7", "--front", "exim", "--tls", "none",
             ],
-            "--tls none, and no password is sent without TLS: take --tls starttls or --tls implicit, or send them where \
-             anyone on the way reads them by --allow-cleartext",
+            "with --tls none no password is sent: use --tls starttls or --tls implicit, or --allow-cleartext to send \
+             passwords that anyone on the network path can read",
         ),
         (
             &["--host", "a b"],
@@ -255,7 +255,7 @@ fn a_file_that_somebody_has_written_is_left_alone_and_the_package_s_own_is_not()
     world.scratch.write("new.toml", ours);
     let ran = init(&world, &arguments, "").ended(73);
     ran.says_nothing()
-        .complains(&["new.toml is there already, and nothing is written: --force overwrites it"]);
+        .complains(&["new.toml exists already, and nothing is written: --force overwrites it"]);
     assert_eq!(fs::read_to_string(written(&world)).unwrap(), ours);
 
     init(&world, &[arguments.as_slice(), &["--force"]].concat(), "").ended(0);
@@ -315,9 +315,7 @@ fn a_server_that_cannot_be_reached_is_told_as_check_online_tells_it_and_nothing_
         "example.org", "--front", "postfix-logins",
     ];
     let ran = init(&world, &arguments, "").ended(69);
-    ran.complains(&[
-        "nothing is written: mend what is said above, or write the file without a try by --offline",
-    ]);
+    ran.complains(&["nothing is written: fix the problem above, or write the file untested with --offline"]);
     assert!(!written(&world).exists());
     // The same file, written without a try.
     init(&world, &[arguments.as_slice(), &["--offline"]].concat(), "").ended(0);
@@ -362,7 +360,7 @@ fn it_asks_about_one_recipient() {
     assert!(written(&world).exists());
     let ran = try_out("trouble@example.org").ended(75);
     ran.says(&["\ntrouble@example.org: no answer (mailbox, "])
-        .complains(&["nothing is written: mend what is said above, or leave --try away"]);
+        .complains(&["nothing is written: fix the problem above, or omit --try"]);
     assert!(!written(&world).exists());
     try_out("jane").ended(64).complains(&["vouch init: jane: "]);
 }
@@ -477,7 +475,7 @@ fn on_a_terminal_it_asks_and_a_wrong_answer_is_asked_for_again() {
         return;
     };
     typed.answers("Which: ", "pop3\n");
-    typed.answers("one of these words, please, not \"pop3\"", "");
+    typed.answers("enter one of these words, not \"pop3\"", "");
     typed.answers("Which: ", "imap\n");
     // Only who asks about logins can be in front of it.
     typed.answers("Which [postfix-logins]: ", "postfix-recipients\n");
@@ -487,7 +485,7 @@ fn on_a_terminal_it_asks_and_a_wrong_answer_is_asked_for_again() {
     typed.answers("Which [if-available]: ", "starttls\n");
     typed.answers("Port [143]: ", "0\n");
     typed.answers("Port [143]: ", &format!("{}\n", remote.port()));
-    typed.answers("none is every login [none]: ", "example.org, example.net\n");
+    typed.answers("none: every login [none]: ", "example.org, example.net\n");
     typed.answers("[none]: ", "/no/such/file\n");
     typed.answers("[none]: ", &format!("{ca}\n"));
     let (status, out) = typed.ends();
@@ -523,9 +521,9 @@ fn on_a_terminal_who_sees_the_server_fail_decides() {
         let Some(mut typed) = Typed::start(&world, &arguments) else {
             return;
         };
-        typed.answers("Write the file all the same? [no]: ", "what?\n");
+        typed.answers("Write the file anyway? [no]: ", "what?\n");
         typed.answers("yes or no, please", "");
-        typed.answers("Write the file all the same? [no]: ", &format!("{answer}\n"));
+        typed.answers("Write the file anyway? [no]: ", &format!("{answer}\n"));
         if answer == "no" {
             // What was typed or given is there to be changed.
             let again = format!(
@@ -554,7 +552,7 @@ fn on_a_terminal_a_file_that_is_there_is_overwritten_only_by_who_agrees() {
     let Some(mut typed) = Typed::start(&world, &more) else {
         return;
     };
-    typed.answers("new.toml is there already. Overwrite it? [no]: ", "\n");
+    typed.answers("new.toml exists already. Overwrite it? [no]: ", "\n");
     let (ended, out) = typed.ends();
     assert_eq!((ended, out.as_str()), (Some(73), ""));
     assert_eq!(fs::read_to_string(written(&world)).unwrap(), config);
@@ -562,8 +560,8 @@ fn on_a_terminal_a_file_that_is_there_is_overwritten_only_by_who_agrees() {
     let mut typed = Typed::start(&world, &more).unwrap();
     typed.answers("Overwrite it? [no]: ", "y\n");
     typed.answers("Port [143]: ", "\n");
-    typed.answers("Send them all the same? [no]: ", "y\n");
-    typed.answers("none is every login [none]: ", "\n");
+    typed.answers("Send them anyway? [no]: ", "y\n");
+    typed.answers("none: every login [none]: ", "\n");
     assert_eq!(typed.ends().0, Some(0));
     let (config, notes) = configured(&world);
     assert!(config.directory[0].auth.allow_cleartext);

@@ -67,8 +67,8 @@ fn an_answer_for_people_says_the_word_the_directory_and_why() {
             &["temporary: 451 4.3.0"],
         ),
         (
-            "jane@example.net: no opinion (no directory ",
-            &["example.net in its lookup.domains", "-d NAME"],
+            "jane@example.net: not asked: no directory ",
+            &["serves example.net (lookup.domains)", "-d NAME"],
         ),
     ]) {
         assert!(line.starts_with(start), "{line}");
@@ -83,7 +83,7 @@ fn what_is_no_address_is_told_as_such_and_asked_nowhere() {
     let (world, remote) = world();
     for wrong in ["jane", "", "@example.org", "jane@", "jane@exa mple.org"] {
         let ran = world.vouch(&["probe", "recipient", wrong]).ended(69);
-        ran.says(&[": no opinion (not an address: "]);
+        ran.says(&[": not asked: not an address: "]);
     }
     assert_eq!(remote.accepted(), 0);
 }
@@ -121,10 +121,10 @@ fn a_directory_that_knows_no_recipients_has_no_opinion() {
         &["probe", "recipient", JANE][..],
         &["probe", "recipient", JANE, "-d", "imap"],
     ] {
-        world.vouch(arguments).ended(69).says(&["no opinion ("]);
+        world.vouch(arguments).ended(69).says(&["not asked: "]);
     }
     let named = world.vouch(&["probe", "recipient", JANE, "-d", "imap"]).ended(69);
-    named.says(&["(imap knows no recipients)"]);
+    named.says(&[": imap knows no recipients"]);
     assert_eq!(remote.accepted(), 0);
 }
 

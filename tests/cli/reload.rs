@@ -154,7 +154,7 @@ fn a_bad_configuration_changes_nothing_and_says_why() {
         (text.clone() + "[directory\n", "vouch.toml: line 12: "),
         (
             control.clone() + &stage.directory(),
-            "it has no listener, so nobody could ask",
+            "it has no listener, so no client could connect",
         ),
         (
             text.clone() + &listener("more", "policy", &elsewhere, "remote"),
@@ -176,7 +176,7 @@ fn a_bad_configuration_changes_nothing_and_says_why() {
     stage.world.config(&text);
     status().says(&[
         "! not reloaded ",
-        " ago, so what is in force is older than the file: directory.\"remote\":",
+        " ago, so the file and the running configuration differ: directory.\"remote\":",
     ]);
     let line = stage.reload(&daemon, &text);
     assert!(!status().out.contains("! "));

@@ -118,7 +118,7 @@ fn what_somebody_put_in_the_place_of_a_socket_is_told_of_and_goes_by_order() {
     let inode = || fs::metadata(&stage.policy).unwrap().ino();
     let theirs = inode();
     daemon.logged(&[
-        "ERROR", "listener \"recipients\": nobody can connect", "something else in the place",
+        "ERROR", "listener \"recipients\": no client can connect", "something else in the place",
     ]);
     let told = "listener \"recipients\": somebody has put something else in the place of its socket";
     wait_until("the status", || {
@@ -139,7 +139,7 @@ fn what_somebody_put_in_the_place_of_a_socket_is_told_of_and_goes_by_order() {
     ]);
     assert_eq!(ask(&stage.policy, JANE), YES);
     wait_until("a status that is well", || {
-        !stage.status().contains("nobody can connect")
+        !stage.status().contains("no client can connect")
     });
     // One that was only moved is found again.
     let aside = stage.world.scratch.path("aside");
@@ -147,7 +147,7 @@ fn what_somebody_put_in_the_place_of_a_socket_is_told_of_and_goes_by_order() {
     fs::write(&file, "").unwrap();
     fs::rename(&stage.policy, &aside).unwrap();
     fs::rename(&file, &stage.policy).unwrap();
-    wait_until("the status", || stage.status().contains("nobody can connect"));
+    wait_until("the status", || stage.status().contains("no client can connect"));
     fs::rename(&aside, &stage.policy).unwrap();
     daemon.logged(&[
         "INFO", "listener \"recipients\": its socket is in its place again",
@@ -199,7 +199,7 @@ fn what_systemd_has_bound_is_told_of_and_left_to_it() {
     assert_eq!(ask(&path, JANE), YES);
     fs::remove_file(&path).unwrap();
     daemon.logged(&[
-        "ERROR", "listener \"recipients\": nobody can connect", "which systemd has bound",
+        "ERROR", "listener \"recipients\": no client can connect", "which systemd has bound",
     ]);
     assert!(!path.exists());
     assert_eq!(daemon.ends_by("TERM"), Some(0));

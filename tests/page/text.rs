@@ -121,10 +121,10 @@ async fn an_hour_is_told_in_words() {
         "unreachable: imap-berlin (127.0.0.1:143): connect: connection refused",
         "Without an answer 322 questions in a row, for 1",
         "mailboxes lmtp answers The directory Address mail.example.org:24",
-        " asked in the time shown, 225 of them (5.2 %) without an answer.",
+        " questions in the time shown, 225 of them (5.2 %) without an answer.",
         "Canaries 1, none refused",
         "archive smtp not asked yet",
-        "Certificate any is taken (tls.allow-invalid-certs)",
+        "Certificate any is accepted (tls.allow-invalid-certs)",
         "Up 3 days",
     ] {
         assert!(words.contains(expected), "no {expected:?} in {words}");

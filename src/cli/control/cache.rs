@@ -1,4 +1,4 @@
-//! `vouch cache`: what the running daemon remembers.
+//! `vouch cache`: the running daemon's cached answers.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,23 +14,23 @@ use crate::config::Config;
 use crate::control::client;
 use crate::telemetry::words::spoken;
 
-/// What is done with the memory.
+/// What to do with the cache.
 #[derive(Debug, Subcommand)]
 pub enum Cache {
-    /// List the recipients and accepted logins that the daemon remembers
+    /// List the cached recipients and accepted logins
     #[command(after_help = "Exit status: 0, 69 no daemon is running, 78 bad configuration.")]
     List(List),
-    /// Show what the daemon remembers of an address or a user
+    /// Show the cached answers for addresses or users
     #[command(
-        after_help = "Exit status: 0, 1 nothing is remembered, 69 no daemon is running, 78 bad configuration."
+        after_help = "Exit status: 0, 1 no cached answer, 69 no daemon is running, 78 bad configuration."
     )]
     Get(Get),
-    /// Have the daemon forget recipients and logins, in memory and on disk
+    /// Delete cached recipients and logins, in memory and on disk
     #[command(
-        after_help = "Whom to forget must be said; --directory alone means everybody there. Who is forgotten is asked about \
-                      again, and an answer that is on its way is not kept. All refused logins of the directory are \
-                      forgotten with any login: they are known by a hash, which names no user. Exit status: 0, also where \
-                      nothing was remembered; 69 no daemon is running, 78 bad configuration."
+        after_help = "Name what to delete; --directory alone deletes everything of that directory. What was deleted is asked \
+                      again when a request comes, and an answer already under way is not cached. Deleting any login also \
+                      deletes all refused logins of the directory: they are kept as hashes, which name no user. Exit \
+                      status: 0, also if nothing was cached; 69 no daemon is running, 78 bad configuration."
     )]
     Purge(Purge),
 }
@@ -40,10 +40,10 @@ pub enum Cache {
 pub struct List {
     #[command(flatten)]
     common: Common,
-    /// Of this domain alone
+    /// Only this domain
     #[arg(long, value_name = "DOMAIN", value_parser = domain)]
     domain: Option<String>,
-    /// At most so many, the first by their names
+    /// At most N entries, in the order of their names
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
 }
@@ -73,20 +73,20 @@ pub struct Purge {
     /// Recipients and users of this domain
     #[arg(long, value_name = "DOMAIN", conflicts_with = "all", value_parser = domain)]
     domain: Option<String>,
-    /// Everybody
+    /// Everything
     #[arg(long, conflicts_with = "directory")]
     all: bool,
 }
 
-/// What all of them take.
+/// Arguments that all of them share.
 #[derive(Debug, Args)]
 pub struct Common {
     #[command(flatten)]
     file: ConfigFile,
-    /// Of this directory alone
+    /// Only this directory
     #[arg(short, long, value_name = "NAME")]
     directory: Option<String>,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -104,7 +104,7 @@ fn mailbox(text: &str) -> Result<String, String> {
         .map_err(|error| format!("{error}; --user takes any name"))
 }
 
-/// Asks, and shows the answer.
+/// Asks, and prints the answer.
 pub fn run(cache: &Cache) -> ExitCode {
     let done = match cache {
         Cache::List(list) => run_list(list),
@@ -206,22 +206,20 @@ fn listed(answer: &Value) -> String {
     }
     let mut text = String::new();
     table.write(&mut text);
-    // The line that parts it from what is above, where nothing is.
+    // Without a table above, no empty line is needed.
     let mut text = text.trim_start().to_owned();
     let found = answer["found"].as_u64().unwrap_or_default();
     if found == 0 {
-        text.push_str("nothing is remembered\n");
+        text.push_str("nothing is cached\n");
     } else if found > shown {
         text.push_str(&format!(
-            "\nand {} more: --limit shows more, --domain fewer\n",
+            "\nand {} more: --limit shows more, --domain only one domain\n",
             found - shown
         ));
     }
     let refused = answer["refused-logins"].as_u64().unwrap_or_default();
     if refused > 0 {
-        text.push_str(&format!(
-            "\nrefused logins, each known by a hash alone: {refused}\n"
-        ));
+        text.push_str(&format!("\nrefused logins, kept as hashes only: {refused}\n"));
     }
     text
 }
@@ -247,7 +245,7 @@ fn got(answer: &Value) -> String {
         paragraph(&mut text, "", &sentence(entry));
     }
     if text.is_empty() {
-        text = format!("nothing is remembered of {}\n", word(&answer["name"]));
+        text = format!("no cached answer for {}\n", word(&answer["name"]));
     }
     text
 }
@@ -264,18 +262,18 @@ fn sentence(entry: &Value) -> String {
         None => String::new(),
     };
     let good_for = match entry["state"].as_str() {
-        Some("ageing") => "it is the answer, and asked about again when somebody asks".to_owned(),
-        Some("stale") => "it is the answer only while the directory gives none".to_owned(),
+        Some("ageing") => "valid; asked again at the next request".to_owned(),
+        Some("stale") => "used only while the directory gives no answer".to_owned(),
         _ if entry["refresh-in"].is_u64() => {
             format!(
-                "it is the answer, and asked about again after {}",
+                "valid; asked again at the first request after {}",
                 seconds(&entry["refresh-in"])
             )
         }
-        _ => "it is the answer".to_owned(),
+        _ => "valid".to_owned(),
     };
     format!(
-        "{}: {} {verdict}{from}{why}, {} ago; {good_for}; it is forgotten in {}",
+        "{}: {} {verdict}{from}{why}, {} ago; {good_for}; expires in {}",
         word(&entry["directory"]),
         word(&entry["name"]),
         seconds(&entry["age"]),
@@ -285,7 +283,7 @@ fn sentence(entry: &Value) -> String {
 
 fn purged(answer: &Value) -> String {
     let mut text = format!(
-        "forgotten: recipients {}, accepted logins {}, refused logins {}\n",
+        "deleted: recipients {}, accepted logins {}, refused logins {}\n",
         word(&answer["recipients"]),
         word(&answer["logins"]),
         word(&answer["refused-logins"])
@@ -293,7 +291,7 @@ fn purged(answer: &Value) -> String {
     for directory in each(&answer["files-waiting"]) {
         let told = format!(
             "{}: its cache.file could not be written yet: what it holds of them is deleted as soon as it can be, unless \
-             vouch ends before; the log says what is wrong with it",
+             vouch ends before; the log names the error",
             word(directory)
         );
         paragraph(&mut text, "! ", &told);
@@ -340,7 +338,7 @@ and 5 more: --limit shows more, --domain fewer
 refused logins, each known by a hash alone: 3
 ";
         assert_eq!(listed(&answer), expected);
-        assert_eq!(listed(&json!({})), "nothing is remembered\n");
+        assert_eq!(listed(&json!({})), "nothing is cached\n");
     }
 
     #[test]

@@ -131,7 +131,7 @@ pub(super) fn name(value: &Value) -> String {
     word.chars().take(NAME - 1).chain(['…']).collect()
 }
 
-/// A remote's words are part of an answer, and reach a terminal here.
+/// An answer contains a remote's words, which reach a terminal here.
 pub(super) fn plain(text: &str) -> String {
     text.chars()
         .map(|it| if is_unseen(it) { '?' } else { it })

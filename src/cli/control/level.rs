@@ -1,4 +1,4 @@
-//! `vouch log level`: how much the running daemon logs.
+//! `vouch log level`: the running daemon's log level.
 
 use std::process::ExitCode;
 
@@ -9,12 +9,12 @@ use super::columns::word;
 use crate::cli::{ConfigFile, fail, print, status};
 use crate::control::client;
 
-/// What is done with the log.
+/// What to do with the log.
 #[derive(Debug, Subcommand)]
 pub enum Log {
-    /// Show or change how much the daemon logs, until it ends
+    /// Show or change the log level until the daemon ends
     #[command(
-        after_help = "SIGUSR1 does the same by one step, SIGUSR2 is reset. Exit status: 0, 69 no daemon is running, 78 bad \
+        after_help = "SIGUSR1 raises the level by one step; SIGUSR2 resets it. Exit status: 0, 69 no daemon is running, 78 bad \
                       configuration."
     )]
     Level(Arguments),
@@ -25,10 +25,10 @@ pub enum Log {
 pub struct Arguments {
     #[command(flatten)]
     file: ConfigFile,
-    /// The level from now on; reset is back to that of the configuration [default: shows it]
+    /// The new level; reset restores the configured one [default: show the level]
     #[arg(value_enum)]
     level: Option<Level>,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -56,7 +56,7 @@ impl Level {
     }
 }
 
-/// Asks, and shows the answer.
+/// Asks, and prints the answer.
 pub fn run(log: &Log) -> ExitCode {
     let Log::Level(arguments) = log;
     let (config, _) = match arguments.file.load() {

@@ -8,7 +8,7 @@ use super::columns::Side::{Left, Right};
 use super::columns::{Table, each, micros, name, paragraph, plain, word};
 use crate::telemetry::words::spoken;
 
-/// What an older or newer daemon does not say is shown as `-`.
+/// A member that an older or newer daemon does not send is shown as `-`.
 pub(super) fn text(report: &Value) -> String {
     let mut text = head(report);
     let mut attention = each(&report["attention"]).filter_map(Value::as_str).peekable();
@@ -66,7 +66,7 @@ fn listeners(report: &Value) -> Table {
     table
 }
 
-/// Of each listener, the verdicts of which there were any.
+/// For each listener, the verdicts that occurred.
 fn verdicts(report: &Value) -> Table {
     let mut table = Table::new(&[
         ("ANSWERS OF", Left),
@@ -141,7 +141,7 @@ fn sessions(report: &Value) -> Table {
             row.extend(
                 ["busy", "idle", "opening", "failures", "max", "waiting", "queue"].map(|member| {
                     match pool["ceiling"].as_u64() {
-                        // What the server bears.
+                        // What the server was found to allow.
                         Some(ceiling) if member == "max" => plain(&format!("{ceiling} of {}", pool["max"])),
                         _ => word(&pool[member]),
                     }
@@ -184,7 +184,7 @@ fn memory(report: &Value) -> Table {
     table
 }
 
-/// The last failures of those that answer again: of the others they are told above.
+/// The last failures of directories that answer again; those of the others are shown above.
 fn failures(report: &Value, text: &mut String) {
     let mut first = true;
     for it in each(&report["directories"]) {
@@ -206,7 +206,7 @@ fn failures(report: &Value, text: &mut String) {
     }
 }
 
-/// The refusals that nobody understands, the most frequent of each directory.
+/// The refusals that vouch does not understand, the most frequent of each directory.
 fn not_understood(report: &Value, text: &mut String) {
     let mut first = true;
     for it in each(&report["directories"]) {

@@ -1,4 +1,4 @@
-//! `vouch status`: how the running daemon is, once or again and again.
+//! `vouch status`: the running daemon's status, once or repeatedly.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -18,10 +18,10 @@ use crate::telemetry::words::spoken;
 pub struct Arguments {
     #[command(flatten)]
     file: ConfigFile,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Show it again every so many seconds, until Ctrl-C
+    /// Repeat every SECONDS until Ctrl-C
     #[arg(
         long,
         value_name = "SECONDS",
@@ -32,7 +32,7 @@ pub struct Arguments {
     watch: Option<u64>,
 }
 
-/// Asks the daemon of that configuration, and shows what it says.
+/// Asks the daemon of that configuration, and prints its report.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let (config, _) = match arguments.file.load() {
         Ok(read) => read,
@@ -64,7 +64,7 @@ fn text(answer: &Value, json: bool) -> String {
     }
 }
 
-/// Asks again and again, whether the daemon is there or not, until Ctrl-C.
+/// Asks repeatedly, whether the daemon is running or not, until Ctrl-C.
 fn watch(socket: &Path, json: bool, every: Duration) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
@@ -89,7 +89,7 @@ fn watch(socket: &Path, json: bool, every: Duration) -> ExitCode {
             _ = tokio::signal::ctrl_c() => Ok(()),
         }
     });
-    // Who still waits for an answer waits for nobody.
+    // A request that still waits for its answer is dropped.
     runtime.shutdown_background();
     match ended {
         // The shell's next line does not begin behind its ^C.
@@ -99,13 +99,13 @@ fn watch(socket: &Path, json: bool, every: Duration) -> ExitCode {
     }
 }
 
-/// What is shown again and again.
+/// What is shown repeatedly.
 struct Watch {
     json: bool,
     /// Each answer takes the place of the last one.
     screen: bool,
     last: String,
-    /// Since when nobody has answered.
+    /// Since when there was no answer.
     gone: Option<Instant>,
 }
 
@@ -137,25 +137,22 @@ impl Watch {
                     let last = if self.last.is_empty() {
                         ""
                     } else {
-                        " What it said last:"
+                        " The last answer:"
                     };
-                    return self.draw(&format!(
-                        "{error}\nTrying on, for {} now.{last}\n\n",
-                        spoken(gone)
-                    ));
+                    return self.draw(&format!("{error}\nRetrying for {} now.{last}\n\n", spoken(gone)));
                 }
                 if begins {
-                    fail(status::UNAVAILABLE, &format!("vouch status: {error}; trying on"));
+                    fail(status::UNAVAILABLE, &format!("vouch status: {error}; retrying"));
                 }
                 Ok(())
             }
         }
     }
 
-    /// Shows what was said last, below these words.
+    /// Shows the last answer below these words.
     fn draw(&self, above: &str) -> Result<(), ExitCode> {
         let clear = if self.screen { "\x1b[2J\x1b[H" } else { "" };
-        // In a pipe, what is for people is told apart by an empty line.
+        // In a pipe, an empty line separates the reports for people.
         let end = if self.screen || self.json { "" } else { "\n" };
         print(&format!("{clear}{above}{}{end}", self.last))
     }

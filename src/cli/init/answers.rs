@@ -1,4 +1,4 @@
-//! What is to be known for a configuration: from the command line, or asked for.
+//! The answers that a configuration needs: from the command line, or from the terminal.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::config::{Endpoint, read};
 /// Where Postfix has its queue, unless postconf(1) says otherwise.
 const QUEUE: &str = "/var/spool/postfix";
 
-/// Where sockets are for all others: the unit makes it.
+/// Where the sockets for all others are; the systemd unit creates this folder.
 pub(super) const RUN: &str = "/run/vouch";
 
 /// All of them.
@@ -39,10 +39,10 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// From the command line; what it lacks is asked for where there is a terminal.
+    /// From the command line; asks on the terminal, if there is one, for what it lacks.
     ///
     /// # Errors
-    /// What is missing, or does not go together.
+    /// When something is missing, or contradicts something else.
     pub(super) fn of(arguments: &Arguments, ask: &mut Ask) -> Result<Self, ExitCode> {
         if !ask.terminal {
             all_there(arguments)?;
@@ -50,7 +50,7 @@ impl Answers {
         let behind = match arguments.behind {
             Some(behind) => behind,
             None => ask.word(
-                "What does the mail server that knows your users speak?",
+                "Which protocol does the mail server that holds the accounts speak?",
                 Behind::value_variants(),
                 None,
             )?,
@@ -80,8 +80,7 @@ impl Answers {
         let ca_file = match &arguments.ca_file {
             Some(file) => Some(absolute(file)?),
             None if ask.terminal && tls != Tls::None && !is_path => {
-                let question =
-                    "File of the authority of its certificate (PEM), if the system does not trust it";
+                let question = "PEM file of its certificate's issuer, if the system does not trust it";
                 let file = ask.line(question, Some("none"), ca_file)?;
                 file.map(|file| absolute(&file)).transpose()?
             }
@@ -108,7 +107,7 @@ impl Answers {
         })
     }
 
-    /// The options that give these answers, for who wants to change one of them.
+    /// The options that give these answers, to be run again with one of them changed.
     pub(super) fn options(&self, arguments: &Arguments) -> String {
         let names = |fronts: &[Front]| {
             let names = fronts.iter().filter_map(ValueEnum::to_possible_value);
@@ -156,7 +155,7 @@ impl Answers {
         text.join(" ")
     }
 
-    /// Where `front` finds us.
+    /// The socket at which `front` finds vouch.
     pub(super) fn socket(&self, front: Front) -> PathBuf {
         self.sockets.join(match front {
             Front::PostfixRecipients => "policy",
@@ -168,7 +167,7 @@ impl Answers {
     }
 }
 
-/// Nobody can be asked, so what no default stands for must be there.
+/// Without a terminal, every answer that has no default must be on the command line.
 fn all_there(arguments: &Arguments) -> Result<(), ExitCode> {
     let lacks_domain = arguments.domains.is_empty()
         && match arguments.behind {
@@ -193,11 +192,11 @@ fn all_there(arguments: &Arguments) -> Result<(), ExitCode> {
     let missing = missing.join(", ");
     Err(complain(
         status::USAGE,
-        &format!("no terminal to ask on; still to be said: {missing} (see vouch init --help)"),
+        &format!("no terminal to ask on; missing: {missing} (see vouch init --help)"),
     ))
 }
 
-/// Without a domain no recipient is anybody's, nor does a user exist of whom only the domain is known.
+/// Without a domain no directory serves any recipient, and `exists = "domain"` knows no user.
 fn needs_domain(kind: Kind, fronts: &[Front]) -> bool {
     fronts.contains(&Front::PostfixRecipients) || (fronts.contains(&Front::Dovecot) && kind == Kind::Imap)
 }
@@ -211,7 +210,7 @@ fn fronts(arguments: &Arguments, kind: Kind, ask: &mut Ask) -> Result<Vec<Front>
             .filter(|it| able(it))
             .collect();
         ask.some_words(
-            "Who will ask? Several with commas between them.",
+            "Which software will ask? Separate several by commas.",
             &able,
             able.first().copied(),
         )?
@@ -257,7 +256,7 @@ fn tls(
     ask: &mut Ask,
 ) -> Result<Tls, ExitCode> {
     let usual = match (arguments.port, kind) {
-        // Nobody is between us and a socket.
+        // A Unix socket has no network between its ends.
         _ if host.starts_with('/') => return Ok(Tls::None),
         (Some(465 | 993), _) => Tls::Implicit,
         _ if is_local(host) => Tls::IfAvailable,
@@ -281,7 +280,7 @@ fn usual_port(kind: Kind, tls: Tls, fronts: &[Front]) -> u16 {
     }
 }
 
-/// Whether passwords may leave without TLS. Where there is none, nothing else would be answered.
+/// Whether passwords may be sent without TLS. Where there is no TLS, a login would otherwise get no answer.
 fn cleartext(
     arguments: &Arguments,
     fronts: &[Front],
@@ -292,11 +291,11 @@ fn cleartext(
     if arguments.allow_cleartext || tls != Tls::None || !asks_logins(fronts) || is_local(host) {
         return Ok(arguments.allow_cleartext);
     }
-    if ask.agrees("Without TLS, anyone on the way can read the passwords. Send them all the same?")? {
+    if ask.agrees("Without TLS, anyone on the network path can read the passwords. Send them anyway?")? {
         return Ok(true);
     }
-    let advice = "--tls none, and no password is sent without TLS: take --tls starttls or --tls implicit, or send them \
-                  where anyone on the way reads them by --allow-cleartext";
+    let advice = "with --tls none no password is sent: use --tls starttls or --tls implicit, or --allow-cleartext to \
+                  send passwords that anyone on the network path can read";
     Err(complain(status::USAGE, advice))
 }
 
@@ -311,10 +310,10 @@ fn domains(
     }
     let needed = needs_domain(kind, fronts);
     let (question, default) = if needed {
-        ("Domains whose users it knows, with commas between them", None)
+        ("Domains that it holds, separated by commas", None)
     } else {
         (
-            "Domains whose users it knows, with commas between them; none is every login",
+            "Domains that it holds, separated by commas; none: every login",
             Some("none"),
         )
     };
@@ -360,7 +359,7 @@ fn ca_file(text: &str) -> Result<Option<PathBuf>, String> {
     match text {
         "none" => Ok(None),
         _ if path.is_file() => Ok(Some(path.to_owned())),
-        _ => Err(format!("{text} is no file; none, if there is none")),
+        _ => Err(format!("{text} is no file; enter none if there is none")),
     }
 }
 
@@ -369,7 +368,7 @@ fn absolute(path: &Path) -> Result<PathBuf, ExitCode> {
     absolute.map_err(|error| complain(status::USAGE, &format!("{}: {error}", path.display())))
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell.
 fn in_a_shell(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@%+".contains(c);
     if word.chars().all(plain) {

@@ -9,21 +9,21 @@ use clap::builder::PossibleValue;
 
 use super::{complain, status};
 
-/// Who is asked what the command line does not say.
+/// Asks on the terminal for what the command line leaves out.
 pub(super) struct Ask {
     /// Standard input is a terminal.
     pub(super) terminal: bool,
 }
 
 impl Ask {
-    /// Whoever sits at standard input.
+    /// Standard input.
     pub(super) fn new() -> Self {
         Self {
             terminal: io::stdin().is_terminal(),
         }
     }
 
-    /// Asks until the answer passes `check`; an empty one is `default`, where there is one.
+    /// Asks until the answer passes `check`; an empty answer takes `default`, where there is one.
     ///
     /// # Errors
     /// When the input ends.
@@ -47,7 +47,7 @@ impl Ask {
         }
     }
 
-    /// Asks for one of these words, and says what each means.
+    /// Asks for one of these words, and explains each.
     ///
     /// # Errors
     /// As [`Self::line`].
@@ -95,14 +95,14 @@ impl Ask {
         let known = |word: &str| {
             let at = names.iter().position(|name| name.matches(word.trim(), true));
             at.map(|at| words[at])
-                .ok_or_else(|| format!("one of these words, please, not \"{}\"", word.trim()))
+                .ok_or_else(|| format!("enter one of these words, not \"{}\"", word.trim()))
         };
         self.line("Which", default.as_ref().map(PossibleValue::get_name), |answer| {
             parts(answer).into_iter().map(known).collect()
         })
     }
 
-    /// Whether the one at the terminal agrees; nobody there does not.
+    /// Whether the user at the terminal agrees; without a terminal, no.
     ///
     /// # Errors
     /// As [`Self::line`].
@@ -134,7 +134,7 @@ fn typed(prompt: &str) -> Result<String, ExitCode> {
     }
 }
 
-/// Beside standard output, which the lines to paste go to.
+/// To standard error: standard output is for the lines to paste.
 fn show(text: &str) {
     let mut out = io::stderr().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

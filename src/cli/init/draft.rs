@@ -64,7 +64,7 @@ fn directory(answers: &Answers) -> Vec<Part> {
     }
     let mut tls = Part::of(&name(".tls"));
     match answers.tls {
-        // There is none over a socket, and nothing to be said of it.
+        // A Unix socket has no TLS, so the table is left out.
         _ if answers.port.is_none() => {}
         Tls::Implicit => tls.set("implicit", "true"),
         Tls::Starttls => tls.set("starttls", "\"required\""),
@@ -129,7 +129,7 @@ fn logins(answers: &Answers, called: &str, front: Front) -> Vec<Part> {
     main.set("socket", &quoted(answers.socket(front).display()));
     main.set("directory", &format!("[\"{DIRECTORY}\"]"));
     if let (Front::Exim, Some(user)) = (front, exim()) {
-        // No group of the folder's, which others share: the kernel tells who connects.
+        // Any user may open the socket (others share the folder's group); the kernel names the user that connects.
         main.set("mode", "\"0666\"");
         main.set("peers", &format!("[\"{user}\"]"));
     }

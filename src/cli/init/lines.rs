@@ -1,4 +1,4 @@
-//! What the software in front is to be told, from the files in `contrib`, and what to do next.
+//! The lines for the software in front, from the files in `contrib`, and the next steps.
 
 use std::env;
 use std::fmt::Write;
@@ -20,7 +20,7 @@ pub(super) fn of(answers: &Answers, path: &Path) -> String {
     for front in &answers.fronts {
         let (head, lines) = match front {
             Front::PostfixRecipients => (
-                "Postfix: into main.cf. Where it has such a list already, add the last line to that, at its end.",
+                "Postfix, in main.cf. If main.cf already has such a list, append the last line to it.",
                 replaced(
                     &paragraph(MAIN_CF, "check_policy_service"),
                     &[(
@@ -30,7 +30,7 @@ pub(super) fn of(answers: &Answers, path: &Path) -> String {
                 ),
             ),
             Front::PostfixLogins => (
-                "Postfix: into main.cf, or better with -o below submission in master.cf. Clients log in once TLS is on.",
+                "Postfix, in main.cf, or better with -o below submission in master.cf. Clients can log in once TLS is on.",
                 replaced(
                     &paragraph(MAIN_CF, "smtpd_sasl_path"),
                     &[(
@@ -40,7 +40,7 @@ pub(super) fn of(answers: &Answers, path: &Path) -> String {
                 ),
             ),
             Front::Exim => (
-                "Exim: behind \"begin authenticators\"; with Debian's split files, as /etc/exim4/conf.d/auth/50_vouch.",
+                "Exim, after \"begin authenticators\"; with Debian's split files, as /etc/exim4/conf.d/auth/50_vouch.",
                 replaced(
                     &all(EXIM_CONF),
                     &[(
@@ -50,7 +50,7 @@ pub(super) fn of(answers: &Answers, path: &Path) -> String {
                 ),
             ),
             Front::Dovecot => (
-                "Dovecot: into /etc/dovecot/conf.d/99-vouch.conf.",
+                "Dovecot, in /etc/dovecot/conf.d/99-vouch.conf.",
                 replaced(
                     &all(SERVICE_CONF),
                     &[
@@ -110,14 +110,15 @@ pub(super) fn next(answers: &Answers, path: &Path) -> String {
     }
     if answers.fronts.contains(&Front::Exim) && exim().is_none() {
         text.push_str(
-            "\nThis machine has no user Debian-exim or exim: give the user as which Exim runs in listener.\"exim\".peers, with \
+            "\nThis machine has no user Debian-exim or exim: name the user that Exim runs as in listener.\"exim\".peers, with \
              mode = \"0666\".\n",
         );
     }
     text
 }
 
-/// A socket as Postfix is told it: below its queue directory, where it may be shut in, from there.
+/// A socket as Postfix's configuration names it: relative to the queue directory if below it, since Postfix may run in a
+/// chroot there.
 fn in_queue(answers: &Answers, front: Front) -> String {
     let socket = answers.socket(front);
     let relative = answers

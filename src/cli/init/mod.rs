@@ -1,4 +1,4 @@
-//! `vouch init`: a first configuration, tried out, and the lines for who asks.
+//! `vouch init`: a first configuration, tried out, and the matching Postfix, Exim or Dovecot lines.
 
 mod answers;
 mod ask;
@@ -20,44 +20,44 @@ use crate::config::directory::Kind;
 use crate::config::read;
 use crate::verdict::Verdict;
 
-/// Where the daemon looks, unless it is told otherwise.
+/// Where the daemon looks by default.
 const OUTPUT: &str = "/etc/vouch/vouch.toml";
 
 /// Arguments of `vouch init`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// What the mail server that knows your users speaks
+    /// The protocol of the mail server that holds the accounts
     #[arg(long, value_enum, value_name = "TYPE")]
     behind: Option<Behind>,
-    /// Its host name or IP address; for lmtp also the path of its socket
+    /// The mail server's host name or IP address; for lmtp also the path of its socket
     #[arg(long, value_name = "HOST", value_parser = answers::host)]
     host: Option<String>,
-    /// Its port [default: the usual one of TYPE and TLS]
+    /// The mail server's port [default: the usual one for TYPE and TLS]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// How TLS with it begins [default: implicit for imap and ports 465 and 993; else starttls for logins, if-available for
+    /// How TLS begins [default: implicit for imap and ports 465 and 993; else starttls for logins, if-available for
     /// recipients and on this machine]
     #[arg(long, value_enum, value_name = "HOW")]
     tls: Option<Tls>,
-    /// PEM file of the authority of its certificate, where the system does not trust it
+    /// PEM file of the certificate's issuer, if the system does not trust it
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// The name in its certificate, where that is not HOST
+    /// The name in the certificate, if that is not HOST
     #[arg(long, value_name = "NAME", value_parser = answers::name)]
     server_name: Option<String>,
-    /// Send passwords to it without TLS: anyone on the way reads them
+    /// Send passwords without TLS: anyone on the network path can read them
     #[arg(long)]
     allow_cleartext: bool,
-    /// A domain whose users it knows; several with commas, or the option again
+    /// A domain that the mail server holds; for several, separate them by commas or repeat the option
     #[arg(long = "domain", value_name = "DOMAIN", value_delimiter = ',', value_parser = answers::domain)]
     domains: Vec<String>,
-    /// Who will ask; several with commas, or the option again
+    /// The software that will ask; for several, separate them by commas or repeat the option
     #[arg(long, value_enum, value_name = "WHO", value_delimiter = ',')]
     front: Vec<Front>,
     /// The folder of the sockets [default: for Postfix, vouch in its queue directory; else /run/vouch]
     #[arg(long, value_name = "FOLDER")]
     sockets: Option<PathBuf>,
-    /// Also ask the mail server about this recipient, or about this user's password where logins alone are asked
+    /// Also ask the mail server about this recipient, or, if only logins are served, about this user's password
     #[arg(long = "try", value_name = "ADDRESS", id = "try")]
     attempt: Option<String>,
     /// Read the password for --try from the first line of this file; - is standard input [default: ask on the terminal]
@@ -66,15 +66,15 @@ pub struct Arguments {
     /// Write the file without trying the mail server
     #[arg(long, conflicts_with = "try")]
     offline: bool,
-    /// The configuration to write
+    /// The configuration file to write
     #[arg(short, long, value_name = "FILE", default_value = OUTPUT)]
     output: PathBuf,
-    /// Overwrite a configuration that somebody has changed
+    /// Overwrite an existing configuration
     #[arg(long)]
     force: bool,
 }
 
-/// What stands behind us.
+/// The kind of mail server to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Behind {
     /// It knows logins
@@ -95,20 +95,20 @@ impl Behind {
     }
 }
 
-/// How TLS with it begins.
+/// How TLS begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Tls {
     /// From the first byte, as on ports 993 and 465
     Implicit,
-    /// By STARTTLS, or there is no answer
+    /// By STARTTLS; without it, nothing is answered
     Starttls,
-    /// By STARTTLS where it is offered
+    /// By STARTTLS where the server offers it
     IfAvailable,
     /// Never
     None,
 }
 
-/// What stands in front of us.
+/// The software that asks vouch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Front {
     /// Postfix asks which recipients exist (policy service)
@@ -175,15 +175,15 @@ fn set_up(arguments: &Arguments) -> Result<(), ExitCode> {
     ))
 }
 
-/// Opens a session to the server as the daemon would, and asks it what was to be asked.
+/// Opens a session to the server as the daemon would, and asks about the address of `--try`.
 fn try_out(config: &Config, arguments: &Arguments, answers: &Answers, ask: &mut Ask) -> Result<(), ExitCode> {
-    let all_the_same = "Write the file all the same?";
+    let all_the_same = "Write the file anyway?";
     if !online::look(config, "init")? {
         return if ask.agrees(all_the_same)? {
             Ok(())
         } else {
             let advice =
-                "nothing is written: mend what is said above, or write the file without a try by --offline";
+                "nothing is written: fix the problem above, or write the file untested with --offline";
             Err(complain(
                 status::UNAVAILABLE,
                 &with_options(advice, arguments, answers, ask),
@@ -202,20 +202,20 @@ fn try_out(config: &Config, arguments: &Arguments, answers: &Answers, ask: &mut 
     if !matches!(verdict, Verdict::Defer(_)) || ask.agrees(all_the_same)? {
         return Ok(());
     }
-    let advice = "nothing is written: mend what is said above, or leave --try away";
+    let advice = "nothing is written: fix the problem above, or omit --try";
     Err(complain(
         status::TEMPORARY,
         &with_options(advice, arguments, answers, ask),
     ))
 }
 
-/// Who has typed all the answers need not do so again.
+/// Adds the options that repeat the answers, so that they need not be typed again.
 fn with_options(advice: &str, arguments: &Arguments, answers: &Answers, ask: &Ask) -> String {
     if !ask.terminal {
         return advice.to_owned();
     }
     format!(
-        "{advice}\nThe same answers again, to change what is wrong:\n\n  vouch init {}\n",
+        "{advice}\nTo run it again with the same answers, and change what is wrong:\n\n  vouch init {}\n",
         answers.options(arguments)
     )
 }

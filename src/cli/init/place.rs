@@ -11,13 +11,13 @@ use nix::unistd::{Group, Uid};
 use super::ask::Ask;
 use super::{complain, draft, status};
 
-/// What the package puts there, and what it shows beside it: nobody's own words.
+/// What the package installs there, and the example beside it: files without changes by an administrator.
 const SHIPPED: [&str; 2] = [include_str!("../../../contrib/debian/vouch.toml"), draft::EXAMPLE];
 
 /// The group that reads it: the daemon's.
 const GROUP: &str = "vouch";
 
-/// Whether what is there may be overwritten: nothing is, or what the package put there, or somebody says so.
+/// Whether the file may be written: none exists, or the package's own, or the user agrees to overwrite it.
 ///
 /// # Errors
 /// When it may not.
@@ -28,7 +28,7 @@ pub(super) fn may_be_written(path: &Path, force: bool, ask: &mut Ask) -> Result<
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(refused(format!("{}: {error}", path.display()))),
     };
-    let written = format!("{} is there already", path.display());
+    let written = format!("{} exists already", path.display());
     if force || package_s_own || ask.agrees(&format!("{written}. Overwrite it?"))? {
         return Ok(());
     }
@@ -47,11 +47,11 @@ fn is_shipped(path: &Path) -> io::Result<bool> {
     Ok(SHIPPED.iter().any(|text| there == text.as_bytes()))
 }
 
-/// Writes it in one step: whoever reads the path finds the old file, or the whole new one. It is its writer's, for the
-/// group of the daemon to read.
+/// Writes the file in one step: a reader of the path finds the old file or the whole new one. The writer owns it, and
+/// the daemon's group may read it.
 ///
 /// # Errors
-/// As the system has it.
+/// The system's error.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
     // A link stays one.
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());

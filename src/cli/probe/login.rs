@@ -28,7 +28,7 @@ pub(crate) const MAX_FILE: u64 = 64 * 1024;
 /// Arguments of `vouch probe login`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The user name, as a client would give it
+    /// The user name, as a client would send it
     user: String,
     /// Read the password from the first line of this file; - is standard input [default: ask on the terminal]
     #[arg(long, value_name = "F")]
@@ -41,7 +41,7 @@ pub struct Arguments {
 }
 
 fn mechanism(name: &str) -> Result<Mechanism, String> {
-    Mechanism::from_name(name).ok_or_else(|| "this version knows PLAIN and LOGIN".to_owned())
+    Mechanism::from_name(name).ok_or_else(|| "supported: PLAIN and LOGIN".to_owned())
 }
 
 /// Asks, and prints the answer.
@@ -94,8 +94,8 @@ pub(in crate::cli) fn once(
     super::once(config, user, Question { kind, client }, &WORDS)
 }
 
-/// The password, from wherever it is not seen: never from an argument, which
-/// everybody on the machine can read.
+/// The password, from a place that others cannot see: never from an argument,
+/// which every user of the machine can read.
 fn password(command: &str, user: &str, file: Option<&Path>) -> Result<Secret<[u8]>, ExitCode> {
     match file {
         Some(path) => read(path).map_err(|error| {
@@ -118,8 +118,8 @@ fn password(command: &str, user: &str, file: Option<&Path>) -> Result<Secret<[u8
 
 /// Asks on the terminal, without echo.
 ///
-/// The prompt answers Ctrl-C by raising SIGINT, and puts the terminal in order only after that. So the signal
-/// waits until it has, and then ends us as ever.
+/// The prompt answers Ctrl-C by raising SIGINT, and restores the terminal only after that. So the signal
+/// is held back until then, and ends the process as usual.
 fn prompt(user: &str) -> io::Result<Secret<[u8]>> {
     let mut interrupt = SigSet::empty();
     interrupt.add(Signal::SIGINT);

@@ -24,7 +24,7 @@ use crate::telemetry::words::named;
 use crate::unseen::escaped;
 use crate::verdict::{Abstention, Question, Verdict};
 
-/// Nobody behind us hangs up, so a slow remote may have this long.
+/// No client hangs up meanwhile, so a slow remote may take this long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is probed.
@@ -32,15 +32,15 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub enum Probe {
     /// Ask whether recipients exist
     #[command(
-        after_help = "Exit status: 0 all exist, 1 one is unknown, 75 one got no answer, 69 no directory has an opinion."
+        after_help = "Exit status: 0 all exist, 1 one is unknown, 75 one got no answer, 69 no directory serves the address."
     )]
     Recipient(recipient::Arguments),
     /// Ask whether a login is good
     #[command(
-        after_help = "Exit status: 0 accepted, 1 refused, 75 no answer, 69 no directory has an opinion."
+        after_help = "Exit status: 0 accepted, 1 refused, 75 no answer, 69 no directory serves the user."
     )]
     Login(login::Arguments),
-    /// Say how a server's reply is read, and why; no server is asked
+    /// Explain how vouch interprets a server's reply; contacts no server
     #[command(after_help = "Exit status: 0, or 64 for a text that is no reply.")]
     Reply(reply::Arguments),
 }
@@ -50,10 +50,10 @@ pub enum Probe {
 pub struct Common {
     #[command(flatten)]
     file: ConfigFile,
-    /// Ask this directory, whatever its domains [default: by domain, as a listener with all of them]
+    /// Ask this directory, whatever its domains [default: by domain, as a listener with all directories]
     #[arg(short, long, value_name = "NAME")]
     directory: Option<String>,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
     /// Show the dialog with the remote on standard error, secrets masked
@@ -148,7 +148,7 @@ fn once(
     Ok((line(about, &decision, took, words), decision.verdict))
 }
 
-/// Whom a probe asks.
+/// The directories that a probe asks.
 enum Asker {
     ByDomain(Engine),
     Directory(Arc<Member>),
@@ -179,8 +179,7 @@ fn line(about: &str, decision: &Decision, took: Duration, words: &Words) -> Stri
         Verdict::Reject(_) => words.no,
         Verdict::Defer(_) => "no answer",
         Verdict::Abstain(abstention) => {
-            let why = nobody(about, decision, *abstention, words.what);
-            return format!("{about}: no opinion ({why})\n");
+            return format!("{about}: {}\n", nobody(about, decision, *abstention, words.what));
         }
     };
     let directory = decision.directory.as_deref().unwrap_or("no directory");
@@ -197,16 +196,18 @@ fn line(about: &str, decision: &Decision, took: Duration, words: &Words) -> Stri
     format!("{about}: {word} ({directory}, {} ms{why})\n", took.as_millis())
 }
 
-/// Why nobody has an opinion.
+/// Why no directory was asked, or none has an answer.
 fn nobody(about: &str, decision: &Decision, abstention: Abstention, what: &str) -> String {
     match (decision.directory.as_deref(), abstention, about.rsplit_once('@')) {
-        (Some(directory), Abstention::NoOpinion, _) => format!("{directory} accepts everything"),
-        (Some(directory), Abstention::NotOurs, _) => format!("{directory} knows no {what}"),
+        (Some(directory), Abstention::NoOpinion, _) => {
+            format!("undecided: {directory} accepts every address")
+        }
+        (Some(directory), Abstention::NotOurs, _) => format!("not asked: {directory} knows no {what}"),
         (None, _, Some((_, domain))) => format!(
-            "no directory that knows {what} has {domain} in its lookup.domains; -d NAME asks one all the same"
+            "not asked: no directory for {what} serves {domain} (lookup.domains); -d NAME asks one anyway"
         ),
         (None, _, None) => {
-            "it has no domain, so it belongs to no directory; -d NAME asks one all the same".into()
+            "not asked: it has no domain, so no directory serves it; -d NAME asks one anyway".into()
         }
     }
 }

@@ -34,7 +34,7 @@ pub struct Arguments {
     /// The addresses
     #[arg(value_name = "ADDR", required_unless_present = "file_of_addresses")]
     addresses: Vec<String>,
-    /// More addresses, one a line; empty lines and lines with # are passed over; - is standard input
+    /// File of more addresses, one per line; empty lines and lines with # are skipped; - is standard input
     #[arg(long = "file", value_name = "F", id = "file_of_addresses")]
     more: Option<PathBuf>,
     #[command(flatten)]
@@ -66,7 +66,7 @@ fn answers(arguments: &Arguments) -> Result<u8, ExitCode> {
     }
     let asker = arguments.common.asker(None)?;
     let runtime = runtime()?;
-    // Dialogs that run into each other can be read by nobody.
+    // Interleaved dialogs would be unreadable.
     let at_once = if arguments.common.trace { 1 } else { AT_ONCE };
     let bar = progress(addresses.len(), arguments.common.trace);
     let worst = runtime.block_on(async {
@@ -81,7 +81,7 @@ fn answers(arguments: &Arguments) -> Result<u8, ExitCode> {
             let text = if arguments.common.json {
                 format!("{}\n", object("address", address, &decision, took))
             } else if let Err(error) = Address::from_typed(address) {
-                format!("{address}: no opinion (not an address: {error})\n")
+                format!("{address}: not asked: not an address: {error}\n")
             } else {
                 line(address, &decision, took, &WORDS)
             };
@@ -133,7 +133,7 @@ async fn ask(asker: &Asker, address: &str) -> (Decision, std::time::Duration) {
     (decision, began.elapsed())
 }
 
-/// A bar where there is something to wait for and somebody who waits.
+/// A progress bar, for several addresses and on a terminal.
 fn progress(addresses: usize, trace: bool) -> ProgressBar {
     if addresses < 2 || trace || !is_watched() {
         return ProgressBar::hidden();

@@ -36,7 +36,7 @@ pub struct Arguments {
     /// The replies, each as one text: '550 5.1.1 User unknown', 'NO [UNAVAILABLE] Later'; \n is a line end
     #[arg(value_name = "TEXT", required_unless_present = "file_of_replies")]
     replies: Vec<String>,
-    /// More replies, one a line; empty lines are passed over; - is standard input
+    /// File of more replies, one per line; empty lines are skipped; - is standard input
     #[arg(long = "file", value_name = "F", id = "file_of_replies")]
     more: Option<PathBuf>,
     /// What they answer [default: RCPT TO of an smtp or lmtp directory, a login of an imap one]
@@ -45,17 +45,17 @@ pub struct Arguments {
     /// Read them as this directory does, with its rcpt and replies keys
     #[arg(short, long, value_name = "NAME")]
     directory: Option<String>,
-    /// The address or user that was asked about: what a reply repeats of it says nothing
+    /// The address or user that was asked about, which is ignored where a reply repeats it
     #[arg(long, value_name = "NAME", default_value = "")]
     asked: String,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     file: ConfigFile,
 }
 
-/// Reads the replies and says how.
+/// Reads the replies and explains each reading.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match answers(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,7 +109,7 @@ fn how(arguments: &Arguments) -> Result<(Command, Settings), ExitCode> {
     Ok((given.unwrap_or(own), daemon::reading(directory)))
 }
 
-/// What the verdict is to the asker.
+/// The verdict, as the client receives it.
 fn meaning(command: Command, explanation: &Explanation) -> String {
     let word = match (&explanation.verdict, command) {
         (Verdict::Accept(_), Command::Rcpt) => "exists",
@@ -132,7 +132,10 @@ fn text(command: Command, reply: &str, explanation: &Explanation) -> String {
         } else {
             ""
         };
-        let says = statement.map_or_else(|| "says nothing that is known".to_owned(), ToString::to_string);
+        let says = statement.map_or_else(
+            || "means nothing that vouch knows".to_owned(),
+            ToString::to_string,
+        );
         // A `String` takes whatever is written.
         let _ = writeln!(text, "  {shown}: {says}{decided}");
     };

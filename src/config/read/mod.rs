@@ -122,7 +122,7 @@ fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
     if listeners.is_empty() && dovecot.is_none() && found.problems.is_empty() {
         found.notes.push((
             None,
-            "no listener: nobody can ask; `vouch check` and `vouch probe` work".to_owned(),
+            "no listener: no client can connect; `vouch check` and `vouch probe` work".to_owned(),
         ));
     }
     if config.directory.is_empty() {

@@ -28,7 +28,7 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
     if directory.kind.knows_logins() {
         password_words(text, directory);
         text.say(format!(
-            "One session sees {} failed logins.",
+            "One session carries {} failed logins.",
             at_most(limits.auth_errors)
         ));
     }
@@ -36,19 +36,19 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
         recipient_words(text, directory);
         let (rcpt, errors) = (at_most(limits.rcpt), at_most(limits.rcpt_errors));
         text.say(format!(
-            "One session sees {rcpt} recipients, {errors} refused ones among them."
+            "One session carries {rcpt} recipients, {errors} refused ones among them."
         ));
         if let Some(rate) = limits.unknown_rate {
             text.say(format!(
-                "Beyond {rate} refused recipients, those that are not remembered are put off without a question; \
+                "Beyond {rate} refused recipients, those without a cached answer are deferred without asking; \
                  known ones are served."
             ));
         }
     }
     if directory.auth.forward_client {
         text.say(
-            "Tells the remote the client's address (IMAP ID, XCLIENT), where it takes it; what it says of a login is \
-             remembered for that address alone.",
+            "Passes the client's address to the remote (IMAP ID, XCLIENT), where the remote accepts it; a login is \
+             then cached for that address only.",
         );
     }
     let replies = &directory.replies;
@@ -60,7 +60,7 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
     ] {
         if !phrases.is_empty() {
             text.say(format!(
-                "Reads {} as {meaning}.",
+                "Interprets {} as {meaning}.",
                 phrases
                     .iter()
                     .map(|phrase| format!("\"{phrase}\""))
@@ -70,7 +70,7 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
         }
     }
     text.say(format!(
-        "At most {} sessions, each for at most {}, unused for at most {}; {} questions may wait.",
+        "At most {} sessions, each for at most {}, idle for at most {}; {} questions may wait.",
         pool.max_sessions,
         duration_text(pool.max_age),
         duration_text(pool.idle_timeout),
@@ -86,13 +86,13 @@ fn memory_words(text: &mut Text, directory: &Directory) {
         let [positive, refresh, negative, stale] =
             [ttl.positive, ttl.refresh, ttl.negative, ttl.stale].map(duration_text);
         text.say(format!(
-            "Remembers at most {} recipients: a known one for {positive}, asked again in the background after \
+            "Caches at most {} recipients: a known one for {positive}, asked again in the background after \
              {refresh}, and up to {stale} while the remote gives no answer; an unknown one for {negative}.",
             cache.entries
         ));
         if let Some(file) = cache.file.as_ref().filter(|_| cache.entries > 0) {
             text.say(format!(
-                "Keeps them in {} as well, so that they survive a restart.",
+                "Also keeps them in {}, so that they survive a restart.",
                 file.display()
             ));
         }
@@ -104,12 +104,12 @@ fn memory_words(text: &mut Text, directory: &Directory) {
             false => format!("for {}", duration_text(time)),
         };
         text.say(format!(
-            "Remembers an accepted login {}, a refused one {}; in memory only, under a keyed hash.",
+            "Caches an accepted login {}, a refused one {}; in memory only, as a keyed hash.",
             kept(positive),
             kept(negative)
         ));
         text.say(format!(
-            "Keeps {} sessions ready while logins come.",
+            "Keeps {} sessions ready while logins arrive.",
             directory.pool.warm_sessions
         ));
     }
@@ -118,12 +118,12 @@ fn memory_words(text: &mut Text, directory: &Directory) {
 fn tls_words(text: &mut Text, directory: &Directory) {
     let tls = &directory.tls;
     if let (Endpoint::Socket(_), None) = (&directory.address, &tls.server_name) {
-        text.say("No TLS: nobody is between us and a socket, and its certificate could be for no name.");
+        text.say("No TLS: a Unix socket does not leave this machine.");
         return;
     }
     let when = match (tls.implicit, tls.starttls) {
         (true, _) => "TLS from the first byte",
-        (false, StartTls::Required) => "TLS by STARTTLS; without it no answer",
+        (false, StartTls::Required) => "TLS by STARTTLS; without it, no answer",
         (false, StartTls::IfAvailable) => "TLS by STARTTLS when the remote offers it, else without TLS",
         (false, StartTls::Never) => {
             text.say("No TLS.");
@@ -136,7 +136,7 @@ fn tls_words(text: &mut Text, directory: &Directory) {
         (None, Endpoint::Socket(_)) => "",
     };
     let trust = match (&tls.ca_file, tls.allow_invalid_certs) {
-        (_, true) => "ANY certificate is taken, from whoever answers".to_owned(),
+        (_, true) => "ANY certificate is accepted, from any machine that answers".to_owned(),
         (Some(file), false) => {
             format!(
                 "the certificate must be {name}'s, by the system's authorities or those in {}",
@@ -150,7 +150,7 @@ fn tls_words(text: &mut Text, directory: &Directory) {
         text.say(format!("Shows the certificate in {}.", file.display()));
     }
     if tls.key_exchange == KeyExchange::Classic {
-        text.say("Key exchange by elliptic curves alone.");
+        text.say("Key exchange by elliptic curves only.");
     }
 }
 
@@ -162,15 +162,15 @@ fn password_words(text: &mut Text, directory: &Directory) {
             directory.address.is_local(),
             directory.auth.allow_cleartext,
         ) {
-            (true, _, _) => "A password goes over TLS only.",
-            (false, true, _) => "A password may go without TLS: it does not leave this machine.",
+            (true, _, _) => "A password is sent over TLS only.",
+            (false, true, _) => "A password may be sent without TLS: it does not leave this machine.",
             (false, false, true) => "A password MAY CROSS THE NETWORK WITHOUT TLS (auth.allow-cleartext).",
-            (false, false, false) => "A password goes over TLS only; without TLS there is no answer.",
+            (false, false, false) => "A password is sent over TLS only; without TLS there is no answer.",
         },
     );
-    text.say(format!("Sent as the user's name: {}.", directory.auth.username));
+    text.say(format!("User name sent: {}.", directory.auth.username));
     if directory.auth.confirm && directory.kind == Kind::Imap {
-        text.say("A good login is confirmed by one more command.");
+        text.say("One more command confirms a good login.");
     }
 }
 
@@ -178,10 +178,14 @@ fn recipient_words(text: &mut Text, directory: &Directory) {
     let (lookup, rcpt) = (&directory.lookup, &directory.rcpt);
     let delimiter = &lookup.recipient_delimiter;
     if !delimiter.is_empty() {
-        text.say(format!("name{delimiter}detail is asked as name."));
+        text.say(format!("name{delimiter}detail is looked up as name."));
     }
-    let case = if lookup.fold_case { "do not tell" } else { "tell" };
-    text.say(format!("Capitals and small letters {case} local parts apart."));
+    let case = if lookup.fold_case {
+        "do not distinguish"
+    } else {
+        "distinguish"
+    };
+    text.say(format!("Upper and lower case {case} local parts."));
     let code_252 = match rcpt.code_252 {
         Code252::Exists => "it exists",
         Code252::Defer => "no answer",
@@ -191,22 +195,22 @@ fn recipient_words(text: &mut Text, directory: &Directory) {
         Policy::Unknown => "UNKNOWN",
     };
     text.say(format!(
-        "Asks as sender <{}>; reads 252 as \"{code_252}\", a refusal for reasons of policy as \"{policy}\".",
+        "Asks as sender <{}>; interprets 252 as \"{code_252}\", a policy refusal as \"{policy}\".",
         rcpt.mail_from
     ));
     if !lookup.canary.is_empty() {
         let canaries: Vec<_> = lookup.canary.iter().map(ToString::to_string).collect();
         let canaries = canaries.join(", ");
         text.say(format!(
-            "Must exist: {canaries}. While one is refused, no refusal of its domain is believed: no answer."
+            "Must exist: {canaries}. While one is refused, refusals in its domain are deferred."
         ));
     }
     if lookup.catch_all == CatchAll::Detect {
         text.say(
-            "Asks now and then for an address that nobody has; where that one exists too, it has no opinion.",
+            "Periodically asks for an address that cannot exist; where the remote accepts it, vouch neither accepts nor rejects.",
         );
     }
     if rcpt.microsoft {
-        text.say("Reads 550 5.4.1 as \"unknown\" (Microsoft).");
+        text.say("Interprets 550 5.4.1 as \"unknown\" (Microsoft).");
     }
 }

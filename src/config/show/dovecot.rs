@@ -9,7 +9,7 @@ pub(super) fn words(text: &mut Text, config: &Config, dovecot: &Dovecot) {
         ("Dovecot's services ask for users", Protocol::Master),
     ] {
         text.head(format!("As Dovecot's auth service: {asks}."));
-        // How many may connect stands in Dovecot's configuration, and is not told here.
+        // Dovecot's configuration sets how many clients may connect, so that is not shown here.
         listener::answers(text, config, &dovecot.listener("dovecot", protocol, u32::MAX));
     }
 }

@@ -8,7 +8,7 @@ use crate::config::listener::{Exists, Fields, Mechanism};
 use crate::config::protocol::{Asks, Protocol};
 use crate::config::{Config, Directory, Limit, ListenAddress, Listener, duration_text};
 
-/// Domains named one by one; of more, the number is told.
+/// Up to this many domains are listed; above it, their number is shown.
 const MOST_DOMAINS: usize = 8;
 
 pub(super) fn words(text: &mut Text, config: &Config, listener: &Listener) {
@@ -18,7 +18,7 @@ pub(super) fn words(text: &mut Text, config: &Config, listener: &Listener) {
     answers(text, config, listener);
 }
 
-/// Who is asked there, how long it may take, and what is said.
+/// The directories that it asks, the deadline, and the answers.
 pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
     let protocol = listener.protocol;
     routes(text, config, listener);
@@ -58,7 +58,7 @@ pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
     }
 }
 
-/// What is said of a key.
+/// The sentences about a key.
 type Words = fn(&mut Text, &Listener);
 
 fn limit_words(text: &mut Text, listener: &Listener) {
@@ -68,8 +68,8 @@ fn limit_words(text: &mut Text, listener: &Listener) {
         protocol if protocol.asks_logins() => return login_limit_words(text, listener),
         Protocol::Policy => (
             format!(
-                "One message may ask for {rcpt} recipients, one SMTP session for {errors} unknown ones, anew when a message of \
-                 it had an accepted recipient and the next begins"
+                "One message may ask for {rcpt} recipients, one SMTP session for {errors} unknown ones; the count restarts \
+                 with the next message after one that had an accepted recipient"
             ),
             [limits.rcpt, limits.rcpt_errors],
         ),
@@ -92,18 +92,18 @@ fn login_limit_words(text: &mut Text, listener: &Listener) {
         beyond(&[limit])
     ));
     let told = if listener.protocol == Protocol::Saslauthd {
-        "Sessions are told apart by process and client address"
+        "A session is identified by process and client address"
     } else {
-        "Sessions are told apart by session= where the client names one, else by connection and client address"
+        "A session is identified by session= where the client sends one, else by connection and client address"
     };
     let exempt = listener.penalty.clone().unwrap_or_default().exempt;
     let exempt: Vec<_> = exempt.iter().map(ToString::to_string).collect();
     let exempt = match &exempt[..] {
         [] => String::new(),
-        some => format!(", and clients of {}", some.join(", ")),
+        some => format!(", nor are clients in {}", some.join(", ")),
     };
     text.say(format!(
-        "{told}, until a login from there is accepted; without limit are clients that name no address{exempt}."
+        "{told}, until a login from there is accepted. Clients that report no address are not limited{exempt}."
     ));
 }
 
@@ -112,7 +112,7 @@ fn beyond(limits: &[Limit]) -> &'static str {
     if limits.iter().all(|limit| *limit == Limit::Unlimited) {
         ""
     } else {
-        "; beyond, nobody is asked and the answer is \"later\""
+        "; beyond, the answer is \"later\" without asking"
     }
 }
 
@@ -136,7 +136,7 @@ fn socket_words(text: &mut Text, listener: &Listener) {
             if let Some(peers) = &listener.peers {
                 let peers: Vec<_> = peers.iter().map(ToString::to_string).collect();
                 text.say(format!(
-                    "Of those, only {} may connect; others are closed.",
+                    "Of the processes that the mode admits, only {} may connect; others are disconnected.",
                     peers.join(", ")
                 ));
             }
@@ -157,7 +157,7 @@ fn socket_words(text: &mut Text, listener: &Listener) {
         ListenAddress::Tcp(address) => text.say(format!("TCP {address}; at most {connections} connections.")),
         ListenAddress::Systemd(name) => {
             text.say(format!(
-                "Socket \"{name}\" of systemd (FileDescriptorName={name}), whose unit decides on mode, owner and group; at \
+                "Socket \"{name}\" of systemd (FileDescriptorName={name}), whose unit sets mode, owner and group; at \
                  most {connections} connections."
             ));
         }
@@ -173,7 +173,7 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
     for name in &listener.directory {
         match config.directory(name).filter(|it| listener.can_ask(it.kind)) {
             Some(directory) => routes.add(text, listener, directory),
-            None => text.say(format!("Never asks \"{name}\": it does not know the answers.")),
+            None => text.say(format!("Never asks \"{name}\": it cannot answer this protocol.")),
         }
     }
     let row = listener.protocol.row();
@@ -181,12 +181,12 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
         text.say(format!("Any other domain: {}", row.not_ours));
     }
     if let Some(domain) = &listener.default_domain {
-        text.say(format!("A name without a domain is one of {domain}."));
+        text.say(format!("A name without a domain is taken as one of {domain}."));
     } else if logins {
         text.say(if listener.directory.len() == 1 {
-            "A name without a domain is asked as it is."
+            "A name without a domain is sent as it is."
         } else {
-            "A name without a domain belongs nowhere: set default-domain."
+            "A name without a domain has no directory: set default-domain."
         });
     } else if row.asks == Asks::Users {
         text.say("A name without a domain is no user: set default-domain.");
@@ -197,7 +197,7 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
 #[derive(Default)]
 struct Routes<'a> {
     taken: BTreeMap<&'a Domain, &'a str>,
-    /// The first that is asked for every login.
+    /// The first that is asked about every login.
     everything: Option<&'a str>,
 }
 
@@ -208,16 +208,16 @@ impl<'a> Routes<'a> {
         let logins = listener.protocol.asks_logins();
         if domains.is_empty() && !logins {
             text.say(format!(
-                "Never asks \"{name}\": it has no lookup.domains, so no recipient is its own."
+                "Never asks \"{name}\": it has no lookup.domains, so it serves no recipient."
             ));
             return;
         }
         if domains.is_empty() {
             match self.everything {
                 Some(first) => text.say(format!(
-                    "Never asks \"{name}\": \"{first}\" comes first, and is asked for every login."
+                    "Never asks \"{name}\": \"{first}\" comes first, and is asked about every login."
                 )),
-                None => text.say(format!("Asks \"{name}\" for every login.")),
+                None => text.say(format!("Asks \"{name}\" about every login.")),
             }
             self.everything.get_or_insert(name);
             return;
@@ -267,7 +267,7 @@ fn named(domains: &[&Domain]) -> String {
 fn action_words(text: &mut Text, listener: &Listener) {
     let action = &listener.action;
     if action.dry_run {
-        text.say("DRY RUN: answers DUNNO always, and logs what it would have answered:");
+        text.say("DRY RUN: always answers DUNNO, and logs what it would have answered:");
     }
     text.say(format!("recipient exists    -> {}", action.accept.as_str()));
     text.say(format!("recipient unknown   -> {}", action.reject.as_str()));
@@ -295,12 +295,12 @@ fn mechanism_words(text: &mut Text, listener: &Listener) {
     let (carried, relayed) = (named(Mechanism::is_carried), named(Mechanism::is_relayed));
     if !carried.is_empty() {
         text.say(format!(
-            "Offers {carried} only once a directory is known to take it."
+            "Offers {carried} only once a directory is known to accept it."
         ));
     }
     if !relayed.is_empty() {
         text.say(format!(
-            "Relays {relayed} between client and directory, and sees no password then."
+            "Relays {relayed} between client and directory, without seeing a password."
         ));
     }
 }
@@ -313,7 +313,7 @@ fn tempfail_words(text: &mut Text, listener: &Listener) {
 fn ok_words(text: &mut Text, listener: &Listener) {
     if listener.protocol == Protocol::Login {
         text.say("Keeps each login for 150s, for the mail process that asks for it at a master listener.");
-        field_words(text, "That one is told", &listener.fields);
+        field_words(text, "The mail process receives", &listener.fields);
     }
     let ok = &listener.ok;
     field_words(text, "Adds to OK", &ok.fields);
@@ -323,7 +323,7 @@ fn ok_words(text: &mut Text, listener: &Listener) {
     if let Some(networks) = &ok.allow_nets {
         let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
         text.say(format!(
-            "Logins from elsewhere than {} are refused, and nobody is asked.",
+            "Logins from outside {} are refused without asking.",
             networks.join(", ")
         ));
     }
@@ -331,13 +331,14 @@ fn ok_words(text: &mut Text, listener: &Listener) {
 
 fn user_words(text: &mut Text, listener: &Listener) {
     text.say(match listener.exists {
-        Exists::Probe => "A user exists when the directory says so; LIST tells who is remembered.",
-        Exists::Domain => "A user exists when its domain does: nobody is asked; LIST is refused.",
+        Exists::Probe => "A user exists if the directory confirms it; LIST returns the cached users.",
+        Exists::Domain => "A user exists if its domain does, without asking; LIST is refused.",
     });
-    field_words(text, "Each is told with", &listener.fields);
+    field_words(text, "Each user comes with", &listener.fields);
     if listener.protocol == Protocol::Master {
         text.say(
-            "REQUEST hands over what a login listener of this file accepted, once; CACHE-FLUSH forgets, CACHE-STATUS counts.",
+            "REQUEST hands over a login that a login listener of this file accepted, once; CACHE-FLUSH empties the \
+             cache, CACHE-STATUS counts.",
         );
     }
 }

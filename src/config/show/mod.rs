@@ -1,4 +1,4 @@
-//! What a configuration will do, in words, for `vouch check`.
+//! The explanation of a configuration, for `vouch check`.
 
 mod directory;
 mod dovecot;
@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use super::{Config, Limit, ListenAddress, Metrics, keys, read::Note};
 
-/// Says what will happen: each listener, each directory, the effective value of every key, where `keys` are wanted, and
+/// Explains each listener, each directory, the effective value of every key, where `keys` are wanted, and
 /// the notes. Plain text of whole lines; the keys read back as TOML to the same configuration.
 pub fn describe(config: &Config, notes: &[Note], keys: bool) -> String {
     let mut text = Text::default();
@@ -52,12 +52,10 @@ fn metrics_words(text: &mut Text, config: &Config, metrics: &Metrics) {
         )),
         address => text.say(format!("At http://{address}/metrics, and the status page at http://{address}/.")),
     }
-    text.say("As OpenMetrics text, or Prometheus's own where that is asked for. No user, address or domain is named.");
-    text.say(
-        "The page names no user either; it names the sockets of listeners and the addresses of directories.",
-    );
+    text.say("As OpenMetrics text, or Prometheus's own where that is requested. They name no user, address or domain.");
+    text.say("The page names no user either, but the listeners' sockets and the directories' addresses.");
     if config.dovecot.is_some() {
-        text.say("`vouch serve` serves them, `vouch dovecot-service` does not.");
+        text.say("Only `vouch serve` serves them, not `vouch dovecot-service`.");
     }
 }
 

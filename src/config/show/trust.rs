@@ -1,4 +1,4 @@
-//! Who is answered late and who not at all, in words.
+//! Penalties and access control, in words.
 
 use super::Text;
 use crate::address::access::{Access, List};
@@ -8,8 +8,8 @@ pub(super) fn penalties(text: &mut Text, listener: &Listener) {
     let logins = listener.protocol.asks_logins();
     match &listener.penalty {
         Some(penalty) => penalty_words(text, penalty, logins),
-        None if logins => text.say("Who guesses passwords is answered as fast as others: penalty is off."),
-        None => text.say("Who guesses recipients is answered as fast as others: penalty is off."),
+        None if logins => text.say("Password guessing is not slowed down: penalty is off."),
+        None => text.say("Recipient guessing is not slowed down: penalty is off."),
     }
 }
 
@@ -20,22 +20,22 @@ pub(super) fn access(text: &mut Text, listener: &Listener) {
 fn penalty_words(text: &mut Text, penalty: &Penalty, logins: bool) {
     let [delay, most, forget] = [penalty.delay, penalty.max_delay, penalty.forget].map(duration_text);
     let (failures, whose) = if logins {
-        ("refused logins", "client, or refusals of one user,")
+        ("refused logins", "client, and refusals of that user,")
     } else {
         ("unknown recipients", "client")
     };
     text.say(format!(
-        "Behind {} {failures} in {forget}, answers to one {whose} are {delay} late, then twice that, at most {most}.",
+        "After {} {failures} in {forget}, answers to that {whose} are delayed by {delay}, then twice that, at most {most}.",
         penalty.after
     ));
     if let Some(most) = penalty.refuse_after {
         text.say(format!(
-            "Behind {most} in {forget}, a client is told \"later\", and nobody is asked."
+            "After {most} in {forget}, the answer to that client is \"later\" without asking."
         ));
     }
     if !penalty.exempt.is_empty() {
         let exempt: Vec<_> = penalty.exempt.iter().map(ToString::to_string).collect();
-        text.say(format!("Clients of {} are never late.", exempt.join(", ")));
+        text.say(format!("Clients in {} are never delayed.", exempt.join(", ")));
     }
 }
 
@@ -50,7 +50,7 @@ fn access_words(text: &mut Text, access: &Access, others: &str) {
             domains: list.domains.clone(),
             ..List::default()
         };
-        for (what, part) in [("clients of", networks), ("what is asked about", domains)] {
+        for (what, part) in [("clients in", networks), ("requests about", domains)] {
             if part != List::default() {
                 words.push(format!("{answers} {what} {part}"));
             }
@@ -61,6 +61,6 @@ fn access_words(text: &mut Text, access: &Access, others: &str) {
     }
     let words = words.join(", ");
     text.say(format!(
-        "Answers {words}; else nobody is asked, and the answer is {others}."
+        "Answers {words}. Other requests are not forwarded; the answer is {others}."
     ));
 }

@@ -22,7 +22,7 @@ use crate::service::bound_path::{BoundPath, Found, Place};
 /// How often it is looked whether each socket is where its clients look for it.
 pub(crate) const LOOK: Duration = Duration::from_secs(5);
 
-/// Sockets that nobody can connect to, by what each is for, and why.
+/// Sockets that no client can connect to, by what each is for, and why.
 #[derive(Debug, Clone, Default)]
 pub struct Troubles(Arc<Mutex<BTreeMap<String, Trouble>>>);
 
@@ -58,7 +58,7 @@ impl Troubles {
                 let known = before.filter(|before| before.found == trouble.found && !order);
                 if known.is_none() {
                     let why = &trouble.why;
-                    tracing::error!("{of}: nobody can connect: {why}");
+                    tracing::error!("{of}: no client can connect: {why}");
                 }
                 all.insert(of.to_owned(), known.unwrap_or_else(|| trouble.clone()));
             }
@@ -107,7 +107,7 @@ impl Running {
             if let Looked::Anew(bound) = looked
                 && let Err(error) = self.serve_anew(number, bound)
             {
-                tracing::error!("{of}: nobody can connect: {error}");
+                tracing::error!("{of}: no client can connect: {error}");
             }
         }
         for socket in beside {
@@ -116,7 +116,7 @@ impl Running {
             if let Looked::Anew(bound) = looked {
                 socket.path = bound.path;
                 if let Err(error) = (socket.serve)(bound.listener) {
-                    tracing::error!("{}: nobody can connect: {error}", socket.of);
+                    tracing::error!("{}: no client can connect: {error}", socket.of);
                 }
             }
         }

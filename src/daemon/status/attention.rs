@@ -6,25 +6,25 @@ use serde_json::Value;
 
 use crate::telemetry::words::spoken;
 
-/// A certificate that ends within so many days is told of: as the alerts in `contrib/` do.
+/// A certificate that expires within this many days is reported, as in the alerts of `contrib/`.
 const CERTIFICATE_DAYS: i64 = 14;
 
 /// The sentences, the most pressing first; none where all is well.
 pub(super) fn of(report: &Value) -> Vec<String> {
     let mut told = Vec::new();
     if report["draining"] == true {
-        told.push("it ends: nobody new is let in".to_owned());
+        told.push("shutting down: new connections are refused".to_owned());
     }
     let refused = &report["configuration"]["refused"];
     if refused.is_object() {
         told.push(format!(
-            "not reloaded {} ago, so what is in force is older than the file: {}",
+            "not reloaded {} ago, so the file and the running configuration differ: {}",
             ago(&refused["ago"]),
             text(&refused["why"])
         ));
     }
     for lost in report["sockets-lost"].as_array().into_iter().flatten() {
-        told.push(format!("{}: nobody can connect", text(lost)));
+        told.push(format!("{}: no client can connect", text(lost)));
     }
     let directories = || report["directories"].as_array().into_iter().flatten();
     directories().for_each(|it| silence(it, &mut told));
@@ -46,7 +46,7 @@ pub(super) fn of(report: &Value) -> Vec<String> {
     for it in directories() {
         if let Some(why) = it["file-trouble"].as_str() {
             told.push(format!(
-                "{}: recipients are remembered in memory alone: {why}",
+                "{}: recipients are cached in memory only: {why}",
                 name(it)
             ));
         }
@@ -62,11 +62,11 @@ fn silence(directory: &Value, told: &mut Vec<String>) {
     }
     let failure = &directory["last-failure"];
     let what = match (number(&directory["unanswered"]), number(&directory["later"])) {
-        (0, later) => format!("\"later\" was the answer to the last {later} questions; the last"),
+        (0, later) => format!("\"later\" was the answer to the last {later} questions; the latest"),
         (1, _) => "no answer to the last question".to_owned(),
         (unanswered, _) => {
             let since = ago(&directory["unanswered-for"]);
-            format!("no answer to {unanswered} questions for {since}; the last")
+            format!("no answer to {unanswered} questions for {since}; the latest")
         }
     };
     let advice = failure["advice"].as_str().unwrap_or_default();
@@ -97,8 +97,8 @@ fn harvests(directory: &Value, told: &mut Vec<String>) {
     let (refused, most) = (number(&unknown["refused"]), number(&unknown["most"]));
     if most > 0 && refused >= most {
         told.push(format!(
-            "{}: {refused} recipients were refused within {} (limits.unknown-rate): those of whom nothing is \
-             remembered are put off without a question",
+            "{}: {refused} recipients were refused within {} (limits.unknown-rate): recipients without a \
+             cached answer are deferred without asking the server",
             name(directory),
             ago(&unknown["seconds"])
         ));
@@ -111,7 +111,7 @@ fn doubts(directory: &Value, told: &mut Vec<String>) {
     for canary in canaries["shown"].as_array().into_iter().flatten() {
         if canary["state"] == "refused" {
             told.push(format!(
-                "{name}: the canary {} is refused ({}): every refusal of its domain is put off",
+                "{name}: the canary {} is refused ({}): every refusal in its domain is deferred",
                 text(&canary["address"]),
                 text(&canary["why"])
             ));
@@ -119,7 +119,7 @@ fn doubts(directory: &Value, told: &mut Vec<String>) {
     }
     for doubt in directory["doubted"]["shown"].as_array().into_iter().flatten() {
         told.push(format!(
-            "{name}: {} was accepted lately and is refused ({}): every refusal of {} is put off, for {} by now",
+            "{name}: {} was accepted recently and is now refused ({}): refusals in {} have been deferred for {}",
             text(&doubt["recipient"]),
             text(&doubt["why"]),
             text(&doubt["domain"]),
@@ -141,7 +141,7 @@ fn doubts(directory: &Value, told: &mut Vec<String>) {
             String::new()
         };
         told.push(format!(
-            "{name}: the remote accepts every address, so there is no opinion on who is accepted, of: {}{more}",
+            "{name}: the remote accepts every address of {}{more}: vouch neither accepts nor rejects its recipients",
             domains.join(", ")
         ));
     }
@@ -152,8 +152,8 @@ fn share_of_no(listener: &Value, told: &mut Vec<String>) {
     let share = &listener["share-of-no"];
     if share["far"] == true {
         told.push(format!(
-            "{}: {}% of the last {} answers of its servers were \"no\", and {}% in the six hours before: the lines with \
-             verdict=reject say what they answer now",
+            "{}: {}% of the last {} answers of its servers were \"no\", and {}% in the six hours before: the log lines \
+             with verdict=reject show the current answers",
             name(listener),
             number(&share["lately"]),
             number(&share["answers"]),
@@ -166,7 +166,7 @@ fn certificates(directory: &Value, told: &mut Vec<String>) {
     let name = name(directory);
     if directory["allow-invalid-certs"] == true {
         told.push(format!(
-            "{name}: any certificate is taken (tls.allow-invalid-certs): who stands between may read and answer"
+            "{name}: any certificate is accepted (tls.allow-invalid-certs): anyone on the network path can read and forge answers"
         ));
     }
     for (member, whose) in [
@@ -174,9 +174,9 @@ fn certificates(directory: &Value, told: &mut Vec<String>) {
         ("own-certificate", "our certificate (tls.cert-file)"),
     ] {
         match directory["tls"][member]["days-left"].as_i64() {
-            Some(days) if days < 0 => told.push(format!("{name}: {whose} has ended; renew it")),
+            Some(days) if days < 0 => told.push(format!("{name}: {whose} has expired; renew it")),
             Some(days) if days < CERTIFICATE_DAYS => {
-                told.push(format!("{name}: {whose} ends in {days} days; renew it"));
+                told.push(format!("{name}: {whose} expires in {days} days; renew it"));
             }
             _ => {}
         }
@@ -187,12 +187,12 @@ fn log(log: &Value, told: &mut Vec<String>) {
     let lost = number(&log["lines-lost"]);
     if lost > 0 {
         told.push(format!(
-            "{lost} lines of the log were lost: nobody read them in time"
+            "{lost} log lines were lost: standard error was not read in time"
         ));
     }
     if log["level"] != log["configured"] {
         told.push(format!(
-            "the level of the log is {}; the configuration says {}",
+            "the log level is {}; the configuration sets {}",
             text(&log["level"]),
             text(&log["configured"])
         ));
@@ -254,11 +254,15 @@ mod tests {
     fn each_trouble_is_one_sentence() {
         let failure = json!({ "ago": 2, "why": "timeout: m (h:25): greeting: no answer in time" });
         for (place, trouble, expected) in [
-            ("/draining", json!(true), "it ends: nobody new is let in"),
+            (
+                "/draining",
+                json!(true),
+                "shutting down: new connections are refused",
+            ),
             (
                 "/sockets-lost",
                 json!(["listener \"in\": somebody removed its socket"]),
-                "listener \"in\": somebody removed its socket: nobody can connect",
+                "listener \"in\": somebody removed its socket: no client can connect",
             ),
             (
                 "/listeners/0/connections",
@@ -327,7 +331,7 @@ mod tests {
             (
                 "/log/level",
                 json!("trace"),
-                "the level of the log is trace; the configuration says info",
+                "the level of the log is trace; the configuration sets info",
             ),
         ] {
             let mut report = well();

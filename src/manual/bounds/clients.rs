@@ -1,4 +1,4 @@
-//! Clients: connections, and the length of what they send and are told.
+//! Clients: connections, and the length of what they send and receive.
 
 use super::{Bound, Limit, bytes, count, listener, row, time};
 
@@ -20,7 +20,7 @@ fn connections() -> Vec<Bound> {
             "a_door_that_is_full_turns_away_and_serves_again",
         ),
         row(
-            "clients that wait to be let in",
+            "clients that wait to be accepted",
             count!(crate::service::bind::BACKLOG),
             "the kernel refuses one more, or lets it wait; net.core.somaxconn may be lower",
             "a Dovecot opens one connection for each login",
@@ -36,7 +36,7 @@ fn connections() -> Vec<Bound> {
         row(
             "descriptors searched for the first of them",
             count!(crate::service::activation::DESCRIPTORS),
-            "vouch dovecot-service does not start, and says so",
+            "vouch dovecot-service does not start, with an error",
             "Dovecot puts a handful of others in front",
             "sockets_that_listen_are_found_by_their_numbers",
         ),
@@ -44,7 +44,7 @@ fn connections() -> Vec<Bound> {
             "time that a client may ask nothing",
             Limit::none(),
             "",
-            "Postfix and Dovecot keep theirs open; max-connections bounds how many there are",
+            "Postfix and Dovecot keep theirs open; max-connections bounds their number",
             "policy/idle-client.txt",
         ),
         row(
@@ -55,24 +55,24 @@ fn connections() -> Vec<Bound> {
             "saslauthd/silent-client.txt",
         ),
         row(
-            "time from a question to saslauthd to its answer",
+            "time from a question at a saslauthd listener to its answer",
             Limit::key("listener.NAME.deadline", "20s"),
             "no answer (see tempfail)",
-            "clients have no time of their own: the patience of a person",
+            "clients have no timeout of their own: how long a person waits",
             "saslauthd/deadline.txt",
         ),
         row(
             "recipients, unknown ones and refused logins of one socketmap connection or process that asks saslauthd",
             Limit::key("listener.NAME.limits", "unlimited"),
-            "no answer, and nobody is asked",
-            "nobody says on whose behalf is asked: a connection or process stands for many",
+            "no answer, without asking",
+            "the request does not name a client: a connection or process stands for many",
             "socketmap/limits.txt",
         ),
         row(
             "time that a client may leave an answer unread",
             time!(crate::server::WRITE_TIMEOUT),
             "its connection is closed",
-            "Postfix and Dovecot read at once; whoever does not is gone or stuck",
+            "Postfix and Dovecot read at once; a client that does not is gone or stuck",
             "a_client_that_reads_nothing_is_left_after_a_minute",
         ),
     ]
@@ -109,16 +109,16 @@ fn lengths() -> Vec<Bound> {
             "lines_of_every_door_have_an_end",
         ),
         row(
-            "failures that are remembered, of each door: of penalties by address and by user, of auth-errors by session",
+            "failures remembered by each listener: for penalties by address and by user, for auth-errors by session",
             count!(crate::server::failures::FAILURES),
-            "some of who failed start from zero",
+            "some counts start from zero",
             "8 MiB at most, of each of the three",
             "there_is_room_for_so_many",
         ),
         row(
-            "answers of one connection that a penalty holds back",
+            "answers of one connection that a penalty delays",
             count!(crate::server::auth::late::HELD),
-            "one more leaves at once",
+            "one more is sent at once",
             "the busiest of Dovecot's login processes serve a thousand clients",
             "a_connection_may_have_thousands_of_answers_held_back",
         ),
@@ -137,7 +137,7 @@ fn lengths() -> Vec<Bound> {
             "a_question_has_a_longest_length",
         ),
         row(
-            "line told to an auth client",
+            "line sent to an auth client",
             bytes!(vouch_protocol::auth::client::REPLY_LIMIT),
             "fields are left out, or the connection is closed",
             "Exim reads no more",
@@ -151,7 +151,7 @@ fn lengths() -> Vec<Bound> {
             "one_long_message_does_not_keep_its_buffer",
         ),
         row(
-            "action told to Postfix",
+            "action sent to Postfix",
             bytes!(vouch_protocol::policy::ACTION_LIMIT),
             "a longer one is refused in the configuration",
             "Postfix would cut its reply to the client",
@@ -160,42 +160,42 @@ fn lengths() -> Vec<Bound> {
         row(
             "words of a mail server in an action ({reply})",
             bytes!(vouch_protocol::policy::REPLY_LIMIT),
-            "the rest is left out",
+            "the rest is cut off",
             "the operator's own words need room beside them",
             "passes_on_the_remotes_words_made_safe",
         ),
         row(
             "user name",
             bytes!(crate::engine::refusals::MAX_USER),
-            "the login gets no answer, nobody is asked, and the log says why",
+            "the login gets no answer, without asking; the log has the reason",
             "RFC 4616 lets servers stop there",
             "what_is_only_long_is_no_no",
         ),
         row(
             "user name and password together",
             bytes!(crate::engine::refusals::MAX_PLAIN),
-            "the login gets no answer, nobody is asked, and the log says why",
+            "the login gets no answer, without asking; the log has the reason",
             "its base64 is as long as an SMTP server takes (RFC 4954)",
             "what_is_only_long_is_no_no",
         ),
         row(
             "mail address",
             bytes!(crate::address::MAX_ADDRESS),
-            "the recipient is unknown, and nobody is asked",
+            "the recipient is unknown, without asking",
             "RFC 5321: no longer one can be written in SMTP",
             "what_is_no_address_and_what_cannot_be_asked",
         ),
         row(
             "domain, and each of its labels",
             bytes!(crate::address::MAX_DOMAIN).and(bytes!(crate::address::MAX_LABEL)),
-            "it is no domain, and no directory's",
+            "it is not a domain, and no directory serves it",
             "RFC 1035",
             "domains_have_a_length",
         ),
         row(
             "message of a login dialog or token",
             bytes!(vouch_protocol::sasl::carried::MESSAGE_LIMIT),
-            "the login gets no answer, nobody is asked, and the log says why",
+            "the login gets no answer, without asking; the log has the reason",
             "its base64 is as long as an SMTP server takes (RFC 4954)",
             "long_messages_are_told_from_bad_ones",
         ),

@@ -100,7 +100,7 @@ fn last_hour(html: &mut Html, id: &str, past: &Past<'_, DirectoryStep>) {
     }
     html.markup("<p>").text(in_words(&sum)).markup("</p>");
     if sum.probed.count() > 0 {
-        let title = "Time from a question\u{2019}s going out to the answer";
+        let title = "Time between sending a question and receiving the answer";
         html.markup("<h4>Time to its answer</h4>").piece(&past.times(
             &format!("{id}-probed"),
             title,
@@ -178,7 +178,7 @@ fn sessions(html: &mut Html, what: &str, pool: &Value) {
     }
     html.markup(" of at most ");
     if let Some(ceiling) = pool["ceiling"].as_u64() {
-        html.text(count(ceiling)).markup(" that the server bears, of ");
+        html.text(count(ceiling)).markup(" that the server allows, of ");
     }
     html.text(word(&pool["max"]));
     if let Some(waiting @ 1..) = pool["waiting"].as_u64() {
@@ -188,14 +188,14 @@ fn sessions(html: &mut Html, what: &str, pool: &Value) {
         }
     }
     if pool["pause-us"].as_u64() > Some(0) {
-        html.markup("; left alone for a moment, since the last one did not open");
+        html.markup("; paused briefly, since the last one failed to open");
     }
 }
 
 fn encryption(facts: &mut Table, it: &Value) {
     if it["allow-invalid-certs"] == true {
         facts.warning("Certificate", |html| {
-            html.markup("any is taken (tls.allow-invalid-certs)");
+            html.markup("any is accepted (tls.allow-invalid-certs)");
         });
     }
     let tls = &it["tls"];
@@ -233,7 +233,7 @@ fn doubts(facts: &mut Table, it: &Value) {
     match (canaries["count"].as_u64(), canaries["refused"].as_u64()) {
         (Some(all @ 1..), Some(refused @ 1..)) => facts.warning("Canaries", |html| {
             html.text(format_args!("{refused} of {all} refused"))
-                .markup(": no refusal of their domains is believed");
+                .markup(": refusals in their domains are deferred");
         }),
         (Some(all @ 1..), _) => facts.fact("Canaries", |html| {
             html.text(all).markup(", none refused");
@@ -244,7 +244,7 @@ fn doubts(facts: &mut Table, it: &Value) {
         facts.warning("Refuses known recipients", |html| {
             html.markup("of ")
                 .text(domains)
-                .markup(" domains: no refusal of theirs is believed");
+                .markup(" domains: their refusals are deferred");
         });
     }
     if let Some(replies @ 1..) = it["not-understood"]["count"].as_u64() {
@@ -257,7 +257,7 @@ fn doubts(facts: &mut Table, it: &Value) {
         facts.warning("Accepts every address", |html| {
             html.markup("of ")
                 .text(domains)
-                .markup(" domains, on which there is no opinion");
+                .markup(" domains, whose recipients vouch neither accepts nor rejects");
         });
     }
 }
@@ -265,10 +265,10 @@ fn doubts(facts: &mut Table, it: &Value) {
 fn in_words(sum: &DirectoryStep) -> String {
     let asked = sum.answers + sum.failures;
     match (asked, sum.failures) {
-        (0, _) => "Nothing was asked in the time shown.".to_owned(),
-        (_, 0) => format!("{} asked in the time shown, all answered.", count(asked)),
+        (0, _) => "No questions in the time shown.".to_owned(),
+        (_, 0) => format!("{} questions in the time shown, all answered.", count(asked)),
         (_, failures) => format!(
-            "{} asked in the time shown, {} of them ({}) without an answer.",
+            "{} questions in the time shown, {} of them ({}) without an answer.",
             count(asked),
             count(failures),
             percent(failures, asked)

@@ -123,7 +123,7 @@ impl<T> Past<'_, T> {
                 lasting(most),
                 lasting(most_of(&within(0.95)).unwrap_or(most))
             ),
-            _ => "Nothing was asked.".to_owned(),
+            _ => "No questions.".to_owned(),
         };
         let frame = Frame {
             id,

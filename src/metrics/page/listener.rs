@@ -39,7 +39,7 @@ pub(super) fn card(html: &mut Html, hour: &Hour, at: usize, it: &Value) {
             .piece(&past.times(&format!("{id}-took"), title, |step| &step.took));
         key_of_times(html);
     } else if !past.is_empty() {
-        html.markup("<p>Nothing was asked in the time shown.</p>");
+        html.markup("<p>No questions in the time shown.</p>");
     }
     html.markup("<details><summary>In numbers</summary>");
     if sum.answers() > 0 {
@@ -69,9 +69,9 @@ fn facts(html: &mut Html, it: &Value) {
         facts.fact("Connections", connections);
     }
     for (member, name) in [
-        ("refused", "Turned away so far"),
-        ("strangers", "Strangers so far"),
-        ("delayed", "Answers held back so far"),
+        ("refused", "Connections refused (limit)"),
+        ("strangers", "Connections refused (peers)"),
+        ("delayed", "Answers delayed (penalty)"),
     ] {
         if let Some(number @ 1..) = it[member].as_u64() {
             facts.fact(name, |html| {
@@ -194,7 +194,7 @@ fn since_start(html: &mut Html, it: &Value) {
     }
     table.end_numbers(html);
     let mut table = Table::numbers(
-        "Why, and by whom, since it was opened",
+        "By cause and source, since it was opened",
         &["verdict", "cause", "source", "answers"],
     );
     let mut any = false;

@@ -152,7 +152,7 @@ fn summary(html: &mut Html, report: &Value, directories: &[&Value], states: &[St
     if report["draining"] == true {
         html.markup("<p class=\"summary troubled\">");
         State::Troubled.sign(html);
-        html.markup("It ends: nobody new is let in.</p>");
+        html.markup("Shutting down: new connections are refused.</p>");
     }
 }
 
@@ -228,17 +228,18 @@ fn process(html: &mut Html, report: &Value) {
     }
     let log = &report["log"];
     if let Some(level) = log["level"].as_str() {
-        facts.fact("Level of the log", |html| {
+        facts.fact("Log level", |html| {
             html.text(level);
             if log["level"] != log["configured"] {
-                html.markup("; the configuration says ")
+                html.markup("; the configuration sets ")
                     .text(word(&log["configured"]));
             }
         });
     }
     if let Some(lost @ 1..) = log["lines-lost"].as_u64() {
-        facts.warning("Lines of the log lost", |html| {
-            html.text(count(lost)).markup(": nobody read them in time");
+        facts.warning("Log lines lost", |html| {
+            html.text(count(lost))
+                .markup(": standard error was not read in time");
         });
     }
     facts.end(html);
@@ -254,9 +255,9 @@ fn configuration(facts: &mut Table, it: &Value) {
     }
     if let Some(refused) = it["refused"]["ago"].as_u64() {
         facts.warning("Not reloaded", |html| {
-            html.markup("another one was refused ")
+            html.markup("a changed file was rejected ")
                 .text(ago(refused))
-                .markup(" ago: the log and vouch status say why");
+                .markup(" ago; see the log or vouch status");
         });
     }
 }
