@@ -48,6 +48,9 @@ pub use prepare::{Prepared, bind, check};
 /// How often systemd is told how the directories are, if that has changed.
 const STATUS: Duration = Duration::from_secs(10);
 
+/// So much of why nothing was reloaded stands in the line of `systemctl status`, in characters; the log has all of it.
+pub(crate) const STATUS_SHOWN: usize = 300;
+
 /// What a question under way is given beyond its deadline when the daemon ends.
 pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
@@ -81,6 +84,18 @@ pub enum DaemonError {
     /// Dovecot has not given what a service needs.
     #[error(transparent)]
     Dovecot(#[from] DovecotError),
+}
+
+impl DaemonError {
+    /// Whether the system refused it to the user that we are, or to a process that has given up rights.
+    fn is_denied(&self) -> bool {
+        match self {
+            Self::Directory(_, error) => error.is_denied(),
+            Self::Bind(_, error) | Self::Control(error) | Self::Metrics(error) => error.is_denied(),
+            Self::Units(error) | Self::System(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+            Self::User(_) | Self::Random | Self::Dovecot(_) => false,
+        }
+    }
 }
 
 /// Runs until a signal ends it. `notes` are what the configuration's reader had
@@ -134,17 +149,22 @@ pub async fn run(
         systemd.tell(Event::Reloading, "reads its configuration again".to_owned());
         let reloaded = reload(&mut running, file.as_deref(), &units).await;
         running.look_after_sockets(&mut beside, true).await;
-        let remark = if reloaded {
-            ""
-        } else {
-            "; not reloaded, see the log"
-        };
+        let remark = reloaded.map_or_else(|why| not_reloaded(&why), |()| String::new());
         told = running.in_words();
         systemd.tell(Event::Ready, format!("{told}{remark}"));
     }
     systemd.tell(Event::Stopping, "answers what was asked, then ends".to_owned());
     running.end(DRAIN_GRACE).await;
     Ok(())
+}
+
+/// How systemd is told of it.
+fn not_reloaded(why: &str) -> String {
+    let mut shown: String = why.chars().take(STATUS_SHOWN).collect();
+    if shown.len() < why.len() {
+        shown.push('…');
+    }
+    format!("; not reloaded: {shown}")
 }
 
 /// The next order. Until it comes, sockets are looked after, and systemd is told how the daemon is, where that is not

@@ -18,6 +18,7 @@ use crate::server::admission::Peers;
 use crate::service::activation::{Inherited, Units};
 use crate::service::bind::{BindError, Bound, Ownership, bind_address, bind_path};
 use crate::service::bound_path::BoundPath;
+use crate::service::folder_lock::FolderLocks;
 use crate::service::user;
 
 /// Sockets that listen already, and nobody accepts yet.
@@ -84,12 +85,13 @@ pub fn bind(config: &Config, user: &ServiceUser) -> Result<Prepared, DaemonError
         confined: None,
         remarks: Vec::new(),
     };
+    let mut locks = FolderLocks::default();
     for listener in &config.listener {
-        let opened = open(listener, user, &prepared.units, &mut prepared.remarks)?;
+        let opened = open(listener, user, &prepared.units, &mut prepared.remarks, &mut locks)?;
         prepared.sockets.push(opened);
     }
     if let Some(config::Metrics { listen }) = &config.metrics {
-        let opened = open_metrics(listen, user, &prepared.units, &mut prepared.remarks);
+        let opened = open_metrics(listen, user, &prepared.units, &mut prepared.remarks, &mut locks);
         let opened = opened.map_err(DaemonError::Metrics)?;
         prepared.metrics = Some(opened);
     }
@@ -99,13 +101,14 @@ pub fn bind(config: &Config, user: &ServiceUser) -> Result<Prepared, DaemonError
              socket = \"systemd:{name}\", or disable its unit"
         ));
     }
-    match bind_control(config, user) {
+    match bind_control(config, user, &mut locks) {
         Ok(control) => prepared.control = Some(control),
         Err(error) if config.control.socket.is_some() => return Err(DaemonError::Control(error)),
         Err(error) => prepared.remarks.push(format!(
             "`vouch status` will find nobody: {error}; or give another path by control.socket"
         )),
     }
+    prepared.remarks.extend(locks.into_remarks());
     Ok(prepared)
 }
 
@@ -123,8 +126,8 @@ fn systemd_names(config: &Config) -> impl Iterator<Item = &str> {
     })
 }
 
-fn bind_control(config: &Config, user: &ServiceUser) -> Result<Bound, BindError> {
-    bind_path(config.control.path(), control_ownership(user))
+fn bind_control(config: &Config, user: &ServiceUser, locks: &mut FolderLocks) -> Result<Bound, BindError> {
+    bind_path(config.control.path(), control_ownership(user), locks)
 }
 
 /// For root and the daemon's user alone.
@@ -221,11 +224,12 @@ pub(super) fn open(
     user: &ServiceUser,
     units: &Units,
     remarks: &mut Vec<String>,
+    locks: &mut FolderLocks,
 ) -> Result<Opened, DaemonError> {
     let mut opened = || -> Result<Opened, BindError> {
         let peers = peers_of(listener)?;
         let ownership = ownership(listener, user)?;
-        let (socket, path) = take(&listener.socket, ownership, units, remarks)?;
+        let (socket, path) = take(&listener.socket, ownership, units, remarks, locks)?;
         Ok(Opened { socket, path, peers })
     };
     opened().map_err(|error| DaemonError::Bind(listener.name.clone(), error))
@@ -266,8 +270,9 @@ fn open_metrics(
     user: &ServiceUser,
     units: &Units,
     remarks: &mut Vec<String>,
+    locks: &mut FolderLocks,
 ) -> Result<metrics::Opened, BindError> {
-    let (socket, path) = take(listen, metrics_ownership(user), units, remarks)?;
+    let (socket, path) = take(listen, metrics_ownership(user), units, remarks, locks)?;
     Ok(metrics::Opened {
         listen: listen.clone(),
         socket,
@@ -281,10 +286,11 @@ fn take(
     ownership: Ownership,
     units: &Units,
     remarks: &mut Vec<String>,
+    locks: &mut FolderLocks,
 ) -> Result<(Listening, Option<BoundPath>), BindError> {
     match address {
         ListenAddress::Path(path) => {
-            let bound = bind_path(path, ownership)?;
+            let bound = bind_path(path, ownership, locks)?;
             remarks.extend(bound.remark);
             Ok((Listening::Unix(bound.listener), Some(bound.path)))
         }

@@ -11,8 +11,15 @@ use crate::config::{self, Config, ListenAddress, read};
 use crate::service::activation::Units;
 use crate::telemetry::level;
 
-/// Reads `file` again, and serves what it says. Says in the log what came of it; whether the new one is served.
-pub(super) async fn reload(running: &mut Running, file: Option<&Path>, units: &Units) -> bool {
+/// Why what an order asks for may fail, and a start would not: a file or folder that was none of ours at the start is
+/// closed to us.
+pub(super) const DENIED: &str = "; what its user and Landlock keep from a running vouch, a restart can open";
+
+/// Reads `file` again, and serves what it says. Says in the log what came of it.
+///
+/// # Errors
+/// Why the configuration of before stays in force.
+pub(super) async fn reload(running: &mut Running, file: Option<&Path>, units: &Units) -> Result<(), String> {
     let (began, level) = (Instant::now(), running.config.log.level);
     match try_to(running, file, units).await {
         Ok(changes) => {
@@ -22,12 +29,12 @@ pub(super) async fn reload(running: &mut Running, file: Option<&Path>, units: &U
             if let Some(now) = level::named(now.as_str()).filter(|_| now != level) {
                 level::configure(now);
             }
-            true
+            Ok(())
         }
         Err(why) => {
             running.note_refusal(&why);
             tracing::error!("not reloaded, the configuration of before stays in force: {why}");
-            false
+            Err(why)
         }
     }
 }
@@ -36,7 +43,7 @@ async fn try_to(running: &mut Running, file: Option<&Path>, units: &Units) -> Re
     let file = file.ok_or("it was read from no file")?;
     let (config, notes) = read::load(file).map_err(|error| match unreadable(file) {
         Some(hint) => format!("{hint}, or restart vouch"),
-        None => error.brief().to_owned(),
+        None => explain(error.brief(), error.is_denied()),
     })?;
     if config.listener.is_empty() {
         return Err("it has no listener, so no client could connect".to_owned());
@@ -45,7 +52,7 @@ async fn try_to(running: &mut Running, file: Option<&Path>, units: &Units) -> Re
     let changes = running
         .change_to(config, units)
         .await
-        .map_err(|error| explain(&error.to_string()))?;
+        .map_err(|error| explain(&error.to_string(), error.is_denied()))?;
     tell(&notes);
     for key in later {
         tracing::warn!("{key} has changed: this takes effect at the next start (systemctl restart vouch)");
@@ -53,15 +60,8 @@ async fn try_to(running: &mut Running, file: Option<&Path>, units: &Units) -> Re
     Ok(changes.to_string())
 }
 
-/// A file or folder that was none of ours at the start is closed to us.
-pub(super) fn explain(said: &str) -> String {
-    let denied = ["Permission denied", "may not create"]
-        .iter()
-        .any(|words| said.contains(words));
-    if denied {
-        return format!("{said}; what its user and Landlock keep from a running vouch, a restart can open");
-    }
-    said.to_owned()
+fn explain(said: &str, denied: bool) -> String {
+    format!("{said}{}", if denied { DENIED } else { "" })
 }
 
 /// Keys that are heeded before the daemon gives up what it would need to heed them again.

@@ -26,6 +26,7 @@ use crate::server::{self, Closing, Socket};
 use crate::service::activation::Units;
 use crate::service::bind::BindError;
 use crate::service::bound_path::{BoundPath, Place};
+use crate::service::folder_lock::FolderLocks;
 use changes::Changes;
 use sockets::Troubles;
 
@@ -199,10 +200,12 @@ impl Running {
     pub(super) async fn change_to(&mut self, config: Config, units: &Units) -> Result<Changes, DaemonError> {
         let directories = build_all(&config, &self.directories)?;
         let members: Vec<_> = directories.iter().map(|built| built.member.clone()).collect();
-        let mut plans = Vec::new();
+        let (mut plans, mut locks) = (Vec::new(), FolderLocks::default());
         for listener in &config.listener {
-            plans.push(self.plan(listener, &members, units)?);
+            plans.push(self.plan(listener, &members, units, &mut locks)?);
         }
+        let remarks = locks.into_remarks();
+        remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
 
         // From here on nothing fails.
         let (mut old, mut changes) = (std::mem::take(&mut self.doors), Changes::default());
@@ -245,7 +248,13 @@ impl Running {
         Ok(changes)
     }
 
-    fn plan(&self, listener: &Listener, members: &[Arc<Member>], units: &Units) -> Result<Plan, DaemonError> {
+    fn plan(
+        &self,
+        listener: &Listener,
+        members: &[Arc<Member>],
+        units: &Units,
+        locks: &mut FolderLocks,
+    ) -> Result<Plan, DaemonError> {
         let Some(before) = self
             .doors
             .iter()
@@ -253,7 +262,7 @@ impl Running {
         else {
             // Privileges were already dropped at startup.
             let mut remarks = Vec::new();
-            let opened = open(listener, &ServiceUser::ours(), units, &mut remarks)?;
+            let opened = open(listener, &ServiceUser::ours(), units, &mut remarks, locks)?;
             remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
             let socket = opened.socket.listen().map_err(DaemonError::System)?;
             return Ok(Plan::New(Arc::new(socket), opened.path, opened.peers));

@@ -1,14 +1,13 @@
 //! Listening sockets that we bind ourselves, before any thread is started.
 
-use std::fs::{self, File, Permissions, TryLockError};
+use std::fmt;
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -17,16 +16,12 @@ use nix::unistd::{AccessFlags, Gid, Uid, access, fchownat};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::bound_path::{BoundPath, Place};
+use super::folder_lock::FolderLocks;
 use crate::unseen::is_unseen;
 
 /// Connections that wait to be accepted. Default Dovecot opens one for each
 /// login; the kernel caps it at `net.core.somaxconn`.
 pub(crate) const BACKLOG: i32 = 4096;
-
-/// How long another process that binds a socket in the same folder is waited
-/// for. Ours hold the lock for a few system calls; whoever else locks a folder is
-/// not to keep us from starting.
-pub(crate) const LOCK: Duration = Duration::from_secs(2);
 
 /// Whose a Unix socket is, and who may connect.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,16 +39,62 @@ pub struct Ownership {
 #[error("{place}: {problem}")]
 pub struct BindError {
     place: String,
-    problem: String,
+    problem: Problem,
 }
 
 impl BindError {
     /// `problem` says what is wrong and what to do.
-    pub fn new(place: impl ToString, problem: impl Into<String>) -> Self {
+    pub fn new(place: impl ToString, problem: impl Into<Problem>) -> Self {
         Self {
             place: place.to_string(),
             problem: problem.into(),
         }
+    }
+
+    /// Whether the system refused it to the user that we are, or to a process that has given up rights.
+    pub fn is_denied(&self) -> bool {
+        self.problem.denied
+    }
+}
+
+/// What is wrong, and what to do.
+#[derive(Debug)]
+pub struct Problem {
+    text: String,
+    denied: bool,
+}
+
+impl Problem {
+    /// `text` tells of this error of the system.
+    fn of(error: &io::Error, text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            denied: error.kind() == ErrorKind::PermissionDenied,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self { text, denied: false }
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        Self::of(&error, error.to_string())
     }
 }
 
@@ -77,9 +118,9 @@ pub struct Bound {
 ///
 /// # Errors
 /// What is in the way, and what to do about it.
-pub fn bind_path(path: &Path, ownership: Ownership) -> Result<Bound, BindError> {
+pub fn bind_path(path: &Path, ownership: Ownership, locks: &mut FolderLocks) -> Result<Bound, BindError> {
     // Bound and not yet listening looks as stale as left behind: one at a time.
-    let _lock = lock(path.parent().unwrap_or(Path::new("/")));
+    let _lock = locks.lock(path.parent().unwrap_or(Path::new("/")));
     make_way(path).map_err(|problem| BindError::new(path.display(), problem))?;
     listen_at(path, ownership)
 }
@@ -88,13 +129,17 @@ pub fn bind_path(path: &Path, ownership: Ownership) -> Result<Bound, BindError> 
 ///
 /// # Errors
 /// What is in the way, and what to do about it.
-pub fn bind_free_path(path: &Path, ownership: Ownership) -> Result<Bound, BindError> {
-    let _lock = lock(path.parent().unwrap_or(Path::new("/")));
+pub fn bind_free_path(
+    path: &Path,
+    ownership: Ownership,
+    locks: &mut FolderLocks,
+) -> Result<Bound, BindError> {
+    let _lock = locks.lock(path.parent().unwrap_or(Path::new("/")));
     listen_at(path, ownership)
 }
 
 fn listen_at(path: &Path, ownership: Ownership) -> Result<Bound, BindError> {
-    let failed = |problem: String| BindError::new(path.display(), problem);
+    let failed = |problem: Problem| BindError::new(path.display(), problem);
     let bind = || -> io::Result<Socket> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&SockAddr::unix(path)?)?;
@@ -108,7 +153,7 @@ fn listen_at(path: &Path, ownership: Ownership) -> Result<Bound, BindError> {
         socket.set_nonblocking(true)?;
         Ok(socket.into())
     };
-    let listener = listen().map_err(|error| failed(error.to_string()))?;
+    let listener = listen().map_err(|error| failed(error.into()))?;
     Ok(Bound {
         listener,
         path: bound,
@@ -132,32 +177,17 @@ pub fn bind_address(address: SocketAddr) -> Result<TcpListener, BindError> {
     bound().map_err(|error| BindError::new(address, address_problem(&error)))
 }
 
-fn address_problem(error: &io::Error) -> String {
+fn address_problem(error: &io::Error) -> Problem {
     let advice = match error.kind() {
         ErrorKind::AddrInUse => "; is vouch running already? `ss -ltnp` shows who listens",
         ErrorKind::AddrNotAvailable => "; no interface of this host has it",
         ErrorKind::PermissionDenied => "; a port below 1024 is for root alone",
         _ => "",
     };
-    format!("{error}{advice}")
+    Problem::of(error, format!("{error}{advice}"))
 }
 
-/// Keeps other processes of ours from binding in a folder as long as it lives.
-/// Without it they may, at the same moment, take each other's socket for stale;
-/// a folder that cannot be locked is no reason not to start.
-fn lock(folder: &Path) -> Option<File> {
-    let folder = File::open(folder).ok()?;
-    let end = Instant::now() + LOCK;
-    while let Err(TryLockError::WouldBlock) = folder.try_lock() {
-        if Instant::now() > end {
-            return None;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Some(folder)
-}
-
-fn make_way(path: &Path) -> Result<(), String> {
+fn make_way(path: &Path) -> Result<(), Problem> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -179,16 +209,17 @@ fn make_way(path: &Path) -> Result<(), String> {
         Ok(socket) => Err(format!(
             "another process{} listens there; is vouch running already? stop that one, or give another path",
             listening(&socket).unwrap_or_default()
-        )),
+        )
+        .into()),
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             Err("another process listens there, and is busy; is vouch running already? stop that one, or give another path".into())
         }
         // Nothing else means that it is stale.
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|error| format!("cannot remove the stale socket: {error}"))
-        }
-        Err(error) => Err(format!(
-            "a socket is there, and it cannot be told whether it is in use: {error}"
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
+            .map_err(|error| Problem::of(&error, format!("cannot remove the stale socket: {error}"))),
+        Err(error) => Err(Problem::of(
+            &error,
+            format!("a socket is there, and it cannot be told whether it is in use: {error}"),
         )),
     }
 }
@@ -217,9 +248,9 @@ pub fn folder_problem(path: &Path) -> Option<BindError> {
     Some(BindError::new(path.display(), problem))
 }
 
-fn bind_problem(path: &Path, error: &io::Error) -> String {
+fn bind_problem(path: &Path, error: &io::Error) -> Problem {
     let folder = path.parent().unwrap_or(Path::new("/")).display();
-    match error.kind() {
+    let text = match error.kind() {
         ErrorKind::NotFound => format!(
             "the folder {folder} does not exist; make it by `install -d -o vouch {folder}`, and for a group that is to \
              connect, as postfix, with -g postfix -m 2750"
@@ -229,20 +260,24 @@ fn bind_problem(path: &Path, error: &io::Error) -> String {
             us = Uid::effective()
         ),
         _ => error.to_string(),
-    }
+    };
+    Problem::of(error, text)
 }
 
 /// What was just bound. Whoever may write to the folder could put something else
 /// there: what is changed from here on is what is held, and it is a socket.
-fn find(path: &Path) -> Result<(BoundPath, File), String> {
+fn find(path: &Path) -> Result<(BoundPath, File), Problem> {
     let node = open(
         path,
         OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
         Mode::empty(),
     );
-    let node = node.map_err(|error| format!("cannot find the socket that was made there: {error}"))?;
+    let node = node.map_err(|error| {
+        let text = format!("cannot find the socket that was made there: {error}");
+        Problem::of(&error.into(), text)
+    })?;
     let file = File::from(node);
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    let metadata = file.metadata()?;
     if !metadata.file_type().is_socket() {
         return Err(
             "somebody has replaced the socket that was made there: who may write to its folder?".into(),
@@ -251,8 +286,8 @@ fn find(path: &Path) -> Result<(BoundPath, File), String> {
     Ok((BoundPath(Place::with(path, &metadata)), file))
 }
 
-fn own(path: &Path, node: &File, ownership: Ownership) -> Result<Option<String>, String> {
-    let made = node.metadata().map_err(|error| error.to_string())?;
+fn own(path: &Path, node: &File, ownership: Ownership) -> Result<Option<String>, Problem> {
+    let made = node.metadata()?;
     // A folder may have handed its group on already, to who may not give a file to anybody.
     let owner = ownership.owner.filter(|owner| *owner != made.uid());
     let group = ownership.group.or_else(|| folder_group(path));
@@ -263,9 +298,9 @@ fn own(path: &Path, node: &File, ownership: Ownership) -> Result<Option<String>,
         && let Err(error) = fchownat(node, "", uid, gid, AtFlags::AT_EMPTY_PATH)
     {
         if ownership.owner.is_some() || ownership.group.is_some() {
-            return Err(format!(
+            return Err(Problem::from(format!(
                 "cannot give it to its owner or group: {error}; only root may, or a member of that group"
-            ));
+            )));
         }
         let path = path.display();
         remark = Some(format!(
@@ -275,7 +310,7 @@ fn own(path: &Path, node: &File, ownership: Ownership) -> Result<Option<String>,
     // A descriptor of this kind changes no mode; its name among our descriptors does.
     let node = format!("/proc/self/fd/{}", node.as_raw_fd());
     fs::set_permissions(node, Permissions::from_mode(ownership.mode))
-        .map_err(|error| format!("cannot set its mode, which takes /proc: {error}"))?;
+        .map_err(|error| Problem::of(&error, format!("cannot set its mode, which takes /proc: {error}")))?;
     Ok(remark)
 }
 
@@ -287,6 +322,7 @@ fn folder_group(path: &Path) -> Option<u32> {
 mod tests {
     use std::os::unix::net::UnixStream;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
 
     use super::*;
 
@@ -302,12 +338,22 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_known_by_its_kind() {
+        let error = |kind: ErrorKind| bind_problem(Path::new("/run/vouch/in"), &kind.into());
+        assert!(error(ErrorKind::PermissionDenied).denied);
+        assert!(!error(ErrorKind::NotFound).denied);
+        assert!(!Problem::from("Permission denied: so its text has it").denied);
+    }
+
+    #[test]
     fn stale_sockets_are_replaced_and_live_ones_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy");
-        let bound = bind_path(&path, ownership(0o600)).unwrap();
+        let bound = bind_path(&path, ownership(0o600), &mut FolderLocks::default()).unwrap();
         assert_eq!(mode(&path), 0o600);
-        let refused = bind_path(&path, ownership(0o600)).unwrap_err().to_string();
+        let refused = bind_path(&path, ownership(0o600), &mut FolderLocks::default())
+            .unwrap_err()
+            .to_string();
         let id = std::process::id();
         assert!(
             refused.contains(&format!("another process {id} (")) && refused.contains("listens there"),
@@ -315,9 +361,9 @@ mod tests {
         );
         std::mem::forget(bound.path);
         drop(bound.listener);
-        bind_free_path(&path, ownership(0o666)).unwrap_err();
+        bind_free_path(&path, ownership(0o666), &mut FolderLocks::default()).unwrap_err();
         assert_eq!(mode(&path), 0o600, "a stale one is something that is there, too");
-        let bound = bind_path(&path, ownership(0o666)).unwrap();
+        let bound = bind_path(&path, ownership(0o666), &mut FolderLocks::default()).unwrap();
         assert_eq!(mode(&path), 0o666);
         drop(bound);
         assert!(!path.exists());
@@ -351,7 +397,7 @@ mod tests {
             });
             let mut bound = Vec::new();
             for next in 1..=ROUNDS {
-                bound.push(bind_path(&path(next - 1), wanted).unwrap());
+                bound.push(bind_path(&path(next - 1), wanted, &mut FolderLocks::default()).unwrap());
                 // Until somebody got in: this one does, if the other has not.
                 UnixStream::connect(path(next - 1)).unwrap();
                 round.store(next, Ordering::Relaxed);
@@ -362,7 +408,11 @@ mod tests {
     #[test]
     fn what_is_in_the_way_is_named_and_left() {
         let folder = tempfile::tempdir().unwrap();
-        let message = |path: &Path| bind_path(path, ownership(0o600)).unwrap_err().to_string();
+        let message = |path: &Path| {
+            bind_path(path, ownership(0o600), &mut FolderLocks::default())
+                .unwrap_err()
+                .to_string()
+        };
         let file = folder.path().join("file");
         fs::write(&file, "precious").unwrap();
         // A link to a stale socket is no socket either.
@@ -383,7 +433,7 @@ mod tests {
     fn a_socket_that_has_taken_the_place_of_ours_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy");
-        let bound = bind_path(&path, ownership(0o600)).unwrap();
+        let bound = bind_path(&path, ownership(0o600), &mut FolderLocks::default()).unwrap();
         fs::rename(&path, folder.path().join("moved")).unwrap();
         let _other = UnixListener::bind(&path).unwrap();
         drop(bound);
@@ -398,7 +448,9 @@ mod tests {
         socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
         socket.listen(0).unwrap();
         let _first = UnixStream::connect(&path).unwrap();
-        let refused = bind_path(&path, ownership(0o600)).unwrap_err().to_string();
+        let refused = bind_path(&path, ownership(0o600), &mut FolderLocks::default())
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains("is busy"), "{refused}");
     }
 }

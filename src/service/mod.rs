@@ -5,6 +5,7 @@ pub mod activation;
 pub mod bind;
 pub mod bound_path;
 pub mod dovecot;
+pub mod folder_lock;
 pub mod landlock;
 pub mod limits;
 pub mod notify;

@@ -65,6 +65,8 @@ pub enum SettingsError {
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+        /// The system does not let us read it.
+        denied: bool,
     },
     /// Not a host name and not an IP address.
     #[error("\"{0}\" is not a name that a certificate could be for; set tls.server-name")]
@@ -82,6 +84,13 @@ pub(super) enum Begun {
     AtOnce,
     /// Behind an answer to STARTTLS.
     ByStartTls,
+}
+
+impl SettingsError {
+    /// Whether the system does not let us read a file.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::File { denied: true, .. })
+    }
 }
 
 /// What was agreed on in a handshake, for people to read.
@@ -443,7 +452,12 @@ fn read_pem(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Settin
                  {path_shown}`, and enter its folders",
                 Uid::effective()
             );
-            Err(file_error(key, path, why))
+            Err(SettingsError::File {
+                key,
+                path: path.to_owned(),
+                why,
+                denied: true,
+            })
         }
         Err(error) => Err(file_error(key, path, error.to_string())),
     }
@@ -463,6 +477,7 @@ fn file_error(key: &'static str, path: &Path, why: String) -> SettingsError {
         key,
         path: path.to_owned(),
         why,
+        denied: false,
     }
 }
 

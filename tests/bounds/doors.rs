@@ -18,6 +18,7 @@ use vouch::address::Address;
 use vouch::engine::Member;
 use vouch::server::Door;
 use vouch::service::bind::{Ownership, bind_path};
+use vouch::service::folder_lock::FolderLocks;
 use vouch::service::limits::raise_descriptors;
 use vouch::verdict::{Client, Kind, Question};
 
@@ -38,7 +39,7 @@ async fn callers_wait_in_the_backlog_up_to_its_length() {
         mode: 0o600,
         ..Ownership::default()
     };
-    let _bound = bind_path(&path, ownership).unwrap();
+    let _bound = bind_path(&path, ownership, &mut FolderLocks::default()).unwrap();
     let of_kernel: usize = std::fs::read_to_string("/proc/sys/net/core/somaxconn")
         .unwrap()
         .trim()

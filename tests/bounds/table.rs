@@ -21,7 +21,7 @@ const NO_BOUNDS: &[&str] = &[
     "session::trace::HEAD", "engine::catch_all::LETTERS", "engine::store::file::SLICES",
     "server::counts::CAUSES", "cli::control::columns::WIDTH", "cli::control::columns::NAME",
     "cli::control::columns::LAST", "daemon::status::remote::SHOWN", "cli::init::draft::REMARK_COLUMN",
-    "daemon::status::remote::TEXTS_SHOWN",
+    "daemon::status::remote::TEXTS_SHOWN", "daemon::STATUS_SHOWN", "config::read::lookup::LINE_SHOWN",
     // What a client takes from connecting to its question.
     "daemon::running::JUST_ACCEPTED", "daemon::running::EMPTY_CHECK", "server::auth::connection::QUIET_CHECK",
     "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.

@@ -169,6 +169,16 @@ fn a_configuration_that_the_user_cannot_read_again_is_told_by_check_and_reload()
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(daemon.process.signal("HUP"));
     daemon.logged(&["INFO", "reloaded: no listener is any different"]);
+    // So it is with a file that the configuration names.
+    let domains = world.scratch.write("domains", "example.org\n");
+    fs::set_permissions(&domains, fs::Permissions::from_mode(0o600)).unwrap();
+    let (text, domains) = (fs::read_to_string(&file).unwrap(), domains.display());
+    world.config(&text.replace("[\"example.org\"]", &format!("[\"file://{domains}\"]")));
+    assert!(daemon.process.signal("HUP"));
+    daemon.logged(&[
+        &format!("names a file that cannot be used: {domains}: Permission denied"),
+        "; what its user and Landlock keep from a running vouch, a restart can open",
+    ]);
     assert_eq!(daemon.ends_by("TERM"), Some(0));
 }
 

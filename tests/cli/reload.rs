@@ -146,7 +146,22 @@ fn a_bad_configuration_changes_nothing_and_says_why() {
     let daemon = stage.start(&text);
     let mut client = Staying::new(&stage.socket);
     let elsewhere = stage.world.scratch.path("no/such/folder");
+    let domains = stage
+        .world
+        .scratch
+        .write("domains", "example.org\nexample.net example.com\n");
+    let listed = |file: &str| text.replace("[\"example.org\"]", &format!("[\"file://{file}\"]"));
+    let bad_line = format!(
+        ": `directory.\"remote\".lookup.domains` names a file that cannot be used: {}, line 2: `example.net example.com` \
+         is not a domain",
+        domains.display()
+    );
     for (bad, why) in [
+        (listed(domains.to_str().unwrap()), &*bad_line),
+        (
+            listed("/no/such/list"),
+            "a file that cannot be used: /no/such/list: No such file or directory",
+        ),
         (
             text.clone() + "colour = \"red\"\n",
             "vouch.toml: line 12: unknown key `listener.\"recipients\".colour`",

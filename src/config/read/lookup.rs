@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     directory::KEYS,
-    problem::Problem,
+    problem::{Problem, is_denied},
     read_text,
     table::{Field, Findings, Table, strings},
     value::{self, Wrong},
@@ -16,6 +16,9 @@ use crate::{
 
 /// Domains of one file: a provider of a million has several directories.
 pub(crate) const DOMAINS: usize = 1_000_000;
+
+/// So much of a line that is no domain is shown, in characters.
+const LINE_SHOWN: usize = 60;
 
 /// Reads `[….lookup]`.
 pub(super) fn lookup(found: &mut Findings, mut table: Table<'_>, lookup: &mut Lookup) {
@@ -54,9 +57,11 @@ fn domains(found: &mut Findings, field: &Field<'_>, domains: &mut Domains) {
         if let Some(path) = text.strip_prefix("file://") {
             match read_domains(Path::new(path)) {
                 Ok(read) => domains.all.extend(read),
-                Err((label, help)) => {
+                Err(unusable) => {
                     let title = format!("`{}` names a file that cannot be used", field.name);
-                    found.problem(Problem::new(title, place, label).help(help));
+                    let label = format!("{path}{}", unusable.why);
+                    let problem = Problem::new(title, place, label).help(unusable.help);
+                    found.problem(problem.denied(unusable.denied));
                 }
             }
             domains.files.push(PathBuf::from(path));
@@ -78,34 +83,55 @@ fn domains(found: &mut Findings, field: &Field<'_>, domains: &mut Domains) {
     }
 }
 
+/// Why a file of domains cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+struct Unusable {
+    /// Goes behind the path: with the line, where there is one.
+    why: String,
+    /// What to do.
+    help: &'static str,
+    /// The system does not let us read it.
+    denied: bool,
+}
+
+impl Unusable {
+    fn new(why: String) -> Self {
+        Self {
+            why,
+            help: "an absolute path as in `\"file:///etc/vouch/domains\"`: one domain a line, `#` starts a comment",
+            denied: false,
+        }
+    }
+}
+
 /// A file of domains: one a line, `#` starts a comment.
 ///
 /// # Errors
 /// What is wrong, and what to do.
-fn read_domains(path: &Path) -> Result<Vec<Domain>, (String, String)> {
-    let help =
-        "an absolute path as in `\"file:///etc/vouch/domains\"`: one domain a line, `#` starts a comment";
+fn read_domains(path: &Path) -> Result<Vec<Domain>, Unusable> {
     if !path.is_absolute() {
-        return Err((
-            "the path must be absolute: three slashes".to_owned(),
-            help.to_owned(),
+        return Err(Unusable::new(
+            ": the path must be absolute: three slashes".to_owned(),
         ));
     }
-    let text = read_text(path).map_err(|why| (why.to_string(), help.to_owned()))?;
+    let text = read_text(path).map_err(|why| Unusable {
+        denied: is_denied(&why),
+        ..Unusable::new(format!(": {why}"))
+    })?;
     let mut domains = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
         if !line.is_empty() {
             let bad = |_| {
-                (
-                    format!("line {} of the file is not a domain", number + 1),
-                    help.to_owned(),
-                )
+                let shown: String = line.chars().take(LINE_SHOWN).collect();
+                Unusable::new(format!(", line {}: `{shown}` is not a domain", number + 1))
             };
             domains.push(Domain::parse(line).map_err(bad)?);
             if domains.len() > DOMAINS {
-                let most = format!("more than {DOMAINS} domains in one file");
-                return Err((most, "split it, and name each part".to_owned()));
+                return Err(Unusable {
+                    help: "split it, and name each part",
+                    ..Unusable::new(format!(": more than {DOMAINS} domains in one file"))
+                });
             }
         }
     }
@@ -145,7 +171,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("domains");
         std::fs::write(&path, text).unwrap();
-        let domains = read_domains(&path).map_err(|(label, _)| label)?;
+        let domains = read_domains(&path).map_err(|unusable| unusable.why)?;
         Ok(domains.iter().map(ToString::to_string).collect())
     }
 
@@ -156,7 +182,7 @@ mod tests {
         assert_eq!(domains, ["example.org", "xn--bcher-kva.example", "example.net"]);
         assert_eq!(file_of_domains(b"").unwrap(), Vec::<String>::new());
         let bad = file_of_domains(b"example.org\nbob@example.org\n").unwrap_err();
-        assert_eq!(bad, "line 2 of the file is not a domain");
+        assert_eq!(bad, ", line 2: `bob@example.org` is not a domain");
         assert!(file_of_domains(b"\xff\xfe\n").is_err());
         assert!(read_domains(Path::new("domains")).is_err());
     }
@@ -190,7 +216,7 @@ mod tests {
         std::fs::write(&path, "a\n".repeat(DOMAINS)).unwrap();
         assert_eq!(read_domains(&path).map(|read| read.len()), Ok(DOMAINS));
         std::fs::write(&path, "a\n".repeat(DOMAINS + 1)).unwrap();
-        let (why, _) = read_domains(&path).unwrap_err();
-        assert_eq!(why, "more than 1000000 domains in one file");
+        let Unusable { why, .. } = read_domains(&path).unwrap_err();
+        assert_eq!(why, ": more than 1000000 domains in one file");
     }
 }

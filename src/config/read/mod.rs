@@ -49,7 +49,7 @@ pub struct Note {
 pub fn load(path: &Path) -> Result<(Config, Vec<Note>), Error> {
     parse(
         path,
-        &read_text(path).map_err(|why| Error::whole_file(path, why))?,
+        &read_text(path).map_err(|why| Error::whole_file(path, &why))?,
     )
 }
 

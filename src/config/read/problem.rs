@@ -1,6 +1,6 @@
 //! What is wrong with a file, shown beside its lines.
 
-use std::{borrow::Cow, fmt, ops::Range, path::Path};
+use std::{borrow::Cow, fmt, io, ops::Range, path::Path};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
@@ -20,21 +20,28 @@ const SECRET_WORDS: [&str; 3] = ["secret", "pass", "token"];
 pub struct Error {
     rendered: String,
     brief: String,
+    denied: bool,
 }
 
 impl Error {
     /// An error about the file as a whole.
-    pub(super) fn whole_file(path: &Path, why: impl fmt::Display) -> Self {
+    pub(super) fn whole_file(path: &Path, why: &io::Error) -> Self {
         let brief = harmless(&format!("cannot read {}: {why}", path.display()));
         Self {
             rendered: format!("error: {brief}"),
             brief,
+            denied: is_denied(why),
         }
     }
 
     /// The problems in one line, each with its line in the file.
     pub fn brief(&self) -> &str {
         &self.brief
+    }
+
+    /// Whether the system did not let us read the file, or one that it names.
+    pub fn is_denied(&self) -> bool {
+        self.denied
     }
 
     /// Shows every problem beside its lines, in the order of the file.
@@ -51,7 +58,9 @@ impl Error {
         let in_brief = |problem: &Problem| {
             let before = text.get(..problem.place().start).unwrap_or_default();
             let line = 1 + before.matches('\n').count();
-            format!("line {line}: {}", problem.title)
+            let label = Some(&problem.label).filter(|label| !label.is_empty());
+            let label = label.map_or(String::new(), |label| format!(": {label}"));
+            format!("line {line}: {}{label}", problem.title)
         };
         let mut brief: Vec<String> = problems.iter().take(MOST_PROBLEMS).map(in_brief).collect();
         if more > 0 {
@@ -61,6 +70,7 @@ impl Error {
         Self {
             rendered: harmless(&rendered.join("\n\n")),
             brief: harmless(&format!("{path}: {}", brief.join("; "))),
+            denied: problems.iter().any(|problem| problem.denied),
         }
     }
 }
@@ -81,6 +91,7 @@ pub(super) struct Problem {
     label: String,
     others: Vec<(Range<usize>, String)>,
     help: Option<String>,
+    denied: bool,
 }
 
 impl Problem {
@@ -92,6 +103,7 @@ impl Problem {
             label: label.into(),
             others: Vec::new(),
             help: None,
+            denied: false,
         }
     }
 
@@ -104,6 +116,12 @@ impl Problem {
     /// Says what would be right.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Notes whether the system did not let us read a file.
+    pub(super) fn denied(mut self, denied: bool) -> Self {
+        self.denied = denied;
         self
     }
 
@@ -126,6 +144,11 @@ impl Problem {
         }
         Renderer::plain().render(&[group])
     }
+}
+
+/// Whether the system did not let us.
+pub(super) fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 /// The text without what a terminal might obey.

@@ -13,11 +13,12 @@ use tokio::task::spawn_blocking;
 use super::{OpenDoor, Running};
 use crate::config::Listener;
 use crate::daemon::prepare::ownership;
-use crate::daemon::reload::explain;
+use crate::daemon::reload::DENIED;
 use crate::daemon::{DaemonError, ServiceUser};
 use crate::server::Socket;
 use crate::service::bind::{BindError, Bound, Ownership, bind_free_path, bind_path};
 use crate::service::bound_path::{BoundPath, Found, Place};
+use crate::service::folder_lock::FolderLocks;
 
 /// How often it is looked whether each socket is where its clients look for it.
 pub(crate) const LOOK: Duration = Duration::from_secs(5);
@@ -95,11 +96,12 @@ impl Running {
     /// Looks after every socket. One that is gone is bound anew where nothing is in its place; by `order` also where
     /// something else is, if that is a socket on which nobody listens.
     pub(in crate::daemon) async fn look_after_sockets(&mut self, beside: &mut [Beside], order: bool) {
+        let mut locks = FolderLocks::default();
         for number in 0..self.doors.len() {
             let Some(door) = self.doors.get(number) else { break };
             let of = format!("listener \"{}\"", door.listener.name);
             let looked = match (&door.path, &door.handed_over) {
-                (Some(path), _) => look_after(path.place(), owned(&door.listener), order).await,
+                (Some(path), _) => look_after(path.place(), owned(&door.listener), order, &mut locks).await,
                 (None, Some(place)) => look_at(place),
                 (None, None) => continue,
             };
@@ -111,7 +113,7 @@ impl Running {
             }
         }
         for socket in beside {
-            let looked = look_after(socket.path.place(), Ok(socket.ownership), order).await;
+            let looked = look_after(socket.path.place(), Ok(socket.ownership), order, &mut locks).await;
             self.common.troubles.note(socket.of, &looked, order);
             if let Looked::Anew(bound) = looked {
                 socket.path = bound.path;
@@ -154,7 +156,12 @@ fn owned(listener: &Listener) -> Result<Ownership, BindError> {
     ownership(listener, &ServiceUser::ours())
 }
 
-async fn look_after(place: &Place, ownership: Result<Ownership, BindError>, order: bool) -> Looked {
+async fn look_after(
+    place: &Place,
+    ownership: Result<Ownership, BindError>,
+    order: bool,
+    locks: &mut FolderLocks,
+) -> Looked {
     let found = place.look();
     let lost = |why| Looked::Lost(Trouble { found, why });
     match found {
@@ -169,22 +176,31 @@ async fn look_after(place: &Place, ownership: Result<Ownership, BindError>, orde
         Found::Nothing | Found::Other => {}
     }
     let path = place.path().to_path_buf();
+    let mut used = std::mem::take(locks);
     let bind = move || {
-        let ownership = ownership?;
-        if order {
-            bind_path(&path, ownership)
-        } else {
-            bind_free_path(&path, ownership)
-        }
+        let bound = ownership.and_then(|ownership| {
+            if order {
+                bind_path(&path, ownership, &mut used)
+            } else {
+                bind_free_path(&path, ownership, &mut used)
+            }
+        });
+        (bound, used)
     };
     // Another process may hold the lock of the folder: this waits for it.
-    match spawn_blocking(bind).await {
-        Ok(Ok(bound)) => Looked::Anew(bound),
-        Ok(Err(error)) => lost(format!(
-            "somebody removed its socket, and it cannot be bound anew: {}",
-            explain(&error.to_string())
+    let bound = match spawn_blocking(bind).await {
+        Ok((bound, used)) => {
+            *locks = used;
+            bound
+        }
+        Err(error) => return lost(DaemonError::System(error.into()).to_string()),
+    };
+    match bound {
+        Ok(bound) => Looked::Anew(bound),
+        Err(error) => lost(format!(
+            "somebody removed its socket, and it cannot be bound anew: {error}{}",
+            if error.is_denied() { DENIED } else { "" }
         )),
-        Err(error) => lost(DaemonError::System(error.into()).to_string()),
     }
 }
 

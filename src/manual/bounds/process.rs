@@ -109,10 +109,10 @@ fn control() -> Vec<Bound> {
         ),
         row(
             "wait for another process that binds a socket in the same folder",
-            time!(crate::service::bind::LOCK),
-            "vouch goes on without the lock",
+            time!(crate::service::folder_lock::LOCK),
+            "vouch goes on without the lock, and for no other socket in that folder is it waited again",
             "vouch processes lock the folder for a few system calls",
-            "stale_sockets_are_replaced_and_live_ones_are_not",
+            "a_folder_that_stays_locked_is_waited_for_once",
         ),
     ]
 }
