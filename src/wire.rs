@@ -36,6 +36,12 @@ pub enum WireError {
     /// The deadline passed first.
     #[error("no answer in time")]
     Timeout,
+    /// The peer took none of what it is to read for so long.
+    #[error("read nothing of what was written to it")]
+    Unread(Duration),
+    /// The peer has begun a message and did not end it within so long.
+    #[error("began a message and did not end it")]
+    Unfinished(Duration),
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Io(io::Error),
@@ -72,6 +78,10 @@ pub struct Wire<C> {
     input: Wiped,
     output: Wiped,
     heard: bool,
+    /// How long a message may take from its first byte to its last.
+    patience: Option<Duration>,
+    /// When the first byte of a message that is not whole yet was here.
+    begun: Option<Instant>,
 }
 
 /// A buffer that may have held a password: what it held is overwritten before its
@@ -118,7 +128,17 @@ impl<C> Wire<C> {
             input: Wiped::default(),
             output: Wiped::default(),
             heard: false,
+            patience: None,
+            begun: None,
         }
+    }
+
+    /// From here on a message may take so long from its first byte to its last, however many pieces it comes in. Nothing
+    /// bounds the time until it begins.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
     }
 
     /// The codec, for what it learned on the way.
@@ -197,7 +217,7 @@ impl<C> Wire<C> {
     /// Sends what was pushed to a peer that takes some of it within `patience`, again and again.
     ///
     /// # Errors
-    /// [`WireError::Timeout`], [`WireError::Io`].
+    /// [`WireError::Unread`], [`WireError::Io`].
     pub async fn flush_within(&mut self, patience: Duration) -> Result<(), WireError> {
         let sent = write_within(&mut self.stream, &self.output.0, patience).await;
         self.output.wipe();
@@ -222,18 +242,28 @@ impl<C> Wire<C> {
     }
 }
 
-async fn write_within(stream: &mut Stream, bytes: &[u8], patience: Duration) -> Result<(), WireError> {
+/// Writes all of it to a peer that takes some within `patience`, again and again: who reads slowly is waited for, who
+/// reads nothing is not.
+///
+/// # Errors
+/// [`WireError::Unread`], [`WireError::Io`].
+pub async fn write_within(
+    stream: &mut (impl AsyncWrite + Unpin),
+    bytes: &[u8],
+    patience: Duration,
+) -> Result<(), WireError> {
+    let unread = |_| WireError::Unread(patience);
     let mut rest = bytes;
     while !rest.is_empty() {
         let written = timeout(patience, stream.write(rest)).await;
-        let count = written.map_err(|_| WireError::Timeout)?.map_err(WireError::Io)?;
+        let count = written.map_err(unread)?.map_err(WireError::Io)?;
         if count == 0 {
             return Err(WireError::Io(io::ErrorKind::WriteZero.into()));
         }
         rest = rest.get(count..).unwrap_or_default();
     }
     let flushed = timeout(patience, stream.flush()).await;
-    flushed.map_err(|_| WireError::Timeout)?.map_err(WireError::Io)
+    flushed.map_err(unread)?.map_err(WireError::Io)
 }
 
 impl<C: Decoder> Wire<C>
@@ -244,20 +274,30 @@ where
     /// dropped and called again without losing a byte.
     ///
     /// # Errors
-    /// [`WireError::Io`], [`WireError::Decode`].
+    /// [`WireError::Io`], [`WireError::Decode`], [`WireError::Unfinished`].
     pub async fn next(&mut self) -> Result<Option<C::Item>, WireError> {
         loop {
             if !self.input.0.is_empty()
                 && let Some(message) = self.codec.decode(&mut self.input.0)?
             {
+                self.begun = None;
                 return Ok(Some(message));
             }
             self.input.make_room();
-            let count = self
-                .stream
-                .read_buf(&mut self.input.0)
-                .await
-                .map_err(WireError::Io)?;
+            let between = self.input.0.is_empty();
+            let reading = self.stream.read_buf(&mut self.input.0);
+            let read = match self.patience {
+                Some(patience) if !between => {
+                    let end = *self.begun.get_or_insert_with(Instant::now) + patience;
+                    let read = timeout_at(end, reading).await;
+                    read.map_err(|_| WireError::Unfinished(patience))?
+                }
+                _ => {
+                    self.begun = None;
+                    reading.await
+                }
+            };
+            let count = read.map_err(WireError::Io)?;
             if count == 0 {
                 return Ok(self.codec.decode_eof(&mut self.input.0)?);
             }
@@ -354,6 +394,53 @@ mod tests {
         let mut wire = Wire::new(Box::new(ours), Lines(LinesCodec::new()));
         wire.push("longer than the pipe").unwrap();
         assert!(matches!(wire.flush(soon()).await, Err(WireError::Timeout)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_has_begun_ends_in_time_however_many_pieces_it_comes_in() {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let (ours, mut theirs) = duplex(1024);
+        let mut wire = Wire::new(Box::new(ours), Lines(LinesCodec::new())).with_patience(PATIENCE);
+        // Nobody is hurried to begin.
+        assert!(timeout(10 * PATIENCE, wire.next()).await.is_err());
+        let pieces = async {
+            theirs.write_all(b"whole\nbeg").await.unwrap();
+            let began = Instant::now();
+            while theirs.write_all(b"x").await.is_ok() {
+                sleep(Duration::from_secs(7)).await;
+            }
+            began.elapsed()
+        };
+        let reading = async {
+            assert_eq!(wire.next().await.unwrap().unwrap(), "whole");
+            // It may be given up and begun again.
+            for _ in 0..5 {
+                assert!(timeout(Duration::from_secs(10), wire.next()).await.is_err());
+            }
+            let began = Instant::now();
+            assert!(matches!(wire.next().await, Err(WireError::Unfinished(PATIENCE))));
+            assert_eq!(began.elapsed(), Duration::from_secs(10));
+            drop(wire);
+        };
+        let (elapsed, ()) = tokio::join!(pieces, reading);
+        assert!(elapsed < PATIENCE + Duration::from_secs(8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_waited_for_and_one_that_reads_nothing_is_not() {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let (mut ours, mut theirs) = duplex(1);
+        let written = write_within(&mut ours, b"ten bytes!", PATIENCE);
+        let read = async {
+            for _ in 0..9 {
+                sleep(PATIENCE - Duration::from_secs(1)).await;
+                theirs.read_u8().await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(written, read);
+        written.unwrap();
+        let written = write_within(&mut ours, b"more", PATIENCE).await;
+        assert!(matches!(written, Err(WireError::Unread(PATIENCE))));
     }
 
     #[tokio::test]

@@ -118,7 +118,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
         ],
     ),
     ("address", &[]),
-    ("control", &[]),
+    ("control", &["wire"]),
     ("service", &["unseen"]),
     ("telemetry", &["unseen"]),
     ("template", &[]),

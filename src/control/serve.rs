@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{ANSWER, LONGEST_REQUEST, MOST_CLIENTS, PATIENCE};
+use crate::wire::write_within;
 
 /// When the system has no descriptor left, others must be given time to end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -70,11 +71,15 @@ async fn converse(mut stream: UnixStream, answer: &Answer) -> io::Result<()> {
         Err(why) => Err(why.to_owned()),
     };
     let answer = answered.unwrap_or_else(|error| json!({ "error": error }));
-    let told = async {
-        stream.write_all(format!("{answer}\n").as_bytes()).await?;
-        stream.shutdown().await
-    };
-    timeout(PATIENCE, told).await?
+    // All names of a large memory are many bytes: who takes some of them is waited for.
+    let written = write_within(&mut stream, format!("{answer}\n").as_bytes(), PATIENCE).await;
+    match written {
+        Ok(()) => timeout(PATIENCE, stream.shutdown()).await?,
+        Err(error) => {
+            tracing::warn!("control socket: an answer was cut off: {error}");
+            Ok(())
+        }
+    }
 }
 
 /// A whole line, or why it is none that is answered; `None` where the client left before its end.

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::text::Format;
-use super::{Served, page};
+use super::{Served, host, page};
 use crate::server::Socket;
 use crate::wire::Stream;
 
@@ -45,6 +45,10 @@ pub(crate) const HEAD_BYTES: usize = 8192;
 /// Header fields of a request; Prometheus sends six, a browser some twenty.
 pub(crate) const HEAD_FIELDS: usize = 64;
 
+/// What is told to a request for another host.
+const OF_ANOTHER: &str = "vouch answers here for localhost, a loopback address or this host's name, and the Host of this \
+                          request is none of them. A proxy in front of it must send one of these as Host.\n";
+
 /// When the system has no descriptor left for one more connection, others must be
 /// given time to end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -55,10 +59,10 @@ pub async fn serve(socket: Socket, served: Arc<Served>) {
     // It is never closed.
     while let Ok(place) = places.clone().acquire_owned().await {
         match accept(&socket).await {
-            Ok(stream) => {
+            Ok((stream, on_loopback)) => {
                 let served = served.clone();
                 tokio::spawn(async move {
-                    converse(stream, served).await;
+                    converse(stream, served, on_loopback).await;
                     drop(place);
                 });
             }
@@ -70,17 +74,26 @@ pub async fn serve(socket: Socket, served: Arc<Served>) {
     }
 }
 
-async fn accept(socket: &Socket) -> io::Result<Stream> {
+/// A connection, and whether it is to a loopback address, where any browser on this machine can connect to.
+async fn accept(socket: &Socket) -> io::Result<(Stream, bool)> {
     Ok(match socket {
-        Socket::Unix(listener) => Box::new(listener.accept().await?.0),
-        Socket::Tcp(listener) => Box::new(listener.accept().await?.0),
+        Socket::Unix(listener) => (Box::new(listener.accept().await?.0), false),
+        Socket::Tcp(listener) => {
+            let stream = listener.accept().await?.0;
+            let at = stream.local_addr().map(|at| at.ip().to_canonical());
+            (Box::new(stream), at.is_ok_and(|at| at.is_loopback()))
+        }
     })
 }
 
 /// One request and its answer.
-async fn converse(stream: Stream, served: Arc<Served>) {
+async fn converse(stream: Stream, served: Arc<Served>, on_loopback: bool) {
     let answer = service_fn(|request| {
-        let response = answer(&request, &served);
+        let response = if on_loopback && !host::is_ours(&request) {
+            say(StatusCode::MISDIRECTED_REQUEST, OF_ANOTHER)
+        } else {
+            answer(&request, &served)
+        };
         async { Ok::<_, Infallible>(response) }
     });
     let conversation = http1::Builder::new()
@@ -170,7 +183,7 @@ mod tests {
         let (ours, mut theirs) = duplex(64);
         theirs.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
         let began = Instant::now();
-        converse(Box::new(ours), served()).await;
+        converse(Box::new(ours), served(), true).await;
         assert!((HEAD..WHOLE).contains(&began.elapsed()), "{:?}", began.elapsed());
     }
 
@@ -178,11 +191,11 @@ mod tests {
     async fn who_reads_no_answer_is_left_after_a_while() {
         let (ours, mut theirs) = duplex(64);
         theirs
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: vouch\r\n\r\n")
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .await
             .unwrap();
         let began = Instant::now();
-        converse(Box::new(ours), served()).await;
+        converse(Box::new(ours), served(), true).await;
         assert_eq!(began.elapsed(), WHOLE);
         let mut begin = String::new();
         theirs.read_to_string(&mut begin).await.unwrap();

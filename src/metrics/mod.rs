@@ -12,6 +12,7 @@
 mod directories;
 mod doors;
 pub(crate) mod history;
+mod host;
 pub mod http;
 mod page;
 pub(crate) mod process;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use vouch_protocol::error::{DecodeError, EncodeError};
 
 use super::current::Current;
-use super::{Caller, WRITE_TIMEOUT, note_end};
+use super::{Caller, REQUEST_TIMEOUT, WRITE_TIMEOUT, note_end};
 use crate::wire::Wire;
 
 /// Such a door.
@@ -46,7 +46,7 @@ pub(super) async fn serve<D: InTurn>(current: Arc<Current<D>>, caller: Caller) {
         draining,
         ..
     } = caller;
-    let mut wire = Wire::new(stream, D::Codec::default());
+    let mut wire = Wire::new(stream, D::Codec::default()).with_patience(REQUEST_TIMEOUT);
     let mut drained = pin!(draining.cancelled());
     loop {
         let question = tokio::select! {

@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::verdict::Client;
-use crate::wire::{Stream, WireError};
+use crate::wire::{Stream, WireError, write_within};
 use admission::Admission;
 use counts::DoorCounts;
 use parting::Parting;
@@ -53,6 +53,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A client that reads nothing of its answers for this long is left.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// From the first byte of a request to its last: clients write it at once, a person who tries one out does not.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A protocol spoken to clients.
 pub trait Door: Send + Sync + 'static {
@@ -225,8 +228,31 @@ fn note_end(door: &str, error: &WireError, hint: &str) {
         WireError::Decode(error) => {
             tracing::warn!(listener = door, "closed: the client's request is {error}; {hint}");
         }
+        WireError::Unread(patience) => {
+            let seconds = patience.as_secs();
+            tracing::warn!(
+                listener = door,
+                "closed: the client read nothing of its answers for {seconds} s; does it hang?"
+            );
+        }
+        WireError::Unfinished(patience) => {
+            let seconds = patience.as_secs();
+            tracing::warn!(
+                listener = door,
+                "closed: the client began a request and did not end it within {seconds} s; {hint}"
+            );
+        }
         error => tracing::debug!(listener = door, "closed: {error}"),
     }
+}
+
+/// Greets a client, before anything is read: some wait for it, and some read only once. Whether it may go on.
+async fn greet(stream: &mut Stream, greeting: &[u8], door: &str) -> bool {
+    let greeted = write_within(stream, greeting, WRITE_TIMEOUT).await;
+    if let Err(error) = &greeted {
+        note_end(door, error, "");
+    }
+    greeted.is_ok()
 }
 
 /// Numbers of connections, over all doors.

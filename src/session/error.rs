@@ -125,7 +125,7 @@ impl Error {
     pub fn wire(error: &WireError, peer: &Arc<str>, step: &'static str, heard: bool) -> Self {
         let kind = match error {
             WireError::Closed | WireError::Io(_) => Kind::Unreachable,
-            WireError::Timeout => Kind::Timeout,
+            WireError::Timeout | WireError::Unread(_) | WireError::Unfinished(_) => Kind::Timeout,
             WireError::Decode(_) => Kind::Protocol,
             WireError::Encode(_) => Kind::Config,
         };

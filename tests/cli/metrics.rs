@@ -90,7 +90,7 @@ pub(crate) fn http(mut stream: impl Read + Write, request: &str) -> Answer {
     }
 }
 
-fn by_tcp(port: u16) -> TcpStream {
+pub(crate) fn by_tcp(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
     stream
@@ -107,7 +107,7 @@ const NEW: &str = "application/openmetrics-text;version=1.0.0,text/plain;version
 const OLD: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
 
 fn scrape(stream: impl Read + Write, accept: &str) -> Answer {
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: vouch\r\nAccept: {accept}\r\n\r\n");
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
     let answer = http(stream, &request);
     assert!(answer.head.starts_with("http/1.1 200 ok"), "{answer:?}");
     answer

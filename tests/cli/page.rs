@@ -1,7 +1,8 @@
 //! The status page of the real daemon.
 
-use crate::metrics::{Scene, by_path, http};
+use crate::metrics::{Scene, by_path, by_tcp, http};
 use crate::outside::PASSWORD;
+use crate::support::free_port;
 
 #[test]
 fn the_page_is_at_the_root_of_the_same_socket() {
@@ -62,5 +63,28 @@ fn the_page_is_at_the_root_of_the_same_socket() {
         );
     }
     assert!(!scene.daemon.log().contains("panicked"));
+    assert_eq!(scene.daemon.ends_by("TERM"), Some(0));
+}
+
+#[test]
+fn on_loopback_a_request_for_another_host_is_refused() {
+    let port = free_port();
+    let scene = Scene::new(|_| format!("127.0.0.1:{port}"));
+    let ask = |path: &str, host: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
+        http(by_tcp(port), &request)
+    };
+    for path in ["/", "/metrics"] {
+        for host in ["127.0.0.1", "localhost", "[::1]"] {
+            let answer = ask(path, host);
+            assert!(answer.head.starts_with("http/1.1 200 "), "{host}: {answer:?}");
+        }
+        let rebound = ask(path, "rebound.example");
+        assert!(rebound.head.starts_with("http/1.1 421 "), "{rebound:?}");
+        assert!(
+            rebound.body.starts_with("vouch answers here for localhost"),
+            "{rebound:?}"
+        );
+    }
     assert_eq!(scene.daemon.ends_by("TERM"), Some(0));
 }

@@ -48,7 +48,14 @@ fn connections() -> Vec<Bound> {
             "policy/idle-client.txt",
         ),
         row(
-            "the same of a saslauthd client",
+            "time from the first byte of a request to its last",
+            time!(crate::server::REQUEST_TIMEOUT),
+            "its connection is closed, with a warning in the log",
+            "clients write it at once; one that sends piece after piece holds a place for nothing",
+            "policy/unfinished-request.txt",
+        ),
+        row(
+            "time from the connection of a saslauthd client to the end of its question",
             time!(crate::server::saslauthd::REQUEST_TIME),
             "its connection is closed",
             "its question comes with the connection, and there is but one",
@@ -69,9 +76,9 @@ fn connections() -> Vec<Bound> {
             "socketmap/limits.txt",
         ),
         row(
-            "time that a client may leave an answer unread",
+            "time in which a client reads no byte of what is written to it",
             time!(crate::server::WRITE_TIMEOUT),
-            "its connection is closed",
+            "its connection is closed, with a warning in the log",
             "Postfix and Dovecot read at once; a client that does not is gone or stuck",
             "a_client_that_reads_nothing_is_left_after_a_minute",
         ),

@@ -18,7 +18,7 @@ use super::exchange::{Exchange, Spoken, Step};
 use super::late::Late;
 use super::relay::{Relay, Turn};
 use super::requests::{Pending, Requests};
-use super::{Asked, AuthDoor, WRITE_TIMEOUT};
+use super::{Asked, AuthDoor, REQUEST_TIMEOUT, WRITE_TIMEOUT};
 use crate::engine::{Decision, Source};
 use crate::server::current::Current;
 use crate::server::handover::Connected;
@@ -84,7 +84,7 @@ impl Connection {
             accepted: None,
             session,
             pid,
-            wire: Wire::new(stream, Codec::new()),
+            wire: Wire::new(stream, Codec::new()).with_patience(REQUEST_TIMEOUT),
             requests: Requests::default(),
             deciding: FuturesUnordered::new(),
             late: Late::default(),

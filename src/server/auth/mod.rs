@@ -25,7 +25,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use vouch_protocol::auth::client::{Greeting, Mech};
 use vouch_protocol::secret::Secret;
 
@@ -35,7 +35,7 @@ use super::fields::Fields;
 use super::handover::Handover;
 use super::login_limits::{self, Session, Sessions};
 use super::penalty::{self, Culprit, Failure, Penalty};
-use super::{Caller, Deadline, Door, WRITE_TIMEOUT};
+use super::{Caller, Deadline, Door, REQUEST_TIMEOUT, WRITE_TIMEOUT, greet};
 use crate::address::Domain;
 use crate::address::access::Access;
 use crate::engine::{Decision, Engine, Source, Tag};
@@ -392,18 +392,15 @@ impl Door for Current<AuthDoor> {
             } = caller;
             let door = self.get();
             let Some(cookie) = door.cookie() else {
-                let door = &door.settings.name;
                 tracing::error!(
-                    door,
+                    listener = door.settings.name,
                     "closed: the system gives no random bytes to greet a client with; does a system call filter forbid getrandom?"
                 );
                 return;
             };
             let greeting = door.greeting(connection, cookie);
-            // The whole greeting in one write, before anything is read: some clients wait for it,
-            // and some read only once.
-            let greeted = tokio::io::AsyncWriteExt::write_all(&mut stream, &greeting);
-            if matches!(timeout(WRITE_TIMEOUT, greeted).await, Ok(Ok(()))) {
+            // In one write: some clients read only once.
+            if greet(&mut stream, &greeting, &door.settings.name).await {
                 let pid = peer.and_then(|peer| peer.pid);
                 let session = door.sessions.connected(connection, pid);
                 drop(door);

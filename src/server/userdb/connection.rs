@@ -15,7 +15,7 @@ use vouch_protocol::auth::master::{Codec, Lookup, Reply, Request};
 use super::{UserdbDoor, Wanted};
 use crate::engine::remembered::PIECE;
 use crate::server::current::Current;
-use crate::server::{Peer, WRITE_TIMEOUT, note_end};
+use crate::server::{Peer, REQUEST_TIMEOUT, WRITE_TIMEOUT, note_end};
 use crate::wire::{LEFT_CHECK, Stream, Wire, WireError};
 
 /// Users of one connection that are asked about at once; further requests wait
@@ -53,7 +53,7 @@ impl Connection {
         Self {
             door,
             peer,
-            wire: Wire::new(stream, Codec::new()),
+            wire: Wire::new(stream, Codec::new()).with_patience(REQUEST_TIMEOUT),
             deciding: FuturesUnordered::new(),
             complained: false,
         }
@@ -158,10 +158,12 @@ impl Connection {
             if let Some(name) = name {
                 self.reply(Reply::Listed { id, name })?;
             }
-            if self.wire.pending_output() >= LIST_PIECE && self.flush().await == HANG_UP {
+            if self.wire.pending_output() >= LIST_PIECE
+                && let Err(error) = self.wire.flush_within(WRITE_TIMEOUT).await
+            {
                 tracing::warn!(
                     listener = door.settings.name,
-                    "LIST cut off: its client left, or read nothing for 60 s; ask again"
+                    "LIST cut off, with {looked} names looked at: {error}; see whether its client hangs, and ask again"
                 );
                 return HANG_UP;
             }

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use vouch_protocol::auth::Parameters;
 use vouch_protocol::auth::master::{Claim, Field, Lookup, Reply, greeting};
 
@@ -20,7 +20,7 @@ use super::current::Current;
 use super::fields::Fields;
 use super::handover::Handover;
 use super::kin;
-use super::{Caller, Deadline, Door, Peer, WRITE_TIMEOUT};
+use super::{Caller, Deadline, Door, Peer, greet};
 use crate::address::Address;
 use crate::engine::{Decision, Engine, Source};
 use crate::verdict::{Abstention, Client, Kind, Login, Question, Verdict};
@@ -186,7 +186,7 @@ impl UserdbDoor {
     fn turn_away(&self, what: &str, user: &str) {
         let door = &self.settings.name;
         tracing::error!(
-            door,
+            listener = door,
             about = user,
             "{what} refused: everybody may connect (mode 0666), and who asks is neither owner nor group of the \
              socket, nor the user itself by the field `uid`; mode 0600, 0660 or 0777 says who may"
@@ -217,7 +217,7 @@ impl UserdbDoor {
         let (cpid, client_id) = (claim.cpid, claim.client_id);
         let refused = |why: &str| {
             tracing::warn!(
-                door,
+                listener = door,
                 cpid,
                 request = client_id,
                 "REQUEST refused: {why}; the user must log in again, and login and master sockets be of one vouch"
@@ -269,13 +269,17 @@ impl UserdbDoor {
         match asked {
             Ok(line) => {
                 tracing::info!(
-                    door, cpid, request, pid, "REQUEST answered by another process of vouch"
+                    listener = door,
+                    cpid,
+                    request,
+                    pid,
+                    "REQUEST answered by another process of vouch"
                 );
                 Reply::Relayed(line)
             }
             Err(why) => {
                 tracing::warn!(
-                    door,
+                    listener = door,
                     cpid,
                     request,
                     "REQUEST refused: the cookie is of process {pid}, and it does not answer as one of vouch: {why}; the \
@@ -365,10 +369,11 @@ impl Door for Current<UserdbDoor> {
                 draining,
                 ..
             } = caller;
-            let greeting = greeting(self.get().handover.spid());
-            // In one write, before anything is read: chasquid waits for it.
-            let greeted = tokio::io::AsyncWriteExt::write_all(&mut stream, &greeting);
-            if matches!(timeout(WRITE_TIMEOUT, greeted).await, Ok(Ok(()))) {
+            let door = self.get();
+            // In one write: chasquid waits for it.
+            let greeted = greet(&mut stream, &greeting(door.handover.spid()), &door.settings.name).await;
+            drop(door);
+            if greeted {
                 Connection::new(self, stream, peer).serve(&draining).await;
             }
         })

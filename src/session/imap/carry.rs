@@ -42,13 +42,13 @@ impl LoginSession {
         let initial = client.initial.take();
         let mut dialog = Carry::new(capabilities, tags, mechanism, initial, options.confirm);
         let mut step = dialog.start();
-        let (mut secret_sent, mut gave_up) = (false, false);
+        let (mut secret_sent, mut gave_up, mut by) = (false, false, deadline);
         loop {
             match step {
                 Step::Read => {}
                 Step::Send(command) => {
                     let sent = send(remote, wire, &command, LOGIN, deadline).await;
-                    sent.map_err(|error| error.after(secret_sent))?;
+                    by = sent.map_err(|error| error.after(secret_sent))?;
                     secret_sent |= dialog.has_said_proof();
                 }
                 Step::Challenge(challenge) => {
@@ -68,7 +68,7 @@ impl LoginSession {
                     return Ok(client.ended(outcome, (secret_sent, goodbye)));
                 }
             }
-            let heard = hear(remote, wire, dialog.goodbye(), deadline).await;
+            let heard = hear(remote, wire, dialog.goodbye(), by).await;
             let response = heard.map_err(|error| error.after(secret_sent))?;
             trace::heard_after(&remote.peer, &response, attempt, |text| {
                 dialog.is_repeated_in(text)

@@ -74,6 +74,7 @@ impl LoginSession {
         let mut opening = Opening::new(remote.encryption);
         let mut step = opening.start();
         let mut at = GREETING;
+        let mut by = deadline;
         loop {
             step = match step {
                 Step::Read if at == GREETING => {
@@ -81,14 +82,14 @@ impl LoginSession {
                     trace::heard(&remote.peer, &greeting);
                     opening.on_response(greeting)
                 }
-                Step::Read => opening.on_response(read(&remote, &mut wire, at, deadline).await?),
+                Step::Read => opening.on_response(read(&remote, &mut wire, at, by).await?),
                 Step::Send(command) => {
                     at = "capability and STARTTLS";
                     if !is_remark(&wire) {
                         remote.check_nothing_unasked(&wire, at)?;
                     }
-                    send(&remote, &mut wire, &command, at, deadline).await?;
-                    opening.on_response(read(&remote, &mut wire, at, deadline).await?)
+                    by = send(&remote, &mut wire, &command, at, deadline).await?;
+                    opening.on_response(read(&remote, &mut wire, at, by).await?)
                 }
                 Step::StartTls => {
                     let (stream, details) = remote.start_tls(wire, deadline).await?;
@@ -155,7 +156,7 @@ impl LoginSession {
         self.wire.listen();
         self.hear_remarks("ID", deadline).await?;
         let tag = self.tags.next_tag();
-        send(
+        let by = send(
             &self.remote,
             &mut self.wire,
             &Command::id(tag, address, port),
@@ -164,7 +165,7 @@ impl LoginSession {
         )
         .await?;
         for _ in 0..UNTAGGED_LIMIT {
-            match read(&self.remote, &mut self.wire, "ID", deadline).await? {
+            match read(&self.remote, &mut self.wire, "ID", by).await? {
                 Response::Tagged { tag: theirs, .. } if tag.is(&theirs) => {
                     self.origin = origin;
                     return Ok(());
@@ -214,14 +215,14 @@ impl LoginSession {
                 }
             },
         )?;
-        let mut secret_sent = false;
+        let (mut secret_sent, mut by) = (false, deadline);
         let mut step = dialog.start();
         loop {
             match step {
                 login::Step::Read => {}
                 login::Step::Send(command) => {
                     let sent = send(remote, wire, &command, LOGIN, deadline).await;
-                    sent.map_err(|error| error.after(secret_sent))?;
+                    by = sent.map_err(|error| error.after(secret_sent))?;
                     secret_sent |= dialog.has_said_password();
                 }
                 login::Step::Done(outcome) => {
@@ -234,7 +235,7 @@ impl LoginSession {
                     });
                 }
             }
-            let heard = hear(remote, wire, dialog.goodbye(), deadline).await;
+            let heard = hear(remote, wire, dialog.goodbye(), by).await;
             let response = heard.map_err(|error| error.after(secret_sent))?;
             trace::heard_after(&remote.peer, &response, attempt, |_| false);
             step = dialog.on_response(response);
@@ -351,29 +352,32 @@ impl Session for LoginSession {
     }
 }
 
+/// Sends a command. By when the whole answer to it must be here: a remote that says line after line unasked gets no more
+/// time for it.
 async fn send(
     remote: &Remote,
     wire: &mut Wire<Codec>,
     command: &Command,
     step: &'static str,
     deadline: Instant,
-) -> Result<(), Error> {
-    let deadline = remote.command_deadline(deadline);
+) -> Result<Instant, Error> {
+    let by = remote.command_deadline(deadline);
     trace::said(&remote.peer, command);
     wire.push(command)
         .map_err(|error| remote.lost(&error, wire, step))?;
-    wire.flush(deadline)
+    wire.flush(by)
         .await
-        .map_err(|error| remote.lost(&error, wire, step))
+        .map_err(|error| remote.lost(&error, wire, step))?;
+    Ok(by)
 }
 
 async fn read(
     remote: &Remote,
     wire: &mut Wire<Codec>,
     step: &'static str,
-    deadline: Instant,
+    by: Instant,
 ) -> Result<Response, Error> {
-    let response = read_quietly(remote, wire, step, deadline).await?;
+    let response = read_quietly(remote, wire, step, by).await?;
     trace::heard(&remote.peer, &response);
     Ok(response)
 }
@@ -384,13 +388,13 @@ async fn hear(
     remote: &Remote,
     wire: &mut Wire<Codec>,
     said: Option<&Status>,
-    deadline: Instant,
+    by: Instant,
 ) -> Result<Response, Error> {
     let Some(status) = said else {
-        return read_quietly(remote, wire, LOGIN, deadline).await;
+        return read_quietly(remote, wire, LOGIN, by).await;
     };
-    let deadline = deadline.min(Instant::now() + LAST_WORDS);
-    let heard = read_quietly(remote, wire, LOGIN, deadline).await;
+    let by = by.min(Instant::now() + LAST_WORDS);
+    let heard = read_quietly(remote, wire, LOGIN, by).await;
     heard.map_err(|_| goodbye(&remote.peer, status))
 }
 
@@ -402,10 +406,9 @@ async fn read_quietly(
     remote: &Remote,
     wire: &mut Wire<Codec>,
     step: &'static str,
-    deadline: Instant,
+    by: Instant,
 ) -> Result<Response, Error> {
-    let deadline = remote.command_deadline(deadline);
-    wire.read(deadline)
+    wire.read(by)
         .await
         .map_err(|error| remote.lost(&error, wire, step))
 }

@@ -13,8 +13,9 @@ impl LoginSession {
     /// Reads past remarks that lie there. Tags are easily foreseen, so a tag alone would not make a line the answer to what
     /// is asked next: any other line ends the session.
     pub(super) async fn hear_remarks(&mut self, step: &'static str, deadline: Instant) -> Result<(), Error> {
+        let by = self.remote.command_deadline(deadline);
         while is_remark(&self.wire) {
-            let response = read(&self.remote, &mut self.wire, step, deadline).await?;
+            let response = read(&self.remote, &mut self.wire, step, by).await?;
             let goodbye = match &response {
                 Response::Untagged(Untagged::Status(status)) if status.kind == StatusKind::Bye => {
                     Error::goodbye(&self.remote.peer, step, status.label(), status.text())

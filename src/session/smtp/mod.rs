@@ -175,9 +175,9 @@ impl Opened {
     ) -> Result<Reply, Error> {
         let (remote, wire) = (&self.remote, &mut self.wire);
         let sent = send(remote, wire, command, deadline).await;
-        sent.map_err(|error| error.after(secret.sent))?;
+        let by = sent.map_err(|error| error.after(secret.sent))?;
         secret.sent |= secret.ends;
-        let reply = hear(remote, wire, step_name(command), deadline).await;
+        let reply = hear(remote, wire, step_name(command), by).await;
         let reply = reply.map_err(|error| error.after(secret.sent))?;
         trace::heard_after(&remote.peer, &reply, secret.attempt, quoted);
         if reply.code() == 421 {
@@ -231,36 +231,38 @@ async fn exchange(
     command: &Command,
     deadline: Instant,
 ) -> Result<Reply, Error> {
-    send(remote, wire, command, deadline).await?;
-    let reply = hear(remote, wire, step_name(command), deadline).await?;
+    let by = send(remote, wire, command, deadline).await?;
+    let reply = hear(remote, wire, step_name(command), by).await?;
     trace::heard(&remote.peer, &reply);
     Ok(reply)
 }
 
+/// Sends a command. By when the whole reply to it must be here.
 async fn send(
     remote: &Remote,
     wire: &mut Wire<Codec>,
     command: &Command,
     deadline: Instant,
-) -> Result<(), Error> {
+) -> Result<Instant, Error> {
     let step = step_name(command);
     remote.check_nothing_unasked(wire, step)?;
-    let deadline = remote.command_deadline(deadline);
+    let by = remote.command_deadline(deadline);
     trace::said(&remote.peer, command);
     wire.push(command)
         .map_err(|error| remote.lost(&error, wire, step))?;
-    wire.flush(deadline)
+    wire.flush(by)
         .await
-        .map_err(|error| remote.lost(&error, wire, step))
+        .map_err(|error| remote.lost(&error, wire, step))?;
+    Ok(by)
 }
 
 async fn hear(
     remote: &Remote,
     wire: &mut Wire<Codec>,
     step: &'static str,
-    deadline: Instant,
+    by: Instant,
 ) -> Result<Reply, Error> {
-    wire.read(remote.command_deadline(deadline))
+    wire.read(by)
         .await
         .map_err(|error| remote.lost(&error, wire, step))
 }

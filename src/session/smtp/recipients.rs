@@ -108,17 +108,18 @@ impl RecipientSession {
             wire.push(command)
                 .map_err(|error| remote.lost(&error, wire, step))?;
         }
-        let by = remote.command_deadline(deadline);
+        let mut by = remote.command_deadline(deadline);
         wire.flush(by)
             .await
             .map_err(|error| remote.lost(&error, wire, step))?;
         for command in commands {
-            let by = remote.command_deadline(deadline);
             let step = step_name(command);
             let reply = wire
                 .read(by)
                 .await
                 .map_err(|error| remote.lost(&error, wire, step))?;
+            // The remote begins with the next one now.
+            by = remote.command_deadline(deadline);
             trace::heard(&remote.peer, &reply);
             let over = reply.code() == 421;
             learn(&self.one_each, &reply);
