@@ -1,10 +1,12 @@
 //! A session that was given up by the remote between two questions, told apart from a remote that is down.
 
 use std::future::pending;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 use vouch::session::pool::{Asker, Limits, Pool};
 use vouch::session::{After, AskAgain, Error, Judged, Session};
@@ -133,4 +135,100 @@ async fn a_session_that_was_never_asked_is_not_missed() {
     let (one, other) = tokio::join!(pool.ask((), asker.clone()), pool.ask((), asker.clone()));
     one.unwrap();
     other.unwrap();
+}
+
+/// A session whose goodbye takes until it is let go.
+struct Lingering(Arc<Mutex<mpsc::Receiver<()>>>);
+
+impl Session for Lingering {
+    type Question = ();
+    type Answer = ();
+
+    const MAX_BATCH: usize = 1;
+    const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
+    const SPENT_BY_YES: bool = true;
+
+    fn batch(&self) -> usize {
+        1
+    }
+
+    fn bears(&self) -> Option<u32> {
+        None
+    }
+
+    fn together((): &(), (): &()) -> bool {
+        false
+    }
+
+    async fn ask(&mut self, _: &[()], tell: &mut (dyn FnMut(()) + Send), _: Instant) -> Result<(), Error> {
+        tell(());
+        Ok(())
+    }
+
+    async fn goodbye(&mut self) {
+        pending::<()>().await;
+    }
+
+    async fn renew(&mut self) -> bool {
+        false
+    }
+
+    /// Holds its thread, as a task does that is at work while another thread ends the runtime.
+    async fn close(self) {
+        let _ = self.0.lock().unwrap().recv();
+    }
+}
+
+/// A runtime that ends drops the task of a new session as it is spawned. The pool must not go on spawning: it would
+/// hold its lock for ever, and the process with it.
+#[test]
+fn a_session_that_ends_with_its_runtime_does_not_hold_the_process() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (let_go, held) = mpsc::channel();
+    let held = Arc::new(Mutex::new(held));
+    let open = Box::new(move |_| {
+        let session = Lingering(held.clone());
+        Box::pin(async { Ok(session) }) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
+    });
+    let judge = Box::new(|(): &(), ()| Judged {
+        verdict: (),
+        after: After::Close,
+    });
+    let limits = Limits {
+        max_sessions: 1,
+        warm_sessions: 1,
+        queue: 10,
+        timeout: Duration::from_secs(30),
+        idle_timeout: Duration::from_secs(60),
+        max_age: Duration::from_secs(60),
+        questions: None,
+        refusals: None,
+    };
+    let pool: Pool<Lingering, ()> = Pool::new("remote".into(), limits, &Arc::default(), open, judge);
+    runtime.block_on(async {
+        let (asker, _waiter) = Asker::until(Instant::now() + Duration::from_secs(30));
+        pool.ask((), asker).await.unwrap();
+        while pool.sessions().closing == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let handle = runtime.handle().clone();
+    runtime.shutdown_background();
+    while !handle.spawn(pending::<()>()).is_finished() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let_go.send(()).unwrap();
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || {
+        while pool.sessions().closing > 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        drop(pool);
+        ended.send(()).unwrap();
+    });
+    end.recv_timeout(Duration::from_secs(30)).unwrap();
 }

@@ -93,7 +93,11 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     /// Starts the sessions that are of use.
     pub(super) fn start_needed(this: &Arc<Self>, state: &mut State<S::Question, V>) {
         while let Some(place) = state.place_if_needed(&this.limits) {
-            tokio::spawn(this.clone().run(place));
+            // It needs the lock that is held here before it can end. One that has ended was dropped, and its place with
+            // it: the runtime is at its end, and would drop the next one, too.
+            if tokio::spawn(this.clone().run(place)).is_finished() {
+                break;
+            }
         }
     }
 
