@@ -1,10 +1,13 @@
 //! `vouch probe login`.
 
+use std::io::Write;
+use std::process::Stdio;
+
 use base64::prelude::{BASE64_STANDARD, Engine};
 use remote::{Options, Protocol, Server};
 use serde_json::Value;
 
-use crate::outside::{PASSWORD, World, directory, people};
+use crate::outside::{Bounded, PASSWORD, World, directory, people, vouch};
 
 const JANE: &str = "jane@example.org";
 
@@ -84,6 +87,25 @@ fn the_password_is_the_first_line_of_a_file_or_of_standard_input() {
     missing
         .says_nothing()
         .complains(&["/nonexistent/password", "No such file"]);
+}
+
+#[test]
+fn nothing_behind_the_first_line_of_standard_input_is_waited_for() {
+    let (world, _remote) = world(Protocol::Imap);
+    let config = world.scratch.text("vouch.toml");
+    let mut command = vouch();
+    command
+        .args(login("-", &[JANE, "-c", &config]))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
+    let mut child = Bounded(command.spawn().unwrap());
+    // In two pieces, and the pipe stays open.
+    let mut pipe = child.0.stdin.take().unwrap();
+    let (head, tail) = PASSWORD.split_at(4);
+    pipe.write_all(head.as_bytes()).unwrap();
+    pipe.write_all(format!("{tail}\nand").as_bytes()).unwrap();
+    assert_eq!(child.ended().code(), Some(0));
+    drop(pipe);
 }
 
 #[test]

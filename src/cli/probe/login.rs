@@ -1,6 +1,8 @@
 //! `vouch probe login`: is this login good?
 
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -9,7 +11,7 @@ use clap::Args;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use vouch_protocol::sasl::Mechanism;
 use vouch_protocol::secret::Secret;
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use super::super::{fail, print, runtime, status};
 use super::{Common, Words, line, object, status_of};
@@ -131,17 +133,36 @@ fn prompt(user: &str) -> io::Result<Secret<[u8]>> {
 
 /// The first line, without its end.
 fn read(path: &Path) -> io::Result<Secret<[u8]>> {
-    let input: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin())
+    if path == Path::new("-") {
+        // Not by way of `Stdin`, whose buffer would keep a copy.
+        first_line(File::from(io::stdin().as_fd().try_clone_to_owned()?))
     } else {
-        Box::new(std::fs::File::open(path)?)
+        first_line(File::open(path)?)
+    }
+}
+
+/// Nothing behind the line is waited for: a pipe may stay open.
+fn first_line(mut input: File) -> io::Result<Secret<[u8]>> {
+    let mut bytes = Zeroizing::new(vec![0; MAX_FILE as usize]);
+    let mut filled = 0;
+    let end = loop {
+        let more = match input.read(&mut bytes[filled..]) {
+            Ok(more) => more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let new = &bytes[filled..filled + more];
+        if let Some(at) = new.iter().position(|&byte| byte == b'\n') {
+            break filled + at;
+        }
+        filled += more;
+        // Its end, or no room.
+        if more == 0 {
+            break filled;
+        }
     };
-    let mut bytes = Vec::with_capacity(MAX_FILE as usize);
-    input.take(MAX_FILE).read_to_end(&mut bytes)?;
-    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let password = Secret::copy_from(line.strip_suffix(b"\r").unwrap_or(line));
-    bytes.zeroize();
-    Ok(password)
+    let line = &bytes[..end];
+    Ok(Secret::copy_from(line.strip_suffix(b"\r").unwrap_or(line)))
 }
 
 #[cfg(test)]
