@@ -141,7 +141,7 @@ async fn a_remote_with_a_bad_certificate_is_told_nothing() {
         (
             "unknown authority",
             Authority::new().unwrap().issue(&names).unwrap(),
-            "nobody whom this host trusts has signed its certificate",
+            "no authority that this host trusts has signed its certificate",
         ),
         (
             "expired",
@@ -151,7 +151,7 @@ async fn a_remote_with_a_bad_certificate_is_told_nothing() {
         (
             "self-signed",
             Identity::self_signed(&names).unwrap(),
-            "nobody whom this host trusts has signed its certificate",
+            "no authority that this host trusts has signed its certificate",
         ),
     ];
     for protocol in PROTOCOLS {
