@@ -269,7 +269,8 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Whether what is sent there stays on this machine: a Unix socket, a loopback address, or
-    /// `localhost` (RFC 6761 §6.3).
+    /// `localhost` (RFC 6761 §6.3). Another name never does, whatever it resolves to: that may be something else
+    /// tomorrow.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Socket(_) => true,
@@ -277,7 +278,7 @@ impl Endpoint {
                 host.eq_ignore_ascii_case("localhost")
                     || host
                         .parse()
-                        .is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+                        .is_ok_and(|address: std::net::IpAddr| address.to_canonical().is_loopback())
             }
         }
     }

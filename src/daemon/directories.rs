@@ -239,7 +239,7 @@ pub fn remote(directory: &config::Directory, roots: &tls::Roots) -> Result<Remot
         tls: Arc::new(tls::Client::new(&settings, roots)?),
         encryption,
         timeout: directory.timeout,
-        allow_cleartext: directory.auth.allow_cleartext,
+        password_in_clear: directory.password_in_clear(),
     })
 }
 

@@ -57,8 +57,6 @@ pub trait Dial: Send + Sync {
 pub struct Dialled {
     /// The bytes' way.
     pub stream: Stream,
-    /// The other end is this machine: loopback or a Unix socket.
-    pub local: bool,
     /// By which of the remote's addresses, where it has any.
     pub reached: Option<Reached>,
 }
@@ -106,7 +104,6 @@ impl Dial for Endpoint {
                         .map_err(|(kind, detail)| Error::new(kind, peer, CONNECT, detail))?;
                     Ok(Dialled {
                         stream: Box::new(stream),
-                        local: true,
                         reached: None,
                     })
                 }
@@ -146,7 +143,6 @@ async fn dial_tcp(
             let peer = stream.peer_addr().ok();
             Ok(Dialled {
                 stream: Box::new(stream),
-                local: peer.is_some_and(|address| is_loopback(&address)),
                 reached: peer.map(|address| Reached { address, others }),
             })
         }
@@ -207,10 +203,6 @@ async fn within<T>(
         Ok(Err(error)) => Err((Kind::Unreachable, error.to_string())),
         Err(_) => Err((Kind::Timeout, "no answer in time".into())),
     }
-}
-
-fn is_loopback(address: &SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }
 
 #[cfg(test)]

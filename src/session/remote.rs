@@ -27,15 +27,13 @@ pub struct Remote {
     pub encryption: Encryption,
     /// Bound on one command and its reply.
     pub timeout: Duration,
-    /// Whether a password may go out without TLS to another machine.
-    pub allow_cleartext: bool,
+    /// Whether a password may go out without TLS.
+    pub password_in_clear: bool,
 }
 
-/// A stream to a remote and what is known of its safety.
+/// A stream to a remote.
 pub(super) struct Connection {
     pub(super) stream: Stream,
-    /// The other end is this machine: loopback or a Unix socket.
-    pub(super) local: bool,
     /// What TLS agreed on, once it is on.
     pub(super) tls: Option<Arc<tls::Details>>,
 }
@@ -49,13 +47,9 @@ impl Remote {
             // A way is gone once.
             let _ = way.reached.set(reached);
         }
-        let (stream, local) = (dialled.stream, dialled.local);
+        let stream = dialled.stream;
         if self.encryption != Encryption::AlreadyOn {
-            return Ok(Connection {
-                stream,
-                local,
-                tls: None,
-            });
+            return Ok(Connection { stream, tls: None });
         }
         let (stream, details) = self
             .tls
@@ -63,7 +57,6 @@ impl Remote {
             .await?;
         Ok(Connection {
             stream,
-            local,
             tls: Some(details),
         })
     }
@@ -103,8 +96,8 @@ impl Remote {
     }
 
     /// Refuses to send a password where somebody else could read it.
-    pub(super) fn check_password_may_leave(&self, encrypted: bool, local: bool) -> Result<(), Error> {
-        if encrypted || local || self.allow_cleartext {
+    pub(super) fn check_password_may_leave(&self, encrypted: bool) -> Result<(), Error> {
+        if encrypted || self.password_in_clear {
             return Ok(());
         }
         let detail = "there is no TLS on this connection, so no password is sent";

@@ -142,7 +142,7 @@ mod tests {
             tls: Arc::new(tls::Client::new(&settings, &roots).unwrap()),
             encryption: Encryption::Never,
             timeout: Duration::from_secs(30),
-            allow_cleartext: false,
+            password_in_clear: false,
         })
     }
 

@@ -39,7 +39,6 @@ impl Dial for Here {
             tokio::spawn(self.0.serve(theirs));
             Ok(Dialled {
                 stream: Box::new(ours),
-                local: true,
                 reached: None,
             })
         })

@@ -2,7 +2,7 @@
 //! log says of it. The many ways to go about it are in `study`.
 
 use std::future::{Future, ready};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,12 +10,13 @@ use std::time::Duration;
 use remote::{Authority, Fault, Identity, Listen, Options, Protocol, Security, Server};
 use rustls::RootCertStore;
 use tokio::time::Instant;
+use vouch::config::read;
+use vouch::daemon;
 use vouch::session::connect::{Dial, Dialled};
 use vouch::session::imap::{LoginSession, Options as LoginOptions};
 use vouch::session::smtp::Hello;
 use vouch::session::smtp::auth::{AuthSession, InTwo};
-use vouch::session::{Attempt, Credentials, Error, Kind, Login, Remote, Session, tls};
-use vouch_protocol::encryption::Encryption;
+use vouch::session::{Attempt, Credentials, Error, Kind, Login, Remote, Session};
 use vouch_protocol::secret::Secret;
 use vouch_protocol::smtp::Protocol as SmtpProtocol;
 
@@ -240,10 +241,9 @@ async fn bytes_injected_before_tls_end_the_session() {
     }
 }
 
-/// A way to a remote in memory that passes for another machine, or for this one.
+/// A way to a remote in memory.
 struct Elsewhere {
     server: Server,
-    local: bool,
     sessions: Mutex<Vec<tokio::task::JoinHandle<remote::SessionLog>>>,
 }
 
@@ -256,37 +256,39 @@ impl Dial for Elsewhere {
         let (ours, theirs) = tokio::io::duplex(4096);
         let session = tokio::spawn(self.server.serve(theirs));
         self.sessions.lock().unwrap().push(session);
-        let (stream, local) = (Box::new(ours), self.local);
         Box::pin(ready(Ok(Dialled {
-            stream,
-            local,
+            stream: Box::new(ours),
             reached: None,
         })))
     }
 }
 
-/// Asks one login; the kind of error if there is no answer, and how many logins the remote saw.
-async fn login_elsewhere(protocol: Protocol, local: bool, allow_cleartext: bool) -> (Option<Kind>, u64) {
+/// Asks one login of a remote that the configuration has at this address; the kind of error if there is no answer, and
+/// how many logins the remote saw.
+async fn login_at(protocol: Protocol, address: &str, allow_cleartext: bool) -> (Option<Kind>, u64) {
     let options = Options {
         listen: Listen::Nowhere,
         ..options(protocol)
     };
     let dial = Arc::new(Elsewhere {
         server: Server::start(options).unwrap(),
-        local,
         sessions: Mutex::default(),
     });
-    let settings = tls::Settings {
-        server_name: "mail.example.org".to_owned(),
-        ..tls::Settings::default()
+    let kind = if protocol == Protocol::Imap {
+        "imap"
+    } else {
+        "smtp"
     };
+    let text = format!(
+        "[directory.mail]\ntype = \"{kind}\"\naddress = \"{address}\"\nauth.allow-cleartext = {allow_cleartext}\n"
+    );
+    let (config, _) = read::parse(Path::new("vouch.toml"), &text).unwrap();
+    let directory = &config.directory[0];
+    let promised = directory.password_in_clear();
+    let remote = daemon::remote(directory, &RootCertStore::empty().into()).unwrap();
     let remote = Arc::new(Remote {
-        peer: "remote".into(),
         dial: dial.clone(),
-        tls: Arc::new(tls::Client::new(&settings, &RootCertStore::empty().into()).unwrap()),
-        encryption: Encryption::IfOffered,
-        timeout: Duration::from_secs(5),
-        allow_cleartext,
+        ..remote
     });
     let deadline = Instant::now() + Duration::from_secs(5);
     let login = Login {
@@ -318,17 +320,31 @@ async fn login_elsewhere(protocol: Protocol, local: bool, allow_cleartext: bool)
             .err()
     };
     let asked = dial.server.count("AUTHENTICATE") + dial.server.count("AUTH");
+    assert_eq!(asked > 0, promised, "{address}: what `vouch check` says of it");
     (failed.map(|error| error.kind()), asked)
 }
 
 #[tokio::test]
 async fn a_password_goes_over_cleartext_only_within_this_machine_or_when_allowed() {
     for protocol in [Protocol::Imap, Protocol::Smtp] {
-        assert_eq!(
-            login_elsewhere(protocol, false, false).await,
-            (Some(Kind::Config), 0)
-        );
-        assert_eq!(login_elsewhere(protocol, false, true).await, (None, 1));
-        assert_eq!(login_elsewhere(protocol, true, false).await, (None, 1));
+        for elsewhere in [
+            "mail.example.org", "ip6-localhost", "localhost.example.org", "192.0.2.7", "2001:db8::7",
+        ] {
+            assert_eq!(
+                login_at(protocol, elsewhere, false).await,
+                (Some(Kind::Config), 0),
+                "{elsewhere}"
+            );
+            assert_eq!(
+                login_at(protocol, elsewhere, true).await,
+                (None, 1),
+                "{elsewhere}"
+            );
+        }
+        for here in [
+            "localhost", "LOCALHOST", "127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1",
+        ] {
+            assert_eq!(login_at(protocol, here, false).await, (None, 1), "{here}");
+        }
     }
 }

@@ -315,7 +315,6 @@ impl Dial for Remote {
             tokio::spawn(self.server.serve(theirs));
             Ok(Dialled {
                 stream: Box::new(ours),
-                local: true,
                 reached: None,
             })
         })

@@ -56,7 +56,6 @@ impl Dial for Telephone {
             }
             Ok(Dialled {
                 stream: Box::new(Ours { stream, seat }),
-                local: true,
                 reached: None,
             })
         })

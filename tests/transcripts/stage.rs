@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use vouch::config::{Config, Endpoint, read};
+use vouch::config::{Config, read};
 use vouch::daemon;
 use vouch::server::handover::Handover;
 use vouch::server::{self, Caller, Door};
@@ -97,7 +97,6 @@ impl Stage {
         let dial = |directory: &vouch::config::Directory, _: &vouch::session::Remote| -> Arc<dyn Dial> {
             Arc::new(Telephone {
                 directory: directory.name.clone(),
-                local: is_local(&directory.address),
                 calls: caller.clone(),
             })
         };
@@ -398,20 +397,9 @@ fn doors(config: &Config, members: &[Arc<vouch::engine::Member>]) -> Vec<(String
         .collect()
 }
 
-/// Whether the remote would be on this machine, were it real.
-fn is_local(address: &Endpoint) -> bool {
-    match address {
-        Endpoint::Host { host, .. } => host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback()),
-        Endpoint::Socket(_) => true,
-    }
-}
-
 /// Calls the stage instead of a remote.
 struct Telephone {
     directory: String,
-    local: bool,
     calls: mpsc::UnboundedSender<Call>,
 }
 
@@ -429,7 +417,6 @@ impl Dial for Telephone {
             match timeout_at(deadline, answered).await {
                 Ok(Ok(Ok(stream))) => Ok(Dialled {
                     stream,
-                    local: self.local,
                     reached: None,
                 }),
                 Ok(_) => Err(Error::new(Kind::Unreachable, peer, "connect", "refused")),

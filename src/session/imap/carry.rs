@@ -16,8 +16,7 @@ impl LoginSession {
         attempt: &Attempt,
         mut deadline: Instant,
     ) -> Result<Answer<Outcome>, Error> {
-        self.remote
-            .check_password_may_leave(self.tls.is_some(), self.local)?;
+        self.remote.check_password_may_leave(self.tls.is_some())?;
         let mut client = Carrying::new(attempt, &self.remote.peer).await?;
         self.wire.listen();
         self.hear_remarks(LOGIN, deadline).await?;

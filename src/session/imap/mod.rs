@@ -44,7 +44,6 @@ pub struct LoginSession {
     wire: Wire<Codec>,
     capabilities: Capabilities,
     tags: Tags,
-    local: bool,
     tls: Option<Arc<tls::Details>>,
     /// For whom the remote was told that we ask.
     origin: Option<Origin>,
@@ -69,7 +68,7 @@ impl LoginSession {
         deadline: Instant,
     ) -> Result<Self, Error> {
         let connection = remote.connect(&way, deadline).await?;
-        let (local, mut tls) = (connection.local, connection.tls);
+        let mut tls = connection.tls;
         let mut wire = Wire::new(connection.stream, Codec::new());
         let mut opening = Opening::new(remote.encryption);
         let mut step = opening.start();
@@ -106,7 +105,6 @@ impl LoginSession {
                         wire,
                         capabilities,
                         tags,
-                        local,
                         tls,
                         origin: None,
                         remarks: 0,
@@ -134,7 +132,7 @@ impl LoginSession {
     /// What is in the way.
     pub fn takes_passwords(&self) -> Result<(), Error> {
         let (capabilities, encrypted) = (&self.capabilities, self.tls.is_some());
-        self.remote.check_password_may_leave(encrypted, self.local)?;
+        self.remote.check_password_may_leave(encrypted)?;
         if capabilities.auth_plain || capabilities.auth_login || !capabilities.login_disabled {
             return Ok(());
         }
@@ -192,8 +190,7 @@ impl LoginSession {
         credentials: &Credentials,
         deadline: Instant,
     ) -> Result<Answer<Outcome>, Error> {
-        self.remote
-            .check_password_may_leave(self.tls.is_some(), self.local)?;
+        self.remote.check_password_may_leave(self.tls.is_some())?;
         self.wire.listen();
         self.hear_remarks(LOGIN, deadline).await?;
         let Self {

@@ -61,11 +61,10 @@ impl AuthSession {
         let Opened {
             remote,
             capabilities,
-            local,
             tls,
             ..
         } = &self.opened;
-        remote.check_password_may_leave(tls.is_some(), *local)?;
+        remote.check_password_may_leave(tls.is_some())?;
         let Ok(mut dialog) = Auth::new(
             capabilities, self.mechanism, &credentials.user, &credentials.password,
         ) else {
@@ -162,7 +161,7 @@ impl Session for AuthSession {
 /// Whether a password could be tried on a session.
 pub(super) fn takes_passwords(opened: &Opened) -> Result<(), Error> {
     let (capabilities, encrypted) = (&opened.capabilities, opened.tls.is_some());
-    opened.remote.check_password_may_leave(encrypted, opened.local)?;
+    opened.remote.check_password_may_leave(encrypted)?;
     if capabilities.auth.plain || capabilities.auth.login {
         return Ok(());
     }

@@ -19,9 +19,7 @@ impl AuthSession {
     ) -> Result<Answer<Outcome>, Error> {
         let opened = &mut self.opened;
         let peer = opened.remote.peer.clone();
-        opened
-            .remote
-            .check_password_may_leave(opened.tls.is_some(), opened.local)?;
+        opened.remote.check_password_may_leave(opened.tls.is_some())?;
         let mut client = Carrying::new(attempt, &peer).await?;
         let (mechanism, offered) = (client.mechanism, &opened.capabilities.auth);
         if !offered.carries(mechanism) {

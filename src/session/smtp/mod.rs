@@ -32,7 +32,6 @@ struct Opened {
     remote: Arc<Remote>,
     wire: Wire<Codec>,
     capabilities: Capabilities,
-    local: bool,
     tls: Option<Arc<tls::Details>>,
     hello: Arc<Hello>,
     /// Whether the remote takes the address of the client for whom we ask.
@@ -83,13 +82,11 @@ impl Opened {
                     opening.on_secured()
                 }
                 Step::Ready(capabilities) => {
-                    let local = connection.local;
                     let takes_origin = capabilities.takes_xclient("ADDR");
                     return Ok(Self {
                         remote,
                         wire,
                         capabilities,
-                        local,
                         tls,
                         hello,
                         takes_origin,

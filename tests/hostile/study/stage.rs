@@ -298,7 +298,6 @@ impl Dial for Elsewhere {
         let stream = Box::new(ours);
         Box::pin(ready(Ok(Dialled {
             stream,
-            local: false,
             reached: None,
         })))
     }
