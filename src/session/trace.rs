@@ -16,7 +16,7 @@ use super::{Attempt, Credentials, Token};
 pub const TARGET: &str = "vouch::dialog";
 
 /// What stands for a text that repeats a password. Cutting out just that part
-/// would tell what it was: "Authentication [secret]" is "failed".
+/// would tell what it was: `Authentication [secret]` is "failed".
 const WITHHELD: &str = "[withheld: it repeats the password]";
 
 /// A password this short stands in half of all texts; finding it there tells

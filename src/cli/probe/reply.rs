@@ -33,8 +33,12 @@ pub enum ReplyType {
 /// Arguments of `vouch probe reply`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The replies, each as one text: '550 5.1.1 User unknown', 'NO [UNAVAILABLE] Later'; \n is a line end
-    #[arg(value_name = "TEXT", required_unless_present = "file_of_replies")]
+    // Not as documentation, where brackets are links.
+    #[arg(
+        value_name = "TEXT",
+        required_unless_present = "file_of_replies",
+        help = "The replies, each as one text: '550 5.1.1 User unknown', 'NO [UNAVAILABLE] Later'; \\n is a line end"
+    )]
     replies: Vec<String>,
     /// File of more replies, one per line; empty lines are skipped; - is standard input
     #[arg(long = "file", value_name = "F", id = "file_of_replies")]
