@@ -11,7 +11,7 @@ described! {
     pub struct Directory {
         /// NAME, by which listeners, the log and the metrics call it.
         pub name: String,
-        /// `type`: what the remote speaks. Required. `imap` knows logins, `lmtp` recipients, `smtp` both.
+        /// `type`: the remote's protocol. Required. `imap` knows logins, `lmtp` recipients, `smtp` both.
         pub kind: Kind,
         /// `address` and `port`: a host name, an IP address, or (`lmtp`) the absolute path of a socket.
         /// `address` is required; `host` is another name for it. `port` is 1 to 65535, by default imap 143,
@@ -20,15 +20,15 @@ described! {
         /// `timeout`: bound on connecting and on each command, 1 ms to 1 hour. Default 30 s. The whole answer
         /// is bounded by the listener's `deadline`, which is usually shorter.
         pub timeout: Duration,
-        /// `ehlo-name`: how we call ourselves in EHLO and LHLO. Default: the host's name.
+        /// `ehlo-name`: vouch's own name in EHLO and LHLO. Default: the host's name.
         pub ehlo_name: Option<String>,
         /// `[….tls]`.
         pub tls: Tls,
         /// `[….limits]`: of one remote session.
         pub limits: Limits,
-        /// `[….lookup]`: whose addresses it knows.
+        /// `[….lookup]`: the domains that it serves.
         pub lookup: Lookup,
-        /// `[….rcpt]`: how doubtful replies to RCPT are read.
+        /// `[….rcpt]`: how doubtful replies to RCPT are interpreted.
         pub rcpt: Rcpt,
         /// `[….replies]`: phrases of this remote, and what they mean.
         pub replies: Replies,
@@ -36,7 +36,7 @@ described! {
         pub auth: Auth,
         /// `[….pool]`: the sessions.
         pub pool: Pool,
-        /// `[….cache]`: what is remembered.
+        /// `[….cache]`: cached answers.
         pub cache: Cache,
     }
 }
@@ -62,14 +62,14 @@ impl Directory {
     }
 
     /// Whether a password may be sent over a connection without TLS: never, unless `auth.allow-cleartext`
-    /// says so or the remote is on this machine.
+    /// is set or the remote is on this machine.
     pub fn password_in_clear(&self) -> bool {
         self.auth.allow_cleartext || self.address.is_local()
     }
 }
 
 words! {
-    /// What a remote speaks.
+    /// A remote's protocol.
     Kind {
         /// IMAP: logins.
         Imap = "imap",
@@ -81,12 +81,12 @@ words! {
 }
 
 impl Kind {
-    /// Whether it can say if a login is good.
+    /// Whether it can verify a login.
     pub fn knows_logins(self) -> bool {
         matches!(self, Self::Imap | Self::Smtp)
     }
 
-    /// Whether it can say if a recipient exists.
+    /// Whether it can verify a recipient.
     pub fn knows_recipients(self) -> bool {
         matches!(self, Self::Smtp | Self::Lmtp)
     }
@@ -109,24 +109,24 @@ described! {
     pub struct Tls {
         /// `implicit`: TLS from the first byte. Default false; `enable` is another name for it.
         pub implicit: bool,
-        /// `allow-invalid-certs`: still TLS, but with whoever answers; a warning at every start. Default false.
-        /// An own authority is better named by `ca-file`.
+        /// `allow-invalid-certs`: accept any certificate, from any machine that answers; warns at every start.
+        /// Default false. For a private authority, use `ca-file` instead.
         pub allow_invalid_certs: bool,
         /// `starttls`: what happens without `implicit`. Default `if-available`: a password still needs TLS
-        /// unless `auth.allow-cleartext` is set or the remote is on this machine. A STARTTLS that was offered
-        /// and fails ends the session, whatever stands here.
+        /// unless `auth.allow-cleartext` is set or the remote is on this machine. If the remote offers
+        /// STARTTLS and it fails, the session ends, whatever the value.
         pub starttls: StartTls,
-        /// `ca-file`: PEM file of authorities that are trusted besides those of the system. A certificate that is its
-        /// own authority, as `openssl req -x509` makes it, is taken for the server whose own it is.
+        /// `ca-file`: PEM file of authorities that are trusted besides those of the system. A self-signed
+        /// certificate, as `openssl req -x509` makes it, is accepted from the server that it names.
         pub ca_file: Option<PathBuf>,
-        /// `server-name`: the name that the certificate must bear. Default: `address`.
+        /// `server-name`: the name that the certificate must have. Default: `address`.
         pub server_name: Option<String>,
         /// `cert-file`: PEM file of our own certificate, with `key-file`.
         pub cert_file: Option<PathBuf>,
         /// `key-file`: PEM file of its key, with `cert-file`.
         pub key_file: Option<PathBuf>,
-        /// `key-exchange`: default `hybrid`, which withstands a recorder with a later quantum computer;
-        /// `classic` for a remote or firewall that stalls on the larger first message.
+        /// `key-exchange`: default `hybrid`, which protects recorded traffic against a later quantum
+        /// computer; `classic` for a remote or firewall that stalls on the larger first message.
         pub key_exchange: KeyExchange,
     }
 }
@@ -147,7 +147,7 @@ impl Default for Tls {
 }
 
 words! {
-    /// Whether a session that starts in the clear changes to TLS (RFC 3207, RFC 9051 §6.2.1).
+    /// Whether a session that starts without TLS changes to it (RFC 3207, RFC 9051 §6.2.1).
     StartTls {
         /// When the remote offers it.
         IfAvailable = "if-available",
@@ -169,19 +169,20 @@ words! {
 }
 
 described! {
-    /// `[directory."NAME".limits]`: of one remote session, so that no remote loses patience with us.
+    /// `[directory."NAME".limits]`: of one session with the remote, so that it sees no reason to disconnect or block vouch.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Limits {
         /// `rcpt`: RCPT commands sent, accepted or not; then QUIT and a new session. Default 10; lmtp 1000.
         pub rcpt: Limit,
-        /// `rcpt-errors`: refused ones among these. Default 5: many servers slow down or hang up at 10 or 20; lmtp
+        /// `rcpt-errors`: refused recipients among these. Default 5: many servers slow down or hang up at 10 or 20; lmtp
         /// 100, as LMTP servers count none.
         pub rcpt_errors: Limit,
         /// `auth-errors`: failed logins, IMAP too; then LOGOUT or QUIT. Default 3.
         pub auth_errors: Limit,
         /// `unknown-rate`: of all sessions together: beyond so many refused recipients within any second, minute or hour
-        /// (`"600/min"`; `s`, `min`, `h`; 1 to 100000), those of whom nothing is remembered are put off without a
-        /// question, and known ones are served, so that a harvest through us does not get our address banned. Default `"off"`.
+        /// (`"600/min"`; `s`, `min`, `h`; 1 to 100000), recipients without a cached answer are deferred without asking, and
+        /// known ones are served, so that an address harvest through vouch does not get this host's address banned.
+        /// Default `"off"`.
         pub unknown_rate: Option<Rate>,
     }
 }
@@ -206,19 +207,20 @@ described! {
     /// `[directory."NAME".lookup]`.
     #[derive(Debug, Clone, PartialEq)]
     pub struct Lookup {
-        /// `domains`: those it knows, and `"file:///path"` entries, each a file with one domain a line (`#`
-        /// starts a comment), read again on reload. Default none: then it takes every login and no recipient.
+        /// `domains`: the domains that it serves, and `"file:///path"` entries, each a file with one domain
+        /// per line (`#` starts a comment), read again on reload. Default none: it then serves every login
+        /// and no recipient.
         pub domains: Domains,
-        /// `canary`: addresses that must exist; while one is refused, no refusal of its domain is believed.
+        /// `canary`: addresses that must exist; while one is refused, refusals in its domain are deferred.
         /// Default none.
         pub canary: Vec<Address>,
-        /// `catch-all`: `detect` asks for an address that cannot exist, and has no opinion on domains that
-        /// take it. Default `off`.
+        /// `catch-all`: `detect` asks for an address that cannot exist; in domains where the remote
+        /// accepts it, vouch neither accepts nor rejects. Default `off`.
         pub catch_all: CatchAll,
-        /// `fold-case`: local parts that differ in case only are one. Default false: RFC 5321 §2.4 leaves it
-        /// to the remote.
+        /// `fold-case`: local parts that differ only in case are the same. Default false: RFC 5321 §2.4 leaves
+        /// that to the remote.
         pub fold_case: bool,
-        /// `recipient-delimiter`: with `"+"`, `name+detail` is asked as `name`. At most 8 characters, none of
+        /// `recipient-delimiter`: with `"+"`, `name+detail` is looked up as `name`. At most 8 characters, none of
         /// them `@` or a space. Default none.
         pub recipient_delimiter: String,
     }
@@ -248,7 +250,7 @@ pub struct Domains {
 }
 
 words! {
-    /// Whether domains that take every address are looked for.
+    /// Whether domains that accept every address are detected.
     CatchAll {
         /// No.
         Off = "off",
@@ -263,11 +265,11 @@ described! {
     pub struct Rcpt {
         /// `mail-from`: the sender of the probe. Default empty, the null sender `<>`.
         pub mail_from: String,
-        /// `code-252`: how "cannot verify, will try" is read (RFC 5321 §3.5.3). Default `exists`.
+        /// `code-252`: how "cannot verify, will try" is interpreted (RFC 5321 §3.5.3). Default `exists`.
         pub code_252: Code252,
-        /// `policy`: how a refusal for reasons of policy is read. Default `defer`.
+        /// `policy`: how a refusal for policy reasons is interpreted. Default `defer`.
         pub policy: Policy,
-        /// `microsoft`: 550 5.4.1 means unknown, as Exchange Online says it. Default false.
+        /// `microsoft`: 550 5.4.1 means unknown, as with Exchange Online. Default false.
         pub microsoft: bool,
     }
 }
@@ -284,9 +286,9 @@ impl Default for Rcpt {
 }
 
 described! {
-    /// `[directory."NAME".replies]`: phrases of this remote, read before those that vouch knows. A phrase is words,
+    /// `[directory."NAME".replies]`: phrases of this remote, matched before those that vouch knows. A phrase is words,
     /// whatever their case and the signs between them; `*` stands for any words. Each list takes at most 100, of at
-    /// most 200 bytes. `vouch probe reply -d NAME TEXT` shows what becomes of a reply.
+    /// most 200 bytes. `vouch probe reply -d NAME TEXT` shows how a reply is interpreted.
     #[derive(Debug, Clone, Default, PartialEq, Eq)]
     pub struct Replies {
         /// `unknown`: there is no such recipient, or no such user. Default none.
@@ -301,19 +303,19 @@ described! {
 }
 
 words! {
-    /// How 252 is read.
+    /// How 252 is interpreted.
     Code252 {
         /// The recipient exists.
         Exists = "exists",
-        /// That was no answer.
+        /// No answer.
         Defer = "defer",
     }
 }
 
 words! {
-    /// How a refusal for reasons of policy is read.
+    /// How a refusal for policy reasons is interpreted.
     Policy {
-        /// That was no answer.
+        /// No answer.
         Defer = "defer",
         /// The recipient is unknown.
         Unknown = "unknown",
@@ -327,15 +329,16 @@ described! {
         /// `allow-cleartext`: send a password over a connection without TLS, also to a remote that is neither
         /// loopback nor a Unix socket. Default false.
         pub allow_cleartext: bool,
-        /// `username`: what is sent to the remote, of `{user}`, `{local}` and `{domain}`. Default `{user}`.
+        /// `username`: the user name for the remote, made of `{user}`, `{local}` and `{domain}`. Default `{user}`.
         pub username: Template,
-        /// `confirm`: `imap` only: after OK, one cheap command must succeed too (Microsoft says OK and then
-        /// refuses the mailbox). Default false.
+        /// `confirm`: `imap` only: after OK, one cheap command must succeed too (Microsoft answers OK and
+        /// then refuses the mailbox). Default false.
         pub confirm: bool,
-        /// `forward-client`: hand the client's address on with each question, so that the remote's own defences
-        /// see the attacker and not us: by IMAP ID (Dovecot believes it of `login_trusted_networks`) or XCLIENT
-        /// (Postfix of `smtpd_authorized_xclient_hosts`), where the remote offers that. Recipients of different
-        /// clients are not asked together then, and a login is remembered for its address alone. Default false.
+        /// `forward-client`: pass the client's address to the remote with each question, so that the remote's
+        /// own defences see the attacker instead of vouch: by IMAP ID (Dovecot accepts it from
+        /// `login_trusted_networks`) or XCLIENT (Postfix from `smtpd_authorized_xclient_hosts`), where the
+        /// remote offers that. Recipients of different clients are then not asked together, and a login is
+        /// cached for its client address only. Default false.
         pub forward_client: bool,
     }
 }
@@ -355,11 +358,11 @@ described! {
     /// `[directory."NAME".pool]`.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Pool {
-        /// `max-sessions`: at once, those that are being opened or that say goodbye among them, 1 to 10000; of
-        /// `smtp`, for recipients and for logins each. Default for logins imap 50, smtp 40, as a Postfix takes 50
+        /// `max-sessions`: sessions at once, including those being opened or closed, 1 to 10000; of
+        /// `smtp`, for recipients and for logins each. Default for logins imap 50, smtp 40, as Postfix accepts 50
         /// connections of one client; for recipients 10. `max-connections` is another name for it.
         pub max_sessions: MaxSessions,
-        /// `warm-sessions`: kept greeted, with TLS up, while a login was asked within the last 10 minutes; at
+        /// `warm-sessions`: sessions kept open and ready for 10 minutes after the last login; at
         /// most `max-sessions`, 0 for none. Default 1.
         pub warm_sessions: u32,
         /// `queue`: questions that wait for a session, 1 to 1000000; one more gets no answer at once.
@@ -367,8 +370,8 @@ described! {
         pub queue: u32,
         /// `idle-timeout`: how long an unused session is kept. Default 30 s.
         pub idle_timeout: Duration,
-        /// `max-age`: how old a session may grow. Default imap 50 s, as servers end what has not logged in after
-        /// a minute; smtp and lmtp 2 m.
+        /// `max-age`: how old a session may become. Default imap 50 s, as servers close a session without a
+        /// login after a minute; smtp and lmtp 2 m.
         pub max_age: Duration,
     }
 }
@@ -383,7 +386,7 @@ pub struct MaxSessions {
 }
 
 impl MaxSessions {
-    /// As many for either.
+    /// The same number for each.
     pub const fn each(number: u32) -> Self {
         Self {
             logins: number,
@@ -431,13 +434,13 @@ described! {
     /// `[directory."NAME".cache]`.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Cache {
-        /// `entries`: recipients remembered at most; 0 remembers none. Default 100000.
+        /// `entries`: recipients cached at most; 0 caches none. Default 100000.
         pub entries: u32,
-        /// `ttl`: how long recipients are remembered.
+        /// `ttl`: how long recipients are cached.
         pub ttl: Ttl,
         /// `file`: absolute path of a file in which recipients survive a restart. Default: memory only.
         pub file: Option<PathBuf>,
-        /// `credentials`: how long logins are remembered; in memory only, as keyed hashes.
+        /// `credentials`: how long logins are cached; in memory only, as keyed hashes.
         pub credentials: Credentials,
     }
 }
@@ -463,7 +466,7 @@ described! {
         pub refresh: Duration,
         /// `negative`: that a recipient is unknown. Default 2 m.
         pub negative: Duration,
-        /// `stale`: how old an answer may be that is served while the directory cannot answer, at least
+        /// `stale`: up to which age an answer is served while the directory cannot answer, at least
         /// `positive`. Default 7 d.
         pub stale: Duration,
     }
@@ -484,7 +487,7 @@ described! {
     /// `credentials` of a cache.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Credentials {
-        /// `positive`: that a login was good, counted from the probe. Default 0 s: not remembered.
+        /// `positive`: that a login was good, counted from the probe. Default 0 s: not cached.
         pub positive: Duration,
         /// `negative`: that exactly this user and password were refused. Default 30 s.
         pub negative: Duration,

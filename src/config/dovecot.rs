@@ -1,17 +1,18 @@
-//! `[dovecot]`: what Dovecot is told when it runs us as its own auth service.
+//! `[dovecot]`: the answers to Dovecot when it runs vouch as its own auth service.
 
 use super::{ListenAddress, Listener, described, listener::Protocol};
 
 described! {
-    /// `[dovecot]`: `vouch dovecot-service` answers by it, on the sockets that Dovecot hands over. Which sockets
-    /// there are, whose, and how many clients may connect (`client_limit`) is said in Dovecot's configuration.
+    /// `[dovecot]`: settings of `vouch dovecot-service`, which answers on the sockets that Dovecot hands over.
+    /// Dovecot's configuration sets which sockets there are, their owners and modes, and how many clients may
+    /// connect (`client_limit`).
     #[derive(Debug, Clone, PartialEq)]
     pub struct Dovecot {
-        /// `logins`: names of the directories that are asked whether a login is good, by domain, in this order.
-        /// Required; at least one must be able to say so.
+        /// `logins`: names of the directories that are asked about logins, by domain, in this order. Required;
+        /// at least one must be able to answer.
         pub logins: Vec<String>,
-        /// `users`: names of the directories that are asked whether a user exists. Required; at least one must be
-        /// able to say so, but with `exists = "domain"` nobody is asked.
+        /// `users`: names of the directories that are asked about users. Required; at least one must be able to
+        /// answer, except with `exists = "domain"`, which asks none.
         pub users: Vec<String>,
         /// The other keys are those of a listener of protocol `login`, with the same meaning: `deadline`,
         /// `default-domain`, `mechanisms`, `tempfail`, `ok`, `exists`, `fields`, `penalty`, `allow`, `deny`, and the table

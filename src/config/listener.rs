@@ -1,4 +1,4 @@
-//! `[listener."NAME"]`: a socket on which we are asked, and what is said there.
+//! `[listener."NAME"]`: a socket on which clients ask, and its answers.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -14,27 +14,28 @@ described! {
     pub struct Listener {
         /// NAME, by which the log and the metrics call it.
         pub name: String,
-        /// `protocol`: what is spoken on the socket. Required.
+        /// `protocol`: the protocol of the socket. Required.
         pub protocol: Protocol,
         /// `socket`: the absolute path of a Unix socket, `"systemd:NAME"` for one that systemd hands over (by the
-        /// `FileDescriptorName=` of its socket unit, which then decides on mode, owner and group), or
-        /// `"127.0.0.1:10040"`; other addresses than loopback for `policy` only. Required, and every listener
-        /// its own.
+        /// `FileDescriptorName=` of its socket unit, which then sets mode, owner and group), or
+        /// `"127.0.0.1:10040"`; other addresses than loopback for `policy` only. Required; each listener
+        /// needs its own.
         pub socket: ListenAddress,
         /// `mode`: permissions of a Unix socket, octal text. Default `0660`.
         pub mode: u32,
-        /// `owner`: user that owns a Unix socket. Default: whoever the daemon is.
+        /// `owner`: user that owns a Unix socket. Default: the daemon's user.
         pub owner: Option<String>,
-        /// `group`: its group. Default: that of the directory it lies in.
+        /// `group`: its group. Default: that of the folder it is in.
         pub group: Option<String>,
-        /// `peers`: who may connect to a Unix socket, beyond what its mode allows: users by name or number, and
-        /// groups by `@` before theirs. A process is of a group if it runs as it, or if its user is a member. Others
-        /// are closed. Default: whoever its mode lets in. Not for addresses, where nobody is known.
+        /// `peers`: the only users and groups that may connect to a Unix socket, among those that its mode admits:
+        /// users by name or number, groups with a leading `@`. A process belongs to a group that it runs as, or that
+        /// its user is a member of. Other connections are closed. Default: all that the mode admits. Not for TCP
+        /// addresses, where the user is unknown.
         pub peers: Option<Vec<Peer>>,
         /// `directory`: names of the directories that are asked, by domain, in this order. Required; at least
         /// one must be able to answer what this protocol asks.
         pub directory: Vec<String>,
-        /// `deadline`: bound on an answer, 1 ms to 1 hour, shorter than the client's patience (Postfix policy: 100 s).
+        /// `deadline`: bound on an answer, 1 ms to 1 hour, shorter than the client waits (Postfix policy: 100 s).
         /// Default 20 s for `policy`, `saslauthd` and `socketmap`; else 8 s for service=smtp, and for
         /// others 25 s for `auth` and `login`, 60 s for `userdb` and `master`. 4 s suits chasquid and Radicale.
         pub deadline: Option<Duration>,
@@ -42,50 +43,50 @@ described! {
         pub max_connections: u32,
         /// `[….limits]`: of one client's session. `policy`, `auth`, `login`, `saslauthd` and `socketmap` only.
         pub limits: ClientLimits,
-        /// `penalty`: how those are answered who fail again and again, or `"off"`, like all others. Default `{ after = 10,
+        /// `penalty`: delays for clients and users with repeated failures, or `"off"` for none. Default `{ after = 10,
         /// delay = "1s", max-delay = "4s", forget = "10m", refuse-after = "never", exempt = ["127.0.0.0/8", "::1/128"] }`, but
-        /// off at `policy`, as each answer that is late there keeps a process of Postfix waiting. `policy`, `auth` and
+        /// off at `policy`, as each delayed answer there keeps a process of Postfix waiting. `policy`, `auth` and
         /// `login` only.
         pub penalty: Option<Penalty>,
-        /// `allow` and `deny`: who may ask, and about whom; networks of clients (the SMTP or IMAP client's, not that of who
-        /// connects), and domains of users or recipients, in one list. Where `allow` has networks, clients elsewhere or of
-        /// unknown address are not answered, and where it has domains, nothing is about others; what is in `deny` never is.
-        /// Not answered is "later" at `auth` and `login`, as the password may be good, and no opinion (`DUNNO`) at
-        /// `policy`; nobody is asked. Default none: everybody is answered, about everything. `policy`, `auth` and `login` only.
+        /// `allow` and `deny`: which clients may ask, and about which domains: networks of clients (of the SMTP or IMAP
+        /// client, not of the process that connects) and domains of users or recipients, in one list. If `allow` has
+        /// networks, clients in other networks or without a known address are not served; if it has domains, requests about
+        /// other domains are not. Whatever is in `deny` is never served. Such requests are not forwarded; the answer is
+        /// "later" at `auth` and `login`, as the password may be good, and `DUNNO` at `policy`. Default none: all requests
+        /// are served. `policy`, `auth` and `login` only.
         pub access: Access,
-        /// `[….action]`: what Postfix is told; at `socketmap`, what the map `access` has. `policy` and `socketmap` only.
+        /// `[….action]`: the answers to Postfix; at `socketmap`, those of the map `access`. `policy` and `socketmap` only.
         pub action: Action,
-        /// `default-domain`: added to a login without one. Default none: with a single directory the login goes
-        /// there as it is. `auth`, `login`, `userdb`, `master` and `saslauthd` only.
+        /// `default-domain`: added to a login without a domain. Default none: with a single directory the login
+        /// is sent there as it is. `auth`, `login`, `userdb`, `master` and `saslauthd` only.
         pub default_domain: Option<Domain>,
-        /// `mechanisms`: SASL mechanisms offered, in this order. Default `PLAIN` and `LOGIN`, which are offered
-        /// at once and always. Others are offered once a directory's remote is known to take them, which is asked
-        /// in the background; they are for the remote to judge. `XOAUTH2` and `OAUTHBEARER` bring a token.
-        /// `CRAM-MD5`, `DIGEST-MD5`, `SCRAM-SHA-1` and `SCRAM-SHA-256` are relayed, so that a password is proved
-        /// that is never seen here: only with a single directory, as the user is not known when the challenge is
-        /// asked for, with its `auth.username = "{user}"`, and with `pool.max-sessions` of 3 at least, as each
-        /// dialog holds a session; `default-domain` is not added to a name in them. There is no `-PLUS`: what is
-        /// bound to the client's TLS channel cannot be handed to another server. `auth` and `login` only.
+        /// `mechanisms`: SASL mechanisms offered, in this order. Default `PLAIN` and `LOGIN`, which are always
+        /// offered. Others are offered once a directory's remote is known to accept them, which vouch asks in the
+        /// background; the remote verifies them. `XOAUTH2` and `OAUTHBEARER` bring a token.
+        /// `CRAM-MD5`, `DIGEST-MD5`, `SCRAM-SHA-1` and `SCRAM-SHA-256` are relayed, so that vouch never sees the
+        /// password: only with a single directory, as the user is not yet known when the client asks for the
+        /// challenge, with its `auth.username = "{user}"`, and with a `pool.max-sessions` of at least 3, as each
+        /// dialog holds a session; `default-domain` is not added to a name in them. There is no `-PLUS`: a proof
+        /// that is bound to the client's TLS channel cannot be relayed. `auth` and `login` only.
         pub mechanisms: Vec<Mechanism>,
-        /// `tempfail`: how "no answer" is told to the client. Default `auto`, at `saslauthd` `close`. `auth`, `login` and
+        /// `tempfail`: how "no answer" is expressed to the client. Default `auto`, at `saslauthd` `close`. `auth`, `login` and
         /// `saslauthd` only.
         pub tempfail: TempFail,
-        /// `join-realm`: whether a user is login and realm with an `@` between them, as with `saslauthd -r`: Cyrus SASL cuts
-        /// names there. Else the login alone. The realm of a name without an `@` is what the asking service is configured
-        /// to have; where it is empty, there is nothing to join. Default `true`. `saslauthd` only.
+        /// `join-realm`: whether the user name is login and realm joined by `@`, as with `saslauthd -r`, since Cyrus SASL
+        /// splits names there; else it is the login only. The realm of a name without an `@` is what the asking service is
+        /// configured to have; an empty realm is not joined. Default `true`. `saslauthd` only.
         pub join_realm: bool,
         /// `[….ok]`: fields added to OK. `auth` and `login` only.
         pub ok: OkFields,
-        /// `exists`: whether a user is looked for, or only its domain. Default `probe`. `userdb` and `master` only.
+        /// `exists`: whether the user is looked up, or only the domain. Default `probe`. `userdb` and `master` only.
         pub exists: Exists,
-        /// `fields`: the user's fields, by template. Default none. A mail process that asks for a login is told those
+        /// `fields`: the user's fields, by template. Default none. A mail process that fetches a login receives those
         /// of `login` before those of `master`. `userdb`, `master` and `login` only.
         pub fields: Fields,
     }
 }
 
-/// Names, each with its template. Every name is legal; Dovecot takes those of a user that it does not know for
-/// settings.
+/// Names, each with its template. Every name is allowed; Dovecot reads unknown ones as settings of the user.
 pub type Fields = BTreeMap<String, Template>;
 
 impl Listener {
@@ -117,8 +118,8 @@ impl Listener {
         }
     }
 
-    /// Whether a directory of that kind can answer what is asked here. With `exists = "domain"` any can: it
-    /// is not asked itself.
+    /// Whether a directory of that kind can answer this listener's questions. With `exists = "domain"` any
+    /// can, as it is not asked.
     pub fn can_ask(&self, kind: Kind) -> bool {
         self.protocol.is_answered_by(kind) || (!self.protocol.asks_logins() && self.exists == Exists::Domain)
     }
@@ -130,7 +131,7 @@ impl Listener {
     }
 }
 
-/// Who may connect, by name or number.
+/// A user or group that may connect, by name or number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
     /// A user: `"postfix"`, `107`.
@@ -149,28 +150,29 @@ impl fmt::Display for Peer {
 }
 
 described! {
-    /// `[listener."NAME".limits]`: of one client's message or session; beyond, no probe is sent and the answer is "later".
+    /// `[listener."NAME".limits]`: of one client's message or session; beyond, the answer is "later", without asking the
+    /// remote.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct ClientLimits {
-        /// `rcpt`: recipients of one message, each once. Default 1000. At `socketmap`, where nobody says on whose
-        /// behalf a key is looked up, this and the next count by connection, of which Postfix makes a new one after 100 s;
-        /// default there unlimited, as a connection serves many SMTP clients.
+        /// `rcpt`: recipients of one message, each once. Default 1000. At `socketmap`, where requests do not name the SMTP
+        /// client, this and the next count by connection, which Postfix renews after 100 s; default there unlimited, as a
+        /// connection serves many SMTP clients.
         pub rcpt: Limit,
-        /// `rcpt-errors`: unknown recipients of one SMTP session; they count anew when a message of it had an accepted
-        /// recipient and the next begins, as Postfix's own count of errors does. Default 20, at which Postfix hangs up too
+        /// `rcpt-errors`: unknown recipients of one SMTP session; the count restarts with the next message after one that
+        /// had an accepted recipient, as Postfix's own count of errors does. Default 20, at which Postfix disconnects too
         /// (`smtpd_hard_error_limit`).
         pub rcpt_errors: Limit,
-        /// `auth-errors`: refused logins of one session within ten minutes, equal ones once: by `session=` where the client
-        /// names one, as Dovecot does, else by connection and remote address, until a login from that address is accepted.
-        /// No limit where no address is named, nor for those of `penalty.exempt` (by default, and without a `penalty`:
-        /// loopback) or those that say `no-penalty`. Default 20. At `saslauthd`, where a question is a connection, by
-        /// process and remote address; default there unlimited.
+        /// `auth-errors`: refused logins of one session within ten minutes, equal ones once: by `session=` if the client
+        /// sends one, as Dovecot does, else by connection and client address, until a login from that address is accepted.
+        /// No limit for requests without a client address, for addresses in `penalty.exempt` (by default, and without a
+        /// `penalty`: loopback) or for requests with `no-penalty`. Default 20. At `saslauthd`, where each question has its
+        /// own connection, by process and client address; default there unlimited.
         pub auth_errors: Limit,
     }
 }
 
 impl ClientLimits {
-    /// The default where end users can be told apart.
+    /// The default where end users can be distinguished.
     pub const USUAL: Self = Self {
         rcpt: Limit::At(1000),
         rcpt_errors: Limit::At(20),
@@ -179,17 +181,17 @@ impl ClientLimits {
 }
 
 described! {
-    /// `[listener."NAME".ok]`: fields added to OK, so that Dovecot's login processes do more with a login than begin a
-    /// session. Default none.
+    /// `[listener."NAME".ok]`: fields added to OK, which tell Dovecot's login processes to do more with a login than
+    /// start a session. Default none.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct OkFields {
-        /// Any name, by template. `proxy = "y"` hands the user on to `host`, an IP address, and wants `pass`; `nologin =
-        /// "y"` lets nobody in, with `reason`. Names that vouch says itself, such as `user`, are refused.
+        /// Any name, by template. `proxy = "y"` forwards the user to `host`, an IP address, and needs `pass`; `nologin =
+        /// "y"` refuses every session, with `reason`. Names that vouch sends itself, such as `user`, are refused.
         pub fields: Fields,
         /// `pass = "{password}"`: the password that the remote accepted, for the proxy.
         pub pass: bool,
-        /// `allow_nets`: a list of networks, parted by commas. A login from elsewhere, or from nobody knows where, is
-        /// refused without asking anybody. It is not told to clients.
+        /// `allow_nets`: a list of networks, separated by commas. A login from another or an unknown address is
+        /// refused without asking the remote. vouch applies it and does not send it to clients.
         pub allow_nets: Option<Vec<Network>>,
     }
 }
@@ -221,19 +223,19 @@ described! {
         /// `reject_unauth_destination` they make an open relay.
         pub accept: policy::Action,
         /// `reject`: the recipient is unknown. Default `550 5.1.1 User unknown`. `{reply}` stands for the
-        /// remote's own words.
+        /// remote's own text.
         pub reject: policy::Action,
         /// `disabled`: the mailbox is disabled. Default `550 5.2.1 Mailbox disabled`.
         pub disabled: policy::Action,
         /// `defer`: there was no answer. Default `DEFER_IF_PERMIT 4.4.3 Recipient lookup failed, try again
-        /// later`. Never 5xx or `REJECT…`: no answer is never a no.
+        /// later`. Never 5xx or `REJECT…`: "no answer" is never a "no".
         pub defer: policy::Action,
         /// `limit`: the client asked too much. Default `450 4.7.1 Too many recipients in one session, try again
         /// later`. Never 5xx or `REJECT…`.
         pub limit: policy::Action,
-        /// `vrfy`: answer VRFY too. Default false: `DUNNO`. `policy` only, as the next one.
+        /// `vrfy`: also answer VRFY. Default false: `DUNNO`. `policy` only, as the next one.
         pub vrfy: bool,
-        /// `dry-run`: answer `DUNNO` always, and log the action that would have been taken. Default false.
+        /// `dry-run`: always answer `DUNNO`, and log the action that would have been taken. Default false.
         pub dry_run: bool,
     }
 }
@@ -280,7 +282,7 @@ words! {
 }
 
 impl Mechanism {
-    /// Whether it is for the remote to judge.
+    /// Whether the remote verifies it.
     pub fn is_carried(self) -> bool {
         !matches!(self, Self::Plain | Self::Login)
     }
@@ -292,21 +294,21 @@ impl Mechanism {
 }
 
 words! {
-    /// How "no answer" is told to a client that asked about a login.
+    /// How "no answer" is expressed to a client that asked about a login.
     TempFail {
         /// `close` when the request says `service=smtp` and nothing else is in flight, else `fail`.
         Auto = "auto",
-        /// Hang up: Postfix, Exim and chasquid know no other way.
+        /// Close the connection: the only way for Postfix, Exim and chasquid.
         Close = "close",
         /// `FAIL … temp code=temp_fail`: for Dovecot and Prosody.
         Fail = "fail",
-        /// `NO`, as saslauthd says of a wrong password as well: for clients that cannot bear to be hung up on.
+        /// `NO`, as for a wrong password: for clients that cannot handle a closed connection.
         No = "no",
     }
 }
 
 impl TempFail {
-    /// What is done, for `vouch check`.
+    /// The behaviour, for `vouch check`.
     pub fn says(self) -> &'static str {
         match self {
             Self::Auto => {
@@ -320,9 +322,9 @@ impl TempFail {
 }
 
 words! {
-    /// When a user is said to exist.
+    /// When a user exists.
     Exists {
-        /// When the directory says so.
+        /// When the directory confirms it.
         Probe = "probe",
         /// When its domain is one of the directory's.
         Domain = "domain",

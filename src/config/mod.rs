@@ -91,9 +91,9 @@ pub struct Described {
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
-    /// `[directory."NAME"]`: the remote servers that know, in the order of the file.
+    /// `[directory."NAME"]`: the remote servers to ask, in the order of the file.
     pub directory: Vec<Directory>,
-    /// `[listener."NAME"]`: the sockets on which we are asked, in the order of the file. May be empty:
+    /// `[listener."NAME"]`: the sockets on which clients ask, in the order of the file. May be empty:
     /// `vouch check` and `vouch probe` need none.
     pub listener: Vec<Listener>,
     /// `[dovecot]`; absent: `vouch dovecot-service` does not start.
@@ -114,7 +114,7 @@ impl Config {
         self.directory.iter().find(|directory| directory.name == name)
     }
 
-    /// Whether anybody can ask that directory.
+    /// Whether any listener asks that directory.
     fn is_asked(&self, name: &str) -> bool {
         let by_listeners = self.listener.iter().flat_map(|listener| &listener.directory);
         let by_dovecot = self
@@ -131,9 +131,9 @@ described! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Metrics {
         /// `listen`: where they are served, the numbers at `/metrics` and the page at `/`: an IP address with port, or the
-        /// absolute path of a Unix socket, which has mode 0660 and the group of its folder. Whoever can connect may read
-        /// both, without a login; they name no user, and the page names the sockets of listeners and the addresses of
-        /// directories. Required.
+        /// absolute path of a Unix socket, which has mode 0660 and the group of its folder. Any client that can connect
+        /// may read both, without a login; they name no user, but the page names the listeners' sockets and the
+        /// directories' addresses. Required.
         pub listen: ListenAddress,
     }
 }
@@ -142,8 +142,8 @@ described! {
     /// `[control]`: how `vouch status` and `vouch cache` reach the daemon.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct Control {
-        /// `socket`: absolute path of the control socket, at which root and the daemon's own user are answered. Default
-        /// `/run/vouch/control`; where that cannot be bound, the daemon runs without it.
+        /// `socket`: absolute path of the control socket, which serves root and the daemon's own user. Default
+        /// `/run/vouch/control`; if that cannot be bound, the daemon runs without it.
         pub socket: Option<PathBuf>,
     }
 }
@@ -156,14 +156,14 @@ impl Control {
 }
 
 described! {
-    /// `[log]`: one line a verdict, on standard error or in the journal. As Dovecot's own auth
-    /// service vouch logs into Dovecot's log, in that log's form.
+    /// `[log]`: one line per verdict, on standard error or in the journal. As Dovecot's own
+    /// auth service vouch writes to Dovecot's log, in its format.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Log {
-        /// `level`: the least severity that is written. Default `info`. While the daemon runs, SIGUSR1 asks for one
-        /// level more of detail and SIGUSR2 for this one again.
+        /// `level`: the least severity that is written. Default `info`. While the daemon runs, SIGUSR1 raises the
+        /// level by one and SIGUSR2 restores this one.
         pub level: LogLevel,
-        /// `format`: its form and place. Default `auto`: the journal where systemd has put it behind standard error
+        /// `format`: its format and destination. Default `auto`: the journal if systemd has connected standard error to it
         /// (`$JOURNAL_STREAM`, systemd.exec(5)), else plain lines.
         pub format: LogFormat,
     }
@@ -179,13 +179,13 @@ impl Default for Log {
 }
 
 words! {
-    /// How severe a line must be to be written; each level holds those above it.
+    /// How severe a line must be to be written; each level includes those above it.
     LogLevel {
-        /// What an operator must repair.
+        /// What an operator must fix.
         Error = "error",
         /// What may become an error.
         Warn = "warn",
-        /// One line a verdict, start and stop.
+        /// One line per verdict, start and stop.
         Info = "info",
         /// What each part does.
         Debug = "debug",
@@ -195,13 +195,13 @@ words! {
 }
 
 words! {
-    /// The form and place of the log.
+    /// The format and destination of the log.
     LogFormat {
-        /// As suits where standard error leads.
+        /// Journal or plain, depending on where standard error leads.
         Auto = "auto",
         /// Lines of `key=value` on standard error; with colours where that is a terminal.
         Plain = "plain",
-        /// One JSON object a line on standard error.
+        /// One JSON object per line on standard error.
         Json = "json",
         /// The systemd journal, each key a field of its own (`VOUCH_VERDICT=`); standard error while it
         /// cannot be reached.
@@ -213,14 +213,15 @@ described! {
     /// `[service]`: the process itself.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Service {
-        /// `user`: the user to become when started as root, by name or number, once the sockets are bound and before any
-        /// thread starts: with its groups, and for good. The sockets are its own, unless `owner` says otherwise, and
-        /// it must be able to read the files of `tls` and to write those of `cache.file`. Default: `vouch`, if there is such a
-        /// user; else, and with `"root"`, it stays root. `vouch dovecot-service` is who Dovecot makes it.
+        /// `user`: the user to which vouch permanently drops privileges when started as root, by name or number, with the
+        /// user's groups, once the sockets are bound and before any thread starts. This user owns the sockets, unless
+        /// `owner` names another, and must be able to read the files of `tls` and to write those of `cache.file`. Default:
+        /// `vouch`, if there is such a user; else, and with `"root"`, vouch stays root. `vouch dovecot-service` runs as the
+        /// user that Dovecot starts it as.
         pub user: Option<String>,
-        /// `landlock`: whether the daemon gives up, where the kernel has Landlock, all files but those that this file names, and
-        /// those that the resolver and the certificate store read. Files are allowed by their folder, so that they may be
-        /// replaced. Default `true`.
+        /// `landlock`: whether the daemon, on kernels with Landlock, gives up access to all files except those that this
+        /// file names and those that the resolver and the certificate store read. Access is granted by folder, so that files
+        /// may be replaced. Default `true`.
         pub landlock: bool,
     }
 }
@@ -234,8 +235,8 @@ impl Default for Service {
     }
 }
 
-/// A bound on something counted. There is no 0: it could mean "none" or "no bound", and a limit of
-/// neither kind may come of a guess.
+/// A bound on something counted. There is no 0: it could mean "none" or "no bound", and a limit
+/// must not depend on a guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Limit {
     /// No bound; `"unlimited"` in the file.
@@ -268,9 +269,8 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Whether what is sent there stays on this machine: a Unix socket, a loopback address, or
-    /// `localhost` (RFC 6761 §6.3). Another name never does, whatever it resolves to: that may be something else
-    /// tomorrow.
+    /// Whether data sent there stays on this machine: a Unix socket, a loopback address, or
+    /// `localhost` (RFC 6761 §6.3). Another name never does, even if it resolves to loopback now: its address may change.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Socket(_) => true,
@@ -294,7 +294,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Where we are asked.
+/// Where clients connect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
     /// A Unix socket: its absolute path, at most 107 bytes (`sun_path`, unix(7)).

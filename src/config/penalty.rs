@@ -1,4 +1,4 @@
-//! `penalty`: how a listener answers those who fail again and again.
+//! `penalty`: how a listener delays answers to clients and users with repeated failures.
 
 use std::time::Duration;
 
@@ -6,29 +6,30 @@ use super::{described, duration_text};
 use crate::address::network::Network;
 
 described! {
-    /// `[listener."NAME".penalty]`: or `penalty = "off"`. A failure is a login, or at a `policy` listener a recipient, that a
-    /// directory's server refused, now or lately. It is held against the client's address (of IPv6, its /64) and against
-    /// the user; the same user with the same wrong password counts once while it is remembered. Requests that name no
-    /// address of a client are not delayed and do not count, nor are those that say `no-penalty`.
+    /// `[listener."NAME".penalty]`: or `penalty = "off"`. A failure is a login, or at a `policy` listener a recipient, that
+    /// a directory's server refused, now or recently. It counts for the client's address (of IPv6, its /64) and for the
+    /// user; the same wrong password of the same user counts once while it is remembered. Requests without a client address,
+    /// or with `no-penalty`, are neither delayed nor counted.
     ///
-    /// Every answer to an address with too many failures is late. Of a user with too many, refusals are, and a good login
-    /// from an address that has not failed itself is never: nobody can slow or lock out somebody else. No answer is later
-    /// than the listener's `deadline`, and none holds up another. Each listener remembers the failures of its own clients.
+    /// Every answer to an address with too many failures is delayed. For a user with too many failures, only refusals are
+    /// delayed; a good login from an address without failures never is, so that no client can slow down or lock out
+    /// another. No answer is delayed beyond the listener's `deadline`, and none delays another. Each listener counts the
+    /// failures of its own clients.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Penalty {
-        /// `after`: so many failures cost nothing, 1 to 1000. Default 10.
+        /// `after`: failures without a delay, 1 to 1000. Default 10.
         pub after: u32,
-        /// `delay`: how late the next answer is; each failure more doubles it. 1 ms to 1 minute. Default 1 s.
+        /// `delay`: the delay of the next answer; each further failure doubles it. 1 ms to 1 minute. Default 1 s.
         pub delay: Duration,
-        /// `max-delay`: no answer is later; `delay` to 1 minute. Default 4 s, with which a server that answers within 4 s
-        /// leaves Postfix, which waits 10 s, its answer.
+        /// `max-delay`: the longest delay; `delay` to 1 minute. Default 4 s: if the server answers within 4 s, Postfix,
+        /// which waits 10 s, still gets the answer.
         pub max_delay: Duration,
         /// `forget`: how long a failure is remembered, 1 ms to 1 day; in memory only. Default 10 minutes.
         pub forget: Duration,
-        /// `refuse-after`: with so many failures remembered of it, 1 to 1000, an address is told "later" and nobody is
-        /// asked: everybody behind it, whoever failed. Never by user. Default `"never"`.
+        /// `refuse-after`: an address with this many failures, 1 to 1000, gets the answer "later" without asking the
+        /// remote, and with it every user at that address. Never by user. Default `"never"`.
         pub refuse_after: Option<u32>,
-        /// `exempt`: networks whose clients are not delayed and do not count, such as that of a webmail. Default loopback.
+        /// `exempt`: networks whose clients are neither delayed nor counted, such as a webmail's. Default loopback.
         pub exempt: Vec<Network>,
     }
 }

@@ -20,7 +20,7 @@ pub struct Table {
     pub about: String,
     /// Its keys.
     pub keys: Vec<Key>,
-    /// What is said besides.
+    /// Further remarks.
     pub remarks: Vec<String>,
 }
 
@@ -128,7 +128,7 @@ pub fn page() -> String {
     }
     examples(&mut page);
     page.section("FILES");
-    page.item("`/etc/vouch/vouch.toml`", "Read where no other file is named.");
+    page.item("`/etc/vouch/vouch.toml`", "Read if no other file is named.");
     page.section("SEE ALSO");
     page.text("`vouch`(8)");
     page.into_text()
@@ -137,15 +137,15 @@ pub fn page() -> String {
 fn description(page: &mut Page) {
     page.section("DESCRIPTION");
     page.text(
-        "The file says which mail servers know (a directory each), and on which sockets mail software may ask (a \
-         listener each). It is TOML: tables in brackets, below each its keys. NAME is any name, by which the log calls \
-         the directory or listener, and by which a listener names its directories; write it in double quotes where it \
-         holds more than letters, digits, - and _.",
+        "The file names the mail servers to ask (a directory each) and the sockets on which mail software may ask (a \
+         listener each). It is TOML: tables in brackets, each followed by its keys. NAME is any name: the log uses it \
+         for the directory or listener, and listeners name their directories by it. Write it in double quotes if it \
+         contains anything but letters, digits, - and _.",
     );
     page.text(
-        "`vouch check` reads the file and says in words what will happen; `--all` adds the value of every key. What it does not \
-         know it refuses, with the line, and the key that was probably meant. Every key that is not said to be \
-         required has a default that is safe.",
+        "`vouch check` reads the file and explains what vouch will do; `--all` adds the value of every key. It refuses \
+         unknown keys, with the line and the key that was probably meant. Every key that is not marked as required has a \
+         safe default.",
     );
     page.item(
         "Times",
@@ -153,17 +153,17 @@ fn description(page: &mut Page) {
     );
     page.item(
         "Limits",
-        "A number from 1, or \"unlimited\". There is no 0: it could mean none, or no limit.",
+        "A number from 1, or \"unlimited\". There is no 0, which could mean none, or no limit.",
     );
     page.item("Files and sockets", "Absolute paths, in double quotes.");
     page.item(
         "Templates",
-        "`{user}` is the whole name, `{local}` and `{domain}` what is left and right of the last @. In fields of an \
-         answer `{service}`, `{rip}` (the client's address) and `{session}` are the request's.",
+        "`{user}` is the whole name, `{local}` and `{domain}` the parts before and after the last @. In fields of \
+         an answer, `{service}`, `{rip}` (the client's address) and `{session}` come from the request.",
     );
     page.text(
-        "Names that Stalwart Mail Server had for keys of a directory are read too, with a note: `host`, `tls.enable`, \
-         `pool.max-connections`. Others of its names are passed over with a note that says why.",
+        "Stalwart Mail Server's names for keys of a directory are accepted too, with a note: `host`, `tls.enable`, \
+         `pool.max-connections`. Other names of Stalwart are ignored, with a note that gives the reason.",
     );
 }
 

@@ -5,7 +5,7 @@ use clap::{Arg, Command};
 use super::bounds::{Bound, Group};
 use super::roff::{Page, sentence};
 
-/// What the page is made of.
+/// The contents of the page.
 pub struct Program {
     /// The command line.
     pub command: Command,
@@ -15,15 +15,15 @@ pub struct Program {
     pub statuses: Vec<(u8, &'static str)>,
 }
 
-/// Fields of the line that each question leaves in the log, in their order.
+/// Fields of the log line of each question, in their order.
 pub const LOG_FIELDS: [(&str, &str); 14] = [
     ("listener", "the listener"),
     ("question", "`recipient`, `login`, `user` or `domain`"),
     ("about", "the address or the user's name"),
     (
         "verdict",
-        "`accept`, `reject`, `defer` (no answer) or `abstain` (not of a domain that is known here, or the server accepts \
-         everything)",
+        "`accept`, `reject`, `defer` (no answer) or `abstain` (no directory serves the domain, or the server accepts \
+         every address)",
     ),
     (
         "cause",
@@ -31,22 +31,22 @@ pub const LOG_FIELDS: [(&str, &str); 14] = [
     ),
     (
         "source",
-        "who decided: `probe` (the mail server was asked), `shared` (it was being asked the same), `cache` (it was asked \
-         before), `local` (it need not be asked), `limit`, `penalty` (too many failures), `unknown-rate` (the \
+        "what decided: `probe` (the mail server's answer), `shared` (the answer to an equal question), `cache` (an \
+         earlier answer), `local` (no need to ask), `limit`, `penalty` (too many failures), `unknown-rate` (the \
          server has refused too many recipients) or `access` (`allow` and `deny`)",
     ),
     ("directory", "the directory that was asked, or would have been"),
     ("us", "microseconds from the question to the verdict"),
     (
         "delayed_ms",
-        "how long a penalty then held the answer back; left out where none did",
+        "how long a penalty then delayed the answer; omitted without a delay",
     ),
-    ("client", "the address of the client on whose behalf was asked"),
+    ("client", "the address of the mail client"),
     (
         "instance", "Postfix's name for the message, Dovecot's for the session",
     ),
-    ("answer", "what was told to who asked"),
-    ("detail", "the mail server's status and words, or vouch's own"),
+    ("answer", "the answer as sent"),
+    ("detail", "the mail server's status and text, or vouch's own"),
     ("-", "stands for a value that is not known"),
 ];
 
@@ -60,7 +60,7 @@ pub fn page(program: Program) -> String {
     command.build();
     let mut page = Page::new("vouch", 8, "System Manager's Manual");
     page.section("NAME");
-    page.text("vouch - vouches for a login or a recipient by asking the mail server that knows");
+    page.text("vouch - checks logins and recipients by asking the mail server that holds the accounts");
     let mut commands = Vec::new();
     leaves(&command, &mut Vec::new(), &mut commands);
     page.section("SYNOPSIS");
@@ -179,81 +179,80 @@ fn describe(page: &mut Page, path: &str, command: &Command) {
 fn description(page: &mut Page) {
     page.section("DESCRIPTION");
     page.text(
-        "Mail software asks vouch over a socket, in a protocol that it speaks already, whether a recipient exists or a \
-         login is good: Postfix by policy delegation or socketmap, Postfix, Exim, Dovecot and others by the protocol of \
-         Dovecot's auth service, and what is built with Cyrus SASL by that of saslauthd. vouch asks a mail server \
-         elsewhere, by IMAP, SMTP or LMTP, and gives one honest answer. What it was told it remembers for a while; equal \
-         questions share one answer.",
+        "Mail software asks vouch over a socket whether a recipient exists or a login is good: Postfix by policy \
+         delegation or socketmap; Postfix, Exim, Dovecot and others by the protocol of Dovecot's auth service; software \
+         built with Cyrus SASL by that of saslauthd. vouch asks a remote mail server by IMAP, SMTP or LMTP, and returns \
+         accept, reject or try-again-later. It caches answers for a while; equal questions share one answer.",
     );
     page.text(
-        "Whatever keeps it from an answer about this very user or mailbox - a server that is down, a limit, a \
-         certificate that is not good - is told as \"later\", never as a no; but for a saslauthd listener with \
-         `tempfail = \"no\"`, as that protocol has no word for it.",
+        "If anything prevents an answer about this user or mailbox - a server that is down, a limit, a bad \
+         certificate - the answer is \"later\", never a \"no\". The exception is a saslauthd listener with \
+         `tempfail = \"no\"`, since that protocol cannot express \"later\".",
     );
-    page.text("Which servers are asked, and who may ask, is said in `vouch.toml`(5).");
+    page.text("`vouch.toml`(5) describes the servers to ask and the sockets to listen on.");
 }
 
 fn signals_and_files(page: &mut Page) {
     page.section("SIGNALS");
     page.item(
         "`TERM`, `INT`",
-        "Let nobody new in, answer what was asked, and end: at the latest a second after the longest deadline.",
+        "Accept no new connections, answer the pending questions, and end: at the latest a second after the longest deadline.",
     );
     page.item(
         "`HUP`",
-        "Read the configuration again, and the files of domains and TLS that it names. What it does not change goes on: sockets, \
-         connections, sessions, what is remembered. A configuration that cannot be served as a whole changes nothing, and the \
-         log says why. The clients of a listener stay connected when it changes, or a directory of it: what was asked is \
-         answered as before, the next question as it says now. Only another `protocol` closes their connections, once they are \
-         answered. `control.socket`, `metrics.listen`, `log.format`, `[service]`, and a socket's `mode`, `owner` and \
-         `group` are heeded at the next start.",
+        "Read the configuration again, and the files of domains and TLS that it names. Whatever it does not change is kept: \
+         sockets, connections, sessions, cached answers. A configuration that cannot be served as a whole changes nothing, \
+         and the log has the reason. Clients stay connected when their listener, or a directory of it, changes: pending \
+         questions are answered as before, later ones by the new configuration. Only a changed `protocol` closes their \
+         connections, once they are answered. `control.socket`, `metrics.listen`, `log.format`, `[service]`, and a \
+         socket's `mode`, `owner` and `group` take effect at the next start.",
     );
     page.item(
         "`USR1`, `USR2`",
-        "Log one level more; log by the configuration again. `vouch log level` does both by name.",
+        "Raise the log level by one; restore the configured level. `vouch log level` does both.",
     );
     page.item(
         "`QUIT`",
-        "Of `vouch dovecot-service`: end at once. Dovecot sends it when it waits no longer.",
+        "`vouch dovecot-service`: end at once. Dovecot sends this signal when it stops waiting.",
     );
     page.section("ENVIRONMENT");
-    page.item("`VOUCH_CONFIG`", "The configuration, where `-c` names none.");
+    page.item("`VOUCH_CONFIG`", "The configuration file, if `-c` names none.");
     page.section("FILES");
     page.item(
-        "`/etc/vouch/vouch.toml`", "The configuration, where no other is named.",
+        "`/etc/vouch/vouch.toml`", "The configuration, if no other is named.",
     );
     page.item(
         "`/var/spool/postfix/vouch/`",
-        "A usual place of sockets for Postfix, which looks for them below its queue directory.",
+        "A usual folder for Postfix's sockets, which it looks for below its queue directory.",
     );
     page.item(
         "`cache.file` of a directory",
-        "Recipients that are remembered beyond a restart. It holds no passwords. One that is broken is set aside, with the \
-         ending `.corrupt-` and a number.",
+        "Cached recipients that survive a restart. The files hold no passwords. A damaged one is renamed, with the ending \
+         `.corrupt-` and a number.",
     );
 }
 
 fn log(page: &mut Page) {
     page.section("LOG");
     page.text(
-        "`vouch serve` logs to standard error, which systemd hands to the journal; `vouch dovecot-service` to Dovecot's \
-         log. Each question leaves one line at level `info`, with these fields as key=value, in this order:",
+        "`vouch serve` logs to standard error, which systemd passes to the journal; `vouch dovecot-service` to Dovecot's \
+         log. Each question produces one line at level `info`, with these fields as key=value, in this order:",
     );
     for (field, meaning) in LOG_FIELDS {
         page.item(&format!("`{field}`"), meaning);
     }
     page.text(
-        "A value that is no plain word stands in double quotes. Passwords and tokens are in no line, at no level; level \
-         `trace` shows the dialogs with mail servers, with these masked.",
+        "A value that is not a plain word is in double quotes. No line contains passwords or tokens, at any level; \
+         level `trace` shows the dialogs with mail servers, with these masked.",
     );
 }
 
 fn limits(page: &mut Page, bounds: &[Group]) {
     page.section("LIMITS");
     page.text(
-        "Everything that could grow or wait has a bound. Where a key is named, it is the key of `vouch.toml`(5) that \
-         changes it, and the number is its default; else the number is fixed. A question that meets a bound gets no \
-         answer, which the client hears as \"later\"; never a no.",
+        "Everything that could grow or wait has a bound. If a key of `vouch.toml`(5) is named, it changes the bound, \
+         and the number is its default; else the number is fixed. A question that reaches a bound gets no answer, \
+         which the client receives as \"later\", never as a \"no\".",
     );
     for Group { title, bounds } in bounds {
         page.part(title);
@@ -283,21 +282,22 @@ fn columns(bound: &Bound) -> [String; 3] {
 fn security(page: &mut Page) {
     page.section("SECURITY");
     page.text(
-        "Who can connect to a socket can ask: give it the group of the software that asks, and mode 0660. A listener on an \
-         address of the network is for policy requests alone, and tells everybody who reaches it which recipients exist.",
+        "Any process that can connect to a socket can ask: give the socket the group of the software that asks, and mode \
+         0660. A listener on a network address is for policy requests only, and reveals to everyone who can reach it which \
+         recipients exist.",
     );
     page.text(
-        "A password leaves over TLS only, unless the server is on this machine or `auth.allow-cleartext` says otherwise. \
-         Certificates are checked against the system's authorities and `tls.ca-file`; whether one was revoked is not \
-         checked. Passwords are overwritten in memory when they were used, and are never written to a file.",
+        "Passwords are sent only over TLS, except to this machine or with `auth.allow-cleartext`. Certificates are \
+         checked against the system's authorities and `tls.ca-file`, but not for revocation. Passwords are overwritten \
+         in memory after use, and are never written to a file.",
     );
 }
 
 fn examples(page: &mut Page) {
     page.section("EXAMPLES");
-    page.text("Look at what a configuration will do, and whether the mail servers can be reached:");
+    page.text("See what a configuration will do, and whether the mail servers can be reached:");
     page.example("vouch check --online");
-    page.text("Ask about a recipient, and see what is said to the mail server and by it:");
+    page.text("Ask about a recipient, and see the dialog with the mail server:");
     page.example("vouch probe recipient jane@example.org --trace");
     page.text("Have Postfix refuse unknown recipients (main.cf; the timeout is longer than the listener's deadline):");
     page.example(

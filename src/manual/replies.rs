@@ -1,4 +1,4 @@
-//! How a reply is read: the rule in words, and examples that the reader itself has read.
+//! How a reply is interpreted: the rules, and examples that the interpreter itself has evaluated.
 
 use super::roff::Page;
 use crate::daemon;
@@ -6,27 +6,28 @@ use crate::directory::judge::explain::{Command, explain};
 
 /// The rule for recipients, a sentence each.
 const RECIPIENTS: [&str; 6] = [
-    "A clause about anything but this recipient explains the refusal: the domain, relaying, the sender, the client's host, \
-     the server itself, a limit, a message, a rule, the way of logging in. Then there was no answer, whatever the code.",
-    "A mailbox that is full exists, under any code.",
-    "\"Not now\" is no answer, even of a mailbox that is closed.",
-    "A code of another subject than this recipient is no answer: 4xx, 5.1.2, 5.1.7, 5.1.8, x.3, x.4, x.5, x.6 and x.7.",
-    "What is left is a \"no\" if a clause says that this recipient does not exist or is closed, or if the code does: 5.1.1, \
+    "A clause about something other than this recipient explains the refusal: the domain, relaying, the sender, the \
+     client's host, the server itself, a limit, a message, a rule, the login method. Then there was no answer, whatever \
+     the code.",
+    "A full mailbox exists, whatever the code.",
+    "\"Not now\" is no answer, even for a closed mailbox.",
+    "A code about something other than this recipient is no answer: 4xx, 5.1.2, 5.1.7, 5.1.8, x.3, x.4, x.5, x.6 and x.7.",
+    "Otherwise it is a \"no\" if a clause or the code states that this recipient does not exist or is closed: 5.1.1, \
      5.1.3, 5.1.6, 5.1.10 with 550, 5.2.1.",
-    "Whatever nobody understands is no answer. It is logged once, with the key that would settle it.",
+    "A reply that vouch does not understand is no answer. It is logged once, with the key that would settle it.",
 ];
 
 /// The same for logins.
 const LOGINS: [&str; 5] = [
-    "\"Not now\", trouble of the server, a limit, a word about the client's host or the way of logging in: no answer, \
+    "\"Not now\", a fault of the server, a limit, a statement about the client's host or the login method: no answer, \
      whatever the code.",
-    "An account that is closed or expired, in words about the account, user or mailbox or by a code (EXPIRED, CONTACTADMIN, \
-     525, 5.7.13): a \"no\".",
-    "Words about the credential, or a code for it (AUTHENTICATIONFAILED, AUTHORIZATIONFAILED, 535 5.7.8): a \"no\". So is a \
-     refusal without a word.",
-    "That IMAP, POP or SMTP is switched off for a user is no answer, unless a code refuses the credential.",
-    "Whatever nobody understands is no answer. For `auth-errors` and `penalty` it counts as a failure all the same, once for \
-     a user and secret.",
+    "An account that is closed or expired, by a statement about the account, user or mailbox or by a code (EXPIRED, \
+     CONTACTADMIN, 525, 5.7.13): a \"no\".",
+    "A statement about the credential, or a code for it (AUTHENTICATIONFAILED, AUTHORIZATIONFAILED, 535 5.7.8): a \"no\". So \
+     is a refusal without text.",
+    "IMAP, POP or SMTP disabled for a user: no answer, unless a code refuses the credential.",
+    "A reply that vouch does not understand is no answer. For `auth-errors` and `penalty` it still counts as a failure, \
+     once per user and secret.",
 ];
 
 /// What is shown with its reading.
@@ -45,16 +46,17 @@ pub(crate) const EXAMPLES: [(Command, &str); 5] = [
 ];
 
 pub(super) fn write(page: &mut Page) {
-    page.section("HOW A REPLY IS READ");
+    page.section("HOW A REPLY IS INTERPRETED");
     page.text(
-        "The asked name, other addresses, host names, web pages and numbers are left out of a refusal. The rest is cut into \
-         clauses, at the ends of lines and sentences, at colons, semicolons and brackets. Each states something of something. \
-         A code is one more statement. A reply that repeats another server's (\"host B said: 554 5.7.1 ...\") is read as \
-         that one. `directory.NAME.replies` come before all of it. `vouch probe reply` shows how a reply is read.",
+        "The recipient's or user's name, other addresses, host names, URLs and numbers are removed from a refusal. The rest \
+         is split into clauses, at the ends of lines and sentences, at colons, semicolons and brackets. Each clause may \
+         make a statement about something. A code is one more statement. A reply that repeats another server's (\"host B \
+         said: 554 5.7.1 ...\") is interpreted as the quoted one. Phrases in `directory.NAME.replies` come first. `vouch \
+         probe reply` shows how a reply is interpreted.",
     );
-    page.text("Of a refused recipient, in this order:");
+    page.text("For a refused recipient, in this order:");
     RECIPIENTS.iter().for_each(|rule| page.item("-", rule));
-    page.text("Of a refused login, in this order:");
+    page.text("For a refused login, in this order:");
     LOGINS.iter().for_each(|rule| page.item("-", rule));
     let settings = daemon::plain_reading();
     let rows: Vec<[String; 2]> = EXAMPLES

@@ -22,16 +22,16 @@ const EXIM: [&str; 2] = ["Debian-exim", "exim"];
 /// The whole text; `path` is where it will be.
 pub(super) fn draft(answers: &Answers, path: &Path) -> String {
     let mut text = format!(
-        "# {}: written by vouch init. Every other key is in vouch.toml(5).\n#\n\
-         # A key behind a bare \"#\" is off, and shows its default, or an example where it says \"none by default\". After\n\
+        "# {}: written by vouch init. vouch.toml(5) describes every other key.\n#\n\
+         # A key after a bare \"#\" is off, and shows its default, or an example if it has none (\"none by default\"). After\n\
          # a change, look at the outcome:\n#\n",
         path.display()
     );
     text.push_str(after("#     vouch check  "));
     text.push_str("\n\n");
-    let mut parts = vec![section("Whom to ask")];
+    let mut parts = vec![section("Directories")];
     parts.extend(directory(answers));
-    parts.push(section("Who may ask"));
+    parts.push(section("Listeners"));
     for front in &answers.fronts {
         match front {
             Front::PostfixRecipients => parts.extend(recipients(answers)),
@@ -291,7 +291,7 @@ mod tests {
         {
             assert!(!Part::of(&name).lines.is_empty(), "{name}");
         }
-        for title in ["Whom to ask", "Who may ask", "The daemon itself"] {
+        for title in ["Directories", "Listeners", "The daemon itself"] {
             assert_eq!(section(title).lines.len(), 1, "{title}");
         }
         assert!(after("#     vouch check  ").contains("--online"));
