@@ -23,6 +23,8 @@
 //! [`Decoder`]: tokio_util::codec::Decoder
 //! [`Encoder`]: tokio_util::codec::Encoder
 
+// What comes from outside is read here: an index or a conversion that does not fit must not end the process.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
 #![forbid(unsafe_code)]
 
 pub mod auth;

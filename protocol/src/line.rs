@@ -27,7 +27,8 @@ impl LineCutter {
     /// [`DecodeError::TooLong`] as soon as a line cannot end within the limit.
     pub fn cut(&mut self, buffer: &mut BytesMut) -> Result<Option<BytesMut>, DecodeError> {
         let too_long = DecodeError::TooLong { limit: self.limit };
-        let Some(at) = memchr(b'\n', &buffer[self.searched..]) else {
+        let unread = buffer.get(self.searched..).unwrap_or_default();
+        let Some(at) = memchr(b'\n', unread) else {
             self.searched = buffer.len();
             return if buffer.len() >= self.limit {
                 Err(too_long)

@@ -21,7 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 use zeroize::Zeroize;
 
@@ -126,7 +126,7 @@ impl Decoder for Codec {
             }
         };
         let [login, password, service, realm] = ends;
-        let string = |start: usize, end: usize| &buffer[start + 2..end];
+        let string = |start: usize, end: usize| buffer.get(start + 2..end).unwrap_or_default();
         // Who waited for it would wait for ever where there is none.
         let client = end_of(buffer, realm, 0).ok().flatten();
         let request = Request {
@@ -137,8 +137,7 @@ impl Decoder for Codec {
             client: client.map(|end| string(realm, end).to_vec()),
         };
         let whole = client.unwrap_or(realm);
-        buffer[..whole].zeroize();
-        buffer.advance(whole);
+        buffer.split_to(whole).as_mut().zeroize();
         Ok(Some(request))
     }
 
@@ -154,8 +153,9 @@ impl Encoder<Reply> for Codec {
     /// `reply = count ("OK" / "NO") *OCTET`
     fn encode(&mut self, reply: Reply, out: &mut BytesMut) -> Result<(), EncodeError> {
         let text = reply.text().as_bytes();
-        // A text of ours is short.
-        out.extend_from_slice(&(text.len() as u16).to_be_bytes());
+        let count = u16::try_from(text.len())
+            .map_err(|_| EncodeError::Unsendable("an answer beyond 65,535 bytes"))?;
+        out.extend_from_slice(&count.to_be_bytes());
         out.extend_from_slice(text);
         Ok(())
     }

@@ -102,17 +102,18 @@ impl Codec {
 /// Where the payload begins and how long it is, once its count is whole.
 fn count(buffer: &[u8]) -> Result<Option<(usize, usize)>, DecodeError> {
     // Five digits and a colon.
-    let head = &buffer[..buffer.len().min(6)];
+    let head = buffer.get(..6).unwrap_or(buffer);
     let digits = head.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let length = head[..digits]
+    let length = head
         .iter()
+        .take(digits)
         .fold(0, |sum, digit| 10 * sum + usize::from(digit - b'0'));
     if length > REQUEST_LIMIT {
         return Err(DecodeError::TooLong { limit: REQUEST_LIMIT });
     }
     match (head.get(digits), digits) {
         (None, 0..6) => Ok(None),
-        (Some(b':'), 1..) if digits == 1 || head[0] != b'0' => Ok(Some((digits + 1, length))),
+        (Some(b':'), 1..) if digits == 1 || head.first() != Some(&b'0') => Ok(Some((digits + 1, length))),
         _ => Err(DecodeError::Malformed("a netstring has no count")),
     }
 }

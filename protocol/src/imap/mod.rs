@@ -114,11 +114,10 @@ impl Codec {
         }
     }
 
-    fn count(&mut self, more: u64) -> Result<usize, DecodeError> {
+    fn count(&mut self, more: usize) -> Result<usize, DecodeError> {
         let too_long = || DecodeError::TooLong {
             limit: RESPONSE_LIMIT,
         };
-        let more = usize::try_from(more).map_err(|_| too_long())?;
         self.size = self.size.saturating_add(more);
         if self.size > RESPONSE_LIMIT {
             Err(too_long())
@@ -149,7 +148,7 @@ impl Decoder for Codec {
             let Some(line) = self.cutter.cut(buffer)? else {
                 return Ok(None);
             };
-            self.count(line.len() as u64)?;
+            self.count(line.len())?;
             let response = if self.continued {
                 Response::Untagged(Untagged::Other)
             } else {
@@ -159,7 +158,7 @@ impl Decoder for Codec {
             if response == Response::Untagged(Untagged::Other)
                 && let Some(octets) = response::literal(&line)
             {
-                self.literal = self.count(octets)?;
+                self.literal = self.count(usize::try_from(octets).unwrap_or(usize::MAX))?;
                 self.continued = true;
                 continue;
             }

@@ -75,18 +75,22 @@ impl Codec {
     fn read_lines(&mut self, buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
         let from = self.searched;
         self.searched = buffer.len();
-        for at in memchr2_iter(b'\n', b'=', &buffer[from..]) {
-            let at = from + at;
-            if buffer[at] == b'=' {
+        let unread = buffer.get(from..).unwrap_or_default();
+        for found in memchr2_iter(b'\n', b'=', unread) {
+            let at = from + found;
+            if unread.get(found) == Some(&b'=') {
                 self.equals.get_or_insert(at);
                 continue;
             }
             let start = std::mem::replace(&mut self.read, at + 1);
             within_limits(start, at)?;
-            let line = &buffer[start..at];
+            let line = buffer.get(start..at).unwrap_or_default();
             let end = start + line.strip_suffix(b"\r").unwrap_or(line).len();
             match self.equals.take() {
-                Some(equals) => self.attributes.add(&buffer[start..equals], equals + 1..end),
+                Some(equals) => {
+                    let name = buffer.get(start..equals).unwrap_or_default();
+                    self.attributes.add(name, equals + 1..end);
+                }
                 None if start == end => return Ok(Some(self.read)),
                 None => return Err(DecodeError::Malformed("an attribute without \"=\"")),
             }

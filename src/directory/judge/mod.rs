@@ -6,6 +6,9 @@
 //! statement about this very user or mailbox becomes a `Reject`, and only where none explains the refusal otherwise. A
 //! reply that repeats another server's is read as that one (`quote`), and an operator's phrases come first ([`replies`]).
 
+// As in the crate `protocol`: what comes from outside is read here.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
+
 #[cfg(test)]
 mod crossings;
 pub mod explain;

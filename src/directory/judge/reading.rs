@@ -94,12 +94,13 @@ impl Reading {
 
 fn reading(phrases: &Phrases, text: &Text) -> Reading {
     let found = phrases.find(text);
+    let words = |range: Range<usize>| shown(text.words.get(range).unwrap_or_default());
     let statement = |one: &Match| {
         let (about, what) = one.says?;
         Some(Statement {
             about,
             what,
-            found: Found::Words(shown(&text.words[one.at.clone()])),
+            found: Found::Words(words(one.at.clone())),
         })
     };
     let mut found = found.iter().peekable();
@@ -117,7 +118,7 @@ fn reading(phrases: &Phrases, text: &Text) -> Reading {
             reading.statements.extend(statement(one));
         }
         reading.clauses.push(Clause {
-            words: shown(&text.words[begin..at]),
+            words: words(begin..at),
             statements: first..reading.statements.len(),
         });
         begin = at + 1;

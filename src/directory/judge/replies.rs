@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::text::{END, Text};
 
-/// What a phrase means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a phrase means, the first that counts first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Means {
     /// Ask again later. Before all others: it is never a mistake that loses mail.
     Later,
@@ -41,7 +41,7 @@ impl Replies {
                 given,
             })
             .collect();
-        phrases.sort_by_key(|phrase| phrase.means as u8);
+        phrases.sort_by_key(|phrase| phrase.means);
         Self(phrases.into())
     }
 
@@ -67,13 +67,11 @@ impl Phrase {
     fn stands_in(&self, words: &[String]) -> bool {
         let mut rest = words;
         for part in self.parts.iter().filter(|part| !part.is_empty()) {
-            let Some(at) = rest
-                .windows(part.len())
-                .position(|window| window == part.as_slice())
-            else {
+            let mut ends = (0..rest.len()).filter_map(|at| rest.get(at..)?.strip_prefix(part.as_slice()));
+            let Some(behind) = ends.next() else {
                 return false;
             };
-            rest = &rest[at + part.len()..];
+            rest = behind;
         }
         true
     }

@@ -123,17 +123,16 @@ impl Text {
         }
         let mut words = Vec::with_capacity(self.words.len());
         let (mut at, mut found) = (0, false);
-        while at < self.words.len() {
+        while let Some(rest @ [word, ..]) = self.words.get(at..) {
             let before = at.checked_sub(1).and_then(|at| self.words.get(at));
             let after = self.words.get(at + length);
-            if self.words[at..].starts_with(&asked.local)
-                && takes(before.map(String::as_str), after.map(String::as_str))
+            if rest.starts_with(&asked.local) && takes(before.map(String::as_str), after.map(String::as_str))
             {
                 words.push(NAME.to_owned());
                 found = true;
                 at += length;
             } else {
-                words.push(self.words[at].clone());
+                words.push(word.clone());
                 at += 1;
             }
         }
@@ -383,16 +382,15 @@ fn is_host_name(word: &str) -> bool {
                 .chars()
                 .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
     };
-    let new_sentence = |pair: &[&str]| {
-        pair[0].ends_with(|c: char| c.is_ascii_lowercase())
-            && pair[1].starts_with(|c: char| c.is_ascii_uppercase())
+    let new_sentence = |(word, next): (&&str, &&str)| {
+        word.ends_with(|c: char| c.is_ascii_lowercase()) && next.starts_with(|c: char| c.is_ascii_uppercase())
     };
     labels.len() > 1
         && labels.iter().all(label)
         && labels
             .last()
             .is_some_and(|last| last.len() > 1 && last.chars().all(|c| c.is_alphabetic() || c == '-'))
-        && !labels.windows(2).any(new_sentence)
+        && !labels.iter().zip(labels.iter().skip(1)).any(new_sentence)
 }
 
 /// Han, Hiragana and Katakana: a text in them has no spaces, so each character is a word.
