@@ -1,9 +1,9 @@
 //! Days at a remote that stalls, cuts its replies, lies and hangs up, by seeds, on paused time.
 //!
-//! Each seed makes a remote, its faults, limits and memory (`world`), and people who ask, some of whom go away
-//! (`askers`). Whatever happens:
+//! Each seed makes a remote, its faults, limits and memory (`world`), people who ask the engine (`askers`) and clients of
+//! the listeners (`clients`), some of whom go away. Whatever happens:
 //!
-//! - each question has one answer, by its deadline;
+//! - each question has one answer, by its deadline, and each request of a client one reply;
 //! - an Accept or a Reject is the remote's own word about that very user or mailbox, said while it was asked, or
 //!   remembered no longer than the configuration says;
 //! - no session is asked more than the limits of ours and of the remote, and none has company beyond `max-sessions`;
@@ -22,6 +22,8 @@
 mod askers;
 #[path = "simulation/chance.rs"]
 mod chance;
+#[path = "simulation/clients.rs"]
+mod clients;
 #[path = "simulation/dial.rs"]
 mod dial;
 #[path = "simulation/forgetful.rs"]
@@ -48,6 +50,7 @@ use vouch::daemon;
 use vouch::engine::Engine;
 
 use askers::{Tally, ask_some};
+use clients::{Listeners, configured, visit};
 use dial::Telephone;
 use world::World;
 
@@ -113,16 +116,21 @@ async fn day(seed: u64, traced: bool) -> Result<Arc<Tally>, String> {
     world.note(|| format!("seed {seed}: {:#?}", world.directory));
     let config = Config {
         directory: vec![world.directory.clone()],
+        listener: configured(world.directory.kind),
         ..Config::default()
     };
     let dial = Arc::new(Telephone(world.clone()));
     let members =
         daemon::members_by(&config, None, |_, _| dial.clone()).map_err(|error| error.to_string())?;
+    let listeners = Arc::new(Listeners::open(&config, &members));
     let engine = Arc::new(Engine::new(members, None));
     let tally = Arc::new(Tally::default());
     let mut askers = JoinSet::new();
     for _ in 0..world.chance.among(1, 60) {
         askers.spawn(ask_some(world.clone(), engine.clone(), tally.clone()));
+    }
+    for _ in 0..world.chance.among(0, 30) {
+        askers.spawn(visit(world.clone(), listeners.clone(), tally.clone()));
     }
     let all = async {
         while let Some(asker) = askers.join_next().await {
@@ -146,6 +154,6 @@ async fn day(seed: u64, traced: bool) -> Result<Arc<Tally>, String> {
         return Err(format!("{sessions} connections and {tasks} tasks are left over"));
     }
     // Until here, so that it is not their end that has closed what is open.
-    drop(engine);
+    drop((engine, listeners));
     Ok(tally)
 }

@@ -34,6 +34,14 @@ impl Tally {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn one_more_asked(&self) {
+        Self::one_more(&self.asked);
+    }
+
+    pub(crate) fn many_given_up(&self, count: u64) {
+        self.given_up.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// Every question has one answer, unless its asker went away.
     pub(crate) fn is_even(&self) -> bool {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -144,6 +152,47 @@ pub(crate) fn check(
         let (verdict, source) = (verdict.name(), source.name());
         world.broken(format!(
             "{subject}: {verdict} ({source}), and the remote said no such thing in time"
+        ));
+    }
+}
+
+/// What a listener's client was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The login is good, the recipient exists.
+    Yes,
+    /// The remote says no.
+    No,
+    /// There is no answer now.
+    Later,
+}
+
+/// Holds what a listener told its client against the ledger. Where it was from is not known here: as old as the oldest
+/// memory it may be.
+pub(crate) fn check_answer(
+    world: &World,
+    tally: &Tally,
+    name: &str,
+    subject: &str,
+    asked: Instant,
+    answer: Answer,
+) {
+    let (yes, count) = match answer {
+        Answer::Yes => (true, &tally.accepted),
+        Answer::No => (false, &tally.rejected),
+        Answer::Later => return Tally::one_more(&tally.deferred),
+    };
+    Tally::one_more(count);
+    let is_login = subject != name;
+    let memory = longest_memory(world, is_login, yes) + Duration::from_millis(1);
+    let oldest = if yes || is_login {
+        memory
+    } else {
+        memory.max(WEIGHED)
+    };
+    if !world.has_said(subject, yes, asked.checked_sub(oldest).unwrap_or(asked)) {
+        world.broken(format!(
+            "{subject}: {answer:?} at a listener, and the remote said no such thing in time"
         ));
     }
 }
