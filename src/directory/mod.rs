@@ -22,7 +22,6 @@ use vouch_protocol::sasl::Carried;
 use crate::address::network::Network;
 use crate::dialog::HalfDone;
 use crate::session::pool::{self, Asker, Standing};
-use crate::session::trace::masked;
 use crate::session::{self, After, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token, tls};
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 use crate::waiting::{Waiter, Waiters};
@@ -128,10 +127,7 @@ impl<S: Session<Question = session::Login>> Logins<S> {
     ) -> Verdict {
         let (client, origin) = client;
         let attempt = self.attempt(user, proof);
-        let question = session::Login {
-            attempt: attempt.clone(),
-            origin,
-        };
+        let question = session::Login { attempt, origin };
         let asker = Asker {
             standing: standing(proof, terms.trusted),
             network: client.ip().map(Network::of_host),
@@ -145,13 +141,8 @@ impl<S: Session<Question = session::Login>> Logins<S> {
         };
         match answer {
             Ok(Verdict::Accept(_)) => Verdict::accept(user.as_bytes()),
-            Ok(Verdict::Reject(cause)) => Verdict::Reject(without(cause, &attempt)),
-            Ok(Verdict::Defer(cause)) => Verdict::Defer(without(cause, &attempt)),
-            Ok(verdict @ Verdict::Abstain(_)) => verdict,
-            Err(error) => match judge::no_answer(&error) {
-                Verdict::Defer(cause) => Verdict::Defer(without(cause, &attempt)),
-                verdict => verdict,
-            },
+            Ok(verdict) => verdict,
+            Err(error) => judge::no_answer(&error),
         }
     }
 
@@ -194,7 +185,7 @@ fn origin(client: &Client) -> Option<Origin> {
     })
 }
 
-/// A verdict on an answer, with what a refused client is to be told.
+/// A verdict on an answer, in words that repeat no secret, with what a refused client is to be told.
 fn told<O>(answer: Answer<O>, judge: impl Fn(O) -> Judged<Verdict>) -> Judged<Verdict> {
     let Judged {
         mut verdict,
@@ -213,15 +204,10 @@ fn told<O>(answer: Answer<O>, judge: impl Fn(O) -> Judged<Verdict>) -> Judged<Ve
             cause.challenge = Some(said);
         }
     }
-    Judged { verdict, after }
-}
-
-/// A cause that does not repeat the password or token, should the remote have done so.
-fn without(cause: Cause, attempt: &Attempt) -> Cause {
-    Cause {
-        text: masked(cause.text, attempt),
-        ..cause
+    if let Verdict::Reject(cause) | Verdict::Defer(cause) = &mut verdict {
+        cause.text = answer.secrets.withheld_from(std::mem::take(&mut cause.text));
     }
+    Judged { verdict, after }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use vouch_protocol::sasl::Carried;
 use vouch_protocol::secret::Secret;
 
 use super::error::{Error, Kind, LOGIN};
+use super::secrets::SentSecrets;
 use super::{Answer, Attempt};
 use crate::dialog::Dialog;
 
@@ -63,12 +64,18 @@ impl Carrying {
     }
 
     /// How it ended.
-    pub(super) fn ended<O>(self, outcome: O, (secret_sent, goodbye): (bool, bool)) -> Answer<O> {
+    pub(super) fn ended<O>(
+        self,
+        outcome: O,
+        (secret_sent, goodbye): (bool, bool),
+        secrets: &SentSecrets,
+    ) -> Answer<O> {
         Answer {
             outcome,
             challenge: self.challenge.map(|challenge| (self.mechanism, challenge)),
             secret_sent,
             goodbye,
+            secrets: secrets.clone(),
         }
     }
 }

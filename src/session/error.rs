@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::secrets::SentSecrets;
 use crate::telemetry::words::named;
 use crate::wire::WireError;
 
@@ -92,33 +93,30 @@ impl Error {
         Self::build(kind, peer, step, detail.into(), None, true)
     }
 
-    /// As [`Error::new`], in the remote's own words; `status` is its code.
+    /// As [`Error::new`], in the remote's own words, which do not repeat the `secrets` of the session; `status` is its code.
     pub fn said(
         kind: Kind,
         peer: &Arc<str>,
         step: &'static str,
         status: impl Into<String>,
         text: impl Into<String>,
+        secrets: &SentSecrets,
     ) -> Self {
-        Self::build(kind, peer, step, text.into(), Some(status.into()), true)
+        let text = secrets.withheld_from(text.into());
+        Self::build(kind, peer, step, text, Some(status.into()), true)
     }
 
-    /// The remote said goodbye before anything else: as good as if it had been
-    /// gone already.
+    /// The remote said goodbye before anything else, in words that do not repeat the `secrets` of the session: as good as if
+    /// it had been gone already.
     pub fn goodbye(
         peer: &Arc<str>,
         step: &'static str,
         status: impl Into<String>,
         text: impl Into<String>,
+        secrets: &SentSecrets,
     ) -> Self {
-        Self::build(
-            Kind::Unreachable,
-            peer,
-            step,
-            text.into(),
-            Some(status.into()),
-            false,
-        )
+        let text = secrets.withheld_from(text.into());
+        Self::build(Kind::Unreachable, peer, step, text, Some(status.into()), false)
     }
 
     /// What the wire said. `heard` tells whether any byte of a reply had come.
@@ -203,24 +201,6 @@ impl Error {
     /// What we were at.
     pub fn step(&self) -> &'static str {
         self.0.step
-    }
-
-    /// Its text, without what the remote said when it had been told secrets: it may repeat
-    /// them, and only the question's own line knows what to withhold.
-    pub fn without_secrets(&self) -> String {
-        let Inner {
-            peer,
-            step,
-            status,
-            heard,
-            ..
-        } = &*self.0;
-        let is_goodbye = status.is_some() && !heard;
-        if is_goodbye {
-            format!("{peer}: {step}: it said goodbye, in words that the question's own line shows")
-        } else {
-            self.to_string()
-        }
     }
 
     /// Whether the session was lost at one question of a batch, and not on the way to all of them.
@@ -346,7 +326,7 @@ mod tests {
         assert!(gone.is_stale() && !gone.credential_was_heard());
         let gone = gone.after_secret();
         assert!(!gone.is_stale() && gone.credential_was_heard());
-        let bye = Error::goodbye(&peer, LOGIN, "BYE", "so long").after_secret();
+        let bye = Error::goodbye(&peer, LOGIN, "BYE", "so long", &SentSecrets::default()).after_secret();
         assert!(!bye.is_stale() && bye.credential_was_heard());
         let silent = Error::wire(&WireError::Timeout, &peer, LOGIN, false).after_secret();
         assert!(!silent.is_stale() && !silent.credential_was_heard());

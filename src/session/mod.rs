@@ -16,6 +16,7 @@ pub(crate) mod negotiate;
 mod own;
 pub mod pool;
 pub mod remote;
+pub mod secrets;
 pub mod smtp;
 pub mod tls;
 pub mod trace;
@@ -35,6 +36,7 @@ use error::LOGIN;
 pub use error::{Error, Kind};
 pub use pool::Pool;
 pub use remote::Remote;
+use secrets::SentSecrets;
 
 /// An open session that answers one kind of question.
 pub trait Session: Send + Sized + 'static {
@@ -184,6 +186,8 @@ pub struct Answer<O> {
     pub secret_sent: bool,
     /// The remote said goodbye along with it.
     pub goodbye: bool,
+    /// What its words may repeat, of this attempt and of those before it on the same session.
+    pub secrets: SentSecrets,
 }
 
 /// A token as it goes out.
@@ -270,7 +274,11 @@ fn would_seem_attacked(peer: &Arc<str>, mechanism: Carried) -> Error {
 /// and Postfix lets nobody but those who may say so tell it of another. As good as gone.
 fn speaks_for_another(peer: &Arc<str>) -> Error {
     Error::goodbye(
-        peer, "client's address", "-", "this session was for another client",
+        peer,
+        "client's address",
+        "-",
+        "this session was for another client",
+        &SentSecrets::default(),
     )
 }
 
@@ -293,5 +301,14 @@ fn injected(peer: &Arc<str>) -> Error {
 fn starttls_refused(peer: &Arc<str>, status: impl Into<String>, text: &str) -> Error {
     let detail = format!("offered, then refused ({text}); not continued in cleartext");
     let advice = "it has no certificate that it can use: its own log says why";
-    Error::said(Kind::Tls, peer, "STARTTLS", status, detail).advise(advice)
+    // Nothing is told in confidence before it.
+    Error::said(
+        Kind::Tls,
+        peer,
+        "STARTTLS",
+        status,
+        detail,
+        &SentSecrets::default(),
+    )
+    .advise(advice)
 }

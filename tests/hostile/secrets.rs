@@ -10,8 +10,10 @@ use crate::scene::{JANE, PASSWORD, Scene, Setup, options};
 const WRONG: &str = "n0t-the-pass-of-jane";
 const ODD: &str = "p\u{e4}ss \u{f6}f jane";
 
+/// A remote that is asked twice on each session.
 async fn traced(options: Options) -> Scene {
     Setup::new(options)
+        .directory("limits.auth-errors = 2")
         .doors("deadline = \"2s\"\nlimits.auth-errors = \"unlimited\"")
         .level("trace")
         .start()
@@ -109,6 +111,56 @@ async fn a_password_that_the_remote_repeats_is_not_printed() {
                     ask(&scene, user, PASSWORD).await;
                     assert_silent(&scene, user, &reply).await;
                 }
+            }
+        }
+    }
+}
+
+/// A remote may come back to what it was told: behind its answer, with its goodbye, or when it is asked about somebody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_the_remote_repeats_later_is_not_printed() {
+    for (protocol, ask, leave, later) in [
+        (
+            Protocol::Imap,
+            "AUTHENTICATE",
+            "LOGOUT",
+            [
+                "{tag} NO [AUTHENTICATIONFAILED] no\r\n* OK by the way: {}",
+                "{tag} NO [AUTHENTICATIONFAILED] no\r\n* BYE after {}",
+                "{tag} NO [AUTHENTICATIONFAILED] not better than {}",
+            ],
+        ),
+        (
+            Protocol::Smtp,
+            "AUTH",
+            "QUIT",
+            [
+                "535 5.7.8 no\r\n250 by the way: {}", "535 5.7.8 no\r\n421 after {}",
+                "535 5.7.8 not better than {}",
+            ],
+        ),
+    ] {
+        let goodbye = if protocol == Protocol::Imap {
+            "* BYE {}\r\n{tag} OK {}"
+        } else {
+            "221 2.0.0 {}"
+        };
+        for form in forms(JANE, WRONG) {
+            for (verb, reply) in later
+                .map(|reply| (ask, reply))
+                .into_iter()
+                .chain([(leave, goodbye)])
+            {
+                let scene = traced(options(protocol)).await;
+                // The session that is told the first is asked about the second.
+                assert_eq!(scene.login(JANE, WRONG).await, Answer::No);
+                scene
+                    .remote
+                    .set_fault(Fault::reply_with(verb, &reply.replace("{}", &form)));
+                assert_eq!(scene.login(JANE, "an0ther-w0rd").await, Answer::No, "{reply}");
+                scene.logged("withheld: it repeats the password").await;
+                scene.sessions_end().await;
+                assert_silent(&scene, JANE, reply).await;
             }
         }
     }

@@ -26,7 +26,7 @@
 //! ```
 
 pub mod carried;
-pub(crate) mod repeated;
+pub mod repeated;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,8 +1,15 @@
 //! Whether a server repeats what proves a password: such a text is shown to nobody.
 
-use super::base64_decode;
 use super::carried::is_digest;
+use super::{base64_decode, base64_encode};
 use crate::secret::Secret;
+
+/// The forms in which a server may repeat what proves a password in `message`: in base64 as it is sent, and the proof alone.
+pub fn forms(message: &Secret<[u8]>) -> Vec<Secret<[u8]>> {
+    let mut forms = vec![base64_encode(message.expose())];
+    forms.extend(proof(message.expose()).map(Secret::copy_from));
+    forms
+}
 
 /// Whether `text` holds `message`, which is base64, or the proof in it, or the beginning of either: a quoted
 /// line may be cut short, and a server may quote what it has decoded.

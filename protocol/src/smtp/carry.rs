@@ -137,7 +137,7 @@ impl Carry {
 
     /// Whether a text of the server quotes the client's last message. Servers quote the line
     /// that they did not understand.
-    pub fn is_repeated_in(&self, text: &str) -> bool {
+    fn is_repeated_in(&self, text: &str) -> bool {
         repeats(text, &self.last)
     }
 

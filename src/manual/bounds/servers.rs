@@ -462,6 +462,13 @@ pub(super) fn replies() -> Vec<Bound> {
             "of_replies_that_repeat_each_other_a_few_are_read",
         ),
         row(
+            "forms of secrets that a session looks for in what the remote says",
+            count!(crate::session::secrets::REMEMBERED),
+            "the oldest is looked for no more",
+            "some hundred logins; by default a session tries three",
+            "a_session_remembers_the_latest_secrets",
+        ),
+        row(
             "characters of an address in a trace",
             count!(vouch_protocol::smtp::command::MAX_SHOWN),
             "the rest is cut off",

@@ -8,7 +8,7 @@ use vouch_protocol::secret::Secret;
 use super::{LoginSession, goodbye, hear, send};
 use crate::session::carrying::{CANCEL_TIMEOUT, Carrying, given_up};
 use crate::session::error::{Error, LOGIN};
-use crate::session::{Answer, Attempt, cannot_carry, trace, would_seem_attacked};
+use crate::session::{Answer, Attempt, cannot_carry, would_seem_attacked};
 
 impl LoginSession {
     pub(super) async fn carry(
@@ -26,6 +26,7 @@ impl LoginSession {
             wire,
             capabilities,
             tags,
+            secrets,
             ..
         } = self;
         let mechanism = client.mechanism;
@@ -38,7 +39,11 @@ impl LoginSession {
         {
             return Err(would_seem_attacked(&remote.peer, mechanism));
         }
+        secrets.note(attempt);
         let initial = client.initial.take();
+        if let Some(message) = &initial {
+            secrets.note_message(mechanism, message);
+        }
         let mut dialog = Carry::new(capabilities, tags, mechanism, initial, options.confirm);
         let mut step = dialog.start();
         let (mut secret_sent, mut gave_up, mut by) = (false, false, deadline);
@@ -52,7 +57,10 @@ impl LoginSession {
                 }
                 Step::Challenge(challenge) => {
                     step = match client.answer(challenge, deadline).await {
-                        Some(message) => dialog.respond(&message),
+                        Some(message) => {
+                            secrets.note_message(mechanism, &message);
+                            dialog.respond(&message)
+                        }
                         None => {
                             gave_up = true;
                             deadline = Instant::now() + CANCEL_TIMEOUT;
@@ -64,17 +72,14 @@ impl LoginSession {
                 Step::Done(_) if gave_up => return Err(given_up(&remote.peer)),
                 Step::Done(outcome) => {
                     let goodbye = dialog.goodbye().is_some();
-                    return Ok(client.ended(outcome, (secret_sent, goodbye)));
+                    return Ok(client.ended(outcome, (secret_sent, goodbye), secrets));
                 }
             }
-            let heard = hear(remote, wire, dialog.goodbye(), by).await;
+            let heard = hear(remote, wire, secrets, dialog.goodbye(), by).await;
             let response = heard.map_err(|error| error.after(secret_sent))?;
-            trace::heard_after(&remote.peer, &response, attempt, |text| {
-                dialog.is_repeated_in(text)
-            });
             step = dialog.on_response(response);
             if let Some(status) = dialog.goodbye().filter(|_| !secret_sent) {
-                return Err(goodbye(&remote.peer, status));
+                return Err(goodbye(&remote.peer, secrets, status));
             }
         }
     }

@@ -19,6 +19,7 @@ use super::error::{Error, GREETING, Kind, LOGIN};
 use super::{
     Answer, AskAgain, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, Session, tls, trace,
 };
+use crate::session::secrets::SentSecrets;
 use crate::session::ways::Way;
 use crate::wire::Wire;
 use remarks::is_remark;
@@ -49,6 +50,8 @@ pub struct LoginSession {
     origin: Option<Origin>,
     /// Lines that the remote said unasked between questions.
     remarks: usize,
+    /// What it was told in confidence.
+    secrets: SentSecrets,
 }
 
 impl LoginSession {
@@ -73,22 +76,22 @@ impl LoginSession {
         let mut opening = Opening::new(remote.encryption);
         let mut step = opening.start();
         let mut at = GREETING;
-        let mut by = deadline;
+        let (mut by, secrets) = (deadline, SentSecrets::default());
         loop {
             step = match step {
                 Step::Read if at == GREETING => {
                     let greeting = remote.greeting(&mut wire, "IMAP", deadline).await?;
-                    trace::heard(&remote.peer, &greeting);
+                    trace::heard(&remote.peer, &greeting, &secrets);
                     opening.on_response(greeting)
                 }
-                Step::Read => opening.on_response(read(&remote, &mut wire, at, by).await?),
+                Step::Read => opening.on_response(read(&remote, &mut wire, &secrets, at, by).await?),
                 Step::Send(command) => {
                     at = "capability and STARTTLS";
                     if !is_remark(&wire) {
                         remote.check_nothing_unasked(&wire, at)?;
                     }
                     by = send(&remote, &mut wire, &command, at, deadline).await?;
-                    opening.on_response(read(&remote, &mut wire, at, by).await?)
+                    opening.on_response(read(&remote, &mut wire, &secrets, at, by).await?)
                 }
                 Step::StartTls => {
                     let (stream, details) = remote.start_tls(wire, deadline).await?;
@@ -108,6 +111,7 @@ impl LoginSession {
                         tls,
                         origin: None,
                         remarks: 0,
+                        secrets,
                     });
                 }
                 Step::Failed(error) => return Err(refused(&remote.peer, error)),
@@ -143,6 +147,10 @@ impl LoginSession {
 }
 
 impl LoginSession {
+    async fn read(&mut self, step: &'static str, by: Instant) -> Result<Response, Error> {
+        read(&self.remote, &mut self.wire, &self.secrets, step, by).await
+    }
+
     /// Tells the remote for whom we ask. Whether it believes that is its own affair.
     async fn introduce(&mut self, origin: Option<Origin>, deadline: Instant) -> Result<(), Error> {
         let origin = origin.filter(|_| self.capabilities.id);
@@ -163,7 +171,7 @@ impl LoginSession {
         )
         .await?;
         for _ in 0..UNTAGGED_LIMIT {
-            match read(&self.remote, &mut self.wire, "ID", by).await? {
+            match self.read("ID", by).await? {
                 Response::Tagged { tag: theirs, .. } if tag.is(&theirs) => {
                     self.origin = origin;
                     return Ok(());
@@ -174,6 +182,7 @@ impl LoginSession {
                         "ID",
                         status.label(),
                         status.text(),
+                        &self.secrets,
                     ));
                 }
                 Response::Untagged(_) => {}
@@ -193,6 +202,7 @@ impl LoginSession {
         self.remote.check_password_may_leave(self.tls.is_some())?;
         self.wire.listen();
         self.hear_remarks(LOGIN, deadline).await?;
+        self.secrets.note(attempt);
         let Self {
             remote,
             options,
@@ -200,6 +210,7 @@ impl LoginSession {
             capabilities,
             tags,
             tls,
+            secrets,
             ..
         } = self;
         let Options { mechanism, confirm } = *options;
@@ -229,15 +240,15 @@ impl LoginSession {
                         challenge: None,
                         secret_sent,
                         goodbye,
+                        secrets: secrets.clone(),
                     });
                 }
             }
-            let heard = hear(remote, wire, dialog.goodbye(), by).await;
+            let heard = hear(remote, wire, secrets, dialog.goodbye(), by).await;
             let response = heard.map_err(|error| error.after(secret_sent))?;
-            trace::heard_after(&remote.peer, &response, attempt, |_| false);
             step = dialog.on_response(response);
             if let Some(status) = dialog.goodbye().filter(|_| !secret_sent) {
-                return Err(goodbye(&remote.peer, status));
+                return Err(goodbye(&remote.peer, secrets, status));
             }
         }
     }
@@ -303,7 +314,7 @@ impl Session for LoginSession {
             return false;
         }
         for _ in 0..UNTAGGED_LIMIT {
-            match read(&self.remote, &mut self.wire, "UNAUTHENTICATE", deadline).await {
+            match self.read("UNAUTHENTICATE", deadline).await {
                 Ok(Response::Tagged { tag: theirs, status }) => {
                     return tag.is(&theirs) && status.kind == StatusKind::Ok;
                 }
@@ -319,12 +330,12 @@ impl Session for LoginSession {
         loop {
             match self.wire.next().await {
                 Ok(Some(response)) => {
-                    trace::heard(&self.remote.peer, &response);
+                    trace::heard(&self.remote.peer, &response, &self.secrets);
                     if !self.passes_over(response) {
                         return;
                     }
                 }
-                Ok(None) | Err(_) => return trace::heard(&self.remote.peer, &"[end of connection]"),
+                Ok(None) | Err(_) => return trace::ended(&self.remote.peer),
             }
         }
     }
@@ -339,7 +350,7 @@ impl Session for LoginSession {
             // The remote counts the session until it sees the end of it.
             // One that goes on and on would cost a processor for as long as it is heard out.
             for _ in 0..=UNTAGGED_LIMIT {
-                match read(&self.remote, &mut self.wire, "LOGOUT", deadline).await {
+                match self.read("LOGOUT", deadline).await {
                     Ok(Response::Tagged { .. }) => return self.wire.finish().await,
                     Ok(_) => {}
                     Err(_) => return,
@@ -371,11 +382,13 @@ async fn send(
 async fn read(
     remote: &Remote,
     wire: &mut Wire<Codec>,
+    secrets: &SentSecrets,
     step: &'static str,
     by: Instant,
 ) -> Result<Response, Error> {
-    let response = read_quietly(remote, wire, step, by).await?;
-    trace::heard(&remote.peer, &response);
+    let read = wire.read(by).await;
+    let response = read.map_err(|error| remote.lost(&error, wire, step))?;
+    trace::heard(&remote.peer, &response, secrets);
     Ok(response)
 }
 
@@ -384,38 +397,29 @@ async fn read(
 async fn hear(
     remote: &Remote,
     wire: &mut Wire<Codec>,
+    secrets: &SentSecrets,
     said: Option<&Status>,
     by: Instant,
 ) -> Result<Response, Error> {
     let Some(status) = said else {
-        return read_quietly(remote, wire, LOGIN, by).await;
+        return read(remote, wire, secrets, LOGIN, by).await;
     };
     let by = by.min(Instant::now() + LAST_WORDS);
-    let heard = read_quietly(remote, wire, LOGIN, by).await;
-    heard.map_err(|_| goodbye(&remote.peer, status))
+    let heard = read(remote, wire, secrets, LOGIN, by).await;
+    heard.map_err(|_| goodbye(&remote.peer, secrets, status))
 }
 
-fn goodbye(peer: &Arc<str>, status: &Status) -> Error {
-    Error::goodbye(peer, LOGIN, status.label(), status.text())
-}
-
-async fn read_quietly(
-    remote: &Remote,
-    wire: &mut Wire<Codec>,
-    step: &'static str,
-    by: Instant,
-) -> Result<Response, Error> {
-    wire.read(by)
-        .await
-        .map_err(|error| remote.lost(&error, wire, step))
+fn goodbye(peer: &Arc<str>, secrets: &SentSecrets, status: &Status) -> Error {
+    Error::goodbye(peer, LOGIN, status.label(), status.text(), secrets)
 }
 
 fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
+    let none = SentSecrets::default();
     match error {
         OpeningError::Bye(status) => {
             let referral = matches!(status.code, Some(Code::Referral));
             let kind = if referral { Kind::Config } else { Kind::Refused };
-            Error::said(kind, peer, GREETING, status.label(), status.text())
+            Error::said(kind, peer, GREETING, status.label(), status.text(), &none)
         }
         OpeningError::PreAuth => {
             let detail = "it greets us as logged in already (PREAUTH): no login can be tried there, and no TLS started";
@@ -423,7 +427,7 @@ fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
                 .advise("see whether directory.NAME.port is one that asks for logins")
         }
         OpeningError::Refused { step, status } => {
-            Error::said(Kind::Refused, peer, step, status.label(), status.text())
+            Error::said(Kind::Refused, peer, step, status.label(), status.text(), &none)
         }
         OpeningError::StartTlsMissing => super::starttls_missing(peer),
         OpeningError::StartTlsRefused(status) => super::starttls_refused(peer, status.label(), status.text()),

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use vouch_protocol::imap::response::{Response, StatusKind, Untagged};
 use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
 
-use super::{LoginSession, read};
+use super::LoginSession;
 use crate::session::error::Error;
 use crate::session::remote::more_than_asked;
 use crate::wire::Wire;
@@ -15,10 +15,16 @@ impl LoginSession {
     pub(super) async fn hear_remarks(&mut self, step: &'static str, deadline: Instant) -> Result<(), Error> {
         let by = self.remote.command_deadline(deadline);
         while is_remark(&self.wire) {
-            let response = read(&self.remote, &mut self.wire, step, by).await?;
+            let response = self.read(step, by).await?;
             let goodbye = match &response {
                 Response::Untagged(Untagged::Status(status)) if status.kind == StatusKind::Bye => {
-                    Error::goodbye(&self.remote.peer, step, status.label(), status.text())
+                    Error::goodbye(
+                        &self.remote.peer,
+                        step,
+                        status.label(),
+                        status.text(),
+                        &self.secrets,
+                    )
                 }
                 _ => more_than_asked(&self.remote.peer, step),
             };

@@ -286,7 +286,7 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
             self.faults.failed(&Fault {
                 step: error.step(),
                 class: error.kind().name(),
-                text: &error.without_secrets(),
+                text: &error.to_string(),
                 advice: &error.advice(),
                 lasting: error.is_about_one_question(),
             });

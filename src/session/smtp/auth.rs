@@ -75,7 +75,8 @@ impl AuthSession {
         }
         self.opened.wire.listen();
         let mut step = dialog.start();
-        let mut secret = Secrecy::of(attempt);
+        self.opened.secrets.note(attempt);
+        let mut secret = Secrecy::default();
         loop {
             match step {
                 auth::Step::Send(command) => {
@@ -90,6 +91,7 @@ impl AuthSession {
                         challenge: None,
                         secret_sent: secret.sent,
                         goodbye: false,
+                        secrets: self.opened.secrets.clone(),
                     });
                 }
             }

@@ -32,20 +32,26 @@ impl AuthSession {
             return Err(would_seem_attacked(&peer, mechanism));
         }
         opened.wire.listen();
+        opened.secrets.note(attempt);
+        if let Some(message) = &client.initial {
+            opened.secrets.note_message(mechanism, message);
+        }
         let mut dialog = Carry::new(mechanism, client.initial.take());
         let mut step = dialog.start();
         let mut gave_up = false;
-        let mut secret = Secrecy::of(attempt);
+        let mut secret = Secrecy::default();
         loop {
             step = match step {
                 Step::Send(command) => {
                     secret.ends = dialog.has_said_proof();
-                    let quoted = |text: &str| dialog.is_repeated_in(text);
-                    let reply = opened.exchange_quoted(&command, &mut secret, quoted, deadline);
+                    let reply = opened.exchange_secret(&command, &mut secret, deadline);
                     dialog.on_reply(reply.await?)
                 }
                 Step::Challenge(challenge) => match client.answer(challenge, deadline).await {
-                    Some(message) => dialog.respond(&message),
+                    Some(message) => {
+                        opened.secrets.note_message(mechanism, &message);
+                        dialog.respond(&message)
+                    }
                     None => {
                         gave_up = true;
                         deadline = Instant::now() + CANCEL_TIMEOUT;
@@ -53,7 +59,9 @@ impl AuthSession {
                     }
                 },
                 Step::Done(_) if gave_up => return Err(given_up(&peer)),
-                Step::Done(outcome) => return Ok(client.ended(outcome, (secret.sent, false))),
+                Step::Done(outcome) => {
+                    return Ok(client.ended(outcome, (secret.sent, false), &opened.secrets));
+                }
             };
         }
     }

@@ -14,7 +14,8 @@ use vouch_protocol::smtp::opening::{Opening, OpeningError, Settings, Step};
 use vouch_protocol::smtp::{Capabilities, Codec, Command, Protocol, Reply};
 
 use super::error::{Error, Kind};
-use super::{Attempt, Origin, Remote, tls, trace};
+use super::{Origin, Remote, tls, trace};
+use crate::session::secrets::SentSecrets;
 use crate::session::ways::Way;
 use crate::wire::Wire;
 
@@ -38,6 +39,8 @@ struct Opened {
     takes_origin: bool,
     /// For whom it was told that we ask.
     origin: Option<Origin>,
+    /// What it was told in confidence.
+    secrets: SentSecrets,
 }
 
 impl Opened {
@@ -61,6 +64,7 @@ impl Opened {
             encryption: remote.encryption,
         };
         let mut opening = Opening::new(settings);
+        let secrets = SentSecrets::default();
         let mut step = opening.start();
         loop {
             step = match step {
@@ -68,11 +72,11 @@ impl Opened {
                     let reply = remote
                         .greeting(&mut wire, protocol_name(hello.protocol), deadline)
                         .await?;
-                    trace::heard(&remote.peer, &reply);
+                    trace::heard(&remote.peer, &reply, &secrets);
                     opening.on_reply(reply)
                 }
                 Step::Send(command) => {
-                    let reply = exchange(&remote, &mut wire, &command, deadline).await?;
+                    let reply = exchange(&remote, &mut wire, &secrets, &command, deadline).await?;
                     opening.on_reply(reply)
                 }
                 Step::StartTls => {
@@ -91,12 +95,13 @@ impl Opened {
                         hello,
                         takes_origin,
                         origin: None,
+                        secrets,
                     });
                 }
                 Step::Failed(error) => {
                     let _ = wire.push(&Command::Quit);
                     let _ = wire.flush(Instant::now()).await;
-                    return Err(refused(&remote.peer, error));
+                    return Err(refused(&remote.peer, error, &secrets));
                 }
             };
         }
@@ -128,16 +133,18 @@ impl Opened {
             let reply = self.exchange(&command, deadline).await?;
             let (peer, step) = (&self.remote.peer, step_name(&command));
             if first && reply.code() == 421 {
-                return Err(Error::goodbye(peer, step, reply.status(), reply.text()));
+                let (status, text) = (reply.status(), reply.text());
+                return Err(Error::goodbye(peer, step, status, text, &self.secrets));
             }
             if first && reply.code() == 501 {
                 // A Postfix without IPv6 cannot read such an address; nothing is said of the client.
+                let reply = self.secrets.withheld_from(reply.to_string());
                 tracing::debug!("{peer}: {step}: asked without the client's address: {reply}");
                 return Ok(false);
             }
             if reply.code() != code {
                 let step = OpeningError::Refused { step, reply };
-                return Err(refused(peer, step));
+                return Err(refused(peer, step, &self.secrets));
             }
             first = false;
             if code == 250 {
@@ -149,36 +156,25 @@ impl Opened {
     }
 
     async fn exchange(&mut self, command: &Command, deadline: Instant) -> Result<Reply, Error> {
-        exchange(&self.remote, &mut self.wire, command, deadline).await
+        exchange(&self.remote, &mut self.wire, &self.secrets, command, deadline).await
     }
 
-    /// As [`Opened::exchange`], with a remote that may know the secret.
+    /// As [`Opened::exchange`], with a part of a secret, or behind one. A goodbye is no reply.
     async fn exchange_secret(
         &mut self,
         command: &Command,
-        secret: &mut Secrecy<'_>,
-        deadline: Instant,
-    ) -> Result<Reply, Error> {
-        self.exchange_quoted(command, secret, |_| false, deadline).await
-    }
-
-    /// The same; `quoted` tells whether a text repeats more of what was sent. A goodbye is no reply.
-    async fn exchange_quoted(
-        &mut self,
-        command: &Command,
-        secret: &mut Secrecy<'_>,
-        quoted: impl Fn(&str) -> bool,
+        secret: &mut Secrecy,
         deadline: Instant,
     ) -> Result<Reply, Error> {
         let (remote, wire) = (&self.remote, &mut self.wire);
         let sent = send(remote, wire, command, deadline).await;
         let by = sent.map_err(|error| error.after(secret.sent))?;
         secret.sent |= secret.ends;
-        let reply = hear(remote, wire, step_name(command), by).await;
+        let reply = hear(remote, wire, &self.secrets, step_name(command), by).await;
         let reply = reply.map_err(|error| error.after(secret.sent))?;
-        trace::heard_after(&remote.peer, &reply, secret.attempt, quoted);
         if reply.code() == 421 {
-            let error = Error::goodbye(&remote.peer, "AUTH", reply.status(), reply.text());
+            let (status, text) = (reply.status(), reply.text());
+            let error = Error::goodbye(&remote.peer, "AUTH", status, text, &self.secrets);
             return Err(error.after(secret.sent));
         }
         Ok(reply)
@@ -196,42 +192,31 @@ impl Opened {
     /// the connection.
     async fn unasked(&mut self) {
         match self.wire.next().await {
-            Ok(Some(reply)) => trace::heard(&self.remote.peer, &reply),
-            Ok(None) | Err(_) => trace::heard(&self.remote.peer, &"[end of connection]"),
+            Ok(Some(reply)) => trace::heard(&self.remote.peer, &reply, &self.secrets),
+            Ok(None) | Err(_) => trace::ended(&self.remote.peer),
         }
     }
 }
 
 /// A secret on its way.
-struct Secrecy<'a> {
-    attempt: &'a Attempt,
+#[derive(Debug, Default)]
+struct Secrecy {
     /// The command that is sent next ends it, or one before it did.
     ends: bool,
     /// It was sent whole: from here on the remote may have judged it.
     sent: bool,
 }
 
-impl<'a> Secrecy<'a> {
-    fn of(attempt: &'a Attempt) -> Self {
-        Self {
-            attempt,
-            ends: false,
-            sent: false,
-        }
-    }
-}
-
 /// Sends one command and reads its reply.
 async fn exchange(
     remote: &Remote,
     wire: &mut Wire<Codec>,
+    secrets: &SentSecrets,
     command: &Command,
     deadline: Instant,
 ) -> Result<Reply, Error> {
     let by = send(remote, wire, command, deadline).await?;
-    let reply = hear(remote, wire, step_name(command), by).await?;
-    trace::heard(&remote.peer, &reply);
-    Ok(reply)
+    hear(remote, wire, secrets, step_name(command), by).await
 }
 
 /// Sends a command. By when the whole reply to it must be here.
@@ -256,12 +241,14 @@ async fn send(
 async fn hear(
     remote: &Remote,
     wire: &mut Wire<Codec>,
+    secrets: &SentSecrets,
     step: &'static str,
     by: Instant,
 ) -> Result<Reply, Error> {
-    wire.read(by)
-        .await
-        .map_err(|error| remote.lost(&error, wire, step))
+    let read = wire.read(by).await;
+    let reply = read.map_err(|error| remote.lost(&error, wire, step))?;
+    trace::heard(&remote.peer, &reply, secrets);
+    Ok(reply)
 }
 
 const fn protocol_name(protocol: Protocol) -> &'static str {
@@ -289,7 +276,7 @@ const fn step_name(command: &Command) -> &'static str {
     }
 }
 
-fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
+fn refused(peer: &Arc<str>, error: OpeningError, secrets: &SentSecrets) -> Error {
     match error {
         OpeningError::Refused { step, reply } => {
             let kind = if reply.is_transient() {
@@ -297,7 +284,7 @@ fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
             } else {
                 Kind::Config
             };
-            let error = Error::said(kind, peer, step, reply.status(), reply.text());
+            let error = Error::said(kind, peer, step, reply.status(), reply.text(), secrets);
             match (step, reply.code()) {
                 ("LHLO", 500 | 502) => error.advise(
                     "it does not know LHLO, so it is no LMTP server: set directory.NAME.type = \"smtp\", or \

@@ -120,7 +120,7 @@ impl RecipientSession {
                 .map_err(|error| remote.lost(&error, wire, step))?;
             // The remote begins with the next one now.
             by = remote.command_deadline(deadline);
-            trace::heard(&remote.peer, &reply);
+            trace::heard(&remote.peer, &reply, &self.opened.secrets);
             let over = reply.code() == 421;
             learn(&self.one_each, &reply);
             let answer = self.dialog.on_reply(reply);
@@ -152,13 +152,13 @@ impl RecipientSession {
         }
         match wire.next().now_or_never() {
             Some(Ok(Some(reply))) if reply.code() == 421 => {
-                trace::heard(&self.opened.remote.peer, &reply);
+                trace::heard(&self.opened.remote.peer, &reply, &self.opened.secrets);
                 self.has_left = true;
             }
             None | Some(Ok(None) | Err(WireError::Io(_))) if !wire.has_residue() => {}
             more => {
                 if let Some(Ok(Some(reply))) = more {
-                    trace::heard(&self.opened.remote.peer, &reply);
+                    trace::heard(&self.opened.remote.peer, &reply, &self.opened.secrets);
                 }
                 return Err(lost(&self.opened.remote.peer, Lost::OutOfTurn));
             }
