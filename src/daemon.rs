@@ -40,7 +40,8 @@ use reload::reload;
 use running::sockets::{self, Beside};
 use running::{Common, Running};
 
-pub use confine::ServiceUser;
+pub use confine::{ServiceUser, log_file};
+pub use detail::show_addresses;
 pub use directories::{hello, members, members_by, plain_reading, reading, remote};
 pub use doors::door;
 pub use prepare::{Prepared, bind, check};

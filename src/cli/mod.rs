@@ -19,6 +19,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config::read::{self, Note};
 use crate::config::{self, Config, LogFormat, LogLevel};
+use crate::daemon::show_addresses;
 use crate::service::limits::forbid_core_dumps;
 use crate::telemetry::log::{self, Format};
 
@@ -213,5 +214,6 @@ fn start_log(
         LogFormat::Json => Format::Json,
         LogFormat::Journal => Format::Journal,
     };
+    show_addresses(config);
     start(level, format).map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot log: {error}")))
 }

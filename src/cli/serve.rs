@@ -1,5 +1,6 @@
 //! `vouch serve`: the daemon, in the foreground.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,12 +27,25 @@ pub fn run(file: &ConfigFile) -> ExitCode {
         return fail(status::CONFIG, &message);
     }
     // The log and the runtime start threads; the log reports the outcome of this.
+    let log_file = daemon::log_file(&config);
     let prepared = prepare(&config, &file.config);
-    let (_log, runtime) = match start_log(log::start, &config.log).and_then(|log| Ok((log, runtime()?))) {
+    let start = |level, format| log::start(level, format, log_file);
+    let (_log, runtime) = match start_log(start, &config.log).and_then(|log| Ok((log, runtime()?))) {
         Ok(started) => started,
         Err(status) => return status,
     };
-    ended(runtime, async { daemon::run(&config, &notes, prepared?).await })
+    let in_file = config.log.file.is_some();
+    ended(runtime, async {
+        let ended = match prepared {
+            Ok(prepared) => daemon::run(&config, &notes, prepared).await,
+            Err(error) => Err(error),
+        };
+        if let (Err(error), true) = (&ended, in_file) {
+            // Who has started it looks here first.
+            let _ = writeln!(std::io::stderr(), "vouch serve: cannot start: {error}");
+        }
+        ended
+    })
 }
 
 /// Runs while the process has one thread: binds the sockets, then drops root's

@@ -219,9 +219,12 @@ fn of_control(config: &Config) -> Vec<Key> {
 }
 
 fn of_log(config: &Config) -> Vec<Key> {
+    let file = config.log.file.as_deref().map(path);
     vec![
         key("", "level", set(quoted(config.log.level))),
         key("", "format", set(quoted(config.log.format))),
+        key("", "file", some(file, "none: standard error")),
+        key("", "addresses", set(quoted(config.log.addresses))),
     ]
 }
 

@@ -166,6 +166,13 @@ described! {
         /// `format`: its format and destination. Default `auto`: the journal if systemd has connected standard error to it
         /// (`$JOURNAL_STREAM`, systemd.exec(5)), else plain lines.
         pub format: LogFormat,
+        /// `file`: absolute path of a file that the log goes to, instead of standard error; plain lines, or with `format =
+        /// "json"` objects. It is made with mode 0640 for `service.user`, and opened anew at SIGHUP, as logrotate(8) needs it.
+        /// While it cannot be written, the log goes to standard error. Default: none.
+        pub file: Option<PathBuf>,
+        /// `addresses`: what a line shows of the users and mailboxes that were asked about. But for `full` they are hidden in
+        /// the words of remotes too, and the dialogs of level `trace` are withheld. Default `full`.
+        pub addresses: LogAddresses,
     }
 }
 
@@ -174,6 +181,8 @@ impl Default for Log {
         Self {
             level: LogLevel::Info,
             format: LogFormat::Auto,
+            file: None,
+            addresses: LogAddresses::Full,
         }
     }
 }
@@ -206,6 +215,18 @@ words! {
         /// The systemd journal, each key a field of its own (`VOUCH_VERDICT=`); standard error while it
         /// cannot be reached.
         Journal = "journal",
+    }
+}
+
+words! {
+    /// What the log shows of a user or mailbox.
+    LogAddresses {
+        /// All of it.
+        Full = "full",
+        /// A hash under a key that each start draws anew: of one user the same until the next start.
+        Hashed = "hashed",
+        /// `@` and the domain.
+        Domain = "domain",
     }
 }
 

@@ -12,6 +12,7 @@ use crate::config::{self, Config};
 use crate::service::landlock::{self, Landlock, Places};
 use crate::service::privilege::{Account, account, become_user, no_new_privileges};
 use crate::service::user;
+use crate::telemetry::file::LogFile;
 
 /// Whom a daemon that was started as root becomes when nobody is named, where there
 /// is such a user.
@@ -146,7 +147,37 @@ pub(super) fn unwritable(config: &Config) -> Vec<String> {
              user {us} may not write to {place}: {error}"
         ))
     };
-    config.directory.iter().filter_map(unwritable).collect()
+    let mut all: Vec<String> = config.directory.iter().filter_map(unwritable).collect();
+    all.extend(config.log.file.as_deref().and_then(unwritable_log));
+    all
+}
+
+/// Whether a log that logrotate has renamed could be opened anew, by who we are now: the file, where it is there, else
+/// its folder.
+fn unwritable_log(file: &Path) -> Option<String> {
+    let (place, wanted) = if file.exists() {
+        (file, AccessFlags::W_OK)
+    } else {
+        (file.parent()?, AccessFlags::W_OK | AccessFlags::X_OK)
+    };
+    let error = access(place, wanted).err()?;
+    let (file, place, us) = (file.display(), place.display(), Uid::effective());
+    Some(format!(
+        "log.file {file} cannot be opened at SIGHUP, as user {us} may not write to {place}: {error}; make it for that user \
+         (install -m 640 -o {us} /dev/null {file}), or give it a folder of theirs"
+    ))
+}
+
+/// Opens `log.file`, for whom the daemon is to become: before it does, and before anything is logged.
+pub fn log_file(config: &Config) -> Option<LogFile> {
+    let path = config.log.file.as_deref()?;
+    // What is wrong with the user is told by the start.
+    let user = ServiceUser::of(config).ok();
+    let account = user.as_ref().and_then(|user| user.account.as_ref());
+    Some(LogFile::open(
+        path,
+        account.map(|account| (account.uid, account.gid)),
+    ))
 }
 
 /// What is to be done so that we, as who we are now, may read the configuration again.
@@ -208,6 +239,8 @@ fn places(config: &Config, file: &Path, sockets: impl Iterator<Item = PathBuf>) 
     places
         .own
         .extend(caches.filter_map(Path::parent).map(Path::to_path_buf));
+    let log = config.log.file.as_deref().and_then(Path::parent);
+    places.logs.extend(log.map(Path::to_path_buf));
     places
         .sockets
         .extend(sockets.filter_map(|socket| Some(socket.parent()?.to_path_buf())));

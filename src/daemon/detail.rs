@@ -1,6 +1,8 @@
-//! How much is logged, by order of whoever runs the daemon.
+//! How much is logged: by order of whoever runs the daemon, and of addresses by the configuration.
 
+use crate::config::{self, LogAddresses};
 use crate::service::signals::{Detail, Details};
+use crate::telemetry::addresses::{self, Addresses};
 use crate::telemetry::level;
 
 use super::DaemonError;
@@ -20,4 +22,13 @@ pub(super) fn follow_signals() -> Result<(), DaemonError> {
         }
     });
     Ok(())
+}
+
+/// Has the log show as much of addresses as the configuration allows.
+pub fn show_addresses(log: &config::Log) {
+    addresses::configure(match log.addresses {
+        LogAddresses::Full => Addresses::Full,
+        LogAddresses::Hashed => Addresses::Hashed,
+        LogAddresses::Domain => Addresses::Domain,
+    });
 }

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::confine::unreadable;
+use super::detail::show_addresses;
 use super::running::Running;
 use super::tell;
 use crate::config::{self, Config, ListenAddress, read};
 use crate::service::activation::Units;
+use crate::telemetry::file::reopen;
 use crate::telemetry::level;
 
 /// Why what an order asks for may fail, and a start would not: a file or folder that was none of ours at the start is
@@ -21,9 +23,12 @@ pub(super) const DENIED: &str = "; what its user and Landlock keep from a runnin
 /// Why the configuration of before stays in force.
 pub(super) async fn reload(running: &mut Running, file: Option<&Path>, units: &Units) -> Result<(), String> {
     let (began, level) = (Instant::now(), running.config.log.level);
+    // Whatever becomes of it is told in the new one.
+    reopen();
     match try_to(running, file, units).await {
         Ok(changes) => {
             tracing::info!(ms = began.elapsed().as_millis() as u64, "reloaded: {changes}");
+            show_addresses(&running.config.log);
             let now = running.config.log.level;
             // One that a signal has changed stays, where the file says the same as before.
             if let Some(now) = level::named(now.as_str()).filter(|_| now != level) {
@@ -76,6 +81,7 @@ fn at_the_next_start(old: &Config, new: &Config) -> Vec<String> {
     note(old.control != new.control, "control.socket");
     note(old.service != new.service, "service");
     note(old.log.format != new.log.format, "log.format");
+    note(old.log.file != new.log.file, "log.file");
     for listener in &new.listener {
         let owned =
             |listener: &config::Listener| (listener.mode, listener.owner.clone(), listener.group.clone());

@@ -9,7 +9,7 @@ use crate::config::dovecot::Dovecot;
 use crate::config::listener::{
     Action, ClientLimits, Exists, Listener, Mechanism, OkFields, Protocol, TempFail,
 };
-use crate::config::{Control, Described, Log, LogFormat, LogLevel, Metrics, Penalty, Service};
+use crate::config::{Control, Described, Log, LogAddresses, LogFormat, LogLevel, Metrics, Penalty, Service};
 
 /// A table of the file.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct Key {
 type Words = &'static [(&'static str, &'static str)];
 
 /// Keys that hold one of a few words.
-const WORDS: [(&str, &str, Words); 12] = [
+const WORDS: [(&str, &str, Words); 13] = [
     ("directory.NAME", "`type`", Kind::MEANINGS),
     ("directory.NAME.tls", "`starttls`", StartTls::MEANINGS),
     ("directory.NAME.tls", "`key-exchange`", KeyExchange::MEANINGS),
@@ -50,6 +50,7 @@ const WORDS: [(&str, &str, Words); 12] = [
     ("listener.NAME", "`exists`", Exists::MEANINGS),
     ("log", "`level`", LogLevel::MEANINGS),
     ("log", "`format`", LogFormat::MEANINGS),
+    ("log", "`addresses`", LogAddresses::MEANINGS),
 ];
 
 /// Every table, in the order of the page.

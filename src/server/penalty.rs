@@ -112,16 +112,26 @@ impl Penalty {
         );
         let of_client = self.clients.add(client, mark);
         if of_client.begins {
-            self.tell(
-                &culprit.0.to_string(),
-                "every answer to this client is late from now on",
+            let Settings { door, after, .. } = &self.settings;
+            let client = culprit.0.to_string();
+            tracing::info!(
+                listener = door,
+                client,
+                failures = after,
+                "penalty: every answer to this client is late from now on"
             );
         }
         let of_user = user.map_or_else(Counted::default, |user| {
             let counted = self.users.add(self.hasher.hash_one(user), mark);
             if counted.begins {
-                let about = String::from_utf8_lossy(user);
-                self.tell(&about, "every refusal of this user is late from now on");
+                let Settings { door, after, .. } = &self.settings;
+                let about = &*String::from_utf8_lossy(user);
+                tracing::info!(
+                    listener = door,
+                    about,
+                    failures = after,
+                    "penalty: every refusal of this user is late from now on"
+                );
             }
             counted
         });
@@ -132,11 +142,6 @@ impl Penalty {
     fn after(&self, failures: u32) -> Duration {
         let more = failures.checked_sub(self.settings.after);
         more.map_or(Duration::ZERO, |more| late(&self.settings, more))
-    }
-
-    fn tell(&self, about: &str, what: &str) {
-        let Settings { door, after, .. } = &self.settings;
-        tracing::info!(listener = door, about, failures = after, "penalty: {what}");
     }
 }
 

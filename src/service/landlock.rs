@@ -21,6 +21,8 @@ pub struct Places {
     pub write: Vec<PathBuf>,
     /// Folders in which files are made, read, written and removed.
     pub own: Vec<PathBuf>,
+    /// Folders in which files are made and written, and none is read or removed.
+    pub logs: Vec<PathBuf>,
     /// Folders in which sockets are made, and from which they are removed, with whatever else is there.
     pub sockets: Vec<PathBuf>,
 }
@@ -51,6 +53,7 @@ pub fn restrict(places: &Places) -> Result<Landlock, RulesetError> {
         (&places.read, list),
         (&places.write, write),
         (&places.own, own),
+        (&places.logs, AccessFs::WriteFile | AccessFs::MakeReg),
         (&places.sockets, AccessFs::MakeSock | AccessFs::RemoveFile),
     ] {
         for place in places {
@@ -97,7 +100,7 @@ mod tests {
     fn a_thread_keeps_what_it_was_told_to_keep_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        for name in ["read", "own", "sockets", "else"] {
+        for name in ["read", "own", "logs", "sockets", "else"] {
             fs::create_dir(path(name)).unwrap();
             fs::write(path(name).join("file"), name).unwrap();
         }
@@ -106,6 +109,7 @@ mod tests {
             read: vec![path("read"), path("alone"), path("missing")],
             write: vec!["/dev/null".into()],
             own: vec![path("own")],
+            logs: vec![path("logs")],
             sockets: vec![path("sockets")],
         };
         let restricted = thread::scope(|scope| {
@@ -142,6 +146,14 @@ mod tests {
         fs::write(own.join("new"), "new").unwrap();
         fs::rename(own.join("new"), own.join("file")).unwrap();
         assert_eq!(fs::read(own.join("file")).unwrap(), b"new");
+        // As a log that was renamed is made anew.
+        let logs = folder.join("logs");
+        for name in ["file", "new"] {
+            let add = File::options().append(true).create(true).open(logs.join(name));
+            add.unwrap().write_all(b"line").unwrap();
+        }
+        denied(fs::read(logs.join("file")).map(drop));
+        denied(fs::remove_file(logs.join("file")));
         denied(fs::read(sockets.join("file")).map(drop));
         fs::remove_file(sockets.join("file")).unwrap();
         drop(UnixListener::bind(sockets.join("socket")).unwrap());

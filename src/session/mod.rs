@@ -60,6 +60,9 @@ pub trait Session: Send + Sized + 'static {
     /// Questions that the remote says it bears on one session.
     fn bears(&self) -> Option<u32>;
 
+    /// Whom a question is about, as the remote knows the name: the log may have to hide it.
+    fn about(question: &Self::Question) -> &[u8];
+
     /// Whether two questions may be asked in one go.
     fn together(one: &Self::Question, other: &Self::Question) -> bool;
 

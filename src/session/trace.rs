@@ -8,20 +8,21 @@
 use std::fmt::Display;
 
 use super::secrets::SentSecrets;
+use crate::telemetry::addresses::Withheld;
 
 /// The name under which the dialog is logged.
 pub const TARGET: &str = "vouch::dialog";
 
 /// We sent this.
 pub(super) fn said(peer: &str, what: &dyn Display) {
-    tracing::trace!(target: TARGET, "{peer} C: {what}");
+    tracing::trace!(target: TARGET, "{peer} C: {}", Withheld(what));
 }
 
 /// The remote sent this on a session on which it was told `secrets`.
 pub(super) fn heard(peer: &str, what: &dyn Display, secrets: &SentSecrets) {
     if tracing::enabled!(target: TARGET, tracing::Level::TRACE) {
         let shown = secrets.withheld_from(what.to_string());
-        tracing::trace!(target: TARGET, "{peer} S: {shown}");
+        tracing::trace!(target: TARGET, "{peer} S: {}", Withheld(&shown));
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use super::addresses;
 use super::line::{self, MESSAGE, OneLine};
 use super::plain::{Stderr, priority};
 
@@ -33,7 +34,7 @@ pub(super) fn record(text: &mut String, event: &Event<'_>) {
         metadata.target()
     );
     value(text, MESSAGE_FIELD, |text| line::write(text, event));
-    event.record(&mut Fields { text });
+    addresses::record(event, &mut Fields { text });
     text.push('\n');
 }
 

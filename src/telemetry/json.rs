@@ -5,8 +5,8 @@ use std::fmt::{Debug, Display, Write};
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-use super::clock;
 use super::line::{self, MESSAGE};
+use super::{addresses, clock};
 use crate::unseen::is_unseen;
 
 /// Appends a whole line: `time`, `level`, `target`, the event's fields, and `message`,
@@ -29,7 +29,7 @@ pub(super) fn record(text: &mut String, event: &Event<'_>) {
         text,
         has_message: false,
     };
-    event.record(&mut fields);
+    addresses::record(event, &mut fields);
     if !fields.has_message {
         let last = metadata.target().rsplit("::").next();
         text.push_str(",\"message\":");

@@ -5,11 +5,12 @@ use std::fmt::{self, Debug, Write};
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
+use super::addresses;
 use crate::unseen::is_unseen;
 
 /// Appends an event's message and fields to a line, so that nothing in them breaks it.
 pub(super) fn write(line: &mut String, event: &Event<'_>) {
-    event.record(&mut Fields { line, first: true });
+    addresses::record(event, &mut Fields { line, first: true });
 }
 
 struct Fields<'a> {

@@ -12,10 +12,11 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use super::file::LogFile;
 use super::journal::Journal;
 use super::plain::Stderr;
 use super::sink::{self, Sink};
-use super::{journal, json, level};
+use super::{addresses, journal, json, level};
 
 /// One answered question.
 #[derive(Debug)]
@@ -65,6 +66,13 @@ pub fn answered(answered: &Answered<'_>) {
         instance,
         answer,
     } = *answered;
+    // A socketmap asks about domains as well, and a domain is nobody's name.
+    let domain = (question == "domain" && !addresses::are_full()).then(|| format!("@{about}"));
+    let about = domain.as_deref().unwrap_or(about);
+    let (detail, answer) = (
+        &*addresses::without(detail, &[about]),
+        &*addresses::without(answer, &[about]),
+    );
     tracing::info!(
         target: "vouch::verdict",
         listener,
@@ -113,12 +121,15 @@ pub fn lines_lost() -> u64 {
 }
 
 /// Starts logging: events of `level` and above, and the dialogs with remotes where that
-/// is `trace`.
+/// is `trace`; to `file`, or in the place that `format` names.
 ///
 /// # Errors
 /// When the system gives no thread or socket for it, or something else in the process
 /// has started a log already.
-pub fn start(level: LevelFilter, format: Format) -> Result<Log, Box<dyn Error>> {
+pub fn start(level: LevelFilter, format: Format, file: Option<LogFile>) -> Result<Log, Box<dyn Error>> {
+    if let Some(file) = file {
+        return start_in(level, format, file);
+    }
     let stderr = Stderr::look();
     let sink = match (format, stderr) {
         (Format::Journal, _) | (Format::Auto, Stderr::Journal) => {
@@ -142,6 +153,19 @@ pub fn start(level: LevelFilter, format: Format) -> Result<Log, Box<dyn Error>> 
             sink
         }
     };
+    Ok(Log(sink))
+}
+
+fn start_in(level: LevelFilter, format: Format, file: LogFile) -> Result<Log, Box<dyn Error>> {
+    let (path, trouble) = file.trouble();
+    let sink = Sink::to(file, tell_lost)?;
+    if format == Format::Json {
+        init(level, json::record, sink.taking())?;
+    } else {
+        let plain = |text: &mut String, event: &Event<'_>| Stderr::Elsewhere.record(text, event);
+        init(level, plain, sink.taking())?;
+    }
+    LogFile::tell_trouble(&path, trouble);
     Ok(Log(sink))
 }
 

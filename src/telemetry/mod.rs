@@ -1,9 +1,11 @@
 //! What is counted and logged, by name.
 
+pub mod addresses;
 pub(crate) mod clock;
 pub mod counter;
 pub mod dovecot;
 pub mod faults;
+pub mod file;
 pub mod histogram;
 pub(crate) mod journal;
 mod json;

@@ -152,6 +152,10 @@ impl Session for Scripted {
         None
     }
 
+    fn about(_: &Asked) -> &[u8] {
+        &[]
+    }
+
     fn together(_: &Asked, _: &Asked) -> bool {
         false
     }

@@ -70,6 +70,10 @@ impl Session for Stubborn {
         None
     }
 
+    fn about(_: &()) -> &[u8] {
+        &[]
+    }
+
     fn together((): &(), (): &()) -> bool {
         false
     }

@@ -26,7 +26,8 @@ const NO_BOUNDS: &[&str] = &[
     // What a client takes from connecting to its question.
     "daemon::running::JUST_ACCEPTED", "daemon::running::EMPTY_CHECK", "server::auth::connection::QUIET_CHECK",
     "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.
-    "daemon::metrics::MODE",
+    "daemon::metrics::MODE", "telemetry::file::MODE", "telemetry::addresses::HASH",
+    "telemetry::addresses::SHORT",
     // What others do, and what the reader asks of them.
     "config::read::relay::FEWEST_SESSIONS",
     // Said again by an implementation of a trait, for one question at a time.

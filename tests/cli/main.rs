@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise and prints what it saw"
 )]
 
+mod addresses;
 mod arguments;
 mod cache;
 mod check;
@@ -15,6 +16,7 @@ mod control;
 mod dovecot_service;
 mod init;
 mod log;
+mod log_file;
 mod login;
 mod metrics;
 mod outside;

@@ -47,6 +47,11 @@ impl Daemon {
         fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Its log is in this file from here on.
+    pub(crate) fn logs_to(&mut self, file: PathBuf) {
+        self.log = file;
+    }
+
     /// Waits for a line that holds all of `words`.
     pub(crate) fn logged(&self, words: &[&str]) -> String {
         let mut found = None;

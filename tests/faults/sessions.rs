@@ -65,6 +65,10 @@ impl Session for Fleeting {
         None
     }
 
+    fn about(_: &()) -> &[u8] {
+        &[]
+    }
+
     fn together((): &(), (): &()) -> bool {
         false
     }
@@ -154,6 +158,10 @@ impl Session for Lingering {
 
     fn bears(&self) -> Option<u32> {
         None
+    }
+
+    fn about(_: &()) -> &[u8] {
+        &[]
     }
 
     fn together((): &(), (): &()) -> bool {

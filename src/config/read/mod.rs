@@ -28,7 +28,9 @@ use self::{
     table::{Findings, Place, Table},
     value::Wrong,
 };
-use super::{Config, ListenAddress, Listener, LogFormat, LogLevel, Metrics, listener::Protocol};
+use super::{
+    Config, ListenAddress, Listener, LogAddresses, LogFormat, LogLevel, Metrics, listener::Protocol,
+};
 
 /// The longest file that is read, in bytes; one with a million domains has room.
 pub(crate) const LONGEST_FILE: u64 = 64 << 20;
@@ -235,7 +237,20 @@ fn log(found: &mut Findings, file: &mut Table<'_>, config: &mut Config) {
         &mut config.log.format,
         value::word(LogFormat::ALL),
     );
-    table.finish(found, &["log.level", "log.format"]);
+    let at = table.read_some(found, "file", &mut config.log.file, value::path);
+    if let (Some(at), LogFormat::Journal) = (at, config.log.format) {
+        let title = "`log.file` is for a log that does not go to the journal";
+        found.problem(
+            Problem::new(title, at, "`log.format` is `\"journal\"`").help("leave one of the two out"),
+        );
+    }
+    table.read(
+        found,
+        "addresses",
+        &mut config.log.addresses,
+        value::word(LogAddresses::ALL),
+    );
+    table.finish(found, &["log.level", "log.format", "log.file", "log.addresses"]);
 }
 
 /// Says that a key must be there.

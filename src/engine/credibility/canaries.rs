@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Credibility;
 use crate::address::{Address, Domain};
+use crate::telemetry::addresses::without;
 use crate::verdict::{Cause, Class, Verdict};
 
 /// A canary that was accepted vouches this long for the refusals of its domain:
@@ -161,7 +162,7 @@ impl Canaries {
     /// it: a refusal of a canary is believed least of all.
     pub fn note(&self, canary: &Address, verdict: Verdict) -> Verdict {
         let now = Instant::now();
-        let words = verdict.detail();
+        let words = without(&verdict.detail(), &[&canary.to_string()]).into_owned();
         let mut table = self.lock();
         let told = table.entry(canary.clone()).or_default();
         told.asked = Some(now);

@@ -16,6 +16,7 @@ use super::Credibility;
 use super::record::{Check, CheckResult, Record, Weighed, Witness};
 use crate::address::{Address, Domain};
 use crate::engine::domains::Domains;
+use crate::telemetry::addresses::without;
 use crate::verdict::{Cause, Class};
 
 /// Witnesses of one domain: should three of them have been deleted on one day, there is a fourth. Each takes some
@@ -173,7 +174,7 @@ impl Witnesses {
             let doubt = Doubt {
                 since: Instant::now(),
                 witness: witness.clone(),
-                words: words.to_owned(),
+                words: without(words, &[&witness.to_string()]).into_owned(),
             };
             record.doubts(doubt, change)
         });

@@ -270,6 +270,10 @@ impl Session for LoginSession {
         None
     }
 
+    fn about(question: &Question) -> &[u8] {
+        question.attempt.user()
+    }
+
     fn together(_: &Question, _: &Question) -> bool {
         false
     }

@@ -141,6 +141,10 @@ mod tests {
             None
         }
 
+        fn about(_: &Ask) -> &[u8] {
+            &[]
+        }
+
         fn together(_: &Ask, _: &Ask) -> bool {
             false
         }

@@ -47,6 +47,7 @@ use tokio::time::{Instant, timeout};
 use super::error::{Error, Kind, QUEUE};
 use super::{Judged, Session};
 use crate::address::network::Network;
+use crate::telemetry::addresses;
 use crate::telemetry::faults::{Fault, Faults, Wording};
 use crate::waiting::{Waiter, Waiters};
 use counts::Counts;
@@ -211,12 +212,13 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
     /// alone; [`Kind::Timeout`] when the time of those who wait is over before it is asked, and
     /// [`Kind::Abandoned`] when they have left before.
     pub async fn ask(&self, question: S::Question, asker: Asker) -> Result<V, Error> {
+        let asked = (!addresses::are_full()).then(|| question.clone());
         let answer = self.answer(question, asker).await;
         match &answer {
             Ok(_) => self.faults.worked(),
             Err(error) => {
                 self.shared.counts.errors.count(error);
-                self.note(error);
+                self.note(error, asked.as_ref().map_or(&[], S::about));
             }
         }
         answer
@@ -280,13 +282,15 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
         share::dialogs_of(self.shared.limits.max_sessions)
     }
 
-    fn note(&self, error: &Error) {
+    /// `about`: whom the log is not to show, as far as that is so.
+    fn note(&self, error: &Error, about: &[u8]) {
         // That a client leaves its dialog says nothing of the remote.
         if error.kind() != Kind::Abandoned {
+            let text = error.to_string();
             self.faults.failed(&Fault {
                 step: error.step(),
                 class: error.kind().name(),
-                text: &error.to_string(),
+                text: &addresses::without(&text, &[&String::from_utf8_lossy(about)]),
                 advice: &error.advice(),
                 lasting: error.is_about_one_question(),
             });

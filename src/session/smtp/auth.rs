@@ -126,6 +126,10 @@ impl Session for AuthSession {
         None
     }
 
+    fn about(question: &Login) -> &[u8] {
+        question.attempt.user()
+    }
+
     fn together(_: &Login, _: &Login) -> bool {
         false
     }

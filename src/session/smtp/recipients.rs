@@ -237,6 +237,10 @@ impl Session for RecipientSession {
         self.opened.capabilities.limits.rcpt_max
     }
 
+    fn about(question: &Recipient) -> &[u8] {
+        &question.wire
+    }
+
     /// One domain each transaction: Gmail refuses others (`451 4.3.0 Multiple
     /// destination domains per transaction is unsupported`).
     /// One client, too, where the remote is told of it.
