@@ -164,8 +164,8 @@ fn the_page_tells_the_defaults_that_are() {
 fn the_pages_have_what_people_look_for() {
     let page = man("vouch");
     for section in [
-        "NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "EXIT STATUS", "SIGNALS", "FILES", "LOG", "LIMITS",
-        "SECURITY", "EXAMPLES", "SEE ALSO",
+        "NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "COMMANDS", "EXIT STATUS", "SIGNALS", "FILES", "LOG",
+        "LIMITS", "SECURITY", "EXAMPLES", "SEE ALSO",
     ] {
         assert!(page.contains(&format!("\n.SH \"{section}\"\n")), "{section}");
     }

@@ -11,8 +11,6 @@ use crate::daemon;
 /// Arguments of `vouch check`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    #[command(flatten)]
-    file: ConfigFile,
     /// Also open a session to each directory and show what it offers
     #[arg(long)]
     online: bool,
@@ -23,8 +21,8 @@ pub struct Arguments {
 
 /// Checks the configuration: prints what it will do to standard output, and
 /// what is wrong with it to standard error.
-pub fn run(arguments: &Arguments) -> ExitCode {
-    let (config, notes) = match arguments.file.load() {
+pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
+    let (config, notes) = match file.load() {
         Ok(read) => read,
         Err(status) => return status,
     };
@@ -33,7 +31,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
     // What would keep `serve` from starting is reported first: unknown users and groups, certificates and keys, folders of
     // sockets.
-    let machine = match daemon::check(&config, &arguments.file.config) {
+    let machine = match daemon::check(&config, &file.config) {
         Err(error) => return fail(status::CONFIG, &format!("vouch check: {error}")),
         Ok(machine) => machine,
     };

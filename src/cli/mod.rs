@@ -47,8 +47,10 @@ pub mod status {
 
 /// Checks logins and recipients by asking the mail server that holds the accounts
 #[derive(Debug, Parser)]
-#[command(name = "vouch", version)]
+#[command(name = "vouch", version = env!("VOUCH_VERSION"))]
 struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
     #[command(subcommand)]
     command: Command,
 }
@@ -59,10 +61,10 @@ enum Command {
     #[command(
         after_help = "Exit status: 0 after a clean shutdown, 71 a socket cannot be bound, 78 bad configuration."
     )]
-    Serve(ConfigFile),
+    Serve,
     /// Run the daemon as Dovecot's own auth service; Dovecot starts this
     #[command(after_help = "Exit status: as vouch serve; 64 when not started by Dovecot.")]
-    DovecotService(ConfigFile),
+    DovecotService,
     /// Write a first configuration, try the mail server, and print the matching Postfix, Exim or Dovecot lines
     #[command(
         after_help = "vouch init asks on the terminal for what the command line leaves out, and tries the mail server as \
@@ -106,6 +108,7 @@ pub struct ConfigFile {
         value_name = "FILE",
         env = "VOUCH_CONFIG",
         hide_env_values = true,
+        global = true,
         default_value = "/etc/vouch/vouch.toml"
     )]
     config: PathBuf,
@@ -151,15 +154,16 @@ pub fn main() -> ExitCode {
             "vouch: core dumps cannot be forbidden ({error}): one would hold passwords"
         );
     }
+    let file = &arguments.file;
     match arguments.command {
-        Command::Serve(file) => serve::run(&file),
-        Command::DovecotService(file) => dovecot_service::run(&file),
-        Command::Init(arguments) => init::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Status(arguments) => control::status::run(&arguments),
-        Command::Cache(cache) => control::cache::run(&cache),
-        Command::Log(log) => control::level::run(&log),
-        Command::Probe(probe) => probe::run(&probe),
+        Command::Serve => serve::run(file),
+        Command::DovecotService => dovecot_service::run(file),
+        Command::Init(arguments) => init::run(*arguments, file),
+        Command::Check(arguments) => check::run(&arguments, file),
+        Command::Status(arguments) => control::status::run(&arguments, file),
+        Command::Cache(cache) => control::cache::run(&cache, file),
+        Command::Log(log) => control::level::run(&log, file),
+        Command::Probe(probe) => probe::run(&probe, file),
         Command::Man(page) => man::run(&page),
         Command::Completions(completions) => man::complete(&completions),
     }

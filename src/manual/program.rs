@@ -64,10 +64,27 @@ pub fn page(program: Program) -> String {
     let mut commands = Vec::new();
     leaves(&command, &mut Vec::new(), &mut commands);
     page.section("SYNOPSIS");
+    let for_all: String = global(&command)
+        .map(|argument| {
+            format!(
+                " [{}]",
+                written(argument, names(argument).first().map_or("", String::as_str))
+            )
+        })
+        .collect();
+    page.text(&format!("`vouch`{for_all} COMMAND"));
     for (path, command) in &commands {
         page.text(&usage(path, command));
     }
     description(&mut page);
+    page.section("OPTIONS");
+    page.text("These stand before the command or behind it.");
+    for argument in command
+        .get_arguments()
+        .filter(|argument| argument.is_global_set())
+    {
+        option(&mut page, argument);
+    }
     page.section("COMMANDS");
     for (path, command) in &commands {
         describe(&mut page, path, command);
@@ -103,11 +120,18 @@ fn leaves<'c>(command: &'c Command, path: &mut Vec<&'c str>, found: &mut Vec<(St
     path.pop();
 }
 
-/// The arguments that people give; `--help` is the same everywhere.
+/// The arguments that people give; `--help` is the same everywhere, and those of all commands are told once.
 fn arguments(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().filter(|argument| {
+        !matches!(argument.get_id().as_str(), "help" | "version") && !argument.is_global_set()
+    })
+}
+
+/// The arguments of all commands.
+fn global(command: &Command) -> impl Iterator<Item = &Arg> {
     command
         .get_arguments()
-        .filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version"))
+        .filter(|argument| argument.is_global_set())
 }
 
 /// A command in one line, each argument by its shorter name.
@@ -152,28 +176,33 @@ fn describe(page: &mut Page, path: &str, command: &Command) {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     page.text(&format!("{about}."));
     for argument in arguments(command) {
-        let takes_value = argument.get_action().takes_values();
-        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-        let default = argument.get_default_values().first().filter(|_| takes_value);
-        let default = default.map(|value| format!(" [default: {}]", value.to_string_lossy()));
-        let values: Vec<_> = argument
-            .get_possible_values()
-            .iter()
-            .map(|value| value.get_name().to_owned())
-            .collect();
-        let values = (takes_value && !values.is_empty()).then(|| format!(": one of {}", values.join(", ")));
-        page.item(
-            &format!("`{}`", written(argument, &names(argument).join(", "))),
-            &format!(
-                "{help}{}{}",
-                values.unwrap_or_default(),
-                default.unwrap_or_default()
-            ),
-        );
+        option(page, argument);
     }
     if let Some(more) = command.get_after_help() {
         page.text(&more.to_string());
     }
+}
+
+/// An argument, with its values and its default.
+fn option(page: &mut Page, argument: &Arg) {
+    let takes_value = argument.get_action().takes_values();
+    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    let default = argument.get_default_values().first().filter(|_| takes_value);
+    let default = default.map(|value| format!(" [default: {}]", value.to_string_lossy()));
+    let values: Vec<_> = argument
+        .get_possible_values()
+        .iter()
+        .map(|value| value.get_name().to_owned())
+        .collect();
+    let values = (takes_value && !values.is_empty()).then(|| format!(": one of {}", values.join(", ")));
+    page.item(
+        &format!("`{}`", written(argument, &names(argument).join(", "))),
+        &format!(
+            "{help}{}{}",
+            values.unwrap_or_default(),
+            default.unwrap_or_default()
+        ),
+    );
 }
 
 fn description(page: &mut Page) {

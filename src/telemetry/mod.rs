@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub(crate) mod clock;
+pub mod colour;
 pub mod counter;
 pub mod dovecot;
 pub mod faults;

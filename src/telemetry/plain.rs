@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 use tracing::{Event, Level};
 
-use super::{clock, line};
+use super::{clock, colour, line};
 
 /// Where standard error leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,10 @@ pub(super) enum Stderr {
     /// To the journal, by a stream.
     Journal,
     /// To somebody's eyes.
-    Terminal,
+    Terminal {
+        /// Levels are told apart by it.
+        coloured: bool,
+    },
     /// To a file or another program.
     Elsewhere,
 }
@@ -27,7 +30,8 @@ impl Stderr {
         if identity().is_some_and(|identity| identity == stream) {
             Self::Journal
         } else if std::io::stderr().is_terminal() {
-            Self::Terminal
+            let coloured = colour::wanted(&std::io::stderr());
+            Self::Terminal { coloured }
         } else {
             Self::Elsewhere
         }
@@ -42,7 +46,7 @@ impl Stderr {
 
     /// The time and the level.
     pub(super) fn head(self, text: &mut String, level: Level) {
-        let (colour, name) = match level {
+        let (code, name) = match level {
             Level::ERROR => ("31", "ERROR"),
             Level::WARN => ("33", " WARN"),
             Level::INFO => ("32", " INFO"),
@@ -53,11 +57,11 @@ impl Stderr {
         let _ = match self {
             // It has a time of its own, and takes the severity from the front of a line (sd-daemon(3)).
             Self::Journal => write!(text, "<{}>{} ", priority(level), name.trim_start()),
-            Self::Terminal => {
+            Self::Terminal { coloured: true } => {
                 clock::write(text);
-                write!(text, " \x1b[{colour}m{name}\x1b[0m ")
+                write!(text, " \x1b[{code}m{name}\x1b[0m ")
             }
-            Self::Elsewhere => {
+            Self::Terminal { coloured: false } | Self::Elsewhere => {
                 clock::write(text);
                 write!(text, " {name} ")
             }
@@ -96,7 +100,9 @@ mod tests {
         };
         assert_eq!(head(Stderr::Journal, Level::WARN), "<4>WARN ");
         assert_eq!(head(Stderr::Journal, Level::TRACE), "<7>TRACE ");
-        assert!(head(Stderr::Terminal, Level::ERROR).ends_with("Z \x1b[31mERROR\x1b[0m "));
+        let terminal = |coloured| head(Stderr::Terminal { coloured }, Level::ERROR);
+        assert!(terminal(true).ends_with("Z \x1b[31mERROR\x1b[0m "));
+        assert!(terminal(false).ends_with("Z ERROR "));
         assert!(head(Stderr::Elsewhere, Level::INFO).ends_with("Z  INFO "));
     }
 }

@@ -9,10 +9,10 @@ use crate::outside::{World, directory, people, run, run_into, run_unread};
 #[test]
 fn a_wrong_command_line_ends_with_64_and_says_what_is_wrong_and_how_it_goes() {
     for (arguments, complaint) in [
-        (&[][..], "Usage: vouch <COMMAND>"),
+        (&[][..], "Usage: vouch [OPTIONS] <COMMAND>"),
         (&["bogus"], "unrecognized subcommand 'bogus'"),
         (&["chekc"], "'check'"),
-        (&["probe"], "Usage: vouch probe <COMMAND>"),
+        (&["probe"], "Usage: vouch probe [OPTIONS] <COMMAND>"),
         (&["probe", "bogus"], "unrecognized subcommand 'bogus'"),
         (&["--bogus"], "unexpected argument '--bogus'"),
         (&["serve", "--bogus"], "unexpected argument '--bogus'"),
@@ -32,6 +32,25 @@ fn a_wrong_command_line_ends_with_64_and_says_what_is_wrong_and_how_it_goes() {
         let ran = run(arguments, "").ended(64);
         ran.says_nothing().complains(&[complaint, "--help"]);
     }
+}
+
+#[test]
+fn the_configuration_is_named_before_a_command_or_behind_it() {
+    let world = World::new();
+    let config = world.config("[directory.here]\ntype = \"lmtp\"\naddress = \"127.0.0.1\"\n");
+    let config = config.to_str().unwrap();
+    let reply = ["probe", "reply", "-d", "here", "550 5.1.1 User unknown"];
+    for (arguments, said) in [(&["check"][..], "here"), (&reply, "unknown")] {
+        let before = [&["-c", config], arguments].concat();
+        let behind = [arguments, &["--config", config]].concat();
+        // What is nearer counts.
+        let both = [&["-c", "/nonexistent"], arguments, &["-c", config]].concat();
+        for arguments in [before, behind, both] {
+            run(arguments, "").ended(0).says(&[said]);
+        }
+    }
+    let ran = run(["-c", "/nonexistent", "check"], "").ended(78);
+    ran.says_nothing().complains(&["/nonexistent"]);
 }
 
 #[test]

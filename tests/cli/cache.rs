@@ -101,6 +101,21 @@ fn the_memory_is_listed_looked_up_and_purged() {
     let ran = world.vouch(&["cache", "get", "else@example.org"]).ended(1);
     ran.says(&["no cached answer for else@example.org\n"])
         .complains_of_nothing();
+    let ran = world
+        .vouch(&["cache", "get", JANE, "else@example.org", NOBODY])
+        .ended(1);
+    ran.complains_of_nothing().says(&[
+        "mailbox: jane@example.org exists, ", "no cached answer for else@example.org\n",
+        "mailbox: nobody@example.org is refused ",
+    ]);
+    world.vouch(&["cache", "get", JANE, NOBODY]).ended(0);
+    let ran = world.vouch(&["cache", "get", "--json", JANE, NOBODY]).ended(0);
+    let names: Vec<Value> = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["name"].take())
+        .collect();
+    assert_eq!(names, [JANE, NOBODY]);
     // Nothing of a password is anywhere in it.
     for arguments in [&["cache", "get", JANE][..], &["cache", "list"], &["status"]] {
         let text = json(&world, arguments).to_string();
@@ -286,7 +301,7 @@ fn a_file_that_cannot_be_written_is_told_of() {
     let daemon = Daemon::start(&world);
     let trouble = "! mailbox: recipients are cached in memory only: ";
     wait_until("what is wrong with the file", || {
-        world.vouch(&["status"]).ended(0).out.contains(trouble)
+        world.vouch(&["status"]).ended(0).unfolded().contains(trouble)
     });
     assert_eq!(
         ask(&world.scratch.path("policy"), NOBODY),

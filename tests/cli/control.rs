@@ -43,7 +43,7 @@ fn it_shows_listeners_and_directories_to_people_and_to_programs() {
         " MiB of memory, log level info\n\nLISTENER ",
         "\nrecipients  policy              0  10000        0  ",
         "\nremote     smtp  not asked     never   never     -  127.0.0.1:",
-        "\nremote       recipients     0     0        0       0   10        0   2000 ",
+        "\nremote    recipients     0     0        0       0   10        0  ",
     ]);
 
     assert_eq!(ask(&socket, JANE), "action=DUNNO\n\n");
@@ -70,7 +70,7 @@ fn it_shows_listeners_and_directories_to_people_and_to_programs() {
     assert!(why.starts_with("temporary: 451 4.3.0 "), "{why}");
     let ran = world.vouch(&["status"]).ended(0);
     ran.says(&[
-        "  answers ", "\nLAST FAILURE OF\nremote, ", " ago: temporary: 451 4.3.0 ",
+        "  answers ", "\nLAST FAILURE\nremote, ", " ago: temporary: 451 4.3.0 ",
     ]);
 
     // It answers again: nothing needs attention, and the failure is history.
@@ -80,7 +80,7 @@ fn it_shows_listeners_and_directories_to_people_and_to_programs() {
     );
     let ran = world.vouch(&["status"]).ended(0);
     ran.says(&[
-        "  answers ", "\nLAST FAILURE OF\nremote, ", " ago: temporary: 451 4.3.0 ",
+        "  answers ", "\nLAST FAILURE\nremote, ", " ago: temporary: 451 4.3.0 ",
     ]);
     assert!(!ran.out.contains("\n! "), "{}", ran.out);
 
@@ -323,4 +323,38 @@ fn on_a_terminal_it_is_watched_in_one_place() {
     wait_until("the last report below the complaint", gone);
     terminal.types("\u{3}");
     assert_eq!(watching.ended().code(), Some(0));
+}
+
+#[test]
+fn what_needs_attention_is_coloured_on_a_terminal_unless_no_color_is_set() {
+    let (world, remote, socket, _control) = controlled();
+    let daemon = Daemon::start(&world);
+    world.stop(&remote);
+    assert!(ask(&socket, JANE).starts_with("action=DEFER_IF_PERMIT "));
+    let shown = |no_color: &str| {
+        let terminal = Terminal::new();
+        let mut command = vouch();
+        command
+            .args(["status", "-c"])
+            .arg(world.scratch.path("vouch.toml"))
+            .env("NO_COLOR", no_color)
+            .stdout(terminal.stream());
+        assert_eq!(Bounded(command.spawn().unwrap()).ended().code(), Some(0));
+        wait_until("the report", || terminal.shown().contains("LISTENER"));
+        terminal.shown()
+    };
+    let coloured = shown("");
+    assert!(
+        coloured.contains("\n\u{1b}[1;31m!\u{1b}[0m remote: "),
+        "{coloured}"
+    );
+    let plain = shown("1");
+    assert!(
+        plain.contains("\n! remote: ") && !plain.contains('\u{1b}'),
+        "{plain}"
+    );
+    let piped = world.vouch(&["status"]).ended(0);
+    piped.says(&["\n! remote: "]);
+    assert!(!piped.out.contains('\u{1b}'), "{piped:?}");
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
 }

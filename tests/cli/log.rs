@@ -9,8 +9,9 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use remote::Protocol;
 use serde_json::{Map, Value};
 
-use crate::outside::{PASSWORD, World, directory, listener, people, vouch, wait_until};
+use crate::outside::{Bounded, PASSWORD, World, directory, listener, people, vouch, wait_until};
 use crate::serve::{Daemon, JANE, ask, exchange, world};
+use crate::terminal::Terminal;
 
 /// The log so far, as JSON.
 fn objects(daemon: &Daemon) -> Vec<Map<String, Value>> {
@@ -145,5 +146,25 @@ fn a_line_suits_the_journal_only_if_it_goes_there() {
         assert_eq!(line.starts_with("<6>INFO ready "), begins, "{line}");
         assert_eq!(line.contains('Z'), !begins, "{line}");
         daemon.ends_by("TERM");
+    }
+}
+
+#[test]
+fn a_level_is_coloured_on_a_terminal_unless_no_color_is_set() {
+    let world = World::new();
+    let remote = world.remote(people(Protocol::Smtp));
+    world.stop(&remote);
+    let config = world.config(&directory("remote", "smtp", remote.port()));
+    for (no_color, level) in [("", "\u{1b}[33m WARN\u{1b}[0m "), ("1", " WARN ")] {
+        let terminal = Terminal::new();
+        let mut command = vouch();
+        command
+            .args(["probe", "recipient", "jane@example.org", "-c"])
+            .arg(&config)
+            .env("NO_COLOR", no_color)
+            .stderr(terminal.stream());
+        assert_eq!(Bounded(command.spawn().unwrap()).ended().code(), Some(75));
+        wait_until("a warning", || terminal.shown().contains(level));
+        assert_eq!(terminal.shown().contains('\u{1b}'), no_color.is_empty());
     }
 }

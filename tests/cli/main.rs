@@ -36,3 +36,4 @@ mod systemd;
 mod terminal;
 mod upgrade;
 mod userdb;
+mod version;

@@ -114,13 +114,19 @@ impl Ran {
         self
     }
 
-    /// Fails the test unless each of `words` is on standard output.
+    /// Fails the test unless each of `words` is on standard output, wherever its lines are folded.
     #[track_caller]
     pub(crate) fn says(&self, words: &[&str]) -> &Self {
         for word in words {
-            assert!(self.out.contains(word), "no {word:?} in {self:#?}");
+            let said = self.out.contains(word) || self.unfolded().contains(word);
+            assert!(said, "no {word:?} in {self:#?}");
         }
         self
+    }
+
+    /// Standard output with each sentence in one line.
+    pub(crate) fn unfolded(&self) -> String {
+        self.out.replace("\n  ", " ")
     }
 
     /// Fails the test unless standard output is empty: nothing there for a script to take for an answer.

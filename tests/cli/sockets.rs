@@ -49,7 +49,7 @@ impl Stage {
     }
 
     fn status(&self) -> String {
-        self.world.vouch(&["status"]).ended(0).out
+        self.world.vouch(&["status"]).ended(0).unfolded()
     }
 }
 

@@ -1,5 +1,6 @@
 //! `vouch cache`: the running daemon's cached answers.
 
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -7,11 +8,12 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::columns::Side::{Left, Right};
-use super::columns::{Table, each, name, paragraph, word};
+use super::columns::{Table, each, name, paragraph, warning, word};
 use crate::address::{Address, Domain};
 use crate::cli::{ConfigFile, fail, print, status};
 use crate::config::Config;
 use crate::control::client;
+use crate::telemetry::colour;
 use crate::telemetry::words::spoken;
 
 /// What to do with the cache.
@@ -22,7 +24,7 @@ pub enum Cache {
     List(List),
     /// Show the cached answers for addresses or users
     #[command(
-        after_help = "Exit status: 0, 1 no cached answer, 69 no daemon is running, 78 bad configuration."
+        after_help = "Exit status: 0, 1 one of them has no cached answer, 69 no daemon is running, 78 bad configuration."
     )]
     Get(Get),
     /// Delete cached recipients and logins, in memory and on disk
@@ -53,9 +55,9 @@ pub struct List {
 pub struct Get {
     #[command(flatten)]
     common: Common,
-    /// The address, or a user's name
-    #[arg(value_name = "ADDRESS")]
-    name: String,
+    /// The addresses, or users' names
+    #[arg(value_name = "ADDRESS", required = true)]
+    names: Vec<String>,
 }
 
 /// Arguments of `vouch cache purge`.
@@ -81,12 +83,10 @@ pub struct Purge {
 /// Arguments that all of them share.
 #[derive(Debug, Args)]
 pub struct Common {
-    #[command(flatten)]
-    file: ConfigFile,
     /// Only this directory
     #[arg(short, long, value_name = "NAME")]
     directory: Option<String>,
-    /// Print one JSON object
+    /// Print one JSON object; of several addresses, one per line
     #[arg(long)]
     json: bool,
 }
@@ -105,19 +105,19 @@ fn mailbox(text: &str) -> Result<String, String> {
 }
 
 /// Asks, and prints the answer.
-pub fn run(cache: &Cache) -> ExitCode {
+pub fn run(cache: &Cache, file: &ConfigFile) -> ExitCode {
     let done = match cache {
-        Cache::List(list) => run_list(list),
-        Cache::Get(get) => run_get(get),
-        Cache::Purge(purge) => run_purge(purge),
+        Cache::List(list) => run_list(list, file),
+        Cache::Get(get) => run_get(get, file),
+        Cache::Purge(purge) => run_purge(purge, file),
     };
     done.unwrap_or_else(|status| status)
 }
 
 impl Common {
     /// The answer to a request, which is given the directory.
-    fn ask(&self, mut request: Value) -> Result<Value, ExitCode> {
-        let (config, _) = self.file.load()?;
+    fn ask(&self, mut request: Value, file: &ConfigFile) -> Result<Value, ExitCode> {
+        let (config, _) = file.load()?;
         if let Some(name) = &self.directory {
             if !config.directory.iter().any(|directory| directory.name == *name) {
                 return Err(fail(status::USAGE, &unknown_directory(name, &config)));
@@ -149,23 +149,28 @@ fn unknown_directory(name: &str, config: &Config) -> String {
     )
 }
 
-fn run_list(list: &List) -> Result<ExitCode, ExitCode> {
+fn run_list(list: &List, file: &ConfigFile) -> Result<ExitCode, ExitCode> {
     let request = json!({ "ask": "cache-list", "domain": list.domain, "limit": list.limit });
-    let answer = list.common.ask(request)?;
+    let answer = list.common.ask(request, file)?;
     list.common.show(&answer, listed)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_get(get: &Get) -> Result<ExitCode, ExitCode> {
-    let answer = get.common.ask(json!({ "ask": "cache-get", "name": get.name }))?;
-    get.common.show(&answer, got)?;
-    Ok(match each(&answer["entries"]).next() {
-        Some(_) => ExitCode::SUCCESS,
-        None => ExitCode::from(status::REFUSED),
-    })
+fn run_get(get: &Get, file: &ConfigFile) -> Result<ExitCode, ExitCode> {
+    let mut ended = ExitCode::SUCCESS;
+    for name in &get.names {
+        let answer = get
+            .common
+            .ask(json!({ "ask": "cache-get", "name": name }), file)?;
+        get.common.show(&answer, got)?;
+        if each(&answer["entries"]).next().is_none() {
+            ended = ExitCode::from(status::REFUSED);
+        }
+    }
+    Ok(ended)
 }
 
-fn run_purge(purge: &Purge) -> Result<ExitCode, ExitCode> {
+fn run_purge(purge: &Purge, file: &ConfigFile) -> Result<ExitCode, ExitCode> {
     let mut request = json!({ "ask": "cache-purge" });
     match (&purge.mailbox, &purge.user, &purge.domain) {
         (Some(address), ..) => request["mailbox"] = address.as_str().into(),
@@ -174,7 +179,7 @@ fn run_purge(purge: &Purge) -> Result<ExitCode, ExitCode> {
         // Of a directory, if one is named.
         _ => request["all"] = true.into(),
     }
-    let answer = purge.common.ask(request)?;
+    let answer = purge.common.ask(request, file)?;
     purge.common.show(&answer, purged)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -242,7 +247,7 @@ fn refresh(entry: &Value) -> String {
 fn got(answer: &Value) -> String {
     let mut text = String::new();
     for entry in each(&answer["entries"]) {
-        paragraph(&mut text, "", &sentence(entry));
+        paragraph(&mut text, &sentence(entry));
     }
     if text.is_empty() {
         text = format!("no cached answer for {}\n", word(&answer["name"]));
@@ -294,7 +299,7 @@ fn purged(answer: &Value) -> String {
              vouch ends before; the log names the error",
             word(directory)
         );
-        paragraph(&mut text, "! ", &told);
+        warning(&mut text, &told, colour::wanted(&io::stdout()));
     }
     text
 }
@@ -333,9 +338,9 @@ DIRECTORY  WHAT       VERDICT  CAUSE           AGE    REFRESH       ENDS  NAME
 mailbox    recipient  accept   -             3 min  in 26 min  in 6 days  jane@example.org
 mailbox    recipient  reject   unknown-user  3 min          -    in 70 s  no?@example.org
 
-and 5 more: --limit shows more, --domain fewer
+and 5 more: --limit shows more, --domain only one domain
 
-refused logins, each known by a hash alone: 3
+refused logins, kept as hashes only: 3
 ";
         assert_eq!(listed(&answer), expected);
         assert_eq!(listed(&json!({})), "nothing is cached\n");
@@ -346,15 +351,15 @@ refused logins, each known by a hash alone: 3
         let answer = |entry: Value| got(&json!({ "name": "x", "entries": [entry] }));
         assert_eq!(
             answer(entry()).replace('\n', " "),
-            "mailbox: jane@example.org exists, 3 min ago; it is the answer, and asked about again after 26 min; it is \
-             forgotten in 6 days "
+            "mailbox: jane@example.org exists, 3 min ago; valid; asked again at the first request after 26 min; expires in \
+             6 days "
         );
         let mut stale = entry();
         stale["state"] = "stale".into();
         assert!(
             answer(stale)
                 .replace('\n', " ")
-                .contains("only while the directory gives none")
+                .contains("used only while the directory gives no answer")
         );
         let mut no = entry();
         no["verdict"] = "reject".into();
@@ -375,7 +380,7 @@ refused logins, each known by a hash alone: 3
             told.contains("mailbox: jane@example.org may log in from 192.0.2.7, 5 s ago"),
             "{told}"
         );
-        assert_eq!(got(&json!({ "name": "x" })), "nothing is remembered of x\n");
+        assert_eq!(got(&json!({ "name": "x" })), "no cached answer for x\n");
     }
 
     #[test]
@@ -384,7 +389,7 @@ refused logins, each known by a hash alone: 3
             json!({ "recipients": 2, "logins": 1, "refused-logins": 0, "files-waiting": ["mailbox"] });
         let told = purged(&answer);
         assert!(
-            told.starts_with("forgotten: recipients 2, accepted logins 1, refused logins 0\n! mailbox: "),
+            told.starts_with("deleted: recipients 2, accepted logins 1, refused logins 0\n! mailbox: "),
             "{told}"
         );
     }

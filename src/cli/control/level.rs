@@ -23,8 +23,6 @@ pub enum Log {
 /// Arguments of `vouch log level`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    #[command(flatten)]
-    file: ConfigFile,
     /// The new level; reset restores the configured one [default: show the level]
     #[arg(value_enum)]
     level: Option<Level>,
@@ -57,9 +55,9 @@ impl Level {
 }
 
 /// Asks, and prints the answer.
-pub fn run(log: &Log) -> ExitCode {
+pub fn run(log: &Log, file: &ConfigFile) -> ExitCode {
     let Log::Level(arguments) = log;
-    let (config, _) = match arguments.file.load() {
+    let (config, _) = match file.load() {
         Ok(read) => read,
         Err(status) => return status,
     };

@@ -5,17 +5,17 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::columns::Side::{Left, Right};
-use super::columns::{Table, each, micros, name, paragraph, plain, word};
+use super::columns::{Table, count, each, micros, name, paragraph, plain, warning, word};
 use crate::telemetry::words::spoken;
 
 /// A member that an older or newer daemon does not send is shown as `-`.
-pub(super) fn text(report: &Value) -> String {
+pub(super) fn text(report: &Value, coloured: bool) -> String {
     let mut text = head(report);
     let mut attention = each(&report["attention"]).filter_map(Value::as_str).peekable();
     if attention.peek().is_some() {
         text.push('\n');
     }
-    attention.for_each(|sentence| paragraph(&mut text, "! ", sentence));
+    attention.for_each(|sentence| warning(&mut text, sentence, coloured));
     listeners(report).write(&mut text);
     verdicts(report).write(&mut text);
     directories(report).write(&mut text);
@@ -57,9 +57,9 @@ fn listeners(report: &Value) -> Table {
         table.row(vec![
             name(&it["name"]),
             word(&it["protocol"]),
-            word(&it["connections"]),
-            word(&it["max-connections"]),
-            (turned_away + strangers).to_string(),
+            count(&it["connections"]),
+            count(&it["max-connections"]),
+            count(&(turned_away + strangers).into()),
             word(&it["socket"]),
         ]);
     }
@@ -69,7 +69,7 @@ fn listeners(report: &Value) -> Table {
 /// For each listener, the verdicts that occurred.
 fn verdicts(report: &Value) -> Table {
     let mut table = Table::new(&[
-        ("ANSWERS OF", Left),
+        ("ANSWERS", Left),
         ("VERDICT", Left),
         ("COUNT", Right),
         ("MEDIAN", Right),
@@ -83,7 +83,7 @@ fn verdicts(report: &Value) -> Table {
             table.row(vec![
                 name(&it["name"]),
                 word(&verdict["verdict"]),
-                word(&verdict["count"]),
+                count(&verdict["count"]),
                 micros(&us["p50"]),
                 micros(&us["p90"]),
                 micros(&us["p99"]),
@@ -123,7 +123,7 @@ fn directories(report: &Value) -> Table {
 
 fn sessions(report: &Value) -> Table {
     let mut table = Table::new(&[
-        ("SESSIONS OF", Left),
+        ("SESSIONS", Left),
         ("FOR", Left),
         ("BUSY", Right),
         ("IDLE", Right),
@@ -131,7 +131,6 @@ fn sessions(report: &Value) -> Table {
         ("FAILED", Right),
         ("MAX", Right),
         ("WAITING", Right),
-        ("QUEUE", Right),
         ("MEDIAN", Right),
         ("99%", Right),
     ]);
@@ -139,11 +138,11 @@ fn sessions(report: &Value) -> Table {
         for (what, pool) in it["sessions"].as_object().into_iter().flatten() {
             let mut row = vec![name(&it["name"]), plain(what)];
             row.extend(
-                ["busy", "idle", "opening", "failures", "max", "waiting", "queue"].map(|member| {
+                ["busy", "idle", "opening", "failures", "max", "waiting"].map(|member| {
                     match pool["ceiling"].as_u64() {
                         // What the server was found to allow.
-                        Some(ceiling) if member == "max" => plain(&format!("{ceiling} of {}", pool["max"])),
-                        _ => word(&pool[member]),
+                        Some(ceiling) if member == "max" => format!("{ceiling}/{}", count(&pool["max"])),
+                        _ => count(&pool[member]),
                     }
                 }),
             );
@@ -157,7 +156,7 @@ fn sessions(report: &Value) -> Table {
 
 fn memory(report: &Value) -> Table {
     let mut table = Table::new(&[
-        ("REMEMBERED OF", Left),
+        ("CACHE", Left),
         ("WHAT", Left),
         ("ENTRIES", Right),
         ("MAX", Right),
@@ -176,8 +175,8 @@ fn memory(report: &Value) -> Table {
                 continue;
             }
             let mut row = vec![name(&it["name"]), plain(what)];
-            row.extend([word(&memory["entries"]), word(&memory["max"])]);
-            row.extend(["fresh", "ageing", "stale", "miss"].map(|found| looked(found).to_string()));
+            row.extend([count(&memory["entries"]), count(&memory["max"])]);
+            row.extend(["fresh", "ageing", "stale", "miss"].map(|found| count(&looked(found).into())));
             table.row(row);
         }
     }
@@ -194,7 +193,7 @@ fn failures(report: &Value, text: &mut String) {
             continue;
         }
         if std::mem::take(&mut first) {
-            text.push_str("\nLAST FAILURE OF\n");
+            text.push_str("\nLAST FAILURE\n");
         }
         let told = format!(
             "{}, {}: {}",
@@ -202,7 +201,7 @@ fn failures(report: &Value, text: &mut String) {
             ago(&failure["ago"]),
             word(&failure["why"])
         );
-        paragraph(text, "", &told);
+        paragraph(text, &told);
     }
 }
 
@@ -212,7 +211,7 @@ fn not_understood(report: &Value, text: &mut String) {
     for it in each(&report["directories"]) {
         for refusal in each(&it["not-understood"]["shown"]) {
             if std::mem::take(&mut first) {
-                text.push_str("\nNOT UNDERSTOOD OF\n");
+                text.push_str("\nNOT UNDERSTOOD\n");
             }
             let told = format!(
                 "{}, {} times, {}: {} {}",
@@ -222,7 +221,7 @@ fn not_understood(report: &Value, text: &mut String) {
                 word(&refusal["status"]),
                 word(&refusal["phrase"]),
             );
-            paragraph(text, "", &told);
+            paragraph(text, &told);
         }
     }
 }
@@ -299,48 +298,76 @@ mod tests {
         let expected = "\
 vouch 0.1.0, process 4711, up 26 h, 12.3 MiB of memory, log level info
 
-! other: no answer to the last question, 7 s ago: timeout: other (h:143): greeting: ?[2J none in
-  time
+! other: no answer to the last question, 7 s ago: timeout: other (h:143):
+  greeting: ?[2J none in time
 
 LISTENER    PROTOCOL  CONNECTIONS  MAX  REFUSED  SOCKET
 recipients  policy              3  100        3  /run/p
 
-ANSWERS OF  VERDICT  COUNT  MEDIAN    90%   99%
+ANSWERS     VERDICT  COUNT  MEDIAN    90%   99%
 recipients  accept      52    80us  1.9ms  41ms
 
 DIRECTORY  TYPE  STATE      ANSWERED    FAILED     CERT  ADDRESS
 mailbox    lmtp  answers     5 s ago  61 s ago  83 days  mail.example.org:24
 other      imap  no answer     never   7 s ago        -  imap.example.org:143
 
-SESSIONS OF  FOR         BUSY  IDLE  OPENING  FAILED  MAX  WAITING  QUEUE  MEDIAN   99%
-mailbox      recipients     2     1        0       4   10        3   2000   754us  41ms
+SESSIONS  FOR         BUSY  IDLE  OPENING  FAILED  MAX  WAITING  MEDIAN   99%
+mailbox   recipients     2     1        0       4   10        3   754us  41ms
 
-REMEMBERED OF  WHAT        ENTRIES     MAX  FRESH  AGEING  STALE  MISS
-mailbox        recipients        9  100000     40       2      1     9
+CACHE    WHAT        ENTRIES     MAX  FRESH  AGEING  STALE  MISS
+mailbox  recipients        9  100000     40       2      1     9
 
-LAST FAILURE OF
+LAST FAILURE
 mailbox, 61 s ago: unreachable: refused
 
-NOT UNDERSTOOD OF
+NOT UNDERSTOOD
 mailbox, 9 times, recipient: 550 Recipient * FAIL
 mailbox, 1 times, login: NO cannot? be
 ";
-        assert_eq!(text(&report()), expected);
+        assert_eq!(text(&report(), false), expected);
     }
 
     #[test]
     fn lines_fit_a_terminal_whatever_things_are_called() {
         let mut report = report();
+        // As much as there can be of everything.
+        let widest = |value: &mut Value| {
+            for (name, member) in value.as_object_mut().into_iter().flatten() {
+                if member.is_u64() && name != "ago" {
+                    *member = 9_999_999.into();
+                }
+            }
+        };
         for list in ["listeners", "directories"] {
-            report[list][0]["name"] = "n".repeat(200).into();
-            report[list][0]["socket"] = "s".repeat(200).into();
-            report[list][0]["address"] = "a".repeat(200).into();
+            let mut other = report[list][0].clone();
+            other["name"] = "n".repeat(200).into();
+            other["protocol"] = "saslauthd".into();
+            other["state"] = "answers in part".into();
+            other["socket"] = "s".repeat(200).into();
+            other["address"] = "mail.of.a.long.name.example.org:10024".into();
+            other["last-answer"] = 3_599.into();
+            other["last-failure"]["ago"] = 3_599.into();
+            if let Some(verdict) = other.pointer_mut("/verdicts/0") {
+                widest(verdict);
+            }
+            for count in ["connections", "max-connections", "refused"] {
+                other[count] = 9_999_999.into();
+            }
+            for count in ["entries", "max"] {
+                other["remembered"]["recipients"][count] = 1_000_000_000.into();
+            }
+            widest(&mut other["remembered"]["recipients"]["lookups"]);
+            other["sessions"]["recipients"]["max"] = 100.into();
+            other["sessions"]["recipients"]["waiting"] = 20_000.into();
+            other["sessions"]["recipients"]["ceiling"] = 8.into();
+            let all = report[list].as_array_mut().unwrap();
+            for _ in 0..30 {
+                all.push(other.clone());
+            }
         }
-        for count in ["entries", "max"] {
-            report["directories"][0]["remembered"]["recipients"][count] = 1_000_000_000.into();
-        }
+        assert!(text(&report, false).contains("\n    mail.of.a.long.name.example.org:10024\n"));
         // A word of a sentence is not cut: it may be what somebody searches for.
-        let lines = text(&report);
+        let lines = text(&report, false);
         for line in lines.lines().take_while(|line| !line.starts_with("LAST FAILURE")) {
             assert!(line.chars().count() <= WIDTH, "{line}");
         }
@@ -349,7 +376,7 @@ mailbox, 1 times, login: NO cannot? be
     #[test]
     fn an_answer_without_anything_is_shown_too() {
         assert_eq!(
-            text(&json!({})),
+            text(&json!({}), true),
             "vouch -, process -, up -, - of memory, log level -\n"
         );
     }

@@ -11,13 +11,12 @@ use serde_json::{Value, json};
 use super::shown;
 use crate::cli::{ConfigFile, fail, print, runtime, status};
 use crate::control::client::{self, ControlError};
+use crate::telemetry::colour;
 use crate::telemetry::words::spoken;
 
 /// Arguments of `vouch status`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    #[command(flatten)]
-    file: ConfigFile,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -33,8 +32,8 @@ pub struct Arguments {
 }
 
 /// Asks the daemon of that configuration, and prints its report.
-pub fn run(arguments: &Arguments) -> ExitCode {
-    let (config, _) = match arguments.file.load() {
+pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
+    let (config, _) = match file.load() {
         Ok(read) => read,
         Err(status) => return status,
     };
@@ -60,7 +59,7 @@ fn text(answer: &Value, json: bool) -> String {
     if json {
         format!("{answer}\n")
     } else {
-        shown::text(answer)
+        shown::text(answer, colour::wanted(&io::stdout()))
     }
 }
 

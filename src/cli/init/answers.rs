@@ -134,7 +134,7 @@ impl Answers {
         }
         let places = [
             ("--sockets", arguments.sockets.as_ref()),
-            ("--output", Some(&arguments.output)),
+            ("--output", arguments.output.as_ref()),
         ];
         let given = places
             .into_iter()

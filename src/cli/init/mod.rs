@@ -6,7 +6,7 @@ mod draft;
 mod lines;
 mod place;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use self::answers::Answers;
 use self::ask::Ask;
 use super::probe::{login, recipient};
-use super::{fail, online, print, status};
+use super::{ConfigFile, fail, online, print, status};
 use crate::config::Config;
 use crate::config::directory::Kind;
 use crate::config::read;
@@ -66,9 +66,9 @@ pub struct Arguments {
     /// Write the file without trying the mail server
     #[arg(long, conflicts_with = "try")]
     offline: bool,
-    /// The configuration file to write
-    #[arg(short, long, value_name = "FILE", default_value = OUTPUT)]
-    output: PathBuf,
+    /// The configuration file to write [default: that of --config]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
     /// Overwrite an existing configuration
     #[arg(long)]
     force: bool,
@@ -141,20 +141,24 @@ impl Front {
 }
 
 /// Writes a configuration, and prints what else is to be done.
-pub fn run(arguments: &Arguments) -> ExitCode {
-    match set_up(arguments) {
+pub fn run(mut arguments: Arguments, file: &ConfigFile) -> ExitCode {
+    let output = arguments
+        .output
+        .get_or_insert_with(|| file.config.clone())
+        .clone();
+    match set_up(&arguments, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(status) => status,
     }
 }
 
-fn set_up(arguments: &Arguments) -> Result<(), ExitCode> {
+fn set_up(arguments: &Arguments, output: &Path) -> Result<(), ExitCode> {
     let mut ask = Ask::new();
-    place::may_be_written(&arguments.output, arguments.force, &mut ask)?;
+    place::may_be_written(output, arguments.force, &mut ask)?;
     let answers = Answers::of(arguments, &mut ask)?;
-    let text = draft::draft(&answers, &arguments.output);
+    let text = draft::draft(&answers, output);
     // Its notes are about what was chosen, and `vouch check` shows them.
-    let (config, _) = read::parse(&arguments.output, &text).map_err(|error| {
+    let (config, _) = read::parse(output, &text).map_err(|error| {
         complain(
             status::USAGE,
             &format!("these answers make no configuration:\n{error}"),
@@ -163,15 +167,15 @@ fn set_up(arguments: &Arguments) -> Result<(), ExitCode> {
     if !arguments.offline {
         try_out(&config, arguments, &answers, &mut ask)?;
     }
-    place::write(&arguments.output, &text).map_err(|error| {
-        let path = arguments.output.display();
+    place::write(output, &text).map_err(|error| {
+        let path = output.display();
         complain(status::CANNOT_CREATE, &format!("cannot write {path}: {error}"))
     })?;
     print(&format!(
         "\nWritten: {}\n{}{}",
-        arguments.output.display(),
-        lines::of(&answers, &arguments.output),
-        lines::next(&answers, &arguments.output)
+        output.display(),
+        lines::of(&answers, output),
+        lines::next(&answers, output)
     ))
 }
 

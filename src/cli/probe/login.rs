@@ -13,7 +13,7 @@ use vouch_protocol::sasl::Mechanism;
 use vouch_protocol::secret::Secret;
 use zeroize::Zeroizing;
 
-use super::super::{fail, print, runtime, status};
+use super::super::{ConfigFile, fail, print, runtime, status};
 use super::{Common, Words, line, object, status_of};
 use crate::config::Config;
 use crate::verdict::{Client, Kind, Login, Proof, Question, Verdict};
@@ -47,15 +47,15 @@ fn mechanism(name: &str) -> Result<Mechanism, String> {
 }
 
 /// Asks, and prints the answer.
-pub fn run(arguments: &Arguments) -> ExitCode {
-    match answer(arguments) {
+pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
+    match answer(arguments, file) {
         Ok(status) => ExitCode::from(status),
         Err(status) => status,
     }
 }
 
-fn answer(arguments: &Arguments) -> Result<u8, ExitCode> {
-    let asker = arguments.common.asker(arguments.mechanism)?;
+fn answer(arguments: &Arguments, file: &ConfigFile) -> Result<u8, ExitCode> {
+    let asker = arguments.common.asker(file, arguments.mechanism)?;
     let password = password("probe login", &arguments.user, arguments.password_file.as_deref())?;
     let user = Login::new(arguments.user.as_bytes());
     let kind = Kind::Login {

@@ -48,8 +48,6 @@ pub enum Probe {
 /// What both kinds of probe take.
 #[derive(Debug, Args)]
 pub struct Common {
-    #[command(flatten)]
-    file: ConfigFile,
     /// Ask this directory, whatever its domains [default: by domain, as a listener with all directories]
     #[arg(short, long, value_name = "NAME")]
     directory: Option<String>,
@@ -62,17 +60,17 @@ pub struct Common {
 }
 
 /// Asks, and answers with the exit status.
-pub fn run(probe: &Probe) -> ExitCode {
+pub fn run(probe: &Probe, file: &ConfigFile) -> ExitCode {
     match probe {
-        Probe::Recipient(arguments) => recipient::run(arguments),
-        Probe::Login(arguments) => login::run(arguments),
-        Probe::Reply(arguments) => reply::run(arguments),
+        Probe::Recipient(arguments) => recipient::run(arguments, file),
+        Probe::Login(arguments) => login::run(arguments, file),
+        Probe::Reply(arguments) => reply::run(arguments, file),
     }
 }
 
 impl Common {
-    fn asker(&self, mechanism: Option<Mechanism>) -> Result<Asker, ExitCode> {
-        let (config, _) = self.file.load()?;
+    fn asker(&self, file: &ConfigFile, mechanism: Option<Mechanism>) -> Result<Asker, ExitCode> {
+        let (config, _) = file.load()?;
         if self.trace {
             log::start_trace(trace::TARGET);
         } else {

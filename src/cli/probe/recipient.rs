@@ -8,7 +8,7 @@ use clap::Args;
 use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::super::{fail, is_watched, print, runtime, status};
+use super::super::{ConfigFile, fail, is_watched, print, runtime, status};
 use super::{Asker, Common, Words, line, object, status_of, worst};
 use crate::address::Address;
 use crate::config::Config;
@@ -42,14 +42,14 @@ pub struct Arguments {
 }
 
 /// Asks about all addresses and prints the answers in their order.
-pub fn run(arguments: &Arguments) -> ExitCode {
-    match answers(arguments) {
+pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
+    match answers(arguments, file) {
         Ok(status) => ExitCode::from(status),
         Err(status) => status,
     }
 }
 
-fn answers(arguments: &Arguments) -> Result<u8, ExitCode> {
+fn answers(arguments: &Arguments, file: &ConfigFile) -> Result<u8, ExitCode> {
     let mut addresses = arguments.addresses.clone();
     if let Some(path) = &arguments.more {
         addresses.extend(
@@ -64,7 +64,7 @@ fn answers(arguments: &Arguments) -> Result<u8, ExitCode> {
             })?,
         );
     }
-    let asker = arguments.common.asker(None)?;
+    let asker = arguments.common.asker(file, None)?;
     let runtime = runtime()?;
     // Interleaved dialogs would be unreadable.
     let at_once = if arguments.common.trace { 1 } else { AT_ONCE };

@@ -55,20 +55,18 @@ pub struct Arguments {
     /// Print one JSON object per line
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    file: ConfigFile,
 }
 
 /// Reads the replies and explains each reading.
-pub fn run(arguments: &Arguments) -> ExitCode {
-    match answers(arguments) {
+pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
+    match answers(arguments, file) {
         Ok(()) => ExitCode::SUCCESS,
         Err(status) => status,
     }
 }
 
-fn answers(arguments: &Arguments) -> Result<(), ExitCode> {
-    let (command, settings) = how(arguments)?;
+fn answers(arguments: &Arguments, file: &ConfigFile) -> Result<(), ExitCode> {
+    let (command, settings) = how(arguments, file)?;
     let mut replies = arguments.replies.clone();
     if let Some(path) = &arguments.more {
         let lines = super::lines_of(path, LONGEST_FILE, |line| !line.is_empty());
@@ -92,7 +90,7 @@ fn answers(arguments: &Arguments) -> Result<(), ExitCode> {
 }
 
 /// What the replies answer, and how the directory reads them.
-fn how(arguments: &Arguments) -> Result<(Command, Settings), ExitCode> {
+fn how(arguments: &Arguments, file: &ConfigFile) -> Result<(Command, Settings), ExitCode> {
     let command = |kind| match kind {
         ReplyType::Smtp | ReplyType::Lmtp => Command::Rcpt,
         ReplyType::Imap => Command::ImapLogin,
@@ -102,7 +100,7 @@ fn how(arguments: &Arguments) -> Result<(Command, Settings), ExitCode> {
     let Some(name) = &arguments.directory else {
         return Ok((given.unwrap_or(Command::Rcpt), daemon::plain_reading()));
     };
-    let (config, _) = arguments.file.load()?;
+    let (config, _) = file.load()?;
     let Some(directory) = config.directory.iter().find(|directory| directory.name == *name) else {
         return Err(fail(status::USAGE, &unknown_directory(name, &config)));
     };
