@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use vouch_protocol::auth::master::{Codec, Lookup, Reply, Request};
 
+use super::mask::Mask;
 use super::{UserdbDoor, Wanted};
 use crate::engine::remembered::PIECE;
 use crate::server::current::Current;
@@ -91,8 +92,7 @@ impl Connection {
         match request {
             Request::User(lookup) => self.look_up(Wanted::Fields, lookup),
             Request::Pass(lookup) => self.look_up(Wanted::Name, lookup),
-            // Clients filter what they get by the mask themselves, as they must with Dovecot's own.
-            Request::List { id, .. } => self.list(id).await,
+            Request::List { id, mask } => self.list(id, Mask::new(mask)).await,
             Request::Request(_) | Request::CacheFlush { .. } | Request::CacheStatus { .. }
                 if !door.settings.master =>
             {
@@ -150,9 +150,9 @@ impl Connection {
         GO_ON
     }
 
-    async fn list(&mut self, id: u32) -> Flow {
+    async fn list(&mut self, id: u32, mask: Mask) -> Flow {
         let door = self.door.get();
-        let names = door.list(self.peer);
+        let names = door.list(self.peer, mask);
         let success = names.is_some();
         for (looked, name) in names.into_iter().flatten().enumerate() {
             if let Some(name) = name {

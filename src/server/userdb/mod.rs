@@ -2,10 +2,11 @@
 //! processes ask for the logins that they were handed (Dovecot's auth-master
 //! protocol).
 //!
-//! `connection` reads and answers, `cache` tells of what is remembered, and forgets it.
+//! `connection` reads and answers, `cache` tells of what is remembered, and forgets it, `mask` has which names LIST wants.
 
 mod cache;
 pub(crate) mod connection;
+mod mask;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,6 +27,7 @@ use crate::engine::{Decision, Engine, Source};
 use crate::verdict::{Abstention, Client, Kind, Login, Question, Verdict};
 use cache::Baseline;
 use connection::Connection;
+use mask::Mask;
 
 /// When a user is said to exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,7 +197,7 @@ impl UserdbDoor {
 
     /// The names of all users that are remembered, as they are asked for; `None` where it cannot be said. An item is
     /// `None` where something else was looked at.
-    fn list(&self, peer: Option<Peer>) -> Option<impl Iterator<Item = Option<Vec<u8>>> + Send> {
+    fn list(&self, peer: Option<Peer>, mask: Mask) -> Option<impl Iterator<Item = Option<Vec<u8>>> + Send> {
         let door = &self.settings.name;
         if is_stranger(peer) {
             self.turn_away("LIST", "*");
@@ -208,7 +210,8 @@ impl UserdbDoor {
         if known.is_none() {
             tracing::info!(listener = door, "LIST refused: nobody is remembered here");
         }
-        known.map(|known| known.map(|address| address.map(|address| address.to_unquoted())))
+        let named = move |address: Address| Some(address.to_unquoted()).filter(|name| mask.matches(name));
+        known.map(|known| known.map(move |address| address.and_then(&named)))
     }
 
     /// The answer to REQUEST.

@@ -15,7 +15,7 @@ pub enum Request {
     List {
         /// The request's.
         id: u32,
-        /// A mask with `*` and `?`. Clients filter for themselves; it is a hint.
+        /// A mask with `*` and `?`, without case. Dovecot 2.4's `doveadm` leaves it to the server to apply it.
         mask: Option<Vec<u8>>,
     },
     /// A mail process asks for the login that it was handed.
