@@ -6,6 +6,7 @@ use crate::available;
 use crate::dialog::{Dialog, assert_starts};
 use crate::dovecot::Dovecot;
 use crate::front::Front;
+use crate::language::Language;
 use crate::people::{FAILING_LOGIN, FAILING_MAILBOX, KNOWN, NAMES, NOBODY, RIGHT, logins};
 use crate::postfix::Postfix;
 use crate::support::{Authority, Scratch, Vouch};
@@ -173,9 +174,11 @@ fn sixty_wrong_passwords_in_sessions_of_their_own_put_nobody_off() {
     // All come from loopback here, which is exempt by default.
     let keys = "penalty = { exempt = [], delay = \"1ms\", max-delay = \"10ms\" }";
     let doors = Doors::open(&scratch, &authority, &remote, keys);
-    let one_process =
-        "service imap-login {\n  service_count = 0\n  process_min_avail = 1\n  process_limit = 1\n}\n";
-    let front = doors.front_with(&scratch, one_process);
+    let one_process = format!(
+        "service imap-login {{\n  {}\n  process_min_avail = 1\n  process_limit = 1\n}}\n",
+        Language::installed().many_clients()
+    );
+    let front = doors.front_with(&scratch, &one_process);
     for guess in 0..60 {
         let said = imap(&front).imap_login(KNOWN, format!("guess {guess}").as_bytes());
         assert_starts(&said, "T NO [AUTHENTICATIONFAILED]");

@@ -6,6 +6,7 @@ use std::process::Command;
 use aws_lc_rs::hmac;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 
+use crate::language::Language;
 use crate::people;
 use crate::support::{Authority, Process, Scratch, free_port, program};
 
@@ -31,12 +32,14 @@ impl Dovecot {
     /// Starts it in the scratch directory, with the mailboxes and logins of [`people`].
     pub(crate) fn remote(scratch: &Scratch, authority: &Authority) -> Self {
         let [imap, imaps, lmtp] = [(); 3].map(|()| free_port());
+        scratch.folder("dovecot");
         let owner = scratch.folder_of("mail", "mail");
-        scratch.write("users", users());
+        let language = Language::installed();
+        scratch.write("users", users(language));
         tokens(scratch);
         let config = scratch.write(
             "dovecot.conf",
-            config(scratch, authority, owner, [imap, imaps, lmtp]),
+            config(language, scratch, authority, owner, [imap, imaps, lmtp]),
         );
 
         let mut command = Command::new(program("dovecot").unwrap());
@@ -67,13 +70,6 @@ impl Dovecot {
 
 /// What must be installed to start [`Dovecot`] and to ask with `doveadm`.
 pub(crate) const PROGRAMS: [&str; 4] = ["dovecot", "doveadm", "imap-login", "lmtp"];
-
-/// Why the installed Dovecot cannot be used: 2.4 has another language of configuration.
-pub(crate) fn unusable() -> Option<String> {
-    let output = Command::new(program("dovecot")?).arg("--version").output().ok()?;
-    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    (!version.starts_with("2.3.")).then(|| format!("Dovecot {version}, where 2.3 is needed"))
-}
 
 /// What signs the tokens of [`token`].
 const TOKEN_KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -111,7 +107,7 @@ pub(crate) fn token(name: &str) -> String {
 
 /// The passwd-file. Passwords are in base64, so that any byte may be in one; a quote or backslash in a name is
 /// escaped, as Dovecot escapes it in the key that it looks up.
-fn users() -> String {
+fn users(language: Language) -> String {
     let line = |name: &str, password: &[u8], fields: &str| {
         let name: String = name
             .chars()
@@ -131,90 +127,41 @@ fn users() -> String {
         .iter()
         .map(|(name, password)| line(name, password, ""))
         .collect();
-    users += &line(
-        people::FAILING_MAILBOX,
-        people::RIGHT,
-        "userdb_mail=nosuchdriver:~/",
-    );
+    users += &line(people::FAILING_MAILBOX, people::RIGHT, language.broken_mailbox());
     users += &line(people::DISABLED, people::RIGHT, "nologin");
     users
 }
 
-/// The configuration for Dovecot 2.3. A brace must end its line.
+/// The configuration. A brace must end its line.
 fn config(
+    language: Language,
     scratch: &Scratch,
     authority: &Authority,
     (uid, gid): (u32, u32),
     [imap, imaps, lmtp]: [u16; 3],
 ) -> String {
-    let certificate = authority.certificate.display();
-    let key = authority.key.display();
     let scratch = scratch.text("");
     let scratch = scratch.trim_end_matches('/');
-    // Nothing listens on the discard port: whoever the second passdb is asked about gets a temporary failure.
+    let head = language.head(format!("{scratch}/dovecot"), format!("{scratch}/dovecot.log"));
+    let passdbs = [
+        language.no_delay(),
+        language.failing(),
+        &language.tokens(format!("{scratch}/keys/"), format!("{scratch}/oauth2.conf")),
+        &language.users(format!("{scratch}/users")),
+    ]
+    .concat();
     format!(
-        "protocols = imap lmtp
-base_dir = {scratch}/dovecot
-state_dir = {scratch}/dovecot-state
-log_path = {scratch}/dovecot.log
-listen = 127.0.0.1
-auth_verbose = yes
-default_vsz_limit = 0
-shutdown_clients = yes
-first_valid_uid = 1
-mail_max_userip_connections = 0
+        "{head}protocols = imap lmtp
 mail_uid = {uid}
 mail_gid = {gid}
-mail_home = {scratch}/mail/%d/%n
-mail_location = maildir:~/Maildir
-disable_plaintext_auth = no
-ssl = yes
-ssl_cert = <{certificate}
-ssl_key = <{key}
-auth_username_chars =
-auth_mechanisms = plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256 xoauth2 oauthbearer
+{homes}{maildir}{tls}auth_mechanisms = plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256 xoauth2 oauthbearer
 login_trusted_networks = 127.0.0.0/8
-auth_failure_delay = 0
-recipient_delimiter = +
-lmtp_rcpt_check_quota = yes
-passdb {{
-  # Without this a refusal waits up to half a second, whatever auth_failure_delay says.
-  driver = static
-  args = noauthenticate nodelay
-}}
-passdb {{
-  driver = imap
-  username_filter = *@failing.example.org
-  args = host=127.0.0.1 port=9
-}}
-passdb {{
-  # Tokens are signed by whoever has the key in the folder; nobody else is asked.
-  driver = oauth2
-  mechanisms = xoauth2 oauthbearer
-  args = {scratch}/oauth2.conf
-}}
-passdb {{
-  driver = passwd-file
-  args = username_format=%u {scratch}/users
-}}
-userdb {{
-  driver = passwd-file
-  args = username_format=%u {scratch}/users
-}}
-service anvil {{
-  # No penalty for an address from which many guesses came.
-  unix_listener anvil-auth-penalty {{
-    mode = 0
-  }}
-}}
-service auth {{
-  unix_listener {scratch}/auth {{
-    mode = 0666
-  }}
-}}
+{at_once}lmtp_rcpt_check_quota = yes
+{passdbs}service auth {{
+{socket}}}
 service imap-login {{
   chroot =
-  service_count = 0
+  {many_clients}
   inet_listener imap {{
     port = {imap}
   }}
@@ -231,6 +178,12 @@ service lmtp {{
     mode = 0666
   }}
 }}
-"
+",
+        homes = language.homes(format!("{scratch}/mail")),
+        maildir = language.maildir(),
+        at_once = language.failures_at_once(),
+        tls = language.certificate(&authority.certificate, &authority.key),
+        socket = language.auth_socket(format!("{scratch}/auth"), "client", "0666"),
+        many_clients = language.many_clients(),
     )
 }

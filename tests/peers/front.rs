@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::language::Language;
 use crate::support::{Process, Scratch, free_port, program};
 
 /// A running Dovecot without auth.
@@ -62,34 +63,14 @@ impl Front {
     }
 }
 
-/// The configuration for Dovecot 2.3. A brace must end its line; mode 0 takes a listener away.
-fn config(folder: &Path, [login, master, userdb]: [&Path; 3], [imap, lmtp]: [u16; 2]) -> String {
+/// The configuration. A brace must end its line.
+fn config(folder: &Path, sockets: [&Path; 3], [imap, lmtp]: [u16; 2]) -> String {
+    let language = Language::installed();
     let folder = folder.display();
-    let [login, master, userdb] = [login, master, userdb].map(Path::display);
-    let own: String = [
-        "login/login", "login/tokenlogin", "auth-login", "auth-client", "auth-userdb", "auth-master",
-    ]
-    .iter()
-    .map(|socket| format!("  unix_listener {socket} {{\n    mode = 0\n  }}\n"))
-    .collect();
     format!(
-        "protocols = imap lmtp
-base_dir = {folder}/run
-state_dir = {folder}/state
-log_path = {folder}.log
-listen = 127.0.0.1
-default_vsz_limit = 0
-shutdown_clients = yes
-first_valid_uid = 1
-mail_max_userip_connections = 0
-mail_location = maildir:~/Maildir
-disable_plaintext_auth = no
-ssl = no
-auth_socket_path = {userdb}
-service auth {{
-{own}}}
-service imap-login {{
-  executable = imap-login {login}
+        "{head}protocols = imap lmtp
+{maildir}ssl = no
+{asking}service imap-login {{
   chroot =
   inet_listener imap {{
     port = {imap}
@@ -98,14 +79,14 @@ service imap-login {{
     port = 0
   }}
 }}
-service imap {{
-  executable = imap -a {master}
-}}
 service lmtp {{
   inet_listener lmtp {{
     port = {lmtp}
   }}
 }}
-"
+",
+        head = language.head(&folder, format!("{folder}.log")),
+        maildir = language.maildir(),
+        asking = language.asking(sockets),
     )
 }

@@ -20,6 +20,7 @@ mod exim;
 mod forward;
 mod front;
 mod init;
+mod language;
 mod login;
 mod mechanisms;
 mod people;
@@ -53,7 +54,7 @@ fn runnable(programs: &[&str]) -> bool {
         "auto" | "required" if !nix::unistd::geteuid().is_root() => "not run by root".to_owned(),
         "auto" | "required" => {
             let needs = |program: &str| programs.contains(&program);
-            let dovecot = needs("dovecot").then(dovecot::unusable).flatten();
+            let dovecot = needs("dovecot").then(language::unusable).flatten();
             let exim = || needs("exim4").then(exim::unusable).flatten();
             match dovecot.or_else(exim) {
                 Some(why) => why,

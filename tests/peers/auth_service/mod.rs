@@ -17,6 +17,7 @@ use nix::unistd::User;
 
 use crate::dialog::{Dialog, assert_starts, plain};
 use crate::dovecot::Dovecot;
+use crate::language::Language;
 use crate::people::{KNOWN, RIGHT};
 use crate::support::another::binary_for_all;
 use crate::support::handed_over::{held, script};
@@ -88,7 +89,9 @@ impl Front {
 
         let placed = |text: &str| placed(text, scratch, authority, remote, &binary);
         let toml = placed(VOUCH);
-        let base = scratch.path("front");
+        let standalone = Language::installed().standalone(STANDALONE);
+        scratch.folder("front");
+        let base = scratch.path("front/run");
         let paths = |folder: &Path, names: [&str; 3]| names.map(|name| folder.join(name));
         let mut inet = String::new();
         let mut handed_over = None;
@@ -112,7 +115,7 @@ impl Front {
                 // As the notes say, for managesieve.
                 fs::create_dir(&base).unwrap();
                 symlink(&sockets[1], base.join("auth-master")).unwrap();
-                (STANDALONE, sockets, Some(vouch))
+                (&*standalone, sockets, Some(vouch))
             }
         };
         let config = scratch.write(
@@ -303,30 +306,15 @@ fn placed(text: &str, scratch: &Scratch, authority: &Authority, remote: &Dovecot
 fn config(scratch: &Scratch, (uid, gid): (u32, u32), ports: [u16; 4], relay: u16) -> String {
     let scratch = scratch.text("");
     let scratch = scratch.trim_end_matches('/');
+    let language = Language::installed();
     let mut config = format!(
-        "protocols = imap pop3 submission sieve lmtp
-base_dir = {scratch}/front
-state_dir = {scratch}/front-state
-log_path = {scratch}/front.log
-listen = 127.0.0.1
-auth_verbose = yes
-default_vsz_limit = 0
-first_valid_uid = 1
-mail_max_userip_connections = 0
+        "{head}protocols = imap pop3 submission sieve lmtp
 mail_uid = {uid}
 mail_gid = {gid}
-mail_location = maildir:~/Maildir
-disable_plaintext_auth = no
-ssl = no
-recipient_delimiter = +
+{maildir}ssl = no
 submission_relay_host = 127.0.0.1
 submission_relay_port = {relay}
 hostname = mail.example.org
-service anvil {{
-  unix_listener anvil-auth-penalty {{
-    mode = 0
-  }}
-}}
 service imap {{
   # Mail processes that are not new: of the others, Dovecot loses one now and then when it reloads.
   process_min_avail = 20
@@ -336,7 +324,9 @@ service lmtp {{
     mode = 0666
   }}
 }}
-"
+",
+        head = language.head(format!("{scratch}/front"), format!("{scratch}/front.log")),
+        maildir = language.maildir(),
     );
     let services = ["imap", "pop3", "submission", "managesieve"]
         .into_iter()

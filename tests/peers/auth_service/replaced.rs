@@ -1,4 +1,5 @@
-//! Logins go on while `vouch` changes behind its listeners, or is replaced by another: none is refused, none is lost.
+//! Logins go on while `vouch` changes behind its listeners, or is replaced by another: none is refused, and none is lost but
+//! what Dovecot says in the moment of the change.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,6 +25,9 @@ const BY_SMTP: usize = 5;
 
 /// Logins from one change to the next.
 const MEANWHILE: usize = 5;
+
+/// Logins of all clients and upgrades together that may come just then.
+const FEW: usize = 5;
 
 /// Some clients take this time between the greeting and their login.
 const SLOW: Duration = Duration::from_millis(500);
@@ -89,7 +93,7 @@ fn no_login_is_lost_when_a_directory_changes() {
 }
 
 #[test]
-fn no_login_is_lost_when_another_vouch_takes_the_sockets_over() {
+fn no_login_is_refused_when_another_vouch_takes_the_sockets_over() {
     if !available(&["postfix"]) {
         return;
     }
@@ -114,7 +118,16 @@ fn no_login_is_lost_when_another_vouch_takes_the_sockets_over() {
             meanwhile();
         }
     });
-    assert_eq!(lost, [""; 0]);
+    // What a login process sends in the moment in which vouch closes its connection, nobody reads: it reports so many to
+    // its log, and to its clients a failure that passes.
+    let unread = front
+        .log()
+        .matches("Auth connection closed with 1 pending requests")
+        .count();
+    assert!(lost.len() <= unread.min(FEW), "{unread} unread, {lost:?}");
+    for reply in lost {
+        assert_starts(&reply, "T NO [UNAVAILABLE]");
+    }
 }
 
 fn reloads(scratch: &Scratch) -> usize {
