@@ -54,8 +54,8 @@ pub enum Proof {
 /// claim, good for logs and limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Client {
-    /// The network address of the end user's host, as text.
-    pub address: Option<String>,
+    /// The network address of the end user's host, an IPv4 address as such.
+    pub address: Option<IpAddr>,
     /// The port of that host.
     pub port: Option<u16>,
     /// What ties the questions of one message or session together: Postfix's
@@ -66,10 +66,18 @@ pub struct Client {
 }
 
 impl Client {
-    /// The network address; `None` where what was said is none: Exim says `NULL`, and
-    /// Postfix may say `unknown`.
-    pub fn ip(&self) -> Option<IpAddr> {
-        self.address.as_deref()?.parse().ok()
+    /// The network address that a mail server gives; `None` where it is none: Exim says `NULL`, and Postfix may say
+    /// `unknown`. Such a text is that of many clients, or of whoever makes one up: nothing is counted by it, and it is not
+    /// logged.
+    pub fn address_in(text: &[u8]) -> Option<IpAddr> {
+        let address: IpAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
+        Some(address.to_canonical())
+    }
+
+    /// The address as the log has it: `-` for none.
+    pub fn shown(&self) -> String {
+        self.address
+            .map_or_else(|| "-".to_owned(), |address| address.to_string())
     }
 }
 
@@ -432,6 +440,28 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_address_is_the_address_of_a_client() {
+        let address = |text: &str| Client {
+            address: Client::address_in(text.as_bytes()),
+            ..Client::default()
+        };
+        for (text, shown) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("2001:DB8::7", "2001:db8::7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+        ] {
+            assert_eq!(address(text).shown(), shown);
+        }
+        for other in [
+            "NULL", "", "unknown", "192.0.2.7\r\nQUIT", "192.0.2.7 NAME=x", "192.0.2.0/24", "fe80::1%eth0",
+            "\u{202e}",
+        ] {
+            assert_eq!(address(other).shown(), "-", "{other:?}");
+        }
+        assert_eq!(Client::address_in(b"\xff"), None);
+    }
 
     #[test]
     fn a_login_splits_at_its_last_at() {

@@ -249,7 +249,7 @@ async fn cram(member: &Arc<Member>, user: &str, address: String, answers: Option
             proof: Proof::Relay(relayed),
         },
         client: Client {
-            address: Some(address),
+            address: Client::address_in(address.as_bytes()),
             ..Client::default()
         },
     };

@@ -500,8 +500,7 @@ impl Settings {
 
 /// The client's address as a part of the question: where it is handed on, the answer may be of it alone.
 pub(super) fn of_question(forward_client: bool, client: &Client) -> Option<IpAddr> {
-    let address = client.ip().filter(|_| forward_client)?;
-    Some(address.to_canonical())
+    client.address.filter(|_| forward_client)
 }
 
 /// The verdict of a probe that is shared with whoever asks the same. One that

@@ -59,7 +59,7 @@ impl Trust {
     /// What this login may be trusted by.
     pub(super) fn sign(&self, user: &Login, proof: &Proof, client: &Client) -> Sign {
         let Proof::Password(password) = proof else {
-            return Sign::Network(client.ip().map(Network::of_host));
+            return Sign::Network(client.address.map(Network::of_host));
         };
         let [first, second, ..] = hash::keyed(&self.key, &[user.as_bytes(), password.expose()]);
         let bits = u16::from_be_bytes([first, second]);
@@ -121,7 +121,7 @@ mod tests {
 
     fn from(address: &str) -> Client {
         Client {
-            address: Some(address.into()),
+            address: Client::address_in(address.as_bytes()),
             ..Client::default()
         }
     }

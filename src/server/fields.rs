@@ -23,17 +23,12 @@ impl Fields {
     /// # Errors
     /// See [`Unfilled`].
     pub fn fill(&self, user: &[u8], client: &Client) -> Result<Vec<Field>, Unfilled> {
-        let said = |part: &'_ Option<String>| part.clone().unwrap_or_default();
-        let (service, rip, session) = (
-            said(&client.service),
-            said(&client.address),
-            said(&client.session),
-        );
+        let rip = client.address.map(|address| address.to_string());
         let from = Filling {
             user,
-            service: &service,
-            rip: &rip,
-            session: &session,
+            service: client.service.as_deref().unwrap_or_default(),
+            rip: rip.as_deref().unwrap_or_default(),
+            session: client.session.as_deref().unwrap_or_default(),
         };
         let filled = self.0.iter().map(|(name, template)| match template.fill(&from) {
             Ok(value) => Ok((name.clone(), value)),

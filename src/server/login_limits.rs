@@ -113,7 +113,7 @@ impl Sessions {
     /// The session in which `client` asks over `connection`; `None` where nothing is counted.
     pub fn of(&self, connection: u64, client: &Client) -> Option<Session> {
         self.limits.auth_errors?;
-        let address = client.ip().map(|address| address.to_canonical());
+        let address = client.address;
         let is_exempt = |address| self.limits.exempt.iter().any(|network| network.has(address));
         if address.is_some_and(is_exempt) {
             return None;
@@ -189,7 +189,7 @@ mod tests {
 
     fn from(address: &str) -> Client {
         Client {
-            address: Some(address.into()),
+            address: Client::address_in(address.as_bytes()),
             ..Client::default()
         }
     }

@@ -87,7 +87,7 @@ impl Penalty {
     /// To whom the failures of a client are laid: nobody where it names no address, or one
     /// that is exempt.
     pub fn culprit(&self, client: &Client) -> Option<Culprit> {
-        let address = client.ip()?;
+        let address = client.address?;
         let exempt = self.settings.exempt.iter().any(|network| network.has(address));
         (!exempt).then(|| Culprit(Network::of_host(address)))
     }
@@ -175,7 +175,7 @@ mod tests {
 
     fn culprit(penalty: &Penalty, address: &str) -> Option<Culprit> {
         penalty.culprit(&Client {
-            address: Some(address.into()),
+            address: Client::address_in(address.as_bytes()),
             ..Client::default()
         })
     }

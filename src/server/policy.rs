@@ -179,7 +179,7 @@ impl Policy {
             Kind::Recipient(address) => Some(address.domain()),
             Kind::Login { .. } => None,
         };
-        access.client(question.client.ip()).is_err() || access.domain(domain).is_err()
+        access.client(question.client.address).is_err() || access.domain(domain).is_err()
     }
 
     /// `delayed` is how long the answer was held back behind the verdict.
@@ -194,6 +194,10 @@ impl Policy {
             .settings
             .dry_run
             .then(|| format!("DUNNO (dry-run; else {})", action.as_str()));
+        let client = Client {
+            address: Client::address_in(&request.client_address),
+            ..Client::default()
+        };
         self.counts.tell(&Entry {
             listener: &self.settings.name,
             question: "recipient",
@@ -201,7 +205,7 @@ impl Policy {
             decision,
             took,
             delayed,
-            client: &String::from_utf8_lossy(&request.client_address),
+            client: &client.shown(),
             instance: &String::from_utf8_lossy(&request.instance),
             answer: dry_run.as_deref().unwrap_or(action.as_str()),
         });
@@ -229,7 +233,7 @@ fn asked(request: &Request, connection: u64) -> Asked<'_> {
 fn client(request: &Request) -> Client {
     let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned());
     Client {
-        address: text(&request.client_address),
+        address: Client::address_in(&request.client_address),
         port: text(&request.client_port).and_then(|port| port.parse().ok()),
         session: text(&request.instance),
         service: Some("smtp".into()),

@@ -136,7 +136,7 @@ impl Asked {
             listener: &door.settings.name,
             question: "login",
             about: self.user.as_bytes(),
-            client: self.client.address.as_deref().unwrap_or("-"),
+            client: &self.client.shown(),
             instance: "-",
             decision,
             took: self.began.elapsed(),
@@ -169,11 +169,11 @@ fn client(request: &Request) -> Client {
     let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned());
     let said = request.client.as_deref().and_then(text);
     let (address, port) = match said.as_deref().and_then(|said| said.rsplit_once(';')) {
-        Some((address, port)) => (Some(address.to_owned()), port.parse().ok()),
-        None => (said, None),
+        Some((address, port)) => (Some(address), port.parse().ok()),
+        None => (said.as_deref(), None),
     };
     Client {
-        address,
+        address: address.and_then(|address| Client::address_in(address.as_bytes())),
         port,
         session: None,
         service: text(&request.service),
@@ -301,9 +301,11 @@ mod tests {
             (Some("2001:db8::1;25"), Some("2001:db8::1"), Some(25)),
             (Some("192.0.2.1"), Some("192.0.2.1"), None),
             (Some("192.0.2.1;x"), Some("192.0.2.1"), None),
+            (Some("mail.example.org;25"), None, Some(25)),
         ] {
             let client = client(&request("jane", "", said));
-            assert_eq!((client.address.as_deref(), client.port), (address, port));
+            let shown = address.unwrap_or("-").to_owned();
+            assert_eq!((client.shown(), client.port), (shown, port));
             assert_eq!(client.service.as_deref(), Some("smtp"));
         }
     }

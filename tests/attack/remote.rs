@@ -244,7 +244,7 @@ impl Directory for Front {
         };
         let asker = Asker {
             standing,
-            network: question.client.ip().map(Network::of_host),
+            network: question.client.address.map(Network::of_host),
             waiters: terms.waiters,
         };
         Box::pin(async move {

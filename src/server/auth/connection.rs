@@ -205,7 +205,7 @@ impl Connection {
         let initial = auth.initial_response(self.wire.codec().minor());
         let said = *auth.parameters;
         let client = Client {
-            address: said.remote.ip,
+            address: said.remote.ip.and_then(|ip| Client::address_in(ip.as_bytes())),
             port: said.remote.port,
             session: said.session,
             service: Some(said.service),

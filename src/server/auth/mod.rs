@@ -297,7 +297,7 @@ impl AuthDoor {
     /// yet; it is asked about once it is known.
     fn denied(&self, user: &Login, client: &Client) -> Option<Verdict> {
         let access = &self.settings.access;
-        let mut denied = access.client(client.ip()).err();
+        let mut denied = access.client(client.address).err();
         if denied.is_none() && access.names_domains() && !user.as_bytes().is_empty() {
             let domain = user.domain().and_then(|domain| str::from_utf8(domain).ok());
             let domain = domain.and_then(|domain| Domain::parse(domain).ok());
@@ -365,7 +365,7 @@ impl AuthDoor {
             decision,
             took,
             delayed,
-            client: client.address.as_deref().unwrap_or("-"),
+            client: &client.shown(),
             instance: client.session.as_deref().unwrap_or("-"),
             answer,
         });

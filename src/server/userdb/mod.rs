@@ -310,7 +310,7 @@ impl UserdbDoor {
             decision,
             took: asked.elapsed(),
             delayed: None,
-            client: client.address.as_deref().unwrap_or("-"),
+            client: &client.shown(),
             instance: client.session.as_deref().unwrap_or("-"),
             answer,
         });
@@ -328,7 +328,10 @@ fn told(verdict: &Verdict) -> Told {
 
 fn client(parameters: Parameters) -> Client {
     Client {
-        address: parameters.remote.ip,
+        address: parameters
+            .remote
+            .ip
+            .and_then(|ip| Client::address_in(ip.as_bytes())),
         port: parameters.remote.port,
         session: parameters.session,
         service: Some(parameters.service),
