@@ -321,7 +321,7 @@ mod tests {
         for line in shown.lines().filter(|line| !line.starts_with('[')) {
             let given = ["type", "address", "port"]
                 .iter()
-                .any(|key| line.starts_with(key));
+                .any(|key| line.starts_with(&format!("{key} = ")));
             assert_eq!(line.contains("# default"), !given, "{line}");
         }
     }

@@ -15,6 +15,7 @@ mod confined;
 mod control;
 mod dovecot_service;
 mod init;
+mod init_script;
 mod log;
 mod log_file;
 mod login;
