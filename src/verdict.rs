@@ -354,15 +354,15 @@ impl Class {
     const fn advice(self) -> &'static str {
         match self {
             Self::Policy => {
-                "it refuses this host or its way of asking, and says nothing of the mailbox: let it trust this host, as it \
-                 would a relay for its domains; directory.NAME.rcpt.policy reads such words otherwise"
+                "the server refuses this host or the kind of question, not the mailbox: let it trust this host, as it \
+                 would a relay for its domains; directory.NAME.rcpt.policy interprets such replies otherwise"
             }
-            Self::SenderRefused => "set directory.NAME.rcpt.mail-from to a sender that it takes",
-            Self::Temporary => "it asks to come back later: its own log says why",
-            Self::NotUnderstood => "say in directory.NAME.replies what these words of it mean",
-            Self::NotBelieved => "does it still have its users? Its own log says more",
+            Self::SenderRefused => "set directory.NAME.rcpt.mail-from to a sender that it accepts",
+            Self::Temporary => "the server asks to come back later: see its log",
+            Self::NotUnderstood => "set the meaning of this reply in directory.NAME.replies",
+            Self::NotBelieved => "does the server still have its users? See its log",
             Self::Config => {
-                "that will not change by itself: its own log says more, and whether it is the server that you mean"
+                "that will not change by itself: see the server's log, and whether it is the intended server"
             }
             _ => "",
         }

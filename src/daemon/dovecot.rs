@@ -88,9 +88,7 @@ pub async fn run(
         },
     };
     if let Err(error) = doors.open_to_kin() {
-        tracing::warn!(
-            "logins that are on their way while Dovecot reloads will be lost: no socket for it: {error}"
-        );
+        tracing::warn!("logins under way while Dovecot reloads will be lost: no socket for them: {error}");
     }
     for socket in std::mem::take(&mut dovecot.sockets) {
         doors.open(socket);
@@ -111,7 +109,7 @@ pub async fn run(
     let patience = longest_deadline([&table.keys]) + DRAIN_GRACE;
     tokio::select! {
         () = drain(clients, &draining, Vec::new(), patience) => {}
-        () = last_word.said() => tracing::warn!("ended at once by SIGQUIT: Dovecot stops, and waits no longer"),
+        () = last_word.said() => tracing::warn!("ended at once by SIGQUIT: Dovecot is stopping, and waits no longer"),
     }
     files::close(members).await;
     Ok(())

@@ -33,8 +33,6 @@ pub(super) async fn close(members: Vec<Arc<Member>>) {
         .into_iter()
         .map(|member| spawn_blocking(move || member.close()));
     if timeout(WRITE_GRACE, join_all(closing)).await.is_err() {
-        tracing::warn!(
-            "cache.file: a disk hangs: what was found last is not remembered; see the kernel's log"
-        );
+        tracing::warn!("cache.file: a disk hangs: the latest answers are not saved; see the kernel's log");
     }
 }

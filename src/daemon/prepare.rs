@@ -97,7 +97,7 @@ pub fn bind(config: &Config, user: &ServiceUser) -> Result<Prepared, DaemonError
     }
     for name in prepared.units.besides(systemd_names(config)) {
         prepared.remarks.push(format!(
-            "systemd handed over a socket \"{name}\" that no listener names: who connects to it waits in vain; write \
+            "systemd handed over a socket \"{name}\" that no listener names: its clients wait in vain; write \
              socket = \"systemd:{name}\", or disable its unit"
         ));
     }
@@ -105,7 +105,7 @@ pub fn bind(config: &Config, user: &ServiceUser) -> Result<Prepared, DaemonError
         Ok(control) => prepared.control = Some(control),
         Err(error) if config.control.socket.is_some() => return Err(DaemonError::Control(error)),
         Err(error) => prepared.remarks.push(format!(
-            "`vouch status` will find nobody: {error}; or give another path by control.socket"
+            "control socket not available ({error}): `vouch status` will not work; set control.socket to another path"
         )),
     }
     prepared.remarks.extend(locks.into_remarks());

@@ -38,7 +38,7 @@ pub(super) async fn reload(running: &mut Running, file: Option<&Path>, units: &U
         }
         Err(why) => {
             running.note_refusal(&why);
-            tracing::error!("not reloaded, the configuration of before stays in force: {why}");
+            tracing::error!("not reloaded, the previous configuration stays in force: {why}");
             Err(why)
         }
     }

@@ -127,8 +127,8 @@ impl CatchAll {
                     directory,
                     %domain,
                     domains = known,
-                    "the remote accepts every address of the domain: who it accepts there is answered without an \
-                     opinion; it must refuse unknown recipients at RCPT to be of use"
+                    "the remote accepts every address of the domain: vouch neither accepts nor rejects its \
+                     recipients; the remote must refuse unknown recipients at RCPT to be of use"
                 );
                 Change::Begins
             }

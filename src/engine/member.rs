@@ -527,7 +527,7 @@ where
 }
 
 /// What to do about a remote that does not answer in time.
-const SLOW: &str = "it is slow or hangs: its own log says why; directory.NAME.timeout bounds its answer, the \
+const SLOW: &str = "the server is slow or hangs: see its log; directory.NAME.timeout bounds its answer, the \
                     listener's deadline how long it is waited for";
 
 fn answer(landed: Result<(Verdict, Role), Unanswered>) -> (Verdict, Source) {

@@ -114,7 +114,7 @@ impl NotUnderstood {
             tracing::warn!(
                 directory,
                 question,
-                "a refusal is not understood ({status}), so the question is put off: there is no word in it but names"
+                "a refusal is not understood ({status}), so the question is deferred: it contains nothing but names"
             );
             return;
         }
@@ -127,7 +127,7 @@ impl NotUnderstood {
         tracing::warn!(
             directory,
             question,
-            "a refusal is not understood ({status} {phrase}), so the question is put off: if it is about the very user, say \
+            "a refusal is not understood ({status} {phrase}), so the question is deferred: if it is about this user, set \
              replies.{meaning} = [\"{phrase}\"] in [directory.\"{directory}\"], else replies.later = [\"{phrase}\"]"
         );
     }

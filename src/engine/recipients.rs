@@ -108,7 +108,7 @@ impl Recipients {
             Ok(store) => drop(self.store.set(store)),
             Err(error) => tracing::error!(
                 directory = &*directory,
-                "no thread for `cache.file`: {error}; recipients are remembered without it"
+                "no thread for `cache.file`: {error}; recipients are cached without it"
             ),
         }
     }

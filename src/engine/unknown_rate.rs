@@ -62,8 +62,8 @@ impl UnknownRate {
             let (directory, Rate { most, within }) = (&*self.directory, self.rate);
             tracing::warn!(
                 directory,
-                "{most} recipients were refused within {} s (limits.unknown-rate): others of whom nothing is remembered \
-                 are put off without a question, known ones are served",
+                "{most} recipients were refused within {} s (limits.unknown-rate): recipients without a cached answer \
+                 are deferred without asking, known ones are served",
                 within.as_secs()
             );
         }

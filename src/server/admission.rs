@@ -132,7 +132,7 @@ impl Admission {
             self.fault(
                 "limit",
                 format_args!("all {most} connections (max-connections) are taken"),
-                "who asks keeps more open than that: raise max-connections, or let fewer processes ask",
+                "the clients keep more open than that: raise max-connections, or run fewer client processes",
                 false,
             );
             return None;

@@ -297,7 +297,7 @@ impl Waiting {
         self.count -= usize::from(gone.is_some());
         if gone.is_some_and(|kept| kept.is_in_time()) && !std::mem::replace(&mut self.told, true) {
             tracing::error!(
-                "logins are forgotten before a mail process asks for them, as {WAITING} wait: does it ask at the master \
+                "logins are dropped before a mail process fetches them, as {WAITING} wait: does it ask at the master \
                  listener of this vouch?"
             );
         }

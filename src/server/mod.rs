@@ -232,7 +232,7 @@ fn note_end(door: &str, error: &WireError, hint: &str) {
             let seconds = patience.as_secs();
             tracing::warn!(
                 listener = door,
-                "closed: the client read nothing of its answers for {seconds} s; does it hang?"
+                "closed: the client read none of its answers for {seconds} s; does it hang?"
             );
         }
         WireError::Unfinished(patience) => {

@@ -118,7 +118,7 @@ impl Penalty {
                 listener = door,
                 client,
                 failures = after,
-                "penalty: every answer to this client is late from now on"
+                "penalty: answers to this client are delayed from now on"
             );
         }
         let of_user = user.map_or_else(Counted::default, |user| {
@@ -130,7 +130,7 @@ impl Penalty {
                     listener = door,
                     about,
                     failures = after,
-                    "penalty: every refusal of this user is late from now on"
+                    "penalty: refusals of this user are delayed from now on"
                 );
             }
             counted

@@ -26,7 +26,7 @@ pub fn raise_descriptors(connections: u64, sessions: u64) -> usize {
     });
     let allowed = raised.unwrap_or_else(|error| {
         tracing::warn!(
-            "cannot raise the number of file descriptors, so many clients may find none left: {error}; raise LimitNOFILE= \
+            "cannot raise the number of file descriptors, so clients may find none left: {error}; raise LimitNOFILE= \
              (systemd) or ulimit -n"
         );
         getrlimit(Resource::RLIMIT_NOFILE).map_or(UNKNOWN, |(soft, _)| soft)
@@ -36,7 +36,7 @@ pub fn raise_descriptors(connections: u64, sessions: u64) -> usize {
         tracing::warn!(
             allowed,
             needed = connections.saturating_add(kept(sessions)),
-            "too few file descriptors should all max-connections be used, {clients} clients at once are served: \
+            "too few file descriptors for all max-connections, {clients} clients at once are served: \
              raise LimitNOFILE= (systemd) or ulimit -n"
         );
     }

@@ -234,7 +234,7 @@ impl Error {
             (Kind::Unreachable, CONNECT) => {
                 "does a server listen there? see directory.NAME.address and directory.NAME.port, and firewalls between"
             }
-            (Kind::Unreachable, _) => "it ended the connection: its own log says why",
+            (Kind::Unreachable, _) => "see the server's log for why it closed the connection",
             (Kind::Timeout, LOOK_UP) => {
                 "this host's resolver does not answer: see /etc/resolv.conf; an IP address in directory.NAME.address \
                  does without it"
@@ -250,16 +250,18 @@ impl Error {
                 "the remote is slow, or directory.NAME.pool.max-sessions too small for what is asked"
             }
             (Kind::Timeout, _) => {
-                "it is slow or hangs: its own log says why; directory.NAME.timeout bounds one command, the listener's \
-                 deadline all"
+                "the server is slow or hangs: see its log; directory.NAME.timeout bounds one command, the listener's \
+                 deadline the whole answer"
             }
             (Kind::Protocol, _) => {
                 "does directory.NAME.type say what it speaks, and directory.NAME.tls.implicit whether its port begins \
                  with TLS?"
             }
-            (Kind::Refused, _) => "it refuses us for now: its own log and its limits for one client say why",
+            (Kind::Refused, _) => {
+                "the server refuses this host for now: see its log and its limits for one client"
+            }
             (Kind::Config, _) if self.0.status.is_some() => {
-                "it refuses us until something is changed there or here: its own log says why"
+                "the server refuses this host until something is changed there or here: see its log"
             }
             (Kind::Tls | Kind::Config | Kind::Abandoned, _) => "",
         }

@@ -204,23 +204,23 @@ const UNREADABLE: &str = "its certificate is malformed";
 const NOT_GOOD: &str = "its certificate is not good";
 const OTHER_PURPOSE: &str = "its certificate is not for servers (extended key usage)";
 const UNKNOWN_EXTENSION: &str = "its certificate has a critical extension that is not known here";
-const LOG: &str = "its own log says more";
+const LOG: &str = "see the server's log";
 const BROKEN: &str =
-    "its TLS is broken, or a proxy or firewall between changes what it sends: its own log says more";
+    "its TLS is broken, or a proxy or firewall between changes what it sends: see the server's log";
 const CLOCK: &str = "see `date` here";
 const RANDOM: &str = "does a system call filter forbid getrandom?";
 const OLD: &str = "a remote with TLS 1.1 or older, or without elliptic curves, needs a TLS proxy beside it";
-const OUR_CERTIFICATE: &str = "it wants a certificate of ours: give one that it trusts in directory.NAME.tls.cert-file and \
-                               key-file";
-const MEND: &str = "its administrator must mend the certificate";
+const OUR_CERTIFICATE: &str = "the server requires a client certificate: name one that it trusts in \
+directory.NAME.tls.cert-file and key-file";
+const MEND: &str = "its administrator must fix the certificate";
 const KINDS: &str = "its administrator must replace the certificate: RSA of 2048 bits or more, ECDSA or Ed25519, signed \
                      with SHA-256 or better";
 const NAME_AUTHORITY: &str =
     "if its authority is your own, name the authority's certificate in directory.NAME.tls.ca-file";
 const OTHER_AUTHORITY: &str =
     "the authority in directory.NAME.tls.ca-file is not the one that signed it: name that one there";
-const OTHER_KEY: &str = "its certificate and its key do not belong together, or somebody between answers in its place: its \
-                         administrator must see which";
+const OTHER_KEY: &str = "its certificate and its key do not belong together, or something in between answers in its place: \
+                         its administrator must find out which";
 const AUTHORITY_ITSELF: &str = "if it is that server's own, name it in directory.NAME.tls.ca-file, where it counts as itself; \
                                 else its administrator must have one made for the server (CA:FALSE)";
 const TOO_MUCH: &str = "it is to send its own certificate and those between it and its authority, each once, and no \
@@ -228,7 +228,7 @@ const TOO_MUCH: &str = "it is to send its own certificate and those between it a
 const OTHER_NAME: &str = "if it is the server that you mean, set directory.NAME.tls.server-name to the name in the \
                           certificate, or directory.NAME.address to that name";
 const ENDED: &str = "its administrator must renew it, and the server read it; or is this host's clock wrong?";
-const NOT_YET: &str = "is this host's clock wrong? else its administrator must mend the certificate";
+const NOT_YET: &str = "is this host's clock wrong? else its administrator must fix the certificate";
 
 /// Names of a certificate that are shown; of the others, how many there are.
 pub(crate) const NAMES: usize = 5;

@@ -255,8 +255,7 @@ impl Known {
             state.told = Some(now);
             drop(state);
             tracing::warn!(
-                "this host's resolver does not answer for {name} ({why}); the addresses that it had {seconds} s ago serve \
-                 on"
+                "this host's resolver does not answer for {name} ({why}); the addresses of {seconds} s ago remain in use"
             );
         }
     }

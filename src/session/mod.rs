@@ -239,15 +239,15 @@ fn no_mechanism(peer: &Arc<str>, lacking: &Lacking<'_>, wanted: Option<Mechanism
         format!("it offers no mechanism that takes a password: we need {wanted}, it offers {offered}");
     let advice = match (lacking.encrypted, lacking.starttls) {
         (true, _) => {
-            "have PLAIN switched on there; of SMTP, see whether directory.NAME.port is one for logins (587, 465)"
+            "have PLAIN enabled there; for SMTP, see whether directory.NAME.port is one for logins (587, 465)"
         }
         (false, true) => {
-            "it offers STARTTLS, and many servers take a password behind it alone: set directory.NAME.tls.starttls = \
+            "it offers STARTTLS, and many servers accept a password only after it: set directory.NAME.tls.starttls = \
              \"required\""
         }
         (false, false) => {
-            "many servers take a password under TLS alone: see whether directory.NAME.port is one for logins with TLS \
-             (imap 993; smtp 587, 465), and have PLAIN switched on there"
+            "many servers accept a password only under TLS: see whether directory.NAME.port is one for logins with TLS \
+             (imap 993; smtp 587, 465), and have PLAIN enabled there"
         }
     };
     Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
@@ -256,7 +256,7 @@ fn no_mechanism(peer: &Arc<str>, lacking: &Lacking<'_>, wanted: Option<Mechanism
 /// The remote does not offer the mechanism that is to be carried.
 fn cannot_carry(peer: &Arc<str>, mechanism: Carried) -> Error {
     let detail = format!("it does not offer {}", mechanism.name());
-    let advice = "many servers offer it only with TLS, or need it switched on; or take it off the listener's mechanisms";
+    let advice = "many servers offer it only with TLS, or need it enabled; or remove it from the listener's mechanisms";
     Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
 }
 
@@ -268,7 +268,7 @@ fn would_seem_attacked(peer: &Arc<str>, mechanism: Carried) -> Error {
          be taken for an attack (RFC 5802 section 6)"
     );
     let advice = format!(
-        "let the remote not offer {mechanism}-PLUS, or take {mechanism} off the listener's mechanisms"
+        "let the remote not offer {mechanism}-PLUS, or remove {mechanism} from the listener's mechanisms"
     );
     Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
 }
@@ -287,23 +287,23 @@ fn speaks_for_another(peer: &Arc<str>) -> Error {
 
 /// STARTTLS is required and not offered.
 fn starttls_missing(peer: &Arc<str>) -> Error {
-    let advice = "directory.NAME.tls.starttls = \"required\" wants it: set a certificate up there, or take the port that \
-                  begins with TLS, with directory.NAME.tls.implicit = true; if it offers STARTTLS to others, somebody \
-                  between hides it";
+    let advice = "directory.NAME.tls.starttls = \"required\" requires it: set up a certificate there, or use the port \
+                  that begins with TLS, with directory.NAME.tls.implicit = true; if it offers STARTTLS to others, \
+                  something in between hides it";
     Error::new(Kind::Tls, peer, "STARTTLS", "it does not offer STARTTLS").advise(advice)
 }
 
 /// What came behind the answer to STARTTLS is not TLS.
 fn injected(peer: &Arc<str>) -> Error {
     let detail = "bytes arrived in the clear behind its answer, as if injected; session dropped";
-    let advice = "its TLS is broken, or somebody between writes into the connection: its own log shows what it sent itself";
+    let advice = "its TLS is broken, or something in between writes into the connection: compare with the server's log";
     Error::new(Kind::Tls, peer, "STARTTLS", detail).advise(advice)
 }
 
 /// STARTTLS was offered and then refused.
 fn starttls_refused(peer: &Arc<str>, status: impl Into<String>, text: &str) -> Error {
     let detail = format!("offered, then refused ({text}); not continued in cleartext");
-    let advice = "it has no certificate that it can use: its own log says why";
+    let advice = "the server has no usable certificate: see its log";
     // Nothing is told in confidence before it.
     Error::said(
         Kind::Tls,

@@ -102,7 +102,7 @@ impl Remote {
         }
         let detail = "there is no TLS on this connection, so no password is sent";
         let advice = "set directory.NAME.tls.starttls = \"required\", or directory.NAME.tls.implicit = true with the port \
-                      for it; directory.NAME.auth.allow-cleartext = true sends it where anyone on the way reads it";
+                      for it; directory.NAME.auth.allow-cleartext = true sends it readable on the network path";
         Err(Error::new(Kind::Config, &self.peer, LOGIN, detail).advise(advice))
     }
 
@@ -129,8 +129,8 @@ impl Remote {
         read.map_err(|error| match error {
             WireError::Timeout if self.encryption != Encryption::AlreadyOn => {
                 self.lost(&error, wire, GREETING).advise(
-                    "a server whose port begins with TLS (993, 465) says nothing until we do: if it is such a one, set \
-                     directory.NAME.tls.implicit = true; else it is slow or hangs, and its own log says why",
+                    "a port that begins with TLS (993, 465) sends nothing until the client does: if this is one, set \
+                     directory.NAME.tls.implicit = true; else the server is slow or hangs: see its log",
                 )
             }
             WireError::Decode(_) if !beginning.is_empty() => {

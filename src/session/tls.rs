@@ -145,7 +145,7 @@ fn system_roots() -> RootCertStore {
     let loaded = rustls_native_certs::load_native_certs();
     for error in &loaded.errors {
         tracing::warn!(
-            "a system certificate was passed over: {error}; the others are trusted, and update-ca-certificates may mend it"
+            "a system certificate was ignored: {error}; the others are trusted, and update-ca-certificates may fix it"
         );
     }
     let mut roots = RootCertStore::empty();
@@ -407,7 +407,7 @@ impl Client {
             None => "it did not succeed".to_owned(),
         };
         let error =
-            Error::new(Kind::Tls, peer, HANDSHAKE, detail).advise("it broke TLS off: its own log says why");
+            Error::new(Kind::Tls, peer, HANDSHAKE, detail).advise("the server broke off TLS: see its log");
         if ended { error.turned_away() } else { error }
     }
 }

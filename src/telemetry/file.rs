@@ -69,8 +69,8 @@ impl LogFile {
                 self.trouble = None;
             }
             Err(why) if self.file.is_some() => tracing::error!(
-                "log.file {path} cannot be opened anew ({why}): the log goes on where it was; does logrotate make the file \
-                 for the user of vouch (create)?"
+                "log.file {path} cannot be reopened ({why}): the log continues in the old file; does logrotate create the \
+                 file for vouch's user (create)?"
             ),
             Err(why) => Self::tell_trouble(&self.path, Some(why.to_string())),
         }

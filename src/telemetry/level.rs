@@ -126,7 +126,7 @@ pub fn configure(level: LevelFilter) {
 fn changed() {
     tracing::callsite::rebuild_interest_cache();
     let (level, configured) = (name(), configured());
-    tracing::info!(target: TARGET, level, configured, "the level of the log is {level} from now on");
+    tracing::info!(target: TARGET, level, configured, "the log level is now {level}");
 }
 
 /// Lets our events of the level and above pass, and the warnings of others. It asks

@@ -173,8 +173,7 @@ fn start_in(level: LevelFilter, format: Format, file: LogFile) -> Result<Log, Bo
 pub(super) fn tell_lost(lines: u64) {
     tracing::error!(
         lines,
-        "{lines} lines of the log are lost: they came faster than who reads the log takes them; a level with less \
-         detail writes less"
+        "{lines} log lines are lost: they came faster than the log's reader took them; a lower level writes less"
     );
 }
 

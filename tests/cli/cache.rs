@@ -218,7 +218,7 @@ fn the_level_of_the_log_is_shown_and_changed() {
     };
     level(&[], "info (configured: info)");
     level(&["trace"], "trace (configured: info)");
-    daemon.logged(&["the level of the log is trace from now on"]);
+    daemon.logged(&["the log level is now trace"]);
     assert_eq!(ask(&world.scratch.path("policy"), JANE), "action=DUNNO\n\n");
     daemon.logged(&[" TRACE ", "RCPT TO"]);
     world
@@ -230,12 +230,7 @@ fn the_level_of_the_log_is_shown_and_changed() {
     let before = daemon.log();
     assert_eq!(ask(&world.scratch.path("policy"), JANE), "action=DUNNO\n\n");
     level(&["reset"], "info (configured: info)");
-    let resets = || {
-        daemon
-            .log()
-            .matches("the level of the log is info from now on")
-            .count()
-    };
+    let resets = || daemon.log().matches("the log level is now info").count();
     wait_until("the second reset", || resets() == 2);
     assert!(
         !daemon

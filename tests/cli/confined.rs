@@ -164,7 +164,7 @@ fn a_configuration_that_the_user_cannot_read_again_is_told_by_check_and_reload()
     let daemon = Daemon::start(&world);
     assert!(daemon.process.signal("HUP"));
     daemon.logged(&[
-        "ERROR", "not reloaded, the configuration of before stays in force", &hint, ", or restart vouch",
+        "ERROR", "not reloaded, the previous configuration stays in force", &hint, ", or restart vouch",
     ]);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(daemon.process.signal("HUP"));

@@ -206,7 +206,7 @@ fn a_control_socket_that_is_asked_for_must_be_there_and_the_default_need_not() {
         let (world, _remote, _socket) = crate::serve::world("");
         let daemon = Daemon::start(&world);
         daemon.logged(&[
-            " WARN ", "`vouch status` will find nobody", "/run/vouch does not exist", "control.socket",
+            " WARN ", "`vouch status` will not work", "/run/vouch does not exist", "control.socket",
         ]);
         assert_eq!(daemon.ends_by("TERM"), Some(0));
     }

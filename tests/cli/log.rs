@@ -95,14 +95,14 @@ fn signals_change_the_level_and_change_it_back() {
         assert!(daemon.process.signal("USR1"));
         daemon.logged(&[
             "INFO",
-            &format!("the level of the log is {level} from now on"),
+            &format!("the log level is now {level}"),
             "configured=info",
         ]);
     }
     ask(&socket, "nobody@example.org");
     daemon.logged(&["TRACE", " C: RCPT TO:<nobody@example.org>"]);
     assert!(daemon.process.signal("USR2"));
-    daemon.logged(&["INFO", "the level of the log is info from now on"]);
+    daemon.logged(&["INFO", "the log level is now info"]);
     ask(&socket, "nobody2@example.org");
     daemon.logged(&["INFO", "about=nobody2@example.org"]);
     assert!(!daemon.log().contains("RCPT TO:<nobody2@"));
@@ -121,7 +121,7 @@ fn a_change_of_level_is_told_at_every_level() {
     // It is there before anybody listens to signals: none may be lost, or end the daemon.
     wait_until("the socket", || socket.exists());
     assert!(daemon.process.signal("USR2"));
-    let line = daemon.logged(&["INFO", "the level of the log is error from now on"]);
+    let line = daemon.logged(&["INFO", "the log level is now error"]);
     assert_eq!(daemon.log().lines().collect::<Vec<_>>(), [line]);
 }
 

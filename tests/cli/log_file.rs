@@ -76,7 +76,9 @@ fn a_renamed_log_is_left_at_sighup() {
     fs::create_dir(&log).unwrap();
     assert!(daemon.process.signal("HUP"));
     daemon.logs_to(goes_on);
-    daemon.logged(&["ERROR", "cannot be opened anew (", "the log goes on where it was"]);
+    daemon.logged(&[
+        "ERROR", "cannot be reopened (", "the log continues in the old file",
+    ]);
     assert_eq!(ask(&socket, JANE), "action=DUNNO\n\n");
     fs::remove_dir(&log).unwrap();
     assert!(daemon.process.signal("HUP"));

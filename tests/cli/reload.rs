@@ -181,7 +181,7 @@ fn a_bad_configuration_changes_nothing_and_says_why() {
         ),
     ] {
         let line = stage.reload(&daemon, &bad);
-        let begin = "not reloaded, the configuration of before stays in force: ";
+        let begin = "not reloaded, the previous configuration stays in force: ";
         for words in ["ERROR", begin, why] {
             assert!(line.contains(words), "no {words} in {line}");
         }

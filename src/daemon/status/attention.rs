@@ -277,15 +277,15 @@ mod tests {
             (
                 "/directories/0/canaries/shown/0",
                 json!({ "address": "a@e.org", "state": "refused", "why": "550 no" }),
-                "mailbox: the canary a@e.org is refused (550 no): every refusal of its domain is put off",
+                "mailbox: the canary a@e.org is refused (550 no): every refusal in its domain is deferred",
             ),
             (
                 "/directories/0/doubted",
                 json!({ "count": 1, "shown": [{
                     "domain": "e.org", "recipient": "a@e.org", "why": "550 no", "ago": 180,
                 }] }),
-                "mailbox: a@e.org was accepted lately and is refused (550 no): every refusal of e.org is put off, for 3 min \
-                 by now",
+                "mailbox: a@e.org was accepted recently and is now refused (550 no): refusals in e.org have been deferred for \
+                 3 min",
             ),
             (
                 "/listeners/0/share-of-no/far",
@@ -295,43 +295,43 @@ mod tests {
             (
                 "/directories/0/catch-all",
                 json!({ "count": 3, "shown": ["e.org"] }),
-                ", of: e.org, and 2 more",
+                "every address of e.org, and 2 more: ",
             ),
             (
                 "/directories/0/allow-invalid-certs",
                 json!(true),
-                "mailbox: any certificate is taken",
+                "mailbox: any certificate is accepted",
             ),
             (
                 "/directories/0/tls/certificate/days-left",
                 json!(13),
-                "mailbox: the remote's certificate ends in 13 days",
+                "mailbox: the remote's certificate expires in 13 days",
             ),
             (
                 "/directories/0/tls/certificate/days-left",
                 json!(-1),
-                "mailbox: the remote's certificate has ended",
+                "mailbox: the remote's certificate has expired",
             ),
             (
                 "/directories/0/tls/own-certificate",
                 json!({ "days-left": 0 }),
-                "our certificate (tls.cert-file) ends in 0 days",
+                "our certificate (tls.cert-file) expires in 0 days",
             ),
             (
                 "/directories/0/file-trouble",
                 json!("/x: disk full"),
-                "mailbox: recipients are remembered in memory alone: /x: disk full",
+                "mailbox: recipients are cached in memory only: /x: disk full",
             ),
             (
                 "/directories/0/unknown-rate/refused",
                 json!(600),
                 "mailbox: 600 recipients were refused within 60 s (limits.unknown-rate)",
             ),
-            ("/log/lines-lost", json!(7), "7 lines of the log were lost"),
+            ("/log/lines-lost", json!(7), "7 log lines were lost"),
             (
                 "/log/level",
                 json!("trace"),
-                "the level of the log is trace; the configuration sets info",
+                "the log level is trace; the configuration sets info",
             ),
         ] {
             let mut report = well();
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(
             of(&report),
             [
-                "mailbox: no answer to 17 questions for 3 min; the last, 2 s ago: timeout: m \
+                "mailbox: no answer to 17 questions for 3 min; the latest, 2 s ago: timeout: m \
               (h:25): greeting: no answer in time"
             ]
         );

@@ -190,8 +190,8 @@ impl Canaries {
                     tracing::error!(
                         directory,
                         %canary,
-                        "the canary is refused ({words}): until it is accepted again, every refusal of {domain} is put \
-                         off; does the remote still have its users, and the canary a mailbox?"
+                        "the canary is refused ({words}): until it is accepted again, refusals in {domain} are \
+                         deferred; does the remote still have its users, and the canary a mailbox?"
                     );
                 }
                 Verdict::Defer(doubt(canary, &words))

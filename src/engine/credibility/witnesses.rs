@@ -292,9 +292,9 @@ impl Change {
                 tracing::error!(
                     directory,
                     recipient = %witness,
-                    "a recipient that was accepted lately is refused ({words}): until one of {domain} is accepted again, every \
-                     refusal of it is put off; does the remote still have its users? If it was deleted on purpose, vouch \
-                     cache purge {witness} has that believed"
+                    "a recipient that was accepted recently is refused ({words}): until one of {domain} is accepted \
+                     again, refusals in it are deferred; does the remote still have its users? If the mailbox was deleted \
+                     on purpose, run vouch cache purge {witness}"
                 );
             }
             Self::Ends(domain, why) => {

@@ -157,7 +157,7 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
                     self.refused = Some(Instant::now());
                     tracing::error!(
                         directory,
-                        "{path}: {refusal}; recipients are remembered in memory alone until that has changed"
+                        "{path}: {refusal}; recipients are cached in memory only until that is fixed"
                     );
                 }
                 self.file = None;
@@ -174,7 +174,7 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
             tracing::warn!(
                 directory = &*self.settings.directory,
                 dropped,
-                "the disk is slower than the directory: recipients are remembered, but not beyond a restart"
+                "the disk is slower than the directory: some recipients are cached in memory only"
             );
         }
     }
@@ -190,7 +190,7 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
             tracing::warn!(
                 directory = &*self.settings.directory,
                 lost = self.batch.findings().len(),
-                "{}: {refusal}; what was found last is not remembered",
+                "{}: {refusal}; the latest answers are not saved",
                 self.settings.path.display()
             );
         }

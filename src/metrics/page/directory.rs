@@ -123,7 +123,7 @@ fn facts(html: &mut Html, it: &Value) {
         facts.fact("Sessions", |html| sessions(html, what, pool));
         let memory = &it["remembered"][what];
         if memory["max"].as_u64() > Some(0) {
-            facts.fact("Remembered", |html| {
+            facts.fact("Cached", |html| {
                 html.text(what)
                     .markup(": ")
                     .text(word(&memory["entries"]))
@@ -206,16 +206,16 @@ fn encryption(facts: &mut Table, it: &Value) {
     }
     for (member, name) in [
         ("certificate", "Its certificate"),
-        ("own-certificate", "Our certificate"),
+        ("own-certificate", "Own certificate"),
     ] {
         let Some(days) = tls[member]["days-left"].as_i64() else {
             continue;
         };
         let left = |html: &mut Html| {
             if days < 0 {
-                html.markup("has ended");
+                html.markup("has expired");
             } else {
-                html.markup("ends in ").text(days).markup(" days");
+                html.markup("expires in ").text(days).markup(" days");
             }
         };
         // As the alerts in contrib/ do.
@@ -370,7 +370,7 @@ mod tests {
             "recipients: 1 busy, 2 idle, 1 opening of at most 10; 3 questions wait, of at most 20",
             "recipients: 1,234 of at most 9,999",
             "TLS 1.3",
-            "ends in 14 days",
+            "expires in 14 days",
             "2, none refused",
         ] {
             assert!(html.contains(part), "no {part} in {html}");
@@ -380,11 +380,15 @@ mod tests {
             "{html}"
         );
         for (place, loud, words) in [
-            ("/tls/certificate/days-left", json!(13), "ends in 13 days"),
-            ("/tls/certificate/days-left", json!(-1), "has ended"),
+            ("/tls/certificate/days-left", json!(13), "expires in 13 days"),
+            ("/tls/certificate/days-left", json!(-1), "has expired"),
             ("/canaries/refused", json!(1), "1 of 2 refused"),
             ("/catch-all/count", json!(1), "of 1 domains"),
-            ("/doubted/count", json!(2), "of 2 domains: no refusal of theirs"),
+            (
+                "/doubted/count",
+                json!(2),
+                "of 2 domains: their refusals are deferred",
+            ),
             ("/unanswered", json!(2), "2 questions in a row"),
         ] {
             let mut it = quiet.clone();

@@ -163,7 +163,7 @@ impl Connection {
             {
                 tracing::warn!(
                     listener = door.settings.name,
-                    "LIST cut off, with {looked} names looked at: {error}; see whether its client hangs, and ask again"
+                    "LIST cut off after {looked} names: {error}; see whether its client hangs, and ask again"
                 );
                 return HANG_UP;
             }

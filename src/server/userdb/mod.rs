@@ -190,8 +190,8 @@ impl UserdbDoor {
         tracing::error!(
             listener = door,
             about = user,
-            "{what} refused: everybody may connect (mode 0666), and who asks is neither owner nor group of the \
-             socket, nor the user itself by the field `uid`; mode 0600, 0660 or 0777 says who may"
+            "{what} refused: the socket is open to all users (mode 0666), and the client is neither its owner, \
+             in its group, nor the user itself by the field `uid`; set mode 0600, 0660 or 0777"
         );
     }
 
@@ -223,7 +223,7 @@ impl UserdbDoor {
                 listener = door,
                 cpid,
                 request = client_id,
-                "REQUEST refused: {why}; the user must log in again, and login and master sockets be of one vouch"
+                "REQUEST refused: {why}; the user must log in again, and login and master sockets must belong to one vouch"
             );
             Reply::Fail { id }
         };
@@ -285,7 +285,7 @@ impl UserdbDoor {
                     listener = door,
                     cpid,
                     request,
-                    "REQUEST refused: the cookie is of process {pid}, and it does not answer as one of vouch: {why}; the \
+                    "REQUEST refused: the cookie is of process {pid}, which does not answer as a vouch process: {why}; the \
                      user must log in again"
                 );
                 Reply::Fail { id: claim.id }

@@ -171,14 +171,14 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     fn tell_ceiling(&self, error: &Error, living: usize) {
         let name = self.peer.rsplit_once(" (").map_or(&*self.peer, |(name, _)| name);
         let advice = named(
-            "let the remote take more of this host's, or set directory.NAME.pool.max-sessions to what it takes",
+            "let the server accept more from this host, or set directory.NAME.pool.max-sessions to what it accepts",
             name,
         );
         tracing::warn!(
             living,
             max_sessions = self.limits.max_sessions,
-            "it turned a session away while others were open: it is asked on so many, and one more is tried every \
-             30 s: {error}; {advice}"
+            "the server refused a session while others were open: vouch keeps to so many, and tries one more \
+             every 30 s: {error}; {advice}"
         );
     }
 
