@@ -35,6 +35,9 @@ described! {
         /// `directory`: names of the directories that are asked, by domain, in this order. Required; at least
         /// one must be able to answer what this protocol asks.
         pub directory: Vec<String>,
+        /// `any`: which directories are asked about a recipient or user whose domain several of them serve. Default
+        /// `first`. `policy`, `userdb`, `master` and `socketmap` only.
+        pub any: Any,
         /// `deadline`: bound on an answer, 1 ms to 1 hour, shorter than the client waits (Postfix policy: 100 s).
         /// Default 20 s for `policy`, `saslauthd` and `socketmap`; else 8 s for service=smtp, and for
         /// others 25 s for `auth` and `login`, 60 s for `userdb` and `master`. 4 s suits chasquid and Radicale.
@@ -86,6 +89,18 @@ described! {
     }
 }
 
+words! {
+    /// `any` of a listener.
+    Any {
+        /// The first directory that serves the domain.
+        First = "first",
+        /// All that serve it, at once. One that knows the recipient is enough; it is unknown if all of them say so, and
+        /// the answer is "later" if one gives none. With a catch-all domain among them, an unknown recipient is no
+        /// opinion.
+        All = "all",
+    }
+}
+
 /// Names, each with its template. Every name is allowed; Dovecot reads unknown ones as settings of the user.
 pub type Fields = BTreeMap<String, Template>;
 
@@ -102,6 +117,7 @@ impl Listener {
             group: None,
             peers: None,
             directory,
+            any: Any::First,
             deadline: None,
             max_connections: 10_000,
             limits: row.limits,

@@ -78,7 +78,9 @@ pub struct Row {
 static POLICY: Row = Row {
     asks: Asks::Recipients,
     who: "Postfix asks if recipients exist (policy delegation)",
-    keys: &["limits", "penalty", "allow", "deny", "action", "vrfy", "dry-run"],
+    keys: &[
+        "any", "limits", "penalty", "allow", "deny", "action", "vrfy", "dry-run",
+    ],
     deadline: (20, 20),
     patience: Some((
         100,
@@ -133,7 +135,7 @@ static USERDB: Row = Row {
     asks: Asks::Users,
     who: "Dovecot asks for users (Dovecot userdb)",
     // Servers ask on behalf of many users on one connection, so there is no limit.
-    keys: &["default-domain", "exists", "fields"],
+    keys: &["any", "default-domain", "exists", "fields"],
     deadline: (8, 60),
     patience: None,
     on_networks: false,
@@ -183,7 +185,7 @@ static SASLAUTHD: Row = Row {
 static SOCKETMAP: Row = Row {
     asks: Asks::Recipients,
     who: "Postfix looks up recipients and domains as in a table (socketmap)",
-    keys: &["limits", "action"],
+    keys: &["any", "limits", "action"],
     deadline: (20, 20),
     patience: Some((100, "Postfix waits 100s for a table, then answers its client 451")),
     on_networks: false,
@@ -282,7 +284,7 @@ mod tests {
                 assert_eq!(only.clone().unwrap_or_default(), having, "{key}");
             }
         }
-        assert_eq!(checked, 12);
+        assert_eq!(checked, 13);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use vouch_protocol::sasl::{Carried, Mechanism};
 
 use super::directories::limit;
 use crate::config::listener::{
-    Action, Exists as UserExists, Fields as FieldsOf, Mechanism as Offered, Protocol, TempFail,
+    Action, Any, Exists as UserExists, Fields as FieldsOf, Mechanism as Offered, Protocol, TempFail,
 };
 use crate::config::{Listener, Penalty};
 use crate::engine::{Engine, Member};
@@ -90,7 +90,7 @@ fn engine(listener: &Listener, members: &[Arc<Member>]) -> Engine {
             tokio::spawn(Member::learn_offers(Arc::downgrade(member)));
         }
     }
-    Engine::new(asked, listener.default_domain.clone())
+    Engine::new(asked, listener.default_domain.clone()).asking_all(listener.any == Any::All)
 }
 
 /// Those of `members` that a listener names, in its order.

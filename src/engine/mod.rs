@@ -18,6 +18,7 @@ pub(crate) mod phrase;
 pub mod recipients;
 pub mod refusals;
 pub mod remembered;
+mod several;
 pub mod store;
 pub mod trust;
 pub mod unknown_rate;
@@ -37,6 +38,7 @@ pub use member::Member;
 pub struct Engine {
     members: Vec<Arc<Member>>,
     default_domain: Option<Domain>,
+    asks_all: bool,
 }
 
 /// A verdict and where it came from.
@@ -120,6 +122,16 @@ impl Engine {
         Self {
             members,
             default_domain,
+            asks_all: false,
+        }
+    }
+
+    /// The same, which asks `all` directories that serve a recipient's domain, or the first of them alone.
+    #[must_use]
+    pub fn asking_all(self, all: bool) -> Self {
+        Self {
+            asks_all: all,
+            ..self
         }
     }
 
@@ -155,6 +167,12 @@ impl Engine {
     ) -> Decision {
         if let Kind::Login { user, .. } = &mut question.kind {
             *user = self.complete(user);
+        }
+        if self.asks_all && matches!(question.kind, Kind::Recipient(_)) {
+            let serving = self.members.iter().filter(|member| member.takes(&question.kind));
+            if let Some(decision) = several::decide(serving, &question, deadline).await {
+                return decision;
+            }
         }
         let Some(member) = self.route(&question.kind) else {
             let verdict = Verdict::Abstain(Abstention::NotOurs);

@@ -7,7 +7,7 @@ use crate::config::directory::{
 };
 use crate::config::dovecot::Dovecot;
 use crate::config::listener::{
-    Action, ClientLimits, Exists, Listener, Mechanism, OkFields, Protocol, TempFail,
+    Action, Any, ClientLimits, Exists, Listener, Mechanism, OkFields, Protocol, TempFail,
 };
 use crate::config::{Control, Described, Log, LogAddresses, LogFormat, LogLevel, Metrics, Penalty, Service};
 
@@ -37,7 +37,7 @@ pub struct Key {
 type Words = &'static [(&'static str, &'static str)];
 
 /// Keys that hold one of a few words.
-const WORDS: [(&str, &str, Words); 13] = [
+const WORDS: [(&str, &str, Words); 14] = [
     ("directory.NAME", "`type`", Kind::MEANINGS),
     ("directory.NAME.tls", "`starttls`", StartTls::MEANINGS),
     ("directory.NAME.tls", "`key-exchange`", KeyExchange::MEANINGS),
@@ -47,6 +47,7 @@ const WORDS: [(&str, &str, Words); 13] = [
     ("listener.NAME", "`protocol`", Protocol::MEANINGS),
     ("listener.NAME", "`mechanisms`", Mechanism::MEANINGS),
     ("listener.NAME", "`tempfail`", TempFail::MEANINGS),
+    ("listener.NAME", "`any`", Any::MEANINGS),
     ("listener.NAME", "`exists`", Exists::MEANINGS),
     ("log", "`level`", LogLevel::MEANINGS),
     ("log", "`format`", LogFormat::MEANINGS),

@@ -34,8 +34,15 @@ pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
             peers.unwrap_or(Value::Absent("whoever the mode lets in".into())),
         ));
     }
+    keys.push(key(
+        "",
+        "directory",
+        Value::Required(array(listener.directory.iter())),
+    ));
+    if protocol.has("any") {
+        keys.push(key("", "any", set(quoted(listener.any))));
+    }
     keys.extend([
-        key("", "directory", Value::Required(array(listener.directory.iter()))),
         of_deadline(listener),
         key("", "max-connections", set(listener.max_connections)),
     ]);

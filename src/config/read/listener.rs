@@ -16,22 +16,23 @@ use crate::{
     address::Domain,
     config::{
         ListenAddress, Listener,
-        listener::{ClientLimits, Exists, Mechanism, Protocol},
+        listener::{Any, ClientLimits, Exists, Mechanism, Protocol},
     },
 };
 
 /// Every key of a listener, for who put one into the wrong table.
 pub(super) const KEYS: &[&str] = &[
     "listener.NAME.protocol", "listener.NAME.socket", "listener.NAME.mode", "listener.NAME.owner",
-    "listener.NAME.group", "listener.NAME.peers", "listener.NAME.directory", "listener.NAME.deadline",
-    "listener.NAME.max-connections", "listener.NAME.limits.rcpt", "listener.NAME.limits.rcpt-errors",
-    "listener.NAME.limits.auth-errors", "listener.NAME.action.accept", "listener.NAME.action.reject",
-    "listener.NAME.action.disabled", "listener.NAME.action.defer", "listener.NAME.action.limit",
-    "listener.NAME.action.vrfy", "listener.NAME.action.dry-run", "listener.NAME.default-domain",
-    "listener.NAME.mechanisms", "listener.NAME.tempfail", "listener.NAME.join-realm", "listener.NAME.ok",
-    "listener.NAME.exists", "listener.NAME.fields", "listener.NAME.allow", "listener.NAME.deny",
-    "listener.NAME.penalty.after", "listener.NAME.penalty.delay", "listener.NAME.penalty.max-delay",
-    "listener.NAME.penalty.forget", "listener.NAME.penalty.refuse-after", "listener.NAME.penalty.exempt",
+    "listener.NAME.group", "listener.NAME.peers", "listener.NAME.directory", "listener.NAME.any",
+    "listener.NAME.deadline", "listener.NAME.max-connections", "listener.NAME.limits.rcpt",
+    "listener.NAME.limits.rcpt-errors", "listener.NAME.limits.auth-errors", "listener.NAME.action.accept",
+    "listener.NAME.action.reject", "listener.NAME.action.disabled", "listener.NAME.action.defer",
+    "listener.NAME.action.limit", "listener.NAME.action.vrfy", "listener.NAME.action.dry-run",
+    "listener.NAME.default-domain", "listener.NAME.mechanisms", "listener.NAME.tempfail",
+    "listener.NAME.join-realm", "listener.NAME.ok", "listener.NAME.exists", "listener.NAME.fields",
+    "listener.NAME.allow", "listener.NAME.deny", "listener.NAME.penalty.after",
+    "listener.NAME.penalty.delay", "listener.NAME.penalty.max-delay", "listener.NAME.penalty.forget",
+    "listener.NAME.penalty.refuse-after", "listener.NAME.penalty.exempt",
 ];
 
 /// Where the parts of a listener stand, for what is checked across tables.
@@ -81,6 +82,9 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
     table.read_some(found, "owner", &mut listener.owner, value::filled);
     table.read_some(found, "group", &mut listener.group, value::filled);
     peers::peers(found, &mut table, &mut listener);
+    if only(found, &mut table, protocol, "any").is_some() {
+        table.read(found, "any", &mut listener.any, value::word(Any::ALL));
+    }
     deadline(found, &mut table, &mut listener);
     table.read(
         found,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Text, at_most, trust};
 use crate::address::Domain;
-use crate::config::listener::{Exists, Fields, Mechanism};
+use crate::config::listener::{Any, Exists, Fields, Mechanism};
 use crate::config::protocol::{Asks, Protocol};
 use crate::config::{Config, Directory, Limit, ListenAddress, Listener, duration_text};
 
@@ -176,6 +176,11 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
             None => text.say(format!("Never asks \"{name}\": it cannot answer this protocol.")),
         }
     }
+    if listener.any == Any::All {
+        text.say(
+            "Where several serve a domain, all are asked at once: one yes is enough, and a no takes all of them.",
+        );
+    }
     let row = listener.protocol.row();
     if routes.everything.is_none() {
         text.say(format!("Any other domain: {}", row.not_ours));
@@ -222,22 +227,26 @@ impl<'a> Routes<'a> {
             self.everything.get_or_insert(name);
             return;
         }
-        let (lost, own): (Vec<_>, Vec<_>) = domains
-            .iter()
-            .partition(|domain| self.taken.contains_key(*domain));
+        let goes_first = |domain: &&Domain| listener.any == Any::First && self.taken.contains_key(*domain);
+        let (lost, own): (Vec<_>, Vec<_>) = domains.iter().partition(goes_first);
         let first: BTreeSet<_> = lost.iter().filter_map(|domain| self.taken.get(*domain)).collect();
         let comes = if first.len() > 1 { "come" } else { "comes" };
         let first: Vec<_> = first.iter().map(|name| format!("\"{name}\"")).collect();
         let first = first.join(" and ");
+        let hint = if listener.protocol.has("any") {
+            "; any = \"all\" asks both"
+        } else {
+            ""
+        };
         match (&own[..], &lost[..]) {
             ([], _) => text.say(format!(
-                "Never asks \"{name}\": {first} {comes} first for {}.",
+                "Never asks \"{name}\": {first} {comes} first for {}{hint}.",
                 named(&lost)
             )),
             (_, []) => text.say(asked(listener, name, &named(&own))),
             _ => {
                 let domains = format!(
-                    "{}; not for {}, as {first} {comes} first",
+                    "{}; not for {}, as {first} {comes} first{hint}",
                     named(&own),
                     named(&lost)
                 );
