@@ -29,6 +29,7 @@ mod recipient;
 mod remote;
 mod same;
 mod saslauthd;
+mod several;
 mod socketmap;
 #[path = "../support/mod.rs"]
 mod support;
