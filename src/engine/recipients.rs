@@ -102,8 +102,13 @@ impl Recipients {
     /// not read yet is not remembered yet. Returns at once; what goes wrong is
     /// said in the log, and then there is no file.
     pub fn remember_in(self: &Arc<Self>, settings: store::Settings) {
-        let (directory, memory) = (settings.directory.clone(), self.clone());
-        match Store::open(settings, move |key, said, age| memory.restore(key, said, age)) {
+        let (directory, memory) = (settings.directory.clone(), Arc::downgrade(self));
+        let remember = move |key, said, age| {
+            if let Some(memory) = memory.upgrade() {
+                memory.restore(key, said, age);
+            }
+        };
+        match Store::open(settings, remember) {
             // A second file would be one too many; none is asked for.
             Ok(store) => drop(self.store.set(store)),
             Err(error) => tracing::error!(

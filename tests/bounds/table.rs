@@ -43,7 +43,7 @@ const NO_BOUNDS: &[&str] = &[
     // What a key may say.
     "config::read::trust::LATEST", "config::read::trust::LONGEST_MEMORY", "config::read::trust::MOST",
     // How much is listed where nobody says, and how often a queue that is full is looked at.
-    "daemon::remembered::LISTED", "engine::store::FULL_PAUSE",
+    "daemon::remembered::LISTED", "engine::store::FULL_PAUSE", "engine::store::inbox::LINGER",
     // What is read of a word.
     "directory::challenge::VALUE", "vouch_protocol::smtp::named::KEYS",
     // Where something begins.

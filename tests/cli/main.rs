@@ -10,6 +10,7 @@
 mod addresses;
 mod arguments;
 mod cache;
+mod cache_files;
 mod check;
 mod confined;
 mod control;

@@ -1,19 +1,19 @@
 //! Recipients on disk: what was found survives a restart.
 //!
-//! A thread of its own (`writer`) reads and writes the file (`file`); the memory
+//! A thread (`inbox`) reads and writes the file (`writer`, `file`) while there is something to do; the memory
 //! hands findings over and never waits. What the file loses, by a crash or because the
 //! disk is slow, is asked again: it is a memory, and no more. A file that cannot be
 //! read or written now is tried again, with pauses.
 
 pub(crate) mod batch;
 pub(crate) mod file;
+pub(crate) mod inbox;
 pub(crate) mod writer;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use super::recipients::{Said, Ttl};
 pub use batch::Whom;
+use inbox::Inbox;
 use writer::Writer;
 
 /// Findings that wait to be written. A commit holds the thread up for a tenth of
@@ -54,7 +55,7 @@ pub struct Settings {
 
 /// The way to the thread that owns a file.
 pub(super) struct Store {
-    orders: SyncSender<Order>,
+    inbox: Arc<Inbox>,
     dropped: Arc<AtomicU64>,
     trouble: Trouble,
 }
@@ -90,21 +91,15 @@ impl Store {
         settings: Settings,
         remember: impl FnMut(Key, Said, Duration) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (store, waiting) = Self::new(WAITING);
-        let (dropped, trouble) = (store.dropped.clone(), store.trouble.clone());
-        let run = move || Writer::new(settings, remember, dropped, trouble).run(&waiting);
-        thread::Builder::new().name("vouch-store".into()).spawn(run)?;
-        Ok(store)
-    }
-
-    fn new(waiting: usize) -> (Self, Receiver<Order>) {
-        let (orders, waiting) = mpsc::sync_channel(waiting);
-        let store = Self {
-            orders,
-            dropped: Arc::default(),
-            trouble: Arc::default(),
-        };
-        (store, waiting)
+        let (dropped, trouble) = (Arc::<AtomicU64>::default(), Trouble::default());
+        let writer = Writer::new(settings, Box::new(remember), dropped.clone(), trouble.clone());
+        let inbox = Arc::new(Inbox::new(WAITING, Some(writer)));
+        inbox.start()?;
+        Ok(Self {
+            inbox,
+            dropped,
+            trouble,
+        })
     }
 
     /// Why nothing can be read from the file or written to it at present.
@@ -131,11 +126,11 @@ impl Store {
         let purged = async {
             let (done, purged) = oneshot::channel();
             let mut order = Order::Purge(whom, done);
-            while let Err(TrySendError::Full(returned)) = self.orders.try_send(order) {
+            while let Err(returned) = self.inbox.offer(order) {
                 order = returned;
                 sleep(FULL_PAUSE).await;
             }
-            // Where the thread has ended, as at a start of its successor, nobody answers.
+            // Where the file is closed, as at a start of its successor, nobody answers.
             purged.await.unwrap_or(false)
         };
         timeout(PURGE, purged).await.unwrap_or(false)
@@ -144,15 +139,14 @@ impl Store {
     /// Has what was found of `whom` so far deleted, and waits for nothing.
     pub(super) fn start_purge(&self, whom: Whom) {
         let (done, _) = oneshot::channel();
-        if let Err(TrySendError::Full(_)) = self.orders.try_send(Order::Purge(whom, done)) {
+        if self.inbox.offer(Order::Purge(whom, done)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn order(&self, key: Key, finding: Option<Finding>) {
         let order = Order::Keep(key, finding);
-        // Its thread has ended where the file was closed: its successor writes to it now.
-        if let Err(TrySendError::Full(_)) = self.orders.try_send(order) {
+        if self.inbox.offer(order).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -161,10 +155,17 @@ impl Store {
     /// bound. Blocks.
     pub(super) fn close(&self) {
         let (done, closed) = mpsc::sync_channel(1);
-        if self.orders.send(Order::Close(done)).is_ok() {
-            // An error is the end of the thread; it has said why.
-            let _ = closed.recv_timeout(CLOSE);
-        }
+        self.inbox.insist(Order::Close(done));
+        // An error is a file that is closed already.
+        let _ = closed.recv_timeout(CLOSE);
+    }
+}
+
+/// The end of the memory: what waits is written, and nobody waits for it.
+impl Drop for Store {
+    fn drop(&mut self) {
+        let (done, _) = mpsc::sync_channel(1);
+        self.inbox.insist(Order::Close(done));
     }
 }
 

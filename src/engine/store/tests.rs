@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Mutex;
+use std::thread;
 use std::time::SystemTime;
 
 use tempfile::TempDir;
@@ -85,6 +86,43 @@ fn write_at(wall: SystemTime, settings: &Settings, found: &[(&str, Said, Duratio
     }
     file.commit(&mut batch).unwrap();
     file.close().unwrap();
+}
+
+/// A store on whose thread the disk hangs.
+fn stuck(most: usize) -> Store {
+    Store {
+        inbox: Arc::new(Inbox::stuck(most)),
+        dropped: Arc::default(),
+        trouble: Arc::default(),
+    }
+}
+
+/// Waits until it has nothing to do.
+fn rests(store: &Store) {
+    let end = Instant::now() + Duration::from_secs(40);
+    while store.inbox.works() {
+        assert!(Instant::now() < end, "its thread does not end");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_thread_is_there_while_there_is_something_to_do() {
+    let (_folder, path) = place();
+    let settings = settings(&path);
+    let store = Store::open(settings.clone(), |_, _, _| ()).unwrap();
+    assert!(store.inbox.works());
+    for number in 0..3 {
+        rests(&store);
+        store.keep(key(&format!("{number}@e.org")), no());
+        assert!(store.inbox.works());
+    }
+    rests(&store);
+    assert!(purge(&store, Whom::One(key("1@e.org"))));
+    rests(&store);
+    // Without one, too, the file is closed in order.
+    store.close();
+    assert_eq!(names(&read(&settings)), ["0@e.org", "2@e.org"]);
 }
 
 /// Files beside the store's own.
@@ -380,14 +418,14 @@ fn a_file_that_cannot_be_opened_yet_is_tried_again() {
 
 #[test]
 fn beyond_what_may_wait_findings_are_dropped_and_counted() {
-    let (store, waiting) = Store::new(2);
+    let store = stuck(2);
     for number in 0..5 {
         store.keep(key(&number.to_string()), no());
     }
     assert_eq!(store.dropped.load(Ordering::Relaxed), 3);
-    assert_eq!(waiting.try_iter().count(), 2);
-    // Without its thread there is nothing to count, and nothing to wait for.
-    drop(waiting);
+    assert_eq!(store.inbox.length(), 2);
+    // Once the file is closed there is nothing to count, and nothing to wait for.
+    store.inbox.shut();
     store.keep(key("6"), no());
     store.close();
     assert_eq!(store.dropped.load(Ordering::Relaxed), 3);
@@ -415,11 +453,10 @@ fn a_store_that_is_let_go_of_is_written() {
 
 #[test]
 fn a_disk_that_hangs_does_not_hold_up_the_end() {
-    let (store, orders) = Store::new(1);
+    let store = stuck(1);
     let began = Instant::now();
     store.close();
     assert!(began.elapsed() >= CLOSE, "it had its time");
-    drop(orders);
 }
 
 /// As [`Store::purge`], from a thread.

@@ -3,13 +3,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::file::{self, File, Refusal};
+use super::inbox::{Inbox, Next};
 use super::{Finding, Key, Order, Settings, Trouble};
 use crate::engine::recipients::Said;
 
@@ -28,11 +28,12 @@ pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A file, while there is one, and what waits to be written to it.
-pub(super) struct Writer<R> {
+pub(super) struct Writer {
     settings: Settings,
-    remember: R,
-    /// The memory was told what is in the file.
-    read: bool,
+    /// Told what is in the file; none once it was.
+    remember: Option<Box<Remember>>,
+    /// It was tried to open the file.
+    begun: bool,
     file: Option<File>,
     batch: Batch,
     /// Findings for which there was no room, here or in the queue.
@@ -44,13 +45,30 @@ pub(super) struct Writer<R> {
     pause: Duration,
 }
 
-impl<R: FnMut(Key, Said, Duration)> Writer<R> {
+/// Takes a recipient, what was said and how long ago.
+pub(super) type Remember = dyn FnMut(Key, Said, Duration) + Send;
+
+/// Why a thread has no more to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// For now.
+    Idle,
+    /// The file is closed.
+    Closed,
+}
+
+impl Writer {
     /// One that has not opened its file yet. `remember` is told what is in it.
-    pub(super) fn new(settings: Settings, remember: R, dropped: Arc<AtomicU64>, trouble: Trouble) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        remember: Box<Remember>,
+        dropped: Arc<AtomicU64>,
+        trouble: Trouble,
+    ) -> Self {
         Self {
             settings,
-            remember,
-            read: false,
+            remember: Some(remember),
+            begun: false,
             file: None,
             batch: Batch::default(),
             dropped,
@@ -60,17 +78,16 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
         }
     }
 
-    /// Reads, then writes what comes until it is to end.
-    pub(super) fn run(mut self, orders: &Receiver<Order>) {
-        // To a file that could not be opened it returns by itself.
-        let mut due = self.wait_for_file();
+    /// Reads, if that was not done yet, then writes what comes until nothing does or it is to end.
+    pub(super) fn run(&mut self, inbox: &Inbox) -> Ended {
+        let mut due = None;
+        if !std::mem::replace(&mut self.begun, true) {
+            // To a file that could not be opened it returns by itself.
+            due = self.wait_for_file();
+        }
         loop {
-            let order = match due {
-                Some(due) => orders.recv_timeout(due.saturating_duration_since(Instant::now())),
-                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match order {
-                Ok(Order::Keep(key, finding)) => {
+            match inbox.next(due) {
+                Next::Order(Order::Keep(key, finding)) => {
                     self.put(key, finding);
                     let due = due.get_or_insert_with(|| Instant::now() + COMMIT);
                     let full = self.batch.is_full() && self.file.is_some();
@@ -78,21 +95,21 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
                         continue;
                     }
                 }
-                Ok(Order::Purge(whom, done)) => {
+                Next::Order(Order::Purge(whom, done)) => {
                     self.batch.purge(whom);
                     due = self.write();
                     // Who waited may have gone.
                     let _ = done.send(self.batch.is_empty());
                     continue;
                 }
-                Ok(Order::Close(done)) => {
+                Next::Order(Order::Close(done)) => {
                     self.close();
                     // Who waited may have gone.
                     let _ = done.try_send(());
-                    return;
+                    return Ended::Closed;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.close(),
+                Next::Due => {}
+                Next::Idle => return Ended::Idle,
             }
             due = self.write();
         }
@@ -180,7 +197,7 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
     }
 
     /// Writes what waits, if it can, and closes the file.
-    fn close(mut self) {
+    fn close(&mut self) {
         let written = self.try_to_write();
         let closed = match self.file.take() {
             Some(file) if written.is_ok() => file.close(),
@@ -217,13 +234,13 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
     fn attempt(&mut self) -> Result<(), Refusal> {
         let started = Instant::now();
         let (settings, remember, newer) = (&self.settings, &mut self.remember, &self.batch);
-        let unread = !self.read;
+        let unread = remember.is_some();
         let mut recipients = 0_u64;
         // The store checks the file before it trusts it. Should a broken one get past that,
         // it may panic; and would again at each start.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let file = File::open(settings)?;
-            if unread {
+            if let Some(remember) = remember {
                 file.load(|key, said, age| {
                     // Something was found since, or it was to be forgotten.
                     if !newer.overrules(&key) {
@@ -239,7 +256,8 @@ impl<R: FnMut(Key, Said, Duration)> Writer<R> {
             let ms = started.elapsed().as_millis() as u64;
             let (directory, path) = (&*self.settings.directory, self.settings.path.display());
             tracing::info!(directory, recipients, ms, "{path}: read");
-            self.read = true;
+            // With it goes its hold on the memory.
+            self.remember = None;
         }
         Ok(())
     }

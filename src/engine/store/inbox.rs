@@ -1,0 +1,174 @@
+//! Orders on their way to a file, and the thread that works on them: there is one while there is something to do, and
+//! for a little longer. Most files are asked to keep nothing for hours.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Order;
+use super::writer::{Ended, Writer};
+
+/// A thread that has nothing to do ends after this long: a busy file is not worked on by another thread each second.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+pub(super) struct Inbox {
+    waiting: Mutex<Waiting>,
+    /// An order came.
+    came: Condvar,
+    /// Findings that wait at most.
+    most: usize,
+    /// Held by the thread while it works; none once the file is closed.
+    writer: Mutex<Option<Writer>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    orders: VecDeque<Order>,
+    /// There is a thread.
+    working: bool,
+    /// The file is closed: its successor writes to it now.
+    closed: bool,
+}
+
+/// What a thread is to do next.
+pub(super) enum Next {
+    Order(Order),
+    /// The time has come.
+    Due,
+    /// Nothing came for a while: the thread ends.
+    Idle,
+}
+
+impl Inbox {
+    pub(super) fn new(most: usize, writer: Option<Writer>) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            came: Condvar::new(),
+            most,
+            writer: Mutex::new(writer),
+        }
+    }
+
+    /// Has a thread work, also where no order waits.
+    ///
+    /// # Errors
+    /// The system gives none.
+    pub(super) fn start(self: &Arc<Self>) -> io::Result<()> {
+        self.waiting().working = true;
+        let started = self.spawn();
+        if started.is_err() {
+            self.waiting().working = false;
+        }
+        started
+    }
+
+    /// Takes an order, or gives it back where too many wait. Never waits.
+    pub(super) fn offer(self: &Arc<Self>, order: Order) -> Result<(), Order> {
+        self.take(order, self.most)
+    }
+
+    /// Takes an order, however many wait.
+    pub(super) fn insist(self: &Arc<Self>, order: Order) {
+        // None is given back.
+        let _ = self.take(order, usize::MAX);
+    }
+
+    fn take(self: &Arc<Self>, order: Order, most: usize) -> Result<(), Order> {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return Ok(());
+        }
+        if waiting.orders.len() >= most {
+            return Err(order);
+        }
+        waiting.orders.push_back(order);
+        if waiting.working {
+            self.came.notify_one();
+        } else {
+            waiting.working = true;
+            drop(waiting);
+            if self.spawn().is_err() {
+                // The next order tries again.
+                self.waiting().working = false;
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn(self: &Arc<Self>) -> io::Result<()> {
+        let inbox = self.clone();
+        let work = move || {
+            // Nothing panics while holding it but what is caught there; its last holder is about to let it go.
+            let mut place = inbox.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(writer) = place.as_mut()
+                && writer.run(&inbox) == Ended::Closed
+            {
+                *place = None;
+                let mut waiting = inbox.waiting();
+                waiting.closed = true;
+                // Whoever waits for one of them need not wait any longer.
+                waiting.orders.clear();
+            }
+        };
+        thread::Builder::new()
+            .name("vouch-store".into())
+            .spawn(work)
+            .map(drop)
+    }
+
+    /// What is to be done next, waited for until `due` where there is such a time.
+    pub(super) fn next(&self, due: Option<Instant>) -> Next {
+        let end = due.unwrap_or_else(|| Instant::now() + LINGER);
+        let mut waiting = self.waiting();
+        loop {
+            if let Some(order) = waiting.orders.pop_front() {
+                return Next::Order(order);
+            }
+            let rest = end.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                if due.is_some() {
+                    return Next::Due;
+                }
+                waiting.working = false;
+                waiting.orders.shrink_to(0);
+                return Next::Idle;
+            }
+            let waited = self.came.wait_timeout(waiting, rest);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing panics while holding it.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl Inbox {
+    /// One on whose thread the disk hangs.
+    pub(super) fn stuck(most: usize) -> Self {
+        let inbox = Self::new(most, None);
+        inbox.waiting().working = true;
+        inbox
+    }
+
+    /// How many orders wait.
+    pub(super) fn length(&self) -> usize {
+        self.waiting().orders.len()
+    }
+
+    /// As once the file is closed.
+    pub(super) fn shut(&self) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        waiting.orders.clear();
+    }
+
+    /// Whether a thread is at work.
+    pub(super) fn works(&self) -> bool {
+        self.waiting().working
+    }
+}
