@@ -44,7 +44,7 @@ pub use confine::{ServiceUser, log_file};
 pub use detail::show_addresses;
 pub use directories::{hello, members, members_by, plain_reading, reading, remote};
 pub use doors::door;
-pub use prepare::{Prepared, bind, check};
+pub use prepare::{Prepared, bind, check, has_listeners};
 
 /// How often systemd is told how the directories are, if that has changed.
 const STATUS: Duration = Duration::from_secs(10);
@@ -58,6 +58,9 @@ pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// Why the daemon did not run.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
+    /// The configuration has nothing to listen on.
+    #[error("no [listener.\"NAME\"], so no client could connect; vouch.toml(5) has an example")]
+    NoListener,
     /// Something that the configuration names cannot be used.
     #[error("directory.\"{0}\": {1}")]
     Directory(String, tls::SettingsError),
@@ -94,7 +97,7 @@ impl DaemonError {
             Self::Directory(_, error) => error.is_denied(),
             Self::Bind(_, error) | Self::Control(error) | Self::Metrics(error) => error.is_denied(),
             Self::Units(error) | Self::System(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
-            Self::User(_) | Self::Random | Self::Dovecot(_) => false,
+            Self::NoListener | Self::User(_) | Self::Random | Self::Dovecot(_) => false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `vouch check`: reads the configuration and explains what the daemon will do.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,6 +12,9 @@ use crate::daemon;
 /// Arguments of `vouch check`.
 #[derive(Debug, Args)]
 pub struct Arguments {
+    /// The configuration file, in the place of --config; - is standard input
+    #[arg(value_name = "FILE")]
+    named: Option<PathBuf>,
     /// Also open a session to each directory and show what it offers
     #[arg(long)]
     online: bool,
@@ -22,6 +26,8 @@ pub struct Arguments {
 /// Checks the configuration: prints what it will do to standard output, and
 /// what is wrong with it to standard error.
 pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
+    let named = arguments.named.clone().map(|config| ConfigFile { config });
+    let file = named.as_ref().unwrap_or(file);
     let (config, notes) = match file.load() {
         Ok(read) => read,
         Err(status) => return status,
@@ -48,6 +54,10 @@ pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
         if ended != ExitCode::SUCCESS {
             return ended;
         }
+    }
+    if let (Err(error), None) = (daemon::has_listeners(&config), &config.dovecot) {
+        let message = format!("vouch check: vouch serve would not start: {error}");
+        return fail(status::CONFIG, &message);
     }
     if machine.unbindable.is_empty() {
         ExitCode::SUCCESS

@@ -26,7 +26,7 @@ pub fn run(file: &ConfigFile) -> ExitCode {
         Err(error) => return fail(status::OS_ERROR, &format!("vouch dovecot-service: {error}")),
     };
     drop(inside);
-    let (config, notes) = match file.load() {
+    let (config, notes) = match file.load_to_run("dovecot-service") {
         Ok(read) => read,
         Err(status) => return status,
     };

@@ -10,7 +10,7 @@ pub mod probe;
 pub mod serve;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -77,7 +77,7 @@ enum Command {
     /// Explain the configuration
     #[command(
         after_help = "Exit status: 0; 69 a directory is unreachable, or accepts no passwords although a listener asks it \
-                      about logins; 71 a socket could not be bound; 78 bad configuration."
+                      about logins; 71 a socket could not be bound; 78 bad configuration, or no listener."
     )]
     Check(check::Arguments),
     /// Show the running daemon's status
@@ -101,7 +101,7 @@ enum Command {
 /// Where the configuration is.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
-    /// The configuration file
+    /// The configuration file; - is standard input
     #[arg(
         short,
         long,
@@ -115,16 +115,30 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads it, or prints to standard error what is wrong with it.
+    /// Reads it, or tells standard error what is wrong with it.
     fn load(&self) -> Result<(Config, Vec<Note>), ExitCode> {
         read::load(&self.config).map_err(|error| {
-            let hint = if self.config.exists() {
+            let hint = if self.is_standard_input() || self.config.exists() {
                 ""
             } else {
                 "\n`vouch init` writes a first configuration"
             };
             fail(status::CONFIG, &format!("{error}{hint}"))
         })
+    }
+
+    /// The same for a daemon, which reads it again at each SIGHUP.
+    fn load_to_run(&self, command: &str) -> Result<(Config, Vec<Note>), ExitCode> {
+        if self.is_standard_input() {
+            let message =
+                format!("vouch {command}: standard input cannot be read again at SIGHUP: give a file");
+            return Err(fail(status::USAGE, &message));
+        }
+        self.load()
+    }
+
+    fn is_standard_input(&self) -> bool {
+        self.config == Path::new(read::STANDARD_INPUT)
     }
 }
 

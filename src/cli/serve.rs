@@ -15,15 +15,12 @@ use crate::telemetry::log;
 /// Runs the daemon until a signal ends it.
 pub fn run(file: &ConfigFile) -> ExitCode {
     signals::hold();
-    let (config, notes) = match file.load() {
+    let (config, notes) = match file.load_to_run("serve") {
         Ok(read) => read,
         Err(status) => return status,
     };
-    if config.listener.is_empty() {
-        let message = format!(
-            "vouch serve: {}: no [listener.\"NAME\"], so no client could connect; vouch.toml(5) has an example",
-            file.config.display()
-        );
+    if let Err(error) = daemon::has_listeners(&config) {
+        let message = format!("vouch serve: {}: {error}", file.config.display());
         return fail(status::CONFIG, &message);
     }
     // The log and the runtime start threads; the log reports the outcome of this.
@@ -65,7 +62,7 @@ pub(super) fn ended(runtime: Runtime, running: impl Future<Output = Result<(), D
         Err(error) => {
             tracing::error!("cannot start: {error}");
             ExitCode::from(match error {
-                DaemonError::Directory(..) | DaemonError::User(_) => status::CONFIG,
+                DaemonError::NoListener | DaemonError::Directory(..) | DaemonError::User(_) => status::CONFIG,
                 DaemonError::Bind(..)
                 | DaemonError::Control(_)
                 | DaemonError::Metrics(_)

@@ -70,6 +70,17 @@ impl Listening {
     }
 }
 
+/// Whether there is anything to listen on, which is the first that a start wants.
+///
+/// # Errors
+/// There is not.
+pub fn has_listeners(config: &Config) -> Result<(), DaemonError> {
+    if config.listener.is_empty() {
+        return Err(DaemonError::NoListener);
+    }
+    Ok(())
+}
+
 /// Opens the sockets, for whom the daemon is to become. No runtime is needed.
 ///
 /// # Errors
@@ -185,7 +196,7 @@ impl Prepared {
 /// # Errors
 /// Why the daemon could not start.
 pub fn check(config: &Config, file: &Path) -> Result<Machine, DaemonError> {
-    // Without a listener there is nothing to start; and Dovecot decides for its own.
+    // Dovecot decides for its own.
     if config.listener.is_empty() {
         return Ok(Machine::default());
     }
@@ -195,12 +206,12 @@ pub fn check(config: &Config, file: &Path) -> Result<Machine, DaemonError> {
         named.map_err(|error| DaemonError::Bind(listener.name.clone(), error))?;
     }
     // Sockets are bound before the daemon becomes its user; as that one it could not bind them anew.
-    let unbindable = folders::unbindable(config);
+    let unbindable = folders::unbindable(config, &user);
     user.enter()?;
     let mut remarks: Vec<String> = user.remark().map(str::to_owned).into_iter().collect();
     remarks.extend(unwritable(config));
     if unbindable.is_empty() {
-        remarks.extend(folders::unbindable(config));
+        remarks.extend(folders::lost_once_removed(config));
     }
     remarks.extend(unreadable(file).map(|hint| format!("SIGHUP will change nothing: {hint}")));
     Ok(Machine { remarks, unbindable })

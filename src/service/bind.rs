@@ -1,5 +1,7 @@
 //! Listening sockets that we bind ourselves, before any thread is started.
 
+mod obstacles;
+
 use std::fmt;
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -10,14 +12,15 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use nix::fcntl::{AtFlags, OFlag, open};
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::stat::Mode;
-use nix::unistd::{AccessFlags, Gid, Uid, access, fchownat};
+use nix::unistd::{Gid, Uid, fchownat};
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use obstacles::{Found, bind_problem};
+pub use obstacles::{address_obstacle, folder_problem, obstacle};
 
 use super::bound_path::{BoundPath, Place};
 use super::folder_lock::FolderLocks;
-use crate::unseen::is_unseen;
 
 /// Connections that wait to be accepted. Default Dovecot opens one for each
 /// login; the kernel caps it at `net.core.somaxconn`.
@@ -177,6 +180,17 @@ pub fn bind_address(address: SocketAddr) -> Result<TcpListener, BindError> {
     bound().map_err(|error| BindError::new(address, address_problem(&error)))
 }
 
+/// Removes a stale socket.
+fn make_way(path: &Path) -> Result<(), Problem> {
+    match obstacles::look(path)? {
+        Found::Nothing => Ok(()),
+        Found::Stale => fs::remove_file(path)
+            .map_err(|error| Problem::of(&error, format!("cannot remove the stale socket: {error}"))),
+        Found::Listening(process) => Err(obstacles::in_use(process.as_ref())),
+        Found::Busy => Err("another process listens there, and is busy; is vouch running already? stop that one, or give another path".into()),
+    }
+}
+
 fn address_problem(error: &io::Error) -> Problem {
     let advice = match error.kind() {
         ErrorKind::AddrInUse => "; is vouch running already? `ss -ltnp` shows who listens",
@@ -185,83 +199,6 @@ fn address_problem(error: &io::Error) -> Problem {
         _ => "",
     };
     Problem::of(error, format!("{error}{advice}"))
-}
-
-fn make_way(path: &Path) -> Result<(), Problem> {
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(bind_problem(path, &error)),
-    };
-    if !metadata.file_type().is_socket() {
-        return Err(
-            "something that is not a socket is there already: give another path, or remove it".into(),
-        );
-    }
-    let connect = || -> io::Result<Socket> {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        // Whoever listens and has no room would be waited for.
-        socket.set_nonblocking(true)?;
-        socket.connect(&SockAddr::unix(path)?)?;
-        Ok(socket)
-    };
-    match connect() {
-        Ok(socket) => Err(format!(
-            "another process{} listens there; is vouch running already? stop that one, or give another path",
-            listening(&socket).unwrap_or_default()
-        )
-        .into()),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            Err("another process listens there, and is busy; is vouch running already? stop that one, or give another path".into())
-        }
-        // Nothing else means that it is stale.
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
-            .map_err(|error| Problem::of(&error, format!("cannot remove the stale socket: {error}"))),
-        Err(error) => Err(Problem::of(
-            &error,
-            format!("a socket is there, and it cannot be told whether it is in use: {error}"),
-        )),
-    }
-}
-
-/// ` 4711 (vouch)`: who has called listen(2) at the other end. Nothing where it is
-/// of another pid namespace.
-fn listening(socket: &Socket) -> Option<String> {
-    let id = getsockopt(socket, PeerCredentials).ok()?.pid();
-    if id <= 0 {
-        return None;
-    }
-    let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
-    let name: String = name.trim().chars().filter(|it| !is_unseen(*it)).collect();
-    Some(if name.is_empty() {
-        format!(" {id}")
-    } else {
-        format!(" {id} ({name})")
-    })
-}
-
-/// What is in the way of a socket on that path, as far as can be told without making it.
-pub fn folder_problem(path: &Path) -> Option<BindError> {
-    let folder = path.parent()?;
-    let error = access(folder, AccessFlags::W_OK | AccessFlags::X_OK).err()?;
-    let problem = bind_problem(path, &io::Error::from(error));
-    Some(BindError::new(path.display(), problem))
-}
-
-fn bind_problem(path: &Path, error: &io::Error) -> Problem {
-    let folder = path.parent().unwrap_or(Path::new("/")).display();
-    let text = match error.kind() {
-        ErrorKind::NotFound => format!(
-            "the folder {folder} does not exist; make it by `install -d -o vouch {folder}`, and for a group that is to \
-             connect, as postfix, with -g postfix -m 2750"
-        ),
-        ErrorKind::PermissionDenied => format!(
-            "user {us} may not create files in {folder}; give it the folder by `chown {us} {folder}`, or give another path",
-            us = Uid::effective()
-        ),
-        _ => error.to_string(),
-    };
-    Problem::of(error, text)
 }
 
 /// What was just bound. Whoever may write to the folder could put something else
@@ -298,8 +235,8 @@ fn own(path: &Path, node: &File, ownership: Ownership) -> Result<Option<String>,
         && let Err(error) = fchownat(node, "", uid, gid, AtFlags::AT_EMPTY_PATH)
     {
         if ownership.owner.is_some() || ownership.group.is_some() {
-            return Err(Problem::from(format!(
-                "cannot give it to its owner or group: {error}; only root may, or a member of that group"
+            return Err(obstacles::not_given(format_args!(
+                "{error}; only root may, or a member of that group"
             )));
         }
         let path = path.display();

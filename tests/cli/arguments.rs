@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 
 use remote::Protocol;
 
-use crate::outside::{World, directory, people, run, run_into, run_unread};
+use crate::outside::{World, directory, listener, people, run, run_into, run_unread};
 
 #[test]
 fn a_wrong_command_line_ends_with_64_and_says_what_is_wrong_and_how_it_goes() {
@@ -17,7 +17,10 @@ fn a_wrong_command_line_ends_with_64_and_says_what_is_wrong_and_how_it_goes() {
         (&["--bogus"], "unexpected argument '--bogus'"),
         (&["serve", "--bogus"], "unexpected argument '--bogus'"),
         (&["serve", "-c"], "a value is required for '--config <FILE>'"),
-        (&["check", "vouch.toml"], "unexpected argument 'vouch.toml'"),
+        (
+            &["check", "vouch.toml", "other.toml"],
+            "unexpected argument 'other.toml'",
+        ),
         (&["probe", "recipient"], "required arguments were not provided"),
         (
             &["probe", "recipient", "-d"],
@@ -37,7 +40,8 @@ fn a_wrong_command_line_ends_with_64_and_says_what_is_wrong_and_how_it_goes() {
 #[test]
 fn the_configuration_is_named_before_a_command_or_behind_it() {
     let world = World::new();
-    let config = world.config("[directory.here]\ntype = \"lmtp\"\naddress = \"127.0.0.1\"\n");
+    let socket = world.scratch.path("policy");
+    let config = world.config(&(directory("here", "lmtp", 24) + &listener("in", "policy", &socket, "here")));
     let config = config.to_str().unwrap();
     let reply = ["probe", "reply", "-d", "here", "550 5.1.1 User unknown"];
     for (arguments, said) in [(&["check"][..], "here"), (&reply, "unknown")] {

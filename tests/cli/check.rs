@@ -2,12 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use remote::{Authority, Identity, Protocol, Security, Server};
 use vouch::config::{read, show};
 
-use crate::outside::{World, directory, listener, people, run};
+use crate::outside::{World, directory, listener, people, plain, run};
+use crate::serve::Daemon;
+use crate::support::another::{NOBODY, binary_for_all, can_be_become};
 
 /// A file of the repository.
 fn kept(path: &str) -> PathBuf {
@@ -81,8 +87,9 @@ fn a_ca_file_that_is_missing_or_empty_ends_every_command_with_78_and_names_file_
 
 #[test]
 fn the_published_stalwart_example_passes_once_its_table_is_mended_and_unmended_names_both_lines() {
-    let mended = check("tests/configs/good/stalwart-example.toml").ended(0);
-    mended.complains_of_nothing().says(&[
+    let mended = check("tests/configs/good/stalwart-example.toml").ended(78);
+    mended.complains(&["no [listener.\"NAME\"]"]);
+    mended.says(&[
         "no listener: no client can connect", "`directory.\"imap\"`: no `lookup.domains`",
         "`directory.\"lmtp\"`: no `lookup.domains`",
     ]);
@@ -96,14 +103,40 @@ fn the_published_stalwart_example_passes_once_its_table_is_mended_and_unmended_n
 fn a_configuration_without_a_listener_is_checked_and_not_served() {
     let world = World::new();
     world.config(&directory("remote", "smtp", 25));
-    world
-        .vouch(&["check"])
-        .ended(0)
+    let why = "no [listener.\"NAME\"], so no client could connect";
+    let checked = world.vouch(&["check"]).ended(78);
+    checked
+        .complains(&["vouch serve would not start: ", why])
         .says(&["no listener: no client can connect"]);
     let served = world.vouch(&["serve"]).ended(78);
-    served
-        .says_nothing()
-        .complains(&["no [listener.\"NAME\"], so no client could connect"]);
+    served.says_nothing().complains(&[why]);
+    // Dovecot's own service needs none.
+    world.config(
+        &(directory("remote", "smtp", 25) + "[dovecot]\nlogins = [\"remote\"]\nusers = [\"remote\"]\n"),
+    );
+    world.vouch(&["check"]).ended(0);
+}
+
+#[test]
+fn standard_input_is_checked_and_not_served() {
+    let world = World::new();
+    let socket = world.scratch.path("policy");
+    let text = directory("remote", "smtp", 25) + &listener("recipients", "policy", &socket, "remote");
+    for arguments in [["check", "-"], ["check", "-c-"]] {
+        run(arguments, &text).ended(0).says(&["Listener \"recipients\""]);
+        let broken = run(arguments, "[directory.a]\ntype = \"imap\"\n").ended(78);
+        broken.says_nothing().complains(&["-:1:", "address"]);
+    }
+    // A file is named in the same way.
+    let file = world.config(&text);
+    run(["check", file.to_str().unwrap()], "").ended(0);
+    for command in ["serve", "dovecot-service"] {
+        let ran = run(["-c", "-", command], &text);
+        assert_eq!(ran.status, 64, "{ran:?}");
+        ran.says_nothing();
+    }
+    let served = run(["serve", "-c", "-"], &text).ended(64);
+    served.complains(&["standard input cannot be read again at SIGHUP"]);
 }
 
 #[test]
@@ -230,7 +263,8 @@ fn configure(world: &World, remotes: &[&Online]) {
         .iter()
         .map(|it| directory(&format!("the-{}", it.kind), it.kind, it.remote.port()) + &it.tls)
         .collect();
-    world.config(&text);
+    let listener = listener("in", "policy", &world.scratch.path("policy"), "the-lmtp");
+    world.config(&(text + &listener));
 }
 
 fn identity(authority: &Authority) -> Identity {
@@ -300,18 +334,110 @@ fn online_ends_with_69_when_one_directory_is_down_and_shows_the_others() {
     world.vouch(&["check", "--online"]).ended(0);
 }
 
+/// Fails unless `check` and `serve` both end with 71 and say why.
+#[track_caller]
+fn refused(world: &World, why: &str) {
+    let ran = world.vouch(&["check"]).ended(71);
+    ran.says(&["On this machine: ", why])
+        .complains(&["vouch serve would not start: a socket could not be bound"]);
+    world.vouch(&["serve"]).ended(71).complains(&[why]);
+}
+
 #[test]
 fn what_serve_would_refuse_ends_check_with_71() {
     let world = World::new();
-    let socket = world.scratch.path("none/policy");
-    let missing = "the folder ";
-    world.config(&(directory("remote", "smtp", 25) + &listener("recipients", "policy", &socket, "remote")));
-    let ran = world.vouch(&["check"]).ended(71);
-    ran.says(&["On this machine: listener \"recipients\": ", missing])
-        .complains(&["vouch serve would not start: a socket could not be bound"]);
-    world.vouch(&["serve"]).ended(71).complains(&[missing]);
+    let remote = directory("remote", "smtp", 25);
+    let at = |socket: &str| listener("recipients", "policy", Path::new(socket), "remote");
+    let inside = |name: &str| world.scratch.text(name);
+
+    world.config(&(remote.clone() + &at(&inside("none/policy"))));
+    refused(&world, "the folder ");
     world.scratch.folder("none");
     world.vouch(&["check"]).ended(0);
+
+    world.scratch.write("file", "");
+    world.config(&(remote.clone() + &at(&inside("file"))));
+    refused(&world, "something that is not a socket is there already");
+
+    world.config(&(remote.clone() + &at(&inside("file/policy"))));
+    refused(&world, "Not a directory");
+
+    // This process is no vouch.
+    let _listening = UnixListener::bind(inside("other")).unwrap();
+    world.config(&(remote.clone() + &at(&inside("other"))));
+    refused(&world, &format!("another process {} (", std::process::id()));
+
+    // Of a documentation network, which no host has.
+    let tcp = at("").replace(
+        "socket = \"\"", "socket = \"192.0.2.1:10024\"\nallow = [\"192.0.2.0/24\"]",
+    );
+    world.config(&(remote.clone() + &tcp));
+    refused(&world, "no interface of this host has it");
+
+    let good = remote + &at(&inside("policy"));
+    let metrics = format!("[metrics]\nlisten = \"{}\"\n", inside("gone/metrics"));
+    world.config(&(good.clone() + &metrics));
+    refused(&world, "the folder ");
+    let control = format!("[control]\nsocket = \"{}\"\n", inside("file"));
+    world.config(&(good + &control));
+    refused(&world, "something that is not a socket is there already");
+}
+
+#[test]
+fn a_vouch_that_runs_keeps_nobody_from_checking_its_configuration() {
+    let world = World::new();
+    let socket = world.scratch.path("policy");
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let tcp = listener("near", "policy", Path::new("here"), "remote")
+        .replace("\"here\"", &format!("\"127.0.0.1:{port}\""));
+    world.config(
+        &(directory("remote", "smtp", 25) + &listener("recipients", "policy", &socket, "remote") + &tcp),
+    );
+    let daemon = Daemon::start(&world);
+    world.vouch(&["check"]).ended(0);
+    assert_eq!(daemon.ends_by("TERM"), Some(0));
+}
+
+#[test]
+fn a_socket_for_another_user_is_refused_to_an_ordinary_one() {
+    if !can_be_become("a start by another user") {
+        return;
+    }
+    let world = World::new();
+    let vouch = binary_for_all(&world.scratch);
+    let socket = world.scratch.path("policy");
+    let text = directory("remote", "smtp", 25) + &listener("recipients", "policy", &socket, "remote");
+    let folder = socket.parent().unwrap();
+    std::os::unix::fs::chown(folder, Some(NOBODY), None).unwrap();
+    for (more, status) in [("", 0), ("owner = \"root\"\n", 71), ("group = \"root\"\n", 71)] {
+        let config = world.scratch.write("vouch.toml", text.clone() + more);
+        for command in ["check", "serve"] {
+            if (command, status) == ("serve", 0) {
+                continue;
+            }
+            let ran = plain(Command::new(&vouch))
+                .args([command, "-c"])
+                .arg(&config)
+                .uid(NOBODY)
+                .gid(NOBODY)
+                .output()
+                .unwrap();
+            let said = format!(
+                "{}{}",
+                String::from_utf8_lossy(&ran.stdout),
+                String::from_utf8_lossy(&ran.stderr)
+            );
+            assert_eq!(ran.status.code(), Some(status), "{more}{said}");
+            assert!(
+                status == 0 || said.contains("cannot give it to its owner or group"),
+                "{said}"
+            );
+        }
+    }
 }
 
 #[test]

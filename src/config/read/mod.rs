@@ -44,7 +44,10 @@ pub struct Note {
     pub text: String,
 }
 
-/// Reads a configuration file, and the files of domains that it names.
+/// The name that stands for standard input.
+pub const STANDARD_INPUT: &str = "-";
+
+/// Reads a configuration file, or [`STANDARD_INPUT`], and the files of domains that it names.
 ///
 /// # Errors
 /// When the file cannot be read, is longer than 64 MiB, or as [`parse`].
@@ -77,9 +80,12 @@ pub fn parse(path: &Path, text: &str) -> Result<(Config, Vec<Note>), Error> {
 /// A whole text file within [`LONGEST_FILE`].
 fn read_text(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    let read = std::fs::File::open(path)?
-        .take(LONGEST_FILE + 1)
-        .read_to_string(&mut text)?;
+    let input: Box<dyn Read> = if path == Path::new(STANDARD_INPUT) {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path)?)
+    };
+    let read = input.take(LONGEST_FILE + 1).read_to_string(&mut text)?;
     if read as u64 > LONGEST_FILE {
         return Err(std::io::Error::other("longer than 64 MiB"));
     }
@@ -124,7 +130,8 @@ fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
     if listeners.is_empty() && dovecot.is_none() && found.problems.is_empty() {
         found.notes.push((
             None,
-            "no listener: no client can connect; `vouch check` and `vouch probe` work".to_owned(),
+            "no listener: no client can connect, and `vouch serve` does not start; `vouch probe` works"
+                .to_owned(),
         ));
     }
     if config.directory.is_empty() {
