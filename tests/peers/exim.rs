@@ -1,4 +1,4 @@
-//! Exim as the front that asks, with the authenticators of `contrib/exim`.
+//! Exim as the front that asks, with the authenticators of `contrib/exim`, and as the remote that is asked.
 //!
 //! Its package excludes Postfix's, so it is not installed: `contrib/test` unpacks it into a folder below `target/`, and
 //! here it runs in a mount namespace where that folder lies over `/usr`, and its configuration over `/etc`.
@@ -8,12 +8,18 @@ use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
 
-use crate::available;
+use base64::prelude::{BASE64_STANDARD, Engine};
+
+use crate::both::{Whole, with_tls};
 use crate::dialog::{Dialog, assert_starts};
 use crate::dovecot::Dovecot;
 use crate::login::{serve, starttls};
-use crate::people::{DISABLED, FAILING_LOGIN, KNOWN, NOBODY, RIGHT, logins};
+use crate::people::{
+    self, DISABLED, FAILING_LOGIN, FAILING_MAILBOX, KNOWN, MAILBOXES, NOBODY, RIGHT, STRANGERS, logins,
+};
+use crate::recipient::{NEW, rcpt};
 use crate::support::{Authority, Process, Scratch, free_port, unpacked};
+use crate::{available, runnable};
 
 /// Why the unpacked Exim cannot be run.
 pub(crate) fn unusable() -> Option<String> {
@@ -65,6 +71,40 @@ fn exim_checks_logins_at_dovecot() {
     assert_starts(&session().auth_plain(KNOWN, RIGHT), "435 ");
 }
 
+#[test]
+fn exim_answers_for_recipients_and_logins() {
+    if !runnable(&["exim4", "postfix"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let authority = Authority::new(&scratch, "remote");
+    let mut exim = Exim::remote(&scratch, &authority);
+    let directory = with_tls(&authority, "smtp", exim.smtp);
+    let whole = Whole::start(&scratch, &directory, &directory);
+
+    let mut dialog = whole.mail();
+    for address in MAILBOXES {
+        assert_starts(&rcpt(&mut dialog, address), "250 2.1.5");
+    }
+    for address in STRANGERS {
+        assert_starts(&rcpt(&mut dialog, address), "550 5.1.1");
+    }
+    assert_starts(&rcpt(&mut dialog, FAILING_MAILBOX), "450 4.");
+    for (name, password) in logins() {
+        assert_starts(&whole.session().auth_plain(&name, &password), "235 2.7.0");
+        let wrong = [&password, b"x".as_slice()].concat();
+        assert_starts(&whole.session().auth_plain(&name, &wrong), "535 5.7.8");
+    }
+    assert_starts(&whole.session().auth_plain(NOBODY, RIGHT), "535 5.7.8");
+
+    exim.stop();
+    assert_starts(&whole.session().auth_plain(KNOWN, RIGHT), "454 4.7.0");
+    let mut dialog = whole.mail();
+    assert_starts(&rcpt(&mut dialog, NEW), "450 4.4.3");
+    // Remembered.
+    assert_starts(&rcpt(&mut dialog, KNOWN), "250 2.1.5");
+}
+
 /// The authenticators as an administrator would take them.
 const AUTHENTICATORS: &str = include_str!("../../contrib/exim/vouch.conf");
 
@@ -78,7 +118,7 @@ const UID: u32 = 64_916;
 /// A running Exim.
 #[derive(Debug)]
 pub(crate) struct Exim {
-    _process: Process,
+    process: Process,
     pub(crate) smtp: u16,
 }
 
@@ -87,15 +127,44 @@ impl Exim {
     fn front(scratch: &Scratch, authority: &Authority, auth: &Path) -> Self {
         let authenticators = AUTHENTICATORS.replace("/run/vouch/exim/auth", auth.to_str().unwrap());
         assert!(authenticators.contains(auth.to_str().unwrap()));
-        Self::start(scratch, authority, &authenticators, Path::new("/dev/null"))
+        Self::start(
+            scratch,
+            authority,
+            &asking(&authenticators),
+            Path::new("/dev/null"),
+        )
     }
 
     /// Starts it where saslauthd's socket is `mux`: its path is compiled in.
     pub(crate) fn saslauthd(scratch: &Scratch, authority: &Authority, mux: &Path) -> Self {
-        Self::start(scratch, authority, SASLAUTHD, mux)
+        Self::start(scratch, authority, &asking(SASLAUTHD), mux)
     }
 
-    fn start(scratch: &Scratch, authority: &Authority, authenticators: &str, mux: &Path) -> Self {
+    /// Starts it as a remote that knows the mailboxes and logins of [`people`].
+    fn remote(scratch: &Scratch, authority: &Authority) -> Self {
+        let in_base64 = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
+        let mailboxes = people::NAMES.map(|name| {
+            let (local, domain) = name.split_once('@').unwrap();
+            format!("{}@{domain}: known\n", in_base64(local.as_bytes()))
+        });
+        let mailboxes = scratch.write("exim-mailboxes", mailboxes.concat());
+        let login = |(name, password): (String, Vec<u8>)| {
+            format!("{}: {}\n", in_base64(name.as_bytes()), in_base64(&password))
+        };
+        let logins: String = logins().into_iter().map(login).collect();
+        let logins = scratch.write("exim-logins", logins);
+        let settings = REMOTE
+            .replace("MAILBOXES", mailboxes.to_str().unwrap())
+            .replace("LOGINS", logins.to_str().unwrap());
+        Self::start(scratch, authority, &settings, Path::new("/dev/null"))
+    }
+
+    /// Ends it: from here on its port refuses connections.
+    fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    fn start(scratch: &Scratch, authority: &Authority, settings: &str, mux: &Path) -> Self {
         let smtp = free_port();
         let etc = scratch.folder("exim-etc");
         scratch.folder("exim-etc/exim4");
@@ -121,7 +190,7 @@ impl Exim {
         }
         scratch.write(
             "exim-etc/exim4/exim4.conf",
-            config(scratch, authority, authenticators, smtp),
+            config(scratch, authority, settings, smtp),
         );
 
         let usr = unpacked("exim4").join("usr");
@@ -133,10 +202,7 @@ impl Exim {
             .arg(mux);
         let mut process = Process::start(scratch, "exim", &mut command);
         process.wait_for_port(smtp);
-        Self {
-            _process: process,
-            smtp,
-        }
+        Self { process, smtp }
     }
 }
 
@@ -151,8 +217,46 @@ mount -t overlay -o "lowerdir=$2:/etc" exim-etc /etc
 exec /usr/sbin/exim4 -bdf
 "#;
 
+/// The settings of a front that relays for those who log in.
+fn asking(authenticators: &str) -> String {
+    format!("acl_smtp_rcpt = accept authenticated = *\nbegin authenticators\n{authenticators}")
+}
+
+/// Those of a remote. Its tables are in base64, so that any byte may be in a name or a password. What it says of an
+/// unknown user, of another's domain and of a mailbox that fails is its own.
+const REMOTE: &str = r#"domainlist ours = example.org : mail.example.org
+acl_smtp_rcpt = check
+begin acl
+check:
+  require message = relay not permitted
+          domains = +ours
+  require verify = recipient
+  accept
+begin routers
+failing:
+  driver = redirect
+  local_parts = failing
+  data = :defer: mailbox out of order
+known:
+  driver = accept
+  local_part_suffix = +*
+  local_part_suffix_optional
+  condition = ${lookup{${base64:${lc:$local_part}}@$domain}lsearch{MAILBOXES}{yes}{no}}
+  transport = nowhere
+begin transports
+nowhere:
+  driver = appendfile
+  file = /dev/null
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_set_id = $auth2
+  server_condition = ${if eq{${base64:$auth3}}{${lookup{${base64:$auth2}}lsearch{LOGINS}{$value}fail}}}
+"#;
+
 /// Exim reads no other file than its built-in one without giving up its rights.
-fn config(scratch: &Scratch, authority: &Authority, authenticators: &str, smtp: u16) -> String {
+fn config(scratch: &Scratch, authority: &Authority, settings: &str, smtp: u16) -> String {
     let scratch = scratch.text("");
     format!(
         "primary_hostname = mail.example.org
@@ -166,9 +270,7 @@ smtp_enforce_sync = false
 tls_advertise_hosts = *
 tls_certificate = {certificate}
 tls_privatekey = {key}
-acl_smtp_rcpt = accept authenticated = *
-begin authenticators
-{authenticators}",
+{settings}",
         certificate = authority.certificate.display(),
         key = authority.key.display(),
     )

@@ -1,4 +1,5 @@
-//! Real mail servers on both sides of `vouch`: Postfix, Exim, `doveadm` and `socat` ask; Dovecot and Postfix answer.
+//! Real mail servers on both sides of `vouch`: Postfix, Exim, `doveadm` and `socat` ask; Dovecot, Postfix, Exim and Cyrus
+//! answer.
 //!
 //! A test needs root, because the servers drop to users of their own, and the Debian packages that `contrib/test`
 //! installs. `VOUCH_PEERS` says what happens without: `required` fails the test, `auto` (the default) and `never`
@@ -13,6 +14,7 @@
 
 mod auth_service;
 mod both;
+mod cyrus;
 mod dialog;
 mod doors;
 mod dovecot;
@@ -57,7 +59,8 @@ fn runnable(programs: &[&str]) -> bool {
             let needs = |program: &str| programs.contains(&program);
             let dovecot = needs("dovecot").then(language::unusable).flatten();
             let exim = || needs("exim4").then(exim::unusable).flatten();
-            match dovecot.or_else(exim) {
+            let cyrus = || needs("cyrus").then(cyrus::unusable).flatten();
+            match dovecot.or_else(exim).or_else(cyrus) {
                 Some(why) => why,
                 None => return true,
             }
