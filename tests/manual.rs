@@ -221,43 +221,65 @@ fn every_shell_has_its_completions() {
     }
 }
 
-/// Whether mandoc is there; if not, says so past the capture of test output, or fails where it must be there.
-fn mandoc() -> bool {
-    let there = Command::new("mandoc")
-        .arg("-Tlint")
+/// Whether a program that is asked so is there; if not, says so past the capture of test output, or fails where it must be
+/// there.
+fn available(program: &str, question: &str) -> bool {
+    let there = Command::new(program)
+        .arg(question)
         .stdin(Stdio::null())
         .output()
         .is_ok();
     let wish = std::env::var("VOUCH_PEERS").unwrap_or_default();
     assert!(
         there || wish != "required",
-        "VOUCH_PEERS=required, but mandoc is not installed"
+        "VOUCH_PEERS=required, but {program} is not installed"
     );
     if !there {
-        skipped("not installed: mandoc");
+        skipped(&format!("not installed: {program}"));
     }
     there
 }
 
-#[test]
-fn mandoc_has_no_complaint() {
-    if !mandoc() {
-        return;
-    }
-    for page in ["vouch", "vouch.toml"] {
-        let mut lint = Command::new("mandoc")
-            .args(["-Tlint", "-Wwarning"])
+/// What a program that reads pages from its standard input prints of each, and the complaints.
+fn read_by(program: &str, arguments: &[&str]) -> [(String, String); 2] {
+    ["vouch", "vouch.toml"].map(|page| {
+        let mut reader = Command::new(program)
+            .args(arguments)
+            .env("LC_ALL", "C.UTF-8")
+            .env("MANWIDTH", "80")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        lint.stdin
-            .take()
-            .unwrap()
-            .write_all(man(page).as_bytes())
-            .unwrap();
-        let said = lint.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&said.stdout).into_owned();
-        assert!(said.is_empty(), "{page}: {said}");
+        let mut input = reader.stdin.take().unwrap();
+        let text = man(page);
+        let writer = std::thread::spawn(move || input.write_all(text.as_bytes()).unwrap());
+        let output = reader.wait_with_output().unwrap();
+        writer.join().unwrap();
+        let [said, complaints] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (said, complaints)
+    })
+}
+
+#[test]
+fn mandoc_has_no_complaint() {
+    if available("mandoc", "-Tlint") {
+        for (said, complaints) in read_by("mandoc", &["-Tlint", "-Wwarning"]) {
+            assert_eq!((said.as_str(), complaints.as_str()), ("", ""));
+        }
+    }
+}
+
+#[test]
+fn man_has_no_complaint() {
+    if available("man", "--version") {
+        let arguments = ["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", "-"];
+        for (said, complaints) in read_by("man", &arguments) {
+            // The language of groff's devices: it has set the page.
+            assert!(said.starts_with("x T utf8\n"), "{complaints}");
+            assert_eq!(complaints, "");
+        }
     }
 }

@@ -65,14 +65,15 @@ impl Page {
             };
             (0..N).map(width).collect::<Vec<_>>().join(" ")
         };
-        self.line(".TS");
+        // Without adjustment, which in narrow cells leaves holes, and of which groff complains.
+        self.line(".na\n.TS");
         self.line(&format!("{}\n{}.", columns("b"), columns("")));
         self.line(&heads.map(escaped).join("\t"));
         for row in rows {
             let cell = |text: &String| format!("T{{\n{}\nT}}", marked(text));
             self.line(&row.iter().map(cell).collect::<Vec<_>>().join("\t"));
         }
-        self.line(".TE");
+        self.line(".TE\n.ad");
     }
 
     /// The whole page.
