@@ -53,7 +53,7 @@ fn serve(scratch: &Scratch, socket: &str) -> Vouch {
 
 /// The lines for main.cf, as a person would copy them.
 fn lines(said: &str) -> &str {
-    let (_, from) = said.split_once("\nPostfix: into main.cf").unwrap();
+    let (_, from) = said.split_once("\nPostfix, in main.cf").unwrap();
     let (_, from) = from.split_once("\n\n").unwrap();
     from.split_once("\n\n").unwrap().0
 }
