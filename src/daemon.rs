@@ -42,7 +42,7 @@ use running::{Common, Running};
 
 pub use confine::{ServiceUser, log_file};
 pub use detail::show_addresses;
-pub use directories::{hello, members, members_by, plain_reading, reading, remote};
+pub use directories::{hello, mechanism, members, members_by, options, plain_reading, reading, remote};
 pub use doors::door;
 pub use prepare::{Prepared, bind, check, has_listeners};
 

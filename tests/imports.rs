@@ -48,8 +48,9 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "config", "control", "server", "engine", "directory", "session", "service", "telemetry",
             "template", "metrics",
             // It translates the configuration's words into those that the parts take for their settings.
-            "vouch_protocol::encryption::Encryption", "vouch_protocol::sasl::Mechanism",
-            "vouch_protocol::sasl::Carried", "vouch_protocol::smtp::Protocol",
+            "vouch_protocol::encryption::Encryption", "vouch_protocol::imap::login::Method",
+            "vouch_protocol::sasl::Mechanism", "vouch_protocol::sasl::Carried",
+            "vouch_protocol::smtp::Protocol",
         ],
     ),
     // It reads what these count, and answers at a socket as the server's. None of them knows of it.

@@ -12,7 +12,7 @@ use x509_cert::der::Decode;
 use super::{fail, print, runtime, status};
 use crate::config::{Config, Directory, Listener, directory::Kind};
 use crate::daemon;
-use crate::session::imap::{LoginSession, Options};
+use crate::session::imap::LoginSession;
 use crate::session::smtp::recipients::RecipientSession;
 use crate::session::{Error, Session, tls};
 use crate::unseen::escaped;
@@ -107,7 +107,7 @@ async fn open(
 ) -> Result<(String, Result<(), Error>), Error> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     if directory.kind == Kind::Imap {
-        let session = LoginSession::open(remote, Options::default(), deadline).await?;
+        let session = LoginSession::open(remote, daemon::options(directory), deadline).await?;
         let (capabilities, tls) = session.offered();
         let text = describe(tls, &capabilities.to_string());
         let logins = session.takes_passwords();
@@ -118,7 +118,7 @@ async fn open(
     let session = RecipientSession::open(remote, hello, Arc::default(), Arc::default(), deadline).await?;
     let (capabilities, tls) = session.offered();
     let text = describe(tls, &capabilities.to_string());
-    let logins = session.takes_passwords();
+    let logins = session.takes_passwords(daemon::mechanism(directory));
     let _ = tokio::time::timeout(GOODBYE, session.close()).await;
     Ok((text, logins))
 }

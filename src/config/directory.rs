@@ -322,6 +322,21 @@ words! {
     }
 }
 
+words! {
+    /// How a password is sent to a remote.
+    LoginMethod {
+        /// The first that the remote offers of `PLAIN`, `login-command` and `LOGIN`. Once a remote has refused one, another is
+        /// tried only if neither the user name nor the password had been sent.
+        Auto = "auto",
+        /// SASL PLAIN: AUTHENTICATE PLAIN, or AUTH PLAIN.
+        Plain = "PLAIN",
+        /// SASL LOGIN: AUTHENTICATE LOGIN, or AUTH LOGIN.
+        Login = "LOGIN",
+        /// `imap` only: the command LOGIN.
+        LoginCommand = "login-command",
+    }
+}
+
 described! {
     /// `[directory."NAME".auth]`.
     #[derive(Debug, Clone, PartialEq, Eq)]
@@ -331,6 +346,9 @@ described! {
         pub allow_cleartext: bool,
         /// `username`: the user name for the remote, made of `{user}`, `{local}` and `{domain}`. Default `{user}`.
         pub username: Template,
+        /// `mechanism`: the only way in which a password is sent. A remote that does not offer it gives no answer. `vouch probe
+        /// login --mechanism` tries one. Default `auto`.
+        pub mechanism: LoginMethod,
         /// `confirm`: `imap` only: after OK, one cheap command must succeed too (Microsoft answers OK and
         /// then refuses the mailbox). Default false.
         pub confirm: bool,
@@ -348,6 +366,7 @@ impl Default for Auth {
         Self {
             allow_cleartext: false,
             username: Template::user(),
+            mechanism: LoginMethod::Auto,
             confirm: false,
             forward_client: false,
         }

@@ -180,6 +180,7 @@ fn of_directory(directory: &Directory) -> Vec<Key> {
         key("replies", "wrong", list(directory.replies.wrong.iter())),
         key("auth", "allow-cleartext", set(auth.allow_cleartext)),
         key("auth", "username", set(quoted(&auth.username))),
+        key("auth", "mechanism", set(quoted(auth.mechanism))),
         key("auth", "confirm", set(auth.confirm)),
         key("auth", "forward-client", set(auth.forward_client)),
         key("pool", "max-sessions", sessions(pool.max_sessions)),

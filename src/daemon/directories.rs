@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use vouch_protocol::encryption::Encryption;
+use vouch_protocol::imap::login::Method;
 use vouch_protocol::sasl::Mechanism;
 use vouch_protocol::smtp::Protocol as SmtpProtocol;
 
 use super::DaemonError;
-use crate::config::directory::{CatchAll, Code252, KeyExchange, Kind, Policy as RcptPolicy, StartTls};
+use crate::config::directory::{
+    CatchAll, Code252, KeyExchange, Kind, LoginMethod, Policy as RcptPolicy, StartTls,
+};
 use crate::config::{self, Config, Endpoint, Limit};
 use crate::directory::judge::recipient;
 use crate::directory::judge::replies::{Means, Replies};
@@ -22,13 +25,13 @@ use crate::session::smtp::Hello;
 use crate::session::{Remote, connect, connect::Dial, imap::Options, lookup::Host, pool, tls};
 use crate::template::Filling;
 
-/// The directories of a configuration, each ready to be asked. `mechanism` is
-/// the only one that logins use, if there is to be one.
+/// The directories of a configuration, each ready to be asked. Where there is a `method`, logins use it, whatever
+/// `auth.mechanism` says.
 ///
 /// # Errors
 /// A certificate or key file that cannot be used.
-pub fn members(config: &Config, mechanism: Option<Mechanism>) -> Result<Vec<Arc<Member>>, DaemonError> {
-    members_by(config, mechanism, |_, remote| remote.dial.clone())
+pub fn members(config: &Config, method: Option<LoginMethod>) -> Result<Vec<Arc<Member>>, DaemonError> {
+    members_by(config, method, |_, remote| remote.dial.clone())
 }
 
 /// As [`members`], where `dial` opens the connections: tests have remotes in
@@ -38,17 +41,19 @@ pub fn members(config: &Config, mechanism: Option<Mechanism>) -> Result<Vec<Arc<
 /// As [`members`].
 pub fn members_by(
     config: &Config,
-    mechanism: Option<Mechanism>,
+    method: Option<LoginMethod>,
     dial: impl Fn(&config::Directory, &Remote) -> Arc<dyn Dial>,
 ) -> Result<Vec<Arc<Member>>, DaemonError> {
     let roots = tls::Roots::of_system();
     let member = |directory: &config::Directory| {
-        let mut remote = remote(directory, &roots)
+        let mut directory = directory.clone();
+        directory.auth.mechanism = method.unwrap_or(directory.auth.mechanism);
+        let mut remote = remote(&directory, &roots)
             .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
-        remote.dial = dial(directory, &remote);
+        remote.dial = dial(&directory, &remote);
         let member = Member::new(
-            memory(directory),
-            Arc::new(Watched::new(build(directory, Arc::new(remote), mechanism))),
+            memory(&directory),
+            Arc::new(Watched::new(build(&directory, Arc::new(remote)))),
             random()?,
         );
         Ok(Arc::new(member))
@@ -164,7 +169,7 @@ fn files_of(directory: &config::Directory) -> Vec<Option<Version>> {
 fn remote_of(directory: &config::Directory, roots: &tls::Roots) -> Result<Arc<dyn Directory>, DaemonError> {
     let remote =
         remote(directory, roots).map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
-    Ok(Arc::new(Watched::new(build(directory, Arc::new(remote), None))))
+    Ok(Arc::new(Watched::new(build(directory, Arc::new(remote)))))
 }
 
 /// A key for what is remembered of passwords.
@@ -263,11 +268,7 @@ fn host_name() -> String {
         .unwrap_or_else(|| "[127.0.0.1]".into())
 }
 
-fn build(
-    directory: &config::Directory,
-    remote: Arc<Remote>,
-    mechanism: Option<Mechanism>,
-) -> Arc<dyn Directory> {
+fn build(directory: &config::Directory, remote: Arc<Remote>) -> Arc<dyn Directory> {
     let template = directory.auth.username.clone();
     let username: Username = Arc::new(move |login| {
         // A template that wants a domain where the login has none would make a name of nobody.
@@ -290,12 +291,13 @@ fn build(
     };
     if directory.kind == Kind::Imap {
         let replies = replies(&directory.replies);
-        let options = Options {
-            mechanism,
-            confirm: directory.auth.confirm,
-        };
         return Arc::new(Imap::new(
-            remote, options, username, logins, directory.auth.forward_client, replies,
+            remote,
+            options(directory),
+            username,
+            logins,
+            directory.auth.forward_client,
+            replies,
         ));
     }
     let recipients = pool::Limits {
@@ -310,11 +312,35 @@ fn build(
         hello: hello(directory),
         mail_from: rcpt.mail_from.clone().into_bytes(),
         reading: reading(directory),
-        mechanism,
+        mechanism: mechanism(directory),
         username,
         forward_client: directory.auth.forward_client,
     };
     Arc::new(Smtp::new(remote, settings, recipients, logins))
+}
+
+/// How logins are tried by IMAP.
+pub fn options(directory: &config::Directory) -> Options {
+    let method = match directory.auth.mechanism {
+        LoginMethod::Auto => None,
+        LoginMethod::Plain => Some(Method::AuthenticatePlain),
+        LoginMethod::Login => Some(Method::AuthenticateLogin),
+        LoginMethod::LoginCommand => Some(Method::LoginCommand),
+    };
+    Options {
+        method,
+        confirm: directory.auth.confirm,
+    }
+}
+
+/// The only mechanism that logins use by SMTP AUTH, if there is to be one.
+pub fn mechanism(directory: &config::Directory) -> Option<Mechanism> {
+    match directory.auth.mechanism {
+        // The reader of the configuration and `vouch probe` refuse the command, which is of IMAP.
+        LoginMethod::Auto | LoginMethod::LoginCommand => None,
+        LoginMethod::Plain => Some(Mechanism::Plain),
+        LoginMethod::Login => Some(Mechanism::Login),
+    }
 }
 
 /// How the replies of a directory's remote are read.

@@ -2,8 +2,8 @@
 
 use super::roff::{Page, sentence};
 use crate::config::directory::{
-    Auth, Cache, CatchAll, Code252, Credentials, Directory, KeyExchange, Kind, Limits, Lookup, Policy, Pool,
-    Rcpt, Replies, StartTls, Tls, Ttl,
+    Auth, Cache, CatchAll, Code252, Credentials, Directory, KeyExchange, Kind, Limits, LoginMethod, Lookup,
+    Policy, Pool, Rcpt, Replies, StartTls, Tls, Ttl,
 };
 use crate::config::dovecot::Dovecot;
 use crate::config::listener::{
@@ -37,13 +37,14 @@ pub struct Key {
 type Words = &'static [(&'static str, &'static str)];
 
 /// Keys that hold one of a few words.
-const WORDS: [(&str, &str, Words); 14] = [
+const WORDS: [(&str, &str, Words); 15] = [
     ("directory.NAME", "`type`", Kind::MEANINGS),
     ("directory.NAME.tls", "`starttls`", StartTls::MEANINGS),
     ("directory.NAME.tls", "`key-exchange`", KeyExchange::MEANINGS),
     ("directory.NAME.lookup", "`catch-all`", CatchAll::MEANINGS),
     ("directory.NAME.rcpt", "`code-252`", Code252::MEANINGS),
     ("directory.NAME.rcpt", "`policy`", Policy::MEANINGS),
+    ("directory.NAME.auth", "`mechanism`", LoginMethod::MEANINGS),
     ("listener.NAME", "`protocol`", Protocol::MEANINGS),
     ("listener.NAME", "`mechanisms`", Mechanism::MEANINGS),
     ("listener.NAME", "`tempfail`", TempFail::MEANINGS),

@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vouch_protocol::sasl::{Carried, Mechanism};
+use vouch_protocol::sasl::Carried;
 use vouch_protocol::secret::Secret;
 
 use crate::dialog::Dialog;
@@ -217,35 +217,43 @@ pub struct Credentials {
 struct Lacking<'a> {
     /// The mechanisms that it offers.
     offered: &'a [&'a str],
-    /// It forbids the LOGIN command (`LOGINDISABLED`).
-    forbids_login: bool,
+    /// Of IMAP, whether it allows the command LOGIN (`LOGINDISABLED` forbids it).
+    command: Option<bool>,
     /// It offers STARTTLS, and TLS is not on.
     starttls: bool,
     /// TLS is on.
     encrypted: bool,
 }
 
-/// The remote offers no mechanism that we may use.
-fn no_mechanism(peer: &Arc<str>, lacking: &Lacking<'_>, wanted: Option<Mechanism>) -> Error {
+/// The remote offers no mechanism that we may use; `wanted` is the only one, if the configuration has one.
+fn no_mechanism(peer: &Arc<str>, lacking: &Lacking<'_>, wanted: Option<&str>) -> Error {
     let mut offered = lacking.offered.join(", ");
     if offered.is_empty() {
         offered.push_str("none at all");
     }
-    if lacking.forbids_login {
-        offered.push_str(", and forbids the command LOGIN");
-    }
-    let wanted = wanted.map_or("PLAIN or LOGIN", Mechanism::name);
-    let detail =
-        format!("it offers no mechanism that takes a password: we need {wanted}, it offers {offered}");
-    let advice = match (lacking.encrypted, lacking.starttls) {
-        (true, _) => {
-            "have PLAIN enabled there; for SMTP, see whether directory.NAME.port is one for logins (587, 465)"
+    offered.push_str(match lacking.command {
+        Some(true) => ", and the command LOGIN",
+        Some(false) => ", and forbids the command LOGIN",
+        None => "",
+    });
+    let detail = match wanted {
+        Some(wanted) => {
+            format!("it does not offer {wanted}, the only way that is allowed; it offers {offered}")
         }
-        (false, true) => {
+        None => format!(
+            "it offers no mechanism that takes a password: we need PLAIN or LOGIN, it offers {offered}"
+        ),
+    };
+    let advice = match (lacking.encrypted, lacking.starttls, wanted) {
+        (false, true, _) => {
             "it offers STARTTLS, and many servers accept a password only after it: set directory.NAME.tls.starttls = \
              \"required\""
         }
-        (false, false) => {
+        (_, _, Some(_)) => "set directory.NAME.auth.mechanism to one that it offers, or to \"auto\"",
+        (true, _, None) => {
+            "have PLAIN enabled there; for SMTP, see whether directory.NAME.port is one for logins (587, 465)"
+        }
+        (false, false, None) => {
             "many servers accept a password only under TLS: see whether directory.NAME.port is one for logins with TLS \
              (imap 993; smtp 587, 465), and have PLAIN enabled there"
         }

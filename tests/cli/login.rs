@@ -110,13 +110,18 @@ fn nothing_behind_the_first_line_of_standard_input_is_waited_for() {
 
 #[test]
 fn one_mechanism_is_used_alone_when_it_is_named() {
-    for (protocol, plain, other) in [
-        (Protocol::Imap, "AUTHENTICATE PLAIN", "LOGIN"),
-        (Protocol::Smtp, "AUTH PLAIN", "AUTH LOGIN"),
+    for (protocol, plain, other, last) in [
+        (
+            Protocol::Imap,
+            "AUTHENTICATE PLAIN",
+            "AUTHENTICATE LOGIN",
+            ("login-command", "LOGIN \""),
+        ),
+        (Protocol::Smtp, "AUTH PLAIN", "AUTH LOGIN", ("auto", "AUTH PLAIN")),
     ] {
         let (world, remote) = world(protocol);
         let file = world.scratch.text("password");
-        for name in ["plain", "PLAIN", "LOGIN", "Login"] {
+        for name in ["plain", "PLAIN", "LOGIN", "Login", last.0] {
             world.vouch(&login(&file, &[JANE, "--mechanism", name])).ended(0);
         }
         let used: Vec<String> = remote
@@ -126,8 +131,8 @@ fn one_mechanism_is_used_alone_when_it_is_named() {
             .filter(|line| line.contains("AUTH") || line.contains("LOGIN "))
             .filter(|line| !line.contains("AUTH="))
             .collect();
-        let expected = [plain, plain, other, other];
-        assert_eq!(used.len(), 4, "{used:?}");
+        let expected = [plain, plain, other, other, last.1];
+        assert_eq!(used.len(), 5, "{used:?}");
         for (used, expected) in used.iter().zip(expected) {
             assert!(used.contains(expected), "{used}: not {expected}");
         }
@@ -137,8 +142,33 @@ fn one_mechanism_is_used_alone_when_it_is_named() {
     let ran = world
         .vouch(&login(&file, &[JANE, "--mechanism", "LOGIN"]))
         .ended(75);
-    ran.says(&["we need LOGIN", "it offers PLAIN"]);
+    ran.says(&["it does not offer AUTH LOGIN", "it offers PLAIN"]);
     assert_eq!(remote.count("AUTH"), 0);
+    let ran = world
+        .vouch(&login(&file, &[JANE, "-m", "login-command"]))
+        .ended(64);
+    ran.complains(&["login-command is of IMAP", "type smtp"]);
+}
+
+#[test]
+fn the_configured_mechanism_is_tried_by_check_and_probe() {
+    let offers = ["IMAP4rev1", "AUTH=PLAIN", "LOGINDISABLED"];
+    let (world, remote) = world_with(people(Protocol::Imap).offering(&offers));
+    let file = world.scratch.text("password");
+    world.vouch(&login(&file, &[JANE])).ended(0);
+    let command = "auth.mechanism = \"login-command\"\n";
+    world.config(&(directory("remote", "imap", remote.port()) + command));
+    let lacks = "it does not offer the command LOGIN, the only way that is allowed; it offers PLAIN, and forbids the command \
+                 LOGIN";
+    let ran = world.vouch(&["check", "--online"]).ended(69);
+    ran.says(&[
+        "A password is sent by login-command only.", "NO LOGIN CAN BE TRIED", lacks,
+    ]);
+    let ran = world.vouch(&login(&file, &[JANE])).ended(75);
+    ran.says(&[
+        lacks,
+        "set directory.\"remote\".auth.mechanism to one that it offers",
+    ]);
 }
 
 #[test]

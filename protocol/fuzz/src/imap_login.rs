@@ -2,10 +2,10 @@
 
 use vouch_protocol::imap::capability::Capabilities;
 use vouch_protocol::imap::command::Tags;
-use vouch_protocol::imap::login::{Login, LoginError, Outcome, Step};
+use vouch_protocol::imap::login::{Login, LoginError, Method, Outcome, Step};
 use vouch_protocol::imap::response::{Response, StatusKind};
 use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
-use vouch_protocol::sasl::{Mechanism, base64_decode};
+use vouch_protocol::sasl::base64_decode;
 use vouch_protocol::secret::Secret;
 
 use crate::input;
@@ -34,17 +34,21 @@ struct Told {
 
 struct Asked<'a> {
     offered: Capabilities,
-    only: Option<Mechanism>,
+    only: Option<Method>,
     user: &'a [u8],
     password: &'a [u8],
     confirm: bool,
 }
 
-/// In the first lines: settings (`c`: confirm, `p` or `l`: that mechanism alone), what is offered, the
+/// In the first lines: settings (`c`: confirm, `p`, `l` or `L`: AUTHENTICATE PLAIN, AUTHENTICATE LOGIN or LOGIN alone), what is offered, the
 /// user and the password. Then what the server says.
 pub fn run(input: &[u8]) {
     let ([settings, offered, user, password], said) = input::lines(input);
-    let only = [(b'p', Mechanism::Plain), (b'l', Mechanism::Login)];
+    let only = [
+        (b'p', Method::AuthenticatePlain),
+        (b'l', Method::AuthenticateLogin),
+        (b'L', Method::LoginCommand),
+    ];
     let asked = Asked {
         offered: Capabilities::parse(&input::text(offered)),
         only: only
@@ -68,9 +72,9 @@ pub fn run(input: &[u8]) {
         Ok(login) => login,
         Err(LoginError::Unsendable(_)) => return assert!(unsendable),
         Err(LoginError::NoMechanism) => {
-            let command = !asked.offered.login_disabled || asked.offered.auth_login;
-            assert!(asked.only == Some(Mechanism::Plain) || !command);
-            return assert!(asked.only == Some(Mechanism::Login) || !asked.offered.auth_plain);
+            assert!(!asked.may(Method::AuthenticatePlain) || !asked.offered.auth_plain);
+            assert!(!asked.may(Method::AuthenticateLogin) || !asked.offered.auth_login);
+            return assert!(!asked.may(Method::LoginCommand) || asked.offered.login_disabled);
         }
     };
     assert!(!unsendable, "a line end in a command");
@@ -106,6 +110,10 @@ pub fn run(input: &[u8]) {
 }
 
 impl Asked<'_> {
+    fn may(&self, method: Method) -> bool {
+        self.only.is_none_or(|only| only == method)
+    }
+
     /// The trace does not hold the password: not between its own words and the user's name.
     fn is_masked(&self, shown: &str, debug: &str) {
         assert_eq!(debug, format!("Command({shown})"));
@@ -174,7 +182,7 @@ impl Told {
         let line = wire.get(self.tag.len() + 1..).unwrap_or_default();
         let carried = (asked.user, asked.password);
         let password = if let Some(rest) = line.strip_prefix(b"AUTHENTICATE PLAIN") {
-            assert!(offered.auth_plain && asked.only != Some(Mechanism::Login));
+            assert!(offered.auth_plain && asked.may(Method::AuthenticatePlain));
             assert!(rest.starts_with(b"\r\n") || offered.sasl_ir && rest.starts_with(b" "));
             let message = rest.trim_ascii();
             self.may_go_on = message.is_empty();
@@ -183,7 +191,7 @@ impl Told {
             assert!(!self.user || base64_decode(message).is_ok_and(|found| found.expose() == expected));
             self.user
         } else if let Some(rest) = line.strip_prefix(b"AUTHENTICATE LOGIN\r\n") {
-            assert!(offered.auth_login && asked.only != Some(Mechanism::Plain));
+            assert!(offered.auth_login && asked.may(Method::AuthenticateLogin));
             let lines: Vec<_> = rest.split_inclusive(|&byte| byte == b'\n').collect();
             for (line, part) in lines.iter().zip([carried.0, carried.1]) {
                 assert!(base64_decode(line.trim_ascii()).is_ok_and(|found| found.expose() == part));
@@ -192,7 +200,7 @@ impl Told {
             self.user = !lines.is_empty();
             lines.len() == 2
         } else if let Some(rest) = line.strip_prefix(b"LOGIN ") {
-            assert!(!offered.login_disabled && asked.only != Some(Mechanism::Plain));
+            assert!(!offered.login_disabled && asked.may(Method::LoginCommand));
             self.login(asked, rest)
         } else {
             panic!("an unknown command: {}", input::text(&self.wire));

@@ -9,7 +9,6 @@ use super::capability::Capabilities;
 use super::command::{Command, Sendable, Tag, Tags};
 use super::response::{Code, Response, Status, StatusKind, Untagged};
 use crate::error::EncodeError;
-use crate::sasl::Mechanism;
 use crate::secret::Secret;
 
 /// Tries one password, once.
@@ -79,11 +78,31 @@ pub enum LoginError {
     Unsendable(#[from] EncodeError),
 }
 
+/// A way to bring a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Method {
+pub enum Method {
+    /// `AUTHENTICATE PLAIN` (RFC 4616).
     AuthenticatePlain,
+    /// The command `LOGIN` (RFC 9051 §6.2.3).
     LoginCommand,
+    /// `AUTHENTICATE LOGIN` (draft-murchison-sasl-login-00).
     AuthenticateLogin,
+}
+
+impl Method {
+    /// What is sent for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AuthenticatePlain => "AUTHENTICATE PLAIN",
+            Self::LoginCommand => "the command LOGIN",
+            Self::AuthenticateLogin => "AUTHENTICATE LOGIN",
+        }
+    }
+
+    /// Whether a server that `offered` these takes a password that way, or in any way where there is no `only` one.
+    pub fn is_offered(only: Option<Self>, offered: &Capabilities) -> bool {
+        !methods(offered, only, true).is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -110,8 +129,7 @@ struct Attempt {
 
 impl<'t> Login<'t> {
     /// A dialog on an open session that is not logged in and has `offered` these
-    /// capabilities. `mechanism` leaves only that one ([`Mechanism::Login`] is AUTHENTICATE LOGIN
-    /// and the LOGIN command alike). With `confirm` one cheap command must succeed after OK.
+    /// capabilities. With `only` there is no other way to ask. With `confirm` one cheap command must succeed after OK.
     ///
     /// Whether a password may go over this connection is for the caller to know.
     ///
@@ -121,13 +139,13 @@ impl<'t> Login<'t> {
     pub fn new(
         offered: &Capabilities,
         tags: &'t mut Tags,
-        mechanism: Option<Mechanism>,
+        only: Option<Method>,
         user: &[u8],
         password: &Secret<[u8]>,
         confirm: bool,
     ) -> Result<Self, LoginError> {
         let credentials = Sendable::new(user, password)?;
-        let methods = methods(offered, mechanism, credentials.is_ascii());
+        let methods = methods(offered, only, credentials.is_ascii());
         if methods.is_empty() {
             return Err(LoginError::NoMechanism);
         }
@@ -309,23 +327,21 @@ impl<'t> Login<'t> {
 }
 
 /// The ways to ask, the best first.
-fn methods(offered: &Capabilities, only: Option<Mechanism>, ascii: bool) -> VecDeque<Method> {
-    let mut methods = VecDeque::new();
-    if offered.auth_plain && !matches!(only, Some(Mechanism::Login)) {
-        methods.push_back(Method::AuthenticatePlain);
-    }
-    if !matches!(only, Some(Mechanism::Plain)) {
-        let command = !offered.login_disabled;
-        if command && ascii {
-            methods.push_back(Method::LoginCommand);
-        }
-        if offered.auth_login {
-            methods.push_back(Method::AuthenticateLogin);
-        }
-        // Outside the grammar of LOGIN, though many servers take it: better than nothing.
-        if command && !ascii && methods.is_empty() {
-            methods.push_back(Method::LoginCommand);
-        }
+fn methods(offered: &Capabilities, only: Option<Method>, ascii: bool) -> VecDeque<Method> {
+    let command = !offered.login_disabled;
+    let mut methods: VecDeque<_> = [
+        (Method::AuthenticatePlain, offered.auth_plain),
+        (Method::LoginCommand, command && ascii),
+        (Method::AuthenticateLogin, offered.auth_login),
+    ]
+    .into_iter()
+    .filter(|(method, can)| *can && only.is_none_or(|only| only == *method))
+    .map(|(method, _)| method)
+    .collect();
+    // Outside the grammar of LOGIN, though many servers take it: better than nothing.
+    let may_command = only.is_none_or(|only| only == Method::LoginCommand);
+    if command && may_command && methods.is_empty() {
+        methods.push_back(Method::LoginCommand);
     }
     methods
 }
@@ -349,7 +365,7 @@ mod tests {
     #[derive(Clone, Copy)]
     struct Ask {
         offered: &'static str,
-        mechanism: Option<Mechanism>,
+        only: Option<Method>,
         user: &'static str,
         password: &'static str,
         confirm: bool,
@@ -357,7 +373,7 @@ mod tests {
 
     const JANE: Ask = Ask {
         offered: "IMAP4rev1 SASL-IR AUTH=PLAIN AUTH=LOGIN",
-        mechanism: None,
+        only: None,
         user: "jane@example.org",
         password: "s3cret",
         confirm: false,
@@ -371,7 +387,7 @@ mod tests {
         let login = Login::new(
             &offered,
             &mut tags,
-            ask.mechanism,
+            ask.only,
             ask.user.as_bytes(),
             &password,
             ask.confirm,
@@ -606,8 +622,9 @@ mod tests {
     /// Offered, asked for, and the first command.
     #[test]
     fn the_choice() {
-        let plain = Some(Mechanism::Plain);
-        let login = Some(Mechanism::Login);
+        let plain = Some(Method::AuthenticatePlain);
+        let login = Some(Method::AuthenticateLogin);
+        let command = Some(Method::LoginCommand);
         let none = "the remote offers no mechanism that can be used";
         let table = [
             (
@@ -625,23 +642,26 @@ mod tests {
             ("IMAP4rev1 AUTH=CRAM-MD5 LOGINDISABLED", None, none),
             ("IMAP4rev1 LOGINDISABLED", None, none),
             (
-                "IMAP4rev1 AUTH=PLAIN AUTH=LOGIN", login, "v1 LOGIN \"jane\" \"s3cret\"",
+                "IMAP4rev1 AUTH=PLAIN AUTH=LOGIN", command, "v1 LOGIN \"jane\" \"s3cret\"",
             ),
-            (
-                "IMAP4rev1 AUTH=PLAIN AUTH=LOGIN LOGINDISABLED", login, "v1 AUTHENTICATE LOGIN",
-            ),
-            ("IMAP4rev1 AUTH=PLAIN LOGINDISABLED", login, none),
+            ("IMAP4rev1 AUTH=PLAIN AUTH=LOGIN LOGINDISABLED", command, none),
+            ("IMAP4rev1 AUTH=PLAIN AUTH=LOGIN", login, "v1 AUTHENTICATE LOGIN"),
+            ("IMAP4rev1 AUTH=PLAIN", login, none),
             ("IMAP4rev1 AUTH=PLAIN AUTH=LOGIN", plain, "v1 AUTHENTICATE PLAIN"),
             ("IMAP4rev1 AUTH=LOGIN", plain, none),
         ];
-        for (offered, mechanism, first) in table {
+        for (offered, only, first) in table {
             let ask = Ask {
                 offered,
-                mechanism,
+                only,
                 user: "jane",
                 ..JANE
             };
-            assert_eq!(play(ask, &[])[0], first, "{offered} {mechanism:?}");
+            assert_eq!(play(ask, &[])[0], first, "{offered} {only:?}");
+        }
+        for (offered, only, first) in table {
+            let is_offered = Method::is_offered(only, &Capabilities::parse(offered));
+            assert_eq!(is_offered, first != none, "{offered} {only:?}");
         }
         for (offered, first) in [
             ("IMAP4rev1 AUTH=PLAIN AUTH=LOGIN", "v1 AUTHENTICATE PLAIN"),
@@ -857,7 +877,7 @@ mod tests {
                 "v3 OK", "* OK", "* CAPABILITY IMAP4rev1", "* BYE",
             ]), 0..12),
         ) {
-            let did = play(Ask { offered, mechanism: None, user, password, confirm }, &said);
+            let did = play(Ask { offered, only: None, user, password, confirm }, &said);
             let encoded = String::from_utf8(crate::sasl::base64_encode(password.as_bytes()).expose().to_vec()).unwrap();
             let plain = Sendable::new(user.as_bytes(), &Secret::copy_from(password.as_bytes())).unwrap();
             let plain = String::from_utf8(Command::plain(&plain).wire().expose().to_vec()).unwrap();

@@ -9,13 +9,13 @@ use std::time::Instant;
 
 use clap::Args;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use vouch_protocol::sasl::Mechanism;
 use vouch_protocol::secret::Secret;
 use zeroize::Zeroizing;
 
 use super::super::{ConfigFile, fail, print, runtime, status};
 use super::{Common, Words, line, object, status_of};
 use crate::config::Config;
+use crate::config::directory::LoginMethod;
 use crate::verdict::{Client, Kind, Login, Proof, Question, Verdict};
 
 const WORDS: Words = Words {
@@ -35,15 +35,18 @@ pub struct Arguments {
     /// Read the password from the first line of this file; - is standard input [default: ask on the terminal]
     #[arg(long, value_name = "F")]
     password_file: Option<PathBuf>,
-    /// Use this SASL mechanism only: PLAIN or LOGIN
-    #[arg(short, long, value_name = "M", value_parser = mechanism)]
-    mechanism: Option<Mechanism>,
+    /// Send the password in this way only: PLAIN, LOGIN, or of imap login-command [default: as auth.mechanism says]
+    #[arg(short, long, value_name = "M", value_parser = method)]
+    mechanism: Option<LoginMethod>,
     #[command(flatten)]
     common: Common,
 }
 
-fn mechanism(name: &str) -> Result<Mechanism, String> {
-    Mechanism::from_name(name).ok_or_else(|| "supported: PLAIN and LOGIN".to_owned())
+fn method(name: &str) -> Result<LoginMethod, String> {
+    let mut known = LoginMethod::ALL.iter();
+    let method = known.find(|(word, _)| word.eq_ignore_ascii_case(name));
+    let method = method.map(|(_, method)| *method);
+    method.ok_or_else(|| "supported: auto, PLAIN, LOGIN and login-command".to_owned())
 }
 
 /// Asks, and prints the answer.

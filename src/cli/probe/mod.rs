@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use vouch_protocol::sasl::Mechanism;
 
 use super::{ConfigFile, fail, runtime, status};
-use crate::config::Config;
+use crate::config::directory::{Kind, LoginMethod};
+use crate::config::{Config, Directory};
 use crate::daemon;
 use crate::engine::{Decision, Engine, Member};
 use crate::session::trace;
@@ -69,14 +69,25 @@ pub fn run(probe: &Probe, file: &ConfigFile) -> ExitCode {
 }
 
 impl Common {
-    fn asker(&self, file: &ConfigFile, mechanism: Option<Mechanism>) -> Result<Asker, ExitCode> {
+    fn asker(&self, file: &ConfigFile, method: Option<LoginMethod>) -> Result<Asker, ExitCode> {
         let (config, _) = file.load()?;
         if self.trace {
             log::start_trace(trace::TARGET);
         } else {
             log::start_warnings();
         }
-        let members = daemon::members(&config, mechanism)
+        let asked = |it: &&Directory| self.directory.as_ref().is_none_or(|name| *name == it.name);
+        let mut asked = config.directory.iter().filter(asked);
+        if let (Some(LoginMethod::LoginCommand), Some(smtp)) =
+            (method, asked.find(|it| it.kind == Kind::Smtp))
+        {
+            let why = format!(
+                "vouch probe: login-command is of IMAP, and directory \"{}\" of type smtp; -d NAME asks another",
+                smtp.name
+            );
+            return Err(fail(status::USAGE, &why));
+        }
+        let members = daemon::members(&config, method)
             .map_err(|error| fail(status::CONFIG, &format!("vouch probe: {error}")))?;
         match &self.directory {
             None => Ok(Asker::ByDomain(Engine::new(members, None))),

@@ -15,8 +15,8 @@ use crate::{
     config::{
         Endpoint,
         directory::{
-            Auth, Cache, CatchAll, Code252, Directory, Kind, Limits, MaxSessions, Policy, Pool, Rcpt,
-            Replies, StartTls, Tls,
+            Auth, Cache, CatchAll, Code252, Directory, Kind, Limits, LoginMethod, MaxSessions, Policy, Pool,
+            Rcpt, Replies, StartTls, Tls,
         },
     },
 };
@@ -213,6 +213,30 @@ fn replies(found: &mut Findings, mut table: Table<'_>, replies: &mut Replies) {
 fn auth(found: &mut Findings, mut table: Table<'_>, auth: &mut Auth, kind: Kind) {
     table.read(found, "allow-cleartext", &mut auth.allow_cleartext, value::flag);
     table.read(found, "username", &mut auth.username, value::template);
+    let mechanism = table.read(
+        found,
+        "mechanism",
+        &mut auth.mechanism,
+        value::word(LoginMethod::ALL),
+    );
+    match (mechanism, auth.mechanism, kind) {
+        (Some(at), LoginMethod::LoginCommand, Kind::Smtp) => {
+            let title = format!("`{}` is not for type `smtp`", table.full("mechanism"));
+            let label = "LOGIN is a command of IMAP";
+            let problem = Problem::new(title, at, label);
+            found.problem(
+                problem.help("SMTP AUTH takes `\"PLAIN\"` or `\"LOGIN\"`; `\"auto\"` takes what is offered"),
+            );
+        }
+        (Some(at), _, Kind::Lmtp) => found.note(
+            &at,
+            format!(
+                "`{}`: no effect: type `lmtp` knows no logins",
+                table.full("mechanism")
+            ),
+        ),
+        _ => {}
+    }
     let confirm = table.read(found, "confirm", &mut auth.confirm, value::flag);
     if let (Some(at), true) = (confirm, auth.confirm && kind != Kind::Imap) {
         found.note(

@@ -1,7 +1,7 @@
 //! A directory, in words.
 
 use super::{Text, at_most};
-use crate::config::directory::{CatchAll, Code252, KeyExchange, Kind, Policy, StartTls};
+use crate::config::directory::{CatchAll, Code252, KeyExchange, Kind, LoginMethod, Policy, StartTls};
 use crate::config::{Config, Directory, Endpoint, duration_text};
 
 pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
@@ -169,6 +169,12 @@ fn password_words(text: &mut Text, directory: &Directory) {
         },
     );
     text.say(format!("User name sent: {}.", directory.auth.username));
+    if directory.auth.mechanism != LoginMethod::Auto {
+        text.say(format!(
+            "A password is sent by {} only.",
+            directory.auth.mechanism
+        ));
+    }
     if directory.auth.confirm && directory.kind == Kind::Imap {
         text.say("One more command confirms a good login.");
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vouch_protocol::imap::capability::Capabilities;
 use vouch_protocol::imap::command::{Command, Tags};
-use vouch_protocol::imap::login::{self, Login, LoginError, Outcome};
+use vouch_protocol::imap::login::{self, Login, LoginError, Method, Outcome};
 use vouch_protocol::imap::opening::{Opening, OpeningError, Step};
 use vouch_protocol::imap::response::{Code, Response, Status, StatusKind, Untagged};
 use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
-use vouch_protocol::sasl::{Carried, Mechanism};
+use vouch_protocol::sasl::Carried;
 
 use super::error::{Error, GREETING, Kind, LOGIN};
 use super::{
@@ -31,8 +31,8 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How logins are tried.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// The only mechanism to use, if there is to be one.
-    pub mechanism: Option<Mechanism>,
+    /// The only way to send a password, if there is to be one.
+    pub method: Option<Method>,
     /// After OK one cheap command must succeed too: Exchange may say OK and
     /// mean no.
     pub confirm: bool,
@@ -137,12 +137,11 @@ impl LoginSession {
     pub fn takes_passwords(&self) -> Result<(), Error> {
         let (capabilities, encrypted) = (&self.capabilities, self.tls.is_some());
         self.remote.check_password_may_leave(encrypted)?;
-        if capabilities.auth_plain || capabilities.auth_login || !capabilities.login_disabled {
+        let method = self.options.method;
+        if Method::is_offered(method, capabilities) {
             return Ok(());
         }
-        Err(no_mechanism(
-            &self.remote, capabilities, encrypted, self.options.mechanism,
-        ))
+        Err(no_mechanism(&self.remote, capabilities, encrypted, method))
     }
 }
 
@@ -213,16 +212,15 @@ impl LoginSession {
             secrets,
             ..
         } = self;
-        let Options { mechanism, confirm } = *options;
+        let Options { method, confirm } = *options;
         let (user, password) = (&credentials.user, &credentials.password);
-        let mut dialog = Login::new(capabilities, tags, mechanism, user, password, confirm).map_err(
-            |error| match error {
-                LoginError::NoMechanism => no_mechanism(remote, capabilities, tls.is_some(), mechanism),
+        let mut dialog =
+            Login::new(capabilities, tags, method, user, password, confirm).map_err(|error| match error {
+                LoginError::NoMechanism => no_mechanism(remote, capabilities, tls.is_some(), method),
                 LoginError::Unsendable(error) => {
                     Error::new(Kind::Config, &remote.peer, LOGIN, error.to_string())
                 }
-            },
-        )?;
+            })?;
         let (mut secret_sent, mut by) = (false, deadline);
         let mut step = dialog.start();
         loop {
@@ -444,20 +442,15 @@ fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
     }
 }
 
-fn no_mechanism(
-    remote: &Remote,
-    offered: &Capabilities,
-    encrypted: bool,
-    wanted: Option<Mechanism>,
-) -> Error {
+fn no_mechanism(remote: &Remote, offered: &Capabilities, encrypted: bool, wanted: Option<Method>) -> Error {
     let mut names: Vec<&str> = offered.auth_other.iter().map(String::as_str).collect();
     names.extend(offered.auth_plain.then_some("PLAIN"));
     names.extend(offered.auth_login.then_some("LOGIN"));
     let lacking = Lacking {
         offered: &names,
-        forbids_login: offered.login_disabled,
+        command: Some(!offered.login_disabled),
         starttls: offered.starttls,
         encrypted,
     };
-    super::no_mechanism(&remote.peer, &lacking, wanted)
+    super::no_mechanism(&remote.peer, &lacking, wanted.map(Method::name))
 }

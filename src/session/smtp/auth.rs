@@ -165,13 +165,22 @@ impl Session for AuthSession {
 }
 
 /// Whether a password could be tried on a session.
-pub(super) fn takes_passwords(opened: &Opened) -> Result<(), Error> {
+pub(super) fn takes_passwords(opened: &Opened, only: Option<Mechanism>) -> Result<(), Error> {
     let (capabilities, encrypted) = (&opened.capabilities, opened.tls.is_some());
     opened.remote.check_password_may_leave(encrypted)?;
-    if capabilities.auth.plain || capabilities.auth.login {
+    let mut ways = [Mechanism::Plain, Mechanism::Login].into_iter();
+    if ways.any(|way| capabilities.auth.offers(way) && only.is_none_or(|only| only == way)) {
         return Ok(());
     }
-    Err(no_mechanism(&opened.remote, capabilities, encrypted, None))
+    Err(no_mechanism(&opened.remote, capabilities, encrypted, only))
+}
+
+/// What is sent for it.
+const fn name(mechanism: Mechanism) -> &'static str {
+    match mechanism {
+        Mechanism::Plain => "AUTH PLAIN",
+        Mechanism::Login => "AUTH LOGIN",
+    }
 }
 
 fn no_mechanism(
@@ -185,9 +194,9 @@ fn no_mechanism(
     names.extend(offered.auth.login.then_some("LOGIN"));
     let lacking = Lacking {
         offered: &names,
-        forbids_login: false,
+        command: None,
         starttls: offered.starttls,
         encrypted,
     };
-    session::no_mechanism(&remote.peer, &lacking, wanted)
+    session::no_mechanism(&remote.peer, &lacking, wanted.map(name))
 }

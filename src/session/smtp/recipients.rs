@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt;
 use tokio::task::yield_now;
 use tokio::time::Instant;
+use vouch_protocol::sasl::Mechanism;
 use vouch_protocol::smtp::recipients::{Answer, Lost, Recipients};
 use vouch_protocol::smtp::{Capabilities, Command, EnhancedCode, Reply};
 
@@ -77,12 +78,12 @@ impl RecipientSession {
         (&self.opened.capabilities, self.opened.tls.as_deref())
     }
 
-    /// Whether a password could be tried there, as far as it tells without one.
+    /// Whether a password could be tried there, by this mechanism if there is to be one, as far as it tells without one.
     ///
     /// # Errors
     /// What is in the way.
-    pub fn takes_passwords(&self) -> Result<(), Error> {
-        auth::takes_passwords(&self.opened)
+    pub fn takes_passwords(&self, only: Option<Mechanism>) -> Result<(), Error> {
+        auth::takes_passwords(&self.opened, only)
     }
 }
 
