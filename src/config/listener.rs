@@ -238,6 +238,9 @@ described! {
         /// `accept`: the recipient exists. Default `DUNNO`. Never `OK` or `permit…`: before
         /// `reject_unauth_destination` they make an open relay.
         pub accept: policy::Action,
+        /// `full`: the mailbox is full. Default: as `accept`, since mail for it is retried by the next server. A 4xx code
+        /// defers such mail at the edge: `452 4.2.2 Mailbox full`. Never `OK` or `permit…`.
+        pub full: Option<policy::Action>,
         /// `reject`: the recipient is unknown. Default `550 5.1.1 User unknown`. `{reply}` stands for the
         /// remote's own text.
         pub reject: policy::Action,
@@ -260,6 +263,7 @@ impl Default for Action {
     fn default() -> Self {
         Self {
             accept: fixed("DUNNO"),
+            full: None,
             reject: fixed("550 5.1.1 User unknown"),
             disabled: fixed("550 5.2.1 Mailbox disabled"),
             defer: fixed("DEFER_IF_PERMIT 4.4.3 Recipient lookup failed, try again later"),

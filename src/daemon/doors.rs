@@ -117,6 +117,7 @@ fn actions(action: &Action) -> Actions {
     Actions {
         accept: action.accept.clone(),
         reject: action.reject.clone(),
+        full: action.full.clone().unwrap_or_else(|| action.accept.clone()),
         disabled: action.disabled.clone(),
         defer: action.defer.clone(),
         limit: action.limit.clone(),

@@ -10,6 +10,8 @@ use crate::verdict::{Class, Verdict};
 pub struct Actions {
     /// The recipient exists.
     pub accept: Action,
+    /// It exists and is full; `{reply}` stands for the remote's words.
+    pub full: Action,
     /// It does not; `{reply}` stands for the remote's words.
     pub reject: Action,
     /// It is closed; `{reply}` likewise.
@@ -24,7 +26,10 @@ impl Actions {
     /// What each verdict is in Postfix's words.
     pub(super) fn told(&self, decision: &Decision) -> Action {
         match &decision.verdict {
-            Verdict::Accept(_) => self.accept.clone(),
+            Verdict::Accept(identity) => match &identity.remark {
+                Some(remark) if remark.class == Class::Full => self.full.with_reply(remark.words()),
+                _ => self.accept.clone(),
+            },
             Verdict::Reject(cause) if cause.class == Class::Disabled => {
                 self.disabled.with_reply(cause.words())
             }
@@ -44,12 +49,13 @@ impl Actions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::{Abstention, Cause};
+    use crate::verdict::{Abstention, Cause, Identity};
 
     fn actions() -> Actions {
         let action = |text| Action::new(text).unwrap();
         Actions {
             accept: action("DUNNO"),
+            full: action("452 4.2.2 {reply}"),
             reject: action("550 5.1.1 {reply}"),
             disabled: action("550 5.2.1 Mailbox disabled"),
             defer: action("DEFER_IF_PERMIT 4.4.3 later"),
@@ -62,6 +68,13 @@ mod tests {
         let cause = |class| Cause::said(class, "550 5.1.1", "no such\r\nuser");
         for (verdict, expected) in [
             (Verdict::accept("x"), "DUNNO"),
+            (
+                Verdict::Accept(Identity {
+                    name: b"x".to_vec(),
+                    remark: Some(cause(Class::Full)),
+                }),
+                "452 4.2.2 no such user",
+            ),
             (
                 Verdict::Reject(cause(Class::UnknownUser)),
                 "550 5.1.1 no such user",

@@ -223,6 +223,7 @@ mod tests {
             name: "maps".into(),
             actions: Actions {
                 accept: action("DUNNO"),
+                full: action("DUNNO"),
                 reject: action("550 5.1.1 {reply}"),
                 disabled: action("550 5.2.1 Mailbox disabled"),
                 defer: action("DEFER_IF_PERMIT 4.4.3 later"),

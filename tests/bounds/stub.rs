@@ -146,6 +146,7 @@ pub(crate) fn userdb_door(member: &Arc<Member>) -> Arc<dyn Door> {
 fn actions() -> Actions {
     Actions {
         accept: Action::dunno(),
+        full: Action::dunno(),
         reject: Action::dunno(),
         disabled: Action::dunno(),
         defer: Action::dunno(),

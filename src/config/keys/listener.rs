@@ -50,6 +50,14 @@ pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
     if protocol.has("action") {
         keys.extend([
             key("action", "accept", set(quoted(action.accept.as_str()))),
+            key(
+                "action",
+                "full",
+                some(
+                    action.full.as_ref().map(|full| quoted(full.as_str())),
+                    "as `accept`",
+                ),
+            ),
             key("action", "reject", set(quoted(action.reject.as_str()))),
             key("action", "disabled", set(quoted(action.disabled.as_str()))),
             key("action", "defer", set(quoted(action.defer.as_str()))),

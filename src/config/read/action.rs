@@ -17,16 +17,8 @@ pub(super) fn action(
     protocol: Option<Protocol>,
     action: &mut Action,
 ) {
-    table.read(found, "accept", &mut action.accept, |value| {
-        let action = answer(value)?;
-        let word = action.word();
-        if word == "OK" || word.starts_with("PERMIT") {
-            let label = "before `reject_unauth_destination` this lets all mail in";
-            return Err(Wrong::new("would open the relay", label)
-                .help("write `\"DUNNO\"`: the next restriction decides"));
-        }
-        Ok(action)
-    });
+    table.read(found, "accept", &mut action.accept, no_permission);
+    table.read_some(found, "full", &mut action.full, no_permission);
     table.read(found, "reject", &mut action.reject, answer);
     table.read(found, "disabled", &mut action.disabled, answer);
     table.read(found, "defer", &mut action.defer, no_refusal);
@@ -49,6 +41,19 @@ fn answer(value: &DeValue<'_>) -> Result<policy::Action, Wrong> {
     policy::Action::new(text).map_err(|why| {
         Wrong::new("is no answer for Postfix", why.to_string()).help(format!("write {EXAMPLE}"))
     })
+}
+
+/// An action for a recipient that exists: nothing that lets in mail for others, too.
+fn no_permission(value: &DeValue<'_>) -> Result<policy::Action, Wrong> {
+    let action = answer(value)?;
+    let word = action.word();
+    if word == "OK" || word.starts_with("PERMIT") {
+        let label = "before `reject_unauth_destination` this lets all mail in";
+        return Err(
+            Wrong::new("would open the relay", label).help("write `\"DUNNO\"`: the next restriction decides")
+        );
+    }
+    Ok(action)
 }
 
 /// An action for when there was no answer: nothing that refuses for good.

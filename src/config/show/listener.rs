@@ -279,6 +279,8 @@ fn action_words(text: &mut Text, listener: &Listener) {
         text.say("DRY RUN: always answers DUNNO, and logs what it would have answered:");
     }
     text.say(format!("recipient exists    -> {}", action.accept.as_str()));
+    let full = action.full.as_ref().unwrap_or(&action.accept);
+    text.say(format!("mailbox full        -> {}", full.as_str()));
     text.say(format!("recipient unknown   -> {}", action.reject.as_str()));
     text.say(format!("mailbox disabled    -> {}", action.disabled.as_str()));
     text.say(format!("no answer           -> {}", action.defer.as_str()));
