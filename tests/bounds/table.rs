@@ -19,10 +19,11 @@ const NO_BOUNDS: &[&str] = &[
     "telemetry::clock::SECOND", "config::keys::REMARK_COLUMN", "config::show::listener::MOST_DOMAINS",
     "config::read::directory::HOUR", "session::secrets::SHORT", "session::remote::BEGINNING",
     "session::secrets::HEAD", "session::secrets::PRIME", "engine::catch_all::LETTERS",
-    "engine::store::file::SLICES", "server::counts::CAUSES", "cli::control::columns::WIDTH",
-    "cli::control::columns::NAME", "cli::control::columns::INDENT", "cli::control::columns::DIGITS",
-    "daemon::status::remote::SHOWN", "cli::init::draft::REMARK_COLUMN",
-    "daemon::status::remote::TEXTS_SHOWN", "daemon::STATUS_SHOWN", "config::read::lookup::LINE_SHOWN",
+    "engine::store::file::SLICES", "engine::store::file::FORMAT", "engine::store::file::DATABASE_FORMAT",
+    "server::counts::CAUSES", "cli::control::columns::WIDTH", "cli::control::columns::NAME",
+    "cli::control::columns::INDENT", "cli::control::columns::DIGITS", "daemon::status::remote::SHOWN",
+    "cli::init::draft::REMARK_COLUMN", "daemon::status::remote::TEXTS_SHOWN", "daemon::STATUS_SHOWN",
+    "config::read::lookup::LINE_SHOWN",
     // What a client takes from connecting to its question.
     "daemon::running::JUST_ACCEPTED", "daemon::running::EMPTY_CHECK", "server::auth::connection::QUIET_CHECK",
     "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.

@@ -7,6 +7,7 @@ mod action;
 pub(crate) mod directory;
 mod dovecot;
 mod duplicate;
+mod earlier;
 mod endpoint;
 mod fields;
 mod listener;

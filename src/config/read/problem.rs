@@ -60,7 +60,9 @@ impl Error {
             let line = 1 + before.matches('\n').count();
             let label = Some(&problem.label).filter(|label| !label.is_empty());
             let label = label.map_or(String::new(), |label| format!(": {label}"));
-            format!("line {line}: {}{label}", problem.title)
+            let help = problem.help.as_ref().filter(|_| problem.help_in_brief);
+            let help = help.map_or(String::new(), |help| format!("; {help}"));
+            format!("line {line}: {}{label}{help}", problem.title)
         };
         let mut brief: Vec<String> = problems.iter().take(MOST_PROBLEMS).map(in_brief).collect();
         if more > 0 {
@@ -91,6 +93,8 @@ pub(super) struct Problem {
     label: String,
     others: Vec<(Range<usize>, String)>,
     help: Option<String>,
+    /// What to do is told in one line as well.
+    help_in_brief: bool,
     denied: bool,
 }
 
@@ -103,6 +107,7 @@ impl Problem {
             label: label.into(),
             others: Vec::new(),
             help: None,
+            help_in_brief: false,
             denied: false,
         }
     }
@@ -116,6 +121,12 @@ impl Problem {
     /// Says what would be right.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Has what would be right told where there is one line for each problem, too.
+    pub(super) fn with_help_in_brief(mut self) -> Self {
+        self.help_in_brief = true;
         self
     }
 

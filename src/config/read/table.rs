@@ -10,6 +10,7 @@ use toml::{
 
 use super::{
     Note,
+    earlier::earlier,
     problem::{Problem, nearest},
     value::{self, Wrong},
 };
@@ -246,6 +247,12 @@ impl<'t> Table<'t> {
         for (name, _) in self.entries.iter() {
             let key: &str = name.get_ref();
             if self.known.iter().chain(&self.passed).any(|known| *known == key) {
+                continue;
+            }
+            if let Some(earlier) = earlier(&self.name, key) {
+                let title = format!("unknown key `{}`", self.full(key));
+                let problem = Problem::new(title, name.span(), earlier.label());
+                found.problem(problem.help(earlier.help()).with_help_in_brief());
                 continue;
             }
             let of = if self.name.is_empty() {

@@ -1,7 +1,7 @@
 //! The file itself: a `redb` database of two tables.
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -29,9 +29,17 @@ type Row<'a> = (u64, bool, Option<&'a str>, Option<&'a str>, &'a str);
 /// By the address's one form.
 const RECIPIENTS: TableDefinition<'_, &[u8], Row<'_>> = TableDefinition::new("recipients");
 
+/// What is in the tables, and how: raised with each change that an older version would misread.
+const FORMAT: u64 = 1;
+
+/// The newest format of `redb` itself that is read here.
+const DATABASE_FORMAT: u8 = 3;
+
 /// What the file is about.
 const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
 const SOURCE: &str = "source";
+/// [`FORMAT`] of the version that has written it.
+const WRITTEN_AS: &str = "format";
 /// The time at which it was last written, as in a [`Row`].
 const WRITTEN: &str = "written";
 
@@ -78,6 +86,9 @@ pub(super) enum Refusal {
     /// It is no file of ours, or is no longer.
     #[error("it is corrupt: {0}")]
     Corrupt(String),
+    /// Another version of vouch has written it in a way that this one does not know.
+    #[error("another version of vouch has written it: {0}")]
+    OtherVersion(String),
     /// The system or the disk refuses.
     #[error("{0}")]
     Other(String),
@@ -93,22 +104,36 @@ impl<E: Into<redb::Error>> From<E> for Refusal {
                 Self::Corrupt(error.to_string())
             }
             E::Io(error) => Self::Other(error.to_string()),
-            error @ (E::Corrupted(_)
-            | E::UpgradeRequired(_)
-            | E::RepairAborted
+            error @ (E::Corrupted(_) | E::RepairAborted) => Self::Corrupt(error.to_string()),
+            error @ (E::UpgradeRequired(_)
             | E::TableTypeMismatch { .. }
             | E::TypeDefinitionChanged { .. }
-            | E::TableIsMultimap(_)) => Self::Corrupt(error.to_string()),
+            | E::TableIsMultimap(_)) => Self::OtherVersion(error.to_string()),
             error => Self::Other(error.to_string()),
         }
     }
 }
 
-/// The name under which a broken file is kept.
-pub(super) fn aside(path: &Path) -> PathBuf {
+/// The name under which a file is kept that cannot be used, where it is the file's own fault.
+pub(super) fn aside(path: &Path, refusal: &Refusal) -> Option<PathBuf> {
+    let why = match refusal {
+        Refusal::Corrupt(_) => "corrupt",
+        Refusal::OtherVersion(_) => "other-version",
+        Refusal::InUse | Refusal::Other(_) => return None,
+    };
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".corrupt-{}", millis(SystemTime::now()) / 1000));
-    name.into()
+    name.push(format!(".{why}-{}", millis(SystemTime::now()) / 1000));
+    Some(name.into())
+}
+
+/// The format of a database, where it is newer than what this version reads: what `redb` itself takes for damage.
+fn newer_format(path: &Path) -> Option<u8> {
+    // The head of the file, and in it the first byte of each of the two commit slots (redb's `docs/design.md`).
+    let mut head = [0; 256];
+    fs::File::open(path).ok()?.read_exact(&mut head).ok()?;
+    let [one, other] = [head.get(64)?, head.get(192)?];
+    let newer = one == other && *one > DATABASE_FORMAT;
+    (head.starts_with(b"redb\x1a\x0a\xa9\x0d\x0a") && newer).then_some(*one)
 }
 
 impl File {
@@ -124,7 +149,15 @@ impl File {
         // A file that was closed in order is trusted otherwise, whatever became of it since.
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
         let database = if settings.path.exists() {
-            builder.create(&settings.path)?
+            let opened = builder.create(&settings.path);
+            opened.map_err(
+                |error| match (Refusal::from(error), newer_format(&settings.path)) {
+                    (Refusal::Corrupt(_), Some(format)) => {
+                        Refusal::OtherVersion(format!("its database has format {format}"))
+                    }
+                    (refusal, _) => refusal,
+                },
+            )?
         } else {
             create(&builder, &settings.path)?
         };
@@ -145,6 +178,13 @@ impl File {
         let transaction = self.database.begin_write()?;
         {
             let mut about = transaction.open_table(ABOUT)?;
+            let format = about
+                .get(WRITTEN_AS)?
+                .and_then(|format| format.value().parse().ok());
+            if let Some(newer) = format.filter(|format: &u64| *format > FORMAT) {
+                return Err(Refusal::OtherVersion(format!("its tables have format {newer}")));
+            }
+            about.insert(WRITTEN_AS, &*FORMAT.to_string())?;
             let source = self.settings.source.as_str();
             let same = about.get(SOURCE)?.is_some_and(|kept| kept.value() == source);
             let written = about.get(WRITTEN)?.and_then(|at| at.value().parse().ok());

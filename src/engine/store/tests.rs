@@ -125,13 +125,20 @@ fn a_thread_is_there_while_there_is_something_to_do() {
     assert_eq!(names(&read(&settings)), ["0@e.org", "2@e.org"]);
 }
 
+/// Files of another version beside the store's own.
+fn of_other_versions(folder: &TempDir) -> usize {
+    set_aside_as(folder, "cache.redb.other-version-")
+}
+
 /// Files beside the store's own.
 fn set_aside(folder: &TempDir) -> usize {
+    set_aside_as(folder, "cache.redb.corrupt-")
+}
+
+fn set_aside_as(folder: &TempDir, begin: &str) -> usize {
     let entries = fs::read_dir(folder.path()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names
-        .filter(|name| name.starts_with("cache.redb.corrupt-"))
-        .count()
+    names.filter(|name| name.starts_with(begin)).count()
 }
 
 #[test]
@@ -289,6 +296,58 @@ fn what_another_server_said_is_not_remembered() {
     };
     assert!(read(&moved).is_empty());
     assert!(read(&settings).is_empty());
+}
+
+/// Neither an older version nor a newer one keeps this one from its work, and its file is there for it to go back to.
+#[test]
+fn a_file_of_another_version_is_set_aside_and_a_new_one_begun() {
+    type Change = fn(&Path);
+    fn of_database(path: &Path, format: u8) {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[64] = format;
+        bytes[192] = format;
+        fs::write(path, bytes).unwrap();
+    }
+    let changes: [Change; 4] = [
+        // Rows of other types.
+        |path| {
+            let database = redb::Database::create(path).unwrap();
+            let transaction = database.begin_write().unwrap();
+            let other = redb::TableDefinition::<&str, u64>::new("recipients");
+            assert!(transaction.delete_table(other).unwrap());
+            drop(transaction.open_table(other).unwrap());
+            transaction.commit().unwrap();
+        },
+        // Tables that mean something else now.
+        |path| {
+            let database = redb::Database::create(path).unwrap();
+            let transaction = database.begin_write().unwrap();
+            let about = redb::TableDefinition::<&str, &str>::new("about");
+            transaction
+                .open_table(about)
+                .unwrap()
+                .insert("format", "99")
+                .unwrap();
+            transaction.commit().unwrap();
+        },
+        // The database itself.
+        |path| of_database(path, 2),
+        |path| of_database(path, 9),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let (folder, path) = place();
+        let settings = settings(&path);
+        write(&settings, &[("jane@e.org", Said::Yes(None), HOUR)]);
+        change(&path);
+        let keep = |store: &Store| store.keep(key("joe@e.org"), no());
+        assert!(reopened(&settings, keep).is_empty(), "{number}");
+        assert_eq!(
+            (set_aside(&folder), of_other_versions(&folder)),
+            (0, 1),
+            "{number}"
+        );
+        assert_eq!(names(&read(&settings)), ["joe@e.org"], "{number}");
+    }
 }
 
 #[test]

@@ -213,22 +213,25 @@ impl Writer {
         }
     }
 
-    /// Opens the file and reads it, if it was not read yet; sets a corrupt one aside.
+    /// Opens the file and reads it, if it was not read yet; sets aside one that is corrupt, or of another version.
     fn open(&mut self) -> Result<(), Refusal> {
-        match self.attempt() {
-            Err(refusal @ Refusal::Corrupt(_)) => {
-                let aside = file::aside(&self.settings.path);
-                tracing::error!(
-                    directory = &*self.settings.directory,
-                    "{}: {refusal}; it is set aside as {}",
-                    self.settings.path.display(),
-                    aside.display()
-                );
-                std::fs::rename(&self.settings.path, &aside)?;
-                self.attempt()
-            }
-            opened => opened,
+        let opened = self.attempt();
+        let Err(refusal) = &opened else { return opened };
+        let Some(aside) = file::aside(&self.settings.path, refusal) else {
+            return opened;
+        };
+        let (directory, path, aside_shown) = (
+            &*self.settings.directory,
+            self.settings.path.display(),
+            aside.display(),
+        );
+        if matches!(refusal, Refusal::OtherVersion(_)) {
+            tracing::warn!(directory, "{path}: {refusal}; it is set aside as {aside_shown}");
+        } else {
+            tracing::error!(directory, "{path}: {refusal}; it is set aside as {aside_shown}");
         }
+        std::fs::rename(&self.settings.path, &aside)?;
+        self.attempt()
     }
 
     fn attempt(&mut self) -> Result<(), Refusal> {
