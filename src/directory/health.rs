@@ -87,6 +87,8 @@ impl Health {
         let now = Instant::now();
         let cause = match verdict {
             Verdict::Accept(_) | Verdict::Reject(_) => None,
+            // What it cannot be asked, such as an address that needs SMTPUTF8, says nothing of it.
+            Verdict::Defer(cause) if cause.class == Class::Policy && cause.status.is_none() => return,
             Verdict::Defer(cause) => Some(cause),
             Verdict::Abstain(_) => return,
         };
@@ -212,6 +214,19 @@ mod tests {
         ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
             Box::pin(async { Verdict::Abstain(Abstention::NoOpinion) })
         }
+    }
+
+    #[test]
+    fn an_address_that_it_cannot_be_asked_says_nothing_of_a_directory() {
+        let mut health = Health::default();
+        let unasked = Verdict::Defer(Cause::ours(Class::Policy, "it needs SMTPUTF8"));
+        for _ in 0..100 {
+            health.note(&unasked);
+        }
+        assert_eq!(health.state(), State::Unasked);
+        health.note(&Verdict::accept("jane"));
+        health.note(&unasked);
+        assert_eq!(health.state(), State::Answers);
     }
 
     #[tokio::test(start_paused = true)]

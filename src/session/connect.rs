@@ -187,9 +187,17 @@ fn all_failed(peer: &Arc<str>, failures: Vec<Failure>) -> Error {
         let detail = "it has no address";
         return Error::new(Kind::Unreachable, peer, LOOK_UP, detail);
     };
-    let details: Vec<String> = failures
-        .into_iter()
-        .map(|(address, _, detail)| format!("{address}: {detail}"))
+    // What went wrong in the same way is said once, for all of its addresses.
+    let mut details: Vec<(String, String)> = Vec::new();
+    for (address, _, detail) in failures {
+        match details.iter_mut().find(|(_, known)| *known == detail) {
+            Some((addresses, _)) => addresses.push_str(&format!(", {address}")),
+            None => details.push((address.to_string(), detail)),
+        }
+    }
+    let details: Vec<_> = details
+        .iter()
+        .map(|(addresses, detail)| format!("{addresses}: {detail}"))
         .collect();
     Error::new(kind, peer, CONNECT, details.join("; "))
 }
@@ -259,6 +267,7 @@ mod tests {
         assert_eq!(failures.len(), 2);
         let error = all_failed(&"mailbox".into(), failures).to_string();
         assert!(error.matches(&free.to_string()).count() == 2, "{error}");
+        assert!(error.matches("refused").count() == 1, "{error}");
         let none = first_of(Vec::new(), soon()).await.unwrap_err();
         assert!(none.is_empty());
     }

@@ -10,6 +10,9 @@ use tokio::time::{Instant, sleep};
 
 use super::words::{spoken, thousands};
 
+/// Under which these lines are logged.
+pub(super) const TARGET: &str = module_path!();
+
 /// One fault has a line of its own this often at the most.
 pub(crate) const EVERY: Duration = Duration::from_secs(60);
 

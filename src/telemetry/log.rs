@@ -16,7 +16,7 @@ use super::file::LogFile;
 use super::journal::Journal;
 use super::plain::Stderr;
 use super::sink::{self, Sink};
-use super::{addresses, journal, json, level};
+use super::{addresses, faults, journal, json, level};
 
 /// One answered question.
 #[derive(Debug)]
@@ -178,10 +178,14 @@ pub(super) fn tell_lost(lines: u64) {
 }
 
 /// Starts writing warnings and errors to standard error, each at once: the log of
-/// a command that is over soon.
+/// a command that is over soon. What is wrong with a remote is not among them: the command's answer has it.
 pub fn start_warnings() {
     let stderr = Stderr::look();
-    let record = move |text: &mut String, event: &Event<'_>| stderr.record(text, event);
+    let record = move |text: &mut String, event: &Event<'_>| {
+        if event.metadata().target() != faults::TARGET {
+            stderr.record(text, event);
+        }
+    };
     // Only a second start in one process can fail, and then there is a log already. Nor is there anybody
     // to tell that standard error cannot be written.
     let _ = init(LevelFilter::WARN, record, |line| {
@@ -225,11 +229,12 @@ impl<S: Subscriber, R: Fn(&mut String, &Event<'_>) + 'static, F: Fn(&str) + 'sta
 }
 
 /// Starts showing the dialogs with remotes on standard error, as they are, and
-/// warnings.
+/// warnings as [`start_warnings`] does.
 pub fn start_trace(target: &'static str) {
     let filter = Targets::new()
         .with_default(LevelFilter::WARN)
-        .with_target(target, LevelFilter::TRACE);
+        .with_target(target, LevelFilter::TRACE)
+        .with_target(faults::TARGET, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)

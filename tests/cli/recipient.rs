@@ -6,6 +6,7 @@ use remote::{Account, Options, Protocol};
 use serde_json::Value;
 
 use crate::outside::{PASSWORD, World, directory, people};
+use crate::support::free_port;
 
 /// A world with an LMTP remote `mailbox` for `example.org`.
 fn world() -> (World, remote::Server) {
@@ -47,6 +48,39 @@ fn the_status_is_that_of_the_worst_answer() {
     world.stop(&remote);
     let ran = world.vouch(&["probe", "recipient", JANE]).ended(75);
     ran.says(&["jane@example.org: no answer (mailbox, ", "Connection refused"]);
+}
+
+#[test]
+fn a_dead_server_is_told_once() {
+    let world = World::new();
+    let port = free_port();
+    // Both of its addresses, where it has two.
+    let config = directory("mailbox", "lmtp", port).replace("127.0.0.1", "localhost");
+    world.config(&config);
+    for more in [&[][..], &["--trace"]] {
+        let asked = [&["probe", "recipient", JANE, NOBODY, OFF, TROUBLE], more].concat();
+        let ran = world.vouch(&asked).ended(75);
+        let all = ran.out.clone() + &ran.err;
+        assert_eq!(all.matches("refused").count(), 1, "{all}");
+        assert_eq!(all.matches("does a server listen there?").count(), 1, "{all}");
+        assert_eq!(ran.out.matches("unreachable: as above").count(), 3, "{all}");
+        ran.complains_of_nothing();
+    }
+}
+
+#[test]
+fn a_server_without_smtputf8_is_told_as_such() {
+    let world = World::new();
+    let remote = world.remote(people(Protocol::Smtp).offering(&["PIPELINING"]));
+    world.config(&directory("mailbox", "smtp", remote.port()));
+    let ran = world
+        .vouch(&["probe", "recipient", "j\u{fc}rgen@example.org"])
+        .ended(75);
+    ran.says(&[
+        "the address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531), so it was not asked",
+        "have SMTPUTF8 enabled there",
+    ]);
+    assert_eq!(remote.count("RCPT"), 0);
 }
 
 #[test]

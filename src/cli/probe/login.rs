@@ -13,7 +13,7 @@ use vouch_protocol::secret::Secret;
 use zeroize::Zeroizing;
 
 use super::super::{ConfigFile, fail, print, runtime, status};
-use super::{Common, Words, line, object, status_of};
+use super::{Common, Reasons, Words, line, object, status_of};
 use crate::config::Config;
 use crate::config::directory::LoginMethod;
 use crate::verdict::{Client, Kind, Login, Proof, Question, Verdict};
@@ -76,7 +76,7 @@ fn answer(arguments: &Arguments, file: &ConfigFile) -> Result<u8, ExitCode> {
     let text = if arguments.common.json {
         format!("{}\n", object("user", &arguments.user, &decision, took))
     } else {
-        line(&arguments.user, &decision, took, &WORDS)
+        line(&arguments.user, &decision, took, &WORDS, &mut Reasons::default())
     };
     print(&text)?;
     Ok(status_of(&decision.verdict))

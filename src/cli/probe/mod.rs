@@ -4,6 +4,7 @@ pub mod login;
 pub mod recipient;
 pub mod reply;
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::ExitCode;
@@ -154,7 +155,8 @@ fn once(
     let decision = runtime.block_on(Asker::Directory(member).ask(question));
     let took = began.elapsed();
     runtime.shutdown_background();
-    Ok((line(about, &decision, took, words), decision.verdict))
+    let text = line(about, &decision, took, words, &mut Reasons::default());
+    Ok((text, decision.verdict))
 }
 
 /// The directories that a probe asks.
@@ -181,8 +183,12 @@ struct Words {
     what: &'static str,
 }
 
+/// Why each directory gave no answer, as it was last said: of a dead server, every question has the same reason.
+#[derive(Debug, Default)]
+struct Reasons(BTreeMap<String, String>);
+
 /// One answer, for people.
-fn line(about: &str, decision: &Decision, took: Duration, words: &Words) -> String {
+fn line(about: &str, decision: &Decision, took: Duration, words: &Words, said: &mut Reasons) -> String {
     let word = match &decision.verdict {
         Verdict::Accept(_) => words.yes,
         Verdict::Reject(_) => words.no,
@@ -201,6 +207,12 @@ fn line(about: &str, decision: &Decision, took: Duration, words: &Words) -> Stri
     {
         why.push_str("; ");
         why.push_str(&named(cause.advice(), directory));
+    }
+    if let Verdict::Defer(cause) = &decision.verdict {
+        let last = said.0.insert(directory.to_owned(), why.clone());
+        if last.is_some_and(|last| last == why) {
+            why = format!(", {}: as above", cause.class);
+        }
     }
     format!("{about}: {word} ({directory}, {} ms{why})\n", took.as_millis())
 }

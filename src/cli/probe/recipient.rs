@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::{ConfigFile, fail, is_watched, print, runtime, status};
-use super::{Asker, Common, Words, line, object, status_of, worst};
+use super::{Asker, Common, Reasons, Words, line, object, status_of, worst};
 use crate::address::Address;
 use crate::config::Config;
 use crate::engine::{Decision, Source};
@@ -76,14 +76,14 @@ fn answers(arguments: &Arguments, file: &ConfigFile) -> Result<u8, ExitCode> {
                 async move { (address, ask(asker, address).await) }
             })
             .buffered(at_once);
-        let mut status = 0;
+        let (mut status, mut said) = (0, Reasons::default());
         while let Some((address, (decision, took))) = asked.next().await {
             let text = if arguments.common.json {
                 format!("{}\n", object("address", address, &decision, took))
             } else if let Err(error) = Address::from_typed(address) {
                 format!("{address}: not asked: not an address: {error}\n")
             } else {
-                line(address, &decision, took, &WORDS)
+                line(address, &decision, took, &WORDS, &mut said)
             };
             bar.suspend(|| print(&text))?;
             bar.inc(1);

@@ -57,9 +57,14 @@ pub fn judge(settings: &Settings, address: &[u8], answer: Answer) -> Judged<Verd
         Answer::Recipient(reply) => recipient(settings, address, &reply),
         Answer::SenderRefused(reply) => sender_refused(&reply),
         Answer::Utf8Unsupported => {
-            let why = "the address needs SMTPUTF8, which the remote does not offer";
+            let why = "the address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531), so it was not asked";
+            let advice = "have SMTPUTF8 enabled there (Postfix: smtputf8_enable = yes); without it, mail to this address cannot \
+                          be delivered there either";
             Judged {
-                verdict: Verdict::Defer(Cause::ours(Class::Policy, why)),
+                verdict: Verdict::Defer(Cause {
+                    advice: Some(advice.to_owned()),
+                    ..Cause::ours(Class::Policy, why)
+                }),
                 after: After::Keep,
             }
         }
