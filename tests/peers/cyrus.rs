@@ -1,7 +1,8 @@
 //! Cyrus as the remote: IMAP and LMTP.
 //!
 //! Its package excludes Dovecot's, so it is not installed: `contrib/test` unpacks it into a folder below `target/`, and it
-//! runs from there.
+//! runs from a copy, because it gives up its rights before it starts some of its programs, and then may not enter every
+//! folder in which a clone lies.
 
 use std::io::Write;
 use std::os::unix::fs::chown;
@@ -133,7 +134,16 @@ impl Cyrus {
             .replace("CERTIFICATE", authority.certificate.to_str().unwrap())
             .replace("KEY", authority.key.to_str().unwrap());
         let settings = scratch.write("imapd.conf", settings);
-        let run = |name: &str| format!("{} -C {}", program_of_its_own(name).display(), settings.display());
+        let lib = scratch.path("cyrus-lib");
+        let copied = Command::new("cp")
+            .arg("-r")
+            .arg(unpacked_lib())
+            .arg(&lib)
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        let programs = lib.join(PROGRAMS_OF_ITS_OWN);
+        let run = |name: &str| format!("{} -C {}", programs.join(name).display(), settings.display());
         let socket = scratch.path("cyrus/lmtp");
         let services = format!(
             "START {{\n  recover cmd=\"{recover} -r\"\n}}
@@ -152,10 +162,10 @@ EVENTS {{\n}}\n",
         );
         let services = scratch.write("cyrus.conf", services);
 
-        let mut command = Command::new(program_of_its_own("master"));
+        let mut command = Command::new(programs.join("master"));
         command.args(["-D", "-C"]).arg(&settings).arg("-M").arg(services);
         command.arg("-p").arg(scratch.path("cyrus/pid"));
-        command.env("LD_LIBRARY_PATH", libraries());
+        command.env("LD_LIBRARY_PATH", libraries(&lib));
         let mut process = Process::start(scratch, "cyrus-master", &mut command);
         for port in [imap, imaps, lmtp, open_lmtp] {
             process.wait_for_port(port);
@@ -175,18 +185,21 @@ EVENTS {{\n}}\n",
 
 /// Why the unpacked Cyrus cannot be run.
 pub(crate) fn unusable() -> Option<String> {
-    let missing = !program_of_its_own("master").exists() || !program_of_its_own("imapd").exists();
-    missing.then(|| "Cyrus is not unpacked".to_owned())
+    let programs = unpacked_lib().join(PROGRAMS_OF_ITS_OWN);
+    let there = ["master", "imapd", "lmtpd"].map(|name| programs.join(name).exists());
+    there.contains(&false).then(|| "Cyrus is not unpacked".to_owned())
 }
 
-/// One of the programs that none but Cyrus starts.
-fn program_of_its_own(name: &str) -> PathBuf {
-    unpacked("cyrus").join("usr/lib/cyrus/bin").join(name)
+/// What it consists of.
+fn unpacked_lib() -> PathBuf {
+    unpacked("cyrus").join("usr/lib")
 }
+
+/// Therein, the programs that it starts itself.
+const PROGRAMS_OF_ITS_OWN: &str = "cyrus/bin";
 
 /// Where its own libraries are.
-fn libraries() -> PathBuf {
-    let lib = unpacked("cyrus").join("usr/lib");
+fn libraries(lib: &Path) -> PathBuf {
     let mut folders = std::fs::read_dir(lib).unwrap().map(|entry| entry.unwrap().path());
     folders
         .find(|folder| folder.join("libcyrus.so.0").exists())
