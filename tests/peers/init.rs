@@ -13,6 +13,7 @@ use crate::dialog::{Dialog, assert_starts};
 use crate::dovecot::Dovecot;
 use crate::people::{KNOWN, NOBODY, RIGHT};
 use crate::postfix::Postfix;
+use crate::support::vouch::binary;
 use crate::support::{Authority, Scratch, Vouch};
 
 /// How long a Postfix may take until all of it has read its configuration anew.
@@ -20,7 +21,7 @@ const RELOAD: Duration = Duration::from_secs(30);
 
 /// What `vouch init` prints for this front, beside the Postfix of the scratch directory; the file is `new.toml`.
 fn init(scratch: &Scratch, more: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_vouch"))
+    let output = Command::new(binary())
         .args([
             "init", "--host", "127.0.0.1", "--domain", "example.org", "--output",
         ])

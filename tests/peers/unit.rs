@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::runnable;
 use crate::support::process::wait_until;
+use crate::support::vouch::binary;
 use crate::support::{Process, Scratch, program};
 
 /// The most that `systemd-analyze security` may say of the unit, of 10.
@@ -60,7 +61,7 @@ fn the_unit_says_nothing_that_systemd_does_not_know() {
     // Here it is not installed.
     let installed = "ExecStart=/usr/bin/vouch ";
     assert_eq!(text.matches(installed).count(), 1);
-    let here = format!("ExecStart={} ", env!("CARGO_BIN_EXE_vouch"));
+    let here = format!("ExecStart={} ", binary().display());
     let copy = scratch.write("vouch.service", text.replace(installed, &here));
     let socket = unit().with_file_name("vouch@.socket");
     let socket = scratch.write("vouch@policy.socket", std::fs::read_to_string(socket).unwrap());
@@ -97,7 +98,7 @@ fn a_socket_of_systemd_s_is_served() {
     command
         .args(["--fdname=policy", "--listen"])
         .arg(&socket)
-        .arg(env!("CARGO_BIN_EXE_vouch"))
+        .arg(binary())
         .args(["serve", "-c"])
         .arg(config);
     let _systemd = Process::start(&scratch, "activated", &mut command);

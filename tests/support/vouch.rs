@@ -38,7 +38,8 @@ impl Vouch {
         command
             .args(&words[1..])
             .arg(format!("{script}\nexec \"$@\""))
-            .args(["sh", env!("CARGO_BIN_EXE_vouch")]);
+            .arg("sh")
+            .arg(binary());
         Self::serve_by(scratch, config, sockets, command)
     }
 
