@@ -39,10 +39,15 @@ fn is_loopback(address: Ipv6Addr) -> bool {
     mapped.map_or_else(|| address.is_loopback(), |address| address.is_loopback())
 }
 
-/// The name that this host has, and its first label. The resolver is not asked: it is what a rebinding speaks through.
-fn own_names() -> Vec<String> {
+/// The name that this host has. The resolver is not asked.
+pub(super) fn name() -> Option<String> {
     let name = gethostname().ok().and_then(|name| name.into_string().ok());
-    let Some(name) = name.filter(|name| !name.is_empty()) else {
+    name.filter(|name| !name.is_empty())
+}
+
+/// The host's name, and its first label. The resolver is what a rebinding speaks through.
+fn own_names() -> Vec<String> {
+    let Some(name) = name() else {
         return Vec::new();
     };
     let first = name.split('.').next().unwrap_or_default().to_owned();

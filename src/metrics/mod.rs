@@ -64,7 +64,12 @@ impl Served {
 
     /// The page, as it is now. It loads itself again now and then, if it `refreshes`.
     pub fn page(&self, refreshes: bool) -> String {
-        page::page(&(self.report)(), &self.history, refreshes)
+        page::page(
+            &(self.report)(),
+            &self.history,
+            host::name().as_deref(),
+            refreshes,
+        )
     }
 }
 

@@ -29,7 +29,7 @@ fn the_page_is_at_the_root_of_the_same_socket() {
     let remote = scene.remote.port();
     for words in [
         "No history yet: it began ",
-        "1 of 2 directories gives no answer: <a href=\"#d1\"><bdi>stranger</bdi></a>.",
+        "1 of 2 directories gives no answer: <a href=\"#d0\"><bdi>stranger</bdi></a>.",
         "<bdi>recipients</bdi> <small>policy</small>",
         "<bdi>logins</bdi> <small>auth</small>",
         "<th scope=\"row\">reject</th><td>unknown-user</td><td>probe</td><td>1</td>",

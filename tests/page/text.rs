@@ -108,6 +108,13 @@ async fn an_hour_is_told_in_words() {
         assert!(head.contains(field), "no {field} in {head}");
     }
     assert!(page.contains("<meta http-equiv=\"refresh\" content=\"30\">"));
+    let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    assert!(
+        page.contains(&format!(
+            "<title>vouch on {host}: 1 of 3 directories gives no answer</title>"
+        )) && page.contains(&format!("<h1>vouch <small>on <bdi>{host}</bdi></small></h1>")),
+        "{page}"
+    );
     let words = words(&page);
     for expected in [
         "1 of 3 directories gives no answer: imap-berlin . 2 items below need attention.",
@@ -130,7 +137,26 @@ async fn an_hour_is_told_in_words() {
         assert!(words.contains(expected), "no {expected:?} in {words}");
     }
     // Of what a remote says of somebody, the status is shown.
-    assert!(words.contains(" ago: temporary, 451 4.3.0 Sessions"), "{words}");
+    assert!(
+        words.contains(
+            " ago: temporary, 451 4.3.0 What to do the server asks to come back later: see its log Sessions"
+        ),
+        "{words}"
+    );
+    // What somebody should see to comes first, with what to do.
+    let places = [
+        "Directories imap-berlin imap gives no answer",
+        "connect: connection refused What to do does a server listen there?",
+        "mailboxes lmtp answers",
+        "archive smtp not asked yet",
+        "Listeners recipients policy",
+    ]
+    .map(|words_of| {
+        words
+            .find(words_of)
+            .unwrap_or_else(|| panic!("no {words_of:?} in {words}"))
+    });
+    assert!(places.is_sorted(), "{places:?}");
     for secret in [
         "jane", "@", "postmaster", "busy@", SECRETIVE, "192.0.2.7", "127.0.1.",
     ] {
@@ -165,6 +191,7 @@ async fn names_of_the_configuration_are_no_markup() {
     );
     let words = words(&page);
     assert!(words.contains("The history began 25 min ago"), "{words}");
+    assert!(words.contains(" no data yet "), "{words}");
 }
 
 #[tokio::test(start_paused = true)]

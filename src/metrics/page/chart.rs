@@ -123,7 +123,7 @@ fn times(svg: &mut Html, frame: &Frame<'_>) {
             .text(percent(frame.begins / 2.0))
             .markup("\" y=\"")
             .text(frame.height / 2 + 4)
-            .markup("\">not known</text>");
+            .markup("\">no data yet</text>");
     }
     for (x, anchor, label) in [
         ("0", "start", "1 h ago"),
@@ -428,7 +428,7 @@ mod tests {
             "<title id=\"c-t\">&lt;Answers&gt;</title><desc id=\"c-d\">Four &amp; more</desc>",
             "<rect class=\"unknown\" height=\"100%\" width=\"40%\"/>",
             "y1=\"50%\"",
-            ">not known</text>",
+            ">no data yet</text>",
             ">20/s</text>",
         ] {
             assert!(svg.contains(part), "no {part} in {svg}");

@@ -157,6 +157,11 @@ fn answers(facts: &mut Table, it: &Value) {
                 (None, None) => html.text(text(&failure["class"])),
             };
         });
+        if let Some(advice) = failure["advice"].as_str().filter(|advice| !advice.is_empty()) {
+            facts.fact("What to do", |html| {
+                html.outside(advice);
+            });
+        }
     }
     if let (Some(number @ 2..), Some(seconds)) = (it["unanswered"].as_u64(), it["unanswered-for"].as_u64()) {
         facts.warning("Without an answer", |html| {

@@ -38,17 +38,23 @@ pub(super) fn policy() -> String {
     )
 }
 
-/// The page about a report. It loads itself again now and then, if it `refreshes`.
-pub(super) fn page(report: &Value, history: &History, refreshes: bool) -> String {
+/// The page about a report of this host. It loads itself again now and then, if it `refreshes`.
+pub(super) fn page(report: &Value, history: &History, host: Option<&str>, refreshes: bool) -> String {
     let hour = Hour::new(history, Instant::now());
-    let directories: Vec<_> = each(&report["directories"]).collect();
+    let mut directories: Vec<_> = each(&report["directories"]).collect();
+    // What somebody should see to comes first.
+    directories.sort_by_key(|it| std::cmp::Reverse(State::of(it).max(State::Well)));
     let states: Vec<_> = directories.iter().map(|it| State::of(it)).collect();
     let mut html = Html::default();
     let main = cards(report, &hour, &directories, &states);
-    head(&mut html, &states, refreshes);
+    head(&mut html, host, &states, refreshes);
     html.markup("<body>")
         .markup(DEFINITIONS)
-        .markup("<header><h1>vouch</h1>");
+        .markup("<header><h1>vouch");
+    if let Some(host) = host {
+        html.markup(" <small>on ").outside(host).markup("</small>");
+    }
+    html.markup("</h1>");
     summary(&mut html, report, &directories, &states);
     match main.count(table::WARNING) {
         0 => &mut html,
@@ -70,19 +76,19 @@ pub(super) fn page(report: &Value, history: &History, refreshes: bool) -> String
 /// Everything below the header.
 fn cards(report: &Value, hour: &Hour, directories: &[&Value], states: &[State]) -> Html {
     let mut html = Html::default();
-    let listeners = each(&report["listeners"]).enumerate();
-    section(&mut html, "Listeners", listeners, |html, (at, it)| {
-        listener::card(html, hour, at, it);
-    });
     let shown = directories.iter().zip(states).enumerate();
     section(&mut html, "Directories", shown, |html, (at, (it, state))| {
         directory::card(html, hour, at, it, *state);
+    });
+    let listeners = each(&report["listeners"]).enumerate();
+    section(&mut html, "Listeners", listeners, |html, (at, it)| {
+        listener::card(html, hour, at, it);
     });
     process(&mut html, report);
     html
 }
 
-fn head(html: &mut Html, states: &[State], refreshes: bool) {
+fn head(html: &mut Html, host: Option<&str>, states: &[State], refreshes: bool) {
     html.markup("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
     if refreshes {
         html.markup("<meta http-equiv=\"refresh\" content=\"")
@@ -91,12 +97,16 @@ fn head(html: &mut Html, states: &[State], refreshes: bool) {
     }
     html.markup(
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>vouch: ",
-    )
-    .text(headline(states))
-    .markup("</title><style>")
-    .markup(STYLE)
-    .markup("</style></head>");
+         <meta name=\"color-scheme\" content=\"light dark\"><title>vouch",
+    );
+    if let Some(host) = host {
+        html.markup(" on ").text(host);
+    }
+    html.markup(": ")
+        .text(headline(states))
+        .markup("</title><style>")
+        .markup(STYLE)
+        .markup("</style></head>");
 }
 
 /// How the directories are, in one sentence.
@@ -334,7 +344,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_report_without_anything_is_shown_too() {
-        let page = page(&Value::Null, &History::new(), true);
+        let page = page(&Value::Null, &History::new(), None, true);
         assert!(
             page.contains("No directory is known.") && page.ends_with("</body></html>\n"),
             "{page}"
