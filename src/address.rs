@@ -419,5 +419,12 @@ mod tests {
         assert_eq!(plain("+x@e.org").without_detail("+").to_wire(), b"+x@e.org");
         assert_eq!(plain("bob+x@e.org").without_detail("").to_wire(), b"bob+x@e.org");
         assert_eq!(plain("BoB@e.org").folded().to_wire(), b"bob@e.org");
+        // Letters beyond ASCII keep their case, and one that can be written in two ways is two: NFC and NFD.
+        let wire = "b\u{c4}b@e.org".as_bytes();
+        assert_eq!(plain("B\u{c4}B@e.org").folded().to_wire(), wire);
+        assert_ne!(
+            plain("jos\u{e9}@e.org").folded(),
+            plain("jose\u{301}@e.org").folded()
+        );
     }
 }

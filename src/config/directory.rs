@@ -217,8 +217,8 @@ described! {
         /// `catch-all`: `detect` asks for an address that cannot exist; in domains where the remote
         /// accepts it, vouch neither accepts nor rejects. Default `off`.
         pub catch_all: CatchAll,
-        /// `fold-case`: local parts that differ only in case are the same. Default false: RFC 5321 §2.4 leaves
-        /// that to the remote.
+        /// `fold-case`: local parts that differ only in the case of ASCII letters are the same; other letters keep
+        /// theirs. Default false: RFC 5321 §2.4 leaves that to the remote.
         pub fold_case: bool,
         /// `recipient-delimiter`: with `"+"`, `name+detail` is looked up as `name`. At most 8 characters, none of
         /// them `@` or a space. Default none.

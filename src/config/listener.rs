@@ -83,7 +83,7 @@ described! {
         pub ok: OkFields,
         /// `exists`: whether the user is looked up, or only the domain. Default `probe`. `userdb` and `master` only.
         pub exists: Exists,
-        /// `fields`: the user's fields, by template. Default none. A mail process that fetches a login receives those
+        /// `fields`: the user's fields, by template, in which a domain is an A-label. Default none. A mail process that fetches a login receives those
         /// of `login` before those of `master`. `userdb`, `master` and `login` only.
         pub fields: Fields,
     }

@@ -164,6 +164,13 @@ fn description(page: &mut Page) {
         "`{user}` is the whole name, `{local}` and `{domain}` the parts before and after the last @. In fields of \
          an answer, `{service}`, `{rip}` (the client's address) and `{session}` come from the request.",
     );
+    page.item(
+        "Names beyond ASCII",
+        "A local part is compared byte by byte, as only its server knows which of them are equal: a letter with an \
+         accent, as one character (NFC) or as two (NFD), makes two mailboxes, each asked about and cached for itself, and \
+         `lookup.fold-case` folds ASCII letters only. A domain may be written in letters or as A-label (xn--...). It is \
+         compared, cached and logged as A-label, and `{domain}` in the `fields` of a user is the A-label: homes are named by it.",
+    );
     page.text(
         "Stalwart Mail Server's names for keys of a directory are accepted too, with a note: `host`, `tls.enable`, \
          `pool.max-connections`. Other names of Stalwart are ignored, with a note that gives the reason.",
