@@ -506,7 +506,9 @@ async fn a_guesser_is_answered_late_and_then_not_at_all() {
             assert!(line.contains(part), "{part} in {line}");
         }
         let told = scene.log();
-        let told = told.lines().filter(|line| line.contains("penalty: every answer"));
+        let told = told
+            .lines()
+            .filter(|line| line.contains("penalty: answers to this client"));
         assert_eq!(told.count(), 1, "once, not once a question");
     }
 }

@@ -209,6 +209,7 @@ fn longest_memory(world: &World, is_login: bool, yes: bool) -> Duration {
         (true, false) => cache.credentials.negative,
         // `stale` bounds the age at which it was looked up; the remote then has two seconds more to answer.
         (false, true) => cache.ttl.stale + Duration::from_millis(2100),
-        (false, false) => cache.ttl.negative,
+        // It is remembered once it was weighed and told, which is later than the remote's reply.
+        (false, false) => cache.ttl.negative + WEIGHED,
     }
 }
