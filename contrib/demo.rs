@@ -4,10 +4,9 @@
 //! and the daemon, asks one question of each kind, shows the bytes that went to and fro
 //! and what the daemon logged, prints the lines that ask them again, and serves until
 //! Ctrl-C.
-//!
-//! The program is `vouch` as well: `demo probe`, `demo status` and all else that it is
-//! told is done as by `vouch`, which spares building that. `demo ask SOCKET` sends its
-//! input there and prints the answer, for those who have no `socat`.
+//! The program also acts as `vouch`: `demo probe`, `demo status` and all other
+//! commands work as with `vouch`, which need not be built. `demo ask SOCKET` sends its
+//! input there and prints the answer, where there is no `socat`.
 
 use std::env;
 use std::error::Error;
@@ -40,13 +39,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MEANINGS: &str = "\
 What the answers mean
 
-   DUNNO             Postfix goes on: the recipient exists, or it is not for vouch to say
-   550               Postfix refuses the recipient for good, as the mail server does
-   DEFER_IF_PERMIT   nobody knows now: Postfix has the sender try again later, and refuses nothing
+   DUNNO             Postfix goes on: the recipient exists, or no directory serves its domain
+   550               Postfix rejects the recipient, as the mail server does
+   DEFER_IF_PERMIT   there is no answer now: Postfix asks the sender to try again later
    OK                the login is good
-   FAIL              the login is refused; with \"temp\" nobody knows now
+   FAIL              the login is refused; with \"temp\" there is no answer now
 
-   Logins are asked about in Dovecot's auth protocol, whose server greets from VERSION to DONE.
+   Logins use Dovecot's auth protocol, whose server greets with the lines from VERSION to DONE.
 
 ";
 
@@ -274,7 +273,7 @@ impl Demo<'_> {
             (
                 "busy@example.org", "the server cannot say just now: that is never a no",
             ),
-            ("jane@example.com", "not a domain of ours, so no opinion"),
+            ("jane@example.com", "no directory serves this domain"),
         ] {
             let question =
                 format!("request=smtpd_access_policy\\nprotocol_state=RCPT\\nrecipient={about}\\n\\n");

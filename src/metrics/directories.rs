@@ -237,7 +237,7 @@ fn encryption(text: &mut Text, directories: &[Directory<'_>]) {
         text.sample(&[directory], tls.failed);
     }
     text.gauge(
-        "vouch_tls_certificates_checked", "0 where tls.allow-invalid-certs takes any certificate.",
+        "vouch_tls_certificates_checked", "0 where tls.allow-invalid-certs accepts any certificate.",
     );
     for (directory, tls) in known() {
         text.sample(&[directory], u8::from(tls.checked));
