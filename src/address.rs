@@ -26,7 +26,7 @@ pub enum DomainError {
     /// Nothing is left once a trailing dot is taken away.
     #[error("a domain cannot be empty")]
     Empty,
-    /// `[192.0.2.7]` and the like name a host, not a domain.
+    /// An address literal such as `[192.0.2.7]` names a host, not a domain.
     #[error("an address literal is not a domain")]
     Literal,
     /// Not a host name, whatever the script (UTS 46, RFC 5891).

@@ -46,7 +46,7 @@ pub use directories::{hello, mechanism, members, members_by, options, plain_read
 pub use doors::door;
 pub use prepare::{Prepared, bind, check, has_listeners};
 
-/// How often systemd is told how the directories are, if that has changed.
+/// How often systemd is notified of the directories' state, if that has changed.
 const STATUS: Duration = Duration::from_secs(10);
 
 /// So much of why nothing was reloaded stands in the line of `systemctl status`, in characters; the log has all of it.
@@ -70,7 +70,7 @@ pub enum DaemonError {
     /// The control socket cannot be listened on.
     #[error("control.socket: {0}")]
     Control(BindError),
-    /// Nobody is whom the daemon is to become.
+    /// The user that the daemon is to run as does not exist.
     #[error("service.user: {0}")]
     User(String),
     /// The socket of `[metrics]` cannot be listened on.
@@ -162,7 +162,7 @@ pub async fn run(
     Ok(())
 }
 
-/// How systemd is told of it.
+/// How systemd is notified.
 fn not_reloaded(why: &str) -> String {
     let mut shown: String = why.chars().take(STATUS_SHOWN).collect();
     if shown.len() < why.len() {
@@ -171,8 +171,8 @@ fn not_reloaded(why: &str) -> String {
     format!("; not reloaded: {shown}")
 }
 
-/// The next order. Until it comes, sockets are looked after, and systemd is told how the daemon is, where that is not
-/// what it was `told` last.
+/// The next order. Until it comes, checks the sockets, and notifies systemd of the daemon's state if it differs from
+/// what was `told` last.
 async fn next_order(
     signals: &mut Signals,
     running: &mut Running,

@@ -1,5 +1,5 @@
-//! A login dialog between a client at a door and a remote: the door holds the client's end,
-//! a session the remote's. Each challenge is answered before the next, so that one of
+//! A login dialog between a client of a listener and a remote: the listener holds the
+//! client's end, a session the remote's. Each challenge is answered before the next, so that one of
 //! either is under way at most.
 
 use std::fmt;
@@ -21,7 +21,7 @@ pub(crate) const CLIENT_PATIENCE: Duration = Duration::from_secs(15);
 /// answers by itself takes no longer.
 pub(crate) const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Messages of either end that are on their way: whoever sends waits for the other end, so there is never a
+/// Messages of either end that are under way: the sender waits for the other end, so there is never a
 /// second one.
 pub(crate) const ON_THEIR_WAY: usize = 1;
 

@@ -1,4 +1,4 @@
-//! Templates: text in which `{user}` and the like stand for what is known of a user or a request.
+//! Templates: text with placeholders such as `{user}` for parts of a user or a request.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ impl Place {
 pub struct Filling<'a> {
     /// The user's name.
     pub user: &'a [u8],
-    /// Who asks; empty where nobody says.
+    /// The service that asks; empty if not given.
     pub service: &'a str,
     /// The end user's address; likewise.
     pub rip: &'a str,

@@ -46,7 +46,7 @@ pub enum Proof {
         /// What follows the name in the client's message.
         rest: Secret<[u8]>,
     },
-    /// A dialog with the remote. Who began it hears of no other's answer, and no other of its.
+    /// A dialog with the remote. Its client gets no other's answer, and no other gets its.
     Relay(Dialog),
 }
 
@@ -67,8 +67,7 @@ pub struct Client {
 
 impl Client {
     /// The network address that a mail server gives; `None` where it is none: Exim says `NULL`, and Postfix may say
-    /// `unknown`. Such a text is that of many clients, or of whoever makes one up: nothing is counted by it, and it is not
-    /// logged.
+    /// `unknown`. Such a text is shared by many clients, or invented: nothing is counted by it, and it is not logged.
     pub fn address_in(text: &[u8]) -> Option<IpAddr> {
         let address: IpAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
         Some(address.to_canonical())
@@ -132,7 +131,7 @@ pub enum Verdict {
     Abstain(Abstention),
 }
 
-/// Who was accepted.
+/// The accepted user or recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The name under which the client is now known.
@@ -152,7 +151,7 @@ pub enum Abstention {
     NoOpinion,
 }
 
-/// Why a question was refused or put off.
+/// Why a question was refused or deferred.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// What kind of trouble it is.
@@ -163,14 +162,13 @@ pub struct Cause {
     /// The remote's words or ours, sanitised: one line, no control bytes, at
     /// most some 200 characters. For logs, never for end users.
     pub text: String,
-    /// What the remote wants the client of a refused token to be told (RFC 7628 §3.2.2).
+    /// The remote's message for the client of a refused token (RFC 7628 §3.2.2).
     pub challenge: Option<Vec<u8>>,
     /// What its administrator can do about it, where more is known than its class tells.
     pub advice: Option<String>,
-    /// Of a login that is put off: the remote heard the whole secret, and what came of it was
-    /// neither yes nor no nor a word about its own trouble. The asker hears "later"; for limits
-    /// and penalties it is a failed attempt all the same, or such a remote would make a door at
-    /// which nobody counts guesses.
+    /// For a deferred login: the remote got the whole secret, and its reaction was neither yes
+    /// nor no nor a report of its own fault. The client gets "later"; for limits and penalties
+    /// it still counts as a failed attempt, or guesses at such a remote would not count.
     pub credential_heard: bool,
 }
 
@@ -384,7 +382,7 @@ impl Verdict {
         })
     }
 
-    /// The same, with [`Cause::credential_heard`] of a login that is put off.
+    /// The same, with [`Cause::credential_heard`] of a deferred login.
     #[must_use]
     pub fn heard(self) -> Self {
         match self {

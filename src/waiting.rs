@@ -134,7 +134,7 @@ mod tests {
             async move { waiters.none().await }
         });
         advance(4 * SECOND).await;
-        // Who comes late has time of their own.
+        // A caller that joins late has its own time.
         let _longer = waiters.join(began + 9 * SECOND);
         none.await.unwrap();
         assert_eq!(began.elapsed(), 9 * SECOND);

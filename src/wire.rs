@@ -242,8 +242,8 @@ impl<C> Wire<C> {
     }
 }
 
-/// Writes all of it to a peer that takes some within `patience`, again and again: who reads slowly is waited for, who
-/// reads nothing is not.
+/// Writes all of it to a peer that takes some within `patience`, again and again: a slow reader is waited for, one
+/// that reads nothing is not.
 ///
 /// # Errors
 /// [`WireError::Unread`], [`WireError::Io`].

@@ -1,4 +1,4 @@
-//! A remote that is down, stuck, broken or lying: every question is answered "later" in its door's words and in
+//! A remote that is down, stuck, broken or lying: every question is answered "later" in its listener's words and in
 //! time, and rightly as soon as the remote is back.
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ use asker::{Answer, Client, Login, Rcpt, meaning};
 use remote::{Fault, Protocol};
 use scene::{JANE, NOBODY, PASSWORD, Scene, Setup, options};
 
-/// The deadline of each door here, and what the test adds for a busy machine before it calls an answer late.
+/// The deadline of each listener here, and what the test adds for a busy machine before it calls an answer late.
 const DEADLINE: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_secs(5);
 

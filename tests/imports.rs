@@ -66,7 +66,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
         "server",
         &[
             "engine", "verdict", "address", "wire", "vouch_protocol", "telemetry",
-            // The fields that a door adds to its answers are the configuration's, filled in for each user.
+            // The fields that a listener adds to its answers are the configuration's, filled in for each user.
             "template", // It holds the client's end of one.
             "dialog",
         ],

@@ -1,4 +1,4 @@
-//! Limits, shown where they bind: a directory's by counting at the remote, a listener's at the door.
+//! Limits, shown where they bind: a directory's by counting at the remote, a listener's at the listener.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,7 +26,7 @@ use asker::{Answer, Login, Rcpt, meaning};
 use remote::{End, Protocol, SessionLog};
 use scene::{JANE, NOBODY, PASSWORD, Scene, Setup, options};
 
-/// What a policy door says beyond a limit, by default.
+/// What a policy listener says beyond a limit, by default.
 const LIMIT: &str = "450 4.7.1 Too many recipients in one session, try again later";
 
 /// Probes of logins that the remote has seen.

@@ -1,4 +1,4 @@
-//! Plays every `tests/transcripts/**.txt` against the daemon, in process: doors and directories are built from
+//! Plays every `tests/transcripts/**.txt` against the daemon, in process: listeners and directories are built from
 //! a configuration as the daemon builds them, clients and remotes are pipes in memory, and time is paused.
 //!
 //! A transcript is a configuration, a line `---`, and then who says what while how much time passes. An arrow
@@ -29,7 +29,7 @@
 //! | `client hears string TEXT` | must hear this counted string |
 //! | `client says netstring TEXT` | sends a netstring |
 //! | `client hears netstring TEXT` | must hear this netstring |
-//! | `client is greeted` | must hear the greeting of an auth door; its cookie is kept as `cookie N` |
+//! | `client is greeted` | must hear the greeting of an auth listener; its cookie is kept as `cookie N` |
 //! | `client N connects [to LISTENER] [as process PID] [as stranger UID]` | where its first line is not enough |
 //! | `remote N is DIRECTORY` | the session must be one of this directory |
 //! | `remote N takes the call` | the connection is made, and nothing is said yet |

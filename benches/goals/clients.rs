@@ -1,4 +1,4 @@
-//! Clients of the doors, and of the yardsticks that speak the same.
+//! Clients of the listeners, and of the yardsticks that speak the same.
 
 use std::path::Path;
 use std::sync::Arc;

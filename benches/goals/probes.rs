@@ -24,7 +24,7 @@ const GROUP: usize = 100;
 const TURNS: usize = 5;
 const TURN: Duration = Duration::from_secs(1);
 
-/// The engine is asked in this process, where the remote and the bare client are as well: what the door adds is
+/// The engine is asked in this process, where the remote and the bare client are as well: what the listener adds is
 /// measured where answers come from memory.
 pub(crate) fn measure(table: &mut Table) {
     let what =

@@ -31,7 +31,7 @@ pub(crate) fn options(protocol: Protocol) -> Options {
     options
 }
 
-/// A remote and the daemon that asks it. The door's socket has the name of its protocol.
+/// A remote and the daemon that asks it. The listener's socket has the name of its protocol.
 pub(crate) struct Stage {
     pub(crate) vouch: Vouch,
     pub(crate) remote: Server,
@@ -79,7 +79,7 @@ impl Stage {
         }
     }
 
-    /// The door's socket.
+    /// The listener's socket.
     pub(crate) fn door(&self, name: &str) -> PathBuf {
         self.scratch.path(name)
     }

@@ -136,7 +136,7 @@ async fn netstring(stream: &mut BufStream<UnixStream>) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// A counted string; empty where the door hangs up instead, which is its word for "later".
+/// A counted string; empty where the listener hangs up instead, which is its word for "later".
 async fn string(stream: &mut BufStream<UnixStream>) -> io::Result<String> {
     let count = match stream.read_u16().await {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(String::new()),

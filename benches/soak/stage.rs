@@ -18,7 +18,7 @@ use crate::truth::{Door, PASSWORD, SICK, USERS, WELL};
 /// `directory.NAME.timeout` of the sick ones: a remote that hangs is not to hold its sessions for long.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The deadline of every door. Longer than anybody is patient, since a machine that is busy with others is slow: that a
+/// The deadline of every listener. Longer than anybody is patient, since a machine that is busy with others is slow: that a
 /// remote which is well has no answer by then would be a fault of ours.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 
@@ -103,7 +103,7 @@ impl Stage {
 }
 
 impl Doors {
-    /// Connects to a door; where the kernel's queue of it is full, again and again.
+    /// Connects to a listener; where the kernel's queue of it is full, again and again.
     pub(crate) async fn connect(&self, door: Door) -> io::Result<UnixStream> {
         loop {
             match UnixStream::connect(&self.0[door as usize]).await {

@@ -14,7 +14,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const WELL: &str = "well.example";
 pub(crate) const SICK: &str = "sick.example";
 
-/// What a door said, whatever its words for it.
+/// What a listener said, whatever its words for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     Yes,
@@ -22,7 +22,7 @@ pub(crate) enum Answer {
     Later,
 }
 
-/// A door, by the protocol that is spoken there.
+/// A listener, by the protocol that is spoken there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
     Policy,
@@ -42,7 +42,7 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    /// Any question at a door.
+    /// Any question at a listener.
     pub(crate) fn any(door: Door, chance: &Chance) -> Self {
         let well = chance.coin();
         let domain = if well { WELL } else { SICK };
@@ -164,7 +164,7 @@ impl Door {
             return Some(match line.split(' ').next()? {
                 "OK" => Answer::Yes,
                 "NOTFOUND" | "NO" => Answer::No,
-                // TEMP; nothing, where the door hung up.
+                // TEMP; nothing, where the listener hung up.
                 _ => Answer::Later,
             });
         }

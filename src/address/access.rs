@@ -1,4 +1,4 @@
-//! Who may ask, and about whom: lists of networks and domains.
+//! `allow` and `deny`: lists of networks of clients, and of domains that they may ask about.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -82,8 +82,8 @@ impl List {
 }
 
 impl Access {
-    /// Whether a client is answered. Who does not say where from comes from nowhere that is
-    /// allowed, and from nowhere that is denied.
+    /// Whether a client is answered. A client without a known address is in no allowed
+    /// network, and in no denied one.
     ///
     /// # Errors
     /// See [`Denied`].

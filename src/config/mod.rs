@@ -2,7 +2,7 @@
 //!
 //! A field's name is its key's in snake case, and its doc comment is what the manual says of the key:
 //! what it means, its unit, its default, its bounds, and what it plays together with. So it is plain text, begins with
-//! the key between backticks, and speaks to who writes a file.
+//! the key between backticks, and addresses the author of a configuration.
 //! [`read`] makes a [`Config`] of a file or says what is wrong with it, line by line;
 //! [`show`] says what a [`Config`] will do. Nothing here opens a connection.
 

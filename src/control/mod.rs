@@ -22,6 +22,6 @@ pub(crate) const MOST_CLIENTS: usize = 8;
 /// it holds one of few places.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// An answer has this long: all of a large memory is looked at in less, and a disk that is
-/// slower is told of.
+/// An answer may take this long: searching a large cache takes less, and a slower disk is
+/// reported.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);

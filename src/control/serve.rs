@@ -20,7 +20,7 @@ use crate::wire::write_within;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers what `ask` names, from the whole request, or says why not. It runs on threads that
-/// serve doors as well: it never holds one up for long.
+/// serve listeners as well, and never blocks one for long.
 pub type Answer = dyn Fn(String, Value) -> Answering + Send + Sync;
 
 /// An answer on its way.
@@ -30,7 +30,7 @@ pub type Answering = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>
 pub async fn serve(listener: UnixListener, answer: Arc<Answer>) {
     let places = Arc::new(Semaphore::new(MOST_CLIENTS));
     loop {
-        // Who comes when all places are taken waits in the kernel's queue.
+        // When all places are taken, a new client waits in the kernel's queue.
         let Ok(place) = places.clone().acquire_owned().await else {
             return;
         };
@@ -71,7 +71,7 @@ async fn converse(mut stream: UnixStream, answer: &Answer) -> io::Result<()> {
         Err(why) => Err(why.to_owned()),
     };
     let answer = answered.unwrap_or_else(|error| json!({ "error": error }));
-    // All names of a large memory are many bytes: who takes some of them is waited for.
+    // All names of a large cache are many bytes: a client that reads some of them is waited for.
     let written = write_within(&mut stream, format!("{answer}\n").as_bytes(), PATIENCE).await;
     match written {
         Ok(()) => timeout(PATIENCE, stream.shutdown()).await?,

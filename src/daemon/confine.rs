@@ -14,19 +14,19 @@ use crate::service::privilege::{Account, account, become_user, no_new_privileges
 use crate::service::user;
 use crate::telemetry::file::LogFile;
 
-/// Whom a daemon that was started as root becomes when nobody is named, where there
-/// is such a user.
+/// The user that a daemon started as root drops to by default, if there is such a
+/// user.
 const DEFAULT_USER: &str = "vouch";
 
-/// Whom the daemon runs as.
+/// The user that the daemon runs as.
 pub struct ServiceUser {
-    /// Who is to be become; `None`: it stays who it is.
+    /// The user to drop to; `None`: it stays who it is.
     pub(super) account: Option<Account>,
     remark: Option<String>,
 }
 
 impl ServiceUser {
-    /// Whoever we are.
+    /// The current user.
     pub const fn ours() -> Self {
         Self {
             account: None,
@@ -34,7 +34,7 @@ impl ServiceUser {
         }
     }
 
-    /// Who it is to be, by the configuration and by who we are.
+    /// The user to run as, by the configuration and the current user.
     ///
     /// # Errors
     /// When nobody has that name.
@@ -77,7 +77,7 @@ impl ServiceUser {
         self.remark.as_deref()
     }
 
-    /// Becomes that user, for good.
+    /// Permanently drops privileges to that user.
     ///
     /// # Errors
     /// When the system refuses.
@@ -94,8 +94,8 @@ impl ServiceUser {
     }
 }
 
-/// Gives up what the daemon does not need once its sockets are bound. Whoever calls
-/// it has one thread. What is in force, in words, and what is to be warned of.
+/// Gives up what the daemon does not need once its sockets are bound. The caller
+/// must have one thread only. What is in force, in words, and what is to be warned of.
 ///
 /// # Errors
 /// When the user cannot be become. What the kernel lacks beside is only told.
@@ -131,7 +131,7 @@ pub(super) fn confine(
     Ok((force, remarks))
 }
 
-/// What is remembered on disk and could not be written, by who we are now.
+/// The cache files that the current user could not write.
 pub(super) fn unwritable(config: &Config) -> Vec<String> {
     let unwritable = |directory: &config::Directory| {
         let file = directory.cache.file.as_deref()?;
@@ -152,8 +152,7 @@ pub(super) fn unwritable(config: &Config) -> Vec<String> {
     all
 }
 
-/// Whether a log that logrotate has renamed could be opened anew, by who we are now: the file, where it is there, else
-/// its folder.
+/// Whether the current user could reopen a log that logrotate has renamed: the file, if it exists, else its folder.
 fn unwritable_log(file: &Path) -> Option<String> {
     let (place, wanted) = if file.exists() {
         (file, AccessFlags::W_OK)
@@ -168,10 +167,10 @@ fn unwritable_log(file: &Path) -> Option<String> {
     ))
 }
 
-/// Opens `log.file`, for whom the daemon is to become: before it does, and before anything is logged.
+/// Opens `log.file` for the user that the daemon will run as: before it drops privileges, and before anything is logged.
 pub fn log_file(config: &Config) -> Option<LogFile> {
     let path = config.log.file.as_deref()?;
-    // What is wrong with the user is told by the start.
+    // The start reports what is wrong with the user.
     let user = ServiceUser::of(config).ok();
     let account = user.as_ref().and_then(|user| user.account.as_ref());
     Some(LogFile::open(
@@ -180,7 +179,7 @@ pub fn log_file(config: &Config) -> Option<LogFile> {
     ))
 }
 
-/// What is to be done so that we, as who we are now, may read the configuration again.
+/// What to change so that the current user may read the configuration again.
 pub(super) fn unreadable(file: &Path) -> Option<String> {
     (access(file, AccessFlags::R_OK) == Err(Errno::EACCES)).then(|| {
         let (file, us) = (file.display(), Uid::effective());

@@ -1,4 +1,4 @@
-//! How much is logged: by order of whoever runs the daemon, and of addresses by the configuration.
+//! What is logged: the level by order of the administrator, and addresses by the configuration.
 
 use crate::config::{self, LogAddresses};
 use crate::service::signals::{Detail, Details};

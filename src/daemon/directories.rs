@@ -70,7 +70,7 @@ pub(super) struct Built {
     files: Vec<Option<Version>>,
 }
 
-/// What a file is told by from what it was before: when it was changed, its length and inode.
+/// What shows that a file has changed: its time of change, length and inode.
 type Version = (SystemTime, u64, u64);
 
 /// All directories of a configuration. Of `old` goes on what it makes no difference to: the sessions where nothing

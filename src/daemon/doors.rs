@@ -1,4 +1,4 @@
-//! Builds the door of a listener, and changes it when the configuration does. How its socket came to be is no matter
+//! Builds a listener's server, and changes it when the configuration does. How its socket came to be is no matter
 //! here.
 
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use crate::server::socketmap::{self, Socketmap};
 use crate::server::userdb::{Exists, Settings as UserdbSettings, UserdbDoor};
 use crate::server::{Deadline, Door, login_limits, recipient_limits};
 
-/// The door of a listener, to those of `members` that it names. All doors share `handover`.
+/// The server of a listener, with those of `members` that it names. All listeners share `handover`.
 pub fn door(listener: &Listener, members: &[Arc<Member>], handover: &Arc<Handover>) -> Arc<dyn Door> {
     ListenerDoor::new(listener, members, handover).as_door()
 }
 
-/// The door of a listener, by the protocol that it speaks.
+/// The server of a listener, by its protocol.
 pub(super) enum ListenerDoor {
     Policy(Arc<Current<Policy>>),
     Auth(Arc<Current<AuthDoor>>),

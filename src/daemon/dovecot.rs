@@ -22,11 +22,12 @@ use crate::server::{Closing, Socket, serve};
 use crate::service::dovecot::{Dovecot, DovecotSocket, Purpose};
 use crate::service::signals::{LastWord, Order, Signals, release};
 
-/// How often Dovecot is told how many clients we have, if that has changed.
+/// How often Dovecot is informed of the number of clients, if that has changed.
 const REPORT: Duration = Duration::from_secs(1);
 
-/// How long clients are let in once Dovecot wants us to end. It makes its sockets
-/// anew for our successor, and who waits at the old ones is in nobody's care but ours.
+/// How long clients are let in once Dovecot wants us to end. Dovecot creates its
+/// sockets anew for the successor, and only this process serves the clients that wait
+/// at the old ones.
 pub(crate) const LAST_IN: Duration = Duration::from_secs(1);
 
 /// How long clients may stay after a reload. Login processes leave with their own
@@ -115,7 +116,7 @@ pub async fn run(
     Ok(())
 }
 
-/// What every door has in common.
+/// What every listener has in common.
 struct Doors<'a> {
     table: &'a config::Dovecot,
     members: &'a [Arc<Member>],

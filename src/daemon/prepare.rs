@@ -34,11 +34,11 @@ pub struct Prepared {
     pub(super) metrics: Option<metrics::Opened>,
     /// What is in force, in words; nothing where nothing was given up.
     confined: Option<String>,
-    /// What is to be told once there is a log.
+    /// What to log once there is a log.
     remarks: Vec<String>,
 }
 
-/// A listener's socket, its place in the file system where it has one of ours, and who may connect.
+/// A listener's socket, its path if vouch created it, and the peers that may connect.
 pub(super) struct Opened {
     pub(super) socket: Listening,
     pub(super) path: Option<BoundPath>,
@@ -246,7 +246,7 @@ pub(super) fn open(
     opened().map_err(|error| DaemonError::Bind(listener.name.clone(), error))
 }
 
-/// Who may connect to a listener, where it says.
+/// The peers that may connect to a listener, if it names any.
 pub(super) fn peers_of(listener: &config::Listener) -> Result<Option<Peers>, BindError> {
     let peers = listener.peers.as_deref().map(peers).transpose();
     peers.map_err(|error| BindError::new(&listener.socket, format!("peers: {error}")))

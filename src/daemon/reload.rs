@@ -23,7 +23,7 @@ pub(super) const DENIED: &str = "; what its user and Landlock keep from a runnin
 /// Why the configuration of before stays in force.
 pub(super) async fn reload(running: &mut Running, file: Option<&Path>, units: &Units) -> Result<(), String> {
     let (began, level) = (Instant::now(), running.config.log.level);
-    // Whatever becomes of it is told in the new one.
+    // The new log records the outcome.
     reopen();
     match try_to(running, file, units).await {
         Ok(changes) => {

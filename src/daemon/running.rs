@@ -1,4 +1,4 @@
-//! The daemon while it runs: its doors and directories, and how they change.
+//! The daemon while it runs: its listeners and directories, and how they change.
 
 mod changes;
 pub(super) mod sockets;
@@ -34,10 +34,10 @@ use sockets::Troubles;
 /// one on a busy machine. Refused, Postfix tries no third connection.
 const JUST_ACCEPTED: Duration = Duration::from_millis(250);
 
-/// While doors close, it is looked this often whether their last client has gone.
+/// While listeners close, how often to check whether their last client has gone.
 const EMPTY_CHECK: Duration = Duration::from_millis(20);
 
-/// What all doors have in common, for as long as the daemon lives.
+/// What all listeners share, for as long as the daemon lives.
 pub(super) struct Common {
     pub(super) started: Instant,
     pub(super) handover: Arc<Handover>,
@@ -48,7 +48,7 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// Lets clients in by the door's socket, until it is to accept none.
+    /// Accepts clients on the listener's socket, until told to stop.
     fn accept(&self, door: &OpenDoor) {
         let closing = Closing {
             accepting: door.accepting.clone(),
@@ -73,7 +73,7 @@ impl Common {
     }
 }
 
-/// The daemon's doors and directories as the configuration has them now.
+/// The daemon's listeners and directories as the configuration has them now.
 pub(super) struct Running {
     common: Common,
     pub(super) config: Config,
@@ -95,7 +95,7 @@ struct OpenDoor {
     handed_over: Option<Place>,
     door: ListenerDoor,
     admission: Arc<Admission>,
-    /// Ends this door alone.
+    /// Ends only this listener.
     closing: CancellationToken,
     /// Ends what accepts for it: it goes with `closing`.
     accepting: CancellationToken,
@@ -120,7 +120,7 @@ impl OpenDoor {
         common.accept(self);
     }
 
-    /// Gives its socket to another door, and parts with its clients once those just let in had the time to ask.
+    /// Gives its socket to another listener, and disconnects its clients once those just accepted have had time to ask.
     fn replace(self, common: &Common) -> (Arc<Socket>, Option<BoundPath>) {
         self.accepting.cancel();
         common.part_with_clients(self.closing);
@@ -145,7 +145,7 @@ struct StoppedDoor {
     admission: Arc<Admission>,
 }
 
-/// Closes these doors, and waits until the last of their clients has gone.
+/// Closes these listeners, and waits until the last of their clients has gone.
 async fn close(doors: Vec<OpenDoor>) {
     let stopped: Vec<_> = doors.into_iter().map(OpenDoor::stop_accepting).collect();
     sleep(JUST_ACCEPTED).await;
@@ -159,9 +159,9 @@ async fn close(doors: Vec<OpenDoor>) {
 enum Plan {
     /// It is served as before.
     Same,
-    /// Its clients stay, and are answered by other keys or directories; who may connect.
+    /// Its clients stay, and are answered by other keys or directories; with the peers that may connect.
     Changed(Option<Peers>),
-    /// It is served anew, in another protocol; who may connect.
+    /// It is served anew, in another protocol; with the peers that may connect.
     Anew(Option<Peers>),
     /// It is listened on from now on.
     New(Arc<Socket>, Option<BoundPath>, Option<Peers>),
@@ -397,7 +397,7 @@ impl Running {
         let members = self.members();
         let is_login = |door: &OpenDoor| door.listener.protocol == Protocol::Login;
         let (logins, others): (Vec<_>, Vec<_>) = self.doors.into_iter().partition(is_login);
-        // A mail process asks at a master door for the login that it was handed: the login doors end first.
+        // A mail process fetches its login at a master listener: so the login listeners end first.
         if !logins.is_empty() {
             let _ = timeout(patience, close(logins)).await;
         }

@@ -23,7 +23,7 @@ pub struct Imap {
 
 impl Imap {
     /// A directory that has not called its remote yet.
-    /// With `forward_client` it is told the address of the client on whose behalf we ask.
+    /// With `forward_client` vouch sends it the address of the client.
     pub fn new(
         remote: Arc<Remote>,
         options: Options,

@@ -70,8 +70,8 @@ pub trait Directory: Send + Sync {
 pub struct Terms {
     /// Such a login was accepted lately: it goes before others. It is no less asked for that.
     pub trusted: bool,
-    /// Those who wait for the answer. While nobody does, a question is not sent; once it was sent, its
-    /// answer is waited for whoever waits.
+    /// Those who wait for the answer. While no client waits, a question is not sent; once it was sent,
+    /// its answer is awaited in any case.
     pub waiters: Waiters,
 }
 
@@ -115,8 +115,8 @@ impl<S: Session<Question = session::Login>> Logins<S> {
         }
     }
 
-    /// Tries a login. Who is accepted is known by the name that was asked about,
-    /// whatever the remote calls the user.
+    /// Tries a login. An accepted user is known by the name that was asked
+    /// about, whatever the remote calls the user.
     async fn ask(
         &self,
         user: &Login,
@@ -182,7 +182,7 @@ fn origin(client: &Client) -> Option<Origin> {
     })
 }
 
-/// A verdict on an answer, in words that repeat no secret, with what a refused client is to be told.
+/// A verdict on an answer, in a text that repeats no secret, with the message for a refused client.
 fn told<O>(answer: Answer<O>, judge: impl Fn(O) -> Judged<Verdict>) -> Judged<Verdict> {
     let Judged {
         mut verdict,

@@ -31,7 +31,7 @@ pub struct Settings {
     pub mechanism: Option<Mechanism>,
     /// What is sent as the user name.
     pub username: Username,
-    /// The remote is told the address of the client on whose behalf we ask.
+    /// vouch sends the remote the address of the client.
     pub forward_client: bool,
 }
 

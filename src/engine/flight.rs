@@ -1,8 +1,8 @@
 //! Single flight: equal questions that are asked at the same time share one
 //! probe.
 //!
-//! The probe runs in a task of its own, so whoever asked first may go away
-//! without taking the answer with them.
+//! The probe runs in a task of its own, so the first client may leave without
+//! losing the answer for the others.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::waiting::{Waiter, Waiters};
 
 /// Questions that wait for the probes of one directory at once, equal ones counted each: ten times as many as a
-/// door has clients, at about a kilobyte each. Of a probe itself, and so of different questions, the pool bounds
+/// listener has clients, at about a kilobyte each. Of a probe itself, and so of different questions, the pool bounds
 /// the number (`pool.queue`).
 pub(crate) const WAITING: usize = 100_000;
 
@@ -30,7 +30,7 @@ pub struct Flights<K, V> {
 
 type Table<K, V> = Arc<Mutex<Waiting<K, V>>>;
 
-/// Who waits for each probe. Some of them may have gone.
+/// The callers that wait for each probe. Some of them may have gone.
 struct Waiting<K, V> {
     by_probe: HashMap<K, (Waiters, Vec<Landing<V>>)>,
     count: usize,
@@ -180,8 +180,8 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// The answer of the probe that is under way for `key`, or of a new one. A new one is told who
-    /// waits for it. It goes on where nobody does; `late` hears what it brings then.
+    /// The answer of the probe that is under way for `key`, or of a new one. A new one learns how
+    /// many wait for it. It goes on where nobody does; `late` hears what it brings then.
     ///
     /// # Errors
     /// Why there is none.
@@ -256,7 +256,7 @@ where
         };
         tokio::spawn(async move {
             let answer = probe.await;
-            // Whoever comes after this asks anew: the answer is remembered by now, if it is to be.
+            // A later question asks anew: the answer is cached by now, if it is to be.
             let mut waiting = flight.land();
             let last = waiting.pop();
             for landing in waiting {
@@ -270,7 +270,7 @@ where
 }
 
 impl<K, V> Waiting<K, V> {
-    /// Those who gave up hold no place, but for those to whom the answer matters still.
+    /// Callers that gave up hold no place, except those for which the answer still matters.
     fn forget_the_gone(&mut self) {
         for (_, waiting) in self.by_probe.values_mut() {
             waiting.retain(|landing| landing.late.is_some() || !landing.answer.is_closed());
@@ -286,7 +286,7 @@ struct Flight<K: Eq + Hash, V> {
 }
 
 impl<K: Eq + Hash, V> Flight<K, V> {
-    /// Takes it off, and gives who waits for it. Once only: there may be another
+    /// Removes it, and returns the callers that wait for it. Once only: there may be another
     /// under its key by then.
     fn land(&mut self) -> Vec<Landing<V>> {
         let Some(key) = self.key.take() else {

@@ -35,7 +35,7 @@ pub(super) struct Inquiry {
     pub(super) directory: Arc<dyn Directory>,
     pub(super) memory: Arc<Recipients>,
     pub(super) not_understood: Arc<NotUnderstood>,
-    /// None is shared with who asks after a purge, nor with another client where its address is handed on.
+    /// None is shared with a question after a purge, nor with another client if its address is forwarded.
     pub(super) flights: Flights<(Asked, Address, Option<IpAddr>), Verdict>,
     /// What the remote has refused lately; `None` where it may refuse any number.
     pub(super) unknown_rate: Option<Arc<UnknownRate>>,

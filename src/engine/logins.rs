@@ -1,7 +1,7 @@
 //! Login verdicts kept: in memory only, under a keyed hash, for an absolute time.
 //!
 //! The key is drawn anew in each life of the process and never leaves it, so the
-//! table is of no use to whoever gets hold of it later. A password that is not
+//! table is useless to anyone who obtains it later. A password that is not
 //! the remembered one always goes to the remote: it may be the new one.
 
 use std::net::IpAddr;
@@ -57,7 +57,7 @@ pub struct Logins {
     refused: Cache<LoginKey, (Box<Cause>, Instant)>,
     /// Counted by who looks.
     pub(super) lookups: Lookups,
-    /// Whoever asks notes when; what was asked before a purge is not kept after it.
+    /// A question records its time; an answer asked for before a purge is not kept after it.
     pub(super) epoch: Epoch,
 }
 

@@ -75,7 +75,7 @@ pub struct Report {
     pub catch_all_domains: usize,
     /// Canaries that the remote refuses.
     pub canaries_refused: usize,
-    /// Domains whose refusals are put off, since the remote refuses who it accepted lately.
+    /// Domains whose refusals are deferred, since the remote refuses a recipient that it accepted recently.
     pub doubted_domains: usize,
 }
 
@@ -130,7 +130,7 @@ impl Member {
         )
     }
 
-    /// The same, with the trust of `old`: who was accepted there goes first here.
+    /// The same, with the trust of `old`: users accepted there have priority here.
     #[must_use]
     pub fn with_trust_of(mut self, old: &Self) -> Self {
         self.trust = old.trust.clone();
@@ -230,8 +230,8 @@ impl Member {
         self.recipients.canaries.states()
     }
 
-    /// How many domains' refusals are put off, since the remote refuses who it accepted lately, and the first `most`
-    /// of them by their names.
+    /// The number of domains whose refusals are deferred, since the remote refuses a recipient that it accepted
+    /// recently, and the first `most` of them by name.
     pub fn doubts(&self, most: usize) -> (usize, Vec<Doubt>) {
         self.recipients.memory.witnesses.doubted(most)
     }
@@ -458,7 +458,7 @@ impl Member {
         fly(flight, probe).await
     }
 
-    /// A probe of a login for those who wait for it. Whom it accepts is trusted from then on.
+    /// A probe of a login for those who wait for it. A user that it accepts is trusted from then on.
     fn probe_login(
         &self,
         question: Question,
@@ -503,8 +503,8 @@ pub(super) fn of_question(forward_client: bool, client: &Client) -> Option<IpAdd
     client.address.filter(|_| forward_client)
 }
 
-/// The verdict of a probe that is shared with whoever asks the same. One that
-/// ran out of time had less of it than who joined late: they ask again.
+/// The verdict of a probe that is shared by equal questions. One that ran out
+/// of time had less of it than those that joined late: they ask again.
 pub(super) async fn fly<K, F>(flight: Flight<'_, K>, probe: impl Fn(Waiters) -> F) -> (Verdict, Source)
 where
     K: Eq + Hash + Clone + Send + 'static,
@@ -561,7 +561,7 @@ mod tests {
     use super::*;
     use crate::engine::remembered::{Listing, PIECE, State, Whom};
 
-    /// Says what it was told to say, a second after it was asked.
+    /// Gives the prepared answer, a second after the question.
     #[derive(Default)]
     struct Remote {
         says: Mutex<Option<Verdict>>,

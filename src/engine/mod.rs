@@ -46,7 +46,7 @@ pub struct Engine {
 pub struct Decision {
     /// The one answer.
     pub verdict: Verdict,
-    /// Who gave it.
+    /// The source of the verdict.
     pub source: Source,
     /// The directory that was asked or would have been.
     pub directory: Option<Arc<str>>,

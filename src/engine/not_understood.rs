@@ -7,7 +7,7 @@ use super::phrase::phrase;
 use crate::telemetry::counter::Counter;
 use crate::verdict::{Class, Kind, Login, Proof, Verdict};
 
-/// Different texts of a directory that are told apart. A remote has a few; beyond, they are counted, and no more.
+/// Different texts of a directory that are counted separately. A remote has a few; beyond, they are counted, and no more.
 pub(crate) const TEXTS: usize = 100;
 
 /// The replies of one directory's remote that were not understood.
@@ -118,7 +118,7 @@ impl NotUnderstood {
             );
             return;
         }
-        // Whoever knows the remote may call it full as well.
+        // An administrator who knows the remote may call it full as well.
         let meaning = if *question == "recipient" {
             "unknown"
         } else {

@@ -38,7 +38,7 @@ pub struct Recipients {
     kept: Cache<Box<[u8]>, Kept>,
     /// Counted by who looks.
     pub(super) lookups: Lookups,
-    /// Whoever asks notes when; what was asked before a purge is not kept after it.
+    /// A question records its time; an answer asked for before a purge is not kept after it.
     pub(super) epoch: Epoch,
     /// Those of each domain that were accepted last.
     pub(super) witnesses: Witnesses,
@@ -98,8 +98,8 @@ impl Recipients {
         }
     }
 
-    /// Keeps them in a file as well, and begins to read what is in it: whoever is
-    /// not read yet is not remembered yet. Returns at once; what goes wrong is
+    /// Also keeps them in a file, and begins to read it: a recipient that is not
+    /// read yet is not cached yet. Returns at once; what goes wrong is
     /// said in the log, and then there is no file.
     pub fn remember_in(self: &Arc<Self>, settings: store::Settings) {
         let (directory, memory) = (settings.directory.clone(), Arc::downgrade(self));
@@ -233,7 +233,7 @@ impl Recipients {
         self.lookups.report(self.kept.len(), limit)
     }
 
-    /// Who is remembered to exist, and be it only while there is no other answer; `None`
+    /// Recipients cached as existing, even if only while there is no other answer; `None`
     /// where nobody ever is.
     ///
     /// Each item is one entry that was looked at; `None` where it is of no such mailbox. No lock is held between two.

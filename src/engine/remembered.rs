@@ -1,4 +1,4 @@
-//! What a directory remembers, for who runs it: looked up, listed, purged.
+//! A directory's cache, for the administrator: looked up, listed, purged.
 //!
 //! Whatever looks at all of a memory does so in pieces, with others at work between them.
 //! Nothing here tells anything of a password.
@@ -24,7 +24,7 @@ pub(crate) const PIECE: usize = 1000;
 pub struct Entry {
     /// `accept` or `reject`.
     pub verdict: &'static str,
-    /// Why it was refused, or what was remarked of who was accepted.
+    /// Why it was refused, or the remark on an accepted one.
     pub cause: Option<Cause>,
     /// The address that a login was accepted from, where the directory hands that on.
     pub client: Option<IpAddr>,
@@ -119,7 +119,7 @@ impl Listing {
     }
 }
 
-/// Whom a purge is about.
+/// The scope of a purge.
 #[derive(Debug, Clone)]
 pub enum Whom {
     /// A mailbox, and the logins under its address.
@@ -234,8 +234,8 @@ impl Member {
         summary.negative += self.logins().refused();
     }
 
-    /// Forgets, in memory and on disk. Who asks from now on is answered by the directory; what
-    /// it was asked before is not kept, whenever it answers.
+    /// Forgets, in memory and on disk. Later questions go to the directory; answers to earlier
+    /// ones are not kept, whenever they come.
     pub async fn purge(&self, whom: &Whom) -> Purged {
         let recipients = match whom {
             Whom::Mailbox(address) => Some(store::Whom::One(key(&self.one_form(address.clone())))),

@@ -1,8 +1,8 @@
-//! Whom a directory accepted lately. It decides who goes first where sessions are few, and makes no
+//! Users that a directory accepted recently. It decides who goes first where sessions are few, and makes no
 //! answer of any kind.
 //!
-//! Of a password a few bits of a keyed hash are kept, in memory alone: enough to tell its user from
-//! nearly all who guess at him, and of no use to who reads them, as one in some thousand passwords
+//! Of a password a few bits of a keyed hash are kept, in memory alone: enough to distinguish the user
+//! from nearly all attackers, and useless to anyone who reads them, as one in some thousand passwords
 //! has the same. Tokens differ from hour to hour, and of a dialog the secret is never seen: there the
 //! user and the client's network are what is kept.
 
@@ -29,7 +29,7 @@ pub(crate) const PASSWORDS: usize = 8;
 /// Bits that are kept of a password's hash.
 pub(crate) const BITS: u32 = 12;
 
-/// Whom one directory accepted lately.
+/// Users that one directory accepted recently.
 pub struct Trust {
     key: hmac::Key,
     /// A few bits of each of a user's passwords, the latest last.

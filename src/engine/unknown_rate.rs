@@ -1,5 +1,6 @@
-//! A budget for harvests: how many recipients a remote may refuse within a time. Beyond it, those of whom nothing is
-//! remembered are not asked about, so that a remote that bans clients that ask for many unknown ones does not ban us.
+//! A budget for harvests: how many recipients a remote may refuse within a time. Beyond it, recipients without a
+//! cached answer are not asked about, so that a remote that bans clients for many unknown recipients does not ban
+//! this host.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ pub struct Rate {
 }
 
 /// What one directory's remote has refused lately. Questions under way count once they are answered: a burst of good
-/// ones is not put off for what it might be.
+/// ones is not deferred on suspicion.
 #[derive(Debug)]
 pub struct UnknownRate {
     directory: Arc<str>,

@@ -120,7 +120,7 @@ fn leaves<'c>(command: &'c Command, path: &mut Vec<&'c str>, found: &mut Vec<(St
     path.pop();
 }
 
-/// The arguments that people give; `--help` is the same everywhere, and those of all commands are told once.
+/// The arguments that people give; `--help` is the same everywhere, and options of all commands are described once.
 fn arguments(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_arguments().filter(|argument| {
         !matches!(argument.get_id().as_str(), "help" | "version") && !argument.is_global_set()

@@ -1,4 +1,4 @@
-//! What the listeners have answered, and who is connected to them.
+//! The listeners' answers and clients.
 
 use super::text::Text;
 use super::{Watched, WatchedDoor};
@@ -57,7 +57,7 @@ fn answers(text: &mut Text, watched: &Watched) {
     each(text, watched, |door| door.counts.delayed.get());
 }
 
-/// One number of each door.
+/// One number for each listener.
 fn each(text: &mut Text, watched: &Watched, number: impl Fn(&WatchedDoor) -> u64) {
     for door in &watched.doors {
         text.sample(&[("listener", &*door.name)], number(door));

@@ -25,8 +25,8 @@ pub(crate) const STEPS: usize = 120;
 /// Verdicts, in the order of [`DoorCounts::took`](crate::server::counts::DoorCounts::took).
 pub(super) const VERDICTS: usize = 4;
 
-/// What happened lately. It begins empty. A reload of the configuration does not end it: listeners and directories are told
-/// apart by name.
+/// What happened lately. It begins empty. A reload of the configuration does not end it: listeners and directories are
+/// identified by name.
 pub(crate) struct History {
     /// Since when it is kept.
     since: Instant,
@@ -141,7 +141,7 @@ impl Counted {
     }
 }
 
-/// The differences, by name. Whoever is new since has counted from nothing.
+/// The differences, by name. A new one has counted from zero.
 fn since<T: Default>(
     now: &BTreeMap<Arc<str>, T>,
     before: &BTreeMap<Arc<str>, T>,

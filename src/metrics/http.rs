@@ -1,7 +1,7 @@
 //! Serves what is counted over HTTP: as numbers at `/metrics`, as a page for people at `/`.
 //!
-//! One request a connection, of few bytes, within a bound: who asks is a monitoring
-//! system on its round, or an administrator.
+//! One short request per connection, within a time limit: the client is a
+//! monitoring system, or an administrator.
 
 use std::convert::Infallible;
 use std::io;
@@ -45,7 +45,7 @@ pub(crate) const HEAD_BYTES: usize = 8192;
 /// Header fields of a request; Prometheus sends six, a browser some twenty.
 pub(crate) const HEAD_FIELDS: usize = 64;
 
-/// What is told to a request for another host.
+/// The answer to a request for another host.
 const OF_ANOTHER: &str = "vouch answers here for localhost, a loopback address or this host's name, and the Host of this \
                           request is none of them. A proxy in front of it must send one of these as Host.\n";
 

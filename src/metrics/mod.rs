@@ -86,7 +86,7 @@ pub struct WatchedDoor {
     pub name: Arc<str>,
     /// What it counts.
     pub counts: Arc<DoorCounts>,
-    /// Who is let in.
+    /// The clients that are accepted.
     pub admission: Arc<Admission>,
 }
 

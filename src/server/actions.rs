@@ -1,11 +1,11 @@
-//! What Postfix is told about a recipient in the words of access(5).
+//! The answer to Postfix about a recipient, as an access(5) action.
 
 use vouch_protocol::policy::Action;
 
 use crate::engine::{Decision, Source};
 use crate::verdict::{Class, Verdict};
 
-/// What is told, by verdict (`listener.NAME.action`).
+/// The action for each verdict (`listener.NAME.action`).
 #[derive(Debug, Clone)]
 pub struct Actions {
     /// The recipient exists.

@@ -1,5 +1,6 @@
-//! Who is let in at a door: where there is a list of peers, nobody else; and so many at
-//! once as the door serves, and as the process has descriptors for.
+//! Admission of clients to a listener: only those in its list of peers, if there is
+//! one, and only as many at once as the listener serves and the process has descriptors
+//! for.
 
 use std::fmt::Display;
 use std::io;
@@ -12,7 +13,7 @@ use super::Peer;
 use crate::telemetry::counter::Counter;
 use crate::telemetry::faults::{Fault, Faults, Wording};
 
-/// Descriptors that the clients of all doors may use together.
+/// Descriptors that the clients of all listeners may use together.
 #[derive(Debug, Clone)]
 pub struct Descriptors {
     free: Arc<Semaphore>,
@@ -43,19 +44,19 @@ impl Peers {
     }
 }
 
-/// Who is let in, and how many are inside.
+/// The peers that are admitted, and the number of clients.
 pub struct Admission {
     door: String,
     peers: Option<Peers>,
     max_connections: usize,
     descriptors: Descriptors,
-    /// The clients of the door, over all reloads.
+    /// The clients of the listener, across all reloads.
     pub clients: Arc<Clients>,
     /// Why others are not let in.
     faults: Faults,
 }
 
-/// The clients of a door, counted.
+/// The clients of a listener, counted.
 #[derive(Debug, Default)]
 pub struct Clients {
     inside: AtomicUsize,
@@ -80,8 +81,8 @@ impl Drop for Place {
 }
 
 impl Admission {
-    /// To `door`: at most `max_connections` at once, and of all doors together no more
-    /// than there are `descriptors`; of `peers` alone, if there is a list.
+    /// For `door`: at most `max_connections` at once, and for all listeners together
+    /// no more than there are `descriptors`; only `peers`, if there is a list.
     pub fn new(door: &str, max_connections: usize, peers: Option<Peers>, descriptors: Descriptors) -> Self {
         let wording = Wording {
             again: "takes connections again",
@@ -125,7 +126,7 @@ impl Admission {
             self.turn_away_stranger(peer);
             return None;
         }
-        // Nobody else lets clients in at this door.
+        // Nothing else accepts clients on this listener.
         if self.connections() >= self.max_connections {
             self.clients.turned_away.count();
             let most = self.max_connections;

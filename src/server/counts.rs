@@ -1,4 +1,4 @@
-//! What a door has answered: counted, and logged.
+//! A listener's answers: counted, and logged.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const OTHER_CAUSES: [&str; 3] = ["-", "not-ours", "no-opinion"];
 /// How many causes there are.
 const CAUSES: usize = OTHER_CAUSES.len() + Class::ALL.len();
 
-/// What is counted at a door. All of it since the start of the process.
+/// The counters of a listener. All of it since the start of the process.
 #[derive(Debug)]
 pub struct DoorCounts {
     /// Answers, at [`place`].
@@ -62,7 +62,7 @@ pub(super) struct Entry<'a> {
     pub(super) took: Duration,
     /// From there to the answer, where it was held back.
     pub(super) delayed: Option<Duration>,
-    /// What was told to the client.
+    /// The answer to the client.
     pub(super) answer: &'a str,
 }
 

@@ -1,23 +1,23 @@
-//! A door while the configuration changes: its clients stay connected, and each question finds it as it is then.
+//! A listener while the configuration changes: its clients stay connected, and each question uses its current settings.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// A door as the configuration has it now.
+/// A listener as currently configured.
 pub struct Current<D>(RwLock<Arc<D>>);
 
 impl<D> Current<D> {
-    /// A door that begins as `door`.
+    /// A listener that begins as `door`.
     pub fn new(door: D) -> Self {
         Self(RwLock::new(Arc::new(door)))
     }
 
-    /// The door for the next question. A question keeps the one that it began with; what only waits for a question
+    /// The listener for the next question. A question keeps the one that it began with; what only waits for a question
     /// keeps none, or the directories of before would live as long as it.
     pub fn get(&self) -> Arc<D> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts `next`, which is made from the door of now, in its place.
+    /// Replaces it with `next`, which is made from the current one.
     pub fn change(&self, next: impl FnOnce(&D) -> D) {
         let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
         *now = Arc::new(next(&now));

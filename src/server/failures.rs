@@ -1,4 +1,4 @@
-//! Failures that are remembered, by who failed: what penalties and the limits of sessions count.
+//! Failures by client or user, which penalties and the limits of sessions count.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,14 +7,14 @@ use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 use tokio::time::Instant;
 
-/// Failures that are remembered at once, and who failed counts for one more. When there
-/// are more, some of who failed are forgotten and start from zero. They take 8 MiB at most.
+/// Failures remembered at once; each key counts as one more. When there are more, some keys
+/// are dropped and start from zero. They take 8 MiB at most.
 pub(crate) const FAILURES: u64 = 65_536;
 
-/// Room for who failed, to begin with.
+/// Initial room for keys.
 const EXPECTED: usize = 1024;
 
-/// Failures, by the hash of the name of who failed.
+/// Failures, by the hash of the key.
 pub(super) struct Table {
     failed: Mutex<Cache<u64, Failures, ByNumber>>,
     /// How long one is remembered.
@@ -30,7 +30,7 @@ pub(super) struct Table {
 struct Failures {
     /// When each was, the oldest first, and its mark.
     list: Vec<(Instant, u64)>,
-    /// It was told that they are many. They may become few and many again before the last
+    /// It was logged that they are many. They may become few and many again before the last
     /// of them is forgotten.
     told: bool,
 }

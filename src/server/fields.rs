@@ -1,11 +1,11 @@
-//! Fields that a door adds to its answers, by templates of the configuration.
+//! Fields that a listener adds to its answers, by templates of the configuration.
 
 use vouch_protocol::auth::master::Field;
 
 use crate::template::{Filling, Template};
 use crate::verdict::Client;
 
-/// Names with their templates, in the order in which they are told.
+/// Names with their templates, in the order in which they are sent.
 #[derive(Debug, Clone, Default)]
 pub struct Fields(Vec<(String, Template)>);
 

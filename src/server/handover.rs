@@ -1,9 +1,9 @@
 //! Logins on their way from a login process to a mail process.
 //!
-//! A login process (imap-login) asks a `login` door, and hands the client that was
-//! accepted to a mail process (imap) together with what proves it: its process id,
-//! the id of its request, and the cookie that it was greeted with. The mail process
-//! shows these to a `master` door, once.
+//! A login process (imap-login) asks a `login` listener, and passes the accepted
+//! client to a mail process (imap) together with the proof: its process id, the id
+//! of its request, and the cookie of its greeting. The mail process presents
+//! these at a `master` listener, once.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,8 +23,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 /// moments; when so many are not, no mail process reaches us.
 pub(crate) const WAITING: usize = 16_384;
 
-/// What the doors of one daemon share to be one server to Dovecot: its id, and the
-/// logins that wait.
+/// What the listeners of one daemon share, to act as one server for Dovecot: its
+/// id, and the logins that wait.
 pub struct Handover {
     spid: u32,
     /// Our process id, where logins may be another process's.
@@ -41,7 +41,7 @@ pub struct Accepted {
     pub given: Login,
     /// The SASL mechanism.
     pub mechanism: &'static str,
-    /// What the `login` door adds to the user's fields.
+    /// The fields that the `login` listener adds to the user's.
     pub fields: Vec<Field>,
     /// On whose behalf it was asked.
     pub client: Client,
@@ -70,7 +70,7 @@ struct Waiting {
     /// Logins in the order in which they were accepted; some wait no more.
     order: VecDeque<Waits>,
     serials: u64,
-    /// It was told that some were forgotten.
+    /// It was logged that some were dropped.
     told: bool,
 }
 
@@ -147,8 +147,8 @@ impl Handover {
         (signed != pid).then_some(signed)
     }
 
-    /// What every door says of itself: a mail process gives up where it is not told the
-    /// same as the login process (`lib-master/master-login-auth.c`).
+    /// What every listener sends about itself: a mail process gives up if it gets
+    /// anything else than the login process did (`lib-master/master-login-auth.c`).
     pub fn spid(&self) -> u32 {
         self.spid
     }
@@ -167,7 +167,7 @@ impl Handover {
         }
     }
 
-    /// Hands a login to who proves that it was meant to get it; it waits no more then.
+    /// Hands a login to the process that proves its claim; the login then no longer waits.
     ///
     /// # Errors
     /// See [`Refused`]; the login, if there is one, waits on.

@@ -1,4 +1,4 @@
-//! Doors whose clients ask one question after the other, and are told the answers in that order.
+//! Listeners whose clients ask one question after the other, and get the answers in that order.
 
 use std::future::Future;
 use std::pin::pin;
@@ -12,7 +12,7 @@ use super::current::Current;
 use super::{Caller, REQUEST_TIMEOUT, WRITE_TIMEOUT, note_end};
 use crate::wire::Wire;
 
-/// Such a door.
+/// Such a listener.
 pub(super) trait InTurn: Send + Sync {
     /// What it is asked.
     type Question: Send;

@@ -2,9 +2,9 @@
 //!
 //! When Dovecot reloads, a new process takes over its sockets, and the old one goes
 //! on to answer those who are connected. A mail process may then ask the one for a
-//! login that the other has accepted. So each cookie says whose it is
-//! ([`Handover`](super::handover::Handover)), and who is shown a cookie of another
-//! process asks that one, at a socket without a path, as the mail process would.
+//! login that the other has accepted. So each cookie names its process
+//! ([`Handover`](super::handover::Handover)), and a process that gets another's
+//! cookie asks that one, at a socket without a path, as the mail process would.
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -40,14 +40,14 @@ fn address(pid: u32) -> String {
     format!("\0vouch-dovecot-{pid}")
 }
 
-/// A master door, open to processes of our own user alone.
+/// A master listener, open only to processes of vouch's own user.
 pub struct KinDoor {
     listener: String,
     master: Arc<dyn Door>,
 }
 
 impl KinDoor {
-    /// The same as `master`, which is the door of `listener`.
+    /// The same as `master`, which serves `listener`.
     pub fn new(listener: &str, master: Arc<dyn Door>) -> Self {
         let listener = listener.to_owned();
         Self { listener, master }

@@ -1,4 +1,4 @@
-//! How many logins of one client failed, at a door that is asked about logins.
+//! The number of a client's failed logins, at a listener for logins.
 //!
 //! A session is what the client says: Dovecot's `session=` is one connection of an end user, however many of them one
 //! login process serves. Where nobody names one, it is what one connection asks for one client address within ten
@@ -8,7 +8,7 @@
 //! limit.
 //!
 //! Failures count once they are known. Logins that are sent at once are asked at
-//! once: counting those under way would put off honest bursts behind one address.
+//! once: counting those under way would defer honest bursts from one address.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -43,7 +43,7 @@ pub struct Limits {
     pub exempt: Vec<Network>,
 }
 
-/// The sessions of one door.
+/// The sessions of one listener.
 pub struct Sessions {
     limits: Limits,
     failures: Table,
@@ -85,7 +85,7 @@ impl Sessions {
         }
     }
 
-    /// The sessions of a door that had `before`, which go on where its limits are the same.
+    /// The sessions of a listener that had `before`, which continue if its limits are the same.
     pub fn under(limits: &Limits, before: &Arc<Self>) -> Arc<Self> {
         if before.limits == *limits {
             return before.clone();
@@ -93,8 +93,8 @@ impl Sessions {
         Arc::new(Self::new(limits.clone()))
     }
 
-    /// The number under which a new connection is counted. Hanging up is how
-    /// Postfix is told "not now"; it connects again at once. Such a connection
+    /// The number under which a new connection is counted. Closing the
+    /// connection is the only "not now" for Postfix; it connects again at once. Such a connection
     /// goes on where the old one ended, or the limit would undo itself.
     pub fn connected(&self, connection: u64, pid: Option<i32>) -> u64 {
         match pid.and_then(|pid| self.hung_up.remove(&pid)) {

@@ -1,10 +1,9 @@
-//! Doors: sockets on which clients ask, each in its own protocol.
+//! Listeners: sockets on which clients ask, each in its own protocol.
 //!
-//! [`serve`] accepts, as [`admission`] has it; the module of each protocol speaks. What a
-//! client's session has used up is counted in [`recipient_limits`] and [`login_limits`], and
-//! who guesses in [`penalty`]; a reload changes a door behind its clients ([`current`]). A login goes from a login process to a mail process by way of
-//! [`handover`], and of [`kin`] where Dovecot is about to change one process of ours for
-//! another.
+//! [`serve`] accepts, as [`admission`] has it; the module of each protocol speaks. [`recipient_limits`] and [`login_limits`]
+//! count what a client's session has used up, and [`penalty`] counts guesses; a reload changes a listener under its clients
+//! ([`current`]). A login goes from a login process to a mail process by way of
+//! [`handover`], and of [`kin`] while Dovecot replaces one vouch process by another.
 
 pub mod actions;
 pub mod admission;
@@ -68,7 +67,7 @@ pub trait Door: Send + Sync + 'static {
         false
     }
 
-    /// Serves one client until it leaves or the door closes.
+    /// Serves one client until it leaves or the listener closes.
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
@@ -80,11 +79,11 @@ pub struct Caller {
     pub connection: u64,
     /// The process at the other end of a Unix socket.
     pub peer: Option<Peer>,
-    /// Cancelled when the door closes: questions under way are answered, then
-    /// the connection is closed.
+    /// Cancelled when the listener closes: questions under way are answered,
+    /// then the connection is closed.
     pub draining: CancellationToken,
     /// Of a Unix socket: once this is cancelled, the client can send nothing more. It goes with
-    /// `draining`, unless the door [chooses the moment](Door::chooses_when_to_part).
+    /// `draining`, unless the listener [chooses the moment](Door::chooses_when_to_part).
     pub deaf: CancellationToken,
 }
 
@@ -167,7 +166,7 @@ impl Socket {
         UnixStream::from_std(socket.into())
     }
 
-    /// Who may connect, where the socket has a path.
+    /// The peers that may connect, if the socket has a path.
     fn access(&self) -> Option<Access> {
         let Self::Unix(listener) = self else { return None };
         let address = listener.local_addr().ok()?;
@@ -196,7 +195,7 @@ fn accepted(stream: UnixStream, access: Option<&Access>, deaf: &CancellationToke
     (Box::new(Parting::new(stream, deaf.clone())), peer)
 }
 
-/// Whose a socket is, and who may connect.
+/// A socket's owner, group and mode.
 struct Access {
     mode: u32,
     uid: u32,
@@ -209,8 +208,8 @@ impl Access {
         is_root(uid) || uid == self.uid
     }
 
-    /// As Dovecot has it (`auth-master-connection.c`): any other mode than 0666 shows
-    /// that its administrator has thought of who may ask, and root, as which LMTP and
+    /// As Dovecot has it (`auth-master-connection.c`): any mode other than 0666 is
+    /// the administrator's own choice of clients, and root, as which LMTP and
     /// `doveadm` ask, is never restricted.
     fn is_stranger(&self, uid: u32, gid: u32) -> bool {
         self.mode == 0o666 && !self.is_owner(uid) && gid != self.gid
@@ -221,8 +220,8 @@ fn is_root(uid: u32) -> bool {
     Uid::from_raw(uid).is_root()
 }
 
-/// Notes why a connection ended. A client that breaks off is its own affair; one
-/// that sends nonsense is the administrator's, who is asked `hint`.
+/// Notes why a connection ended. A client that disconnects is normal; one that
+/// sends nonsense is reported to the administrator, with `hint`.
 fn note_end(door: &str, error: &WireError, hint: &str) {
     match error {
         WireError::Decode(error) => {
@@ -255,10 +254,10 @@ async fn greet(stream: &mut Stream, greeting: &[u8], door: &str) -> bool {
     greeted.is_ok()
 }
 
-/// Numbers of connections, over all doors.
+/// Numbers of connections, over all listeners.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
-/// When a door closes.
+/// When a listener closes.
 #[derive(Debug, Clone)]
 pub struct Closing {
     /// Cancelled when nobody new is to be let in.
@@ -312,7 +311,7 @@ pub async fn serve(
     }
 }
 
-/// What each client of a door is let in to.
+/// What each client of a listener gets.
 struct Inside {
     door: Arc<dyn Door>,
     admission: Arc<Admission>,

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A client's stream. Once it is to be deaf, the kernel takes nothing more from the client: its next write fails at
 /// once, and it asks on a new connection (Postfix does, `xsasl_dovecot_server.c` and `attr_clnt.c`). What it had sent
-/// before is still read; behind that, the stream is at its end. Without this, a question that comes while we close
-/// would be lost, and who sent it would be told so.
+/// before is still read; behind that, the stream is at its end. Without this, a question that arrives while vouch
+/// closes would be lost, and its sender would get an error.
 pub(super) struct Parting {
     stream: UnixStream,
     deaf: CancellationToken,

@@ -1,4 +1,4 @@
-//! Guessing: who fails again and again is answered later and later.
+//! Delays for clients and users with repeated failures.
 //!
 //! A failure is what a remote refused, now or lately; what nobody could answer is none,
 //! nor is what needed no remote. It is held against the client's network address and
@@ -6,8 +6,8 @@
 //! that goes on trying an old password does not guess.
 //!
 //! Every answer to a guilty address is late, good ones too, so that their haste tells
-//! nothing. A user at whom many addresses guess is another matter: were good answers to
-//! it late, or put off, anybody could lock it out from afar. So only its refusals are.
+//! nothing. A user attacked from many addresses is different: if good answers for the
+//! user were delayed or deferred, anyone could lock the user out remotely. So only its refusals are.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub struct Settings {
     pub exempt: Vec<Network>,
 }
 
-/// The failures of one door.
+/// The failures of one listener.
 pub struct Penalty {
     settings: Settings,
     clients: Table,
@@ -77,7 +77,7 @@ impl Penalty {
         }
     }
 
-    /// The failures of a door that had `before`, which go on where its settings are the same.
+    /// The failures of a listener that had `before`, which continue if its settings are the same.
     pub fn under(settings: Option<Settings>, before: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let settings = settings?;
         let same = before.filter(|before| before.settings == settings);
@@ -92,7 +92,7 @@ impl Penalty {
         (!exempt).then(|| Culprit(Network::of_host(address)))
     }
 
-    /// Whether a question of the culprit is put off without asking anybody.
+    /// Whether a question of the culprit is deferred without contacting the remote.
     pub fn refuses(&self, culprit: Culprit) -> bool {
         let most = self.settings.refuse_after;
         most.is_some_and(|most| self.clients.count(self.hasher.hash_one(culprit.0)) >= most)

@@ -1,4 +1,4 @@
-//! The policy door: Postfix asks whether to accept a recipient (Postfix
+//! The policy listener: Postfix asks whether to accept a recipient (Postfix
 //! `SMTPD_POLICY_README`).
 
 use std::future::Future;
@@ -26,12 +26,12 @@ use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
 /// waits for us is one that serves nobody.
 pub(crate) const STRESSED: Duration = Duration::from_secs(5);
 
-/// A policy door's settings.
+/// A policy listener's settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The listener's name.
     pub name: String,
-    /// What is told to Postfix.
+    /// The answers to Postfix.
     pub actions: Actions,
     /// The time from a question to its answer.
     pub deadline: Duration,
@@ -58,7 +58,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A door to `engine`.
+    /// A listener in front of `engine`.
     pub fn new(settings: Settings, engine: Engine) -> Self {
         Self {
             sessions: Arc::new(Sessions::new(settings.limits)),
@@ -69,7 +69,7 @@ impl Policy {
         }
     }
 
-    /// The same door under other settings, or to other directories. What was counted under limits that are still the
+    /// The same listener with other settings or directories. What was counted under limits that are still the
     /// same counts on.
     pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
         Self {

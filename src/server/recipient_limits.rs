@@ -1,12 +1,13 @@
 //! What one SMTP session has asked about recipients: how many of each message, and how many unknown ones.
 //!
 //! Unknown ones count over the messages of a session, and anew once one of them had an accepted recipient and the next
-//! begins: a client that delivers mail does not look for names. So does Postfix's own count of errors (`smtpd_hard_error_limit`).
+//! begins: a client that delivers mail does not look for names. So does Postfix's own count of errors
+//! (`smtpd_hard_error_limit`).
 //!
 //! Postfix shares one policy connection among many SMTP sessions, and moves a
 //! session to another connection when one fails, asking again what it had
-//! asked. So a session is told by the attributes of its requests, and a
-//! recipient of a message counts once.
+//! asked. So the attributes of its requests identify a session, and a recipient
+//! of a message counts once.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -60,11 +61,11 @@ pub struct Asked<'a> {
     pub port: &'a [u8],
     /// How it greeted.
     pub helo: &'a [u8],
-    /// Who is asked about.
+    /// The recipient that is asked about.
     pub recipient: &'a [u8],
 }
 
-/// The SMTP sessions of one door.
+/// The SMTP sessions of one listener.
 pub struct Sessions {
     limits: Limits,
     table: Cache<Box<[u8]>, Arc<Mutex<Session>>>,
@@ -83,7 +84,7 @@ struct Session {
     refused: HashSet<u64>,
 }
 
-/// A question that may be asked, to be told how it ended.
+/// A question that may be asked, and reports its outcome.
 pub struct Ticket {
     limits: Limits,
     session: Arc<Mutex<Session>>,
@@ -100,7 +101,7 @@ impl Sessions {
         }
     }
 
-    /// The sessions of a door that had `before`, which go on where its limits are the same.
+    /// The sessions of a listener that had `before`, which continue if its limits are the same.
     pub fn under(limits: Limits, before: &Arc<Self>) -> Arc<Self> {
         if before.limits == limits {
             return before.clone();
@@ -218,7 +219,7 @@ fn has_port(asked: &Asked<'_>) -> bool {
     !asked.port.is_empty() && asked.port != b"unknown"
 }
 
-/// Whether a session that cannot be told by its port begins anew: the counter at
+/// Whether a session that its port does not identify begins anew: the counter at
 /// the end of `instance` starts at 0 in each SMTP session.
 fn starts_again(asked: &Asked<'_>, last: &[u8]) -> bool {
     !has_port(asked)

@@ -1,4 +1,4 @@
-//! The saslauthd door: software that is built with Cyrus SASL, and Exim, ask whether a login is good (the socket
+//! The saslauthd listener: software that is built with Cyrus SASL, and Exim, ask whether a login is good (the socket
 //! `mux` of `saslauthd(8)`).
 //!
 //! A connection brings one question, and its client waits for the answer without any time of its own.
@@ -19,10 +19,10 @@ use crate::engine::{Decision, Engine, Source, Tag};
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 use crate::wire::{Wire, WireError};
 
-/// A question comes in one packet with the connection. Who sends none by then will not.
+/// A question comes in one packet with the connection. A client that has sent none by then will not.
 pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(30);
 
-/// How a question without an answer is told.
+/// How a question without an answer is expressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tempfail {
     /// By hanging up, which clients do not take for a wrong password.
@@ -31,12 +31,12 @@ pub enum Tempfail {
     No,
 }
 
-/// A saslauthd door's settings.
+/// A saslauthd listener's settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The listener's name.
     pub name: String,
-    /// How a question without an answer is told.
+    /// How a question without an answer is expressed.
     pub tempfail: Tempfail,
     /// Whether a user is `login@realm`, as with `saslauthd -r`; else the login alone.
     pub join_realm: bool,
@@ -55,7 +55,7 @@ pub struct Saslauthd {
 }
 
 impl Saslauthd {
-    /// A door to `engine`.
+    /// A listener in front of `engine`.
     pub fn new(settings: Settings, engine: Engine) -> Self {
         Self {
             sessions: Arc::new(Sessions::new(settings.limits.clone())),
@@ -65,7 +65,7 @@ impl Saslauthd {
         }
     }
 
-    /// The same door under other settings, or to other directories. What was counted under limits that are still the
+    /// The same listener with other settings or directories. What was counted under limits that are still the
     /// same counts on.
     pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Saslauthd {
         }
     }
 
-    /// The answer to a question of `process`; `None` where that is told by hanging up.
+    /// The answer to a question of `process`; `None` if it is expressed by closing the connection.
     async fn answer(self: Arc<Self>, request: Request, process: u64) -> Option<Reply> {
         let began = Instant::now();
         let client = client(&request);
@@ -153,7 +153,7 @@ impl Asked {
     }
 }
 
-/// The whole name of who logs in.
+/// The whole user name.
 fn name(request: &Request, join_realm: bool) -> Login {
     let Request { login, realm, .. } = request;
     // A realm alone would be nobody's name.

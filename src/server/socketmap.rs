@@ -1,4 +1,4 @@
-//! The socketmap door: Postfix looks its recipients and domains up as in a table (`socketmap_table(5)`).
+//! The socketmap listener: Postfix looks its recipients and domains up as in a table (`socketmap_table(5)`).
 //!
 //! There are several maps, by name; nobody says on whose behalf a key is looked up.
 
@@ -24,7 +24,7 @@ use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
 /// A map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Map {
-    /// Who exists: for `relay_recipient_maps`.
+    /// Recipients: for `relay_recipient_maps`.
     Recipients,
     /// What to do with a recipient, in the words of access(5): for `check_recipient_access`.
     Access,
@@ -39,7 +39,7 @@ const MAPS: [(&str, Map); 3] = [
     ("domains", Map::Domains),
 ];
 
-/// A socketmap door's settings.
+/// A socketmap listener's settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The listener's name.
@@ -61,7 +61,7 @@ pub struct Socketmap {
 }
 
 impl Socketmap {
-    /// A door to `engine`.
+    /// A listener in front of `engine`.
     pub fn new(settings: Settings, engine: Engine) -> Self {
         Self {
             sessions: Arc::new(Sessions::new(settings.limits)),
@@ -71,7 +71,7 @@ impl Socketmap {
         }
     }
 
-    /// The same door under other settings, or to other directories. What was counted under limits that are still the
+    /// The same listener with other settings or directories. What was counted under limits that are still the
     /// same counts on.
     pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
         Self {

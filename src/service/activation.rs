@@ -1,4 +1,4 @@
-//! Listening sockets, and other descriptors, that were handed over by who started us.
+//! Listening sockets, and other descriptors, from the process that started vouch.
 
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
@@ -31,13 +31,13 @@ impl Inherited {
 }
 
 /// The sockets of systemd's units (`FileDescriptorName=` in systemd.socket(5)) that we
-/// were started with. They outlive us: who connects while no daemon runs waits in them.
+/// were started with. They outlive this process: clients that connect while no daemon runs wait in them.
 #[derive(Debug, Default)]
 pub struct Units(Vec<(String, RawFd)>);
 
 impl Units {
-    /// Those of the environment (`$LISTEN_FDS` and its kin, sd_listen_fds(3)), if it
-    /// speaks to this process.
+    /// Those in the environment (`$LISTEN_FDS` and related variables,
+    /// sd_listen_fds(3)), if meant for this process.
     ///
     /// # Errors
     /// When it makes no sense.
@@ -92,8 +92,8 @@ impl Units {
     }
 }
 
-/// Descriptors that are looked at for a first listening socket. Whoever starts
-/// us puts it behind a handful of others.
+/// Descriptors that are looked at for a first listening socket. The starting
+/// process puts it after a handful of others.
 pub(crate) const DESCRIPTORS: RawFd = 64;
 
 /// The `count` listening sockets that we were started with, in their order: they
@@ -133,8 +133,8 @@ fn into_listener(socket: Socket) -> io::Result<Inherited> {
     }
 }
 
-/// A descriptor that we were started with, by its number: a copy, so that who
-/// asks for it owns what nobody else closes.
+/// A descriptor that vouch was started with, by its number: a copy, so that the
+/// caller owns one that nothing else closes.
 ///
 /// # Errors
 /// When nothing is open there.

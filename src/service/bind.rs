@@ -225,7 +225,7 @@ fn find(path: &Path) -> Result<(BoundPath, File), Problem> {
 
 fn own(path: &Path, node: &File, ownership: Ownership) -> Result<Option<String>, Problem> {
     let made = node.metadata()?;
-    // A folder may have handed its group on already, to who may not give a file to anybody.
+    // The folder may have passed on its group already, when this process may not change a file's group.
     let owner = ownership.owner.filter(|owner| *owner != made.uid());
     let group = ownership.group.or_else(|| folder_group(path));
     let group = group.filter(|group| *group != made.gid());
@@ -306,8 +306,8 @@ mod tests {
         assert!(!path.exists());
     }
 
-    /// Somebody tries to connect all the time: whoever gets in does so at a socket
-    /// that is what it should be.
+    /// A client tries to connect all the time: when it succeeds, the socket is as
+    /// it should be.
     #[test]
     fn nobody_connects_before_mode_and_group_are_set() {
         const ROUNDS: usize = 200;

@@ -1,4 +1,4 @@
-//! Dovecot as who starts us: as its `auth` service.
+//! Dovecot as the starting process: vouch as its `auth` service.
 //!
 //! What it gives and wants stands in its `lib-master/master-interface.h` and
 //! `master/service-process.c`: settings in the environment, open descriptors, a
@@ -13,8 +13,8 @@ use tokio::net::unix::pipe::Sender;
 
 use super::activation::{Inherited, descriptor_of, inherited};
 
-/// `MASTER_STATUS_FD`: a pipe that takes records of who we are and how many
-/// clients we have room for.
+/// `MASTER_STATUS_FD`: a pipe for records of this process and of how many
+/// clients it has room for.
 const STATUS: RawFd = 5;
 
 /// `MASTER_DEAD_FD`: a pipe that nobody reads any more once Dovecot wants us to
@@ -71,7 +71,7 @@ pub struct DovecotSocket {
 /// The agreement with a Dovecot that has started us.
 #[derive(Debug)]
 pub struct Dovecot {
-    /// Its listening sockets for us. Taken out by who serves them.
+    /// Its listening sockets for us. Taken by the part that serves them.
     pub sockets: Vec<DovecotSocket>,
     /// Clients that it lets us have at once: `client_limit` of the service.
     pub client_limit: u32,

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long another process that binds a socket in the same folder is waited
-/// for. Ours hold the lock for a few system calls; whoever else locks a folder is
-/// not to keep us from starting.
+/// for. vouch processes hold the lock for a few system calls; another program's
+/// lock must not keep vouch from starting.
 pub(crate) const LOCK: Duration = Duration::from_secs(2);
 
 /// The locks of the folders in which some sockets are bound, one after the other. A folder that somebody keeps locked is

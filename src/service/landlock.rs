@@ -1,4 +1,4 @@
-//! Landlock: of the file system, this process keeps what it was told to keep.
+//! Landlock: the process keeps only the listed access to the file system.
 //! Rights that it lost are gone for good, for files that it opens from then on.
 
 use std::path::PathBuf;

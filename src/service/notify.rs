@@ -1,4 +1,4 @@
-//! What systemd is told of us (sd_notify(3)). Where nobody listens (`$NOTIFY_SOCKET`), nobody is told.
+//! Notifications to systemd (sd_notify(3)). Without `$NOTIFY_SOCKET`, none is sent.
 
 use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -14,7 +14,7 @@ pub(crate) const WAITING: usize = 16;
 /// What happens to the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// Who asks is answered.
+    /// The caller gets an answer.
     Ready,
     /// The configuration is being read again; [`Event::Ready`] follows.
     Reloading,
@@ -76,7 +76,7 @@ impl Systemd {
     }
 
     fn push(&self, message: Message) {
-        // Who does not read has no use for more.
+        // A reader that does not read needs no more.
         let _ = self.0.try_send(message);
     }
 }

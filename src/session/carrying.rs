@@ -13,7 +13,7 @@ use super::secrets::SentSecrets;
 use super::{Answer, Attempt};
 use crate::dialog::Dialog;
 
-/// A remote that is told that the client gave up may take this long to say that it heard.
+/// A remote may take this long to acknowledge a cancelled dialog.
 pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The client of one dialog.

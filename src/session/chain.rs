@@ -1,7 +1,7 @@
 //! How much work a chain of certificates makes, counted before any of it is done.
 //!
-//! Whoever verifies certificates looks for a way from the server's own to an authority, and tries each certificate of
-//! the chain that has the right name. Certificates that issue each other make ever more such ways: 150 of them are
+//! The verifier looks for a path from the server's certificate to an authority, and tries each certificate of the
+//! chain that has the right name. Certificates that issue each other make ever more such ways: 150 of them are
 //! seconds of work, which stand in the way of everybody's answers.
 
 use rustls::pki_types::CertificateDer;

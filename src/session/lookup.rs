@@ -24,15 +24,15 @@ pub(crate) const KNOWN: Duration = Duration::from_secs(1);
 /// log says how old they are, and whether the server is still there is for its certificate to show.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1800);
 
-/// Addresses of one name that are tried, in the resolver's order; the others are left. Whoever answers for the
-/// name could else have us call thousands.
+/// Addresses of one name that are tried, in the resolver's order; the others are left. Otherwise the name's
+/// owner could make vouch connect to thousands.
 pub(crate) const ADDRESSES: usize = 16;
 
 /// An address that was of no use when another was comes last for so long.
 pub(crate) const WORSE: Duration = Duration::from_secs(60);
 
-/// What the C library says of a name that has no address, GNU's and musl's: of all that goes wrong, this alone comes
-/// from who answers for the name. [`std`] hands its words on, and not its number.
+/// What the C library says of a name that has no address, GNU's and musl's: of all errors, only this one comes from
+/// the name's own servers. [`std`] hands its words on, and not its number.
 const NO_SUCH_NAME: [&str; 4] = [
     "Name or service not known", "No address associated with hostname", "Name does not resolve",
     "Name has no usable address",
@@ -46,8 +46,8 @@ pub struct Host {
     name: Arc<str>,
     port: u16,
     resolver: Arc<Resolver>,
-    /// Whose turn it is to ask the resolver: a thread waits for it for as long as it takes, and whoever asked may
-    /// be gone by then. One thread is enough.
+    /// The turn to ask the resolver: a thread waits for it for as long as it takes, and the caller may be gone by
+    /// then. One thread is enough.
     turn: Arc<Turn<()>>,
     /// Addresses that accepted and were of no use when another was, and when that was.
     worse: Mutex<Vec<(SocketAddr, Instant)>>,
@@ -140,7 +140,7 @@ impl Host {
         }
     }
 
-    /// Asks the resolver when it is our turn, unless somebody before us has; it is asked to the end, whoever waits.
+    /// Asks the resolver in turn, unless an earlier caller has; the look-up runs to its end in any case.
     async fn look_up(&self) -> io::Result<Vec<SocketAddr>> {
         let turn = self.turn.clone().lock_owned().await;
         if let Some(addresses) = self.known.lately() {
@@ -297,7 +297,7 @@ mod tests {
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }
 
-    /// A resolver that says what it is told to, and is silent until then.
+    /// A scripted resolver, silent until then.
     fn puppet(name: &str) -> (Host, mpsc::Sender<io::Result<Vec<SocketAddr>>>) {
         let (say, said) = mpsc::channel();
         let said = Mutex::new(said);

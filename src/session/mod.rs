@@ -60,14 +60,14 @@ pub trait Session: Send + Sized + 'static {
     /// Questions that the remote says it bears on one session.
     fn bears(&self) -> Option<u32>;
 
-    /// Whom a question is about, as the remote knows the name: the log may have to hide it.
+    /// The name that a question is about, as the remote knows it: the log may have to hide it.
     fn about(question: &Self::Question) -> &[u8];
 
     /// Whether two questions may be asked in one go.
     fn together(one: &Self::Question, other: &Self::Question) -> bool;
 
     /// Asks questions in one go and reads to the end of the answers, by `deadline`.
-    /// Each answer is told as it comes, in the order of the questions. After an
+    /// Each answer is passed on as it comes, in the order of the questions. After an
     /// error the session is good for nothing.
     fn ask(
         &mut self,
@@ -167,7 +167,7 @@ pub enum Attempt {
 }
 
 impl Attempt {
-    /// Whom it is about, as the remote knows the name. Empty while a dialog has not said it.
+    /// The name that it is about, as the remote knows it. Empty while a dialog has not said it.
     pub fn user(&self) -> &[u8] {
         match self {
             Self::Password(credentials) => &credentials.user,
@@ -268,7 +268,7 @@ fn cannot_carry(peer: &Arc<str>, mechanism: Carried) -> Error {
     Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
 }
 
-/// The client would be told of an attack where there is none.
+/// The client would see an attack where there is none.
 fn would_seem_attacked(peer: &Arc<str>, mechanism: Carried) -> Error {
     let mechanism = mechanism.name();
     let detail = format!(
@@ -312,7 +312,7 @@ fn injected(peer: &Arc<str>) -> Error {
 fn starttls_refused(peer: &Arc<str>, status: impl Into<String>, text: &str) -> Error {
     let detail = format!("offered, then refused ({text}); not continued in cleartext");
     let advice = "the server has no usable certificate: see its log";
-    // Nothing is told in confidence before it.
+    // No secret is sent before it.
     Error::said(
         Kind::Tls,
         peer,

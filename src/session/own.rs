@@ -1,7 +1,8 @@
 //! A certificate that somebody made for one server and named in `tls.ca-file`: it is taken as itself.
 //!
 //! What `openssl req -x509` makes is an authority (CA:TRUE) as well as the server's own certificate, and RFC 5280 has no
-//! room for that. OpenSSL takes one that it was told to trust, and so do we: byte for byte, with its name and dates.
+//! room for that. OpenSSL accepts one that it is configured to trust, and so does vouch: byte for byte, with its name and
+//! dates.
 
 use std::time::Duration;
 

@@ -63,9 +63,9 @@ impl Remote {
 
     /// Puts TLS over a wire whose remote just agreed to it.
     ///
-    /// Bytes that are already there were sent in the clear by who knows whom,
-    /// to be taken for protected ones (CVE-2011-0411 and its kin): they end the
-    /// session.
+    /// Bytes that are already there were sent without protection, possibly by
+    /// an attacker, and would look protected (CVE-2011-0411 and similar): they
+    /// end the session.
     pub(super) async fn start_tls<C>(
         &self,
         wire: Wire<C>,
@@ -106,8 +106,7 @@ impl Remote {
         Err(Error::new(Kind::Config, &self.peer, LOGIN, detail).advise(advice))
     }
 
-    /// The first message, of a remote that has not been told anything yet: what it begins with is shown where it is
-    /// none of `protocol`.
+    /// The first message, of a remote that was sent nothing yet: its beginning is shown if it is not of `protocol`.
     pub(super) async fn greeting<C: Decoder>(
         &self,
         wire: &mut Wire<C>,

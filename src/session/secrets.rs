@@ -1,4 +1,4 @@
-//! Whether a remote repeats what it was told in confidence.
+//! Whether a remote repeats a secret that was sent to it.
 //!
 //! Servers quote the line that they did not understand ("BAD unknown command: hunter2"), at once or when they say goodbye
 //! half a minute later, as it was sent or as they decoded it. A session remembers for as long as it lives what it must not

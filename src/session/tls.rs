@@ -122,7 +122,7 @@ impl Roots {
             .name("vouch-roots".into())
             .spawn(move || {
                 read.get();
-                // Whoever needs some will be told what goes wrong.
+                // A connection that needs them will report the error.
                 let _ = aws_lc_rs::default_provider().secure_random.fill(&mut [0]);
             });
         roots
@@ -169,8 +169,8 @@ pub struct Client {
     anchors: OnceLock<Arc<RootCertStore>>,
     /// What time it is for certificates and tickets.
     clock: Arc<dyn TimeProvider>,
-    /// Made for the first handshake, and anew when a certificate that it has seen is over: with it go the tickets, for
-    /// who resumes a session is shown no certificate.
+    /// Made for the first handshake, and anew when a certificate that it has seen is over: the tickets go with it,
+    /// since a resumed session shows no certificate.
     connector: Mutex<Option<(TlsConnector, Arc<Ends>)>>,
     /// Whose turn it is to work on a handshake.
     turns: Arc<Semaphore>,

@@ -2,8 +2,8 @@
 //! level `trace`.
 //!
 //! Commands mask their secrets in their own `Display`. A remote may still send
-//! a password back to us ("BAD unknown command: hunter2"), so all that it says on a session is searched for what it was
-//! told there.
+//! a password back to us ("BAD unknown command: hunter2"), so all its replies on a session are searched for secrets
+//! sent there.
 
 use std::fmt::Display;
 
@@ -18,7 +18,7 @@ pub(super) fn said(peer: &str, what: &dyn Display) {
     tracing::trace!(target: TARGET, "{peer} C: {}", Withheld(what));
 }
 
-/// The remote sent this on a session on which it was told `secrets`.
+/// The remote sent this on a session on which `secrets` were sent.
 pub(super) fn heard(peer: &str, what: &dyn Display, secrets: &SentSecrets) {
     if tracing::enabled!(target: TARGET, tracing::Level::TRACE) {
         let shown = secrets.withheld_from(what.to_string());

@@ -57,7 +57,7 @@ impl Remote {
                 ways.push(way.clone());
                 trying.push(async move { (way, opening.await) });
             }
-            // Who has reached no address tries all of them by itself.
+            // A connection that has reached no address tries all of them by itself.
             let last = ways.last().and_then(|way| way.reached.get().copied());
             let has_more = || {
                 ways.last()

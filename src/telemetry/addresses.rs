@@ -2,7 +2,7 @@
 //!
 //! Every record of an event is made through [`record`], so no line shows more than the configuration allows: a value of
 //! a key that names somebody ([`NAMES`]) is hidden whole, and each address in any other text. A user's name without a
-//! domain is found in a text only by who knows it: [`without`] hides it there.
+//! domain can be found in a text only if it is known: [`without`] hides it there.
 
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Write};

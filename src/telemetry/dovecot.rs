@@ -47,7 +47,7 @@ fn head(text: &mut String, level: Level) {
     let _ = write!(text, "\x01{kind}{} ", std::process::id());
 }
 
-/// Standard error, which Dovecot has made not to block; who writes here can wait.
+/// Standard error, which Dovecot has set to non-blocking; the writer here can wait.
 struct Stderr;
 
 impl Write for Stderr {

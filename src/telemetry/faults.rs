@@ -1,5 +1,5 @@
-//! Faults that come again and again: each is told at once, then counted, and summed up
-//! once a minute; and once more when all is well again.
+//! Repeated faults: each is logged at once, then counted, and summed up once per
+//! minute; and once more when all is well again.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ pub(super) const TARGET: &str = module_path!();
 /// One fault has a line of its own this often at the most.
 pub(crate) const EVERY: Duration = Duration::from_secs(60);
 
-/// Faults of one peer that are told apart. A step and a class are words of ours, and a peer
+/// Faults of one peer that are counted separately. A step and a class are words of ours, and a peer
 /// fails at a handful of them; beyond this many the others are what counts.
 pub(crate) const MOST: usize = 32;
 

@@ -134,8 +134,8 @@ impl Write for LogFile {
     }
 }
 
-/// A file is made where there is none, and given to `owner`. Nothing but a plain file is written to: who may write to
-/// its folder could have put a link there, or something that holds up whoever opens it.
+/// A file is made where there is none, and given to `owner`. Only a plain file is written to: a user who may write to
+/// its folder could have put a link there, or something that blocks opening.
 fn open(path: &Path, owner: Option<(u32, u32)>) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;

@@ -92,7 +92,7 @@ pub(super) struct Journal<W> {
     path: PathBuf,
     otherwise: W,
     stderr: Stderr,
-    /// It was told that the journal cannot be reached.
+    /// It was logged that the journal cannot be reached.
     lost: bool,
 }
 

@@ -87,8 +87,8 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// A string. Beyond what must be, whatever could steer a terminal is escaped: who reads
-/// these lines may well do it on one.
+/// A string. Beyond what JSON requires, terminal control characters are escaped: these
+/// lines may be read on a terminal.
 fn string(text: &mut String, value: &str) {
     text.push('"');
     for character in value.chars() {

@@ -20,7 +20,7 @@ const LEVELS: [(LevelFilter, &str); 5] = [
 /// The place of `info` in [`LEVELS`].
 const INFO: usize = 2;
 
-/// Whoever changes the level is told so at every level.
+/// A change of the level is logged at every level.
 const TARGET: &str = "vouch::level";
 
 static LEVEL: Steps = Steps::new();

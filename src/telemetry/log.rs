@@ -45,7 +45,7 @@ pub struct Answered<'a> {
     pub client: &'a str,
     /// What ties questions of one message or session together.
     pub instance: &'a str,
-    /// What was told to the client.
+    /// The answer to the client.
     pub answer: &'a str,
 }
 

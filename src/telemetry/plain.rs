@@ -16,7 +16,7 @@ pub(super) enum Stderr {
     Journal,
     /// To somebody's eyes.
     Terminal {
-        /// Levels are told apart by it.
+        /// It distinguishes the levels.
         coloured: bool,
     },
     /// To a file or another program.

@@ -1,5 +1,5 @@
-//! Where the lines of the log wait to be written: whoever answers a question waits
-//! neither for a disk nor for a reader of standard error.
+//! Where the lines of the log wait to be written: an answer waits neither for a
+//! disk nor for a reader of standard error.
 
 use std::io::{self, Write};
 use std::mem;

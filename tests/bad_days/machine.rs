@@ -26,7 +26,7 @@ pub(crate) fn options() -> Options {
     Options::new(Protocol::Lmtp).account(Account::new(JANE, "x"))
 }
 
-/// A daemon with a policy door.
+/// A daemon with a policy listener.
 pub(crate) struct Machine {
     // Ends before its folder goes.
     vouch: Option<Vouch>,

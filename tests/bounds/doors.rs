@@ -60,7 +60,7 @@ async fn callers_wait_in_the_backlog_up_to_its_length() {
     assert!((limit..=limit + 1).contains(&callers.len()), "{}", callers.len());
 }
 
-/// Every door, and the longest line that it reads.
+/// Every listener, and the longest line that it reads.
 fn doors(stub: &Arc<Stub>) -> [(Arc<dyn Door>, usize); 3] {
     let member = member(stub.clone(), false);
     [

@@ -1,4 +1,4 @@
-//! A directory that answers when it is let, and doors to it in memory.
+//! A directory that answers when it is let, and listeners to it in memory.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -178,13 +178,13 @@ pub(crate) fn socketmap_door(member: &Arc<Member>) -> Arc<dyn Door> {
     Arc::new(Current::new(Socketmap::new(settings, engine(member))))
 }
 
-/// A client of a door, and the door's side of it.
+/// A client of a listener, and the listener's side of it.
 pub(crate) fn connect(door: &Arc<dyn Door>, room: usize) -> (DuplexStream, JoinHandle<()>) {
     let (client, ours) = tokio::io::duplex(room);
     (client, serve(door, Box::new(ours)))
 }
 
-/// Has a door serve this stream.
+/// Has a listener serve this stream.
 pub(crate) fn serve(door: &Arc<dyn Door>, stream: Stream) -> JoinHandle<()> {
     let caller = Caller {
         stream,

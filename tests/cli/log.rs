@@ -22,7 +22,7 @@ fn objects(daemon: &Daemon) -> Vec<Map<String, Value>> {
     whole.lines().map(object).collect()
 }
 
-/// Every door's verdict has the same members, each of one type.
+/// Every listener's verdict has the same members, each of one type.
 #[test]
 fn in_json_each_line_is_an_object_and_each_door_says_the_same() {
     let world = World::new();

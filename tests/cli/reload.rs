@@ -15,7 +15,7 @@ use crate::serve::{Daemon, JANE, ask, exchange};
 
 const UNKNOWN: &str = "action=550 5.1.1 User unknown\n\n";
 
-/// A client that stays connected to a policy door.
+/// A client that stays connected to a policy listener.
 struct Staying(BufReader<UnixStream>);
 
 impl Staying {
@@ -47,7 +47,7 @@ impl Staying {
     }
 }
 
-/// Two remotes of one kind, and a policy door before the first.
+/// Two remotes of one kind, and a policy listener before the first.
 struct Stage {
     world: World,
     first: Server,

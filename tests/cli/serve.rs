@@ -74,7 +74,7 @@ impl Daemon {
     }
 }
 
-/// Asks a policy door, and returns its action.
+/// Asks a policy listener, and returns its action.
 pub(crate) fn ask(socket: &Path, recipient: &str) -> String {
     let request = format!(
         "request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=192.0.2.7\n\
@@ -163,7 +163,7 @@ fn an_auth_door_greets_and_answers() {
     assert_eq!(daemon.ends_by("TERM"), Some(0));
 }
 
-/// A socket may be an address as well: a policy door on any, an auth door on loopback.
+/// A socket may be an address as well: a policy listener on any, an auth listener on loopback.
 #[test]
 fn doors_open_on_addresses_too() {
     let world = World::new();
@@ -293,7 +293,7 @@ fn the_socket_has_the_configured_mode() {
     }
 }
 
-/// What a door says to whoever connects, until it closes; nothing is asked.
+/// What a listener says to whoever connects, until it closes; nothing is asked.
 fn greeted(socket: &Path) -> String {
     exchange(socket, b"")
 }

@@ -17,7 +17,7 @@ use crate::systemd::{handed_over, serve_with};
 
 const YES: &str = "action=DUNNO\n\n";
 
-/// A policy door, the control socket and that of metrics.
+/// A policy listener, the control socket and that of metrics.
 struct Stage {
     world: World,
     remote: Server,

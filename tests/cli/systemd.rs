@@ -32,7 +32,7 @@ pub(crate) fn serve_with(world: &World, sockets: &[(&str, RawFd)]) -> Command {
     command
 }
 
-/// A remote, and a policy door that systemd opens; `more` for the listener.
+/// A remote, and a policy listener that systemd opens; `more` for the listener.
 pub(crate) fn handed_over(more: &str) -> (World, remote::Server) {
     let world = World::new();
     let remote = world.remote(people(Protocol::Lmtp));

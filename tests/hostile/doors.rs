@@ -1,4 +1,4 @@
-//! Clients that do not speak the protocol of a door, or speak it to do harm: they cost only themselves.
+//! Clients that do not speak the protocol of a listener, or speak it to do harm: they cost only themselves.
 
 use remote::Protocol;
 

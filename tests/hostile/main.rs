@@ -28,7 +28,7 @@ mod traces;
 use remote::Protocol;
 use scene::{Scene, Setup, options};
 
-/// A remote that knows the usual user, and doors that let a client fail as often as it likes.
+/// A remote that knows the usual user, and listeners that let a client fail as often as it likes.
 async fn scene() -> Scene {
     Setup::new(options(Protocol::Smtp))
         .doors("limits.auth-errors = \"unlimited\"\nlimits.rcpt-errors = \"unlimited\"")

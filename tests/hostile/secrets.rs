@@ -42,7 +42,7 @@ async fn assert_silent(scene: &Scene, user: &str, when: &str) {
     }
 }
 
-/// Asks with both mechanisms of the door.
+/// Asks with both mechanisms of the listener.
 async fn ask(scene: &Scene, user: &str, password: &str) -> [Answer; 2] {
     let login = Login::of(user, password);
     let at_once = scene.auth().await.login(&login).await;

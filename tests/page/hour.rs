@@ -341,7 +341,7 @@ fn doors(config: &Config, members: &[Arc<Member>]) -> Doors {
     all
 }
 
-/// A client of a door.
+/// A client of a listener.
 struct Client(BufReader<DuplexStream>);
 
 impl Client {

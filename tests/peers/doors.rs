@@ -1,4 +1,4 @@
-//! Dovecot's login processes, mail processes, LMTP and `doveadm` ask the login, master and userdb doors.
+//! Dovecot's login processes, mail processes, LMTP and `doveadm` ask the login, master and userdb listeners.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ struct Doors {
 }
 
 impl Doors {
-    /// `keys` are more of the login door.
+    /// `keys` are more of the login listener.
     fn open(scratch: &Scratch, authority: &Authority, remote: &Dovecot, keys: &str) -> Self {
         let [login, master, userdb] =
             ["login", "master", "userdb"].map(|name| scratch.path(&format!("v-{name}")));

@@ -128,7 +128,7 @@ fn recipient(policy: &mut Dialog, address: &str, recipient: &str) -> String {
     action
 }
 
-/// Starts `vouch` in front of a remote for logins and recipients, and connects to its auth door.
+/// Starts `vouch` in front of a remote for logins and recipients, and connects to its auth listener.
 fn logins(scratch: &Scratch, authority: &Authority, kind: &str, port: u16) -> (Vouch, Dialog) {
     let socket = scratch.path("vouch-auth");
     let listener = format!(

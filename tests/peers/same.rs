@@ -1,4 +1,4 @@
-//! Dovecot's own auth service and our doors are told the same, and answer the same: `dialogs.txt`.
+//! Dovecot's own auth service and our listeners are told the same, and answer the same: `dialogs.txt`.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind, Write};

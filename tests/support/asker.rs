@@ -1,4 +1,4 @@
-//! Clients of the doors: what a Postfix or a Dovecot asks, and bytes that neither would send.
+//! Clients of the listeners: what a Postfix or a Dovecot asks, and bytes that neither would send.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 /// How long an answer may take before the test gives up: far more than any deadline that a test sets.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a door said, whatever its words for it.
+/// What a listener said, whatever its words for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The login is good, the recipient exists.
@@ -25,7 +25,7 @@ pub(crate) enum Answer {
     Later,
 }
 
-/// A connection to a door.
+/// A connection to a listener.
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: UnixStream,
@@ -102,13 +102,13 @@ impl Client {
         Some(line.strip_prefix("action=").unwrap().to_owned())
     }
 
-    /// Asks a policy door about a recipient.
+    /// Asks a policy listener about a recipient.
     pub(crate) async fn recipient(&mut self, request: &Rcpt<'_>) -> String {
         self.send(request.bytes()).await.unwrap();
         self.action().await.expect("an answer before the end")
     }
 
-    /// A connection to an auth door, past the handshake.
+    /// A connection to an auth listener, past the handshake.
     pub(crate) async fn auth(door: &Path) -> Self {
         let mut client = Self::connect(door).await;
         client
@@ -119,13 +119,13 @@ impl Client {
         client
     }
 
-    /// Asks an auth door about a login.
+    /// Asks an auth listener about a login.
     pub(crate) async fn login(&mut self, login: &Login<'_>) -> Answer {
         self.send(login.bytes(1)).await.unwrap();
         login.answer(1, self.line().await.as_deref())
     }
 
-    /// Asks a saslauthd door about a login; `None` where the daemon hung up instead.
+    /// Asks a saslauthd listener about a login; `None` where the daemon hung up instead.
     pub(crate) async fn saslauthd(&mut self, user: &str, realm: &str, password: &str) -> Option<String> {
         self.send(counted(&[user, password, "imap", realm]))
             .await
@@ -136,7 +136,7 @@ impl Client {
         Some(String::from_utf8(text.to_vec()).unwrap())
     }
 
-    /// Asks a socketmap door.
+    /// Asks a socketmap listener.
     pub(crate) async fn look_up(&mut self, map: &str, key: &str) -> String {
         let asked = format!("{map} {key}");
         self.send(format!("{}:{asked},", asked.len())).await.unwrap();
@@ -254,7 +254,7 @@ impl<'a> Login<'a> {
         format!("AUTH\t{id}\tPLAIN\tservice={service}\trip={rip}{session}\tnologin\tresp={resp}\n")
     }
 
-    /// What the door's whole answer to this login means.
+    /// What the listener's whole answer to this login means.
     pub(crate) fn answer(&self, id: u32, line: Option<&str>) -> Answer {
         let Some(line) = line else {
             assert_eq!(self.service, "smtp", "only Postfix is told by hanging up");

@@ -65,21 +65,21 @@ impl Setup {
         self
     }
 
-    /// Keys of every door.
+    /// Keys of every listener.
     pub(crate) fn doors(mut self, keys: &str) -> Self {
         self.doors.push_str(keys);
         self.doors.push('\n');
         self
     }
 
-    /// Keys of the auth door alone.
+    /// Keys of the auth listener alone.
     pub(crate) fn auth(mut self, keys: &str) -> Self {
         self.auth.push_str(keys);
         self.auth.push('\n');
         self
     }
 
-    /// One more door, of this protocol, with its keys as they are by default.
+    /// One more listener, of this protocol, with its keys as they are by default.
     pub(crate) fn also(mut self, protocol: &'static str) -> Self {
         self.also.push(protocol);
         self
@@ -91,7 +91,7 @@ impl Setup {
         self
     }
 
-    /// Starts the remote, then the daemon with each door that such a remote can stand behind.
+    /// Starts the remote, then the daemon with each listener that such a remote can stand behind.
     pub(crate) async fn start(self) -> Scene {
         let scratch = Scratch::new();
         let protocol = self.options.protocol;
@@ -151,7 +151,7 @@ impl Setup {
     }
 }
 
-/// A daemon, its remote and its doors.
+/// A daemon, its remote and its listeners.
 pub(crate) struct Scene {
     // Ends before the remote does.
     vouch: Option<Vouch>,
@@ -168,7 +168,7 @@ impl Scene {
         self.scratch.path("auth")
     }
 
-    /// Connects to the door of this protocol.
+    /// Connects to the listener of this protocol.
     pub(crate) async fn door(&self, protocol: &str) -> Client {
         Client::connect(&self.scratch.path(protocol)).await
     }

@@ -14,7 +14,7 @@ pub(crate) struct Script {
 /// Somebody at the other end of a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Party {
-    /// At a door.
+    /// At a listener.
     Client(usize),
     /// At the end of a session that vouch opened.
     Remote(usize),

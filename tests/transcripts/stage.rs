@@ -1,4 +1,4 @@
-//! Where a transcript is played: the doors and directories of its configuration, with pipes in memory for
+//! Where a transcript is played: the listeners and directories of its configuration, with pipes in memory for
 //! clients and remotes.
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ use crate::script::{Act, Party, Pattern, Script, Step};
 /// less than anything that a transcript tells apart.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
-/// The id of the daemon that every door tells.
+/// The id of the daemon that every listener tells.
 const SPID: u32 = 4711;
 
 /// Room in a pipe for whatever is said at once.

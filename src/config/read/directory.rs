@@ -23,7 +23,7 @@ use crate::{
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Every key of a directory, for who put one into the wrong table.
+/// Every key of a directory, to recognise one in the wrong table.
 pub(super) const KEYS: &[&str] = &[
     "directory.NAME.type", "directory.NAME.address", "directory.NAME.port", "directory.NAME.timeout",
     "directory.NAME.ehlo-name", "directory.NAME.tls.implicit", "directory.NAME.tls.allow-invalid-certs",

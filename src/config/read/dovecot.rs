@@ -7,7 +7,7 @@ use super::{
 };
 use crate::config::{Dovecot, listener::Protocol};
 
-/// Every key of the table, for who put one into the wrong table.
+/// Every key of the table, to recognise one in the wrong table.
 const KEYS: &[&str] = &[
     "dovecot.logins", "dovecot.users", "dovecot.deadline", "dovecot.limits.rcpt",
     "dovecot.limits.rcpt-errors", "dovecot.limits.auth-errors", "dovecot.default-domain",

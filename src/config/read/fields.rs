@@ -135,8 +135,9 @@ fn is_address(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()
 }
 
-/// The keys of a table of fields. Fields are parted by TAB and end at `=` (Dovecot
-/// auth-protocol): a key that could not be told from its value is told.
+/// The keys of a table of fields. Fields are separated by TAB and end at `=`
+/// (Dovecot auth-protocol): a key that could not be distinguished from its value
+/// is refused.
 fn named<'t>(found: &mut Findings, table: &Table<'t>) -> Vec<(&'t str, Field<'t>)> {
     let mut fields = Vec::new();
     for (name, field) in table.entries() {

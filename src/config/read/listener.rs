@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Every key of a listener, for who put one into the wrong table.
+/// Every key of a listener, to recognise one in the wrong table.
 pub(super) const KEYS: &[&str] = &[
     "listener.NAME.protocol", "listener.NAME.socket", "listener.NAME.mode", "listener.NAME.owner",
     "listener.NAME.group", "listener.NAME.peers", "listener.NAME.directory", "listener.NAME.any",
@@ -263,7 +263,7 @@ pub(super) fn limits(
     table.finish(found, keys);
 }
 
-/// The keys of who asks about logins. Gives the mechanisms that are for the remote to judge.
+/// The keys of listeners for logins. Returns the mechanisms that the remote verifies.
 pub(super) fn logins(
     found: &mut Findings,
     table: &mut Table<'_>,
@@ -339,7 +339,7 @@ fn mechanisms(
     Some(carried)
 }
 
-/// The keys of who asks for users.
+/// The keys of listeners for users.
 pub(super) fn users(
     found: &mut Findings,
     table: &mut Table<'_>,

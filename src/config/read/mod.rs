@@ -198,7 +198,7 @@ fn metrics(found: &mut Findings, file: &mut Table<'_>, config: &mut Config) {
     table.finish(found, &["metrics.listen"]);
 }
 
-/// It is no listener's, and who else may read there is told.
+/// No listener uses it, and a note names the users that can read there.
 fn metrics_socket(found: &mut Findings, config: &Config, listen: &ListenAddress, at: &Place) {
     let mut listeners = config.listener.iter();
     if let Some(listener) = listeners.find(|listener| listener.socket == *listen) {

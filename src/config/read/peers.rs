@@ -1,4 +1,4 @@
-//! Reads `peers` of a listener: who may connect.
+//! Reads `peers` of a listener: the users and groups that may connect.
 
 use toml::de::DeValue;
 

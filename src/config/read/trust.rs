@@ -1,4 +1,4 @@
-//! Reads who is answered late and who not at all: `penalty`, `allow` and `deny`.
+//! Reads penalties and access lists: `penalty`, `allow` and `deny`.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::{
 /// No answer is later: longer, a client is better told to come back.
 const LATEST: Duration = Duration::from_secs(60);
 
-/// Failures are in memory, and who guesses goes on for hours.
+/// Failures are in memory, and an attacker guesses for hours.
 const LONGEST_MEMORY: Duration = Duration::from_secs(86_400);
 
 /// More failures than these are not told apart.

@@ -9,7 +9,7 @@ use crate::config;
 use crate::server::admission::Admission;
 use crate::server::counts::DoorCounts;
 
-/// A listener as the configuration has it, who is inside, and what it has answered.
+/// A listener as configured, its clients, and its answers.
 #[derive(Clone)]
 pub struct Door {
     name: String,

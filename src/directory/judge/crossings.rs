@@ -99,7 +99,7 @@ fn what_is_about_something_else_is_never_a_no() {
             }
         }
         for text in texts {
-            // `too many recipients` and the like are asked again elsewhere.
+            // Replies like `too many recipients` are asked again elsewhere.
             if judged("kijitora@example.org", &text) == "reject" {
                 wrong.push(text);
             }

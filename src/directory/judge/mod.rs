@@ -26,7 +26,7 @@ pub(crate) mod text;
 use crate::session::{self, After, Judged};
 use crate::verdict::{Cause, Class, Verdict};
 
-/// A verdict that puts the question off.
+/// A verdict that defers the question.
 fn defer(class: Class, status: impl Into<String>, text: impl Into<String>, after: After) -> Judged<Verdict> {
     Judged {
         verdict: Verdict::Defer(Cause::said(class, status, text)),
@@ -65,7 +65,7 @@ pub fn no_answer(error: &session::Error) -> Verdict {
 }
 
 /// Holds a judge against what real servers say: each row of a table is a class, a
-/// reply and its source. Classes that put a question off are one to the asker.
+/// reply and its source. To the client, all classes that defer a question are the same.
 #[cfg(test)]
 fn real_replies(table: &str, judge: impl Fn(&str) -> Verdict) {
     let mut wrong = Vec::new();

@@ -71,7 +71,7 @@ fn whole_reply(text: &str) -> Option<(usize, usize)> {
     is_reply.then_some((0, begin))
 }
 
-/// The code of a reply of a server that refuses or puts off.
+/// The code of a server's reply that refuses or defers.
 fn reply_code(text: &str) -> Option<u16> {
     let digits = text.get(..3)?;
     let ends = text[3..].chars().next().is_none_or(|c| matches!(c, ' ' | '-'));

@@ -34,7 +34,7 @@ pub(super) fn read(lines: &[&str], asked: &Asked) -> Reading {
     let Some(without) = text.without_local(asked) else {
         return plain();
     };
-    // Of a mailbox called `user` nothing can be told from the word.
+    // For a mailbox called `user`, the word means nothing.
     if asked.local_is(|word| phrases.is_noun(word)) {
         return plain();
     }

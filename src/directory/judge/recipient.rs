@@ -280,7 +280,7 @@ fn explains(statement: &Statement, declared: bool) -> bool {
     }
 }
 
-/// The class of what is put off for this reason.
+/// The class of a deferral for this reason.
 fn class_of(statement: &Statement) -> Class {
     match (statement.about, statement.what) {
         (_, What::NotNow) | (About::Remote | About::Limit, _) => Class::Temporary,

@@ -27,7 +27,7 @@ pub enum About {
     Login,
     /// IMAP, POP or SMTP as something that can be switched off for a user.
     Service,
-    /// Rules of the remote, without a word of whom they are for.
+    /// Rules of the remote, without naming what they apply to.
     Policy,
 }
 

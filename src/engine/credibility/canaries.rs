@@ -32,7 +32,7 @@ pub struct Canaries {
     told: Mutex<HashMap<Address, Told>>,
 }
 
-/// Canaries to ask before, or while, a refusal is told.
+/// Canaries to ask before, or while, a refusal is answered.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Due {
     /// Not asked, or too long ago.

@@ -8,8 +8,8 @@
 //!    refused that was accepted lately itself, and before a run of refusals without a yes between goes on being
 //!    believed.
 //!
-//! If one of these is refused as well, the refusals are put off until it, or any recipient of the domain, is
-//! accepted again.
+//! If one of these is refused as well, the refusals are deferred until it, or any recipient of the domain,
+//! is accepted again.
 
 pub mod canaries;
 mod record;
@@ -32,7 +32,7 @@ use crate::verdict::{Cause, Client, Verdict};
 pub enum Credibility {
     /// It is believed.
     Believed,
-    /// It is put off, for this reason.
+    /// It is deferred, for this reason.
     Doubted(Cause),
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Subject<'a> {
 }
 
 impl Inquiry {
-    /// The verdict on a recipient, unless it is a refusal that is not to be believed: then it is put off.
+    /// The verdict on a recipient, unless it is a refusal that is not to be believed: then it is deferred.
     pub(super) async fn confirm(self: &Arc<Self>, subject: Subject<'_>, verdict: Verdict) -> Verdict {
         match verdict {
             Verdict::Accept(_) => {
@@ -121,8 +121,8 @@ impl Inquiry {
         self.canaries.credibility(domain).of(verdict)
     }
 
-    /// Asks about a canary, whose refusal is held against nothing else. Whoever waits for it may go, so its time is
-    /// its own.
+    /// Asks about a canary, whose refusal is held against nothing else. The client that waits for it may leave, so
+    /// it has its own time limit.
     fn probe_canary(
         self: &Arc<Self>,
         canary: Address,

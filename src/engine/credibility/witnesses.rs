@@ -50,7 +50,7 @@ pub struct Witnesses {
     hasher: RandomState,
 }
 
-/// A domain whose refusals are put off.
+/// A domain whose refusals are deferred.
 #[derive(Debug, Clone)]
 pub struct Doubt {
     /// Since when.
@@ -76,7 +76,7 @@ pub(super) enum Change {
 }
 
 impl Witnesses {
-    /// Has records of these domains alone. They are told of under the directory's name.
+    /// Has records of these domains alone. They are logged under the directory's name.
     pub(in crate::engine) fn serve(&self, directory: Arc<str>, domains: Domains) {
         let mut state = self.lock();
         state.records.retain(|domain, _| domains.has(domain));
@@ -204,12 +204,12 @@ impl Witnesses {
         }
     }
 
-    /// Whether refusals of `domain` are put off.
+    /// Whether refusals of `domain` are deferred.
     pub(in crate::engine) fn doubts(&self, domain: &Domain) -> bool {
         self.credibility(domain) != Credibility::Believed
     }
 
-    /// How many domains' refusals are put off, and the first `most` of them by their names.
+    /// The number of domains whose refusals are deferred, and the first `most` of them by name.
     pub(in crate::engine) fn doubted(&self, most: usize) -> (usize, Vec<Doubt>) {
         let state = self.lock();
         let doubts = state.records.values().filter_map(|it| it.doubt.clone());

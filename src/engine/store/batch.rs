@@ -11,7 +11,7 @@ pub(crate) const BATCH: usize = 10_000;
 /// Purges that wait for a disk that refuses; one more makes them a purge of all.
 pub(crate) const PURGES: usize = 100;
 
-/// Whom a purge is about.
+/// The scope of a purge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whom {
     /// The recipient of this one form.

@@ -204,7 +204,7 @@ impl File {
         Ok(())
     }
 
-    /// Tells all that is in it: what was said of whom, and how long ago.
+    /// Returns all of its content: each recipient, its verdict and its age.
     pub(super) fn load(&self, mut remember: impl FnMut(Key, Said, Duration)) -> Result<(), Refusal> {
         let table = self.database.begin_read()?.open_table(RECIPIENTS)?;
         let now = self.clock.now();

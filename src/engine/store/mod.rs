@@ -44,8 +44,8 @@ pub struct Settings {
     pub directory: Arc<str>,
     /// The file.
     pub path: PathBuf,
-    /// Who said what is in the file, and how it was read: what another server
-    /// said is not remembered.
+    /// The server that gave the answers in the file, and how they were
+    /// interpreted: another server's answers are not used.
     pub source: String,
     /// Recipients kept at most.
     pub entries: usize,
@@ -82,8 +82,8 @@ enum Order {
 }
 
 impl Store {
-    /// Begins to read the file, without waiting for it: `remember` is told each
-    /// recipient in it, what was said and how long ago.
+    /// Begins to read the file, without waiting for it: `remember` gets each
+    /// recipient in it, with its verdict and age.
     ///
     /// # Errors
     /// When the system gives no thread.

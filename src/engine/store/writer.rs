@@ -38,9 +38,9 @@ pub(super) struct Writer {
     batch: Batch,
     /// Findings for which there was no room, here or in the queue.
     dropped: Arc<AtomicU64>,
-    /// Told to whoever asks.
+    /// Shown on request.
     trouble: Trouble,
-    /// Since when nothing could be written, as the log was told.
+    /// Since when nothing could be written, as logged.
     refused: Option<Instant>,
     pause: Duration,
 }
@@ -98,13 +98,13 @@ impl Writer {
                 Next::Order(Order::Purge(whom, done)) => {
                     self.batch.purge(whom);
                     due = self.write();
-                    // Who waited may have gone.
+                    // The caller may have gone.
                     let _ = done.send(self.batch.is_empty());
                     continue;
                 }
                 Next::Order(Order::Close(done)) => {
                     self.close();
-                    // Who waited may have gone.
+                    // The caller may have gone.
                     let _ = done.try_send(());
                     return Ended::Closed;
                 }

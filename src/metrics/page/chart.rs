@@ -1,7 +1,7 @@
 //! Charts of the last hour: points in, SVG out.
 //!
 //! Places are shares of the whole, from 0 to 1, so that a chart is as wide as there is room, and its letters are as large as
-//! those around it. What is told by a colour is told by a pattern or by dashes as well, and in words.
+//! those around it. Whatever a colour shows, a pattern or dashes show as well, and words.
 
 use std::fmt::Write;
 use std::time::Duration;

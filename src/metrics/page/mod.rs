@@ -1,7 +1,8 @@
 //! The status page: what `vouch status` says, and the last hour, as one HTML page without scripts.
 //!
-//! Everything on it comes from the report of the control socket and from [`History`]. Where the report has words of a
-//! remote, canaries or domains, the page leaves them out: they may name a user, and whoever can connect reads the page.
+//! Everything on it comes from the report of the control socket and from [`History`]. The page leaves out remotes'
+//! replies, canaries and domains of the report: they may name a user, and every client that can connect may read the
+//! page.
 
 mod chart;
 mod directory;

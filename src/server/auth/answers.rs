@@ -78,7 +78,7 @@ impl Connection {
             .log(user, &asked.client, decision, (*took, delayed), answer);
     }
 
-    /// Says no, of a token only when the client was told why.
+    /// Answers "no"; for a token, only once the client got the reason.
     fn refuse(&mut self, decided: Box<Decided>, failure: Failure) -> Flow {
         let cause = decided.decision.verdict.cause();
         match cause.and_then(|cause| cause.challenge.clone()) {
@@ -154,7 +154,7 @@ impl Connection {
         })
     }
 
-    /// Whether a temporary failure is told by hanging up.
+    /// Whether a temporary failure is expressed by closing the connection.
     fn closes(&self, smtp: bool) -> bool {
         match self.door().settings.tempfail {
             Tempfail::Close => true,

@@ -30,17 +30,17 @@ use crate::wire::{LEFT_CHECK, Stream, Wire, WireError};
 /// unread until one is answered. Dovecot's login processes send thousands.
 pub(crate) const IN_FLIGHT: usize = 4096;
 
-/// While the door closes, it is looked this often whether anybody of a connection is in the middle of a login still.
+/// While the listener closes, how often to check whether a login of a connection is still under way.
 const QUIET_CHECK: Duration = Duration::from_millis(20);
 
-/// When the door closes, a client has this long to go on with a dialog, and a mail process to ask for a login: each
+/// When the listener closes, a client has this long to continue a dialog, and a mail process to fetch a login: each
 /// takes a moment. Nobody holds up the end for longer.
 pub(crate) const UNDER_WAY: Duration = Duration::from_secs(2);
 
-/// A login process that is told of the end has so long to see it.
+/// A login process that was signalled the end has this long to close its side.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Clients of this minor version and above are told that a request was given up.
+/// Clients of this minor version and above are informed that a request was given up.
 const CANCELLED_SINCE: u32 = 4;
 
 type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Turn> + Send>>>;
@@ -49,8 +49,8 @@ type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Turn> + Send>>>;
 pub(super) struct Connection {
     door: Arc<Current<AuthDoor>>,
     cookie: [u8; 16],
-    /// Who was accepted here and waits for a mail process; at a `login` door, once the
-    /// client has said who it is.
+    /// Logins accepted here that wait for a mail process; at a `login` listener, once
+    /// the client has sent its process id.
     pub(super) accepted: Option<Connected>,
     /// The number under which failures are counted.
     pub(super) session: u64,
@@ -92,8 +92,8 @@ impl Connection {
         }
     }
 
-    /// Serves the client until it leaves, breaks the protocol, or the door closes and nobody is in the middle of a
-    /// login. Once `deaf`, the client can send nothing more.
+    /// Serves the client until it leaves, breaks the protocol, or the listener closes and no login is under way. Once
+    /// `deaf`, the client can send nothing more.
     pub(super) async fn serve(mut self, draining: &CancellationToken, deaf: &CancellationToken) {
         let mut client_done = false;
         loop {
@@ -163,14 +163,14 @@ impl Connection {
         self.requests.has_dialog(UNDER_WAY) || accepted.is_some_and(|accepted| accepted.holds_any(UNDER_WAY))
     }
 
-    /// Ends the connection of a login process of Dovecot, which takes a socket that it cannot write to for a wrong
-    /// password: it is told of the end, and closes the socket itself.
+    /// Ends the connection of a login process of Dovecot, which treats a socket that it cannot write to as a wrong
+    /// password: vouch signals the end, and the process closes the socket itself.
     async fn part(self) {
         let Self { wire, .. } = self;
         let _ = timeout(FAREWELL, wire.finish()).await;
     }
 
-    /// The door for what the client asks now.
+    /// The listener for the client's next question.
     pub(super) fn door(&self) -> Arc<AuthDoor> {
         self.door.get()
     }

@@ -52,8 +52,8 @@ pub(super) enum Exchange {
     First(Carried),
     /// The client has a challenge of the remote.
     Relay(Box<Relay>),
-    /// The client was told why its token is not good. Only when it has heard so, it is told no
-    /// (RFC 7628 §3.2.3).
+    /// The client got the reason why its token is not good. Only after that, it gets the "no" (RFC
+    /// 7628 §3.2.3).
     Refused(Box<Decided>, Failure),
 }
 

@@ -1,8 +1,8 @@
-//! The auth door: Postfix, Exim, Dovecot and others ask whether a login is good
+//! The auth listener: Postfix, Exim, Dovecot and others ask whether a login is good
 //! (Dovecot's auth-client protocol).
 //!
-//! A `login` door is the same to login processes of Dovecot, whose logins a mail
-//! process will ask for at a master door.
+//! A `login` listener does the same for login processes of Dovecot; a mail
+//! process fetches their logins at a master listener.
 //!
 //! `connection` reads, `answers` answers, `late` holds back what a penalty delays, `overdue` counts what
 //! comes when its client waits no more, `exchange`
@@ -45,7 +45,7 @@ pub use exchange::Spoken;
 pub use ok::OkFields;
 use overdue::Overdue;
 
-/// How a question without an answer is told.
+/// How a question without an answer is expressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tempfail {
     /// By hanging up where the request is Postfix's and alone on its connection,
@@ -58,14 +58,14 @@ pub enum Tempfail {
     Fail,
 }
 
-/// An auth door's settings.
+/// An auth listener's settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The listener's name.
     pub name: String,
     /// What is offered, in this order; what is carried only once a remote is known to take it.
     pub mechanisms: Vec<Spoken>,
-    /// How a question without an answer is told.
+    /// How a question without an answer is expressed.
     pub tempfail: Tempfail,
     /// The time from a question to its answer.
     pub deadline: Deadline,
@@ -75,11 +75,11 @@ pub struct Settings {
     pub penalty: Option<penalty::Settings>,
     /// Which clients are answered, and about whom.
     pub access: Access,
-    /// A `login` door: who was accepted is kept for the mail process that will ask.
+    /// A `login` listener: an accepted login is kept for the mail process that will fetch it.
     pub hands_over: bool,
     /// What is added to OK.
     pub ok: OkFields,
-    /// What that mail process is told of the user, before what the master door says.
+    /// The fields of the user for that mail process, before those of the master listener.
     pub fields: Fields,
 }
 
@@ -107,7 +107,7 @@ struct Asked {
 
 /// A login that was decided on.
 struct Decided {
-    /// The door as it was when the client asked.
+    /// The listener as it was when the client asked.
     door: Arc<AuthDoor>,
     /// Which of a connection's questions it was.
     serial: u64,
@@ -128,7 +128,7 @@ struct Decided {
 }
 
 impl AuthDoor {
-    /// A door to `engine`. All doors to one Dovecot share a `handover`.
+    /// A listener in front of `engine`. All listeners of one Dovecot share a `handover`.
     pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
         Self {
             sessions: Arc::new(Sessions::new(settings.limits.clone())),
@@ -140,7 +140,7 @@ impl AuthDoor {
         }
     }
 
-    /// The same door under other settings, or to other directories. What was counted under limits that are still the
+    /// The same listener with other settings or directories. What was counted under limits that are still the
     /// same counts on.
     pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What a door adds to OK.
+//! The fields that a listener adds to OK.
 
 use super::Settings;
 use crate::address::network::Network;
@@ -28,8 +28,8 @@ pub(super) struct Told {
 }
 
 impl OkFields {
-    /// Whether a login may come from there. Who does not say where from comes from
-    /// nowhere that is allowed.
+    /// Whether a login may come from there. A client without a known address is in
+    /// no allowed network.
     pub(super) fn allows(&self, client: &Client) -> bool {
         let Some(networks) = &self.allow_nets else {
             return true;

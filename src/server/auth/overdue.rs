@@ -1,4 +1,4 @@
-//! What a remote says when its client waits no more: it was told "later", has cancelled, or has gone.
+//! A remote's answer after its client stopped waiting: it got "later", has cancelled, or has gone.
 //! The remote has counted the attempt, so we do.
 
 use std::sync::Arc;
@@ -20,15 +20,15 @@ pub(super) struct Overdue {
     pub(super) began: Instant,
 }
 
-/// Whom a login is about.
+/// The user of a login.
 pub(super) enum Name {
     /// This user.
     Known(Login),
-    /// Whom this dialog names.
+    /// The user that this dialog names.
     Of(Dialog),
 }
 
-/// Whom a question is about, as far as it is known and may be known later.
+/// The user of a question, as far as it is known now or later.
 pub(super) fn name(kind: &Kind) -> Name {
     match kind {
         Kind::Login {

@@ -1,4 +1,4 @@
-//! A client's dialog with the remote, as the door sees it: turn by turn.
+//! A client's dialog with the remote, as the listener sees it: turn by turn.
 //!
 //! What a SCRAM server says last reaches the client as a challenge too, never by `resp=` in OK:
 //! neither IMAP nor SMTP has room for it beside their yes.
@@ -153,7 +153,7 @@ impl Relay {
 
 impl Drop for Relay {
     /// A dialog that its client leaves in the middle held a session of the remote and proved
-    /// nothing: it counts as a failure, or guesses and looks at who exists would cost nothing.
+    /// nothing: it counts as a failure, or guessing and probing for names would cost nothing.
     fn drop(&mut self) {
         if self.abandoned {
             let session = self.door.session(&self.asked, self.connection);

@@ -138,8 +138,9 @@ impl Requests {
         None
     }
 
-    /// Dialogs that ended leave their place in the order of beginnings only when all before them have. Who
-    /// leaves one open, and begins and ends others, would fill it for as long as that one may wait.
+    /// Dialogs that ended leave their place in the order of beginnings only when all before them have. A
+    /// client that leaves one open, and begins and ends others, would otherwise fill it for as long as
+    /// that one may wait.
     fn drop_those_that_are_over(&mut self) {
         self.began.retain(|begun| is_open(&self.pending, begun));
     }

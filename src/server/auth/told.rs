@@ -4,7 +4,7 @@ use vouch_protocol::auth::client::Failure;
 
 use crate::verdict::{Cause, Class, Verdict};
 
-/// What a client is told.
+/// The replies to a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Told {
     /// `OK`, and under which name.
@@ -15,7 +15,7 @@ pub(super) enum Told {
     HangUp,
 }
 
-/// What a client is told of a verdict; `closes` where it takes a closed connection
+/// The reply to a client for a verdict; `closes` where it takes a closed connection
 /// for a temporary failure.
 pub(super) fn told(verdict: &Verdict, closes: bool) -> Told {
     match verdict {

@@ -1,4 +1,4 @@
-//! What a master door tells of what is remembered, and how it has it forgotten.
+//! What a master listener shows of the cache, and how it purges it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,8 +1,8 @@
 //! Which names a client of LIST wants.
 
 /// A mask with `*` for any bytes and `?` for one, without case, as Dovecot's `wildcard_match_icase` has it. Dovecot 2.3's
-/// `doveadm user` applies it to what it gets; that of 2.4 leaves it to the server (`auth/auth-master-connection.c`), and prints
-/// all that it is told.
+/// `doveadm user` applies it to what it gets; that of 2.4 leaves it to the server (`auth/auth-master-connection.c`), and
+/// prints all that it gets.
 pub(super) struct Mask(Vec<u8>);
 
 impl Mask {

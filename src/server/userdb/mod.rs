@@ -1,6 +1,5 @@
-//! The userdb and master doors: Dovecot asks who its users are, and its mail
-//! processes ask for the logins that they were handed (Dovecot's auth-master
-//! protocol).
+//! The userdb and master listeners: Dovecot asks for its users, and its mail
+//! processes fetch their logins (Dovecot's auth-master protocol).
 //!
 //! `connection` reads and answers, `cache` tells of what is remembered, and forgets it, `mask` has which names LIST wants.
 
@@ -38,16 +37,16 @@ pub enum Exists {
     Domain,
 }
 
-/// A userdb or master door's settings.
+/// A userdb or master listener's settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The listener's name.
     pub name: String,
-    /// A master door: it hands logins over and forgets what is remembered, too.
+    /// A master listener: it also hands logins over and purges the cache.
     pub master: bool,
     /// When a user is said to exist.
     pub exists: Exists,
-    /// What is told of each user.
+    /// The fields of each user.
     pub fields: Fields,
     /// The time from a question to its answer.
     pub deadline: Deadline,
@@ -80,7 +79,7 @@ enum Told {
 }
 
 impl UserdbDoor {
-    /// A door to `engine`. All doors to one Dovecot share a `handover`.
+    /// A listener in front of `engine`. All listeners of one Dovecot share a `handover`.
     pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
         Self {
             settings,
@@ -91,7 +90,7 @@ impl UserdbDoor {
         }
     }
 
-    /// The same door under other settings, or to other directories.
+    /// The same listener with other settings or directories.
     pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
         Self {
             settings,
@@ -164,7 +163,7 @@ impl UserdbDoor {
         (user, decision)
     }
 
-    /// What is told of a user; `None` where it cannot be, or not to this peer.
+    /// The fields of a user; `None` where it cannot be, or not to this peer.
     fn fields(&self, user: &Login, client: &Client, peer: Option<Peer>) -> Option<Vec<Field>> {
         let door = &self.settings.name;
         let fields = match self.settings.fields.fill_paths(user.as_bytes(), client) {
@@ -244,7 +243,7 @@ impl UserdbDoor {
                 return Reply::Fail { id };
             }
         };
-        // What the login door says of this very login comes before what is said of everybody.
+        // The login listener's fields for this login come before those for all users.
         fields.retain(|(name, _)| !accepted.fields.iter().any(|(own, _)| own == name));
         fields.extend(accepted.fields);
         fields.push(("auth_mech".into(), accepted.mechanism.into()));
@@ -338,7 +337,7 @@ fn client(parameters: Parameters) -> Client {
     }
 }
 
-/// Whether the mail process is who it says, or one that may speak for it.
+/// Whether the mail process is the one that it claims to be, or may act for it.
 fn is_itself(claim: &Claim, peer: Option<Peer>) -> Result<(), String> {
     if claim.session_pid_trusted && peer.is_some_and(|peer| peer.owner) {
         return Ok(());

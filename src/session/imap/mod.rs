@@ -46,11 +46,11 @@ pub struct LoginSession {
     capabilities: Capabilities,
     tags: Tags,
     tls: Option<Arc<tls::Details>>,
-    /// For whom the remote was told that we ask.
+    /// The client that the remote was informed of.
     origin: Option<Origin>,
     /// Lines that the remote said unasked between questions.
     remarks: usize,
-    /// What it was told in confidence.
+    /// The secrets that were sent to it.
     secrets: SentSecrets,
 }
 
@@ -150,7 +150,7 @@ impl LoginSession {
         read(&self.remote, &mut self.wire, &self.secrets, step, by).await
     }
 
-    /// Tells the remote for whom we ask. Whether it believes that is its own affair.
+    /// Sends the client's address to the remote. Whether it believes that is its own affair.
     async fn introduce(&mut self, origin: Option<Origin>, deadline: Instant) -> Result<(), Error> {
         let origin = origin.filter(|_| self.capabilities.id);
         let (address, port) = match (self.origin, origin) {
@@ -293,7 +293,7 @@ impl Session for LoginSession {
                 ..
             } = &answer.outcome
             {
-                // Cyrus tells of it only to who is logged in.
+                // Cyrus offers it only after a login.
                 self.capabilities.unauthenticate |= offered.unauthenticate;
             }
             tell(answer);

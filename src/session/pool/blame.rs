@@ -1,4 +1,4 @@
-//! Whom the loss of a session is laid to, and which questions are asked again for it.
+//! Which question a session's loss is attributed to, and which questions are asked again after it.
 //!
 //! Only the question at which a session was lost can be what the remote cannot bear. It is asked
 //! again, alone: if that is the end of another session, it is the cause. Those behind it were not

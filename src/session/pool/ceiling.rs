@@ -14,7 +14,7 @@ pub(crate) const RAISED: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Ceiling {
     learned: Option<(usize, Instant)>,
-    /// It was told once.
+    /// It was logged once.
     told: bool,
 }
 

@@ -17,8 +17,8 @@
 //! - Logins that are trusted go first, and as many sessions as they needed of late are kept free for
 //!   them; half-done dialogs leave room for others (`share`).
 //! - A question that nobody waits for any more is dropped while it waits ([`Waiters`]). Once it is
-//!   asked, it belongs to the remote: it is asked to its end, whoever waits, and its answer is
-//!   given to whoever asked for it ([`Pool::ask`]).
+//!   asked, it belongs to the remote: it is asked to its end in any case, and its answer is
+//!   given to its caller ([`Pool::ask`]).
 //! - When more is asked than can be answered, as much as ever is answered in time (`queue`, `pace`).
 
 mod blame;
@@ -71,7 +71,7 @@ pub struct Limits {
     pub warm_sessions: usize,
     /// Questions of one standing that wait for a session; one more is refused.
     pub queue: usize,
-    /// What was sent may take so long to be answered, whoever waits for it.
+    /// How long an answer to a sent question may take, whoever waits for it.
     pub timeout: Duration,
     /// A session that was asked nothing for this long is closed.
     pub idle_timeout: Duration,
@@ -153,7 +153,7 @@ pub struct Asker {
     pub standing: Standing,
     /// Where the client is.
     pub network: Option<Network>,
-    /// Who waits for the answer, and until when.
+    /// The caller that waits for the answer, and until when.
     pub waiters: Waiters,
 }
 

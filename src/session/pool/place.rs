@@ -129,7 +129,7 @@ impl Place {
         }
     }
 
-    /// Its session serves nobody: what it is told when it opens is all that is wanted of it.
+    /// Its session serves no question: only what the remote offers on opening matters.
     pub(super) fn calls(&mut self) {
         self.phase = Some(self.phases.calling.hold(1));
     }

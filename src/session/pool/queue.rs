@@ -3,7 +3,7 @@
 //! The oldest is asked first while all are asked in good time. When the oldest has waited for half
 //! of its time, more come than can be served: from there on the newest is asked first. Asked in
 //! turn, each would be asked just before its end, and no answer would come in time; so as many as
-//! ever are answered, and those that are not are told so as soon as there is no more hope for them.
+//! ever are answered, and the others get an error as soon as they can no longer be answered in time.
 //!
 //! Measured by `goodput_does_not_fall_with_load`, with a remote of 20 answers a second that take 0.1
 //! to 0.9 s, and a hundred askers that wait 5 s each: 21 answers come in time; 14 where the oldest is
@@ -48,9 +48,9 @@ pub(super) struct Queue<Q, V> {
 }
 
 impl<Q, V> Job<Q, V> {
-    /// Hands the answer to the asker, who may be gone.
+    /// Hands the answer to the caller, which may be gone.
     pub(super) fn tell(mut self, answer: Result<V, Error>) {
-        // Who hears the answer may ask at once, and finds the share free.
+        // The receiver of the answer may ask at once, and finds the share free.
         self.share = None;
         let _ = self.answer.send(answer);
     }
@@ -167,7 +167,7 @@ impl<Q, V> Queue<Q, V> {
         }
     }
 
-    /// Takes those that are to be told what is told to all who waited then.
+    /// Takes those that get the same error as all that waited then.
     pub(super) fn take_older_than(&mut self, then: Instant, again_alone: bool) -> Vec<Job<Q, V>> {
         let now = Instant::now();
         let mut taken = Vec::new();
@@ -250,7 +250,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// The end of whoever asks.
+    /// The caller's end.
     type End = (oneshot::Receiver<Result<(), Error>>, Waiter);
 
     fn push(queue: &mut Queue<u32, ()>, question: u32, patience: Duration) -> End {

@@ -27,7 +27,7 @@ pub(super) struct Round<Q, V> {
     pub(super) promised: Option<Held>,
     /// Questions about which the session said nothing.
     pub(super) again: Vec<Job<Q, V>>,
-    /// The last answer, which nobody was told yet.
+    /// The last answer, not yet delivered.
     pub(super) last: Option<(Job<Q, V>, V)>,
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn ask<S: Session, V: Send + 'static>(
     batch: Vec<Job<S::Question, V>>,
 ) -> Round<S::Question, V> {
     let count = batch.len();
-    // Whoever waits: what is sent belongs to the remote, which may count it.
+    // Whether or not a caller waits: what is sent belongs to the remote, which may count it.
     let patience = batch.iter().filter_map(|job| job.asker.waiters.until()).max();
     let deadline = patience.max(Some(Instant::now() + shared.limits.timeout));
     let deadline = deadline.unwrap_or_else(Instant::now);

@@ -25,7 +25,7 @@ pub(crate) const SPARE: usize = 1;
 /// As many are kept free as trusted logins needed at once within this time.
 pub(crate) const NEED: Duration = Duration::from_secs(300);
 
-/// What of the sessions is used by whom.
+/// Which questions use which sessions.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     asking: [Count; Standing::ALL.len()],

@@ -59,7 +59,7 @@ pub(super) struct Offer {
 pub(super) struct Taken<Q, V> {
     /// To be asked.
     pub(super) batch: Vec<Job<Q, V>>,
-    /// To be told that there is no time for an answer any more.
+    /// To be informed that there is no time left for an answer.
     pub(super) hopeless: Vec<Job<Q, V>>,
 }
 
@@ -213,7 +213,7 @@ impl<Q, V> State<Q, V> {
             .shares
             .askable(|standing| self.queue.of(standing), room, self.batch);
         let for_them = askable > ready * self.batch + promised || self.lacks_for_again();
-        // Whoever is paused with others at work waits for the others.
+        // A paused question waits for sessions at work.
         if for_them {
             self.places.serving() == 0 || self.pause.until().is_none()
         } else {
@@ -308,8 +308,8 @@ impl<Q, V> State<Q, V> {
         }
         self.pause.failed(began);
         let others = self.places.serving() > 1;
-        // The last hope for a session is gone: everyone who waited for it is told. Who asked later gets a
-        // try of their own.
+        // No session can be expected any more: all that waited for one get the error. A later question gets
+        // its own try.
         let jobs = self.queue.take_older_than(began, others);
         Failed::Told { jobs, others }
     }

@@ -23,8 +23,8 @@ use crate::telemetry::words::named;
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Time of an opening at the least, however little those who wait have left: what cannot be done in a moment would be
-/// called a fault of the remote, and what was opened is good for the next question. Who waits is answered in time all
-/// the same.
+/// called a fault of the remote, and what was opened is good for the next question. A waiting question is still
+/// answered in time.
 pub(crate) const OPENING: Duration = Duration::from_secs(1);
 
 /// What the tasks of one pool share.
@@ -77,7 +77,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         };
         let opened = (this.open)(deadline).await;
         let this = this.clone();
-        // Whoever called waits for no goodbye.
+        // The caller does not wait for a goodbye.
         tokio::spawn(async move {
             match opened {
                 Ok(session) => {
@@ -115,7 +115,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     async fn run(self: Arc<Self>, mut place: Place) {
         self.end_of_pause().await;
         if place.passes(&self.gate).await && self.state().waiting() == 0 {
-            // Others have served those for whom it was to be opened.
+            // Other sessions have served the questions for which it was to be opened.
             return Self::give_back(&self, place);
         }
         let began = Instant::now();
@@ -232,8 +232,8 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                 let mut state = this.state();
                 drop(round.promised);
                 state.put_back(round.again);
-                // Whoever hears the last answer may ask at once: this session is ready for that, and no other is
-                // needed.
+                // The receiver of the last answer may ask at once: this session is ready for that, and no other
+                // is needed.
                 if goes_on && !round.spent && served.room(&this.limits) > 0 {
                     place.waits();
                 }

@@ -35,11 +35,11 @@ struct Opened {
     capabilities: Capabilities,
     tls: Option<Arc<tls::Details>>,
     hello: Arc<Hello>,
-    /// Whether the remote takes the address of the client for whom we ask.
+    /// Whether the remote accepts the client's address.
     takes_origin: bool,
-    /// For whom it was told that we ask.
+    /// The client that it was informed of.
     origin: Option<Origin>,
-    /// What it was told in confidence.
+    /// The secrets that were sent to it.
     secrets: SentSecrets,
 }
 
@@ -107,7 +107,7 @@ impl Opened {
         }
     }
 
-    /// Tells the remote for whom we ask, where it takes that; not in the middle of a transaction.
+    /// Sends the client's address, if the remote accepts it; not in the middle of a transaction.
     /// Whether the session is as good as new: what it offers may have changed.
     async fn introduce(
         &mut self,

@@ -205,8 +205,8 @@ fn lost(peer: &Arc<str>, lost: Lost) -> Error {
     }
 }
 
-/// Whether the remote takes one recipient in each transaction is told by what it
-/// says to a second.
+/// The reply to a second recipient shows whether the remote accepts only one per
+/// transaction.
 fn learn(one_each: &OneEach, reply: &Reply) {
     if reply.code() == 550 && reply.enhanced() == Some(EnhancedCode::new(5, 5, 3)) {
         one_each.store(true, Ordering::Relaxed);
@@ -244,7 +244,7 @@ impl Session for RecipientSession {
 
     /// One domain each transaction: Gmail refuses others (`451 4.3.0 Multiple
     /// destination domains per transaction is unsupported`).
-    /// One client, too, where the remote is told of it.
+    /// One client, too, if the remote gets its address.
     fn together(one: &Recipient, other: &Recipient) -> bool {
         one.needs_utf8 == other.needs_utf8 && one.domain() == other.domain() && one.origin == other.origin
     }

@@ -70,7 +70,7 @@ fn mechanisms() -> Vec<(&'static str, Vec<String>)> {
     ]
 }
 
-/// A daemon at the highest level, with every kind of door that logins come in by.
+/// A daemon at the highest level, with every kind of listener that logins come in by.
 struct Scene {
     vouch: Vouch,
     remote: Remote,
@@ -125,7 +125,7 @@ impl Scene {
         }
     }
 
-    /// Asks the door `door`. A login that is good there is asked for at the master door. The last line told.
+    /// Asks the listener `door`. A login that is good there is asked for at the master listener. The last line told.
     async fn login(&self, door: &str, mechanism: &str, messages: &[String]) -> String {
         let mut client = Client::connect(&self.scratch.path(door)).await;
         client
@@ -179,7 +179,7 @@ impl Scene {
         answer
     }
 
-    /// Asks the saslauthd door, and sends it what is no question.
+    /// Asks the saslauthd listener, and sends it what is no question.
     async fn saslauthd(&self, ends: Ends) {
         let connect = async || Client::connect(&self.scratch.path("saslauthd")).await;
         let answer = connect().await.saslauthd(USER, "", PASSWORD).await;
@@ -200,7 +200,7 @@ impl Scene {
         }
     }
 
-    /// Drives every mechanism to every end, at both doors.
+    /// Drives every mechanism to every end, at both listeners.
     async fn drive(&self) {
         for ends in [Ends::Bad, Ends::Midway, Ends::Good] {
             self.remote.end(ends);

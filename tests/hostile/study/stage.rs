@@ -1,4 +1,4 @@
-//! Where the cases are played: doors and directories of a configuration, with thieves at the other end.
+//! Where the cases are played: listeners and directories of a configuration, with thieves at the other end.
 
 use std::future::{Future, ready};
 use std::path::Path;

@@ -67,7 +67,7 @@ pub(crate) struct Front {
     log: PathBuf,
     /// What `vouch` reads.
     toml: PathBuf,
-    /// Where the mail is by the fields of the userdb door.
+    /// Where the mail is by the fields of the userdb listener.
     mail: PathBuf,
 }
 

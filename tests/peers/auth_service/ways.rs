@@ -94,7 +94,7 @@ fn has_home(name: &str) -> bool {
     name.contains('@') && !name.contains('/')
 }
 
-/// Delivery by LMTP into the home that the userdb door names, and reading there by the one that the master door names.
+/// Delivery by LMTP into the home that the userdb listener names, and reading there by the one that the master listener names.
 fn mail(front: &Front) {
     let mut dialog = Dialog::unix(&front.lmtp).hello("LHLO", None);
     assert_starts(&dialog.command("MAIL FROM:<sender@example.net>"), "250 ");

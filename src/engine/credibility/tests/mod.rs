@@ -1,4 +1,4 @@
-//! Canaries, witnesses and catch-all domains, through a directory that says what it is told to.
+//! Canaries, witnesses and catch-all domains, through a scripted directory.
 
 mod canaries;
 mod witnesses;
@@ -33,7 +33,7 @@ impl Remote {
         *self.of_others.lock().unwrap() = Some(verdict);
     }
 
-    /// Who was asked about since this was last looked at.
+    /// The recipients asked about since the last look.
     fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }

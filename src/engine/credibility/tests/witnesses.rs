@@ -1,4 +1,4 @@
-//! Refusals of who was accepted lately, and runs of refusals.
+//! Refusals of recently accepted recipients, and runs of refusals.
 
 use super::*;
 use crate::engine::credibility::witnesses::{
