@@ -12,7 +12,8 @@
 //! | [`dialog`] | a login dialog that is relayed between client and remote, and its two ends |
 //! | [`address`] | addresses and domains, normalised once |
 //! | [`template`] | text with placeholders for parts of a user's name |
-//! | [`server`] | the listeners: accepting, a module for each protocol, limits of a client's session, penalties ([`server::penalty`]), and the handover of logins |
+//! | [`server`] | the listeners: accepting, a module for each protocol, limits of a client's session, penalties
+//! ([`server::penalty`]), and the handover of logins |
 //! | [`engine`] | from a question to a verdict: the directory, refusals without asking, the cache, sharing of equal questions |
 //! | [`directory`] | the questions to each kind of remote, and [`directory::judge`]: the interpretation of its replies |
 //! | [`session`] | connections to remotes: name, TCP, TLS, the dialogs, and [`session::pool`] that keeps them |
@@ -34,7 +35,7 @@
 //! # One request, from socket to answer
 //!
 //! 1. Postfix connects to a listener's socket; [`server::serve`] hands the
-//!    connection to its listener, [`server::policy::Policy`].
+//!    connection to the listener's protocol, [`server::policy::Policy`].
 //! 2. The listener reads a request through [`wire::Wire`], makes an
 //!    [`address::Address`] of the recipient, and asks
 //!    [`server::recipient_limits`] whether this SMTP session may ask more.

@@ -1,6 +1,6 @@
 //! The protocol of Cyrus SASL's `saslauthd` (`saslauthd/ipc_unix.c`, `lib/checkpw.c` of 2.1.28), server side.
 //!
-//! A client connects, asks one question, and is told one answer; the connection is then over. Each message is a
+//! A client connects, asks one question, and gets one answer; the connection then ends. Each message is a
 //! row of counted strings: a length of two bytes, the higher one first, and so many bytes.
 //!
 //! ```
@@ -47,7 +47,7 @@ pub struct Request {
     pub client: Option<Vec<u8>>,
 }
 
-/// The answer. There is no word for "not now": who cannot tell closes the connection.
+/// The answer. The protocol cannot express "not now": a server without an answer closes the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
     /// The login is good.
@@ -127,7 +127,7 @@ impl Decoder for Codec {
         };
         let [login, password, service, realm] = ends;
         let string = |start: usize, end: usize| buffer.get(start + 2..end).unwrap_or_default();
-        // Who waited for it would wait for ever where there is none.
+        // A server that waited for it would wait forever if there is none.
         let client = end_of(buffer, realm, 0).ok().flatten();
         let request = Request {
             login: string(0, login).to_vec(),

@@ -12,7 +12,7 @@ use zeroize::Zeroize;
 pub struct Secret<T: Zeroize + ?Sized>(SecretBox<T>);
 
 impl<T: Zeroize + ?Sized> Secret<T> {
-    /// The value itself. Whoever calls this answers for where it goes.
+    /// The value itself. The caller is responsible for where it goes.
     pub fn expose(&self) -> &T {
         self.0.expose_secret()
     }

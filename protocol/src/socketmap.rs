@@ -45,7 +45,7 @@ pub struct Request {
 /// What a map has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// This. Never empty: a Postfix takes nothing for "not found", and then refuses mail for good.
+    /// This. Never empty: Postfix reads an empty reply as "not found", and then rejects mail.
     Ok(Data),
     /// Nothing.
     NotFound,

@@ -37,7 +37,7 @@ pub enum Denied {
     /// Its client's network is on the list.
     #[error("the client's network is in the listener's deny")]
     Client,
-    /// There are networks, and none of them is the client's; or it names no address.
+    /// There are networks, and none of them is the client's; or it reports no address.
     #[error("the client's network is not in the listener's allow")]
     NoClient,
     /// Its domain is on the list.

@@ -81,7 +81,7 @@ pub fn has_listeners(config: &Config) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// Opens the sockets, for whom the daemon is to become. No runtime is needed.
+/// Opens the sockets, for the user that the daemon will run as. No runtime is needed.
 ///
 /// # Errors
 /// Which of them cannot be listened on, and why.

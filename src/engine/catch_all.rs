@@ -1,5 +1,5 @@
 //! Domains whose remote accepts every address: its yes says nothing there, so
-//! there is no opinion on who is accepted. Found out with addresses that nobody
+//! vouch neither accepts nor rejects. Found out with addresses that nobody
 //! has.
 
 use std::collections::HashMap;

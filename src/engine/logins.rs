@@ -55,7 +55,7 @@ pub struct Logins {
     accepted: Cache<Login, Accepted>,
     /// Refused pairs of user and password, of each address where it counts.
     refused: Cache<LoginKey, (Box<Cause>, Instant)>,
-    /// Counted by who looks.
+    /// Counted by the caller.
     pub(super) lookups: Lookups,
     /// A question records its time; an answer asked for before a purge is not kept after it.
     pub(super) epoch: Epoch,

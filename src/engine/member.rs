@@ -182,7 +182,7 @@ impl Member {
         &self.settings.name
     }
 
-    /// Who is asked.
+    /// The directory that is asked.
     pub fn directory(&self) -> &Arc<dyn Directory> {
         &self.directory
     }
@@ -758,8 +758,8 @@ mod tests {
         assert_eq!(remote.asked.lock().unwrap().len(), 3);
     }
 
-    /// Who is purged is asked about anew, and what was being said of them is told to who had asked,
-    /// and kept for nobody.
+    /// Purged names are asked about anew; an answer that was under way goes to its caller, and is
+    /// not kept.
     #[tokio::test(start_paused = true)]
     async fn nothing_comes_back_that_was_asked_before_a_purge() {
         let remote = Arc::new(Remote::default());

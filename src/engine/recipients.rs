@@ -36,7 +36,7 @@ pub struct Ttl {
 pub struct Recipients {
     ttl: Ttl,
     kept: Cache<Box<[u8]>, Kept>,
-    /// Counted by who looks.
+    /// Counted by the caller.
     pub(super) lookups: Lookups,
     /// A question records its time; an answer asked for before a purge is not kept after it.
     pub(super) epoch: Epoch,

@@ -78,7 +78,7 @@ pub fn page(program: Program) -> String {
     }
     description(&mut page);
     page.section("OPTIONS");
-    page.text("These stand before the command or behind it.");
+    page.text("Global options may precede or follow the command.");
     for argument in command
         .get_arguments()
         .filter(|argument| argument.is_global_set())

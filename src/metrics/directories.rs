@@ -46,7 +46,7 @@ fn look_at(member: &Member) -> Directory<'_> {
 fn answering(text: &mut Text, directories: &[Directory<'_>]) {
     text.gauge(
         "vouch_directory_answering",
-        "0 where a directory gives no answer, as vouch status says; else 1.",
+        "0 while a directory gives no answer, as in vouch status; else 1.",
     );
     for directory in directories {
         text.sample(&[("directory", directory.name)], u64::from(!directory.is_silent));
@@ -62,8 +62,8 @@ fn memory(text: &mut Text, directories: &[Directory<'_>]) {
     };
     text.counter(
         "vouch_cache_lookups_total",
-        "Look-ups in the memory: fresh (answered), ageing (answered, asked again meanwhile), stale (only for want of a \
-         better answer), miss.",
+        "Cache look-ups: fresh (answered), ageing (answered, and asked again), stale (used for lack of a newer \
+         answer), miss.",
     );
     for directory in directories {
         for (cache, report) in caches(&directory.memory) {
@@ -77,15 +77,13 @@ fn memory(text: &mut Text, directories: &[Directory<'_>]) {
             }
         }
     }
-    text.gauge("vouch_cache_entries", "Verdicts that are remembered.");
+    text.gauge("vouch_cache_entries", "Cached verdicts.");
     for directory in directories {
         for (cache, report) in caches(&directory.memory) {
             text.sample(&[("directory", directory.name), ("cache", cache)], report.entries);
         }
     }
-    text.gauge(
-        "vouch_cache_entries_limit", "Verdicts that are remembered at the most.",
-    );
+    text.gauge("vouch_cache_entries_limit", "Limit of cached verdicts.");
     for directory in directories {
         for (cache, report) in caches(&directory.memory) {
             text.sample(&[("directory", directory.name), ("cache", cache)], report.limit);
@@ -93,7 +91,7 @@ fn memory(text: &mut Text, directories: &[Directory<'_>]) {
     }
     text.gauge(
         "vouch_catch_all_domains",
-        "Domains whose remote accepts every address, so that there is no opinion on who is accepted.",
+        "Domains whose remote accepts every address, so that vouch neither accepts nor rejects their recipients.",
     );
     for directory in directories {
         text.sample(
@@ -103,7 +101,7 @@ fn memory(text: &mut Text, directories: &[Directory<'_>]) {
     }
     text.gauge(
         "vouch_canaries_refused",
-        "Canaries that the remote refuses: no refusal of their domains is believed.",
+        "Canaries that the remote refuses: refusals in their domains are deferred.",
     );
     for directory in directories {
         text.sample(
@@ -113,14 +111,14 @@ fn memory(text: &mut Text, directories: &[Directory<'_>]) {
     }
     text.gauge(
         "vouch_doubted_domains",
-        "Domains of which the remote refuses a recipient that it accepted lately: no refusal of theirs is believed.",
+        "Domains in which the remote refuses a recipient that it accepted recently: their refusals are deferred.",
     );
     for directory in directories {
         text.sample(&[("directory", directory.name)], directory.memory.doubted_domains);
     }
     text.counter(
         "vouch_replies_not_understood_total",
-        "Refusals of recipients and logins in words that are not understood, so that the questions were put off.",
+        "Refusals of recipients and logins that vouch did not understand, so that the questions were deferred.",
     );
     for directory in directories {
         for (question, count) in directory.not_understood {
@@ -132,7 +130,7 @@ fn memory(text: &mut Text, directories: &[Directory<'_>]) {
 fn probes(text: &mut Text, directories: &[Directory<'_>]) {
     text.histogram(
         "vouch_probe_duration_seconds",
-        "Time from a question's going out on a session to the remote's answer.",
+        "Time from sending a question on a session to the remote's answer.",
     );
     for (labels, pool) in pools(directories) {
         text.durations(&labels, &pool.counts.probed.get());
@@ -145,7 +143,7 @@ fn probes(text: &mut Text, directories: &[Directory<'_>]) {
         text.durations(&labels, &pool.counts.queued.get());
     }
     text.counter(
-        "vouch_probe_errors_total", "Questions that the remote gave no answer to, by why.",
+        "vouch_probe_errors_total", "Questions without an answer from the remote, by cause.",
     );
     for ([directory, question], pool) in pools(directories) {
         for (kind, count) in pool.counts.errors.get() {
@@ -176,7 +174,7 @@ fn sessions(text: &mut Text, directories: &[Directory<'_>]) {
     each(text, directories, |pool| pool.sessions.max);
     text.gauge(
         "vouch_directory_paused",
-        "1 while a remote that refused its last session is left alone for a moment.",
+        "1 during the pause after a session that the remote refused.",
     );
     each(text, directories, |pool| u8::from(pool.pause.is_some()));
     text.histogram(
@@ -187,7 +185,7 @@ fn sessions(text: &mut Text, directories: &[Directory<'_>]) {
         text.durations(&labels, &pool.counts.opened.get());
     }
     text.counter(
-        "vouch_session_open_errors_total", "Sessions that could not be opened, by why.",
+        "vouch_session_open_errors_total", "Sessions that could not be opened, by cause.",
     );
     for ([directory, question], pool) in pools(directories) {
         // Opening one waits in no queue.
@@ -206,13 +204,13 @@ fn session_ends(text: &mut Text, directories: &[Directory<'_>]) {
     text.counter("vouch_sessions_opened_total", "Sessions that were opened.");
     each(text, directories, |pool| pool.counts.opened.get().count());
     text.counter(
-        "vouch_sessions_reused_total", "Questions asked on a session that had been asked before.",
+        "vouch_sessions_reused_total", "Questions on a session that was used before.",
     );
     each(text, directories, |pool| pool.counts.reused.get());
     text.counter(
         "vouch_sessions_closed_total",
-        "Sessions that ended: limit (of rcpt, rcpt-errors, auth-errors, or the remote's), age, idle, spent (by an accepted \
-         login), goodbye (of the remote), answer (after which it is not trusted), error.",
+        "Sessions that ended: limit (rcpt, rcpt-errors, auth-errors, or the remote's), age, idle, spent (by an accepted \
+         login), goodbye (from the remote), answer (one after which the session is not reused), error.",
     );
     for ([directory, question], pool) in pools(directories) {
         for (reason, count) in pool.counts.closed() {
@@ -244,7 +242,7 @@ fn encryption(text: &mut Text, directories: &[Directory<'_>]) {
     }
     text.gauge(
         "vouch_certificate_expiry_timestamp_seconds",
-        "When a certificate ends, in seconds since 1970: the remote's, as last seen, and our own.",
+        "Expiry of a certificate, in seconds since 1970: the remote's, as last seen, and vouch's own.",
     );
     for (directory, tls) in known() {
         let remote = tls.last.as_ref().map(|details| &details.certificate);

@@ -11,12 +11,12 @@ pub(super) fn write(text: &mut Text, watched: &Watched) {
     each(text, watched, |door| door.admission.clients.accepted.get());
     text.counter(
         "vouch_connections_turned_away_total",
-        "Connections that were closed at once since max-connections were open, or no descriptor was left.",
+        "Connections that were closed at once because max-connections were open, or no descriptor was left.",
     );
     each(text, watched, |door| door.admission.clients.turned_away.get());
     text.counter(
         "vouch_connections_of_strangers_total",
-        "Connections that were closed at once since who connected is none of the peers.",
+        "Connections that were closed at once because the client is not among the peers.",
     );
     each(text, watched, |door| door.admission.clients.strangers.get());
     text.gauge("vouch_connections_open", "Connections of clients that are open.");
@@ -28,7 +28,7 @@ pub(super) fn write(text: &mut Text, watched: &Watched) {
 fn answers(text: &mut Text, watched: &Watched) {
     text.counter(
         "vouch_questions_total",
-        "Questions that were answered: the verdict, why (- without a cause), and by whom (probe, shared, cache, local, \
+        "Answered questions: the verdict, the cause (- without one), and the source (probe, shared, cache, local, \
          limit, penalty, access).",
     );
     for door in &watched.doors {
@@ -51,8 +51,7 @@ fn answers(text: &mut Text, watched: &Watched) {
         }
     }
     text.counter(
-        "vouch_answers_delayed_total",
-        "Answers that were held back behind their verdict (penalty).",
+        "vouch_answers_delayed_total", "Answers that were delayed after their verdict (penalty).",
     );
     each(text, watched, |door| door.counts.delayed.get());
 }

@@ -1,5 +1,5 @@
-//! Whom a request is for, by its `Host`: a foreign page in a browser on this machine must not read what is served at a
-//! loopback address under its own name (DNS rebinding).
+//! The host that a request is for, by its `Host` field: a foreign page in a browser on this machine must not read what is
+//! served at a loopback address under its own name (DNS rebinding).
 
 use std::net::{IpAddr, Ipv6Addr};
 

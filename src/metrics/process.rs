@@ -21,12 +21,11 @@ impl Started {
 }
 
 pub(super) fn write(text: &mut Text, started: Started) {
-    text.gauge(
-        "vouch_build_info", "Always 1; the label holds the version that runs.",
-    );
+    text.gauge("vouch_build_info", "Always 1; the label has the running version.");
     text.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     text.counter(
-        "vouch_log_lines_lost_total", "Lines of the log that were lost because nobody read them.",
+        "vouch_log_lines_lost_total",
+        "Log lines that were lost because they were not read in time.",
     );
     text.sample(&[], log::lines_lost());
 

@@ -203,7 +203,7 @@ struct Access {
 }
 
 impl Access {
-    /// Root may do what the owner may, whoever that is.
+    /// Root may do what the owner may.
     fn is_owner(&self, uid: u32) -> bool {
         is_root(uid) || uid == self.uid
     }

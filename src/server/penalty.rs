@@ -5,8 +5,8 @@
 //! against the user. Of equal ones only one counts while it is remembered: a telephone
 //! that goes on trying an old password does not guess.
 //!
-//! Every answer to a guilty address is late, good ones too, so that their haste tells
-//! nothing. A user attacked from many addresses is different: if good answers for the
+//! Every answer to an offending address is delayed, good ones too, so that response
+//! time reveals nothing. A user attacked from many addresses is different: if good answers for the
 //! user were delayed or deferred, anyone could lock the user out remotely. So only its refusals are.
 
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -55,7 +55,7 @@ pub struct Culprit(Network);
 /// What a remote refused: `what` marks equal failures, where there can be equal ones.
 #[derive(Debug)]
 pub struct Failure<'a, T> {
-    /// The user, by the one name of the account; `None` where no user is guessed at.
+    /// The user, by the one name of the account; `None` if no user is named.
     pub user: Option<&'a [u8]>,
     /// What was refused.
     pub what: Option<T>,
@@ -84,7 +84,7 @@ impl Penalty {
         Some(same.map_or_else(|| Arc::new(Self::new(settings)), Arc::clone))
     }
 
-    /// To whom the failures of a client are laid: nobody where it names no address, or one
+    /// The address that a client's failures count for: none if it reports no address, or one
     /// that is exempt.
     pub fn culprit(&self, client: &Client) -> Option<Culprit> {
         let address = client.address?;

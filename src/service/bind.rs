@@ -26,7 +26,7 @@ use super::folder_lock::FolderLocks;
 /// login; the kernel caps it at `net.core.somaxconn`.
 pub(crate) const BACKLOG: i32 = 4096;
 
-/// Whose a Unix socket is, and who may connect.
+/// A Unix socket's owner, group and mode.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ownership {
     /// Permission bits.
@@ -201,8 +201,9 @@ fn address_problem(error: &io::Error) -> Problem {
     Problem::of(error, format!("{error}{advice}"))
 }
 
-/// What was just bound. Whoever may write to the folder could put something else
-/// there: what is changed from here on is what is held, and it is a socket.
+/// What was just bound. A user who may write to the folder could put something
+/// else there: from here on only the held descriptor is changed, and it is a
+/// socket.
 fn find(path: &Path) -> Result<(BoundPath, File), Problem> {
     let node = open(
         path,
@@ -217,7 +218,8 @@ fn find(path: &Path) -> Result<(BoundPath, File), Problem> {
     let metadata = file.metadata()?;
     if !metadata.file_type().is_socket() {
         return Err(
-            "somebody has replaced the socket that was made there: who may write to its folder?".into(),
+            "the socket that was created there was replaced: check which users may write to its folder"
+                .into(),
         );
     }
     Ok((BoundPath(Place::with(path, &metadata)), file))

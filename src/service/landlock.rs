@@ -1,5 +1,5 @@
 //! Landlock: the process keeps only the listed access to the file system.
-//! Rights that it lost are gone for good, for files that it opens from then on.
+//! Lost rights cannot be regained, for files opened from then on.
 
 use std::path::PathBuf;
 

@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// of recipients, the resolver, the log, the runtime.
 const RESERVE: u64 = 64;
 
-/// A session that takes its leave still has a descriptor when the next has one already,
+/// A session being closed still has a descriptor when the next has one already,
 /// and a host of several addresses is tried at more than one.
 const PER_SESSION: u64 = 2;
 

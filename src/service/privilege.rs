@@ -46,7 +46,7 @@ pub fn account(name: &str) -> Result<Option<Account>, UserError> {
     }))
 }
 
-/// Becomes that user, with the groups that the system has for it, for good.
+/// Permanently drops privileges to that user, with the user's groups.
 ///
 /// # Errors
 /// What the system refused. The process is then neither here nor there, and is to

@@ -55,7 +55,7 @@ pub fn members(gid: u32) -> Result<Vec<u32>, UserError> {
     }
 }
 
-/// The last number stands for none: chown(2) leaves a file with whom it has.
+/// The last number stands for none: chown(2) then leaves the owner unchanged.
 fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number| *number != u32::MAX)
 }

@@ -63,7 +63,7 @@ struct State {
     found: Option<Found>,
     /// When the resolver first had no answer, if it had one before and none since.
     silent: Option<Instant>,
-    /// Which of these times was told last: a name that comes and goes is as the faults of remotes are.
+    /// Which of these times was logged last: a name that fails repeatedly is treated like the faults of remotes.
     told: Option<Instant>,
     /// When it last had none.
     failed: Option<Instant>,

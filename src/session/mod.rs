@@ -272,8 +272,8 @@ fn cannot_carry(peer: &Arc<str>, mechanism: Carried) -> Error {
 fn would_seem_attacked(peer: &Arc<str>, mechanism: Carried) -> Error {
     let mechanism = mechanism.name();
     let detail = format!(
-        "the client can bind {mechanism} to its TLS channel, the remote too, and we between cannot: it would \
-         be taken for an attack (RFC 5802 section 6)"
+        "the client and the remote can bind {mechanism} to their TLS channels, and vouch in between cannot: \
+         it would look like an attack (RFC 5802 section 6)"
     );
     let advice = format!(
         "let the remote not offer {mechanism}-PLUS, or remove {mechanism} from the listener's mechanisms"
@@ -303,7 +303,7 @@ fn starttls_missing(peer: &Arc<str>) -> Error {
 
 /// What came behind the answer to STARTTLS is not TLS.
 fn injected(peer: &Arc<str>) -> Error {
-    let detail = "bytes arrived in the clear behind its answer, as if injected; session dropped";
+    let detail = "unprotected bytes followed its answer, as if injected; session dropped";
     let advice = "its TLS is broken, or something in between writes into the connection: compare with the server's log";
     Error::new(Kind::Tls, peer, "STARTTLS", detail).advise(advice)
 }

@@ -97,7 +97,7 @@ impl SentSecrets {
     }
 
     /// What follows the word `Bearer` in the message is the token. Its base64 begins at one of
-    /// three places in the four characters of a group, and a character in may be told apart.
+    /// three places in the four characters of a group, and one character in may be enough to tell.
     fn note_token(&mut self, token: &Token) {
         let message = token.message.expose();
         let auth = message.windows(5).position(|part| part == b"auth=");

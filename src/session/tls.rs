@@ -153,7 +153,7 @@ fn system_roots() -> RootCertStore {
     if refused > 0 {
         tracing::debug!(
             refused,
-            "system certificates that cannot be trust anchors were passed over"
+            "system certificates that cannot be trust anchors were ignored"
         );
     }
     roots

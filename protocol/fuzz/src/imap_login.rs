@@ -14,7 +14,7 @@ use crate::remote::{Remote, holds};
 /// Responses of which one ends each of at most three ways to ask.
 const RESPONSES: usize = UNTAGGED_LIMIT + 20;
 
-/// What the server was told of one command.
+/// What the server was sent of one command.
 #[derive(Default)]
 struct Told {
     tag: String,
@@ -40,8 +40,8 @@ struct Asked<'a> {
     confirm: bool,
 }
 
-/// In the first lines: settings (`c`: confirm, `p`, `l` or `L`: AUTHENTICATE PLAIN, AUTHENTICATE LOGIN or LOGIN alone), what is offered, the
-/// user and the password. Then what the server says.
+/// In the first lines: settings (`c`: confirm, `p`, `l` or `L`: AUTHENTICATE PLAIN, AUTHENTICATE LOGIN or LOGIN alone),
+/// what is offered, the user and the password. Then what the server says.
 pub fn run(input: &[u8]) {
     let ([settings, offered, user, password], said) = input::lines(input);
     let only = [

@@ -1,4 +1,4 @@
-//! From replies to verdicts: the rule above the others.
+//! From replies to verdicts: the overriding rule.
 
 use vouch::directory::judge::recipient::{Settings, judge};
 use vouch::directory::judge::replies::{Means, Replies};

@@ -12,7 +12,7 @@ use crate::smtp_opening::wire;
 /// Longest command line, CRLF included.
 const COMMAND: usize = 512;
 
-/// What the server was told.
+/// What the server was sent.
 #[derive(Default)]
 struct Told {
     last: Option<Reply>,

@@ -1,4 +1,4 @@
-//! What a request of either protocol says of the end user and of who asks.
+//! The parameters of a request of either protocol: the end user and the service that asks.
 
 use super::{fields, number, parameter, text};
 

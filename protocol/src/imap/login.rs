@@ -51,15 +51,15 @@ pub enum Outcome {
     Status {
         /// The answer. Its code and text tell what a NO is worth.
         status: Status,
-        /// With OK: the capabilities that were told along with it, if any. They may
+        /// With OK: the capabilities that came with it, if any. They may
         /// list UNAUTHENTICATE.
         capabilities: Option<Capabilities>,
     },
     /// The server wanted more although all was said. The exchange was cancelled and the
     /// reply to that read.
     Surprise,
-    /// Refused before the password was sent, and nothing else is left to try, or may be
-    /// since the user name was told.
+    /// Refused before the password was sent, and nothing else is left to try, or
+    /// nothing may be tried since the user name was sent.
     Unsupported(Status),
     /// OK, and then the command that should confirm it was refused, as told here.
     Unconfirmed(Status),
@@ -291,7 +291,7 @@ impl<'t> Login<'t> {
 
     /// The password was not heard, so this is no answer to it.
     fn on_refused_mechanism(&mut self, attempt: &Attempt, status: Status) -> Step {
-        // Whoever misses TLS for one mechanism must not be sent the password by another.
+        // A server that requires TLS for one mechanism must not get the password by another.
         let hopeless = attempt.named_user || status.code == Some(Code::PrivacyRequired);
         match self.methods.pop_front() {
             Some(method) if !hopeless => self.attempt(method),
@@ -594,7 +594,7 @@ mod tests {
             play(all, &["v1 NO [PRIVACYREQUIRED] use TLS"])[1],
             "unsupported: NO [PRIVACYREQUIRED] use TLS"
         );
-        // A user name that needs a literal: nothing was told when it is refused.
+        // A user name that needs a literal: nothing was sent when it is refused.
         let umlaut = Ask {
             user: "jäne",
             offered: "IMAP4rev1 AUTH=PLAIN AUTH=LOGIN",

@@ -71,8 +71,9 @@ pub enum StatusKind {
 
 /// A response code: `"[" resp-text-code "]"` (RFC 9051 §7.1, RFC 5530). Names have no case.
 ///
-/// Arguments are dropped but for those of `CAPABILITY`. That of `REFERRAL` above
-/// all: who follows it hands the password to a host of the remote's choice.
+/// Arguments are dropped but for those of `CAPABILITY`. Above all that of
+/// `REFERRAL`: a client that follows it sends the password to a host of the
+/// remote's choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Code {
     /// `ALERT`: text for the user's eyes. Never shown by us: it may be injected.
@@ -133,7 +134,7 @@ impl Response {
 }
 
 impl Untagged {
-    /// The capabilities in it, whichever way they are told.
+    /// The capabilities in it, in either form.
     pub fn into_capabilities(self) -> Option<Capabilities> {
         match self {
             Self::Capability(capabilities) => Some(capabilities),

@@ -1,4 +1,4 @@
-//! What Postfix is told to do.
+//! The action for Postfix.
 //!
 //! A text that Postfix does not understand is answered with a server error and
 //! a notice to its postmaster, and a few that look like a refusal permit. So
@@ -56,7 +56,7 @@ impl Action {
         Ok(Self(Cow::Owned(text.to_owned())))
     }
 
-    /// `DUNNO`: no opinion, the next restriction decides.
+    /// `DUNNO`: the next restriction decides.
     pub const fn dunno() -> Self {
         Self(Cow::Borrowed("DUNNO"))
     }
@@ -71,7 +71,7 @@ impl Action {
         split(&self.0).0.to_ascii_uppercase()
     }
 
-    /// Whether it refuses for good: a code 5xx, `REJECT`, or a `reject…`
+    /// Whether it rejects permanently: a code 5xx, `REJECT`, or a `reject…`
     /// restriction, which may.
     pub fn is_permanent(&self) -> bool {
         let word = self.word();

@@ -154,8 +154,8 @@ impl Auth {
         }
     }
 
-    /// The answer to the first challenge. LOGIN's prompts are told apart by their
-    /// order: their texts differ from server to server.
+    /// The answer to the first challenge. LOGIN's prompts are distinguished by
+    /// their order: their texts differ from server to server.
     fn first_answer(&mut self) -> Step {
         match self.mechanism {
             Mechanism::Plain => {

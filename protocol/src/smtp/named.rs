@@ -1,11 +1,11 @@
-//! Whom a reply to RCPT names: replies carry no number, and a name is the only sign that one
+//! The recipient that a reply to RCPT names: replies carry no number, and a name is the only sign that one
 //! belongs to another command.
 
 use std::collections::{HashSet, VecDeque};
 
 use super::Reply;
 
-/// Recipients of one session that are told apart in replies, the latest: more than are asked for
+/// Recipients of one session that are distinguished in replies, the latest: more than are asked for
 /// on one session by default, in some 64 KiB.
 pub const NAMES: usize = 1024;
 

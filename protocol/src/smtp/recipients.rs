@@ -21,7 +21,7 @@ pub struct Recipients {
     expected: VecDeque<Expected>,
     /// Why no recipient can be asked for any more: the reply to MAIL.
     refused: Option<Reply>,
-    /// Whom this session was asked for.
+    /// The recipients that this session was asked about.
     named: Named,
 }
 
@@ -44,7 +44,7 @@ pub enum Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lost {
     /// A reply that nothing waits for, or one to another recipient: from here on replies
-    /// cannot be told apart, and before it some may have been taken for others.
+    /// cannot be matched, and before it some may have been taken for others.
     OutOfTurn,
     /// The reply to RSET: the remote does not let another transaction begin.
     NoReset(Reply),

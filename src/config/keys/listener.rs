@@ -31,7 +31,7 @@ pub(super) fn of_listener(listener: &Listener) -> Vec<Key> {
         keys.push(key(
             "",
             "peers",
-            peers.unwrap_or(Value::Absent("whoever the mode lets in".into())),
+            peers.unwrap_or(Value::Absent("all that the mode admits".into())),
         ));
     }
     keys.push(key(

@@ -56,11 +56,11 @@ fn no_permission(value: &DeValue<'_>) -> Result<policy::Action, Wrong> {
     Ok(action)
 }
 
-/// An action for when there was no answer: nothing that refuses for good.
+/// An action for "no answer": none that rejects permanently.
 fn no_refusal(value: &DeValue<'_>) -> Result<policy::Action, Wrong> {
     let action = answer(value)?;
     if action.is_permanent() {
-        return Err(Wrong::new("would refuse for good", "no answer is never a no")
+        return Err(Wrong::new("would reject permanently", "no answer is never a no")
             .help("write a 4xx code with text, `DEFER_IF_PERMIT …` or `DUNNO`"));
     }
     Ok(action)

@@ -112,11 +112,12 @@ pub(super) fn notes(found: &mut Findings, directory: &Directory, place: &Place) 
         found.note(
             place,
             match directory.kind {
-                Kind::Imap => format!("`{full}`: no `lookup.domains`: it takes every login, whatever its domain"),
+                Kind::Imap => format!("`{full}`: no `lookup.domains`: it serves every login, whatever its domain"),
                 Kind::Smtp => {
-                    format!("`{full}`: no `lookup.domains`: it takes every login, whatever its domain, and no recipient: list the domains that it knows")
+                    format!("`{full}`: no `lookup.domains`: it serves every login, whatever its domain, and no recipient: \
+                    list the domains that it holds")
                 }
-                Kind::Lmtp => format!("`{full}`: no `lookup.domains`: it takes no recipient: list the domains that it knows"),
+                Kind::Lmtp => format!("`{full}`: no `lookup.domains`: it serves no recipient: list the domains that it holds"),
             },
         );
     }
@@ -127,11 +128,11 @@ pub(super) fn notes(found: &mut Findings, directory: &Directory, place: &Place) 
         found.note(place, format!("`{full}.lookup`: {text}"));
     }
     if directory.tls.allow_invalid_certs {
-        let text = "TLS, but with whoever answers: nothing is checked; `tls.ca-file` trusts an own authority";
+        let text = "any certificate is accepted, from any machine that answers; `tls.ca-file` trusts a private authority";
         found.note(place, format!("`{full}.tls.allow-invalid-certs`: {text}"));
     }
     if directory.auth.allow_cleartext && directory.kind.knows_logins() {
-        let text = "a password may cross the network where anyone on the way reads it";
+        let text = "a password may cross the network without TLS, where anyone on the path can read it";
         found.note(place, format!("`{full}.auth.allow-cleartext`: {text}"));
     }
     if directory.cache.file.is_some() && !directory.kind.knows_recipients() {

@@ -77,8 +77,7 @@ fn notes(found: &mut Findings, table: &Table<'_>, protocol: Option<Protocol>, ok
         found.note(&table.place, format!("`{}.nologin`: {text}", table.name));
     }
     if has("proxy") && protocol == Some(Protocol::Auth) {
-        let text =
-            "a login is good here once a directory has accepted it, for those who do not proxy as well";
+        let text = "a login is accepted here once a directory has accepted it, also without a proxy";
         found.note(&table.place, format!("`{}.proxy`: {text}", table.name));
     }
     let address = |name| {
@@ -100,7 +99,7 @@ fn pass(field: &Field<'_>, ok: &mut OkFields) -> Option<Wrong> {
     ok.pass = true;
     let wrong = only(field, "must be \"{password}\"", |text| text == "{password}")?;
     Some(Wrong {
-        label: "a password in a file would soon be everybody's".to_owned(),
+        label: "a password in a file does not stay secret".to_owned(),
         ..wrong
     })
 }

@@ -163,7 +163,7 @@ fn socket(
             if let ListenAddress::Tcp(address) = address
                 && !address.ip().is_loopback()
             {
-                let text = "whoever reaches this address may ask which recipients exist";
+                let text = "every host that can reach this address may ask which recipients exist";
                 found.note(&field.key, format!("`{}`: {text}", field.name));
             }
             places.socket = Some(field.place);
@@ -219,7 +219,7 @@ pub(super) fn directories(
     places: &mut Places,
 ) -> Vec<String> {
     let Some(field) = table.field(key) else {
-        missing(found, table, key, "who is asked, as in `[\"mailbox\"]`");
+        missing(found, table, key, "the directories to ask, as in `[\"mailbox\"]`");
         return Vec::new();
     };
     places.directory = Some(field.place.clone());

@@ -147,7 +147,8 @@ fn canary(found: &mut Findings, field: &Field<'_>, domains: &Domains) -> Vec<Add
                     let (name, domain) = (&field.name, address.domain());
                     found.note(
                         &place,
-                        format!("`{name}`: {domain} is not in `lookup.domains`: nobody is refused there, and {text} is never asked for"),
+                        format!("`{name}`: {domain} is not in `lookup.domains`: no recipient is refused there, and vouch \
+                        never asks about {text}"),
                     );
                 }
                 addresses.push(address);

@@ -212,7 +212,8 @@ fn metrics_socket(found: &mut Findings, config: &Config, listen: &ListenAddress,
         && !address.ip().is_loopback()
     {
         let text = format!(
-            "`metrics.listen`: whoever can reach {address} may read how much is asked here, and which the remotes are and how; no user is named"
+            "`metrics.listen`: every host that can reach {address} may read the numbers of questions, and the addresses \
+             and health of the remotes, but no user"
         );
         found.note(at, text);
     }
@@ -304,7 +305,7 @@ fn listener_asks(
     let able = |directory: &super::Directory| listener.can_ask(directory.kind);
     if known.len() == listener.directory.len() && !known.iter().any(|(directory, _)| able(directory)) {
         let Some(place) = &places.directory else { return };
-        let title = format!("`{full}` has nobody who knows {kind}");
+        let title = format!("`{full}` names no directory that can answer about {kind}");
         let label = format!("protocol `{}` asks about {kind}", listener.protocol);
         found.problem(
             Problem::new(title, place.clone(), label).help(format!("name a directory of type {wanted}")),

@@ -17,7 +17,7 @@ pub(super) fn peers(found: &mut Findings, table: &mut Table<'_>, listener: &mut 
     if let ListenAddress::Tcp(_) = listener.socket {
         let title = format!("`{}` does not go with an address", field.name);
         found.problem(
-            Problem::new(title, field.key, "who connects by TCP has no user and no group")
+            Problem::new(title, field.key, "a client over TCP has no user and no group")
                 .help("give the listener a Unix socket, or leave the key out"),
         );
         return;
@@ -30,7 +30,7 @@ pub(super) fn peers(found: &mut Findings, table: &mut Table<'_>, listener: &mut 
         let wrong = Wrong::new("names nobody", "nobody could connect");
         field.wrong(
             found,
-            wrong.help("leave the key out to let in whom the mode lets in"),
+            wrong.help("omit the key to admit all that the mode admits"),
         );
         return;
     }

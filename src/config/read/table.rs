@@ -187,7 +187,7 @@ impl<'t> Table<'t> {
     pub(super) fn pass_over(&mut self, found: &mut Findings, key: &'static str, why: &str) {
         self.passed.push(key);
         if let Some(field) = self.peek(key) {
-            found.note(&field.key, format!("`{}`: passed over: {why}", field.name));
+            found.note(&field.key, format!("`{}`: ignored: {why}", field.name));
         }
     }
 

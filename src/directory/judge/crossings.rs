@@ -17,7 +17,7 @@ const CAREFUL: fn() -> Settings = || Settings {
     replies: Replies::default(),
 };
 
-/// Codes in front of a text, each of a reply that refuses for good.
+/// Codes in front of a text, each of a permanent refusal.
 const CODES: [&str; 16] = [
     "550 ", "551 ", "553 ", "554 ", "550 5.1.1 ", "550 5.1.3 ", "550 5.1.6 ", "550 5.1.10 ", "550 5.2.1 ",
     "553 5.1.1 ", "554 5.1.1 ", "550 5.0.0 ", "550 5.7.1 ", "501 5.1.1 ", "525 5.7.13 ", "550 5.1.0 ",

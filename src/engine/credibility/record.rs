@@ -104,7 +104,7 @@ impl Record {
         {
             let domain = doubt.witness.domain().clone();
             *change = Some(Change::Ends(
-                domain, "no recipient of it is left that was accepted lately",
+                domain, "it has no recipient left that was accepted recently",
             ));
         }
     }
@@ -148,7 +148,7 @@ impl Record {
         }
     }
 
-    /// A refusal where nobody else of the domain was accepted lately.
+    /// A refusal where no other recipient of the domain was accepted recently.
     fn weigh_only_witness(
         &mut self,
         address: &Address,
@@ -164,7 +164,7 @@ impl Record {
         let doubt = Doubt {
             since: Instant::now(),
             witness: address.clone(),
-            words: "nobody else of the domain was accepted lately".to_owned(),
+            words: "no other recipient of the domain was accepted recently".to_owned(),
         };
         let cause = doubt.cause();
         // Where it is too old to be a witness, nothing would end doubts in its domain.
@@ -205,7 +205,7 @@ impl Record {
             )),
             _ if refused_since.is_some_and(|since| self.accepted.is_none_or(|at| at <= since)) => {
                 doubted(format!(
-                    "it was accepted lately; its refusal is not believed before another recipient of {domain} is accepted"
+                    "it was accepted recently; its refusal is not believed before another recipient of {domain} is accepted"
                 ))
             }
             _ => Credibility::Believed,

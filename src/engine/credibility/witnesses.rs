@@ -278,7 +278,7 @@ impl Doubt {
         let Self { witness, words, .. } = self;
         let domain = witness.domain();
         let text = format!(
-            "no refusal of {domain} is believed while {witness}, accepted lately, is refused as well ({words})"
+            "no refusal of {domain} is believed while {witness}, accepted recently, is refused as well ({words})"
         );
         Cause::ours(Class::NotBelieved, text)
     }

@@ -58,7 +58,7 @@ pub(super) enum Ended {
 }
 
 impl Writer {
-    /// One that has not opened its file yet. `remember` is told what is in it.
+    /// One that has not opened its file yet. `remember` gets its content.
     pub(super) fn new(
         settings: Settings,
         remember: Box<Remember>,

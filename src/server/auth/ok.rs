@@ -40,7 +40,7 @@ impl OkFields {
     }
 }
 
-/// The fields for `user`, who gave the name `given`.
+/// The fields for `user`, given as `given`.
 ///
 /// # Errors
 /// See [`Unfilled`].

@@ -33,7 +33,7 @@ use mask::Mask;
 pub enum Exists {
     /// When the directory says so.
     Probe,
-    /// When its domain is one of a directory's; nobody is asked.
+    /// If its domain is one of a directory's, without asking.
     Domain,
 }
 
@@ -207,7 +207,7 @@ impl UserdbDoor {
             Exists::Domain => None,
         };
         if known.is_none() {
-            tracing::info!(listener = door, "LIST refused: nobody is remembered here");
+            tracing::info!(listener = door, "LIST refused: users are not cached here");
         }
         let named = move |address: Address| Some(address.to_unquoted()).filter(|name| mask.matches(name));
         known.map(|known| known.map(move |address| address.and_then(&named)))

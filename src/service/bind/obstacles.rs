@@ -46,7 +46,7 @@ pub(super) fn look(path: &Path) -> Result<Found, Problem> {
     }
     let connect = || -> io::Result<Socket> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        // Whoever listens and has no room would be waited for.
+        // Connecting to a listening process without room would block.
         socket.set_nonblocking(true)?;
         socket.connect(&SockAddr::unix(path)?)?;
         Ok(socket)
@@ -145,7 +145,7 @@ pub fn address_obstacle(address: SocketAddr) -> Option<BindError> {
     Some(BindError::new(address, address_problem(&error)))
 }
 
-/// What is in the way of a socket on that path, as far as can be told without making it.
+/// What prevents a socket on that path, as far as is known without creating it.
 pub fn folder_problem(path: &Path) -> Option<BindError> {
     let folder = path.parent()?;
     let error = if fs::metadata(folder).is_ok_and(|folder| !folder.is_dir()) {

@@ -25,7 +25,7 @@ pub(super) struct Loss<'a> {
 pub(super) struct Fates<Q, V> {
     /// To be asked on another one, in this order; the first may be to be asked alone.
     pub(super) again: Vec<Job<Q, V>>,
-    /// To be told the error.
+    /// Gets the error.
     pub(super) told: Vec<Job<Q, V>>,
 }
 
@@ -74,7 +74,7 @@ mod tests {
     use crate::session::pool::queue::Queue;
     use crate::session::pool::{Asker, Standing};
 
-    /// Nobody is told anything here, but somebody waits.
+    /// This delivers nothing, though a caller waits.
     fn job(question: usize) -> Job<usize, ()> {
         let (answer, answered) = oneshot::channel();
         std::mem::forget(answered);
@@ -92,8 +92,8 @@ mod tests {
         }
     }
 
-    /// What each of `count` is told by a remote that hangs up at some, refuses some and accepts the others, and
-    /// in how many sessions.
+    /// The answers to each of `count` from a remote that disconnects at some, refuses some and accepts the
+    /// others, and the number of sessions.
     fn play(count: usize, hangs_up: usize, refuses: usize) -> (Vec<Option<&'static str>>, usize) {
         let error = Error::new(Kind::Unreachable, &"remote".into(), RCPT, "closed the connection");
         let is = |set: usize, question: usize| set & (1 << question) != 0;

@@ -158,7 +158,7 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// One of whom nothing is known, who waits until `deadline` for as long as the second is kept.
+    /// An unknown user's caller, which waits until `deadline` for as long as the second value is kept.
     pub fn until(deadline: Instant) -> (Self, Waiter) {
         let asker = Self::default();
         let waiter = asker.waiters.join(deadline);
@@ -180,7 +180,7 @@ pub struct Pool<S: Session, V: Send + 'static> {
     faults: Faults,
 }
 
-/// Nobody can ask any more: what is idle takes its leave, however warm it was to be kept.
+/// No more questions can come: idle sessions are closed, warm ones included.
 impl<S: Session, V: Send + 'static> Drop for Pool<S, V> {
     fn drop(&mut self) {
         self.shared.state().is_left = true;
@@ -327,7 +327,7 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
     }
 
     fn abandoned(&self) -> Error {
-        let detail = "nobody waited for it any more before a session was free";
+        let detail = "its client stopped waiting before a session was free";
         Error::new(Kind::Abandoned, &self.shared.peer, QUEUE, detail)
     }
 

@@ -21,7 +21,7 @@ pub(super) struct Round<Q, V> {
     pub(super) ended: Option<Closed>,
     /// It can, if it is renewed.
     pub(super) spent: bool,
-    /// The remote still listens, and is told goodbye if the session ends.
+    /// The remote still listens, and gets a goodbye if the session ends.
     pub(super) polite: bool,
     /// Questions that the pool counts on the session's taking next.
     pub(super) promised: Option<Held>,

@@ -67,7 +67,7 @@ pub(super) struct Taken<Q, V> {
 pub(super) enum Failed<Q, V> {
     /// The sessions that there are serve them: the remote bears no more of them. Whether that is news.
     Ceiling { living: usize, news: bool },
-    /// These are told. No other is opened in its place, where others are at work.
+    /// These get the error. No other is opened in its place, where others are at work.
     Told { jobs: Vec<Job<Q, V>>, others: bool },
 }
 

@@ -327,7 +327,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
 
     fn too_late(&self, takes: Duration) -> Error {
         let detail = format!(
-            "too many questions wait: an answer takes {} ms of late, and its time would be over before that",
+            "too many questions wait: an answer currently takes {} ms, longer than its remaining time",
             takes.as_millis()
         );
         Error::new(Kind::Overload, &self.peer, QUEUE, detail)

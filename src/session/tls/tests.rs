@@ -297,7 +297,7 @@ async fn cleartext_in_the_place_of_tls_is_told_as_what_it_is() {
     );
     let error = said(Begun::ByStartTls).await;
     assert!(
-        error.to_string().contains("STARTTLS: bytes arrived in the clear"),
+        error.to_string().contains("STARTTLS: unprotected bytes"),
         "{error}"
     );
     assert!(!error.advice().contains("implicit"), "{}", error.advice());

@@ -43,7 +43,7 @@ pub struct Auth {
     pub id: u32,
     /// The SASL mechanism in upper case; maybe one that was not offered.
     pub mechanism: String,
-    /// Who asks, and for whom.
+    /// The service that asks, and the user.
     pub parameters: Box<Parameters>,
     /// The initial response in base64, as it was sent: maybe empty or invalid.
     pub resp: Option<Secret<[u8]>>,

@@ -52,7 +52,7 @@ pub struct Lookup {
     pub id: u32,
     /// The user's name, as it was given: maybe empty.
     pub user: Vec<u8>,
-    /// Who asks, and for whom.
+    /// The service that asks, and the user.
     pub parameters: Box<Parameters>,
 }
 
