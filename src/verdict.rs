@@ -141,7 +141,7 @@ pub struct Identity {
     pub remark: Option<Cause>,
 }
 
-/// Why there is no opinion.
+/// Why there is no verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abstention {
     /// No directory of this listener is asked about this domain, or the

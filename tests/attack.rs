@@ -208,7 +208,7 @@ async fn goodput_does_not_fall_with_load() {
                     let until = Instant::now() + ms(5000);
                     let decision = member.decide(question, until).await;
                     answers += u32::from(matches!(decision.verdict, Verdict::Accept(_)));
-                    // Postfix is told "later" by somebody who asks again.
+                    // Postfix gets "later", and asks again.
                     sleep(ms(10)).await;
                 }
                 answers

@@ -46,7 +46,7 @@ use report::Report;
 use stage::{Stage, Usage};
 use tally::Tally;
 
-/// Whoever was told to leave has left after this long: a question is lost by then, if it has no answer.
+/// A client that was told to leave has left after this long: a question is lost by then, if it has no answer.
 const LEAVING: Duration = Duration::from_secs(240);
 
 /// After everybody has left, sessions with remotes are idle for as long as the configuration lets them.

@@ -1,4 +1,4 @@
-//! `[directory."NAME"]`: a remote server that knows, and how it is asked.
+//! `[directory."NAME"]`: a remote server, and how to ask it.
 
 use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 

@@ -12,7 +12,7 @@ use crate::config::ListenAddress;
 use crate::metrics::{Report, Served, Watched, http};
 use crate::service::bound_path::BoundPath;
 
-/// Permissions of a socket: those who may ask about users may know how many ask.
+/// Permissions of a socket: clients that may ask about users may know the number of questions.
 pub(super) const MODE: u32 = 0o660;
 
 /// The socket as the configuration names it, and its place in the file system where it has one. Nobody accepts yet.

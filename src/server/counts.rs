@@ -12,7 +12,7 @@ use crate::verdict::{Abstention, Class, Verdict};
 /// The names of the verdicts, in the order of [`verdict`].
 const VERDICTS: [&str; 4] = ["accept", "reject", "defer", "abstain"];
 
-/// Causes besides the classes: none, and why there is no opinion.
+/// Causes besides the classes: none, and the reasons of an abstention.
 const OTHER_CAUSES: [&str; 3] = ["-", "not-ours", "no-opinion"];
 
 /// How many causes there are.

@@ -51,12 +51,12 @@ impl Systemd {
         Ok(Self(messages))
     }
 
-    /// Tells what happens, and in words how it is (`systemctl status`).
+    /// Notifies of an event, and of the state in words (`systemctl status`).
     pub fn tell(&self, event: Event, status: String) {
         self.push(Message::Event(event, status));
     }
 
-    /// Tells in words how it is.
+    /// Notifies of the state in words.
     pub fn tell_status(&self, status: String) {
         self.push(Message::Status(status));
     }

@@ -242,7 +242,7 @@ fn the_level_of_the_log_is_shown_and_changed() {
     assert_eq!(daemon.ends_by("TERM"), Some(0));
 }
 
-/// Who asks nonsense, or asks and does not read, is no trouble to who asks well; nor are many at once.
+/// A client that asks nonsense, or does not read, does not disturb others; nor do many at once.
 #[test]
 fn a_bad_request_costs_only_itself() {
     let (world, _remotes) = remembering();
@@ -287,7 +287,7 @@ fn a_bad_request_costs_only_itself() {
     assert_eq!(daemon.ends_by("TERM"), Some(0));
 }
 
-/// Where the file cannot be written, who purges is told, and so is who asks how it is.
+/// Where the file cannot be written, the purge reports it, and so does the status.
 #[test]
 fn a_file_that_cannot_be_written_is_told_of() {
     let (world, _remotes) = remembering();

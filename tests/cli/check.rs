@@ -454,8 +454,8 @@ fn a_directory_behind_another_of_the_same_domain_is_told_to_be_asked_never() {
     let ran = world.vouch(&["check"]).ended(0);
     ran.says(&[
         "Asks \"a\" for example.net, example.org.",
-        "Asks \"b\" for example.com; not for example.net, as \"a\" comes first.",
-        "Never asks \"c\": \"a\" and \"b\" come first for example.com, example.org.",
+        "Asks \"b\" for example.com; not for example.net, as \"a\" comes first;",
+        "Never asks \"c\": \"a\" and \"b\" come first for example.com, example.org;",
     ]);
     assert!(!ran.out.contains("Every key"), "{}", ran.out);
     world

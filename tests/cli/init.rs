@@ -477,7 +477,7 @@ fn on_a_terminal_it_asks_and_a_wrong_answer_is_asked_for_again() {
     typed.answers("Which: ", "pop3\n");
     typed.answers("enter one of these words, not \"pop3\"", "");
     typed.answers("Which: ", "imap\n");
-    // Only who asks about logins can be in front of it.
+    // Only software that asks about logins can be in front of it.
     typed.answers("Which [postfix-logins]: ", "postfix-recipients\n");
     typed.answers("Which [postfix-logins]: ", "postfix-logins, exim\n");
     typed.answers("IP address of that server: ", "a b\n");

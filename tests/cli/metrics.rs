@@ -316,7 +316,7 @@ fn a_socket_path_serves_them_and_nothing_else() {
         let refused = answer.is_empty() || answer.starts_with(b"HTTP/1.1 4");
         assert!(refused, "{}", answer.escape_ascii());
     }
-    // More silent clients than are served at once hold up nobody for good.
+    // More silent clients than are served at once block no other permanently.
     let silent: Vec<_> = (0..24).map(|_| by_path(&socket)).collect();
     scrape(by_path(&socket), NEW);
     drop(silent);

@@ -1,5 +1,5 @@
 //! What systemd and the daemon tell each other, with this process in systemd's place: sockets that are handed over,
-//! `READY=1` and its kin, the watchdog.
+//! `READY=1` and the other notifications, the watchdog.
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::TcpListener;
@@ -51,7 +51,7 @@ fn sockets_are_taken_by_their_names_and_left_where_they_are() {
     );
     let sockets = [("spare", held(&spare)), ("policy", held(&policy))];
     let daemon = Daemon::run(&world, &mut serve_with(&world, &sockets));
-    // Whoever comes before the daemon is there waits.
+    // A client that comes before the daemon is there waits.
     assert_eq!(ask(&path, JANE), "action=DUNNO\n\n");
     daemon.logged(&[
         "INFO", "listening", "listener=recipients", "socket=systemd:policy",

@@ -179,7 +179,8 @@ async fn a_remote_with_a_bad_certificate_is_told_nothing() {
     }
 }
 
-/// What `openssl req -x509` makes is an authority and the server's own certificate. Whoever names it in `ca-file` means it.
+/// What `openssl req -x509` makes is an authority and the server's own certificate. An administrator who names it in
+/// `ca-file` means it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_of_ones_own_making_is_taken_as_itself() {
     let trust = Trust::new();
@@ -219,7 +220,7 @@ async fn a_stripped_starttls_ends_the_session() {
     }
 }
 
-/// Bytes behind the answer to STARTTLS came from whoever sits between (CVE-2011-0411 and its kin).
+/// Bytes after the answer to STARTTLS came from an attacker in between (CVE-2011-0411 and similar).
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_injected_before_tls_end_the_session() {
     let trust = Trust::new();

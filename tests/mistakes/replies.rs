@@ -1,4 +1,4 @@
-//! The remote answers, and its answer is about us and not about the mailbox; or nobody is asked at all.
+//! The remote answers about this host and not about the mailbox; or no remote is asked at all.
 
 use remote::{Fault, Protocol};
 

@@ -52,7 +52,7 @@ pub struct Arguments {
     #[arg(long = "domain", value_name = "DOMAIN", value_delimiter = ',', value_parser = answers::domain)]
     domains: Vec<String>,
     /// The software that will ask; for several, separate them by commas or repeat the option
-    #[arg(long, value_enum, value_name = "WHO", value_delimiter = ',')]
+    #[arg(long, value_enum, value_name = "SOFTWARE", value_delimiter = ',')]
     front: Vec<Front>,
     /// The folder of the sockets [default: for Postfix, vouch in its queue directory; else /run/vouch]
     #[arg(long, value_name = "FOLDER")]

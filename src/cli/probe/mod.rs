@@ -248,7 +248,7 @@ fn object(kind: &str, about: &str, decision: &Decision, took: Duration) -> Value
     })
 }
 
-/// The worst of several statuses: no answer, then no, then no opinion, then yes.
+/// The worst of several statuses: no answer, then no, then undecided, then yes.
 fn worst(one: u8, other: u8) -> u8 {
     let rank = |status: u8| match status {
         status::TEMPORARY => 3,

@@ -21,7 +21,7 @@ const SHOWN: usize = 20;
 /// Texts that are not understood, and shown of each directory.
 const TEXTS_SHOWN: usize = 3;
 
-/// A directory as the configuration has it, and how it is.
+/// A directory as configured, and its state.
 #[derive(Clone)]
 pub struct Remote {
     name: String,

@@ -108,7 +108,7 @@ impl Inbox {
                 *place = None;
                 let mut waiting = inbox.waiting();
                 waiting.closed = true;
-                // Whoever waits for one of them need not wait any longer.
+                // Callers that wait for one of them need not wait any longer.
                 waiting.orders.clear();
             }
         };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::Scratch;
 use crate::traces::{find, traces};
 
-/// Whoever had a secret has this long to be done with it, on a machine that does a lot besides.
+/// The holder of a secret has this long to be done with it, on a machine that does a lot besides.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// What of memory is read at once; a trace is shorter than what two reads share.

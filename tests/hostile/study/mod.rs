@@ -54,7 +54,7 @@ enum Then {
     AskedInVain,
 }
 
-/// One case: its name in the study, or, in brackets, its kin that the study leaves out.
+/// One case: its name in the study, or, in brackets, a variant that the study leaves out.
 #[derive(Clone, Debug)]
 struct Case {
     id: String,
