@@ -29,7 +29,7 @@ fn a_wrong_command_line_ends_with_64_and_says_what_is_wrong_and_how_it_goes() {
         (&["probe", "login"], "required arguments were not provided"),
         (
             &["probe", "login", "jane", "--mechanism", "CRAM-MD5"],
-            "supported: PLAIN and LOGIN",
+            "supported: auto, PLAIN, LOGIN and login-command",
         ),
     ] {
         let ran = run(arguments, "").ended(64);

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use remote::Protocol;
+use remote::{Fault, Protocol};
 use serde_json::{Map, Value};
 
 use crate::outside::{Bounded, PASSWORD, World, directory, listener, people, vouch, wait_until};
@@ -153,7 +153,8 @@ fn a_line_suits_the_journal_only_if_it_goes_there() {
 fn a_level_is_coloured_on_a_terminal_unless_no_color_is_set() {
     let world = World::new();
     let remote = world.remote(people(Protocol::Smtp));
-    world.stop(&remote);
+    // What the answer says is not warned of as well; what to configure is.
+    remote.set_fault(Fault::reply_with("RCPT", "550 the moon is full"));
     let config = world.config(&directory("remote", "smtp", remote.port()));
     for (no_color, level) in [("", "\u{1b}[33m WARN\u{1b}[0m "), ("1", " WARN ")] {
         let terminal = Terminal::new();
