@@ -123,7 +123,8 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("service", &["unseen"]),
     ("telemetry", &["unseen"]),
     ("template", &[]),
-    ("unseen", &[]),
+    // One rule for the codecs, the log and a terminal.
+    ("unseen", &["vouch_protocol::unseen"]),
     ("waiting", &[]),
 ];
 

@@ -38,6 +38,7 @@ pub mod saslauthd;
 pub mod secret;
 pub mod smtp;
 pub mod socketmap;
+pub mod unseen;
 
 /// Holds the example of the README.
 #[cfg(doctest)]

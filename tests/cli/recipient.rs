@@ -327,3 +327,26 @@ fn trace_shows_the_dialog_on_standard_error_and_answers_stay_alone_on_standard_o
     assert_eq!(dialog, ["C: RCP", "S: 250", "C: RCP", "S: 550"]);
     assert_eq!(remote.accepted(), 1);
 }
+
+#[test]
+fn what_nobody_sees_in_a_name_or_a_reply_is_not_shown_as_it_is() {
+    let (world, remote) = world();
+    let unseen = "\u{202e}\u{200b}\u{2066}";
+    let file = world
+        .scratch
+        .write("names", format!("ja{unseen}ne@example.org\nno{unseen}name\n"));
+    let mut account = Account::new("odd@example.org", PASSWORD);
+    account.state = remote::State::Says(format!("550 5.1.1 no such {unseen} user"));
+    remote.set_account(account);
+    let reply = format!("550 5.1.1 unheard{unseen}of");
+    for arguments in [
+        &["probe", "recipient", "--file", file.to_str().unwrap()][..],
+        &["probe", "recipient", "--trace", "odd@example.org"],
+        &["probe", "reply", "--type", "smtp", &reply],
+    ] {
+        let ran = world.vouch(arguments);
+        let shown = format!("{}{}", ran.out, ran.err);
+        assert!(shown.contains("\\u{202e}") || shown.contains('?'), "{shown:?}");
+        assert!(!shown.contains(|letter| unseen.contains(letter)), "{shown:?}");
+    }
+}

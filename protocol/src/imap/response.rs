@@ -14,6 +14,7 @@ use nom::{IResult, Parser};
 
 use super::capability::Capabilities;
 use crate::error::DecodeError;
+use crate::unseen::is_unseen;
 
 /// One response of the server (RFC 9051 §7).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -300,11 +301,7 @@ pub const TEXT_LIMIT: usize = 200;
 pub(super) fn printable(text: &str) -> String {
     text.chars()
         .take(TEXT_LIMIT)
-        .map(|c| match c {
-            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '?',
-            c if c.is_control() => '?',
-            c => c,
-        })
+        .map(|c| if is_unseen(c) { '?' } else { c })
         .collect()
 }
 

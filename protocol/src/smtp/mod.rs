@@ -69,6 +69,7 @@ use tokio_util::codec::{Decoder, Encoder};
 
 use crate::error::{DecodeError, EncodeError};
 use crate::line::LineCutter;
+use crate::unseen::is_unseen;
 
 pub mod auth;
 pub mod capability;
@@ -184,13 +185,9 @@ impl Encoder<&Command> for Codec {
 }
 
 /// `text` as one line for a log or a terminal: at most `limit` characters, and
-/// none that would break the line or turn its direction.
+/// none that nobody sees.
 fn sanitised(text: impl Iterator<Item = char>, limit: usize) -> String {
-    let harmless = |c: char| match c {
-        c if c.is_control() => '?',
-        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '?',
-        c => c,
-    };
+    let harmless = |c| if is_unseen(c) { '?' } else { c };
     text.take(limit).map(harmless).collect()
 }
 

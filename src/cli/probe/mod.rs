@@ -189,6 +189,8 @@ struct Reasons(BTreeMap<String, String>);
 
 /// One answer, for people.
 fn line(about: &str, decision: &Decision, took: Duration, words: &Words, said: &mut Reasons) -> String {
+    // A name may come from a file of somebody else's.
+    let about = &*escaped(about);
     let word = match &decision.verdict {
         Verdict::Accept(_) => words.yes,
         Verdict::Reject(_) => words.no,

@@ -13,6 +13,7 @@ use super::{Asker, Common, Reasons, Words, line, object, status_of, worst};
 use crate::address::Address;
 use crate::config::Config;
 use crate::engine::{Decision, Source};
+use crate::unseen::escaped;
 use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
 
 /// Addresses asked about at once; the pool of each directory bounds what really
@@ -81,7 +82,7 @@ fn answers(arguments: &Arguments, file: &ConfigFile) -> Result<u8, ExitCode> {
             let text = if arguments.common.json {
                 format!("{}\n", object("address", address, &decision, took))
             } else if let Err(error) = Address::from_typed(address) {
-                format!("{address}: not asked: not an address: {error}\n")
+                format!("{}: not asked: not an address: {error}\n", escaped(address))
             } else {
                 line(address, &decision, took, &WORDS, &mut said)
             };

@@ -15,6 +15,7 @@ use crate::daemon;
 use crate::directory::judge::explain::{Command, Explanation, explain};
 use crate::directory::judge::recipient::Settings;
 use crate::directory::judge::statement::{Found, Statement};
+use crate::unseen::escaped;
 use crate::verdict::Verdict;
 
 /// What a reply answers.
@@ -127,8 +128,8 @@ fn meaning(command: Command, explanation: &Explanation) -> String {
 }
 
 fn text(command: Command, reply: &str, explanation: &Explanation) -> String {
-    let mut text = format!("{reply}: {}\n", meaning(command, explanation));
-    let mut line = |shown: &str, statement: Option<&Statement>| {
+    let mut text = format!("{}: {}\n", escaped(reply), meaning(command, explanation));
+    let mut line = |what: &str, statement: Option<&Statement>| {
         let decided = if statement.is_some() && statement == explanation.decided.as_ref() {
             ", which decides"
         } else {
@@ -139,12 +140,12 @@ fn text(command: Command, reply: &str, explanation: &Explanation) -> String {
             ToString::to_string,
         );
         // A `String` takes whatever is written.
-        let _ = writeln!(text, "  {shown}: {says}{decided}");
+        let _ = writeln!(text, "  {what}: {says}{decided}");
     };
     for clause in &explanation.reading.clauses {
         let statements = explanation.reading.statements_of(clause);
         if statements.is_empty() && !matches!(clause.words.as_str(), "" | "\u{2026}") {
-            line(&format!("\"{}\"", clause.words), None);
+            line(&format!("\"{}\"", escaped(&clause.words)), None);
         }
         for statement in statements {
             line(&found(&statement.found), Some(statement));
