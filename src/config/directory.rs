@@ -116,12 +116,12 @@ described! {
         /// unless `auth.allow-cleartext` is set or the remote is on this machine. If the remote offers
         /// STARTTLS and it fails, the session ends, whatever the value.
         pub starttls: StartTls,
-        /// `ca-file`: PEM file of authorities that are trusted besides those of the system. A self-signed
+        /// `ca-file`: PEM file of authorities that are trusted in addition to the system's. A self-signed
         /// certificate, as `openssl req -x509` makes it, is accepted from the server that it names.
         pub ca_file: Option<PathBuf>,
         /// `server-name`: the name that the certificate must have. Default: `address`.
         pub server_name: Option<String>,
-        /// `cert-file`: PEM file of our own certificate, with `key-file`.
+        /// `cert-file`: PEM file of vouch's own certificate, with `key-file`.
         pub cert_file: Option<PathBuf>,
         /// `key-file`: PEM file of its key, with `cert-file`.
         pub key_file: Option<PathBuf>,

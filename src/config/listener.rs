@@ -83,8 +83,8 @@ described! {
         pub ok: OkFields,
         /// `exists`: whether the user is looked up, or only the domain. Default `probe`. `userdb` and `master` only.
         pub exists: Exists,
-        /// `fields`: the user's fields, by template, in which a domain is an A-label. Default none. A mail process that fetches a login receives those
-        /// of `login` before those of `master`. `userdb`, `master` and `login` only.
+        /// `fields`: the user's fields, by template, in which a domain is an A-label. Default none. A mail process that
+        /// fetches a login receives those of `login` before those of `master`. `userdb`, `master` and `login` only.
         pub fields: Fields,
     }
 }
@@ -94,9 +94,9 @@ words! {
     Any {
         /// The first directory that serves the domain.
         First = "first",
-        /// All that serve it, at once. One that knows the recipient is enough; it is unknown if all of them say so, and
-        /// the answer is "later" if one gives none. With a catch-all domain among them, an unknown recipient is no
-        /// opinion.
+        /// All that serve it, at once. One that knows the recipient is enough; it is unknown if all of them refuse it,
+        /// and the answer is "later" if one gives none. If the domain is a catch-all at one of them, vouch does not
+        /// reject an unknown recipient.
         All = "all",
     }
 }
