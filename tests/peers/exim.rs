@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::os::unix::fs::chown;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -166,25 +166,8 @@ impl Exim {
 
     fn start(scratch: &Scratch, authority: &Authority, settings: &str, mux: &Path) -> Self {
         let smtp = free_port();
-        let etc = scratch.folder("exim-etc");
+        let etc = etc_with(scratch, "exim-etc", &[("Debian-exim", UID)]);
         scratch.folder("exim-etc/exim4");
-        for (file, line) in [
-            (
-                "passwd",
-                format!("Debian-exim:x:{UID}:{UID}::/:/usr/sbin/nologin\n"),
-            ),
-            ("group", format!("Debian-exim:x:{UID}:\n")),
-        ] {
-            let theirs = fs::read_to_string(Path::new("/etc").join(file)).unwrap();
-            let ours = theirs
-                .lines()
-                .filter(|line| !line.starts_with("Debian-exim:"))
-                .map(|line| format!("{line}\n"));
-            scratch.write(
-                &format!("exim-etc/{file}"),
-                ours.chain([line]).collect::<String>(),
-            );
-        }
         for folder in ["exim-spool", "exim-logs"] {
             chown(scratch.folder(folder), Some(UID), Some(UID)).unwrap();
         }
@@ -204,6 +187,28 @@ impl Exim {
         process.wait_for_port(smtp);
         Self { process, smtp }
     }
+}
+
+/// A folder to lie over `/etc`, in which the system has these users and groups as well, with these numbers.
+pub(crate) fn etc_with(scratch: &Scratch, name: &str, users: &[(&str, u32)]) -> PathBuf {
+    let etc = scratch.folder(name);
+    let passwd = |(user, id): &(&str, u32)| format!("{user}:x:{id}:{id}::/:/usr/sbin/nologin\n");
+    let group = |(user, id): &(&str, u32)| format!("{user}:x:{id}:\n");
+    let lines: [(&str, &dyn Fn(&(&str, u32)) -> String); 2] = [("passwd", &passwd), ("group", &group)];
+    for (file, line) in lines {
+        let theirs = fs::read_to_string(Path::new("/etc").join(file)).unwrap();
+        let ours = theirs
+            .lines()
+            .filter(|line| {
+                users
+                    .iter()
+                    .all(|(user, _)| !line.starts_with(&format!("{user}:")))
+            })
+            .map(|line| format!("{line}\n"));
+        let ours: String = ours.chain(users.iter().map(line)).collect();
+        scratch.write(&format!("{name}/{file}"), ours);
+    }
+    etc
 }
 
 /// Lays folders over the system's own, and puts saslauthd's socket where Exim looks for it; no more than a reader's view of them, so that none of these can be changed.

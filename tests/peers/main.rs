@@ -25,6 +25,7 @@ mod init;
 mod language;
 mod login;
 mod mechanisms;
+mod opensmtpd;
 mod people;
 mod postfix;
 mod recipient;
