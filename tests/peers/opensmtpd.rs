@@ -60,6 +60,14 @@ fn start(scratch: &Scratch, authority: &Authority) -> (Process, u16, u16) {
         "opensmtpd-etc",
         &[("opensmtpd", 64_917), ("opensmtpq", 64_918)],
     );
+    // It does not start without a list of authorities, though it asks for none here.
+    for folder in ["opensmtpd-etc/ssl", "opensmtpd-etc/ssl/certs"] {
+        scratch.folder(folder);
+    }
+    scratch.write(
+        "opensmtpd-etc/ssl/certs/ca-certificates.crt",
+        fs::read(&authority.ca).unwrap(),
+    );
     // It takes no key that others may read.
     let key = scratch.write("opensmtpd-key", fs::read(&authority.key).unwrap());
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
