@@ -192,10 +192,7 @@ impl Exim {
 /// A folder to lie over `/etc`, in which the system has these users and groups as well, with these numbers.
 pub(crate) fn etc_with(scratch: &Scratch, name: &str, users: &[(&str, u32)]) -> PathBuf {
     let etc = scratch.folder(name);
-    let passwd = |(user, id): &(&str, u32)| format!("{user}:x:{id}:{id}::/:/usr/sbin/nologin\n");
-    let group = |(user, id): &(&str, u32)| format!("{user}:x:{id}:\n");
-    let lines: [(&str, &dyn Fn(&(&str, u32)) -> String); 2] = [("passwd", &passwd), ("group", &group)];
-    for (file, line) in lines {
+    for (file, rest) in [("passwd", "::/:/usr/sbin/nologin"), ("group", ":")] {
         let theirs = fs::read_to_string(Path::new("/etc").join(file)).unwrap();
         let ours = theirs
             .lines()
@@ -205,7 +202,11 @@ pub(crate) fn etc_with(scratch: &Scratch, name: &str, users: &[(&str, u32)]) -> 
                     .all(|(user, _)| !line.starts_with(&format!("{user}:")))
             })
             .map(|line| format!("{line}\n"));
-        let ours: String = ours.chain(users.iter().map(line)).collect();
+        let added = users.iter().map(|(user, id)| match file {
+            "passwd" => format!("{user}:x:{id}:{id}{rest}\n"),
+            _ => format!("{user}:x:{id}{rest}\n"),
+        });
+        let ours: String = ours.chain(added).collect();
         scratch.write(&format!("{name}/{file}"), ours);
     }
     etc
