@@ -4,10 +4,10 @@ mod answers;
 mod confine;
 mod detail;
 mod directories;
-mod doors;
 pub mod dovecot;
 pub(crate) mod files;
 mod folders;
+mod listeners;
 mod metrics;
 mod prepare;
 mod reload;
@@ -43,7 +43,7 @@ use running::{Common, Running};
 pub use confine::{ServiceUser, log_file};
 pub use detail::show_addresses;
 pub use directories::{hello, mechanism, members, members_by, options, plain_reading, reading, remote};
-pub use doors::door;
+pub use listeners::listener;
 pub use prepare::{Prepared, bind, check, has_listeners};
 
 /// How often systemd is notified of the directories' state, if that has changed.

@@ -67,18 +67,18 @@ async fn ask(client: &mut Client, number: usize) {
 }
 
 async fn serve(scratch: &Arc<Scratch>, remote: &Server, most: usize) -> (Vouch, PathBuf) {
-    let door = scratch.path("policy");
+    let listener = scratch.path("policy");
     let config = format!(
         "[directory.remote]\ntype = \"lmtp\"\naddress = \"127.0.0.1\"\nport = {}\n\
          lookup.domains = [\"example.org\"]\nlimits = {{ rcpt = 1000, rcpt-errors = 1000 }}\n\
-         [listener.door]\nprotocol = \"policy\"\nsocket = \"{}\"\ndirectory = [\"remote\"]\n\
+         [listener.listener]\nprotocol = \"policy\"\nsocket = \"{}\"\ndirectory = [\"remote\"]\n\
          max-connections = {most}\n",
         remote.port(),
-        door.display()
+        listener.display()
     );
-    let (scratch, socket) = (scratch.clone(), door.clone());
+    let (scratch, socket) = (scratch.clone(), listener.clone());
     let serving = spawn_blocking(move || Vouch::serve(&scratch, &config, &[&socket]));
-    (serving.await.unwrap(), door)
+    (serving.await.unwrap(), listener)
 }
 
 /// One line of `/proc/PID/status`, in MiB.
@@ -102,11 +102,11 @@ async fn nine_thousand_are_idle_a_thousand_ask_and_one_more_is_turned_away() {
         .collect();
     let remote = Server::start(options).unwrap();
     let scratch = Arc::new(Scratch::new());
-    let (vouch, door) = serve(&scratch, &remote, most).await;
+    let (vouch, listener) = serve(&scratch, &remote, most).await;
     let before = resident(vouch.id());
     let mut sleeping = Vec::new();
     for number in 0..idle {
-        let mut client = Client::connect(&door).await;
+        let mut client = Client::connect(&listener).await;
         // Some have never said a word.
         if number % 4 > 0 {
             ask(&mut client, number % 50).await;
@@ -115,7 +115,7 @@ async fn nine_thousand_are_idle_a_thousand_ask_and_one_more_is_turned_away() {
     }
     let mut asking = Vec::new();
     for number in 0..ASKING {
-        let mut client = Client::connect(&door).await;
+        let mut client = Client::connect(&listener).await;
         ask(&mut client, number % 50).await;
         asking.push(client);
     }
@@ -131,7 +131,7 @@ async fn nine_thousand_are_idle_a_thousand_ask_and_one_more_is_turned_away() {
     // One more, again and again, while the others ask on.
     let (_, ()) = tokio::join!(all(&mut asking, 2000), async {
         for _ in 0..50 {
-            let turned_away = Client::connect(&door).await.rest().await;
+            let turned_away = Client::connect(&listener).await.rest().await;
             assert_eq!(turned_away, "", "closed without a word");
         }
     });
@@ -150,7 +150,7 @@ async fn nine_thousand_are_idle_a_thousand_ask_and_one_more_is_turned_away() {
     drop(sleeping.pop());
     let end = Instant::now() + PATIENCE;
     loop {
-        let mut client = Client::connect(&door).await;
+        let mut client = Client::connect(&listener).await;
         let request = Rcpt::to("user1@example.org");
         if client.send(request.bytes()).await.is_ok()
             && let Some(action) = client.action().await

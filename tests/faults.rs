@@ -67,14 +67,14 @@ impl Way {
     }
 
     async fn scene(self) -> Scene {
-        let doors =
+        let listeners =
             "deadline = \"2s\"\nlimits.auth-errors = \"unlimited\"\nlimits.rcpt-errors = \"unlimited\"";
         let mut options = options(self.protocol());
         // So that there is a command before the login, as SMTP has its EHLO.
         options.capability_codes = false;
         // A question that was sent is heard out for so long, whoever waits.
         let setup = Setup::new(options).directory("timeout = \"2s\"");
-        setup.doors(doors).start().await
+        setup.listeners(listeners).start().await
     }
 
     /// A question whose answer is yes.
@@ -263,13 +263,13 @@ async fn a_crowd_before_a_stuck_remote_is_answered_in_time_and_recovers() {
         scene.sessions_end().await;
         let began = Instant::now();
         let asking = (0..60u16).map(|number| {
-            let door = scene.policy_door();
+            let listener = scene.policy_socket();
             tokio::spawn(async move {
                 let request = Rcpt {
                     port: number,
                     ..Rcpt::to(JANE)
                 };
-                meaning(&Client::connect(&door).await.recipient(&request).await)
+                meaning(&Client::connect(&listener).await.recipient(&request).await)
             })
         });
         for answer in asking.collect::<Vec<_>>() {

@@ -352,7 +352,7 @@ fn there_is_no_cycle() {
 }
 
 #[test]
-fn doors_do_not_import_each_other_nor_do_directories() {
+fn listeners_do_not_import_each_other_nor_do_directories() {
     for (part, siblings) in SIBLINGS {
         for import in imports() {
             let (Some(from), Some(to)) = (import.from.get(1), import.to.get(1)) else {

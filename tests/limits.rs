@@ -88,10 +88,10 @@ async fn many_at_once_keep_to_limits_rcpt_and_are_all_answered() {
         .start()
         .await;
     let asking = (0..60).map(|number| {
-        let door = scene.policy_door();
+        let listener = scene.policy_socket();
         tokio::spawn(async move {
             let recipient = format!("user{number}@example.org");
-            let mut client = asker::Client::connect(&door).await;
+            let mut client = asker::Client::connect(&listener).await;
             meaning(&client.recipient(&Rcpt::to(&recipient)).await)
         })
     });
@@ -157,7 +157,7 @@ async fn a_remote_session_bears_limits_auth_errors_refusals() {
 async fn a_message_asks_listener_rcpt_times() {
     let mut options = options(Protocol::Smtp);
     options.catch_all = true;
-    let scene = Setup::new(options).doors("limits.rcpt = 3").start().await;
+    let scene = Setup::new(options).listeners("limits.rcpt = 3").start().await;
     let mut client = scene.policy().await;
     for recipient in ["a@example.org", "b@example.org", "c@example.org"] {
         assert_eq!(client.recipient(&Rcpt::to(recipient)).await, "DUNNO");
@@ -192,7 +192,7 @@ async fn a_message_asks_listener_rcpt_times() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_smtp_session_bears_listener_rcpt_errors() {
     let scene = Setup::new(options(Protocol::Lmtp))
-        .doors("limits.rcpt-errors = 2")
+        .listeners("limits.rcpt-errors = 2")
         .start()
         .await;
     let mut client = scene.policy().await;
@@ -238,7 +238,7 @@ async fn sixty_messages_of_one_session_with_an_unknown_recipient_each_are_delive
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retried_policy_request_is_not_counted_twice() {
     let scene = Setup::new(options(Protocol::Lmtp))
-        .doors("limits.rcpt = 3\nlimits.rcpt-errors = 2")
+        .listeners("limits.rcpt = 3\nlimits.rcpt-errors = 2")
         .start()
         .await;
     // Postfix asks again on a new connection when the old one failed it.
@@ -259,7 +259,7 @@ async fn a_retried_policy_request_is_not_counted_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_put_off_is_no_error_of_the_client() {
     let scene = Setup::new(options(Protocol::Smtp))
-        .doors("deadline = \"2s\"\nlimits.rcpt-errors = 1\nlimits.auth-errors = 1")
+        .listeners("deadline = \"2s\"\nlimits.rcpt-errors = 1\nlimits.auth-errors = 1")
         .start()
         .await;
     scene.remote.stop().await;
@@ -278,7 +278,7 @@ async fn what_was_put_off_is_no_error_of_the_client() {
 async fn a_login_client_bears_listener_auth_errors() {
     for protocol in [Protocol::Imap, Protocol::Smtp] {
         let scene = Setup::new(options(protocol))
-            .doors("limits.auth-errors = 2")
+            .listeners("limits.auth-errors = 2")
             .start()
             .await;
         let mut client = scene.auth().await;
@@ -353,7 +353,7 @@ async fn auth_errors_are_those_of_a_named_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn auth_errors_of_a_named_session_are_put_off_and_none_are_of_nobody() {
     let scene = Setup::new(options(Protocol::Imap))
-        .doors("limits.auth-errors = 2")
+        .listeners("limits.auth-errors = 2")
         .auth("penalty = { exempt = [\"198.51.100.0/24\"] }")
         .start()
         .await;
@@ -386,7 +386,7 @@ async fn auth_errors_of_a_named_session_are_put_off_and_none_are_of_nobody() {
 async fn hanging_up_does_not_undo_auth_errors() {
     for protocol in [Protocol::Imap, Protocol::Smtp] {
         let scene = Setup::new(options(protocol))
-            .doors("limits.auth-errors = 2")
+            .listeners("limits.auth-errors = 2")
             .start()
             .await;
         let mut client = scene.auth().await;
@@ -544,7 +544,7 @@ async fn a_connection_may_have_thousands_of_answers_held_back() {
     /// What may be held back of one connection, and some.
     const LOGINS: u32 = 4096 + 100;
     let mut scene = Setup::new(options(Protocol::Imap))
-        .doors("limits.auth-errors = \"unlimited\"")
+        .listeners("limits.auth-errors = \"unlimited\"")
         .auth("penalty = { after = 1, delay = \"50s\", max-delay = \"50s\" }")
         .start()
         .await;
@@ -577,7 +577,7 @@ async fn a_connection_may_have_thousands_of_answers_held_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_tries_recipients_is_answered_late_where_that_is_wanted() {
     let scene = Setup::new(options(Protocol::Lmtp))
-        .doors("penalty = { after = 2, delay = \"300ms\", max-delay = \"300ms\", refuse-after = 3 }")
+        .listeners("penalty = { after = 2, delay = \"300ms\", max-delay = \"300ms\", refuse-after = 3 }")
         .start()
         .await;
     let mut client = scene.policy().await;
@@ -599,7 +599,7 @@ async fn who_tries_recipients_is_answered_late_where_that_is_wanted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_denied_costs_no_probe() {
     let scene = Setup::new(options(Protocol::Smtp))
-        .doors("deny = [\"192.0.2.0/24\"]")
+        .listeners("deny = [\"192.0.2.0/24\"]")
         .start()
         .await;
     assert_eq!(scene.policy().await.recipient(&Rcpt::to(NOBODY)).await, "DUNNO");
@@ -617,12 +617,12 @@ async fn who_is_denied_costs_no_probe() {
 }
 
 /// Logins that the remote sees to the end of one after the other, each after half a second.
-async fn slow(doors: &str) -> Scene {
+async fn slow(listeners: &str) -> Scene {
     let mut options = options(Protocol::Imap);
     options.delays.failed_login = Duration::from_millis(500);
     Setup::new(options)
         .directory("pool.max-sessions = 1")
-        .auth(doors)
+        .auth(listeners)
         .start()
         .await
 }
@@ -668,7 +668,7 @@ async fn a_recipient_is_asked_about_no_more_when_its_client_has_gone() {
         let recipient = format!("nobody{number}@example.org");
         let mut policy = scene.policy().await;
         policy.send_hearing(Rcpt::to(&recipient).bytes()).await;
-        let mut map = scene.door("socketmap").await;
+        let mut map = scene.listener("socketmap").await;
         let key = format!("recipients map-{recipient}");
         map.send_hearing(format!("{}:{key},", key.len())).await;
         clients.push((policy, map));

@@ -57,7 +57,7 @@ async fn scene(options: Options, level: &'static str) -> Scene {
         .start()
         .await;
     for _ in 0..500 {
-        let mut client = Client::connect(&scene.auth_door()).await;
+        let mut client = Client::connect(&scene.auth_socket()).await;
         let mut greeting = String::new();
         while !greeting.ends_with("DONE\n") {
             greeting += &format!("{}\n", client.line().await.unwrap());

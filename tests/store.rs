@@ -60,10 +60,10 @@ impl Stage {
     }
 
     fn start(&self) -> Vouch {
-        Vouch::serve(&self.scratch, &self.config, &[&self.door()])
+        Vouch::serve(&self.scratch, &self.config, &[&self.listener()])
     }
 
-    fn door(&self) -> PathBuf {
+    fn listener(&self) -> PathBuf {
         self.scratch.path("policy")
     }
 
@@ -81,7 +81,7 @@ impl Stage {
     }
 
     async fn ask(&self, recipient: &str) -> Answer {
-        let mut client = Client::connect(&self.door()).await;
+        let mut client = Client::connect(&self.listener()).await;
         meaning(&client.recipient(&Rcpt::to(recipient)).await)
     }
 
@@ -157,8 +157,8 @@ async fn what_was_found_survives_sigkill_a_little_later() {
 }
 
 /// Asks about one recipient after the other until the daemon is killed. Those with an even number exist.
-async fn press(door: PathBuf, first: usize) -> usize {
-    let mut stream = UnixStream::connect(door).await.unwrap();
+async fn press(listener: PathBuf, first: usize) -> usize {
+    let mut stream = UnixStream::connect(listener).await.unwrap();
     let mut answered = 0;
     for number in (first..).step_by(7) {
         let recipient = format!("user{}@example.org", number % 1000);
@@ -192,7 +192,7 @@ async fn sigkill_under_load_harms_nothing() {
     for round in 0..100 {
         let vouch = stage.start();
         let clients: Vec<_> = (0..8)
-            .map(|client| tokio::spawn(press(stage.door(), round * 31 + client * 17)))
+            .map(|client| tokio::spawn(press(stage.listener(), round * 31 + client * 17)))
             .collect();
         // Into the reading at the start, and around the first commit.
         sleep(Duration::from_millis(match round % 3 {
@@ -258,13 +258,13 @@ async fn the_file_is_that_of_one_daemon_and_of_no_other_command() {
     assert_eq!(stage.ask(JANE).await, Answer::Yes);
     assert_eq!(stage.ask(NOBODY).await, Answer::No);
     let beside = Scratch::new();
-    let door = beside.path("policy");
+    let listener = beside.path("policy");
     let second = Vouch::serve(
         &beside,
         &config(&beside, &stage.file(), stage.remote.port()),
-        &[&door],
+        &[&listener],
     );
-    let mut client = Client::connect(&door).await;
+    let mut client = Client::connect(&listener).await;
     assert_eq!(meaning(&client.recipient(&Rcpt::to(JANE)).await), Answer::Yes);
     let end = tokio::time::Instant::now() + PATIENCE;
     let in_use = || {

@@ -106,25 +106,25 @@ impl Seen {
 }
 
 /// A connection on which many ask at once.
-struct Door {
+struct Listener {
     writing: Mutex<OwnedWriteHalf>,
     asked: Mutex<HashMap<u64, oneshot::Sender<bool>>>,
     last: AtomicU64,
 }
 
-impl Door {
+impl Listener {
     async fn connect(stage: &Stage) -> Arc<Self> {
-        let stream = UnixStream::connect(stage.door("auth")).await.unwrap();
+        let stream = UnixStream::connect(stage.listener("auth")).await.unwrap();
         let (reading, mut writing) = stream.into_split();
         let mut lines = BufReader::new(reading).lines();
         writing.write_all(b"VERSION\t1\t2\nCPID\t77\n").await.unwrap();
         while lines.next_line().await.unwrap().unwrap() != "DONE" {}
-        let door = Arc::new(Self {
+        let listener = Arc::new(Self {
             writing: Mutex::new(writing),
             asked: Mutex::default(),
             last: AtomicU64::new(0),
         });
-        let hears = door.clone();
+        let hears = listener.clone();
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 let mut parts = line.split('\t');
@@ -135,7 +135,7 @@ impl Door {
                 }
             }
         });
-        door
+        listener
     }
 
     /// Whether a login is good; `None` where that is not known in time.
@@ -166,7 +166,7 @@ fn slow_remote() -> Options {
 fn beside_guesses(rate: u64, known: bool, accepted_before: bool) -> Seen {
     let stage = Stage::new(slow_remote(), "auth", "", "tempfail = \"fail\"");
     let took = stage.runtime.block_on(async {
-        let (honest, guesser) = (Door::connect(&stage).await, Door::connect(&stage).await);
+        let (honest, guesser) = (Listener::connect(&stage).await, Listener::connect(&stage).await);
         if accepted_before {
             for number in 0..50 {
                 let good = honest.login(&user(number), PASSWORD, 0).await;
@@ -243,9 +243,9 @@ fn recipients(table: &mut Table) {
         let begin = Instant::now() + Duration::from_secs(5);
         let end = begin + TIME;
         let asking = (0..ASKERS).map(|asker| {
-            let door = stage.door("policy");
+            let listener = stage.listener("policy");
             tokio::spawn(async move {
-                let mut stream = UnixStream::connect(door).await.unwrap();
+                let mut stream = UnixStream::connect(listener).await.unwrap();
                 let (mut answer, mut good) = (Vec::new(), 0);
                 for nth in 0.. {
                     let request = policy_request(&format!("r{asker}-{nth}@example.org"));
@@ -285,13 +285,13 @@ fn few_sessions(table: &mut Table) {
     options.delays.reply = Duration::from_millis(15);
     let stage = Stage::new(options, "auth", "", "tempfail = \"fail\"");
     let (lost, at_first) = stage.runtime.block_on(async {
-        let door = Door::connect(&stage).await;
+        let listener = Listener::connect(&stage).await;
         let began = Instant::now();
         let asking = (0..LOGINS).map(|nth| {
-            let door = door.clone();
+            let listener = listener.clone();
             tokio::spawn(async move {
                 sleep_until(began + Duration::from_millis(25) * nth as u32).await;
-                door.login(&user(nth), PASSWORD, 0).await != Some(true)
+                listener.login(&user(nth), PASSWORD, 0).await != Some(true)
             })
         });
         let (mut lost, mut at_first) = (0, 0);

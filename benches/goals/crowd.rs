@@ -19,9 +19,9 @@ pub(crate) fn measure(table: &mut Table) {
     let together = std::sync::Arc::new(Barrier::new(CROWD));
     stage.runtime.block_on(async {
         let clients = (0..CROWD).map(|_| {
-            let (together, door) = (together.clone(), stage.door("policy"));
+            let (together, listener) = (together.clone(), stage.listener("policy"));
             tokio::spawn(async move {
-                let mut stream = UnixStream::connect(door).await.unwrap();
+                let mut stream = UnixStream::connect(listener).await.unwrap();
                 together.wait().await;
                 let mut answer = Vec::new();
                 ask(&mut stream, &policy_request(&user(7)), &mut answer).await;

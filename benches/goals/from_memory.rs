@@ -29,11 +29,11 @@ pub(crate) fn measure(table: &mut Table) {
     let echo = echo::start(&stage.scratch, &socket);
     // One thread asks, so that a core is left for who answers.
     let asking = Builder::new_current_thread().enable_all().build().unwrap();
-    turn(&asking, &stage.door("policy"), stage.vouch.id());
+    turn(&asking, &stage.listener("policy"), stage.vouch.id());
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
         theirs.push(turn(&asking, &socket, echo.id()));
-        ours.push(turn(&asking, &stage.door("policy"), stage.vouch.id()));
+        ours.push(turn(&asking, &stage.listener("policy"), stage.vouch.id()));
     }
     let ratio = |of: fn(&Turn) -> f64| {
         median(

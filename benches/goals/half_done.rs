@@ -37,7 +37,7 @@ pub(crate) fn measure(table: &mut Table) {
         "tempfail = \"fail\"\nmechanisms = [\"PLAIN\", \"CRAM-MD5\"]",
     );
     let mut took = stage.runtime.block_on(async {
-        let socket = stage.door("auth");
+        let socket = stage.listener("auth");
         offered(&socket).await;
         let silent = socket.clone();
         let attack = tokio::spawn(async move {

@@ -113,7 +113,7 @@ fn certificates(table: &mut Table, server: ServerConfig, what: &'static str) {
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for _ in 0..TURNS {
             without.push(slowest(&stage).await);
-            let socket = stage.door("hostile");
+            let socket = stage.listener("hostile");
             let logins = tokio::spawn(async move {
                 loop {
                     tokio::spawn(login(socket.clone(), user(0), Duration::from_secs(10)));
@@ -143,7 +143,7 @@ fn certificates(table: &mut Table, server: ServerConfig, what: &'static str) {
 
 /// The longest that an answer from memory takes within a turn, in milliseconds.
 async fn slowest(stage: &Stage) -> f64 {
-    let mut stream = UnixStream::connect(stage.door("policy")).await.unwrap();
+    let mut stream = UnixStream::connect(stage.listener("policy")).await.unwrap();
     let (request, mut answer) = (policy_request(&user(1)), Vec::new());
     ask(&mut stream, &request, &mut answer).await;
     let (began, mut slowest) = (Instant::now(), Duration::ZERO);
@@ -229,7 +229,7 @@ fn names(table: &mut Table) {
     );
     let (without, with) = stage.runtime.block_on(async {
         let without = p95(&stage).await;
-        let socket = stage.door("silent");
+        let socket = stage.listener("silent");
         let asking = tokio::spawn(async move {
             for nth in 0.. {
                 let user = format!("jane@silent{}.example", nth % SILENT);
@@ -251,7 +251,7 @@ async fn p95(stage: &Stage) -> f64 {
     let mut took = Vec::new();
     for nth in 0..100 {
         let began = Instant::now();
-        if login(stage.door("auth"), user(nth), Duration::from_secs(10)).await {
+        if login(stage.listener("auth"), user(nth), Duration::from_secs(10)).await {
             took.push(began.elapsed().as_secs_f64() * 1e3);
         }
         sleep_until(began + Duration::from_millis(50)).await;

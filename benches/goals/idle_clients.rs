@@ -22,12 +22,12 @@ pub(crate) fn measure(table: &mut Table) {
 fn clients(table: &mut Table) {
     let stage = Stage::new(options(Protocol::Lmtp), "policy", "", "");
     let pid = stage.vouch.id();
-    let door = stage.door("policy");
+    let listener = stage.listener("policy");
     stage.runtime.block_on(async {
         let mut clients = Vec::new();
         let mut answer = Vec::new();
         let mut connect = async |clients: &mut Vec<UnixStream>| {
-            let mut stream = UnixStream::connect(&door).await.unwrap();
+            let mut stream = UnixStream::connect(&listener).await.unwrap();
             ask(&mut stream, &policy_request(&user(1)), &mut answer).await;
             clients.push(stream);
         };
@@ -60,13 +60,13 @@ fn recipients(table: &mut Table) {
     let stage = Stage::new(options, "policy", limits, unlimited);
     let pid = stage.vouch.id();
     let before = resident(pid);
-    let door = stage.door("policy");
+    let listener = stage.listener("policy");
     let name = |number: usize| format!("firstname.lastname{number}@example.org");
     let mut asked = 0;
     while asked < RECIPIENTS {
         let first = asked;
         let load = policy_load(
-            &door,
+            &listener,
             100,
             Duration::from_millis(500),
             move |number| name(first + number),

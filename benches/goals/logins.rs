@@ -73,7 +73,7 @@ impl Turns {
 fn plain(table: &mut Table) {
     let stage = Stage::new(options(Protocol::Imap), "auth", "", "");
     let (port, runtime) = (stage.remote.port(), &stage.runtime);
-    let ours = || runtime.block_on(auth_load(&stage.door("auth"), AT_ONCE, TURN));
+    let ours = || runtime.block_on(auth_load(&stage.listener("auth"), AT_ONCE, TURN));
     let what = "logins by IMAP, no TLS: logins/s against Dovecot `passdb imap`";
     match yardsticks::missing(&["dovecot"]) {
         Some(why) => table.skipped(what, Goal::AtLeast(3.0), why),
@@ -110,7 +110,7 @@ fn with_tls(table: &mut Table) {
     let tls = format!("tls = {{ implicit = true, ca-file = \"{}\" }}", ca_file.display());
     let stage = Stage::new(options, "auth", &tls, "");
     let (port, runtime) = (stage.remote.port(), &stage.runtime);
-    let ours = || runtime.block_on(auth_load(&stage.door("auth"), AT_ONCE, TURN));
+    let ours = || runtime.block_on(auth_load(&stage.listener("auth"), AT_ONCE, TURN));
     let what = "logins by IMAP with TLS: logins/s against Dovecot `passdb imap` with TLS";
     match yardsticks::missing(&["dovecot"]) {
         Some(why) => table.skipped(what, Goal::AtLeast(3.0), why),

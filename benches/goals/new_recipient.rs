@@ -24,7 +24,7 @@ pub(crate) fn measure(table: &mut Table) {
     }
     let scratch = Scratch::new();
     let stage = Stage::new(options(Protocol::Lmtp), "policy", "", "mode = \"0666\"");
-    let mut front = Postfix::front(&scratch, Some(&stage.door("policy")), None);
+    let mut front = Postfix::front(&scratch, Some(&stage.listener("policy")), None);
     let ours = median(waits(front.smtp, 0));
     front.stop();
     let beside = Scratch::new();

@@ -42,17 +42,17 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// `directory` and `listener` are further keys of the two tables, one a line.
-    pub(crate) fn new(options: Options, door: &str, directory: &str, listener: &str) -> Self {
-        Self::set(Scratch::new(), options, door, directory, listener, Vouch::serve)
+    pub(crate) fn new(options: Options, protocol: &str, directory: &str, keys: &str) -> Self {
+        Self::set(Scratch::new(), options, protocol, directory, keys, Vouch::serve)
     }
 
     /// The same in a scratch directory that has something in it, with a daemon that is started so.
     pub(crate) fn set(
         scratch: Scratch,
         options: Options,
-        door: &str,
+        protocol: &str,
         directory: &str,
-        listener: &str,
+        keys: &str,
         serve: impl FnOnce(&Scratch, &str, &[&Path]) -> Vouch,
     ) -> Self {
         let runtime = runtime();
@@ -65,11 +65,11 @@ impl Stage {
         let config = format!(
             "[directory.remote]\ntype = \"{kind}\"\naddress = \"localhost\"\nport = {}\n\
              lookup.domains = [\"example.org\"]\n{directory}\n\
-             [listener.door]\nprotocol = \"{door}\"\nsocket = \"{}\"\ndirectory = [\"remote\"]\n{listener}\n",
+             [listener.listener]\nprotocol = \"{protocol}\"\nsocket = \"{}\"\ndirectory = [\"remote\"]\n{keys}\n",
             remote.port(),
-            scratch.text(door)
+            scratch.text(protocol)
         );
-        let socket = scratch.path(door);
+        let socket = scratch.path(protocol);
         let vouch = serve(&scratch, &config, &[&socket]);
         Self {
             vouch,
@@ -80,7 +80,7 @@ impl Stage {
     }
 
     /// The listener's socket.
-    pub(crate) fn door(&self, name: &str) -> PathBuf {
+    pub(crate) fn listener(&self, name: &str) -> PathBuf {
         self.scratch.path(name)
     }
 }

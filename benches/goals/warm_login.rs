@@ -29,7 +29,7 @@ pub(crate) fn measure(table: &mut Table) {
     let tls = format!("tls = {{ implicit = true, ca-file = \"{}\" }}", ca_file.display());
     let stage = Stage::new(options, "auth", &tls, "");
     let took = stage.runtime.block_on(async {
-        let (reading, mut writing) = UnixStream::connect(stage.door("auth"))
+        let (reading, mut writing) = UnixStream::connect(stage.listener("auth"))
             .await
             .unwrap()
             .into_split();

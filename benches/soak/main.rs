@@ -110,10 +110,10 @@ async fn day(stage: &Stage, options: &Options, name: &'static str, time: Duratio
     for number in 0..options.clients {
         let chance = options.chance(name, number);
         if number % 2 == 0 {
-            let client = polite::Client::new(number / 2, stage.doors.clone(), tally.clone(), chance);
+            let client = polite::Client::new(number / 2, stage.listeners.clone(), tally.clone(), chance);
             clients.spawn(client.ask_until(evening.clone()));
         } else if rude {
-            let client = rude::Client::new(stage.doors.clone(), tally.clone(), chance);
+            let client = rude::Client::new(stage.listeners.clone(), tally.clone(), chance);
             let evening = evening.clone();
             clients.spawn(async move {
                 tokio::select! {

@@ -10,9 +10,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::chance::Chance;
-use crate::stage::{DEADLINE, Doors};
+use crate::stage::{DEADLINE, Listeners};
 use crate::tally::Tally;
-use crate::truth::{Answer, Door, Question};
+use crate::truth::{Answer, Listener, Question};
 
 /// A question that has no answer so long after its deadline is lost.
 const GRACE: Duration = Duration::from_secs(30);
@@ -22,26 +22,26 @@ const THINKS: (u64, u64) = (1000, 7000);
 
 /// One client.
 pub(crate) struct Client {
-    door: Door,
+    listener: Listener,
     port: u16,
-    doors: Doors,
+    listeners: Listeners,
     tally: Arc<Tally>,
     chance: Chance,
 }
 
 impl Client {
-    pub(crate) fn new(number: usize, doors: Doors, tally: Arc<Tally>, chance: Chance) -> Self {
+    pub(crate) fn new(number: usize, listeners: Listeners, tally: Arc<Tally>, chance: Chance) -> Self {
         Self {
-            door: [
-                Door::Policy,
-                Door::Auth,
-                Door::Socketmap,
-                Door::Userdb,
-                Door::Policy,
-                Door::Saslauthd,
+            listener: [
+                Listener::Policy,
+                Listener::Auth,
+                Listener::Socketmap,
+                Listener::Userdb,
+                Listener::Policy,
+                Listener::Saslauthd,
             ][number % 6],
             port: u16::try_from(number % 60_000).unwrap(),
-            doors,
+            listeners,
             tally,
             chance,
         }
@@ -59,7 +59,7 @@ impl Client {
             if self.chance.once_in(50) {
                 connection = None;
             }
-            let question = Question::any(self.door, &self.chance);
+            let question = Question::any(self.listener, &self.chance);
             self.tally.asked();
             let asked = Instant::now();
             let asking = async {
@@ -69,11 +69,13 @@ impl Client {
                 };
                 used.1 += 1;
                 let answer = self.ask(&mut used.0, &question, used.1).await?;
-                connection = Some(used).filter(|_| !self.door.ends());
+                connection = Some(used).filter(|_| !self.listener.ends());
                 io::Result::Ok(answer)
             };
             match timeout(DEADLINE + GRACE, asking).await {
-                Ok(Ok(answer)) => self.tally.answered(self.door, &question, answer, asked.elapsed()),
+                Ok(Ok(answer)) => self
+                    .tally
+                    .answered(self.listener, &question, answer, asked.elapsed()),
                 Ok(Err(error)) => self.lost(&question, &error.to_string()),
                 Err(_) => self.lost(&question, "no answer"),
             }
@@ -82,14 +84,14 @@ impl Client {
 
     fn lost(&self, question: &Question, how: &str) {
         self.tally
-            .lost(format!("{} ({:?}): {how}", question.name, self.door));
+            .lost(format!("{} ({:?}): {how}", question.name, self.listener));
     }
 
     async fn connect(&self) -> io::Result<BufStream<UnixStream>> {
-        let mut stream = BufStream::new(self.doors.connect(self.door).await?);
-        stream.write_all(self.door.hello()).await?;
+        let mut stream = BufStream::new(self.listeners.connect(self.listener).await?);
+        stream.write_all(self.listener.hello()).await?;
         stream.flush().await?;
-        if let Some(end) = self.door.greeting_ends() {
+        if let Some(end) = self.listener.greeting_ends() {
             while !line(&mut stream).await?.starts_with(end) {}
         }
         Ok(stream)
@@ -102,20 +104,20 @@ impl Client {
         id: u64,
     ) -> io::Result<Answer> {
         stream
-            .write_all(&question.bytes(self.door, id, self.port))
+            .write_all(&question.bytes(self.listener, id, self.port))
             .await?;
         stream.flush().await?;
         let answer = loop {
-            let text = match self.door {
-                Door::Socketmap => netstring(stream).await?,
-                Door::Saslauthd => string(stream).await?,
+            let text = match self.listener {
+                Listener::Socketmap => netstring(stream).await?,
+                Listener::Saslauthd => string(stream).await?,
                 _ => line(stream).await?,
             };
-            if let Some(answer) = self.door.answer(id, &text) {
+            if let Some(answer) = self.listener.answer(id, &text) {
                 break answer;
             }
         };
-        if self.door == Door::Policy {
+        if self.listener == Listener::Policy {
             line(stream).await?;
         }
         Ok(answer)

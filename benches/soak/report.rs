@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::stage::Usage;
 use crate::tally::Tally;
-use crate::truth::Door;
+use crate::truth::Listener;
 
 /// Memory that may be there in the end beyond what was after the warm-up. The allocator gives back what it likes, and
 /// as much as this may lie between two moments of rest; a leak of a hundred bytes a question would be more.
@@ -79,9 +79,9 @@ impl fmt::Display for Report {
             "\n| answers of remotes that are well | polite clients alone: median, p99 | with rude ones | p99, times |\n\
              |---|---|---|---|"
         )?;
-        for (door, name, ..) in Door::ALL {
-            let remote = if door.asks_logins() { "IMAP" } else { "LMTP" };
-            let times = |day: usize| [50, 99].map(|percent| self.days[day].percentile(door, percent));
+        for (listener, name, ..) in Listener::ALL {
+            let remote = if listener.asks_logins() { "IMAP" } else { "LMTP" };
+            let times = |day: usize| [50, 99].map(|percent| self.days[day].percentile(listener, percent));
             let (alone, rude) = (times(1), times(2));
             writeln!(
                 f,

@@ -9,9 +9,9 @@ use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 
 use crate::chance::Chance;
-use crate::stage::Doors;
+use crate::stage::Listeners;
 use crate::tally::{Tally, one_more};
-use crate::truth::{Door, Question};
+use crate::truth::{Listener, Question};
 
 /// Questions that somebody sends who reads no answer: more than the daemon's and the kernel's buffers hold.
 const UNREAD: u64 = 1000;
@@ -22,14 +22,18 @@ const UNREAD_AT_ONCE: u64 = 20;
 
 /// One client.
 pub(crate) struct Client {
-    doors: Doors,
+    listeners: Listeners,
     tally: Arc<Tally>,
     chance: Chance,
 }
 
 impl Client {
-    pub(crate) fn new(doors: Doors, tally: Arc<Tally>, chance: Chance) -> Self {
-        Self { doors, tally, chance }
+    pub(crate) fn new(listeners: Listeners, tally: Arc<Tally>, chance: Chance) -> Self {
+        Self {
+            listeners,
+            tally,
+            chance,
+        }
     }
 
     /// Never ends.
@@ -44,28 +48,32 @@ impl Client {
     }
 
     async fn come(&self) -> io::Result<()> {
-        let door = self.chance.one(&Door::ALL).0;
-        let mut stream = self.doors.connect(door).await?;
+        let listener = self.chance.one(&Listener::ALL).0;
+        let mut stream = self.listeners.connect(listener).await?;
         match self.chance.among(0, 15) {
-            0 => self.never_reads(&mut stream, door).await,
-            1..=3 => self.writes_slowly(&mut stream, door).await,
-            4..=7 => self.vanishes(&mut stream, door).await,
+            0 => self.never_reads(&mut stream, listener).await,
+            1..=3 => self.writes_slowly(&mut stream, listener).await,
+            4..=7 => self.vanishes(&mut stream, listener).await,
             8..=10 => self.talks_garbage(&mut stream).await,
             11 => self.never_ends_its_line(&mut stream).await,
             12..=13 => self.says_nothing().await,
-            _ => self.closes_half(&mut stream, door).await,
+            _ => self.closes_half(&mut stream, listener).await,
         }
     }
 
-    fn question(&self, door: Door, id: u64) -> Vec<u8> {
-        Question::any(door, &self.chance).bytes(door, id, 60_001)
+    fn question(&self, listener: Listener, id: u64) -> Vec<u8> {
+        Question::any(listener, &self.chance).bytes(listener, id, 60_001)
     }
 
-    async fn never_reads(&self, stream: &mut UnixStream, door: Door) -> io::Result<()> {
-        stream.write_all(door.hello()).await?;
-        let count = if door.in_turn() { UNREAD } else { UNREAD_AT_ONCE };
+    async fn never_reads(&self, stream: &mut UnixStream, listener: Listener) -> io::Result<()> {
+        stream.write_all(listener.hello()).await?;
+        let count = if listener.in_turn() {
+            UNREAD
+        } else {
+            UNREAD_AT_ONCE
+        };
         for id in 1..=count {
-            let question = self.question(door, id);
+            let question = self.question(listener, id);
             match timeout(Duration::from_secs(5), stream.write_all(&question)).await {
                 Ok(sent) => sent?,
                 Err(_) => break,
@@ -75,8 +83,8 @@ impl Client {
         Ok(())
     }
 
-    async fn writes_slowly(&self, stream: &mut UnixStream, door: Door) -> io::Result<()> {
-        let bytes = [door.hello(), &self.question(door, 1)].concat();
+    async fn writes_slowly(&self, stream: &mut UnixStream, listener: Listener) -> io::Result<()> {
+        let bytes = [listener.hello(), &self.question(listener, 1)].concat();
         for byte in bytes.iter().take(self.chance.among(5, 40) as usize) {
             stream.write_all(&[*byte]).await?;
             sleep(Duration::from_secs(1)).await;
@@ -84,8 +92,8 @@ impl Client {
         Ok(())
     }
 
-    async fn vanishes(&self, stream: &mut UnixStream, door: Door) -> io::Result<()> {
-        let bytes = [door.hello(), &self.question(door, 1)].concat();
+    async fn vanishes(&self, stream: &mut UnixStream, listener: Listener) -> io::Result<()> {
+        let bytes = [listener.hello(), &self.question(listener, 1)].concat();
         let most = self.chance.among(1, bytes.len() as u64) as usize;
         let sent = if self.chance.coin() { bytes.len() } else { most };
         stream.write_all(&bytes[..sent]).await?;
@@ -112,9 +120,9 @@ impl Client {
         Ok(())
     }
 
-    async fn closes_half(&self, stream: &mut UnixStream, door: Door) -> io::Result<()> {
-        stream.write_all(door.hello()).await?;
-        stream.write_all(&self.question(door, 1)).await?;
+    async fn closes_half(&self, stream: &mut UnixStream, listener: Listener) -> io::Result<()> {
+        stream.write_all(listener.hello()).await?;
+        stream.write_all(&self.question(listener, 1)).await?;
         stream.shutdown().await?;
         self.listens(stream).await
     }

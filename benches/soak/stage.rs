@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 
 use crate::support::{Scratch, Vouch};
-use crate::truth::{Door, PASSWORD, SICK, USERS, WELL};
+use crate::truth::{Listener, PASSWORD, SICK, USERS, WELL};
 
 /// `directory.NAME.timeout` of the sick ones: a remote that hangs is not to hold its sessions for long.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
@@ -27,14 +27,14 @@ pub(crate) struct Stage {
     vouch: Vouch,
     pub(crate) sick: Vec<Arc<Server>>,
     _well: Vec<Server>,
-    pub(crate) doors: Doors,
+    pub(crate) listeners: Listeners,
     scratch: Scratch,
     pub(crate) runtime: Runtime,
 }
 
 /// The sockets.
 #[derive(Clone)]
-pub(crate) struct Doors(Arc<[PathBuf; 5]>);
+pub(crate) struct Listeners(Arc<[PathBuf; 5]>);
 
 /// What the daemon holds.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +55,7 @@ impl Stage {
             |protocol, domain| runtime.block_on(async { Server::start(options(protocol, domain)).unwrap() });
         let sick = [Protocol::Lmtp, Protocol::Imap].map(|protocol| Arc::new(remote(protocol, SICK)));
         let well = [Protocol::Lmtp, Protocol::Imap].map(|protocol| remote(protocol, WELL));
-        let sockets = Door::ALL.map(|(_, name, ..)| scratch.path(name));
+        let sockets = Listener::ALL.map(|(_, name, ..)| scratch.path(name));
         let config = config(
             [sick[0].port(), sick[1].port()],
             [well[0].port(), well[1].port()],
@@ -67,7 +67,7 @@ impl Stage {
             vouch,
             sick: sick.into(),
             _well: well.into(),
-            doors: Doors(Arc::new(sockets)),
+            listeners: Listeners(Arc::new(sockets)),
             scratch,
             runtime,
         }
@@ -102,11 +102,11 @@ impl Stage {
     }
 }
 
-impl Doors {
+impl Listeners {
     /// Connects to a listener; where the kernel's queue of it is full, again and again.
-    pub(crate) async fn connect(&self, door: Door) -> io::Result<UnixStream> {
+    pub(crate) async fn connect(&self, listener: Listener) -> io::Result<UnixStream> {
         loop {
-            match UnixStream::connect(&self.0[door as usize]).await {
+            match UnixStream::connect(&self.0[listener as usize]).await {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     sleep(Duration::from_millis(20)).await;
                 }
@@ -145,7 +145,7 @@ fn config(sick: [u16; 2], well: [u16; 2], sockets: &[PathBuf; 5]) -> String {
             ));
         }
     }
-    for ((_, name, what, keys), socket) in Door::ALL.into_iter().zip(sockets) {
+    for ((_, name, what, keys), socket) in Listener::ALL.into_iter().zip(sockets) {
         config.push_str(&format!(
             "[listener.{name}]\nprotocol = \"{name}\"\nsocket = \"{}\"\n\
              directory = [\"sick-{what}\", \"well-{what}\"]\ndeadline = \"{}s\"\n{keys}",

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::truth::{Answer, Door, Question};
+use crate::truth::{Answer, Listener, Question};
 
 /// Complaints that are kept in words; beyond, they are counted.
 const KEPT: usize = 10;
@@ -45,18 +45,18 @@ impl Tally {
     }
 
     /// Judges an answer.
-    pub(crate) fn answered(&self, door: Door, question: &Question, answer: Answer, took: Duration) {
+    pub(crate) fn answered(&self, listener: Listener, question: &Question, answer: Answer, took: Duration) {
         one_more(&self.answered);
         if question.well {
             let mut all = self.took.lock().unwrap_or_else(PoisonError::into_inner);
-            all[door as usize].push(took);
+            all[listener as usize].push(took);
         }
         match answer {
             Answer::Later if !question.well => one_more(&self.later),
             answer if answer != question.truth => {
                 one_more(&self.wrong);
                 let name = &question.name;
-                self.complain(format!("{answer:?} about {name} ({door:?}) after {took:?}"));
+                self.complain(format!("{answer:?} about {name} ({listener:?}) after {took:?}"));
             }
             _ => {}
         }
@@ -87,9 +87,9 @@ impl Tally {
     }
 
     /// The time within which so many of a hundred answers came, at a directory that is well.
-    pub(crate) fn percentile(&self, door: Door, percent: usize) -> Duration {
+    pub(crate) fn percentile(&self, listener: Listener, percent: usize) -> Duration {
         let mut all = self.took.lock().unwrap_or_else(PoisonError::into_inner);
-        let took = &mut all[door as usize];
+        let took = &mut all[listener as usize];
         took.sort_unstable();
         let at = (took.len() * percent / 100).min(took.len().saturating_sub(1));
         took.get(at).copied().unwrap_or_default()

@@ -24,7 +24,7 @@ pub(crate) enum Answer {
 
 /// A listener, by the protocol that is spoken there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum Listener {
     Policy,
     Auth,
     Userdb,
@@ -43,14 +43,14 @@ pub(crate) struct Question {
 
 impl Question {
     /// Any question at a listener.
-    pub(crate) fn any(door: Door, chance: &Chance) -> Self {
+    pub(crate) fn any(listener: Listener, chance: &Chance) -> Self {
         let well = chance.coin();
         let domain = if well { WELL } else { SICK };
         let number = chance.among(0, USERS - 1);
         let user = format!("user{number}@{domain}");
         let (name, truth, password) = if chance.once_in(700) {
             (user, Answer::Yes, PASSWORD)
-        } else if door.asks_logins() && chance.coin() {
+        } else if listener.asks_logins() && chance.coin() {
             (user, Answer::No, "wrong")
         } else {
             (format!("nobody{number}@{domain}"), Answer::No, PASSWORD)
@@ -64,25 +64,25 @@ impl Question {
     }
 
     /// As it is asked; `id` tells it from others of the connection, `port` the SMTP session from others.
-    pub(crate) fn bytes(&self, door: Door, id: u64, port: u16) -> Vec<u8> {
+    pub(crate) fn bytes(&self, listener: Listener, id: u64, port: u16) -> Vec<u8> {
         let Self { name, password, .. } = self;
-        let text = match door {
-            Door::Policy => format!(
+        let text = match listener {
+            Listener::Policy => format!(
                 "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\nclient_address=127.0.0.1\n\
                  client_name=localhost\nclient_port={port}\nhelo_name=client.example.net\n\
                  sender=alice@example.net\nrecipient={name}\nrecipient_count=0\nqueue_id=\n\
                  instance=58d9.6b0369c5.{port}.0\nsize=12345\n\n"
             ),
-            Door::Auth => {
+            Listener::Auth => {
                 let resp = BASE64_STANDARD.encode(format!("\0{name}\0{password}"));
                 format!("AUTH\t{id}\tPLAIN\tservice=imap\trip=127.0.0.1\tsecured\tresp={resp}\n")
             }
-            Door::Userdb => format!("USER\t{id}\t{name}\tservice=lmtp\n"),
-            Door::Socketmap => {
+            Listener::Userdb => format!("USER\t{id}\t{name}\tservice=lmtp\n"),
+            Listener::Socketmap => {
                 let asked = format!("recipients {name}");
                 format!("{}:{asked},", asked.len())
             }
-            Door::Saslauthd => {
+            Listener::Saslauthd => {
                 let (user, realm) = name.rsplit_once('@').unwrap_or((name, ""));
                 let strings = [user, password, "imap", realm];
                 let counted = strings.map(|text| format!("\0{}{text}", text.len() as u8 as char));
@@ -93,7 +93,7 @@ impl Question {
     }
 }
 
-impl Door {
+impl Listener {
     /// Each, with the name of its protocol, what it asks, and its keys; in the order of the enum. What is limited by client
     /// is not, since all clients here are one.
     pub(crate) const ALL: [(Self, &str, &str, &str); 5] = [

@@ -10,14 +10,14 @@ use tokio_util::task::TaskTracker;
 
 use super::prepare::Listening;
 use super::{
-    DRAIN_GRACE, DaemonError, descriptors, detail, door, drain, files, longest_deadline, members, tell,
+    DRAIN_GRACE, DaemonError, descriptors, detail, drain, files, listener, longest_deadline, members, tell,
 };
 use crate::config::listener::Protocol;
 use crate::config::{self, Config};
 use crate::engine::Member;
 use crate::server::admission::{Admission, Descriptors};
 use crate::server::handover::Handover;
-use crate::server::kin::{self, KinDoor};
+use crate::server::kin::{self, SiblingListener};
 use crate::server::{Closing, Socket, serve};
 use crate::service::dovecot::{Dovecot, DovecotSocket, Purpose};
 use crate::service::signals::{LastWord, Order, Signals, release};
@@ -70,7 +70,7 @@ pub async fn run(
     let members = members(config, None)?;
     files::open(config.directory.iter().zip(&members));
     let draining = CancellationToken::new();
-    let doors = Doors {
+    let listeners = Listeners {
         table,
         members: &members,
         // All processes that one Dovecot starts for its auth service are one server to it, whose id is its own.
@@ -88,13 +88,13 @@ pub async fn run(
             takes_backlog: false,
         },
     };
-    if let Err(error) = doors.open_to_kin() {
+    if let Err(error) = listeners.open_to_kin() {
         tracing::warn!("logins under way while Dovecot reloads will be lost: no socket for them: {error}");
     }
     for socket in std::mem::take(&mut dovecot.sockets) {
-        doors.open(socket);
+        listeners.open(socket);
     }
-    let Doors { clients, closing, .. } = doors;
+    let Listeners { clients, closing, .. } = listeners;
     dovecot.report(0).map_err(DaemonError::System)?;
     tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
 
@@ -117,7 +117,7 @@ pub async fn run(
 }
 
 /// What every listener has in common.
-struct Doors<'a> {
+struct Listeners<'a> {
     table: &'a config::Dovecot,
     members: &'a [Arc<Member>],
     handover: Arc<Handover>,
@@ -127,7 +127,7 @@ struct Doors<'a> {
     closing: Closing,
 }
 
-impl Doors<'_> {
+impl Listeners<'_> {
     /// Serves one of Dovecot's sockets.
     fn open(
         &self,
@@ -147,7 +147,7 @@ impl Doors<'_> {
                 return;
             }
         };
-        let listener = self.table.listener(&name, protocol, self.connections);
+        let keys = self.table.listener(&name, protocol, self.connections);
         let place = socket.place();
         let socket = match Listening::from(socket).listen() {
             Ok(socket) => Arc::new(socket),
@@ -160,24 +160,24 @@ impl Doors<'_> {
                 return;
             }
         };
-        let door = door(&listener, self.members, &self.handover);
+        let listener = listener(&keys, self.members, &self.handover);
         let (clients, closing) = (self.clients.clone(), self.closing.clone());
         // Not counted among the clients, whose end is waited for.
-        tokio::spawn(serve(socket, door, self.admission(&name), clients, closing));
+        tokio::spawn(serve(socket, listener, self.admission(&name), clients, closing));
         tracing::info!(listener = name, socket = place, %protocol, "listening");
     }
 
     /// Dovecot has said who may connect, by the mode of its sockets.
-    fn admission(&self, door: &str) -> Arc<Admission> {
+    fn admission(&self, listener: &str) -> Arc<Admission> {
         let (most, descriptors) = (self.connections as usize, self.descriptors.clone());
-        Arc::new(Admission::new(door, most, None, descriptors))
+        Arc::new(Admission::new(listener, most, None, descriptors))
     }
 
     /// Serves the socket at which our successors and predecessors ask. It stays open
     /// as long as a client does, and with it a login that may be asked for.
     fn open_to_kin(&self) -> std::io::Result<()> {
-        let listener = self.table.listener("kin", Protocol::Master, self.connections);
-        let door = KinDoor::new(&listener.name, door(&listener, self.members, &self.handover));
+        let keys = self.table.listener("kin", Protocol::Master, self.connections);
+        let listener = SiblingListener::new(&keys.name, listener(&keys, self.members, &self.handover));
         let closing = Closing {
             accepting: self.closing.draining.clone(),
             ..self.closing.clone()
@@ -185,7 +185,7 @@ impl Doors<'_> {
         let (socket, clients) = (Arc::new(Socket::Unix(kin::listen()?)), self.clients.clone());
         tokio::spawn(serve(
             socket,
-            Arc::new(door),
+            Arc::new(listener),
             self.admission("kin"),
             clients,
             closing,

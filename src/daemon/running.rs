@@ -12,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::directories::{Built, build_all};
-use super::doors::{ListenerDoor, asked};
+use super::listeners::{AnyListener, asked};
 use super::prepare::{Opened, open, peers_of};
 use super::{DaemonError, ServiceUser, drain, files, longest_deadline, status};
 use crate::config::listener::Protocol;
-use crate::config::{self, Config, Listener};
+use crate::config::{self, Config};
 use crate::directory::health::State;
 use crate::engine::Member;
-use crate::metrics::{Watched, WatchedDoor};
+use crate::metrics::{Watched, WatchedListener};
 use crate::server::admission::{Admission, Descriptors, Peers};
 use crate::server::handover::Handover;
 use crate::server::{self, Closing, Socket};
@@ -49,16 +49,16 @@ pub(super) struct Common {
 
 impl Common {
     /// Accepts clients on the listener's socket, until told to stop.
-    fn accept(&self, door: &OpenDoor) {
+    fn accept(&self, listener: &OpenListener) {
         let closing = Closing {
-            accepting: door.accepting.clone(),
-            draining: door.closing.clone(),
-            takes_backlog: door.path.is_some(),
+            accepting: listener.accepting.clone(),
+            draining: listener.closing.clone(),
+            takes_backlog: listener.path.is_some(),
         };
         self.tasks.spawn(server::serve(
-            door.socket.clone(),
-            door.door.as_door(),
-            door.admission.clone(),
+            listener.socket.clone(),
+            listener.listener.as_listener(),
+            listener.admission.clone(),
             self.tasks.clone(),
             closing,
         ));
@@ -78,7 +78,7 @@ pub(super) struct Running {
     common: Common,
     pub(super) config: Config,
     directories: Vec<Built>,
-    doors: Vec<OpenDoor>,
+    listeners: Vec<OpenListener>,
     /// What monitoring sees.
     watched: watch::Sender<Arc<Watched>>,
     /// What the control socket tells of.
@@ -86,14 +86,14 @@ pub(super) struct Running {
 }
 
 /// A listener that is served.
-struct OpenDoor {
-    listener: Listener,
+struct OpenListener {
+    keys: config::Listener,
     asked: Vec<Arc<Member>>,
     socket: Arc<Socket>,
     path: Option<BoundPath>,
     /// The place of a socket that is not ours to bind, where it has one.
     handed_over: Option<Place>,
-    door: ListenerDoor,
+    listener: AnyListener,
     admission: Arc<Admission>,
     /// Ends only this listener.
     closing: CancellationToken,
@@ -101,22 +101,22 @@ struct OpenDoor {
     accepting: CancellationToken,
 }
 
-impl OpenDoor {
+impl OpenListener {
     /// Serves `listener`, which is at the same socket and speaks the same protocol: its clients stay.
     fn change(
         &mut self,
-        listener: &Listener,
+        keys: &config::Listener,
         members: &[Arc<Member>],
         peers: Option<Peers>,
         common: &Common,
     ) {
-        self.door.change(listener, members);
-        let most = listener.max_connections as usize;
-        self.admission = Arc::new(self.admission.succeeded_by(&listener.name, most, peers));
+        self.listener.change(keys, members);
+        let most = keys.max_connections as usize;
+        self.admission = Arc::new(self.admission.succeeded_by(&keys.name, most, peers));
         self.accepting.cancel();
         self.accepting = self.closing.child_token();
-        self.listener = listener.clone();
-        self.asked = asked(listener, members);
+        self.keys = keys.clone();
+        self.asked = asked(keys, members);
         common.accept(self);
     }
 
@@ -129,10 +129,10 @@ impl OpenDoor {
 
     /// Lets nobody in any more but the clients in the backlog of its socket. The path goes first, so that none comes
     /// behind them.
-    fn stop_accepting(self) -> StoppedDoor {
+    fn stop_accepting(self) -> StoppedListener {
         drop((self.path, self.socket));
         self.accepting.cancel();
-        StoppedDoor {
+        StoppedListener {
             closing: self.closing,
             admission: self.admission,
         }
@@ -140,17 +140,20 @@ impl OpenDoor {
 }
 
 /// A listener whose clients are served to their end.
-struct StoppedDoor {
+struct StoppedListener {
     closing: CancellationToken,
     admission: Arc<Admission>,
 }
 
 /// Closes these listeners, and waits until the last of their clients has gone.
-async fn close(doors: Vec<OpenDoor>) {
-    let stopped: Vec<_> = doors.into_iter().map(OpenDoor::stop_accepting).collect();
+async fn close(listeners: Vec<OpenListener>) {
+    let stopped: Vec<_> = listeners.into_iter().map(OpenListener::stop_accepting).collect();
     sleep(JUST_ACCEPTED).await;
-    stopped.iter().for_each(|door| door.closing.cancel());
-    while stopped.iter().any(|door| door.admission.connections() > 0) {
+    stopped.iter().for_each(|listener| listener.closing.cancel());
+    while stopped
+        .iter()
+        .any(|listener| listener.admission.connections() > 0)
+    {
         sleep(EMPTY_CHECK).await;
     }
 }
@@ -175,7 +178,7 @@ impl Running {
     pub(super) fn start(config: &Config, sockets: Vec<Opened>, common: Common) -> Result<Self, DaemonError> {
         let mut running = Self {
             directories: build_all(config, &[])?,
-            doors: Vec::new(),
+            listeners: Vec::new(),
             watched: watch::Sender::new(Arc::new(Watched::new(Vec::new(), Vec::new()))),
             daemon: watch::Sender::new(Arc::new(status::Daemon::starting(&common))),
             config: config.clone(),
@@ -183,10 +186,10 @@ impl Running {
         };
         files::open(running.files_to_open());
         let members = running.members();
-        for (listener, opened) in config.listener.iter().zip(sockets) {
+        for (keys, opened) in config.listener.iter().zip(sockets) {
             let socket = Arc::new(opened.socket.listen().map_err(DaemonError::System)?);
-            let door = running.open_door(listener, &members, socket, opened.path, opened.peers);
-            running.doors.push(door);
+            let listener = running.open_listener(keys, &members, socket, opened.path, opened.peers);
+            running.listeners.push(listener);
         }
         running.show();
         Ok(running)
@@ -201,40 +204,40 @@ impl Running {
         let directories = build_all(&config, &self.directories)?;
         let members: Vec<_> = directories.iter().map(|built| built.member.clone()).collect();
         let (mut plans, mut locks) = (Vec::new(), FolderLocks::default());
-        for listener in &config.listener {
-            plans.push(self.plan(listener, &members, units, &mut locks)?);
+        for keys in &config.listener {
+            plans.push(self.plan(keys, &members, units, &mut locks)?);
         }
         let remarks = locks.into_remarks();
         remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
 
         // From here on nothing fails.
-        let (mut old, mut changes) = (std::mem::take(&mut self.doors), Changes::default());
-        for (listener, plan) in config.listener.iter().zip(plans) {
-            let before = old.iter().position(|old| old.listener.socket == listener.socket);
+        let (mut old, mut changes) = (std::mem::take(&mut self.listeners), Changes::default());
+        for (keys, plan) in config.listener.iter().zip(plans) {
+            let before = old.iter().position(|old| old.keys.socket == keys.socket);
             let before = before.map(|place| old.swap_remove(place));
-            let door = match (before, plan) {
-                (Some(door), Plan::Same) => door,
-                (Some(mut door), Plan::Changed(peers)) => {
-                    changes.changed.push(listener.name.clone());
-                    door.change(listener, &members, peers, &self.common);
-                    door
+            let listener = match (before, plan) {
+                (Some(listener), Plan::Same) => listener,
+                (Some(mut listener), Plan::Changed(peers)) => {
+                    changes.changed.push(keys.name.clone());
+                    listener.change(keys, &members, peers, &self.common);
+                    listener
                 }
                 (Some(before), Plan::Anew(peers)) => {
-                    changes.anew.push(listener.name.clone());
+                    changes.anew.push(keys.name.clone());
                     let (socket, path) = before.replace(&self.common);
-                    self.open_door(listener, &members, socket, path, peers)
+                    self.open_listener(keys, &members, socket, path, peers)
                 }
                 (None, Plan::New(socket, path, peers)) => {
-                    changes.opened.push(listener.name.clone());
-                    self.open_door(listener, &members, socket, path, peers)
+                    changes.opened.push(keys.name.clone());
+                    self.open_listener(keys, &members, socket, path, peers)
                 }
                 // Each plan was made from what there was.
                 _ => continue,
             };
-            self.doors.push(door);
+            self.listeners.push(listener);
         }
         for gone in old {
-            changes.closed.push(gone.listener.name.clone());
+            changes.closed.push(gone.keys.name.clone());
             self.common.part_with_clients(gone.stop_accepting().closing);
         }
         let before = std::mem::replace(&mut self.directories, directories);
@@ -250,71 +253,71 @@ impl Running {
 
     fn plan(
         &self,
-        listener: &Listener,
+        keys: &config::Listener,
         members: &[Arc<Member>],
         units: &Units,
         locks: &mut FolderLocks,
     ) -> Result<Plan, DaemonError> {
         let Some(before) = self
-            .doors
+            .listeners
             .iter()
-            .find(|door| door.listener.socket == listener.socket)
+            .find(|listener| listener.keys.socket == keys.socket)
         else {
             // Privileges were already dropped at startup.
             let mut remarks = Vec::new();
-            let opened = open(listener, &ServiceUser::ours(), units, &mut remarks, locks)?;
+            let opened = open(keys, &ServiceUser::ours(), units, &mut remarks, locks)?;
             remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
             let socket = opened.socket.listen().map_err(DaemonError::System)?;
             return Ok(Plan::New(Arc::new(socket), opened.path, opened.peers));
         };
-        let asked = asked(listener, members);
+        let asked = asked(keys, members);
         let same_directories = asked.len() == before.asked.len()
             && asked
                 .iter()
                 .zip(&before.asked)
                 .all(|(new, old)| Arc::ptr_eq(new, old));
-        if before.listener == *listener && same_directories {
+        if before.keys == *keys && same_directories {
             return Ok(Plan::Same);
         }
-        let peers = peers_of(listener);
-        let peers = peers.map_err(|error: BindError| DaemonError::Bind(listener.name.clone(), error))?;
-        Ok(if before.listener.protocol == listener.protocol {
+        let peers = peers_of(keys);
+        let peers = peers.map_err(|error: BindError| DaemonError::Bind(keys.name.clone(), error))?;
+        Ok(if before.keys.protocol == keys.protocol {
             Plan::Changed(peers)
         } else {
             Plan::Anew(peers)
         })
     }
 
-    fn open_door(
+    fn open_listener(
         &self,
-        listener: &Listener,
+        keys: &config::Listener,
         members: &[Arc<Member>],
         socket: Arc<Socket>,
         path: Option<BoundPath>,
         peers: Option<Peers>,
-    ) -> OpenDoor {
+    ) -> OpenListener {
         let common = &self.common;
         let admission = Arc::new(Admission::new(
-            &listener.name,
-            listener.max_connections as usize,
+            &keys.name,
+            keys.max_connections as usize,
             peers,
             common.descriptors.clone(),
         ));
-        let door = ListenerDoor::new(listener, members, &common.handover);
+        let listener = AnyListener::new(keys, members, &common.handover);
         let closing = common.draining.child_token();
-        let open = OpenDoor {
-            listener: listener.clone(),
-            asked: asked(listener, members),
-            handed_over: path.is_none().then(|| OpenDoor::place_of(&socket)).flatten(),
+        let open = OpenListener {
+            keys: keys.clone(),
+            asked: asked(keys, members),
+            handed_over: path.is_none().then(|| OpenListener::place_of(&socket)).flatten(),
             socket,
             path,
-            door,
+            listener,
             admission,
             accepting: closing.child_token(),
             closing,
         };
         common.accept(&open);
-        tracing::info!(listener = listener.name, socket = %listener.socket, protocol = %listener.protocol, "listening");
+        tracing::info!(listener = keys.name, socket = %keys.socket, protocol = %keys.protocol, "listening");
         open
     }
 
@@ -334,21 +337,21 @@ impl Running {
     /// Has monitoring and the control socket tell of what there is now.
     fn show(&self) {
         let members = self.members();
-        let watched = |door: &OpenDoor| WatchedDoor {
-            name: door.listener.name.as_str().into(),
-            counts: door.door.as_door().counts(),
-            admission: door.admission.clone(),
+        let watched = |listener: &OpenListener| WatchedListener {
+            name: listener.keys.name.as_str().into(),
+            counts: listener.listener.as_listener().counts(),
+            admission: listener.admission.clone(),
         };
-        let watched = self.doors.iter().map(watched).collect();
+        let watched = self.listeners.iter().map(watched).collect();
         let succeeding = self.watched.borrow().succeeded_by(watched, members.clone());
         self.watched.send_replace(Arc::new(succeeding));
-        let doors = self.doors.iter();
-        let doors = doors.map(|door| {
-            let counts = door.door.as_door().counts();
-            status::Door::new(&door.listener, door.admission.clone(), counts)
+        let listeners = self.listeners.iter();
+        let listeners = listeners.map(|listener| {
+            let counts = listener.listener.as_listener().counts();
+            status::Listener::new(&listener.keys, listener.admission.clone(), counts)
         });
         self.daemon.send_replace(Arc::new(status::Daemon {
-            doors: doors.collect(),
+            listeners: listeners.collect(),
             directories: status::Remote::all(&self.config, &members),
             ..status::Daemon::starting(&self.common)
         }));
@@ -374,7 +377,7 @@ impl Running {
             .filter(is_sick)
             .map(|built| &**built.member.name())
             .collect();
-        let served = format!("listeners: {}", self.doors.len());
+        let served = format!("listeners: {}", self.listeners.len());
         match sick[..] {
             [] => format!("{served}; every directory answers"),
             _ => format!("{served}; no answer last from {}", sick.join(", ")),
@@ -395,14 +398,14 @@ impl Running {
     pub(super) async fn end(self, grace: Duration) {
         let patience = longest_deadline(&self.config.listener) + grace;
         let members = self.members();
-        let is_login = |door: &OpenDoor| door.listener.protocol == Protocol::Login;
-        let (logins, others): (Vec<_>, Vec<_>) = self.doors.into_iter().partition(is_login);
+        let is_login = |listener: &OpenListener| listener.keys.protocol == Protocol::Login;
+        let (logins, others): (Vec<_>, Vec<_>) = self.listeners.into_iter().partition(is_login);
         // A mail process fetches its login at a master listener: so the login listeners end first.
         if !logins.is_empty() {
             let _ = timeout(patience, close(logins)).await;
         }
-        for door in others {
-            door.stop_accepting();
+        for listener in others {
+            listener.stop_accepting();
         }
         sleep(JUST_ACCEPTED).await;
         drain(self.common.tasks, &self.common.draining, Vec::new(), patience).await;

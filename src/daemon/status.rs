@@ -6,7 +6,7 @@
 //! to version; one that does not apply, or is not known yet, is `null`.
 
 mod attention;
-mod door;
+mod listener;
 mod remote;
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub use super::running::sockets::Troubles;
 use crate::metrics::{Report, process};
 use crate::telemetry::histogram::Durations;
 use crate::telemetry::{level, log};
-pub use door::Door;
+pub use listener::Listener;
 pub use remote::Remote;
 
 /// The parts that the report describes.
@@ -36,7 +36,7 @@ pub struct Daemon {
     /// When a later one was refused, and why.
     pub refused: Option<(Instant, String)>,
     /// The listeners, in the order of the configuration.
-    pub doors: Vec<Door>,
+    pub listeners: Vec<Listener>,
     /// The directories, in the order of the configuration.
     pub directories: Vec<Remote>,
     /// Sockets that no client can connect to.
@@ -59,7 +59,7 @@ impl Daemon {
             draining: common.draining.clone(),
             configured: Instant::now(),
             refused: None,
-            doors: Vec::new(),
+            listeners: Vec::new(),
             directories: Vec::new(),
             troubles: common.troubles.clone(),
         }
@@ -83,7 +83,7 @@ impl Daemon {
                 "lines-lost": log::lines_lost(),
             },
             "sockets-lost": self.troubles.all(),
-            "listeners": self.doors.iter().map(Door::report).collect::<Vec<_>>(),
+            "listeners": self.listeners.iter().map(Listener::report).collect::<Vec<_>>(),
             "directories": self.directories.iter().map(Remote::report).collect::<Vec<_>>(),
         });
         report["attention"] = attention::of(&report).into();

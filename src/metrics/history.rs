@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::{Watched, WatchedDoor};
+use super::{Watched, WatchedListener};
 use crate::engine::Member;
 use crate::telemetry::histogram::Durations;
 
@@ -22,7 +22,7 @@ pub(crate) const EVERY: Duration = Duration::from_secs(30);
 /// Steps that are kept: an hour. A step of a listener takes 200 bytes and its place in a map, and so does one of a directory.
 pub(crate) const STEPS: usize = 120;
 
-/// Verdicts, in the order of [`DoorCounts::took`](crate::server::counts::DoorCounts::took).
+/// Verdicts, in the order of [`ListenerCounts::took`](crate::server::counts::ListenerCounts::took).
 pub(super) const VERDICTS: usize = 4;
 
 /// What happened lately. It begins empty. A reload of the configuration does not end it: listeners and directories are
@@ -42,14 +42,14 @@ pub(super) struct Step {
     /// How long it was since the look before.
     pub(super) took: Duration,
     /// Of each listener that there was.
-    pub(super) doors: BTreeMap<Arc<str>, DoorStep>,
+    pub(super) listeners: BTreeMap<Arc<str>, ListenerStep>,
     /// Of each directory that there was.
     pub(super) directories: BTreeMap<Arc<str>, DirectoryStep>,
 }
 
 /// What a listener did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct DoorStep {
+pub(super) struct ListenerStep {
     /// Answers by verdict: accept, reject, defer, abstain.
     pub(super) verdicts: [u64; VERDICTS],
     /// How long they took, whatever the verdict.
@@ -104,7 +104,7 @@ impl History {
             self.add(Step {
                 at: now,
                 took: now - last,
-                doors: since(&counted.doors, &before.doors, DoorStep::since),
+                listeners: since(&counted.listeners, &before.listeners, ListenerStep::since),
                 directories: since(&counted.directories, &before.directories, DirectoryStep::since),
             });
             (last, before) = (now, counted);
@@ -122,17 +122,17 @@ impl History {
 
 /// What was counted since they were there.
 struct Counted {
-    doors: BTreeMap<Arc<str>, DoorStep>,
+    listeners: BTreeMap<Arc<str>, ListenerStep>,
     directories: BTreeMap<Arc<str>, DirectoryStep>,
 }
 
 impl Counted {
     fn of(watched: &Watched) -> Self {
-        let doors = watched.doors.iter();
+        let listeners = watched.listeners.iter();
         let members = watched.members.iter();
         Self {
-            doors: doors
-                .map(|door| (door.name.clone(), DoorStep::of(door)))
+            listeners: listeners
+                .map(|listener| (listener.name.clone(), ListenerStep::of(listener)))
                 .collect(),
             directories: members
                 .map(|member| (member.name().clone(), DirectoryStep::of(member)))
@@ -155,10 +155,10 @@ fn since<T: Default>(
     now.iter().map(since).collect()
 }
 
-impl DoorStep {
-    fn of(door: &WatchedDoor) -> Self {
+impl ListenerStep {
+    fn of(listener: &WatchedListener) -> Self {
         let mut step = Self::default();
-        for (count, (_, took)) in step.verdicts.iter_mut().zip(door.counts.took()) {
+        for (count, (_, took)) in step.verdicts.iter_mut().zip(listener.counts.took()) {
             *count = took.count();
             step.took.add(&took);
         }
@@ -186,7 +186,7 @@ impl DoorStep {
     }
 }
 
-impl AddAssign<&Self> for DoorStep {
+impl AddAssign<&Self> for ListenerStep {
     fn add_assign(&mut self, other: &Self) {
         for (count, more) in self.verdicts.iter_mut().zip(other.verdicts) {
             *count += more;
@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{Decision, Source};
-    use crate::metrics::tests::door;
+    use crate::metrics::tests::listener;
     use crate::verdict::{Abstention, Verdict};
 
     fn decision(verdict: Verdict) -> Decision {
@@ -249,29 +249,29 @@ mod tests {
     }
 
     /// A history that is kept, of a listener that is returned with what watches it.
-    fn kept() -> (Arc<History>, WatchedDoor, watch::Sender<Arc<Watched>>) {
-        let door = door("in");
-        let counts = door.counts.clone();
+    fn kept() -> (Arc<History>, WatchedListener, watch::Sender<Arc<Watched>>) {
+        let listener = listener("in");
+        let counts = listener.counts.clone();
         counts.answered(&decision(Verdict::accept("a")), Duration::from_millis(1), None);
-        let (sender, watched) = watch::channel(watched(&door));
+        let (sender, watched) = watch::channel(watched(&listener));
         let history = Arc::new(History::new());
         let keeping = history.clone();
         tokio::spawn(async move { keeping.keep(&watched).await });
-        (history, door, sender)
+        (history, listener, sender)
     }
 
-    fn watched(door: &WatchedDoor) -> Arc<Watched> {
-        let same = WatchedDoor {
-            name: door.name.clone(),
-            counts: door.counts.clone(),
-            admission: door.admission.clone(),
+    fn watched(listener: &WatchedListener) -> Arc<Watched> {
+        let same = WatchedListener {
+            name: listener.name.clone(),
+            counts: listener.counts.clone(),
+            admission: listener.admission.clone(),
         };
         Arc::new(Watched::new(vec![same], Vec::new()))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_step_has_what_came_since_the_step_before() {
-        let (history, door, _sender) = kept();
+        let (history, listener, _sender) = kept();
         sleep(EVERY - Duration::from_millis(1)).await;
         assert!(history.steps().is_empty());
         for verdict in [
@@ -279,20 +279,21 @@ mod tests {
             Verdict::accept("b"),
             Verdict::Abstain(Abstention::NotOurs),
         ] {
-            door.counts
+            listener
+                .counts
                 .answered(&decision(verdict), Duration::from_secs(2), None);
         }
         sleep(EVERY * 2).await;
         let steps = history.steps();
-        let verdicts: Vec<_> = steps.iter().map(|step| step.doors["in"].verdicts).collect();
+        let verdicts: Vec<_> = steps.iter().map(|step| step.listeners["in"].verdicts).collect();
         assert_eq!(verdicts, [[2, 0, 0, 1], [0; 4]]);
         assert_eq!(steps[0].took, EVERY);
-        assert!(steps[0].doors["in"].took.quantile(0.01) > Some(Duration::from_secs(1)));
+        assert!(steps[0].listeners["in"].took.quantile(0.01) > Some(Duration::from_secs(1)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_hour_is_kept_and_no_more() {
-        let (history, _door, _sender) = kept();
+        let (history, _listener, _sender) = kept();
         sleep(Duration::from_secs(2 * 3600 + 1)).await;
         let steps = history.steps();
         assert_eq!(steps.len(), STEPS);
@@ -301,30 +302,31 @@ mod tests {
         assert_eq!(last - first, Duration::from_secs(3600) - EVERY);
         assert_eq!(first - history.since(), Duration::from_secs(3600) + EVERY);
         // What the table of bounds says of it.
-        assert!(size_of::<DoorStep>() <= 200 && size_of::<DirectoryStep>() <= 200);
+        assert!(size_of::<ListenerStep>() <= 200 && size_of::<DirectoryStep>() <= 200);
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_goes_on_over_a_reload() {
         let (history, old, sender) = kept();
         sleep(EVERY + Duration::from_millis(1)).await;
-        let count = |door: &WatchedDoor, times: usize| {
+        let count = |listener: &WatchedListener, times: usize| {
             for _ in 0..times {
-                door.counts
+                listener
+                    .counts
                     .answered(&decision(Verdict::accept("a")), Duration::ZERO, None);
             }
         };
         count(&old, 5);
         sleep(EVERY).await;
         // Another of its name counts from nothing; a third one is there as well.
-        let (anew, other) = (door("in"), door("other"));
+        let (anew, other) = (listener("in"), listener("other"));
         count(&anew, 2);
         count(&other, 3);
         sender.send_replace(Arc::new(Watched::new(vec![anew, other], Vec::new())));
         sleep(EVERY).await;
         let steps = history.steps();
         let accepted = |name: &str| -> Vec<_> {
-            let of = steps.iter().map(|step| step.doors.get(name));
+            let of = steps.iter().map(|step| step.listeners.get(name));
             of.map(|step| step.map(|step| step.verdicts[0])).collect()
         };
         assert_eq!(accepted("in"), [Some(0), Some(5), Some(2)]);

@@ -1,7 +1,7 @@
 //! What is counted, for monitoring: as text ([`Watched::text`]), as a page for people
 //! ([`Served`]), and where both are served ([`http`]).
 //!
-//! The parts count by themselves, with atomics that they hold (see [`DoorCounts`],
+//! The parts count by themselves, with atomics that they hold (see [`ListenerCounts`],
 //! [`Admission`], [`pool::counts`](crate::session::pool::counts)); all else is done when somebody
 //! looks. A family's name begins with `vouch_`, and what only goes up ends in
 //! `_total`; seconds and bytes are the only units, and end the name. What is said of
@@ -10,10 +10,10 @@
 //! is bounded: no user, address or domain is among them.
 
 mod directories;
-mod doors;
 pub(crate) mod history;
 mod host;
 pub mod http;
+mod listeners;
 mod page;
 pub(crate) mod process;
 pub mod text;
@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::engine::Member;
 use crate::server::admission::Admission;
-use crate::server::counts::DoorCounts;
+use crate::server::counts::ListenerCounts;
 use history::History;
 use process::Started;
 use text::{Format, Text};
@@ -75,26 +75,26 @@ impl Served {
 
 /// What is looked at when somebody asks.
 pub struct Watched {
-    doors: Vec<WatchedDoor>,
+    listeners: Vec<WatchedListener>,
     members: Vec<Arc<Member>>,
     started: Started,
 }
 
 /// A listener.
-pub struct WatchedDoor {
+pub struct WatchedListener {
     /// Its name.
     pub name: Arc<str>,
     /// What it counts.
-    pub counts: Arc<DoorCounts>,
+    pub counts: Arc<ListenerCounts>,
     /// The clients that are accepted.
     pub admission: Arc<Admission>,
 }
 
 impl Watched {
     /// These listeners and directories, of a process that starts now.
-    pub fn new(doors: Vec<WatchedDoor>, members: Vec<Arc<Member>>) -> Self {
+    pub fn new(listeners: Vec<WatchedListener>, members: Vec<Arc<Member>>) -> Self {
         Self {
-            doors,
+            listeners,
             members,
             started: Started::now(),
         }
@@ -102,9 +102,9 @@ impl Watched {
 
     /// The same process, with these listeners and directories from now on.
     #[must_use]
-    pub fn succeeded_by(&self, doors: Vec<WatchedDoor>, members: Vec<Arc<Member>>) -> Self {
+    pub fn succeeded_by(&self, listeners: Vec<WatchedListener>, members: Vec<Arc<Member>>) -> Self {
         Self {
-            doors,
+            listeners,
             members,
             started: self.started,
         }
@@ -113,7 +113,7 @@ impl Watched {
     /// All that is counted, as it is now.
     pub fn text(&self, format: Format) -> String {
         let mut text = Text::new(format);
-        doors::write(&mut text, self);
+        listeners::write(&mut text, self);
         directories::write(&mut text, self);
         process::write(&mut text, self.started);
         text.end()
@@ -126,8 +126,8 @@ mod tests {
     use crate::server::admission::Descriptors;
 
     /// A listener that nobody has asked.
-    pub(super) fn door(name: &str) -> WatchedDoor {
-        WatchedDoor {
+    pub(super) fn listener(name: &str) -> WatchedListener {
+        WatchedListener {
             name: name.into(),
             counts: Arc::default(),
             admission: Arc::new(Admission::new(name, 10, None, Descriptors::new(10))),

@@ -165,7 +165,7 @@ mod tests {
 
     fn text(format: Format) -> String {
         let mut text = Text::new(format);
-        text.counter("vouch_things_total", "Things, by door.");
+        text.counter("vouch_things_total", "Things, by listener.");
         text.sample(&[("listener", "in\"\\\n{}"), ("kind", "a")], 7);
         text.gauge("vouch_size_bytes", "How large.");
         text.sample(&[], 0.5);
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn the_two_formats_differ_in_the_names_of_counters_and_in_the_end() {
         let (open, plain) = (text(Format::OpenMetrics), text(Format::Plain));
-        let begin = "# HELP vouch_things Things, by door.\n# TYPE vouch_things counter\n\
+        let begin = "# HELP vouch_things Things, by listener.\n# TYPE vouch_things counter\n\
                      vouch_things_total{listener=\"in\\\"\\\\\\n{}\",kind=\"a\"} 7\n\
                      # HELP vouch_size_bytes How large.\n# TYPE vouch_size_bytes gauge\n# UNIT vouch_size_bytes bytes\n\
                      vouch_size_bytes 0.5\n";

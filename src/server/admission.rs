@@ -46,7 +46,7 @@ impl Peers {
 
 /// The peers that are admitted, and the number of clients.
 pub struct Admission {
-    door: String,
+    listener: String,
     peers: Option<Peers>,
     max_connections: usize,
     descriptors: Descriptors,
@@ -81,28 +81,33 @@ impl Drop for Place {
 }
 
 impl Admission {
-    /// For `door`: at most `max_connections` at once, and for all listeners together
+    /// For `listener`: at most `max_connections` at once, and for all listeners together
     /// no more than there are `descriptors`; only `peers`, if there is a list.
-    pub fn new(door: &str, max_connections: usize, peers: Option<Peers>, descriptors: Descriptors) -> Self {
+    pub fn new(
+        listener: &str,
+        max_connections: usize,
+        peers: Option<Peers>,
+        descriptors: Descriptors,
+    ) -> Self {
         let wording = Wording {
             again: "takes connections again",
             without: "connections not taken",
         };
         Self {
-            door: door.to_owned(),
+            listener: listener.to_owned(),
             peers,
             max_connections,
             descriptors,
             clients: Arc::default(),
-            faults: Faults::new(format!("listener \"{door}\"").into(), wording),
+            faults: Faults::new(format!("listener \"{listener}\"").into(), wording),
         }
     }
 
     /// The same with other terms, for those who come from now on. Those who are inside stay, and count.
-    pub fn succeeded_by(&self, door: &str, max_connections: usize, peers: Option<Peers>) -> Self {
+    pub fn succeeded_by(&self, listener: &str, max_connections: usize, peers: Option<Peers>) -> Self {
         Self {
             clients: self.clients.clone(),
-            ..Self::new(door, max_connections, peers, self.descriptors.clone())
+            ..Self::new(listener, max_connections, peers, self.descriptors.clone())
         }
     }
 
@@ -192,11 +197,11 @@ impl Admission {
 
     /// `lasting`: until somebody changes something.
     fn fault(&self, class: &'static str, text: impl Display, advice: &str, lasting: bool) {
-        let door = &self.door;
+        let listener = &self.listener;
         self.faults.failed(&Fault {
             step: "accept",
             class,
-            text: &format_args!("listener \"{door}\": {text}"),
+            text: &format_args!("listener \"{listener}\": {text}"),
             advice,
             lasting,
         });
@@ -223,13 +228,13 @@ mod tests {
             uids: vec![0, 107],
             gids: vec![8],
         };
-        let door = Admission::new("listener", 10, Some(peers), Descriptors::new(10));
+        let listener = Admission::new("listener", 10, Some(peers), Descriptors::new(10));
         for (uid, gid) in [(0, 0), (107, 65534), (5000, 8)] {
-            assert!(door.admit(Some(&peer(uid, gid))).is_some(), "{uid} {gid}");
+            assert!(listener.admit(Some(&peer(uid, gid))).is_some(), "{uid} {gid}");
         }
-        assert!(door.admit(Some(&peer(8, 107))).is_none());
-        assert!(door.admit(None).is_none());
-        let clients = &door.clients;
+        assert!(listener.admit(Some(&peer(8, 107))).is_none());
+        assert!(listener.admit(None).is_none());
+        let clients = &listener.clients;
         let counted = [&clients.accepted, &clients.strangers, &clients.turned_away];
         assert_eq!(counted.map(Counter::get), [3, 2, 0]);
         assert!(
@@ -241,35 +246,35 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_is_free_again_when_its_client_has_left() {
-        let door = Admission::new("listener", 1, None, Descriptors::new(1));
-        let place = door.admit(None).unwrap();
-        assert_eq!(door.connections(), 1);
-        assert!(door.admit(None).is_none());
+        let listener = Admission::new("listener", 1, None, Descriptors::new(1));
+        let place = listener.admit(None).unwrap();
+        assert_eq!(listener.connections(), 1);
+        assert!(listener.admit(None).is_none());
         drop(place);
-        assert_eq!(door.connections(), 0);
-        assert!(door.admit(None).is_some());
-        let clients = &door.clients;
+        assert_eq!(listener.connections(), 0);
+        assert!(listener.admit(None).is_some());
+        let clients = &listener.clients;
         let counted = [&clients.accepted, &clients.strangers, &clients.turned_away];
         assert_eq!(counted.map(Counter::get), [2, 0, 1]);
     }
 
     #[tokio::test]
     async fn those_inside_count_under_other_terms_too() {
-        let door = Admission::new("listener", 2, None, Descriptors::new(10));
-        let (first, second) = (door.admit(None), door.admit(None));
+        let listener = Admission::new("listener", 2, None, Descriptors::new(10));
+        let (first, second) = (listener.admit(None), listener.admit(None));
         assert!(first.is_some() && second.is_some());
-        let fewer = door.succeeded_by("listener", 1, None);
+        let fewer = listener.succeeded_by("listener", 1, None);
         assert_eq!((fewer.connections(), fewer.max_connections()), (2, 1));
         drop(first);
         assert!(fewer.admit(None).is_none());
         drop(second);
         let third = fewer.admit(None);
-        assert!(third.is_some() && door.connections() == 1);
+        assert!(third.is_some() && listener.connections() == 1);
         assert_eq!(fewer.clients.accepted.get(), 3);
     }
 
     #[tokio::test]
-    async fn doors_share_the_descriptors_and_places_come_back() {
+    async fn listeners_share_the_descriptors_and_places_come_back() {
         let descriptors = Descriptors::new(3);
         let one = Admission::new("one", 2, None, descriptors.clone());
         let other = Admission::new("other", 2, None, descriptors);

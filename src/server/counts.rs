@@ -20,7 +20,7 @@ const CAUSES: usize = OTHER_CAUSES.len() + Class::ALL.len();
 
 /// The counters of a listener. All of it since the start of the process.
 #[derive(Debug)]
-pub struct DoorCounts {
+pub struct ListenerCounts {
     /// Answers, at [`place`].
     answers: Box<[Counter]>,
     /// From a question to its verdict, by verdict.
@@ -76,7 +76,7 @@ fn detail(decision: &Decision) -> String {
     }
 }
 
-impl Default for DoorCounts {
+impl Default for ListenerCounts {
     fn default() -> Self {
         let places = VERDICTS.len() * CAUSES * Source::ALL.len();
         Self {
@@ -88,7 +88,7 @@ impl Default for DoorCounts {
     }
 }
 
-impl DoorCounts {
+impl ListenerCounts {
     /// Counts an answer, and logs it as one line.
     pub(super) fn tell(&self, entry: &Entry<'_>) {
         let decision = entry.decision;
@@ -204,7 +204,7 @@ mod tests {
         verdicts.extend(causes.iter().cloned().map(Verdict::Defer));
         for verdict in verdicts {
             for source in Source::ALL {
-                let counts = DoorCounts::default();
+                let counts = ListenerCounts::default();
                 let expected = (verdict.name(), verdict.reason().into_owned(), source.name());
                 let decision = Decision {
                     verdict: verdict.clone(),

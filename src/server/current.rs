@@ -6,9 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub struct Current<D>(RwLock<Arc<D>>);
 
 impl<D> Current<D> {
-    /// A listener that begins as `door`.
-    pub fn new(door: D) -> Self {
-        Self(RwLock::new(Arc::new(door)))
+    /// A listener that begins as `listener`.
+    pub fn new(listener: D) -> Self {
+        Self(RwLock::new(Arc::new(listener)))
     }
 
     /// The listener for the next question. A question keeps the one that it began with; what only waits for a question
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_keeps_the_door_that_it_began_with() {
+    fn a_question_keeps_the_listener_that_it_began_with() {
         let current = Current::new(1);
         let before = current.get();
         current.change(|now| now + 1);

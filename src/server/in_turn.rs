@@ -60,10 +60,10 @@ pub(super) async fn serve<D: InTurn>(current: Arc<Current<D>>, caller: Caller) {
             Ok(None) => return,
             Err(error) => return note_end(current.get().name(), &error, D::HINT),
         };
-        let door = current.get();
+        let listener = current.get();
         let answer = tokio::select! {
             biased;
-            answer = door.answer(question, connection, &draining) => answer,
+            answer = listener.answer(question, connection, &draining) => answer,
             // Nobody asks the remote for a client that has gone.
             () = wire.left() => return,
         };
@@ -72,7 +72,7 @@ pub(super) async fn serve<D: InTurn>(current: Arc<Current<D>>, caller: Caller) {
             Err(error) => Err(error),
         };
         if let Err(error) = sent {
-            return note_end(door.name(), &error, D::HINT);
+            return note_end(listener.name(), &error, D::HINT);
         }
     }
 }

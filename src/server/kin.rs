@@ -18,8 +18,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use vouch_protocol::auth::master::Claim;
 
-use super::counts::DoorCounts;
-use super::{Caller, Door};
+use super::counts::ListenerCounts;
+use super::{Caller, Listener};
 
 /// The other process looks into its memory, and asks nobody.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,21 +41,21 @@ fn address(pid: u32) -> String {
 }
 
 /// A master listener, open only to processes of vouch's own user.
-pub struct KinDoor {
+pub struct SiblingListener {
     listener: String,
-    master: Arc<dyn Door>,
+    master: Arc<dyn Listener>,
 }
 
-impl KinDoor {
+impl SiblingListener {
     /// The same as `master`, which serves `listener`.
-    pub fn new(listener: &str, master: Arc<dyn Door>) -> Self {
+    pub fn new(listener: &str, master: Arc<dyn Listener>) -> Self {
         let listener = listener.to_owned();
         Self { listener, master }
     }
 }
 
-impl Door for KinDoor {
-    fn counts(&self) -> Arc<DoorCounts> {
+impl Listener for SiblingListener {
+    fn counts(&self) -> Arc<ListenerCounts> {
         self.master.counts()
     }
 
@@ -136,11 +136,11 @@ mod tests {
     struct Master {
         lines: Vec<&'static str>,
         served: AtomicUsize,
-        counts: Arc<DoorCounts>,
+        counts: Arc<ListenerCounts>,
     }
 
-    impl Door for Master {
-        fn counts(&self) -> Arc<DoorCounts> {
+    impl Listener for Master {
+        fn counts(&self) -> Arc<ListenerCounts> {
             self.counts.clone()
         }
 
@@ -180,10 +180,10 @@ mod tests {
             draining: CancellationToken::new(),
             takes_backlog: false,
         };
-        let door = Arc::new(KinDoor::new("master", Arc::new(master)));
+        let listener = Arc::new(SiblingListener::new("master", Arc::new(master)));
         tokio::spawn(serve(
             Arc::new(Socket::Unix(listen().unwrap())),
-            door,
+            listener,
             Arc::new(Admission::new("kin", 10, None, Descriptors::new(10))),
             TaskTracker::new(),
             closing,

@@ -43,7 +43,7 @@ use tokio_util::task::TaskTracker;
 use crate::verdict::Client;
 use crate::wire::{Stream, WireError, write_within};
 use admission::Admission;
-use counts::DoorCounts;
+use counts::ListenerCounts;
 use parting::Parting;
 
 /// When the system has no descriptor left for one more connection, others must
@@ -57,9 +57,9 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A protocol spoken to clients.
-pub trait Door: Send + Sync + 'static {
+pub trait Listener: Send + Sync + 'static {
     /// What it has answered.
-    fn counts(&self) -> Arc<DoorCounts>;
+    fn counts(&self) -> Arc<ListenerCounts>;
 
     /// Whether it says itself when a client can send nothing more ([`Caller::deaf`]): what a client says in several
     /// messages is not cut off in the middle.
@@ -83,7 +83,7 @@ pub struct Caller {
     /// then the connection is closed.
     pub draining: CancellationToken,
     /// Of a Unix socket: once this is cancelled, the client can send nothing more. It goes with
-    /// `draining`, unless the listener [chooses the moment](Door::chooses_when_to_part).
+    /// `draining`, unless the listener [chooses the moment](Listener::chooses_when_to_part).
     pub deaf: CancellationToken,
 }
 
@@ -222,34 +222,37 @@ fn is_root(uid: u32) -> bool {
 
 /// Notes why a connection ended. A client that disconnects is normal; one that
 /// sends nonsense is reported to the administrator, with `hint`.
-fn note_end(door: &str, error: &WireError, hint: &str) {
+fn note_end(listener: &str, error: &WireError, hint: &str) {
     match error {
         WireError::Decode(error) => {
-            tracing::warn!(listener = door, "closed: the client's request is {error}; {hint}");
+            tracing::warn!(
+                listener = listener,
+                "closed: the client's request is {error}; {hint}"
+            );
         }
         WireError::Unread(patience) => {
             let seconds = patience.as_secs();
             tracing::warn!(
-                listener = door,
+                listener = listener,
                 "closed: the client read none of its answers for {seconds} s; does it hang?"
             );
         }
         WireError::Unfinished(patience) => {
             let seconds = patience.as_secs();
             tracing::warn!(
-                listener = door,
+                listener = listener,
                 "closed: the client began a request and did not end it within {seconds} s; {hint}"
             );
         }
-        error => tracing::debug!(listener = door, "closed: {error}"),
+        error => tracing::debug!(listener = listener, "closed: {error}"),
     }
 }
 
 /// Greets a client, before anything is read: some wait for it, and some read only once. Whether it may go on.
-async fn greet(stream: &mut Stream, greeting: &[u8], door: &str) -> bool {
+async fn greet(stream: &mut Stream, greeting: &[u8], listener: &str) -> bool {
     let greeted = write_within(stream, greeting, WRITE_TIMEOUT).await;
     if let Err(error) = &greeted {
-        note_end(door, error, "");
+        note_end(listener, error, "");
     }
     greeted.is_ok()
 }
@@ -271,14 +274,14 @@ pub struct Closing {
 /// Accepts clients until `closing` ends it. A client without `admission` is closed, with one line in the log.
 pub async fn serve(
     socket: Arc<Socket>,
-    door: Arc<dyn Door>,
+    listener: Arc<dyn Listener>,
     admission: Arc<Admission>,
     tasks: TaskTracker,
     closing: Closing,
 ) {
     let access = socket.access();
     let inside = Inside {
-        door,
+        listener,
         admission,
         tasks,
         closing,
@@ -313,7 +316,7 @@ pub async fn serve(
 
 /// What each client of a listener gets.
 struct Inside {
-    door: Arc<dyn Door>,
+    listener: Arc<dyn Listener>,
     admission: Arc<Admission>,
     tasks: TaskTracker,
     closing: Closing,
@@ -322,7 +325,7 @@ struct Inside {
 impl Inside {
     /// See [`Caller::deaf`].
     fn deaf(&self) -> CancellationToken {
-        if self.door.chooses_when_to_part() {
+        if self.listener.chooses_when_to_part() {
             CancellationToken::new()
         } else {
             self.closing.draining.clone()
@@ -333,7 +336,7 @@ impl Inside {
         let Some(place) = self.admission.admit(peer.as_ref()) else {
             return;
         };
-        let served = self.door.clone().serve(Caller {
+        let served = self.listener.clone().serve(Caller {
             stream,
             connection: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             peer,

@@ -22,7 +22,7 @@ use crate::verdict::Client;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The listener's name, for the log.
-    pub door: String,
+    pub listener: String,
     /// So many failures cost nothing.
     pub after: u32,
     /// The first answer behind these is so late; each failure more doubles it.
@@ -112,10 +112,10 @@ impl Penalty {
         );
         let of_client = self.clients.add(client, mark);
         if of_client.begins {
-            let Settings { door, after, .. } = &self.settings;
+            let Settings { listener, after, .. } = &self.settings;
             let client = culprit.0.to_string();
             tracing::info!(
-                listener = door,
+                listener = listener,
                 client,
                 failures = after,
                 "penalty: answers to this client are delayed from now on"
@@ -124,10 +124,10 @@ impl Penalty {
         let of_user = user.map_or_else(Counted::default, |user| {
             let counted = self.users.add(self.hasher.hash_one(user), mark);
             if counted.begins {
-                let Settings { door, after, .. } = &self.settings;
+                let Settings { listener, after, .. } = &self.settings;
                 let about = &*String::from_utf8_lossy(user);
                 tracing::info!(
-                    listener = door,
+                    listener = listener,
                     about,
                     failures = after,
                     "penalty: refusals of this user are delayed from now on"
@@ -163,7 +163,7 @@ mod tests {
 
     fn settings() -> Settings {
         Settings {
-            door: "logins".into(),
+            listener: "logins".into(),
             after: 3,
             delay: SECOND,
             max_delay: 4 * SECOND,

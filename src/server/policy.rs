@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use vouch_protocol::policy::{Action, Codec, Request};
 
 use super::actions::Actions;
-use super::counts::{DoorCounts, Entry};
+use super::counts::{Entry, ListenerCounts};
 use super::current::Current;
 use super::in_turn::{self, InTurn};
 use super::penalty::{self, Culprit, Failure, Penalty};
 use super::recipient_limits::{Asked, Limits, Sessions, Used};
-use super::{Caller, Door};
+use super::{Caller, Listener};
 use crate::address::Address;
 use crate::address::access::Access;
 use crate::engine::{Decision, Engine, Source};
@@ -54,7 +54,7 @@ pub struct Policy {
     engine: Engine,
     sessions: Arc<Sessions>,
     penalty: Option<Arc<Penalty>>,
-    counts: Arc<DoorCounts>,
+    counts: Arc<ListenerCounts>,
 }
 
 impl Policy {
@@ -240,8 +240,8 @@ fn client(request: &Request) -> Client {
     }
 }
 
-impl Door for Current<Policy> {
-    fn counts(&self) -> Arc<DoorCounts> {
+impl Listener for Current<Policy> {
+    fn counts(&self) -> Arc<ListenerCounts> {
         self.get().counts.clone()
     }
 

@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vouch_protocol::saslauthd::{Codec, Reply, Request};
 
-use super::counts::{DoorCounts, Entry};
+use super::counts::{Entry, ListenerCounts};
 use super::current::Current;
 use super::login_limits::{Limits, Session, Sessions};
-use super::{Caller, Door, WRITE_TIMEOUT, note_end};
+use super::{Caller, Listener, WRITE_TIMEOUT, note_end};
 use crate::engine::{Decision, Engine, Source, Tag};
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 use crate::wire::{Wire, WireError};
@@ -51,7 +51,7 @@ pub struct Saslauthd {
     settings: Settings,
     engine: Engine,
     sessions: Arc<Sessions>,
-    counts: Arc<DoorCounts>,
+    counts: Arc<ListenerCounts>,
 }
 
 impl Saslauthd {
@@ -88,7 +88,7 @@ impl Saslauthd {
         let session = self.sessions.of(process, &client);
         let tag = session.and_then(|_| self.engine.tag(&kind));
         let asked = Asked {
-            door: self.clone(),
+            listener: self.clone(),
             user,
             client: client.clone(),
             session,
@@ -119,7 +119,7 @@ impl Saslauthd {
 /// A login that is asked about.
 #[derive(Clone)]
 struct Asked {
-    door: Arc<Saslauthd>,
+    listener: Arc<Saslauthd>,
     user: Login,
     client: Client,
     session: Option<Session>,
@@ -130,10 +130,10 @@ struct Asked {
 impl Asked {
     /// Counts and logs a decision.
     fn note(&self, decision: &Decision, answer: &str) {
-        let door = &self.door;
-        door.sessions.note(self.session, self.tag.as_ref(), decision);
-        door.counts.tell(&Entry {
-            listener: &door.settings.name,
+        let listener = &self.listener;
+        listener.sessions.note(self.session, self.tag.as_ref(), decision);
+        listener.counts.tell(&Entry {
+            listener: &listener.settings.name,
             question: "login",
             about: self.user.as_bytes(),
             client: &self.client.shown(),
@@ -189,8 +189,8 @@ fn told(verdict: &Verdict, tempfail: Tempfail) -> Option<Reply> {
     }
 }
 
-impl Door for Current<Saslauthd> {
-    fn counts(&self) -> Arc<DoorCounts> {
+impl Listener for Current<Saslauthd> {
+    fn counts(&self) -> Arc<ListenerCounts> {
         self.get().counts.clone()
     }
 
@@ -213,12 +213,12 @@ impl Door for Current<Saslauthd> {
                 question = wire.read(Instant::now() + REQUEST_TIME) => question,
                 () = draining.cancelled() => return,
             };
-            let door = self.get();
+            let listener = self.get();
             let ended = match question {
                 Ok(question) => {
                     let reply = tokio::select! {
                         biased;
-                        reply = door.clone().answer(question, process) => reply,
+                        reply = listener.clone().answer(question, process) => reply,
                         // Nobody asks the remote for a client that has gone.
                         () = wire.left() => None,
                     };
@@ -230,7 +230,7 @@ impl Door for Current<Saslauthd> {
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {
-                note_end(&door.settings.name, &error, "is it a client of saslauthd?");
+                note_end(&listener.settings.name, &error, "is it a client of saslauthd?");
             }
         })
     }

@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use vouch_protocol::socketmap::{Codec, Data, Reply, Request};
 
 use super::actions::Actions;
-use super::counts::{DoorCounts, Entry};
+use super::counts::{Entry, ListenerCounts};
 use super::current::Current;
 use super::in_turn::{self, InTurn};
 use super::recipient_limits::{Asked, Limits, Sessions, Used};
-use super::{Caller, Door};
+use super::{Caller, Listener};
 use crate::address::{Address, Domain};
 use crate::engine::{Decision, Engine, Source};
 use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
@@ -57,7 +57,7 @@ pub struct Socketmap {
     settings: Settings,
     engine: Engine,
     sessions: Arc<Sessions>,
-    counts: Arc<DoorCounts>,
+    counts: Arc<ListenerCounts>,
 }
 
 impl Socketmap {
@@ -159,8 +159,8 @@ impl Socketmap {
     }
 }
 
-impl Door for Current<Socketmap> {
-    fn counts(&self) -> Arc<DoorCounts> {
+impl Listener for Current<Socketmap> {
+    fn counts(&self) -> Arc<ListenerCounts> {
         self.get().counts.clone()
     }
 
@@ -182,10 +182,10 @@ impl InTurn for Socketmap {
     async fn answer(&self, request: Request, connection: u64, _: &CancellationToken) -> Reply {
         let asked = Instant::now();
         let Request { map: name, key } = request;
-        let door = &self.settings.name;
+        let listener = &self.settings.name;
         let Some((_, map)) = MAPS.iter().find(|(known, _)| known.as_bytes() == &*name) else {
             let map = String::from_utf8_lossy(&name);
-            tracing::warn!(listener = door, %map, "no answer: there is no such map; there are recipients, access and domains");
+            tracing::warn!(listener = listener, %map, "no answer: there is no such map; there are recipients, access and domains");
             return Reply::Perm("no such map; there are recipients, access and domains");
         };
         let (question, decision) = match map {
@@ -197,7 +197,7 @@ impl InTurn for Socketmap {
         };
         let reply = self.told(*map, &decision);
         self.counts.tell(&Entry {
-            listener: door,
+            listener: listener,
             question,
             about: &key,
             client: "-",
@@ -217,7 +217,7 @@ mod tests {
 
     use super::*;
 
-    fn door() -> Socketmap {
+    fn listener() -> Socketmap {
         let action = |text| Action::new(text).unwrap();
         let settings = Settings {
             name: "maps".into(),
@@ -268,7 +268,7 @@ mod tests {
                 source: Source::Probe,
                 directory: None,
             };
-            let told = |map| door().told(map, &decision).to_string();
+            let told = |map| listener().told(map, &decision).to_string();
             assert_eq!(
                 (&*told(Map::Recipients), &*told(Map::Access)),
                 (recipients, access)

@@ -44,7 +44,7 @@ impl Machine {
         };
         let config = format!(
             "[directory.remote]\ntype = \"lmtp\"\n{address}\nlookup.domains = [\"example.org\"]\n{directory}\
-             [listener.door]\nprotocol = \"policy\"\nsocket = \"{}\"\ndirectory = [\"remote\"]\n\
+             [listener.listener]\nprotocol = \"policy\"\nsocket = \"{}\"\ndirectory = [\"remote\"]\n\
              deadline = \"20s\"\nlimits = {{ rcpt = \"unlimited\", rcpt-errors = \"unlimited\" }}\n",
             scratch.text("policy")
         );
@@ -61,8 +61,8 @@ impl Machine {
         let script = script.to_owned();
         let starting = spawn_blocking(move || {
             let outer: Vec<&str> = outer.iter().map(String::as_str).collect();
-            let door = self.door();
-            let vouch = Vouch::serve_in(&self.scratch, &self.config, &[&door], &outer, &script);
+            let listener = self.listener();
+            let vouch = Vouch::serve_in(&self.scratch, &self.config, &[&listener], &outer, &script);
             Self {
                 vouch: Some(vouch),
                 ..self
@@ -83,12 +83,12 @@ impl Machine {
         self.vouch.as_ref().expect("it runs").id()
     }
 
-    fn door(&self) -> PathBuf {
+    fn listener(&self) -> PathBuf {
         self.scratch.path("policy")
     }
 
     pub(crate) async fn client(&self) -> Client {
-        Client::connect(&self.door()).await
+        Client::connect(&self.listener()).await
     }
 
     /// Asks on a connection of its own.

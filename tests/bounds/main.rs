@@ -7,8 +7,8 @@
     reason = "a test stops at the first surprise"
 )]
 
-mod doors;
 mod engine;
+mod listeners;
 mod sessions;
 mod stub;
 mod table;

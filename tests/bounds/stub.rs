@@ -15,13 +15,13 @@ use vouch::address::access::Access;
 use vouch::directory::{Directory, Terms};
 use vouch::engine::{Engine, Member, logins, member, recipients};
 use vouch::server::actions::Actions;
-use vouch::server::auth::{self, AuthDoor, Spoken, Tempfail};
+use vouch::server::auth::{self, AuthListener, Spoken, Tempfail};
 use vouch::server::current::Current;
 use vouch::server::handover::Handover;
 use vouch::server::policy::{self, Policy};
 use vouch::server::socketmap::{self, Socketmap};
-use vouch::server::userdb::{self, Exists, UserdbDoor};
-use vouch::server::{Caller, Deadline, Door, login_limits, recipient_limits};
+use vouch::server::userdb::{self, Exists, UserdbListener};
+use vouch::server::{Caller, Deadline, Listener, login_limits, recipient_limits};
 use vouch::verdict::{Kind, Question, Verdict};
 use vouch::wire::Stream;
 use vouch_protocol::policy::Action;
@@ -108,7 +108,7 @@ const DEADLINE: Deadline = Deadline {
     other: Duration::from_secs(3600),
 };
 
-pub(crate) fn auth_door(member: &Arc<Member>) -> Arc<dyn Door> {
+pub(crate) fn auth_socket(member: &Arc<Member>) -> Arc<dyn Listener> {
     let settings = auth::Settings {
         name: "auth".into(),
         mechanisms: vec![Spoken::Password(Mechanism::Plain)],
@@ -121,14 +121,14 @@ pub(crate) fn auth_door(member: &Arc<Member>) -> Arc<dyn Door> {
         ok: auth::OkFields::default(),
         fields: vouch::server::fields::Fields::default(),
     };
-    Arc::new(Current::new(AuthDoor::new(
+    Arc::new(Current::new(AuthListener::new(
         settings,
         engine(member),
         Arc::new(Handover::new(1)),
     )))
 }
 
-pub(crate) fn userdb_door(member: &Arc<Member>) -> Arc<dyn Door> {
+pub(crate) fn userdb_socket(member: &Arc<Member>) -> Arc<dyn Listener> {
     let settings = userdb::Settings {
         name: "userdb".into(),
         master: false,
@@ -136,7 +136,7 @@ pub(crate) fn userdb_door(member: &Arc<Member>) -> Arc<dyn Door> {
         fields: vouch::server::fields::Fields::default(),
         deadline: DEADLINE,
     };
-    Arc::new(Current::new(UserdbDoor::new(
+    Arc::new(Current::new(UserdbListener::new(
         settings,
         engine(member),
         Arc::new(Handover::new(1)),
@@ -154,7 +154,7 @@ fn actions() -> Actions {
     }
 }
 
-pub(crate) fn policy_door(member: &Arc<Member>) -> Arc<dyn Door> {
+pub(crate) fn policy_socket(member: &Arc<Member>) -> Arc<dyn Listener> {
     let settings = policy::Settings {
         name: "policy".into(),
         actions: actions(),
@@ -168,7 +168,7 @@ pub(crate) fn policy_door(member: &Arc<Member>) -> Arc<dyn Door> {
     Arc::new(Current::new(Policy::new(settings, engine(member))))
 }
 
-pub(crate) fn socketmap_door(member: &Arc<Member>) -> Arc<dyn Door> {
+pub(crate) fn socketmap_socket(member: &Arc<Member>) -> Arc<dyn Listener> {
     let settings = socketmap::Settings {
         name: "socketmap".into(),
         actions: actions(),
@@ -179,13 +179,13 @@ pub(crate) fn socketmap_door(member: &Arc<Member>) -> Arc<dyn Door> {
 }
 
 /// A client of a listener, and the listener's side of it.
-pub(crate) fn connect(door: &Arc<dyn Door>, room: usize) -> (DuplexStream, JoinHandle<()>) {
+pub(crate) fn connect(listener: &Arc<dyn Listener>, room: usize) -> (DuplexStream, JoinHandle<()>) {
     let (client, ours) = tokio::io::duplex(room);
-    (client, serve(door, Box::new(ours)))
+    (client, serve(listener, Box::new(ours)))
 }
 
 /// Has a listener serve this stream.
-pub(crate) fn serve(door: &Arc<dyn Door>, stream: Stream) -> JoinHandle<()> {
+pub(crate) fn serve(listener: &Arc<dyn Listener>, stream: Stream) -> JoinHandle<()> {
     let caller = Caller {
         stream,
         connection: 1,
@@ -193,7 +193,7 @@ pub(crate) fn serve(door: &Arc<dyn Door>, stream: Stream) -> JoinHandle<()> {
         draining: CancellationToken::new(),
         deaf: CancellationToken::new(),
     };
-    tokio::spawn(door.clone().serve(caller))
+    tokio::spawn(listener.clone().serve(caller))
 }
 
 /// Lets everything run that can.

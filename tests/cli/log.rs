@@ -24,13 +24,13 @@ fn objects(daemon: &Daemon) -> Vec<Map<String, Value>> {
 
 /// Every listener's verdict has the same members, each of one type.
 #[test]
-fn in_json_each_line_is_an_object_and_each_door_says_the_same() {
+fn in_json_each_line_is_an_object_and_each_listener_says_the_same() {
     let world = World::new();
     let remote = world.remote(people(Protocol::Smtp));
     let socket = |name| world.scratch.path(name);
-    let doors = [("recipients", "policy"), ("logins", "auth"), ("users", "userdb")];
+    let listeners = [("recipients", "policy"), ("logins", "auth"), ("users", "userdb")];
     let mut config = directory("remote", "smtp", remote.port());
-    for (name, protocol) in doors {
+    for (name, protocol) in listeners {
         config += &listener(name, protocol, &socket(name), "remote");
     }
     world.config(&(config + "[log]\nformat = \"json\"\n"));
@@ -67,8 +67,8 @@ fn in_json_each_line_is_an_object_and_each_door_says_the_same() {
         ("logins", "login"),
         ("users", "user"),
     ] {
-        let of_door = |line: &&Map<_, _>| line["listener"] == name && line["question"] == question;
-        assert!(verdicts.iter().any(|line| of_door(&line)), "{name}");
+        let of_listener = |line: &&Map<_, _>| line["listener"] == name && line["question"] == question;
+        assert!(verdicts.iter().any(|line| of_listener(&line)), "{name}");
     }
     assert!(
         verdicts

@@ -70,7 +70,7 @@ impl Stage {
         directory("remote", "lmtp", self.first.port())
     }
 
-    fn door(&self) -> String {
+    fn listener(&self) -> String {
         listener("recipients", "policy", &self.socket, "remote")
     }
 
@@ -104,7 +104,7 @@ fn told(daemon: &Daemon) -> usize {
 #[test]
 fn a_new_listener_disturbs_no_other() {
     let stage = Stage::new();
-    let text = stage.directory() + &stage.door();
+    let text = stage.directory() + &stage.listener();
     let daemon = stage.start(&text);
     let mut client = Staying::new(&stage.socket);
     assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
@@ -142,7 +142,7 @@ fn a_bad_configuration_changes_nothing_and_says_why() {
         "[control]\nsocket = \"{}\"\n",
         stage.world.scratch.path("control").display()
     );
-    let text = control.clone() + &stage.directory() + &stage.door();
+    let text = control.clone() + &stage.directory() + &stage.listener();
     let daemon = stage.start(&text);
     let mut client = Staying::new(&stage.socket);
     let elsewhere = stage.world.scratch.path("no/such/folder");
@@ -209,7 +209,7 @@ fn domains_are_read_anew_and_cost_neither_sessions_nor_memory() {
     let text = stage
         .directory()
         .replace("lookup.domains = [\"example.org\"]", &listed)
-        + &stage.door();
+        + &stage.listener();
     let daemon = stage.start(&text);
     let mut client = Staying::new(&stage.socket);
     assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
@@ -240,7 +240,7 @@ fn another_server_is_asked_from_scratch_and_the_old_one_is_left() {
     let stage = Stage::new();
     let file = stage.world.scratch.path("recipients.redb");
     let cache = format!("cache.file = \"{}\"\n", file.display());
-    let text = stage.directory() + &cache + &stage.door();
+    let text = stage.directory() + &cache + &stage.listener();
     let daemon = stage.start(&text);
     let mut client = Staying::new(&stage.socket);
     assert_eq!(client.ask(JANE), "action=DUNNO\n\n");
@@ -274,7 +274,7 @@ fn keys_of_a_listener_and_the_level_are_heeded_and_others_at_the_next_start() {
         + &directory("logins", "imap", imap.port())
         + "cache.credentials.positive = \"1h\"\n"
         + &listener("logins", "auth", &auth, "logins")
-        + &stage.door();
+        + &stage.listener();
     let daemon = stage.start(&text);
     let login = || {
         let response = BASE64_STANDARD.encode(format!("\0{JANE}\0{PASSWORD}"));
@@ -319,7 +319,7 @@ fn keys_of_a_listener_and_the_level_are_heeded_and_others_at_the_next_start() {
 fn a_session_has_no_new_limits_by_a_reload() {
     let stage = Stage::new();
     let limits = "limits.rcpt-errors = 2\n";
-    let text = stage.directory() + &stage.door() + limits;
+    let text = stage.directory() + &stage.listener() + limits;
     let daemon = stage.start(&text);
     let mut client = Staying::new(&stage.socket);
     let used_up = "action=450 4.7.1 ";
@@ -328,7 +328,7 @@ fn a_session_has_no_new_limits_by_a_reload() {
     for change in ["action.vrfy = true\n", "cache.ttl.negative = \"9m\"\n"] {
         let changed = match change {
             "action.vrfy = true\n" => text.clone() + change,
-            _ => stage.directory() + change + &stage.door() + limits,
+            _ => stage.directory() + change + &stage.listener() + limits,
         };
         let line = stage.reload(&daemon, &changed);
         assert!(line.contains("changed recipients"), "{line}");
@@ -343,7 +343,7 @@ fn a_session_has_no_new_limits_by_a_reload() {
 #[test]
 fn another_protocol_is_for_other_clients() {
     let stage = Stage::new();
-    let text = stage.directory() + &stage.door();
+    let text = stage.directory() + &stage.listener();
     let daemon = stage.start(&text);
     let mut client = Staying::new(&stage.socket);
     assert_eq!(client.ask(JANE), "action=DUNNO\n\n");

@@ -128,7 +128,7 @@ fn it_says_when_it_is_ready_and_answers() {
 }
 
 #[test]
-fn an_auth_door_greets_and_answers() {
+fn an_auth_listener_greets_and_answers() {
     let world = World::new();
     let remote = world.remote(people(Protocol::Imap));
     let socket = world.scratch.path("auth");
@@ -165,7 +165,7 @@ fn an_auth_door_greets_and_answers() {
 
 /// A socket may be an address as well: a policy listener on any, an auth listener on loopback.
 #[test]
-fn doors_open_on_addresses_too() {
+fn listeners_open_on_addresses_too() {
     let world = World::new();
     let lmtp = world.remote(people(Protocol::Lmtp));
     let imap = world.remote(people(Protocol::Imap));
@@ -299,19 +299,19 @@ fn greeted(socket: &Path) -> String {
 }
 
 #[test]
-fn a_door_with_peers_closes_on_everybody_else_and_says_so_once() {
+fn a_listener_with_peers_closes_on_everybody_else_and_says_so_once() {
     let ours = nix::unistd::geteuid();
     let world = World::new();
     let remote = world.remote(people(Protocol::Imap));
-    let door = |name: &str, peers: &str| {
+    let listener = |name: &str, peers: &str| {
         let socket = world.scratch.path(name);
         let text = listener(name, "auth", &socket, "remote") + &format!("peers = {peers}\n");
         (socket, text)
     };
     let group = nix::unistd::getegid();
-    let (by_user, first) = door("by-user", &format!("[{ours}]"));
-    let (by_group, second) = door("by-group", &format!("[\"4711\", \"@{group}\"]"));
-    let (others, third) = door("others", "[4711, \"@4712\"]");
+    let (by_user, first) = listener("by-user", &format!("[{ours}]"));
+    let (by_group, second) = listener("by-group", &format!("[\"4711\", \"@{group}\"]"));
+    let (others, third) = listener("others", "[4711, \"@4712\"]");
     world.config(&(directory("remote", "imap", remote.port()) + &first + &second + &third));
     let daemon = Daemon::start(&world);
     for socket in [&by_user, &by_group] {

@@ -32,9 +32,9 @@ impl Stage {
         let remote = world.remote(people(Protocol::Lmtp));
         let [policy, control, metrics] =
             ["policy", "control", "metrics"].map(|name| world.scratch.path(name));
-        let door = listener("recipients", "policy", &policy, "remote");
+        let listener = listener("recipients", "policy", &policy, "remote");
         world.config(&format!(
-            "{}{door}mode = \"0640\"\n{more}[control]\nsocket = \"{}\"\n[metrics]\nlisten = \"{}\"\n",
+            "{}{listener}mode = \"0640\"\n{more}[control]\nsocket = \"{}\"\n[metrics]\nlisten = \"{}\"\n",
             directory("remote", "lmtp", remote.port()),
             control.display(),
             metrics.display(),

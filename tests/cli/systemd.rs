@@ -36,8 +36,8 @@ pub(crate) fn serve_with(world: &World, sockets: &[(&str, RawFd)]) -> Command {
 pub(crate) fn handed_over(more: &str) -> (World, remote::Server) {
     let world = World::new();
     let remote = world.remote(people(Protocol::Lmtp));
-    let door = listener("recipients", "policy", Path::new("systemd:policy"), "remote");
-    world.config(&(directory("remote", "lmtp", remote.port()) + &door + more));
+    let listener = listener("recipients", "policy", Path::new("systemd:policy"), "remote");
+    world.config(&(directory("remote", "lmtp", remote.port()) + &listener + more));
     (world, remote)
 }
 

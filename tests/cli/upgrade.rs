@@ -169,9 +169,9 @@ fn no_login_is_lost_by_an_upgrade() {
     const UPGRADES: usize = 10;
     let world = World::new();
     let remote = world.remote(people(Protocol::Imap));
-    let door = listener("logins", "auth", Path::new("systemd:auth"), "remote");
+    let listener = listener("logins", "auth", Path::new("systemd:auth"), "remote");
     world.config(
-        &(directory("remote", "imap", remote.port()) + "cache.credentials.positive = \"1h\"\n" + &door),
+        &(directory("remote", "imap", remote.port()) + "cache.credentials.positive = \"1h\"\n" + &listener),
     );
     let path = world.scratch.path("auth");
     let socket = UnixListener::bind(&path).unwrap();

@@ -142,7 +142,7 @@ async fn each_fault_costs_one_attempt(protocol: Protocol, mechanism: &str, kept:
     let warm = usize::from(kept == Kept::Warm);
     let scene = Setup::new(options)
         .directory(&format!("pool.warm-sessions = {warm}\nlimits.auth-errors = 10"))
-        .doors("deadline = \"1s\"\nlimits.auth-errors = \"unlimited\"")
+        .listeners("deadline = \"1s\"\nlimits.auth-errors = \"unlimited\"")
         .start()
         .await;
     for (number, fault) in faults(protocol, verb).into_iter().enumerate() {
@@ -189,7 +189,7 @@ async fn a_password_by_smtp_login_is_sent_once() {
 async fn a_confirmation_that_fails_sends_no_password_again() {
     let scene = Setup::new(options(Protocol::Imap))
         .directory("auth.confirm = true\npool.warm-sessions = 0\ntimeout = \"1s\"")
-        .doors("deadline = \"1s\"")
+        .listeners("deadline = \"1s\"")
         .start()
         .await;
     for fault in [

@@ -15,7 +15,7 @@ const QUICK: &str = "deadline = \"2s\"";
 async fn scene(protocol: Protocol) -> Scene {
     // A question that was sent is heard out for so long, whoever waits.
     let setup = Setup::new(options(protocol)).directory("timeout = \"2s\"");
-    setup.doors(QUICK).start().await
+    setup.listeners(QUICK).start().await
 }
 
 async fn assert_logins(scene: &Scene, expected: &[Answer]) {
@@ -89,7 +89,7 @@ async fn s4_refused_questions_stay_below_the_error_limit_of_the_remote() {
             ..Limits::default()
         };
         let limits = "limits = { rcpt = 10, rcpt-errors = 5 }";
-        let setup = Setup::new(options).directory(limits).doors(QUICK);
+        let setup = Setup::new(options).directory(limits).listeners(QUICK);
         let scene = setup.start().await;
         for _ in 0..13 {
             if protocol != Protocol::Imap {
@@ -192,7 +192,7 @@ async fn s7_capabilities_are_read_in_any_order() {
             let mut options = options(Protocol::Imap).offering(capabilities);
             options.capability_codes = codes;
             let keys = "tls.starttls = \"never\"";
-            let scene = Setup::new(options).directory(keys).doors(QUICK).start().await;
+            let scene = Setup::new(options).directory(keys).listeners(QUICK).start().await;
             assert_logins(&scene, &[expected, expected]).await;
             assert!(scene.remote.violations().is_empty(), "{capabilities:?}");
         }
@@ -214,7 +214,7 @@ async fn s8_mechanisms_are_learnt_anew_in_each_session() {
         options.capability_codes = false;
         let scene = Setup::new(options)
             .directory("pool.idle-timeout = \"200ms\"")
-            .doors(QUICK)
+            .listeners(QUICK)
             .start()
             .await;
         scene.remote.set_fault(none);
@@ -277,7 +277,7 @@ async fn s7_logins_disabled_until_tls() {
     let scene = Setup::new(options)
         .address("localhost")
         .directory(&keys)
-        .doors(QUICK)
+        .listeners(QUICK)
         .start()
         .await;
     assert_logins(&scene, &[Yes, No, Yes]).await;

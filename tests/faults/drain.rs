@@ -15,7 +15,7 @@ async fn what_was_asked_before_sigterm_is_answered() {
     account.delay = Duration::from_millis(400);
     slow.accounts = vec![account];
     let mut scene = Setup::new(slow).directory("pool.max-sessions = 50").start().await;
-    let (policy, auth) = (scene.policy_door(), scene.auth_door());
+    let (policy, auth) = (scene.policy_socket(), scene.auth_socket());
     let mut asking = Vec::new();
     for number in 0..30u16 {
         let mut client = Client::connect(&policy).await;
@@ -64,9 +64,9 @@ async fn what_was_asked_before_sigterm_is_answered() {
     for answers in asking {
         assert_eq!(answers.await.unwrap(), (Some(Answer::Yes), Some(Answer::No)));
     }
-    for door in [policy, auth] {
-        assert!(!door.exists(), "{} is left", door.display());
-        assert!(UnixStream::connect(&door).is_err());
+    for listener in [policy, auth] {
+        assert!(!listener.exists(), "{} is left", listener.display());
+        assert!(UnixStream::connect(&listener).is_err());
     }
     assert!(scene.log().contains("drained"), "{}", scene.log());
 }
@@ -78,14 +78,14 @@ async fn clients_in_the_backlog_at_sigterm_are_let_in_and_answered() {
     let jane = Login::of(JANE, PASSWORD);
     let (mut policy, mut auth) = (Vec::new(), Vec::new());
     for port in 1..=60u16 {
-        let mut client = Client::connect(&scene.policy_door()).await;
+        let mut client = Client::connect(&scene.policy_socket()).await;
         let question = Rcpt {
             port,
             ..Rcpt::to(JANE)
         };
         client.send(question.bytes()).await.unwrap();
         policy.push(client);
-        let mut client = Client::connect(&scene.auth_door()).await;
+        let mut client = Client::connect(&scene.auth_socket()).await;
         let handshake = format!("VERSION\t1\t2\nCPID\t{port}\n{}", jane.bytes(1));
         client.send(handshake).await.unwrap();
         auth.push(client);

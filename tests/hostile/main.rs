@@ -10,8 +10,8 @@
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "../support/asker.rs"]
 mod asker;
-mod doors;
 mod leaks;
+mod listeners;
 mod names;
 mod odd;
 #[allow(dead_code, reason = "other tests need more of it")]
@@ -31,7 +31,7 @@ use scene::{Scene, Setup, options};
 /// A remote that knows the usual user, and listeners that let a client fail as often as it likes.
 async fn scene() -> Scene {
     Setup::new(options(Protocol::Smtp))
-        .doors("limits.auth-errors = \"unlimited\"\nlimits.rcpt-errors = \"unlimited\"")
+        .listeners("limits.auth-errors = \"unlimited\"\nlimits.rcpt-errors = \"unlimited\"")
         .also("saslauthd")
         .also("socketmap")
         .start()

@@ -14,7 +14,7 @@ use crate::scene::{JANE, PASSWORD, Scene, Setup, options};
 async fn no_line_end_of_a_client_reaches_a_remote() {
     for protocol in [Protocol::Imap, Protocol::Smtp] {
         let scene = Setup::new(options(protocol))
-            .doors("limits.auth-errors = \"unlimited\"")
+            .listeners("limits.auth-errors = \"unlimited\"")
             .start()
             .await;
         let mut client = scene.auth().await;
@@ -62,7 +62,7 @@ async fn no_line_end_of_a_client_reaches_a_remote() {
 async fn no_recipient_becomes_a_command_or_a_parameter() {
     for protocol in [Protocol::Smtp, Protocol::Lmtp] {
         let scene = Setup::new(options(protocol))
-            .doors("limits.rcpt-errors = \"unlimited\"")
+            .listeners("limits.rcpt-errors = \"unlimited\"")
             .start()
             .await;
         for recipient in [

@@ -36,7 +36,7 @@ async fn every_password_arrives(options: Options) {
         options.accounts.push(Account::new(user, "s3cret"));
     }
     let scene = Setup::new(options)
-        .doors("limits.auth-errors = \"unlimited\"")
+        .listeners("limits.auth-errors = \"unlimited\"")
         .start()
         .await;
     for (number, password) in passwords.iter().enumerate() {
@@ -117,7 +117,7 @@ async fn recipients_arrive_as_they_are() {
         let long = format!("{}@example.org", "l".repeat(64));
         options.accounts.push(Account::new(&long, "x"));
         let scene = Setup::new(options)
-            .doors("limits.rcpt-errors = \"unlimited\"")
+            .listeners("limits.rcpt-errors = \"unlimited\"")
             .start()
             .await;
         let asked = [

@@ -14,7 +14,7 @@ const ODD: &str = "p\u{e4}ss \u{f6}f jane";
 async fn traced(options: Options) -> Scene {
     Setup::new(options)
         .directory("limits.auth-errors = 2")
-        .doors("deadline = \"2s\"\nlimits.auth-errors = \"unlimited\"")
+        .listeners("deadline = \"2s\"\nlimits.auth-errors = \"unlimited\"")
         .level("trace")
         .start()
         .await
@@ -182,7 +182,7 @@ async fn a_malformed_request_is_not_printed() {
         format!("{start}CONT\t9\t{plain}\nCONT\tx\t{plain}\n"),
         format!("{start}AUTH\t1\tPLAIN\tservice=imap\tresp={plain}"),
     ] {
-        let mut client = Client::connect(&scene.auth_door()).await;
+        let mut client = Client::connect(&scene.auth_socket()).await;
         client.send(&bytes).await.unwrap();
         client.half_close().await;
         let said = client.rest().await;

@@ -63,7 +63,7 @@ impl Trust {
         Setup::new(options)
             .address("localhost")
             .directory(&trust)
-            .doors("deadline = \"5s\"")
+            .listeners("deadline = \"5s\"")
             .start()
             .await
     }

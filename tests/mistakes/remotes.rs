@@ -14,15 +14,15 @@ use crate::support::{free_port, skipped};
 pub(crate) fn asking(world: &World, kind: &str, port: u16, keys: &str) -> String {
     let mut config = directory("mailbox", kind, port) + keys;
     // Few enough for the descriptors that a shell of today gives.
-    let mut door = |name: &str, protocol: &str| {
+    let mut listener = |name: &str, protocol: &str| {
         let socket = world.scratch.path(protocol);
         config += &(listener(name, protocol, &socket, "mailbox") + "max-connections = 100\n");
     };
     if kind != "imap" {
-        door("recipients", "policy");
+        listener("recipients", "policy");
     }
     if kind != "lmtp" {
-        door("logins", "auth");
+        listener("logins", "auth");
     }
     config
 }

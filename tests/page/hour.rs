@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use vouch::config::{Config, read};
 use vouch::daemon::{self, status};
 use vouch::engine::Member;
-use vouch::metrics::{Served, Watched, WatchedDoor, http};
+use vouch::metrics::{Served, Watched, WatchedListener, http};
 use vouch::server::admission::{Admission, Descriptors};
 use vouch::server::handover::Handover;
-use vouch::server::{Caller, Door, Socket};
+use vouch::server::{Caller, Listener, Socket};
 use vouch::session::connect::{Dial, Dialled};
 use vouch::session::{Error, Kind};
 
@@ -139,8 +139,8 @@ impl Hour {
             Arc::new(remotes[at.min(1)].clone())
         })
         .unwrap();
-        let (doors, counted, shown) = doors(&config, &members);
-        let [recipients, logins] = &doors[..] else {
+        let (listeners, counted, shown) = listeners(&config, &members);
+        let [recipients, logins] = &listeners[..] else {
             panic!()
         };
         let (recipients, mut logins) = (Client::of(recipients, 1), Client::of(logins, 2));
@@ -155,7 +155,7 @@ impl Hour {
             draining: CancellationToken::new(),
             configured: started,
             refused: None,
-            doors: shown,
+            listeners: shown,
             directories: status::Remote::all(&config, &members),
             troubles: status::Troubles::default(),
         };
@@ -321,22 +321,27 @@ impl Dial for Remote {
     }
 }
 
-type Doors = (Vec<Arc<dyn Door>>, Vec<WatchedDoor>, Vec<status::Door>);
+type Listeners = (
+    Vec<Arc<dyn Listener>>,
+    Vec<WatchedListener>,
+    Vec<status::Listener>,
+);
 
-fn doors(config: &Config, members: &[Arc<Member>]) -> Doors {
+fn listeners(config: &Config, members: &[Arc<Member>]) -> Listeners {
     let handover = Arc::new(Handover::new(4711));
-    let mut all = Doors::default();
-    for listener in &config.listener {
-        let door = daemon::door(listener, members, &handover);
-        let most = listener.max_connections as usize;
-        let admission = Arc::new(Admission::new(&listener.name, most, None, Descriptors::new(most)));
-        all.1.push(WatchedDoor {
-            name: listener.name.as_str().into(),
-            counts: door.counts(),
+    let mut all = Listeners::default();
+    for keys in &config.listener {
+        let listener = daemon::listener(keys, members, &handover);
+        let most = keys.max_connections as usize;
+        let admission = Arc::new(Admission::new(&keys.name, most, None, Descriptors::new(most)));
+        all.1.push(WatchedListener {
+            name: keys.name.as_str().into(),
+            counts: listener.counts(),
             admission: admission.clone(),
         });
-        all.2.push(status::Door::new(listener, admission, door.counts()));
-        all.0.push(door);
+        all.2
+            .push(status::Listener::new(keys, admission, listener.counts()));
+        all.0.push(listener);
     }
     all
 }
@@ -345,7 +350,7 @@ fn doors(config: &Config, members: &[Arc<Member>]) -> Doors {
 struct Client(BufReader<DuplexStream>);
 
 impl Client {
-    fn of(door: &Arc<dyn Door>, connection: u64) -> Self {
+    fn of(listener: &Arc<dyn Listener>, connection: u64) -> Self {
         let (ours, theirs) = duplex(1 << 16);
         let caller = Caller {
             stream: Box::new(theirs),
@@ -354,7 +359,7 @@ impl Client {
             draining: CancellationToken::new(),
             deaf: CancellationToken::new(),
         };
-        tokio::spawn(door.clone().serve(caller));
+        tokio::spawn(listener.clone().serve(caller));
         Self(BufReader::new(ours))
     }
 

@@ -19,18 +19,18 @@ fn dovecot_sees_the_client_of_each_login() {
     let scratch = Scratch::new();
     let authority = Authority::new(&scratch, "remote");
     let dovecot = Dovecot::remote(&scratch, &authority);
-    let (_vouch, mut door) = logins(&scratch, &authority, "imap", dovecot.imap);
+    let (_vouch, mut listener) = logins(&scratch, &authority, "imap", dovecot.imap);
     // Dovecot believes the first ID of a session alone: each client has one of its own.
     assert_eq!(
-        ask(&mut door, 1, "192.0.2.7", b"wrong"),
+        ask(&mut listener, 1, "192.0.2.7", b"wrong"),
         format!("FAIL\t1\tuser={KNOWN}")
     );
     assert_eq!(
-        ask(&mut door, 2, "2001:db8::7", b"worse"),
+        ask(&mut listener, 2, "2001:db8::7", b"worse"),
         format!("FAIL\t2\tuser={KNOWN}")
     );
     assert_eq!(
-        ask(&mut door, 3, "198.51.100.3", RIGHT),
+        ask(&mut listener, 3, "198.51.100.3", RIGHT),
         format!("OK\t3\tuser={KNOWN}")
     );
     let log = scratch.path("dovecot.log");
@@ -53,17 +53,17 @@ fn postfix_sees_the_client_of_each_login_and_recipient() {
     let authority = Authority::new(&scratch, "remote");
     let dovecot = Dovecot::remote(&scratch, &authority);
     let remote = Postfix::remote(&scratch, &authority, &dovecot.auth_socket);
-    let (_vouch, mut door) = logins(&scratch, &authority, "smtp", remote.smtp);
+    let (_vouch, mut listener) = logins(&scratch, &authority, "smtp", remote.smtp);
     assert_eq!(
-        ask(&mut door, 1, "192.0.2.7", b"wrong"),
+        ask(&mut listener, 1, "192.0.2.7", b"wrong"),
         format!("FAIL\t1\tuser={KNOWN}")
     );
     assert_eq!(
-        ask(&mut door, 2, "2001:db8::7", b"worse"),
+        ask(&mut listener, 2, "2001:db8::7", b"worse"),
         format!("FAIL\t2\tuser={KNOWN}")
     );
     assert_eq!(
-        ask(&mut door, 3, "198.51.100.3", RIGHT),
+        ask(&mut listener, 3, "198.51.100.3", RIGHT),
         format!("OK\t3\tuser={KNOWN}")
     );
     let log = scratch.path("remote-postfix.log");
@@ -110,11 +110,11 @@ fn dovecot_sees_the_client_of_each_recipient() {
 }
 
 /// Asks about [`KNOWN`] as Dovecot's login processes do, for a client at this address.
-fn ask(door: &mut Dialog, id: u32, address: &str, password: &[u8]) -> String {
+fn ask(listener: &mut Dialog, id: u32, address: &str, password: &[u8]) -> String {
     let resp = plain(KNOWN, password);
     let line = format!("AUTH\t{id}\tPLAIN\tservice=imap\trip={address}\trport=50123\tresp={resp}\n");
-    door.send(line.as_bytes());
-    door.line()
+    listener.send(line.as_bytes());
+    listener.line()
 }
 
 /// The action that Postfix is told about a recipient for a client at this address.
@@ -140,10 +140,10 @@ directory = [\"remote\"]
         socket.display()
     );
     let vouch = serve(scratch, authority, kind, port, &listener);
-    let mut door = Dialog::unix(&socket);
-    while door.line() != "DONE" {}
-    door.send(b"VERSION\t1\t2\nCPID\t1\n");
-    (vouch, door)
+    let mut listener = Dialog::unix(&socket);
+    while listener.line() != "DONE" {}
+    listener.send(b"VERSION\t1\t2\nCPID\t1\n");
+    (vouch, listener)
 }
 
 fn serve(scratch: &Scratch, authority: &Authority, kind: &str, port: u16, listener: &str) -> Vouch {

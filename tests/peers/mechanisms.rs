@@ -110,12 +110,12 @@ fn a_dialog_that_is_abandoned_leaves_nothing_behind() {
     let front = Postfix::front(&scratch, None, Some(&auth));
 
     // Dovecot's own clients say that they cancel.
-    let mut door = Dialog::unix(&auth);
-    while door.line() != "DONE" {}
-    door.send(b"VERSION\t1\t2\nCPID\t1\nAUTH\t1\tCRAM-MD5\tservice=imap\n");
-    assert_starts(&door.line(), "CONT\t1\t");
+    let mut listener = Dialog::unix(&auth);
+    while listener.line() != "DONE" {}
+    listener.send(b"VERSION\t1\t2\nCPID\t1\nAUTH\t1\tCRAM-MD5\tservice=imap\n");
+    assert_starts(&listener.line(), "CONT\t1\t");
     assert_eq!(connections(dovecot.imap), 1);
-    door.send(b"CANCEL\t1\n");
+    listener.send(b"CANCEL\t1\n");
     wait_until_none(dovecot.imap, Duration::from_secs(5));
 
     // Postfix does not: one client gives up, another hangs up.
@@ -226,10 +226,10 @@ socket = \"{}\"
 fn wait_for_mechanisms(auth: &Path) {
     let began = Instant::now();
     loop {
-        let mut door = Dialog::unix(auth);
+        let mut listener = Dialog::unix(auth);
         let mut greeting = Vec::new();
         while greeting.last().is_none_or(|line| line != "DONE") {
-            greeting.push(door.line());
+            greeting.push(listener.line());
         }
         if greeting
             .iter()

@@ -34,7 +34,7 @@ struct Dialog {
 }
 
 #[test]
-fn our_doors_answer_as_dovecot_does() {
+fn our_listeners_answer_as_dovecot_does() {
     if !available(&[]) {
         return;
     }

@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use vouch::config::directory::Kind;
 use vouch::config::listener::Protocol;
-use vouch::config::{Config, ListenAddress, Listener};
+use vouch::config::{self, Config, ListenAddress};
 use vouch::daemon;
 use vouch::engine::Member;
 use vouch::server::handover::Handover;
-use vouch::server::{Caller, Door};
+use vouch::server::{Caller, Listener};
 
 use crate::askers::{Answer, Tally, check_answer};
 use crate::line::PIPE;
@@ -32,10 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const QUESTIONS: u64 = 5;
 
 /// The listeners of a world.
-pub(crate) struct Listeners(Vec<(Protocol, Arc<dyn Door>)>);
+pub(crate) struct Listeners(Vec<(Protocol, Arc<dyn Listener>)>);
 
 /// A listener for each protocol that a directory of this kind can answer.
-pub(crate) fn configured(kind: Kind) -> Vec<Listener> {
+pub(crate) fn configured(kind: Kind) -> Vec<config::Listener> {
     let protocols = [
         Protocol::Policy,
         Protocol::Socketmap,
@@ -45,7 +45,7 @@ pub(crate) fn configured(kind: Kind) -> Vec<Listener> {
     ];
     let listener = |protocol: Protocol| {
         let socket = ListenAddress::Path("/nowhere".into());
-        let mut listener = Listener::new("listener", protocol, socket, vec!["remote".to_owned()]);
+        let mut listener = config::Listener::new("listener", protocol, socket, vec!["remote".to_owned()]);
         // A penalty delays answers, and says no more about them.
         listener.penalty = None;
         listener
@@ -57,7 +57,7 @@ pub(crate) fn configured(kind: Kind) -> Vec<Listener> {
 impl Listeners {
     pub(crate) fn open(config: &Config, members: &[Arc<Member>]) -> Self {
         let handover = Arc::new(Handover::new(1));
-        let open = |keys: &Listener| (keys.protocol, daemon::door(keys, members, &handover));
+        let open = |keys: &config::Listener| (keys.protocol, daemon::listener(keys, members, &handover));
         Self(config.listener.iter().map(open).collect())
     }
 }

@@ -33,8 +33,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) async fn connect(door: &Path) -> Self {
-        let stream = timeout(PATIENCE, UnixStream::connect(door))
+    pub(crate) async fn connect(listener: &Path) -> Self {
+        let stream = timeout(PATIENCE, UnixStream::connect(listener))
             .await
             .unwrap()
             .unwrap();
@@ -109,8 +109,8 @@ impl Client {
     }
 
     /// A connection to an auth listener, past the handshake.
-    pub(crate) async fn auth(door: &Path) -> Self {
-        let mut client = Self::connect(door).await;
+    pub(crate) async fn auth(listener: &Path) -> Self {
+        let mut client = Self::connect(listener).await;
         client
             .send(format!("VERSION\t1\t2\nCPID\t{}\n", std::process::id()))
             .await

@@ -33,7 +33,7 @@ pub(crate) struct Setup {
     options: Options,
     address: &'static str,
     directory: String,
-    doors: String,
+    listeners: String,
     auth: String,
     also: Vec<&'static str>,
     level: &'static str,
@@ -45,7 +45,7 @@ impl Setup {
             options,
             address: "127.0.0.1",
             directory: String::new(),
-            doors: String::new(),
+            listeners: String::new(),
             auth: String::new(),
             also: Vec::new(),
             level: "debug",
@@ -66,9 +66,9 @@ impl Setup {
     }
 
     /// Keys of every listener.
-    pub(crate) fn doors(mut self, keys: &str) -> Self {
-        self.doors.push_str(keys);
-        self.doors.push('\n');
+    pub(crate) fn listeners(mut self, keys: &str) -> Self {
+        self.listeners.push_str(keys);
+        self.listeners.push('\n');
         self
     }
 
@@ -115,18 +115,18 @@ impl Setup {
             self.directory
         );
         // Tests fail logins by the hundred, and only those of the penalty want to wait for it.
-        let penalised = self.auth.contains("penalty") || self.doors.contains("penalty");
+        let penalised = self.auth.contains("penalty") || self.listeners.contains("penalty");
         let off = if penalised { "" } else { "penalty = \"off\"\n" };
         let auth = format!("{}{off}", self.auth);
-        let doors = [("policy", recipients, ""), ("auth", logins, auth.as_str())];
+        let listeners = [("policy", recipients, ""), ("auth", logins, auth.as_str())];
         let mut sockets = Vec::new();
-        for (protocol, _, keys) in doors.into_iter().filter(|(_, open, _)| *open) {
+        for (protocol, _, keys) in listeners.into_iter().filter(|(_, open, _)| *open) {
             let socket = scratch.path(protocol);
             config.push_str(&format!(
                 "[listener.{protocol}]\nprotocol = \"{protocol}\"\nsocket = \"{}\"\n\
                  directory = [\"remote\"]\n{}{keys}",
                 socket.display(),
-                self.doors
+                self.listeners
             ));
             sockets.push(socket);
         }
@@ -160,25 +160,25 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    pub(crate) fn policy_door(&self) -> PathBuf {
+    pub(crate) fn policy_socket(&self) -> PathBuf {
         self.scratch.path("policy")
     }
 
-    pub(crate) fn auth_door(&self) -> PathBuf {
+    pub(crate) fn auth_socket(&self) -> PathBuf {
         self.scratch.path("auth")
     }
 
     /// Connects to the listener of this protocol.
-    pub(crate) async fn door(&self, protocol: &str) -> Client {
+    pub(crate) async fn listener(&self, protocol: &str) -> Client {
         Client::connect(&self.scratch.path(protocol)).await
     }
 
     pub(crate) async fn policy(&self) -> Client {
-        Client::connect(&self.policy_door()).await
+        Client::connect(&self.policy_socket()).await
     }
 
     pub(crate) async fn auth(&self) -> Client {
-        Client::auth(&self.auth_door()).await
+        Client::auth(&self.auth_socket()).await
     }
 
     /// Asks about a recipient on a connection of its own.

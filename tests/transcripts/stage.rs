@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use vouch::config::{Config, read};
 use vouch::daemon;
 use vouch::server::handover::Handover;
-use vouch::server::{self, Caller, Door};
+use vouch::server::{self, Caller, Listener};
 use vouch::session::connect::{Dial, Dialled};
 use vouch::session::{Error, Kind};
 use vouch::wire::Stream;
@@ -62,7 +62,7 @@ pub(crate) async fn play(path: &Path, script: &Script) -> Result<(), String> {
 
 struct Stage {
     /// By the names of their listeners.
-    doors: Vec<(String, Arc<dyn Door>)>,
+    listeners: Vec<(String, Arc<dyn Listener>)>,
     draining: CancellationToken,
     calls: mpsc::UnboundedReceiver<Call>,
     /// Sessions that were opened or refused.
@@ -102,7 +102,7 @@ impl Stage {
         };
         let members = daemon::members_by(&config, None, dial).map_err(|error| error.to_string())?;
         Ok(Self {
-            doors: doors(&config, &members),
+            listeners: listeners(&config, &members),
             draining: CancellationToken::new(),
             calls,
             taken: 0,
@@ -158,9 +158,12 @@ impl Stage {
     }
 
     fn connect(&mut self, number: usize, to: Option<&str>, peer: Option<server::Peer>) -> Result<(), String> {
-        let found = self.doors.iter().find(|(name, _)| to.is_none_or(|to| to == name));
-        let (_, door) = found.ok_or("there is no such listener")?;
-        let door = door.clone();
+        let found = self
+            .listeners
+            .iter()
+            .find(|(name, _)| to.is_none_or(|to| to == name));
+        let (_, listener) = found.ok_or("there is no such listener")?;
+        let listener = listener.clone();
         let (ours, theirs) = duplex(PIPE);
         let caller = Caller {
             stream: Box::new(theirs),
@@ -169,7 +172,7 @@ impl Stage {
             draining: self.draining.clone(),
             deaf: CancellationToken::new(),
         };
-        tokio::spawn(door.serve(caller));
+        tokio::spawn(listener.serve(caller));
         match self
             .clients
             .insert(number, Peer::new(Box::new(ours), String::new()))
@@ -385,14 +388,14 @@ fn acceptor() -> Result<TlsAcceptor, Box<dyn std::error::Error>> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-fn doors(config: &Config, members: &[Arc<vouch::engine::Member>]) -> Vec<(String, Arc<dyn Door>)> {
+fn listeners(config: &Config, members: &[Arc<vouch::engine::Member>]) -> Vec<(String, Arc<dyn Listener>)> {
     let handover = Arc::new(Handover::new(SPID));
     config
         .listener
         .iter()
-        .map(|listener| {
-            let door = daemon::door(listener, members, &handover);
-            (listener.name.clone(), door)
+        .map(|keys| {
+            let listener = daemon::listener(keys, members, &handover);
+            (keys.name.clone(), listener)
         })
         .collect()
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::{OpenDoor, Running};
-use crate::config::Listener;
+use super::{OpenListener, Running};
+use crate::config;
 use crate::daemon::prepare::ownership;
 use crate::daemon::reload::DENIED;
 use crate::daemon::{DaemonError, ServiceUser};
@@ -97,11 +97,13 @@ impl Running {
     /// something else is, if that is a socket on which nobody listens.
     pub(in crate::daemon) async fn look_after_sockets(&mut self, beside: &mut [Beside], order: bool) {
         let mut locks = FolderLocks::default();
-        for number in 0..self.doors.len() {
-            let Some(door) = self.doors.get(number) else { break };
-            let of = format!("listener \"{}\"", door.listener.name);
-            let looked = match (&door.path, &door.handed_over) {
-                (Some(path), _) => look_after(path.place(), owned(&door.listener), order, &mut locks).await,
+        for number in 0..self.listeners.len() {
+            let Some(listener) = self.listeners.get(number) else {
+                break;
+            };
+            let of = format!("listener \"{}\"", listener.keys.name);
+            let looked = match (&listener.path, &listener.handed_over) {
+                (Some(path), _) => look_after(path.place(), owned(&listener.keys), order, &mut locks).await,
                 (None, Some(place)) => look_at(place),
                 (None, None) => continue,
             };
@@ -127,33 +129,33 @@ impl Running {
     /// Lets clients of a listener in by another socket. Those who are inside stay.
     fn serve_anew(&mut self, number: usize, bound: Bound) -> std::io::Result<()> {
         let socket = tokio::net::UnixListener::from_std(bound.listener)?;
-        let Some(door) = self.doors.get_mut(number) else {
+        let Some(listener) = self.listeners.get_mut(number) else {
             return Ok(());
         };
         // First: clients in the backlog of the socket that was removed are let in by its last holder.
-        door.socket = Arc::new(Socket::Unix(socket));
-        door.path = Some(bound.path);
-        door.accepting.cancel();
-        door.accepting = door.closing.child_token();
-        self.common.accept(door);
+        listener.socket = Arc::new(Socket::Unix(socket));
+        listener.path = Some(bound.path);
+        listener.accepting.cancel();
+        listener.accepting = listener.closing.child_token();
+        self.common.accept(listener);
         Ok(())
     }
 }
 
-impl OpenDoor {
+impl OpenListener {
     /// The place of a socket that others have bound for us, where it has one that we can see.
     pub(super) fn place_of(socket: &Socket) -> Option<Place> {
-        let Socket::Unix(listener) = socket else {
+        let Socket::Unix(keys) = socket else {
             return None;
         };
-        let address = listener.local_addr().ok()?;
+        let address = keys.local_addr().ok()?;
         Place::of(address.as_pathname()?).ok()
     }
 }
 
-fn owned(listener: &Listener) -> Result<Ownership, BindError> {
+fn owned(keys: &config::Listener) -> Result<Ownership, BindError> {
     // Privileges were already dropped at startup.
-    ownership(listener, &ServiceUser::ours())
+    ownership(keys, &ServiceUser::ours())
 }
 
 async fn look_after(

@@ -17,7 +17,7 @@ fn connections() -> Vec<Bound> {
             "one more is closed at once; the log counts them",
             "each costs a file descriptor and a few kilobytes. With vouch dovecot-service it is client_limit of \
              Dovecot's service",
-            "a_door_that_is_full_turns_away_and_serves_again",
+            "a_listener_that_is_full_turns_away_and_serves_again",
         ),
         row(
             "clients that wait to be accepted",
@@ -106,14 +106,14 @@ fn lengths() -> Vec<Bound> {
             bytes!(vouch_protocol::auth::LINE_LIMIT),
             "the connection is closed, with a warning in the log",
             "Dovecot's own limit",
-            "lines_of_every_door_have_an_end",
+            "lines_of_every_listener_have_an_end",
         ),
         row(
             "line of a Dovecot userdb or master client",
             bytes!(vouch_protocol::auth::master::LINE_LIMIT),
             "the connection is closed, with a warning in the log",
             "what Dovecot's clients read",
-            "lines_of_every_door_have_an_end",
+            "lines_of_every_listener_have_an_end",
         ),
         row(
             "failures remembered by each listener: for penalties by address and by user, for auth-errors by session",

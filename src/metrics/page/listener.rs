@@ -10,7 +10,7 @@ use super::html::Html;
 use super::table::Table;
 use super::words::{lasting, percent, rate};
 use super::{count, each, swatch, text, word};
-use crate::metrics::history::{DoorStep, VERDICTS};
+use crate::metrics::history::{ListenerStep, VERDICTS};
 
 /// The verdicts as the history counts them: names, and classes of the style.
 const NAMES: [&str; VERDICTS] = ["accept", "reject", "defer", "abstain"];
@@ -27,7 +27,7 @@ pub(super) fn card(html: &mut Html, hour: &Hour, at: usize, it: &Value) {
         .text(text(&it["protocol"]))
         .markup("</small></h3>");
     facts(html, it);
-    let past = hour.of(|step| step.doors.get(text(&it["name"])));
+    let past = hour.of(|step| step.listeners.get(text(&it["name"])));
     let id = format!("l{at}");
     let sum = past.sum();
     if sum.answers() > 0 {
@@ -87,7 +87,7 @@ fn a_second(took: Duration, count: u64) -> f64 {
     count as f64 / took.as_secs_f64().max(1.0)
 }
 
-fn answers(id: &str, past: &Past<'_, DoorStep>, sum: &DoorStep) -> Html {
+fn answers(id: &str, past: &Past<'_, ListenerStep>, sum: &ListenerStep) -> Html {
     let rates = past.steps.iter().map(|(took, it)| a_second(*took, it.answers()));
     let rates: Vec<_> = rates.collect();
     let most = rates.iter().copied().fold(0.0, f64::max);
@@ -95,7 +95,7 @@ fn answers(id: &str, past: &Past<'_, DoorStep>, sum: &DoorStep) -> Html {
     let unit = if most < 1.0 { 60.0 } else { 1.0 };
     let top = chart::top(most * unit) / unit;
     let layers = std::array::from_fn::<_, VERDICTS, _>(|verdict| {
-        let count = |it: &DoorStep| it.verdicts.get(verdict).copied().unwrap_or_default();
+        let count = |it: &ListenerStep| it.verdicts.get(verdict).copied().unwrap_or_default();
         let shares = past
             .steps
             .iter()
@@ -127,8 +127,8 @@ fn answers(id: &str, past: &Past<'_, DoorStep>, sum: &DoorStep) -> Html {
 }
 
 /// What the areas of the chart are, and how much of each there was.
-fn last_hour(html: &mut Html, past: &Past<'_, DoorStep>, sum: &DoorStep) {
-    let nothing = DoorStep::default();
+fn last_hour(html: &mut Html, past: &Past<'_, ListenerStep>, sum: &ListenerStep) {
+    let nothing = ListenerStep::default();
     let (took, lately) = past.steps.last().copied().unwrap_or((Duration::ZERO, &nothing));
     let mut table = Table::numbers("In the time shown", &["verdict", "answers", "share", "lately"]);
     for ((name, number), lately) in NAMES.into_iter().zip(sum.verdicts).zip(lately.verdicts) {
@@ -148,7 +148,7 @@ fn last_hour(html: &mut Html, past: &Past<'_, DoorStep>, sum: &DoorStep) {
     table.end_numbers(html);
 }
 
-fn numbers(html: &mut Html, past: &Past<'_, DoorStep>) {
+fn numbers(html: &mut Html, past: &Past<'_, ListenerStep>) {
     let mut table = Table::numbers(
         "The last hour, by five minutes",
         &[

@@ -15,7 +15,7 @@ impl Connection {
     /// Answers, or holds the answer back. It is counted as well where the request was
     /// given up meanwhile.
     pub(super) fn decided(&mut self, mut decided: Box<Decided>) -> Flow {
-        let delay = decided.door.delay(&decided);
+        let delay = decided.listener.delay(&decided);
         if delay.is_zero() || !self.requests.is_deciding_on(decided.asked.id, decided.serial) {
             return self.answer_now(decided);
         }
@@ -74,7 +74,7 @@ impl Connection {
         } = decided;
         let delayed = held.map(|since| since.elapsed());
         decided
-            .door
+            .listener
             .log(user, &asked.client, decision, (*took, delayed), answer);
     }
 
@@ -95,16 +95,16 @@ impl Connection {
         let Decided {
             asked, given, pass, ..
         } = decided;
-        let door = &decided.door.settings;
+        let listener = &decided.listener.settings;
         let (id, client) = (asked.id, &asked.client);
-        let ready = ok::told(door, &name, given, client).and_then(|told| {
-            let fields = door.fields.fill_paths(&name, client)?;
+        let ready = ok::told(listener, &name, given, client).and_then(|told| {
+            let fields = listener.fields.fill_paths(&name, client)?;
             Ok((told, fields))
         });
         let (told, fields) = match ready {
             Ok(ready) => ready,
             Err(error) => {
-                tracing::error!(listener = door.name, about = %given, "no OK for a good login: {error}; see the listener's ok, fields and default-domain");
+                tracing::error!(listener = listener.name, about = %given, "no OK for a good login: {error}; see the listener's ok, fields and default-domain");
                 return self.fail_for_now(asked);
             }
         };
@@ -156,7 +156,7 @@ impl Connection {
 
     /// Whether a temporary failure is expressed by closing the connection.
     fn closes(&self, smtp: bool) -> bool {
-        match self.door().settings.tempfail {
+        match self.listener().settings.tempfail {
             Tempfail::Close => true,
             Tempfail::Fail => false,
             Tempfail::Auto => smtp && !self.requests.is_deciding(),
@@ -164,16 +164,16 @@ impl Connection {
     }
 
     fn hang_up(&self) -> Flow {
-        self.door().sessions.hanging_up(self.session, self.pid);
+        self.listener().sessions.hanging_up(self.session, self.pid);
         HANG_UP
     }
 
     /// A request that nobody was asked about: nothing was said of the user, so it
     /// is no wrong password.
     pub(super) fn no_answer(&mut self, id: u32, reason: &str) -> Flow {
-        let door = self.door();
+        let listener = self.listener();
         tracing::info!(
-            listener = door.settings.name,
+            listener = listener.settings.name,
             id,
             "no answer to a request: {reason}"
         );
@@ -191,8 +191,12 @@ impl Connection {
     }
 
     pub(super) fn bad_base64(&mut self, id: u32, reason: &str) -> Flow {
-        let door = self.door();
-        tracing::info!(listener = door.settings.name, id, "refused a request: {reason}");
+        let listener = self.listener();
+        tracing::info!(
+            listener = listener.settings.name,
+            id,
+            "refused a request: {reason}"
+        );
         let reason = Some(reason.into());
         self.reply(Reply::Fail {
             id,

@@ -18,7 +18,7 @@ use super::exchange::{Exchange, Spoken, Step};
 use super::late::Late;
 use super::relay::{Relay, Turn};
 use super::requests::{Pending, Requests};
-use super::{Asked, AuthDoor, REQUEST_TIMEOUT, WRITE_TIMEOUT};
+use super::{Asked, AuthListener, REQUEST_TIMEOUT, WRITE_TIMEOUT};
 use crate::engine::{Decision, Source};
 use crate::server::current::Current;
 use crate::server::handover::Connected;
@@ -47,7 +47,7 @@ type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Turn> + Send>>>;
 
 /// A connection.
 pub(super) struct Connection {
-    door: Arc<Current<AuthDoor>>,
+    listener: Arc<Current<AuthListener>>,
     cookie: [u8; 16],
     /// Logins accepted here that wait for a mail process; at a `login` listener, once
     /// the client has sent its process id.
@@ -73,13 +73,13 @@ impl Connection {
     /// A connection that was greeted with `cookie`. Its failures are counted under the
     /// number `session`.
     pub(super) fn new(
-        door: Arc<Current<AuthDoor>>,
+        listener: Arc<Current<AuthListener>>,
         stream: Stream,
         cookie: [u8; 16],
         (session, pid): (u64, Option<i32>),
     ) -> Self {
         Self {
-            door,
+            listener,
             cookie,
             accepted: None,
             session,
@@ -171,17 +171,17 @@ impl Connection {
     }
 
     /// The listener for the client's next question.
-    pub(super) fn door(&self) -> Arc<AuthDoor> {
-        self.door.get()
+    pub(super) fn listener(&self) -> Arc<AuthListener> {
+        self.listener.get()
     }
 
     fn command(&mut self, command: Command) -> Flow {
         match command {
             Command::Version { .. } => GO_ON,
             Command::Cpid(cpid) => {
-                let door = self.door();
-                let keeps = door.settings.hands_over;
-                self.accepted = keeps.then(|| door.handover.connected(cpid, self.cookie));
+                let listener = self.listener();
+                let keeps = listener.settings.hands_over;
+                self.accepted = keeps.then(|| listener.handover.connected(cpid, self.cookie));
                 GO_ON
             }
             Command::Auth(auth) => self.auth(auth),
@@ -193,10 +193,10 @@ impl Connection {
     fn auth(&mut self, auth: Auth) -> Flow {
         let id = auth.id;
         let awaited = self.accepted.as_ref().is_some_and(|accepted| accepted.holds(id));
-        let door = self.door();
+        let listener = self.listener();
         if awaited || self.requests.has(id) {
             tracing::warn!(
-                listener = door.settings.name,
+                listener = listener.settings.name,
                 id,
                 "closed: the client used a request id again before it was answered; does it speak Dovecot auth?"
             );
@@ -214,7 +214,7 @@ impl Connection {
         let Ok(initial) = initial else {
             return self.bad_base64(id, "Invalid base64 data in initial response");
         };
-        let offered = &door.settings.mechanisms;
+        let offered = &listener.settings.mechanisms;
         let Some(spoken) = Spoken::from_name(&auth.mechanism).filter(|one| offered.contains(one)) else {
             return self.no_answer(id, "Unsupported authentication mechanism");
         };
@@ -266,7 +266,7 @@ impl Connection {
             Step::Challenge(exchange, challenge) => self.challenge(exchange, asked, challenge),
             Step::Ask(user, proof) => self.ask(asked, user, proof),
             Step::Begin(asker, dialog) => {
-                let relay = Relay::new(self.door(), self.session, asked, (asker, dialog));
+                let relay = Relay::new(self.listener(), self.session, asked, (asker, dialog));
                 self.turn(Box::new(relay))
             }
             Step::GoOn(mut relay, message) => match relay.answer(message) {
@@ -293,7 +293,7 @@ impl Connection {
 
     fn ask(&mut self, asked: Asked, user: Login, proof: Proof) -> Flow {
         let (serial, given_up) = self.requests.ask_engine(asked.id);
-        let deciding = self.door().decide(serial, asked, user, proof, self.session);
+        let deciding = self.listener().decide(serial, asked, user, proof, self.session);
         self.deciding.push(Box::pin(async {
             tokio::select! {
                 biased;
@@ -333,7 +333,7 @@ impl Connection {
             source: Source::Local,
             directory: None,
         };
-        self.door().log(
+        self.listener().log(
             &Login::new(b""),
             &asked.client,
             &decision,
@@ -352,7 +352,7 @@ impl Connection {
         };
         let (answer, flow) = self.fail_for_now(asked);
         let nobody = Login::new(b"");
-        self.door()
+        self.listener()
             .log(&nobody, &asked.client, &decision, (Duration::ZERO, None), answer);
         flow
     }
@@ -365,7 +365,11 @@ impl Connection {
     }
 
     fn complain(&self, error: &WireError) -> Flow {
-        note_end(&self.door().settings.name, error, "does it speak Dovecot auth?");
+        note_end(
+            &self.listener().settings.name,
+            error,
+            "does it speak Dovecot auth?",
+        );
         HANG_UP
     }
 }

@@ -29,13 +29,13 @@ use tokio::time::Instant;
 use vouch_protocol::auth::client::{Greeting, Mech};
 use vouch_protocol::secret::Secret;
 
-use super::counts::{DoorCounts, Entry};
+use super::counts::{Entry, ListenerCounts};
 use super::current::Current;
 use super::fields::Fields;
 use super::handover::Handover;
 use super::login_limits::{self, Session, Sessions};
 use super::penalty::{self, Culprit, Failure, Penalty};
-use super::{Caller, Deadline, Door, REQUEST_TIMEOUT, WRITE_TIMEOUT, greet};
+use super::{Caller, Deadline, Listener, REQUEST_TIMEOUT, WRITE_TIMEOUT, greet};
 use crate::address::Domain;
 use crate::address::access::Access;
 use crate::engine::{Decision, Engine, Source, Tag};
@@ -84,13 +84,13 @@ pub struct Settings {
 }
 
 /// Answers auth-client requests.
-pub struct AuthDoor {
+pub struct AuthListener {
     settings: Settings,
     engine: Engine,
     sessions: Arc<Sessions>,
     penalty: Option<Arc<Penalty>>,
     handover: Arc<Handover>,
-    counts: Arc<DoorCounts>,
+    counts: Arc<ListenerCounts>,
 }
 
 /// What is known of a request besides its login.
@@ -108,7 +108,7 @@ struct Asked {
 /// A login that was decided on.
 struct Decided {
     /// The listener as it was when the client asked.
-    door: Arc<AuthDoor>,
+    listener: Arc<AuthListener>,
     /// Which of a connection's questions it was.
     serial: u64,
     asked: Asked,
@@ -127,7 +127,7 @@ struct Decided {
     held: Option<Instant>,
 }
 
-impl AuthDoor {
+impl AuthListener {
     /// A listener in front of `engine`. All listeners of one Dovecot share a `handover`.
     pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
         Self {
@@ -214,7 +214,7 @@ impl AuthDoor {
         let is_counted = session.is_some() || self.culprit(&asked).is_some();
         let tag = is_counted.then(|| self.engine.tag(&kind)).flatten();
         let overdue = Overdue {
-            door: self.clone(),
+            listener: self.clone(),
             asked: asked.clone(),
             login: overdue::name(&kind),
             tag: tag.clone(),
@@ -234,7 +234,7 @@ impl AuthDoor {
             patience: began + self.settings.deadline.of(&asked.client),
             held: None,
             asked,
-            door: self,
+            listener: self,
         }
     }
 
@@ -372,12 +372,12 @@ impl AuthDoor {
     }
 }
 
-impl Door for Current<AuthDoor> {
+impl Listener for Current<AuthListener> {
     fn chooses_when_to_part(&self) -> bool {
         true
     }
 
-    fn counts(&self) -> Arc<DoorCounts> {
+    fn counts(&self) -> Arc<ListenerCounts> {
         self.get().counts.clone()
     }
 
@@ -390,20 +390,20 @@ impl Door for Current<AuthDoor> {
                 draining,
                 deaf,
             } = caller;
-            let door = self.get();
-            let Some(cookie) = door.cookie() else {
+            let listener = self.get();
+            let Some(cookie) = listener.cookie() else {
                 tracing::error!(
-                    listener = door.settings.name,
+                    listener = listener.settings.name,
                     "closed: the system gives no random bytes to greet a client with; does a system call filter forbid getrandom?"
                 );
                 return;
             };
-            let greeting = door.greeting(connection, cookie);
+            let greeting = listener.greeting(connection, cookie);
             // In one write: some clients read only once.
-            if greet(&mut stream, &greeting, &door.settings.name).await {
+            if greet(&mut stream, &greeting, &listener.settings.name).await {
                 let pid = peer.and_then(|peer| peer.pid);
-                let session = door.sessions.connected(connection, pid);
-                drop(door);
+                let session = listener.sessions.connected(connection, pid);
+                drop(listener);
                 Connection::new(self, stream, cookie, (session, pid))
                     .serve(&draining, &deaf)
                     .await;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Asked, AuthDoor, Session};
+use super::{Asked, AuthListener, Session};
 use crate::dialog::Dialog;
 use crate::engine::{Decision, Tag};
 use crate::verdict::{Kind, Login, Proof, Verdict};
 
 /// A login whose answer may come too late.
 pub(super) struct Overdue {
-    pub(super) door: Arc<AuthDoor>,
+    pub(super) listener: Arc<AuthListener>,
     pub(super) asked: Asked,
     pub(super) login: Name,
     pub(super) tag: Option<Tag>,
@@ -51,10 +51,14 @@ impl Overdue {
             Name::Of(dialog) => Login::new(dialog.user().unwrap_or_default()),
         };
         let client = &self.asked.client;
-        self.door.sessions.note(self.session, self.tag.as_ref(), decision);
+        self.listener
+            .sessions
+            .note(self.session, self.tag.as_ref(), decision);
         // Nobody hears the answer, so there is nothing to hold back.
-        let _ = self.door.count(&self.asked, &user, self.tag.as_ref(), decision);
+        let _ = self
+            .listener
+            .count(&self.asked, &user, self.tag.as_ref(), decision);
         let took = (self.began.elapsed(), None);
-        self.door.log(&user, client, decision, took, "too late");
+        self.listener.log(&user, client, decision, took, "too late");
     }
 }

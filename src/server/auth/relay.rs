@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use vouch_protocol::sasl::carried::Unreadable;
 use vouch_protocol::secret::Secret;
 
-use super::{Asked, AuthDoor, Decided};
+use super::{Asked, AuthListener, Decided};
 use crate::dialog::{Asker, Dialog};
 use crate::engine::{Decision, Source};
 use crate::verdict::{Cause, Class, Login, Proof, Verdict};
@@ -23,7 +23,7 @@ pub(crate) const DIALOG_TIME: Duration = Duration::from_secs(60);
 
 /// A dialog under way. Dropping it ends it at the remote, too.
 pub(super) struct Relay {
-    door: Arc<AuthDoor>,
+    listener: Arc<AuthListener>,
     connection: u64,
     asked: Asked,
     asker: Asker,
@@ -51,7 +51,7 @@ pub(super) enum Turn {
 impl Relay {
     /// A dialog that begins.
     pub(super) fn new(
-        door: Arc<AuthDoor>,
+        listener: Arc<AuthListener>,
         connection: u64,
         asked: Asked,
         (asker, dialog): (Asker, Dialog),
@@ -59,9 +59,9 @@ impl Relay {
         let user = Login::new(asker.user().unwrap_or_default());
         let proof = Proof::Relay(dialog);
         // The serial number is that of the turn in which it ends.
-        let deciding = door.clone().decide(0, asked.clone(), user, proof, connection);
+        let deciding = listener.clone().decide(0, asked.clone(), user, proof, connection);
         Self {
-            door,
+            listener,
             connection,
             asked,
             asker,
@@ -91,10 +91,10 @@ impl Relay {
         }
         let user = self.user();
         if !known {
-            if let Some(verdict) = self.door.denied(&user, &self.asked.client) {
+            if let Some(verdict) = self.listener.denied(&user, &self.asked.client) {
                 return Err(self.decided(verdict, Source::Access));
             }
-            if let Some(Decision { verdict, source, .. }) = self.door.engine.refuse(&user) {
+            if let Some(Decision { verdict, source, .. }) = self.listener.engine.refuse(&user) {
                 return Err(self.decided(verdict, source));
             }
         }
@@ -104,7 +104,7 @@ impl Relay {
 
     /// Waits until the remote has said something, for as long as the client has patience.
     pub(super) async fn turn(mut self: Box<Self>, serial: u64) -> Turn {
-        let patience = Instant::now() + self.door.settings.deadline.of(&self.asked.client);
+        let patience = Instant::now() + self.listener.settings.deadline.of(&self.asked.client);
         let mut decided = tokio::select! {
             biased;
             Some(challenge) = self.asker.challenge() => {
@@ -130,9 +130,9 @@ impl Relay {
     }
 
     fn decided(&self, verdict: Verdict, source: Source) -> Box<Decided> {
-        let directory = self.door.engine.only_directory();
+        let directory = self.listener.engine.only_directory();
         Box::new(Decided {
-            door: self.door.clone(),
+            listener: self.listener.clone(),
             serial: 0,
             asked: self.asked.clone(),
             given: self.user(),
@@ -145,7 +145,7 @@ impl Relay {
                 directory,
             },
             took: self.began.elapsed(),
-            patience: Instant::now() + self.door.settings.deadline.of(&self.asked.client),
+            patience: Instant::now() + self.listener.settings.deadline.of(&self.asked.client),
             held: None,
         })
     }
@@ -156,9 +156,9 @@ impl Drop for Relay {
     /// nothing: it counts as a failure, or guessing and probing for names would cost nothing.
     fn drop(&mut self) {
         if self.abandoned {
-            let session = self.door.session(&self.asked, self.connection);
+            let session = self.listener.session(&self.asked, self.connection);
             if let Some(session) = session {
-                self.door.sessions.failed(session, None);
+                self.listener.sessions.failed(session, None);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use vouch_protocol::auth::master::{CacheCounters, Reply};
 
-use super::UserdbDoor;
+use super::UserdbListener;
 use crate::verdict::Login;
 
 /// What was counted when it was last to begin at zero. The counters themselves go on, as
@@ -15,7 +15,7 @@ pub(super) struct Baseline {
     misses: AtomicU64,
 }
 
-impl UserdbDoor {
+impl UserdbListener {
     /// The answer to CACHE-STATUS.
     pub(super) async fn status(&self, id: u32, reset: bool) -> Reply {
         let summary = self.engine.summary().await;
@@ -39,8 +39,8 @@ impl UserdbDoor {
     pub(super) fn flush(&self, id: u32, users: &[Vec<u8>]) -> Reply {
         let users: Vec<_> = users.iter().map(|user| Login::new(user)).collect();
         let count = self.engine.forget(&users);
-        let (door, of) = (&self.settings.name, users.len());
-        tracing::info!(listener = door, count, users = of, "CACHE-FLUSH answered");
+        let (listener, of) = (&self.settings.name, users.len());
+        tracing::info!(listener = listener, count, users = of, "CACHE-FLUSH answered");
         Reply::Flushed {
             id,
             count: limited(count as u64),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use vouch_protocol::auth::master::{Codec, Lookup, Reply, Request};
 
 use super::mask::Mask;
-use super::{UserdbDoor, Wanted};
+use super::{UserdbListener, Wanted};
 use crate::engine::remembered::PIECE;
 use crate::server::current::Current;
 use crate::server::{Peer, REQUEST_TIMEOUT, WRITE_TIMEOUT, note_end};
@@ -34,7 +34,7 @@ type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Reply> + Send>>>;
 
 /// A connection.
 pub(super) struct Connection {
-    door: Arc<Current<UserdbDoor>>,
+    listener: Arc<Current<UserdbListener>>,
     peer: Option<Peer>,
     wire: Wire<Codec>,
     deciding: Deciding,
@@ -50,9 +50,9 @@ const HANG_UP: Flow = Flow::Break(());
 
 impl Connection {
     /// A connection that was greeted.
-    pub(super) fn new(door: Arc<Current<UserdbDoor>>, stream: Stream, peer: Option<Peer>) -> Self {
+    pub(super) fn new(listener: Arc<Current<UserdbListener>>, stream: Stream, peer: Option<Peer>) -> Self {
         Self {
-            door,
+            listener,
             peer,
             wire: Wire::new(stream, Codec::new()).with_patience(REQUEST_TIMEOUT),
             deciding: FuturesUnordered::new(),
@@ -88,38 +88,38 @@ impl Connection {
     }
 
     async fn request(&mut self, request: Request) -> Flow {
-        let door = self.door.get();
+        let listener = self.listener.get();
         match request {
             Request::User(lookup) => self.look_up(Wanted::Fields, lookup),
             Request::Pass(lookup) => self.look_up(Wanted::Name, lookup),
             Request::List { id, mask } => self.list(id, Mask::new(mask)).await,
             Request::Request(_) | Request::CacheFlush { .. } | Request::CacheStatus { .. }
-                if !door.settings.master =>
+                if !listener.settings.master =>
             {
                 tracing::warn!(
-                    listener = door.settings.name,
+                    listener = listener.settings.name,
                     "closed: the client's request is one for a master socket; give it a listener with protocol = \"master\""
                 );
                 HANG_UP
             }
-            Request::Request(claim) => match door.handover.elsewhere(claim.cookie.expose()) {
+            Request::Request(claim) => match listener.handover.elsewhere(claim.cookie.expose()) {
                 Some(pid) => {
-                    let asking = door.ask_for(claim, pid, self.peer);
+                    let asking = listener.ask_for(claim, pid, self.peer);
                     self.deciding.push(Box::pin(asking));
                     GO_ON
                 }
                 None => {
-                    let reply = door.hand_over(&claim, self.peer);
+                    let reply = listener.hand_over(&claim, self.peer);
                     self.reply(reply)
                 }
             },
             Request::CacheFlush { id, users } => {
-                let reply = door.flush(id, &users);
+                let reply = listener.flush(id, &users);
                 self.reply(reply)
             }
             Request::CacheStatus { id, reset } => {
                 self.deciding
-                    .push(Box::pin(async move { door.status(id, reset).await }));
+                    .push(Box::pin(async move { listener.status(id, reset).await }));
                 GO_ON
             }
             Request::Unknown { id, command } => {
@@ -133,11 +133,11 @@ impl Connection {
     fn note_unknown(&mut self, command: &[u8]) {
         if !self.complained {
             self.complained = true;
-            let door = self.door.get();
+            let listener = self.listener.get();
             let command =
                 String::from_utf8_lossy(command.get(..COMMAND_SHOWN).unwrap_or(command)).into_owned();
             tracing::warn!(
-                listener = door.settings.name,
+                listener = listener.settings.name,
                 command,
                 "answered FAIL: vouch does not know this command; is this Dovecot newer than vouch?"
             );
@@ -145,14 +145,14 @@ impl Connection {
     }
 
     fn look_up(&mut self, wanted: Wanted, lookup: Lookup) -> Flow {
-        let looking = self.door.get().look_up(wanted, lookup, self.peer);
+        let looking = self.listener.get().look_up(wanted, lookup, self.peer);
         self.deciding.push(Box::pin(looking));
         GO_ON
     }
 
     async fn list(&mut self, id: u32, mask: Mask) -> Flow {
-        let door = self.door.get();
-        let names = door.list(self.peer, mask);
+        let listener = self.listener.get();
+        let names = listener.list(self.peer, mask);
         let success = names.is_some();
         for (looked, name) in names.into_iter().flatten().enumerate() {
             if let Some(name) = name {
@@ -162,7 +162,7 @@ impl Connection {
                 && let Err(error) = self.wire.flush_within(WRITE_TIMEOUT).await
             {
                 tracing::warn!(
-                    listener = door.settings.name,
+                    listener = listener.settings.name,
                     "LIST cut off after {looked} names: {error}; see whether its client hangs, and ask again"
                 );
                 return HANG_UP;
@@ -193,7 +193,7 @@ impl Connection {
 
     fn complain(&self, error: &WireError) -> Flow {
         note_end(
-            &self.door.get().settings.name,
+            &self.listener.get().settings.name,
             error,
             "does it speak Dovecot auth-master?",
         );

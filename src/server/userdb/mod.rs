@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use vouch_protocol::auth::Parameters;
 use vouch_protocol::auth::master::{Claim, Field, Lookup, Reply, greeting};
 
-use super::counts::{DoorCounts, Entry};
+use super::counts::{Entry, ListenerCounts};
 use super::current::Current;
 use super::fields::Fields;
 use super::handover::Handover;
 use super::kin;
-use super::{Caller, Deadline, Door, Peer, greet};
+use super::{Caller, Deadline, Listener, Peer, greet};
 use crate::address::Address;
 use crate::engine::{Decision, Engine, Source};
 use crate::verdict::{Abstention, Client, Kind, Login, Question, Verdict};
@@ -53,11 +53,11 @@ pub struct Settings {
 }
 
 /// Answers auth-master requests.
-pub struct UserdbDoor {
+pub struct UserdbListener {
     settings: Settings,
     engine: Engine,
     handover: Arc<Handover>,
-    counts: Arc<DoorCounts>,
+    counts: Arc<ListenerCounts>,
     baseline: Arc<Baseline>,
 }
 
@@ -78,7 +78,7 @@ enum Told {
     Fail,
 }
 
-impl UserdbDoor {
+impl UserdbListener {
     /// A listener in front of `engine`. All listeners of one Dovecot share a `handover`.
     pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
         Self {
@@ -165,11 +165,11 @@ impl UserdbDoor {
 
     /// The fields of a user; `None` where it cannot be, or not to this peer.
     fn fields(&self, user: &Login, client: &Client, peer: Option<Peer>) -> Option<Vec<Field>> {
-        let door = &self.settings.name;
+        let listener = &self.settings.name;
         let fields = match self.settings.fields.fill_paths(user.as_bytes(), client) {
             Ok(fields) => fields,
             Err(error) => {
-                tracing::error!(listener = door, about = %user, "no fields for a user: {error}; see the listener's fields and default-domain");
+                tracing::error!(listener = listener, about = %user, "no fields for a user: {error}; see the listener's fields and default-domain");
                 return None;
             }
         };
@@ -185,9 +185,9 @@ impl UserdbDoor {
 
     /// A peer that only the mode 0666 lets in may ask about itself alone.
     fn turn_away(&self, what: &str, user: &str) {
-        let door = &self.settings.name;
+        let listener = &self.settings.name;
         tracing::error!(
-            listener = door,
+            listener = listener,
             about = user,
             "{what} refused: the socket is open to all users (mode 0666), and the client is neither its owner, \
              in its group, nor the user itself by the field `uid`; set mode 0600, 0660 or 0777"
@@ -197,7 +197,7 @@ impl UserdbDoor {
     /// The names of all users that are remembered, as they are asked for; `None` where it cannot be said. An item is
     /// `None` where something else was looked at.
     fn list(&self, peer: Option<Peer>, mask: Mask) -> Option<impl Iterator<Item = Option<Vec<u8>>> + Send> {
-        let door = &self.settings.name;
+        let listener = &self.settings.name;
         if is_stranger(peer) {
             self.turn_away("LIST", "*");
             return None;
@@ -207,7 +207,7 @@ impl UserdbDoor {
             Exists::Domain => None,
         };
         if known.is_none() {
-            tracing::info!(listener = door, "LIST refused: users are not cached here");
+            tracing::info!(listener = listener, "LIST refused: users are not cached here");
         }
         let named = move |address: Address| Some(address.to_unquoted()).filter(|name| mask.matches(name));
         known.map(|known| known.map(move |address| address.and_then(&named)))
@@ -215,11 +215,11 @@ impl UserdbDoor {
 
     /// The answer to REQUEST.
     fn hand_over(&self, claim: &Claim, peer: Option<Peer>) -> Reply {
-        let (door, id) = (&self.settings.name, claim.id);
+        let (listener, id) = (&self.settings.name, claim.id);
         let (cpid, client_id) = (claim.cpid, claim.client_id);
         let refused = |why: &str| {
             tracing::warn!(
-                listener = door,
+                listener = listener,
                 cpid,
                 request = client_id,
                 "REQUEST refused: {why}; the user must log in again, and login and master sockets must belong to one vouch"
@@ -239,7 +239,7 @@ impl UserdbDoor {
         let mut fields = match filled {
             Ok(fields) => fields,
             Err(error) => {
-                tracing::error!(listener = door, about = %user, "no fields for a user: {error}; see the listener's fields and default-domain");
+                tracing::error!(listener = listener, about = %user, "no fields for a user: {error}; see the listener's fields and default-domain");
                 return Reply::Fail { id };
             }
         };
@@ -256,14 +256,14 @@ impl UserdbDoor {
         if accepted.given != user {
             fields.push(("auth_user".into(), accepted.given.as_bytes().to_vec()));
         }
-        tracing::info!(listener = door, about = %user, cpid, request = client_id, "REQUEST answered");
+        tracing::info!(listener = listener, about = %user, cpid, request = client_id, "REQUEST answered");
         let name = user.as_bytes().to_vec();
         Reply::User { id, name, fields }
     }
 
     /// The answer to REQUEST where another process of ours has accepted the login.
     async fn ask_for(self: Arc<Self>, claim: Claim, pid: u32, peer: Option<Peer>) -> Reply {
-        let (door, cpid, request) = (&self.settings.name, claim.cpid, claim.client_id);
+        let (listener, cpid, request) = (&self.settings.name, claim.cpid, claim.client_id);
         let asked = match is_itself(&claim, peer) {
             Ok(()) => kin::ask(pid, &claim).await.map_err(|error| error.to_string()),
             Err(why) => Err(why),
@@ -271,7 +271,7 @@ impl UserdbDoor {
         match asked {
             Ok(line) => {
                 tracing::info!(
-                    listener = door,
+                    listener = listener,
                     cpid,
                     request,
                     pid,
@@ -281,7 +281,7 @@ impl UserdbDoor {
             }
             Err(why) => {
                 tracing::warn!(
-                    listener = door,
+                    listener = listener,
                     cpid,
                     request,
                     "REQUEST refused: the cookie is of process {pid}, which does not answer as a vouch process: {why}; the \
@@ -361,8 +361,8 @@ fn uid(fields: &[Field]) -> Option<u32> {
     str::from_utf8(value).ok()?.parse().ok()
 }
 
-impl Door for Current<UserdbDoor> {
-    fn counts(&self) -> Arc<DoorCounts> {
+impl Listener for Current<UserdbListener> {
+    fn counts(&self) -> Arc<ListenerCounts> {
         self.get().counts.clone()
     }
 
@@ -374,10 +374,15 @@ impl Door for Current<UserdbDoor> {
                 draining,
                 ..
             } = caller;
-            let door = self.get();
+            let listener = self.get();
             // In one write: chasquid waits for it.
-            let greeted = greet(&mut stream, &greeting(door.handover.spid()), &door.settings.name).await;
-            drop(door);
+            let greeted = greet(
+                &mut stream,
+                &greeting(listener.handover.spid()),
+                &listener.settings.name,
+            )
+            .await;
+            drop(listener);
             if greeted {
                 Connection::new(self, stream, peer).serve(&draining).await;
             }

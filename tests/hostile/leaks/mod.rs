@@ -96,14 +96,14 @@ impl Scene {
         if !imap {
             config += &format!("cache.file = \"{}\"\n", scratch.text("cache.redb"));
         }
-        let mut doors = Vec::new();
-        for door in ["auth", "login", "master", "saslauthd"] {
-            let socket = scratch.path(door);
+        let mut listeners = Vec::new();
+        for listener in ["auth", "login", "master", "saslauthd"] {
+            let socket = scratch.path(listener);
             config += &format!(
-                "[listener.{door}]\nprotocol = \"{door}\"\nsocket = \"{}\"\ndirectory = [\"remote\"]\n",
+                "[listener.{listener}]\nprotocol = \"{listener}\"\nsocket = \"{}\"\ndirectory = [\"remote\"]\n",
                 socket.display()
             );
-            config += &match door {
+            config += &match listener {
                 "master" => "exists = \"domain\"\n".to_owned(),
                 "saslauthd" => String::new(),
                 _ => format!(
@@ -111,10 +111,10 @@ impl Scene {
                     names.join(", ")
                 ),
             };
-            doors.push(socket);
+            listeners.push(socket);
         }
         let started = tokio::task::spawn_blocking(move || {
-            let paths: Vec<&Path> = doors.iter().map(std::path::PathBuf::as_path).collect();
+            let paths: Vec<&Path> = listeners.iter().map(std::path::PathBuf::as_path).collect();
             (Vouch::serve(&scratch, &config, &paths), scratch)
         });
         let (vouch, scratch) = started.await.unwrap();
@@ -125,9 +125,9 @@ impl Scene {
         }
     }
 
-    /// Asks the listener `door`. A login that is good there is asked for at the master listener. The last line told.
-    async fn login(&self, door: &str, mechanism: &str, messages: &[String]) -> String {
-        let mut client = Client::connect(&self.scratch.path(door)).await;
+    /// Asks the listener `listener`. A login that is good there is asked for at the master listener. The last line told.
+    async fn login(&self, listener: &str, mechanism: &str, messages: &[String]) -> String {
+        let mut client = Client::connect(&self.scratch.path(listener)).await;
         client
             .send(format!("VERSION\t1\t2\nCPID\t{}\n", std::process::id()))
             .await
@@ -155,7 +155,7 @@ impl Scene {
             }
             line = format!("CONT\t1\t{}", messages.next().unwrap_or_default());
         };
-        if door == "login" && answer.starts_with("OK") {
+        if listener == "login" && answer.starts_with("OK") {
             let mut master = Client::connect(&self.scratch.path("master")).await;
             let us = std::process::id();
             let request = format!(
@@ -206,8 +206,8 @@ impl Scene {
             self.remote.end(ends);
             self.saslauthd(ends).await;
             for (mechanism, messages) in mechanisms() {
-                for door in ["auth", "login"] {
-                    let answer = self.login(door, mechanism, &messages).await;
+                for listener in ["auth", "login"] {
+                    let answer = self.login(listener, mechanism, &messages).await;
                     let fits = match ends {
                         Ends::Good => answer.starts_with("OK\t1"),
                         Ends::Bad => answer.starts_with("FAIL\t1") && !answer.contains("temp"),

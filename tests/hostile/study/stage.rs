@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use vouch::config::read;
 use vouch::daemon;
 use vouch::server::handover::Handover;
-use vouch::server::{Caller, Door};
+use vouch::server::{Caller, Listener};
 use vouch::session::Error;
 use vouch::session::connect::{Dial, Dialled};
 
@@ -34,7 +34,7 @@ pub(super) struct Stage<'a> {
     cases: &'a [Case],
     pub(super) heard: Vec<Arc<Mutex<Heard>>>,
     /// By the names of their listeners.
-    doors: Vec<(String, Arc<dyn Door>)>,
+    listeners: Vec<(String, Arc<dyn Listener>)>,
 }
 
 impl<'a> Stage<'a> {
@@ -64,12 +64,12 @@ impl<'a> Stage<'a> {
         });
         let members = members.unwrap();
         let handover = Arc::new(Handover::new(1));
-        let doors = config
+        let listeners = config
             .listener
             .iter()
-            .map(|listener| {
-                let door = daemon::door(listener, &members, &handover);
-                (listener.name.clone(), door)
+            .map(|keys| {
+                let listener = daemon::listener(keys, &members, &handover);
+                (keys.name.clone(), listener)
             })
             .collect();
         Self {
@@ -77,7 +77,7 @@ impl<'a> Stage<'a> {
             mode,
             cases,
             heard,
-            doors,
+            listeners,
         }
     }
 
@@ -165,8 +165,8 @@ impl<'a> Stage<'a> {
         heard_until(&mut client, |said| said.ends_with("\n\n")).await
     }
 
-    fn connect(&self, door: &str) -> DuplexStream {
-        let (_, door) = self.doors.iter().find(|(name, _)| name == door).unwrap();
+    fn connect(&self, listener: &str) -> DuplexStream {
+        let (_, listener) = self.listeners.iter().find(|(name, _)| name == listener).unwrap();
         let (ours, theirs) = duplex(1 << 16);
         let caller = Caller {
             stream: Box::new(theirs),
@@ -175,7 +175,7 @@ impl<'a> Stage<'a> {
             draining: CancellationToken::new(),
             deaf: CancellationToken::new(),
         };
-        tokio::spawn(door.clone().serve(caller));
+        tokio::spawn(listener.clone().serve(caller));
         ours
     }
 }

@@ -18,7 +18,7 @@ struct Polite {
 impl Polite {
     async fn come(scene: &Scene) -> Self {
         let (policy, auth) = (scene.policy().await, scene.auth().await);
-        let map = scene.door("socketmap").await;
+        let map = scene.listener("socketmap").await;
         Self { policy, auth, map }
     }
 
@@ -39,7 +39,7 @@ impl Polite {
 /// What breaks the policy protocol ends its connection without a word, for Postfix would take any for an answer,
 /// and with a line in the log that says what was wrong.
 #[tokio::test(flavor = "multi_thread")]
-async fn nonsense_at_the_policy_door_ends_its_own_connection() {
+async fn nonsense_at_the_policy_listener_ends_its_own_connection() {
     let scene = scene().await;
     let mut polite = Polite::come(&scene).await;
     let start = "request=smtpd_access_policy\nprotocol_state=RCPT\n";
@@ -132,7 +132,7 @@ async fn a_policy_request_cut_in_half_is_not_answered() {
 
 /// What breaks the auth-client protocol.
 #[tokio::test(flavor = "multi_thread")]
-async fn nonsense_at_the_auth_door_ends_its_own_connection() {
+async fn nonsense_at_the_auth_listener_ends_its_own_connection() {
     let scene = scene().await;
     let mut polite = Polite::come(&scene).await;
     let start = "VERSION\t1\t2\nCPID\t1\n";
@@ -176,7 +176,7 @@ async fn nonsense_at_the_auth_door_ends_its_own_connection() {
             "an unknown command",
         ),
     ] {
-        let mut client = Client::connect(&scene.auth_door()).await;
+        let mut client = Client::connect(&scene.auth_socket()).await;
         let _ = client.send(bytes).await;
         let said = client.rest().await;
         // The greeting, or less where the daemon's own words were lost with the connection.
@@ -201,7 +201,7 @@ async fn nonsense_at_the_auth_door_ends_its_own_connection() {
 
 /// What is no question to saslauthd ends its connection without a word, which no client takes for an answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn nonsense_at_the_saslauthd_door_ends_its_own_connection() {
+async fn nonsense_at_the_saslauthd_listener_ends_its_own_connection() {
     let scene = scene().await;
     let mut polite = Polite::come(&scene).await;
     let right = counted(&["jane", PASSWORD, "imap", "example.org"]);
@@ -224,7 +224,7 @@ async fn nonsense_at_the_saslauthd_door_ends_its_own_connection() {
             "cut off in the middle of a message",
         ),
     ] {
-        let mut client = scene.door("saslauthd").await;
+        let mut client = scene.listener("saslauthd").await;
         // Fails where the daemon closed before all was sent.
         let _ = client.send(bytes).await;
         client.half_close().await;
@@ -236,10 +236,10 @@ async fn nonsense_at_the_saslauthd_door_ends_its_own_connection() {
         }
     }
     // What cannot be a login is refused, and what stands behind a question is nobody's.
-    let mut client = scene.door("saslauthd").await;
+    let mut client = scene.listener("saslauthd").await;
     let said = client.saslauthd("jane", "example.org", "inj\"\r\nX LOGOUT").await;
     assert_eq!(said.as_deref(), Some("NO authentication failed"));
-    let mut client = scene.door("saslauthd").await;
+    let mut client = scene.listener("saslauthd").await;
     client.send([&right[..], &right[..]].concat()).await.unwrap();
     assert_eq!(client.rest().await, "\0\x10OK authenticated");
     assert_eq!(scene.remote.count("X"), 0);
@@ -247,7 +247,7 @@ async fn nonsense_at_the_saslauthd_door_ends_its_own_connection() {
 
 /// What is no netstring ends its connection without a word: Postfix then asks again.
 #[tokio::test(flavor = "multi_thread")]
-async fn nonsense_at_the_socketmap_door_ends_its_own_connection() {
+async fn nonsense_at_the_socketmap_listener_ends_its_own_connection() {
     let scene = scene().await;
     let mut polite = Polite::come(&scene).await;
     for (name, bytes, logged) in [
@@ -288,7 +288,7 @@ async fn nonsense_at_the_socketmap_door_ends_its_own_connection() {
             "a netstring has no count",
         ),
     ] {
-        let mut client = scene.door("socketmap").await;
+        let mut client = scene.listener("socketmap").await;
         let _ = client.send(bytes).await;
         assert_eq!(client.rest().await, "", "{name}");
         polite.assert_served(name).await;
@@ -298,12 +298,12 @@ async fn nonsense_at_the_socketmap_door_ends_its_own_connection() {
         }
     }
     // One that asks without end and never reads holds up nobody, and no memory.
-    let mut deaf = scene.door("socketmap").await;
+    let mut deaf = scene.listener("socketmap").await;
     deaf.send_until_full(&b"19:domains example.org,".repeat(500))
         .await;
     polite.assert_served("a client that does not read").await;
     // A key is never a line, or two, to the server.
-    let mut client = scene.door("socketmap").await;
+    let mut client = scene.listener("socketmap").await;
     for key in [
         "jane\r\nRSET@example.org", "jane\0@example.org", "\"jane\r\nQUIT\"@example.org",
     ] {
@@ -382,7 +382,7 @@ async fn silent_and_deaf_clients_cost_only_themselves() {
     let mut silent = Vec::new();
     for _ in 0..50 {
         silent.push(scene.policy().await);
-        silent.push(Client::connect(&scene.auth_door()).await);
+        silent.push(Client::connect(&scene.auth_socket()).await);
     }
     polite.assert_served("silent clients").await;
 
@@ -403,9 +403,9 @@ async fn silent_and_deaf_clients_cost_only_themselves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_door_that_is_full_turns_away_and_serves_again() {
+async fn a_listener_that_is_full_turns_away_and_serves_again() {
     let scene = Setup::new(options(Protocol::Lmtp))
-        .doors("max-connections = 2")
+        .listeners("max-connections = 2")
         .start()
         .await;
     // A place is free again when the daemon has seen the end of whoever had it.

@@ -16,7 +16,7 @@ use tokio::io::{
 use tokio::time::{Instant, sleep, timeout};
 use vouch::address::Address;
 use vouch::engine::Member;
-use vouch::server::Door;
+use vouch::server::Listener;
 use vouch::service::bind::{Ownership, bind_path};
 use vouch::service::folder_lock::FolderLocks;
 use vouch::service::limits::raise_descriptors;
@@ -24,7 +24,7 @@ use vouch::verdict::{Client, Kind, Question};
 
 use crate::number;
 use crate::stub::{
-    Stub, auth_door, connect, member, policy_door, serve, settle, socketmap_door, userdb_door,
+    Stub, auth_socket, connect, member, policy_socket, serve, settle, socketmap_socket, userdb_socket,
 };
 
 /// Room in a pipe for whatever a test says.
@@ -34,7 +34,7 @@ const ROOM: usize = 4 << 20;
 async fn callers_wait_in_the_backlog_up_to_its_length() {
     raise_descriptors(0, 0);
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("door");
+    let path = folder.path().join("listener");
     let ownership = Ownership {
         mode: 0o600,
         ..Ownership::default()
@@ -61,23 +61,26 @@ async fn callers_wait_in_the_backlog_up_to_its_length() {
 }
 
 /// Every listener, and the longest line that it reads.
-fn doors(stub: &Arc<Stub>) -> [(Arc<dyn Door>, usize); 3] {
+fn listeners(stub: &Arc<Stub>) -> [(Arc<dyn Listener>, usize); 3] {
     let member = member(stub.clone(), false);
     [
-        (policy_door(&member), number("vouch_protocol::policy::LINE_LIMIT")),
-        (auth_door(&member), number("vouch_protocol::auth::LINE_LIMIT")),
         (
-            userdb_door(&member),
+            policy_socket(&member),
+            number("vouch_protocol::policy::LINE_LIMIT"),
+        ),
+        (auth_socket(&member), number("vouch_protocol::auth::LINE_LIMIT")),
+        (
+            userdb_socket(&member),
             number("vouch_protocol::auth::master::LINE_LIMIT"),
         ),
     ]
 }
 
 #[tokio::test]
-async fn lines_of_every_door_have_an_end() {
+async fn lines_of_every_listener_have_an_end() {
     let stub = Stub::new();
-    for (door, limit) in doors(&stub) {
-        let (mut client, served) = connect(&door, ROOM);
+    for (listener, limit) in listeners(&stub) {
+        let (mut client, served) = connect(&listener, ROOM);
         client.write_all(&vec![b'x'; limit - 1]).await.unwrap();
         settle().await;
         assert!(!served.is_finished(), "it may end yet");
@@ -91,13 +94,13 @@ async fn lines_of_every_door_have_an_end() {
 async fn a_client_that_reads_nothing_is_left_after_a_minute() {
     let minute = Duration::from_secs(60);
     let stub = Stub::new();
-    let [(policy, _), greeting @ ..] = doors(&stub);
-    let map = socketmap_door(&member(stub.clone(), false));
-    for (door, request) in [
+    let [(policy, _), greeting @ ..] = listeners(&stub);
+    let map = socketmap_socket(&member(stub.clone(), false));
+    for (listener, request) in [
         (policy, "request=smtpd_access_policy\nprotocol_state=DATA\n\n"),
         (map, "19:domains example.org,"),
     ] {
-        let (mut client, served) = connect(&door, 300);
+        let (mut client, served) = connect(&listener, 300);
         let asking = async { while client.write_all(request.as_bytes()).await.is_ok() {} };
         // Until the pipe is full in both directions.
         let _ = timeout(minute / 2, asking).await;
@@ -106,8 +109,8 @@ async fn a_client_that_reads_nothing_is_left_after_a_minute() {
         assert_eq!(began.elapsed(), minute / 2);
     }
     // The others greet, and who does not read that asks nothing.
-    for (door, _) in greeting {
-        let (_client, served) = connect(&door, 1);
+    for (listener, _) in greeting {
+        let (_client, served) = connect(&listener, 1);
         let began = Instant::now();
         served.await.unwrap();
         assert_eq!(began.elapsed(), minute);
@@ -131,12 +134,12 @@ async fn read_lines(client: &mut BufReader<DuplexStream>, word: &str, count: usi
 async fn are_asked_up_to(
     limit: usize,
     stub: &Stub,
-    door: &Arc<dyn Door>,
+    listener: &Arc<dyn Listener>,
     requests: String,
     answer: &str,
     count: usize,
 ) {
-    let (mut client, served) = connect(door, ROOM);
+    let (mut client, served) = connect(listener, ROOM);
     client.write_all(requests.as_bytes()).await.unwrap();
     while stub.asked() < limit {
         tokio::task::yield_now().await;
@@ -155,25 +158,25 @@ async fn are_asked_up_to(
 async fn logins_beyond_what_a_connection_may_have_wait_unread() {
     let limit = number("crate::server::auth::connection::IN_FLIGHT");
     let (stub, count) = (Stub::new(), limit + 100);
-    let door = auth_door(&member(stub.clone(), false));
+    let listener = auth_socket(&member(stub.clone(), false));
     let mut requests = "VERSION\t1\t2\nCPID\t7\n".to_owned();
     for id in 1..=count {
         let resp = STANDARD.encode(format!("\0u{id}@example.org\0pw"));
         requests.push_str(&format!("AUTH\t{id}\tPLAIN\tservice=imap\tresp={resp}\n"));
     }
-    are_asked_up_to(limit, &stub, &door, requests, "OK\t", count).await;
+    are_asked_up_to(limit, &stub, &listener, requests, "OK\t", count).await;
 }
 
 #[tokio::test]
 async fn users_beyond_what_a_connection_may_have_wait_unread() {
     let limit = number("crate::server::userdb::connection::IN_FLIGHT");
     let (stub, count) = (Stub::new(), limit + 100);
-    let door = userdb_door(&member(stub.clone(), false));
+    let listener = userdb_socket(&member(stub.clone(), false));
     let mut requests = "VERSION\t1\t1\n".to_owned();
     for id in 1..=count {
         requests.push_str(&format!("USER\t{id}\tu{id}@example.org\tservice=lmtp\n"));
     }
-    are_asked_up_to(limit, &stub, &door, requests, "USER\t", count).await;
+    are_asked_up_to(limit, &stub, &listener, requests, "USER\t", count).await;
 }
 
 /// A stream that knows the largest write.
@@ -230,8 +233,8 @@ async fn remembering(users: usize) -> Arc<Member> {
 /// However long it takes in all: a client that reads something within a minute gets all of it.
 #[tokio::test(start_paused = true)]
 async fn a_list_is_whole_for_a_slow_reader() {
-    let door = userdb_door(&remembering(USERS).await);
-    let (mut client, served) = connect(&door, 16 << 10);
+    let listener = userdb_socket(&remembering(USERS).await);
+    let (mut client, served) = connect(&listener, 16 << 10);
     let request = b"VERSION\t1\t1\nLIST\t1\tservice=doveadm\n";
     client.write_all(request).await.unwrap();
     let minute = Duration::from_secs(60);
@@ -262,7 +265,7 @@ async fn a_list_goes_out_in_pieces() {
         stream,
         largest: largest.clone(),
     };
-    let served = serve(&userdb_door(&member), Box::new(measured));
+    let served = serve(&userdb_socket(&member), Box::new(measured));
     let mut client = BufReader::new(client);
     client
         .write_all(b"VERSION\t1\t1\nLIST\t1\tservice=doveadm\n")

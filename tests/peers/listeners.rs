@@ -12,14 +12,14 @@ use crate::postfix::Postfix;
 use crate::support::{Authority, Scratch, Vouch};
 
 /// `vouch` in front of a Dovecot that knows both logins and mailboxes.
-struct Doors {
+struct Listeners {
     login: PathBuf,
     master: PathBuf,
     userdb: PathBuf,
     _vouch: Vouch,
 }
 
-impl Doors {
+impl Listeners {
     /// `keys` are more of the login listener.
     fn open(scratch: &Scratch, authority: &Authority, remote: &Dovecot, keys: &str) -> Self {
         let [login, master, userdb] =
@@ -100,15 +100,15 @@ fn imap(front: &Front) -> Dialog {
 }
 
 #[test]
-fn dovecot_logs_in_and_delivers_through_our_doors() {
+fn dovecot_logs_in_and_delivers_through_our_listeners() {
     if !available(&[]) {
         return;
     }
     let scratch = Scratch::new();
     let authority = Authority::new(&scratch, "remote");
     let mut remote = Dovecot::remote(&scratch, &authority);
-    let doors = Doors::open(&scratch, &authority, &remote, "");
-    let front = doors.front(&scratch);
+    let listeners = Listeners::open(&scratch, &authority, &remote, "");
+    let front = listeners.front(&scratch);
 
     let mut lmtp = Dialog::tcp(front.lmtp).hello("LHLO", None);
     assert_starts(&lmtp.command("MAIL FROM:<sender@example.net>"), "250 ");
@@ -117,7 +117,7 @@ fn dovecot_logs_in_and_delivers_through_our_doors() {
     assert_starts(&lmtp.command(&format!("RCPT TO:<{KNOWN}>")), "250 ");
     assert_starts(&lmtp.command("DATA"), "354 ");
     assert_starts(
-        &lmtp.command("Subject: through our doors\r\n\r\nHello.\r\n."),
+        &lmtp.command("Subject: through our listeners\r\n\r\nHello.\r\n."),
         "250 ",
     );
 
@@ -136,7 +136,7 @@ fn dovecot_logs_in_and_delivers_through_our_doors() {
     );
     assert!(
         scratch.path("home/example.org/known/Maildir/cur").is_dir(),
-        "the home is the userdb door's"
+        "the home is the userdb listener's"
     );
     for (name, password) in logins().iter().filter(|(name, _)| *name != "local") {
         let said = imap(&front).imap_login(name, password);
@@ -173,12 +173,12 @@ fn sixty_wrong_passwords_in_sessions_of_their_own_put_nobody_off() {
     let remote = Dovecot::remote(&scratch, &authority);
     // All come from loopback here, which is exempt by default.
     let keys = "penalty = { exempt = [], delay = \"1ms\", max-delay = \"10ms\" }";
-    let doors = Doors::open(&scratch, &authority, &remote, keys);
+    let listeners = Listeners::open(&scratch, &authority, &remote, keys);
     let one_process = format!(
         "service imap-login {{\n  {}\n  process_min_avail = 1\n  process_limit = 1\n}}\n",
         Language::installed().many_clients()
     );
-    let front = doors.front_with(&scratch, &one_process);
+    let front = listeners.front_with(&scratch, &one_process);
     for guess in 0..60 {
         let said = imap(&front).imap_login(KNOWN, format!("guess {guess}").as_bytes());
         assert_starts(&said, "T NO [AUTHENTICATIONFAILED]");
@@ -196,15 +196,15 @@ fn sixty_wrong_passwords_in_sessions_of_their_own_put_nobody_off() {
 }
 
 #[test]
-fn doveadm_asks_our_doors() {
+fn doveadm_asks_our_listeners() {
     if !available(&[]) {
         return;
     }
     let scratch = Scratch::new();
     let authority = Authority::new(&scratch, "remote");
     let remote = Dovecot::remote(&scratch, &authority);
-    let doors = Doors::open(&scratch, &authority, &remote, "");
-    let front = doors.front(&scratch);
+    let listeners = Listeners::open(&scratch, &authority, &remote, "");
+    let front = listeners.front(&scratch);
 
     let home = format!("{}/example.org/known", scratch.text("home"));
     let said = front.doveadm(&["user", "-f", "home", KNOWN]);
@@ -222,13 +222,13 @@ fn doveadm_asks_our_doors() {
         "{text}"
     );
 
-    let userdb = doors.userdb.to_str().unwrap();
+    let userdb = listeners.userdb.to_str().unwrap();
     let (good, text) = front.doveadm(&["auth", "lookup", "-a", userdb, KNOWN]);
     assert!(good && text.contains(KNOWN), "{text}");
     let (good, text) = front.doveadm(&["auth", "lookup", "-a", userdb, NOBODY]);
     assert!(!good && text.contains("doesn't exist"), "{text}");
 
-    let login = doors.login.to_str().unwrap();
+    let login = listeners.login.to_str().unwrap();
     let (good, text) = front.doveadm(&["auth", "test", "-a", login, KNOWN, "right"]);
     assert!(good && text.contains("auth succeeded"), "{text}");
     let (good, text) = front.doveadm(&["auth", "test", "-a", login, KNOWN, "wrong"]);
@@ -240,7 +240,7 @@ fn doveadm_asks_our_doors() {
         let (good, text) = front.doveadm(&["user", name]);
         assert!(good, "{name}: {text}");
     }
-    let master = doors.master.to_str().unwrap();
+    let master = listeners.master.to_str().unwrap();
     let (good, text) = front.doveadm(&["auth", "cache", "flush", "-a", master, KNOWN]);
     assert!(good && text.contains('1'), "{text}");
     let (good, text) = front.doveadm(&["user", "k*"]);
@@ -248,7 +248,7 @@ fn doveadm_asks_our_doors() {
 }
 
 #[test]
-fn a_proxying_door_hands_users_on_and_lets_nobody_else_in() {
+fn a_proxying_listener_hands_users_on_and_lets_nobody_else_in() {
     if !available(&["postfix"]) {
         return;
     }
@@ -259,9 +259,9 @@ fn a_proxying_door_hands_users_on_and_lets_nobody_else_in() {
         "ok = {{ proxy = \"y\", host = \"127.0.0.1\", port = \"{}\", pass = \"{{password}}\" }}",
         remote.imap
     );
-    let doors = Doors::open(&scratch, &authority, &remote, &ok);
-    let dovecot = doors.front(&scratch);
-    let postfix = Postfix::front(&scratch, None, Some(&doors.login));
+    let listeners = Listeners::open(&scratch, &authority, &remote, &ok);
+    let dovecot = listeners.front(&scratch);
+    let postfix = Postfix::front(&scratch, None, Some(&listeners.login));
 
     for (name, password) in logins().iter().filter(|(name, _)| *name != "local") {
         let mut dialog = imap(&dovecot);

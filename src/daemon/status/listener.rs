@@ -7,21 +7,21 @@ use serde_json::{Value, json};
 use super::durations;
 use crate::config;
 use crate::server::admission::Admission;
-use crate::server::counts::DoorCounts;
+use crate::server::counts::ListenerCounts;
 
 /// A listener as configured, its clients, and its answers.
 #[derive(Clone)]
-pub struct Door {
+pub struct Listener {
     name: String,
     protocol: config::listener::Protocol,
     socket: String,
     admission: Arc<Admission>,
-    counts: Arc<DoorCounts>,
+    counts: Arc<ListenerCounts>,
 }
 
-impl Door {
+impl Listener {
     /// As it is configured, with what it counts.
-    pub fn new(listener: &config::Listener, admission: Arc<Admission>, counts: Arc<DoorCounts>) -> Self {
+    pub fn new(listener: &config::Listener, admission: Arc<Admission>, counts: Arc<ListenerCounts>) -> Self {
         Self {
             name: listener.name.clone(),
             protocol: listener.protocol,

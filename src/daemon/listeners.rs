@@ -1,0 +1,249 @@
+//! Builds a listener's server, and changes it when the configuration does. How its socket came to be is no matter
+//! here.
+
+use std::sync::Arc;
+
+use vouch_protocol::sasl::{Carried, Mechanism};
+
+use super::directories::limit;
+use crate::config::listener::{
+    Action, Any, Exists as UserExists, Fields as FieldsOf, Mechanism as Offered, Protocol, TempFail,
+};
+use crate::config::{self, Penalty};
+use crate::engine::{Engine, Member};
+use crate::server::actions::Actions;
+use crate::server::auth::{AuthListener, OkFields, Settings as AuthSettings, Spoken, Tempfail};
+use crate::server::current::Current;
+use crate::server::fields::Fields;
+use crate::server::handover::Handover;
+use crate::server::penalty;
+use crate::server::policy::{Policy, Settings as PolicySettings};
+use crate::server::saslauthd::{self, Saslauthd};
+use crate::server::socketmap::{self, Socketmap};
+use crate::server::userdb::{Exists, Settings as UserdbSettings, UserdbListener};
+use crate::server::{Deadline, Listener, login_limits, recipient_limits};
+
+/// The server of a listener, with those of `members` that it names. All listeners share `handover`.
+pub fn listener(
+    keys: &config::Listener,
+    members: &[Arc<Member>],
+    handover: &Arc<Handover>,
+) -> Arc<dyn Listener> {
+    AnyListener::new(keys, members, handover).as_listener()
+}
+
+/// The server of a listener, by its protocol.
+pub(super) enum AnyListener {
+    Policy(Arc<Current<Policy>>),
+    Auth(Arc<Current<AuthListener>>),
+    Socketmap(Arc<Current<Socketmap>>),
+    Saslauthd(Arc<Current<Saslauthd>>),
+    Userdb(Arc<Current<UserdbListener>>),
+}
+
+impl AnyListener {
+    pub(super) fn new(keys: &config::Listener, members: &[Arc<Member>], handover: &Arc<Handover>) -> Self {
+        let engine = engine(keys, members);
+        match keys.protocol {
+            Protocol::Policy => Self::Policy(current(Policy::new(policy(keys), engine))),
+            Protocol::Auth | Protocol::Login => {
+                Self::Auth(current(AuthListener::new(auth(keys), engine, handover.clone())))
+            }
+            Protocol::Socketmap => Self::Socketmap(current(Socketmap::new(socketmap(keys), engine))),
+            Protocol::Saslauthd => Self::Saslauthd(current(Saslauthd::new(saslauthd(keys), engine))),
+            Protocol::Userdb | Protocol::Master => Self::Userdb(current(UserdbListener::new(
+                userdb(keys),
+                engine,
+                handover.clone(),
+            ))),
+        }
+    }
+
+    /// Answers as `listener`, which speaks the same protocol, has it from the next question on.
+    pub(super) fn change(&self, keys: &config::Listener, members: &[Arc<Member>]) {
+        let engine = engine(keys, members);
+        match self {
+            Self::Policy(listener) => listener.change(|listener| listener.succeeded_by(policy(keys), engine)),
+            Self::Auth(listener) => listener.change(|listener| listener.succeeded_by(auth(keys), engine)),
+            Self::Socketmap(listener) => {
+                listener.change(|listener| listener.succeeded_by(socketmap(keys), engine))
+            }
+            Self::Saslauthd(listener) => {
+                listener.change(|listener| listener.succeeded_by(saslauthd(keys), engine))
+            }
+            Self::Userdb(listener) => listener.change(|listener| listener.succeeded_by(userdb(keys), engine)),
+        }
+    }
+
+    pub(super) fn as_listener(&self) -> Arc<dyn Listener> {
+        match self {
+            Self::Policy(listener) => listener.clone(),
+            Self::Auth(listener) => listener.clone(),
+            Self::Socketmap(listener) => listener.clone(),
+            Self::Saslauthd(listener) => listener.clone(),
+            Self::Userdb(listener) => listener.clone(),
+        }
+    }
+}
+
+fn current<D>(listener: D) -> Arc<Current<D>> {
+    Arc::new(Current::new(listener))
+}
+
+/// What a listener asks.
+fn engine(keys: &config::Listener, members: &[Arc<Member>]) -> Engine {
+    let asked = asked(keys, members);
+    if keys.mechanisms.iter().any(|mechanism| mechanism.is_carried()) {
+        for member in &asked {
+            tokio::spawn(Member::learn_offers(Arc::downgrade(member)));
+        }
+    }
+    Engine::new(asked, keys.default_domain.clone()).asking_all(keys.any == Any::All)
+}
+
+/// Those of `members` that a listener names, in its order.
+pub(super) fn asked(keys: &config::Listener, members: &[Arc<Member>]) -> Vec<Arc<Member>> {
+    let member = |name: &String| members.iter().find(|member| **member.name() == **name).cloned();
+    keys.directory.iter().filter_map(member).collect()
+}
+
+fn policy(keys: &config::Listener) -> PolicySettings {
+    let action = &keys.action;
+    PolicySettings {
+        name: keys.name.clone(),
+        actions: actions(action),
+        deadline: keys.deadline_for(None),
+        vrfy: action.vrfy,
+        dry_run: action.dry_run,
+        limits: recipients(keys),
+        penalty: penalty(keys),
+        access: keys.access.clone(),
+    }
+}
+
+fn actions(action: &Action) -> Actions {
+    Actions {
+        accept: action.accept.clone(),
+        reject: action.reject.clone(),
+        full: action.full.clone().unwrap_or_else(|| action.accept.clone()),
+        disabled: action.disabled.clone(),
+        defer: action.defer.clone(),
+        limit: action.limit.clone(),
+    }
+}
+
+fn penalty(keys: &config::Listener) -> Option<penalty::Settings> {
+    let penalty = keys.penalty.as_ref()?;
+    Some(penalty::Settings {
+        listener: keys.name.clone(),
+        after: penalty.after,
+        delay: penalty.delay,
+        max_delay: penalty.max_delay,
+        forget: penalty.forget,
+        refuse_after: penalty.refuse_after,
+        exempt: penalty.exempt.clone(),
+    })
+}
+
+fn auth(keys: &config::Listener) -> AuthSettings {
+    AuthSettings {
+        name: keys.name.clone(),
+        mechanisms: keys.mechanisms.iter().copied().map(spoken).collect(),
+        tempfail: match keys.tempfail {
+            TempFail::Auto => Tempfail::Auto,
+            TempFail::Close => Tempfail::Close,
+            // `NO` is no word of this protocol, and not taken for it.
+            TempFail::Fail | TempFail::No => Tempfail::Fail,
+        },
+        deadline: deadline(keys),
+        limits: logins(keys),
+        penalty: penalty(keys),
+        access: keys.access.clone(),
+        hands_over: keys.protocol == Protocol::Login,
+        ok: OkFields {
+            fields: fields(&keys.ok.fields),
+            pass: keys.ok.pass,
+            allow_nets: keys.ok.allow_nets.clone(),
+        },
+        fields: fields(&keys.fields),
+    }
+}
+
+fn spoken(mechanism: Offered) -> Spoken {
+    match mechanism {
+        Offered::Plain => Spoken::Password(Mechanism::Plain),
+        Offered::Login => Spoken::Password(Mechanism::Login),
+        Offered::XOauth2 => Spoken::Carried(Carried::XOauth2),
+        Offered::OAuthBearer => Spoken::Carried(Carried::OAuthBearer),
+        Offered::CramMd5 => Spoken::Carried(Carried::CramMd5),
+        Offered::DigestMd5 => Spoken::Carried(Carried::DigestMd5),
+        Offered::ScramSha1 => Spoken::Carried(Carried::ScramSha1),
+        Offered::ScramSha256 => Spoken::Carried(Carried::ScramSha256),
+    }
+}
+
+fn recipients(keys: &config::Listener) -> recipient_limits::Limits {
+    recipient_limits::Limits {
+        rcpt: limit(keys.limits.rcpt),
+        rcpt_errors: limit(keys.limits.rcpt_errors),
+    }
+}
+
+fn socketmap(keys: &config::Listener) -> socketmap::Settings {
+    socketmap::Settings {
+        name: keys.name.clone(),
+        actions: actions(&keys.action),
+        deadline: keys.deadline_for(None),
+        limits: recipients(keys),
+    }
+}
+
+fn saslauthd(keys: &config::Listener) -> saslauthd::Settings {
+    saslauthd::Settings {
+        name: keys.name.clone(),
+        tempfail: if keys.tempfail == TempFail::No {
+            saslauthd::Tempfail::No
+        } else {
+            saslauthd::Tempfail::Close
+        },
+        join_realm: keys.join_realm,
+        deadline: keys.deadline_for(None),
+        limits: logins(keys),
+    }
+}
+
+/// Where `penalty` is off, or the protocol has none, those are exempt who are by default.
+fn logins(keys: &config::Listener) -> login_limits::Limits {
+    let penalty = keys.penalty.as_ref();
+    login_limits::Limits {
+        auth_errors: limit(keys.limits.auth_errors),
+        exempt: penalty.map_or_else(|| Penalty::default().exempt, |penalty| penalty.exempt.clone()),
+    }
+}
+
+fn userdb(keys: &config::Listener) -> UserdbSettings {
+    UserdbSettings {
+        name: keys.name.clone(),
+        master: keys.protocol == Protocol::Master,
+        exists: match keys.exists {
+            UserExists::Probe => Exists::Probe,
+            UserExists::Domain => Exists::Domain,
+        },
+        fields: fields(&keys.fields),
+        deadline: deadline(keys),
+    }
+}
+
+fn deadline(keys: &config::Listener) -> Deadline {
+    Deadline {
+        smtp: keys.deadline_for(Some(b"smtp")),
+        other: keys.deadline_for(None),
+    }
+}
+
+fn fields(fields: &FieldsOf) -> Fields {
+    fields
+        .iter()
+        .map(|(name, template)| (name.clone(), template.clone()))
+        .collect()
+}
