@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
-use vouch_protocol::sasl::Carried;
-use vouch_protocol::sasl::carried::{MESSAGE_LIMIT, Unreadable};
+use vouch_protocol::sasl::RelayedMechanism;
+use vouch_protocol::sasl::relayed::{MESSAGE_LIMIT, Unreadable};
 use vouch_protocol::secret::Secret;
 
 /// A client answers a challenge within this time, or has lost interest: it knows the
@@ -27,7 +27,7 @@ pub(crate) const ON_THEIR_WAY: usize = 1;
 
 /// The client's end. Dropping it ends the dialog.
 pub struct Asker {
-    mechanism: Carried,
+    mechanism: RelayedMechanism,
     user: Arc<OnceLock<Vec<u8>>>,
     challenges: mpsc::Receiver<Vec<u8>>,
     responses: mpsc::Sender<Secret<[u8]>>,
@@ -36,7 +36,7 @@ pub struct Asker {
 /// The remote's end. Its clones are one dialog.
 #[derive(Clone)]
 pub struct Dialog {
-    mechanism: Carried,
+    mechanism: RelayedMechanism,
     initial: Option<Secret<[u8]>>,
     user: Arc<OnceLock<Vec<u8>>>,
     ends: Arc<Mutex<Ends>>,
@@ -94,7 +94,10 @@ struct Ends {
 ///
 /// # Errors
 /// The first message cannot be carried.
-pub fn dialog(mechanism: Carried, initial: Option<Secret<[u8]>>) -> Result<(Asker, Dialog), Unreadable> {
+pub fn dialog(
+    mechanism: RelayedMechanism,
+    initial: Option<Secret<[u8]>>,
+) -> Result<(Asker, Dialog), Unreadable> {
     let user = Arc::new(OnceLock::new());
     let (give, challenges) = mpsc::channel(ON_THEIR_WAY);
     let (responses, take) = mpsc::channel(ON_THEIR_WAY);
@@ -160,7 +163,7 @@ impl Asker {
 
 impl Dialog {
     /// The mechanism.
-    pub fn mechanism(&self) -> Carried {
+    pub fn mechanism(&self) -> RelayedMechanism {
         self.mechanism
     }
 
@@ -249,7 +252,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_one_end_says_the_other_hears() {
-        let (mut asker, dialog) = dialog(Carried::CramMd5, None).unwrap();
+        let (mut asker, dialog) = dialog(RelayedMechanism::CramMd5, None).unwrap();
         assert!(dialog.user().is_none() && !dialog.has_begun().await);
         let client = async {
             assert_eq!(asker.challenge().await.unwrap(), b"<1@r>");
@@ -268,13 +271,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_leaves_or_is_silent_gives_no_answer() {
-        let (asker, leaves) = dialog(Carried::CramMd5, None).unwrap();
+        let (asker, leaves) = dialog(RelayedMechanism::CramMd5, None).unwrap();
         let (answer, ()) = tokio::join!(leaves.answer(Vec::new(), soon()), async { drop(asker) });
         assert!(answer.is_none());
         assert!(leaves.answer(Vec::new(), soon()).await.is_none());
         assert!(leaves.was_left().await);
 
-        let (_asker, silent) = dialog(Carried::CramMd5, None).unwrap();
+        let (_asker, silent) = dialog(RelayedMechanism::CramMd5, None).unwrap();
         let began = Instant::now();
         assert!(silent.answer(Vec::new(), soon()).await.is_none() && silent.was_left().await);
         assert_eq!(began.elapsed(), CLIENT_PATIENCE);
@@ -282,13 +285,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_message_names_the_user() {
-        let named = |first: &str| dialog(Carried::ScramSha1, Some(secret(first)));
+        let named = |first: &str| dialog(RelayedMechanism::ScramSha1, Some(secret(first)));
         assert_eq!(named("n,,n=jane,r=x").unwrap().1.user(), Some(&b"jane"[..]));
         assert_eq!(
             named("n,a=root,n=jane,r=x").err(),
             Some(Unreadable::ForeignAuthzid)
         );
-        let (asker, _dialog) = dialog(Carried::CramMd5, None).unwrap();
+        let (asker, _dialog) = dialog(RelayedMechanism::CramMd5, None).unwrap();
         assert_eq!(asker.read(&secret("jane")), Err(Unreadable::Malformed));
         asker.read(&secret(CRAM)).unwrap();
         // What follows is the remote's to read.
@@ -299,7 +302,7 @@ mod tests {
     /// Waits for a client that is silent, beside so many others.
     async fn waited(half_done: &Arc<HalfDone>, others: usize) -> Duration {
         let _others: Vec<_> = (0..others).map(|_| half_done.enter()).collect();
-        let (_asker, dialog) = dialog(Carried::CramMd5, None).unwrap();
+        let (_asker, dialog) = dialog(RelayedMechanism::CramMd5, None).unwrap();
         let began = Instant::now();
         let answer = dialog.among(half_done).answer(Vec::new(), soon()).await;
         assert!(answer.is_none());

@@ -40,7 +40,7 @@
 //!    [`address::Address`] of the recipient, and asks
 //!    [`server::recipient_limits`] whether this SMTP session may ask more.
 //! 3. [`engine::Engine::decide`] finds the directory by the domain;
-//!    [`engine::Member::decide`] refuses what cannot be asked of any remote
+//!    [`engine::CachedDirectory::decide`] refuses what cannot be asked of any remote
 //!    ([`engine::refusals`]), looks into its cache ([`engine::recipients`],
 //!    which [`engine::store`] keeps on disk), and lets equal questions share one
 //!    probe ([`engine::flight`]). The answer is checked before it is kept:

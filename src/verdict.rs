@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 use vouch_protocol::secret::Secret;
 
 use crate::address::Address;
@@ -42,7 +42,7 @@ pub enum Proof {
     /// A token.
     Token {
         /// The mechanism that brings it, and in which the remote gets it.
-        mechanism: Carried,
+        mechanism: RelayedMechanism,
         /// What follows the name in the client's message.
         rest: Secret<[u8]>,
     },

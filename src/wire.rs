@@ -169,15 +169,15 @@ impl<C> Wire<C> {
 
     /// Whether the peer has closed its end, as far as the system tells: of a Unix socket at once, of TCP
     /// when it was written to. One that has closed no more than its half still hears.
-    pub fn is_left(&mut self) -> bool {
+    pub fn is_closed(&mut self) -> bool {
         // No byte is written; where nobody could read it, that fails all the same.
         let written = self.stream.write(&[]).now_or_never();
         matches!(written, Some(Err(_)))
     }
 
-    /// Waits until the peer [has left](Self::is_left).
+    /// Waits until the peer [has left](Self::is_closed).
     pub async fn left(&mut self) {
-        while !self.is_left() {
+        while !self.is_closed() {
             sleep(LEFT_CHECK).await;
         }
     }

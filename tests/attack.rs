@@ -22,9 +22,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use vouch::dialog::dialog;
-use vouch::engine::{Engine, Member};
+use vouch::engine::{CachedDirectory, Engine};
 use vouch::verdict::{Client, Kind, Login, Proof, Question, Verdict};
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 use vouch_protocol::secret::Secret;
 
 use remote::{MAX_SESSIONS, Mail, Script, member};
@@ -67,7 +67,7 @@ impl Ended {
 
 /// Asks so many questions, one every `pause`, each with so much time.
 async fn ask(
-    member: &Arc<Member>,
+    member: &Arc<CachedDirectory>,
     number: u64,
     pause: Duration,
     patience: Duration,
@@ -241,8 +241,13 @@ async fn a_remote_of_four_sessions_loses_nobody() {
 }
 
 /// A dialog whose client answers after so long, or never.
-async fn cram(member: &Arc<Member>, user: &str, address: String, answers: Option<Duration>) -> Verdict {
-    let (mut asker, relayed) = dialog(Carried::CramMd5, None).unwrap();
+async fn cram(
+    member: &Arc<CachedDirectory>,
+    user: &str,
+    address: String,
+    answers: Option<Duration>,
+) -> Verdict {
+    let (mut asker, relayed) = dialog(RelayedMechanism::CramMd5, None).unwrap();
     let question = Question {
         kind: Kind::Login {
             user: Login::new(b""),

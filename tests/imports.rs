@@ -49,7 +49,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "template", "metrics",
             // It translates the configuration's words into those that the parts take for their settings.
             "vouch_protocol::encryption::Encryption", "vouch_protocol::imap::login::Method",
-            "vouch_protocol::sasl::Mechanism", "vouch_protocol::sasl::Carried",
+            "vouch_protocol::sasl::Mechanism", "vouch_protocol::sasl::RelayedMechanism",
             "vouch_protocol::smtp::Protocol",
         ],
     ),
@@ -78,9 +78,9 @@ const ARROWS: [(&str, &[&str]); 20] = [
             // A question holds one, so its tests make one; and what cannot be a password is refused here.
             "vouch_protocol::secret::Secret",
             // What a remote offers of these is known here; and a refusal's test makes a dialog.
-            "vouch_protocol::sasl::Carried", "dialog",
+            "vouch_protocol::sasl::RelayedMechanism", "dialog",
             // What is longer than what is sent is put off here.
-            "vouch_protocol::sasl::carried::MESSAGE_LIMIT",
+            "vouch_protocol::sasl::relayed::MESSAGE_LIMIT",
         ],
     ),
     (
@@ -107,7 +107,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
         &[
             "address", "vouch_protocol::secret::Secret",
             // What a client proves itself by may be a dialog, or belong to one of these mechanisms.
-            "dialog", "vouch_protocol::sasl::Carried",
+            "dialog", "vouch_protocol::sasl::RelayedMechanism",
         ],
     ),
     (

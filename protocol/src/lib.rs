@@ -11,7 +11,7 @@
 //! | SMTP, LMTP | [`smtp`] | RFC 5321, RFC 2033, RFC 4954, RFC 3207 | client |
 //! | IMAP | [`imap`] | RFC 9051, RFC 3501, RFC 4959, RFC 5530 | client |
 //! | SASL PLAIN, LOGIN | [`sasl`] | RFC 4616; Murchison's LOGIN draft | both |
-//! | SASL mechanisms that are carried | [`sasl::carried`] | RFC 7628, RFC 2195, RFC 2831, RFC 5802 | between both |
+//! | SASL mechanisms that are carried | [`sasl::relayed`] | RFC 7628, RFC 2195, RFC 2831, RFC 5802 | between both |
 //!
 //! A codec cuts one message from a buffer ([`mod@line`]), counts it against a limit,
 //! and only then parses it. A dialog (`opening`, `login`, `recipients`, `auth`, `carry`)

@@ -55,7 +55,7 @@ pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
                 {
                     reachable = false;
                     text.push_str("  NO LOGIN CAN BE TRIED: ");
-                    text.push_str(&told(&error));
+                    text.push_str(&described(&error));
                 }
                 text
             }
@@ -64,7 +64,7 @@ pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
                 format!(
                     "\n{}: NOT REACHED after {took} ms\n  {}",
                     directory.name,
-                    told(&error)
+                    described(&error)
                 )
             }
         };
@@ -75,7 +75,7 @@ pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
 }
 
 /// What went wrong, and in a line of its own what to do.
-fn told(error: &Error) -> String {
+fn described(error: &Error) -> String {
     let (error, advice) = (escaped(&error.to_string()), error.advice());
     if advice.is_empty() {
         format!("{error}\n")

@@ -67,7 +67,7 @@ async fn converse(mut stream: UnixStream, answer: &Answer) -> io::Result<()> {
         return Ok(());
     };
     let answered = match line {
-        Ok(line) => told(&line, answer).await,
+        Ok(line) => answered(&line, answer).await,
         Err(why) => Err(why.to_owned()),
     };
     let answer = answered.unwrap_or_else(|error| json!({ "error": error }));
@@ -96,7 +96,7 @@ async fn read(stream: &mut UnixStream) -> io::Result<Option<Result<Vec<u8>, &'st
     })
 }
 
-async fn told(line: &[u8], answer: &Answer) -> Result<Value, String> {
+async fn answered(line: &[u8], answer: &Answer) -> Result<Value, String> {
     let request: Value = serde_json::from_slice(line).map_err(|_| "the request is not JSON".to_owned())?;
     let Some(ask) = request.get("ask").and_then(Value::as_str) else {
         return Err("the request asks nothing".to_owned());
@@ -167,7 +167,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_takes_too_long_is_given_up() {
         let answer: Arc<Answer> = Arc::new(|_, _| Box::pin(pending()));
-        let error = told(b"{\"ask\":\"x\"}\n", &*answer).await.unwrap_err();
+        let error = answered(b"{\"ask\":\"x\"}\n", &*answer).await.unwrap_err();
         assert!(error.starts_with("it takes too long"), "{error}");
     }
 }

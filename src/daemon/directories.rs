@@ -20,7 +20,7 @@ use crate::directory::judge::recipient;
 use crate::directory::judge::replies::{Means, Replies};
 use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Directory, Username, health::Watched, imap::Imap, smtp::Smtp};
-use crate::engine::{Member, logins, member, recipients, unknown_rate};
+use crate::engine::{CachedDirectory, cached_directory, logins, recipients, unknown_rate};
 use crate::session::smtp::Hello;
 use crate::session::{Remote, connect, connect::Dial, imap::Options, lookup::Host, pool, tls};
 use crate::template::Filling;
@@ -30,7 +30,10 @@ use crate::template::Filling;
 ///
 /// # Errors
 /// A certificate or key file that cannot be used.
-pub fn members(config: &Config, method: Option<LoginMethod>) -> Result<Vec<Arc<Member>>, DaemonError> {
+pub fn members(
+    config: &Config,
+    method: Option<LoginMethod>,
+) -> Result<Vec<Arc<CachedDirectory>>, DaemonError> {
     members_by(config, method, |_, remote| remote.dial.clone())
 }
 
@@ -43,7 +46,7 @@ pub fn members_by(
     config: &Config,
     method: Option<LoginMethod>,
     dial: impl Fn(&config::Directory, &Remote) -> Arc<dyn Dial>,
-) -> Result<Vec<Arc<Member>>, DaemonError> {
+) -> Result<Vec<Arc<CachedDirectory>>, DaemonError> {
     let roots = tls::Roots::of_system();
     let member = |directory: &config::Directory| {
         let mut directory = directory.clone();
@@ -51,7 +54,7 @@ pub fn members_by(
         let mut remote = remote(&directory, &roots)
             .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
         remote.dial = dial(&directory, &remote);
-        let member = Member::new(
+        let member = CachedDirectory::new(
             memory(&directory),
             Arc::new(Watched::new(build(&directory, Arc::new(remote)))),
             random()?,
@@ -63,7 +66,7 @@ pub fn members_by(
 
 /// A directory as it was built, and what it was built from.
 pub(super) struct Built {
-    pub(super) member: Arc<Member>,
+    pub(super) member: Arc<CachedDirectory>,
     /// Its file of recipients is not open yet.
     pub(super) is_new: bool,
     from: config::Directory,
@@ -87,7 +90,7 @@ pub(super) fn build_all(config: &Config, old: &[Built]) -> Result<Vec<Built>, Da
         let member = match old {
             Some(old) if old.from == *directory && old.files == files => old.member.clone(),
             Some(old) => Arc::new(succeed(old, directory, &files, &roots)?),
-            None => Arc::new(Member::new(
+            None => Arc::new(CachedDirectory::new(
                 memory(directory),
                 remote_of(directory, &roots)?,
                 random()?,
@@ -109,7 +112,7 @@ fn succeed(
     directory: &config::Directory,
     files: &[Option<Version>],
     roots: &tls::Roots,
-) -> Result<Member, DaemonError> {
+) -> Result<CachedDirectory, DaemonError> {
     let same_sessions = old.files == files
         && old.from
             == config::Directory {
@@ -135,7 +138,7 @@ fn succeed(
     Ok(if same_answers {
         old.member.succeeded_by(memory(directory), asked)
     } else {
-        let member = Member::new(memory(directory), asked, random()?);
+        let member = CachedDirectory::new(memory(directory), asked, random()?);
         // A user whom the same server accepted goes first, however it is asked from now on.
         if same_server {
             member.with_trust_of(&old.member)
@@ -179,10 +182,10 @@ fn random() -> Result<[u8; 32], DaemonError> {
     Ok(key)
 }
 
-fn memory(directory: &config::Directory) -> member::Settings {
+fn memory(directory: &config::Directory) -> cached_directory::Settings {
     let cache = &directory.cache;
     let kept = |ttl: Duration| if cache.entries == 0 { Duration::ZERO } else { ttl };
-    member::Settings {
+    cached_directory::Settings {
         name: directory.name.as_str().into(),
         domains: directory.lookup.domains.all.iter().cloned().collect(),
         fold_case: directory.lookup.fold_case,

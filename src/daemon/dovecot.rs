@@ -14,13 +14,13 @@ use super::{
 };
 use crate::config::listener::Protocol;
 use crate::config::{self, Config};
-use crate::engine::Member;
+use crate::engine::CachedDirectory;
 use crate::server::admission::{Admission, Descriptors};
 use crate::server::handover::Handover;
-use crate::server::kin::{self, SiblingListener};
+use crate::server::sibling::{self, SiblingListener};
 use crate::server::{Closing, Socket, serve};
 use crate::service::dovecot::{Dovecot, DovecotSocket, Purpose};
-use crate::service::signals::{LastWord, Order, Signals, release};
+use crate::service::signals::{Order, SigQuit, Signals, release};
 
 /// How often Dovecot is informed of the number of clients, if that has changed.
 const REPORT: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ pub async fn run(
     let descriptors = descriptors(u64::from(dovecot.client_limit), config);
     let mut signals = Signals::new().map_err(DaemonError::System)?;
     detail::follow_signals()?;
-    let mut last_word = LastWord::new().map_err(DaemonError::System)?;
+    let mut sig_quit = SigQuit::new().map_err(DaemonError::System)?;
     release();
     let members = members(config, None)?;
     files::open(config.directory.iter().zip(&members));
@@ -74,7 +74,7 @@ pub async fn run(
         table,
         members: &members,
         // All processes that one Dovecot starts for its auth service are one server to it, whose id is its own.
-        handover: Arc::new(Handover::among_kin(
+        handover: Arc::new(Handover::from_sibling(
             u32::try_from(getppid().as_raw()).unwrap_or_default().max(1),
             std::process::id(),
         )),
@@ -88,7 +88,7 @@ pub async fn run(
             takes_backlog: false,
         },
     };
-    if let Err(error) = listeners.open_to_kin() {
+    if let Err(error) = listeners.open_to_siblings() {
         tracing::warn!("logins under way while Dovecot reloads will be lost: no socket for them: {error}");
     }
     for socket in std::mem::take(&mut dovecot.sockets) {
@@ -105,12 +105,12 @@ pub async fn run(
     if lingers {
         // The successor wants them.
         files::close(members.clone()).await;
-        linger(&clients, &closing, &mut signals, &mut last_word).await;
+        linger(&clients, &closing, &mut signals, &mut sig_quit).await;
     }
     let patience = longest_deadline([&table.keys]) + DRAIN_GRACE;
     tokio::select! {
         () = drain(clients, &draining, Vec::new(), patience) => {}
-        () = last_word.said() => tracing::warn!("ended at once by SIGQUIT: Dovecot is stopping, and waits no longer"),
+        () = sig_quit.received() => tracing::warn!("ended at once by SIGQUIT: Dovecot is stopping, and waits no longer"),
     }
     files::close(members).await;
     Ok(())
@@ -119,7 +119,7 @@ pub async fn run(
 /// What every listener has in common.
 struct Listeners<'a> {
     table: &'a config::Dovecot,
-    members: &'a [Arc<Member>],
+    members: &'a [Arc<CachedDirectory>],
     handover: Arc<Handover>,
     connections: u32,
     descriptors: Descriptors,
@@ -175,14 +175,14 @@ impl Listeners<'_> {
 
     /// Serves the socket at which our successors and predecessors ask. It stays open
     /// as long as a client does, and with it a login that may be asked for.
-    fn open_to_kin(&self) -> std::io::Result<()> {
+    fn open_to_siblings(&self) -> std::io::Result<()> {
         let keys = self.table.listener("kin", Protocol::Master, self.connections);
         let listener = SiblingListener::new(&keys.name, listener(&keys, self.members, &self.handover));
         let closing = Closing {
             accepting: self.closing.draining.clone(),
             ..self.closing.clone()
         };
-        let (socket, clients) = (Arc::new(Socket::Unix(kin::listen()?)), self.clients.clone());
+        let (socket, clients) = (Arc::new(Socket::Unix(sibling::listen()?)), self.clients.clone());
         tokio::spawn(serve(
             socket,
             Arc::new(listener),
@@ -219,7 +219,7 @@ async fn report(dovecot: &mut Dovecot, clients: &TaskTracker) {
 }
 
 /// Goes on answering those who are connected, until they leave or time is up.
-async fn linger(clients: &TaskTracker, closing: &Closing, signals: &mut Signals, last_word: &mut LastWord) {
+async fn linger(clients: &TaskTracker, closing: &Closing, signals: &mut Signals, sig_quit: &mut SigQuit) {
     let connections = clients.len();
     tracing::info!(
         connections, "Dovecot reloads or stops: the last clients are let in"
@@ -238,7 +238,7 @@ async fn linger(clients: &TaskTracker, closing: &Closing, signals: &mut Signals,
             }
         }
         () = serve_until_told(signals) => {}
-        () = last_word.said() => {}
+        () = sig_quit.received() => {}
     }
 }
 
@@ -255,14 +255,14 @@ mod tests {
             draining: CancellationToken::new(),
             takes_backlog: false,
         };
-        let (mut signals, mut last_word) = (Signals::new().unwrap(), LastWord::new().unwrap());
+        let (mut signals, mut sig_quit) = (Signals::new().unwrap(), SigQuit::new().unwrap());
         let began = tokio::time::Instant::now();
         let accepting = closing.accepting.clone();
         let closed = tokio::spawn(async move {
             accepting.cancelled().await;
             began.elapsed()
         });
-        linger(&clients, &closing, &mut signals, &mut last_word).await;
+        linger(&clients, &closing, &mut signals, &mut sig_quit).await;
         assert_eq!(closed.await.unwrap(), LAST_IN);
         assert_eq!(began.elapsed(), LAST_IN + LINGER);
     }

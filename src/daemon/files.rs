@@ -10,13 +10,13 @@ use tokio::time::timeout;
 
 use super::directories::answers_of;
 use crate::config;
-use crate::engine::Member;
+use crate::engine::CachedDirectory;
 
 /// What the last writing is given: a disk that hangs must not hold up the end.
 pub(crate) const WRITE_GRACE: Duration = Duration::from_secs(5);
 
 /// Begins to read each; waits for none.
-pub(super) fn open<'a>(members: impl Iterator<Item = (&'a config::Directory, &'a Arc<Member>)>) {
+pub(super) fn open<'a>(members: impl Iterator<Item = (&'a config::Directory, &'a Arc<CachedDirectory>)>) {
     for (directory, member) in members {
         if let Some(file) = directory.cache.file.clone()
             && directory.kind.knows_recipients()
@@ -28,7 +28,7 @@ pub(super) fn open<'a>(members: impl Iterator<Item = (&'a config::Directory, &'a
 }
 
 /// Writes what is not written yet.
-pub(super) async fn close(members: Vec<Arc<Member>>) {
+pub(super) async fn close(members: Vec<Arc<CachedDirectory>>) {
     let closing = members
         .into_iter()
         .map(|member| spawn_blocking(move || member.close()));

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use vouch_protocol::sasl::{Carried, Mechanism};
+use vouch_protocol::sasl::{Mechanism, RelayedMechanism};
 
 use super::directories::limit;
 use crate::config::listener::{
     Action, Any, Exists as UserExists, Fields as FieldsOf, Mechanism as Offered, Protocol, TempFail,
 };
 use crate::config::{self, Penalty};
-use crate::engine::{Engine, Member};
+use crate::engine::{CachedDirectory, Engine};
 use crate::server::actions::Actions;
-use crate::server::auth::{AuthListener, OkFields, Settings as AuthSettings, Spoken, Tempfail};
+use crate::server::auth::{AuthListener, OfferedMechanism, OkFields, Settings as AuthSettings, Tempfail};
 use crate::server::current::Current;
 use crate::server::fields::Fields;
 use crate::server::handover::Handover;
@@ -26,7 +26,7 @@ use crate::server::{Deadline, Listener, login_limits, recipient_limits};
 /// The server of a listener, with those of `members` that it names. All listeners share `handover`.
 pub fn listener(
     keys: &config::Listener,
-    members: &[Arc<Member>],
+    members: &[Arc<CachedDirectory>],
     handover: &Arc<Handover>,
 ) -> Arc<dyn Listener> {
     AnyListener::new(keys, members, handover).as_listener()
@@ -42,7 +42,11 @@ pub(super) enum AnyListener {
 }
 
 impl AnyListener {
-    pub(super) fn new(keys: &config::Listener, members: &[Arc<Member>], handover: &Arc<Handover>) -> Self {
+    pub(super) fn new(
+        keys: &config::Listener,
+        members: &[Arc<CachedDirectory>],
+        handover: &Arc<Handover>,
+    ) -> Self {
         let engine = engine(keys, members);
         match keys.protocol {
             Protocol::Policy => Self::Policy(current(Policy::new(policy(keys), engine))),
@@ -60,7 +64,7 @@ impl AnyListener {
     }
 
     /// Answers as `listener`, which speaks the same protocol, has it from the next question on.
-    pub(super) fn change(&self, keys: &config::Listener, members: &[Arc<Member>]) {
+    pub(super) fn change(&self, keys: &config::Listener, members: &[Arc<CachedDirectory>]) {
         let engine = engine(keys, members);
         match self {
             Self::Policy(listener) => listener.change(|listener| listener.succeeded_by(policy(keys), engine)),
@@ -91,18 +95,18 @@ fn current<D>(listener: D) -> Arc<Current<D>> {
 }
 
 /// What a listener asks.
-fn engine(keys: &config::Listener, members: &[Arc<Member>]) -> Engine {
+fn engine(keys: &config::Listener, members: &[Arc<CachedDirectory>]) -> Engine {
     let asked = asked(keys, members);
     if keys.mechanisms.iter().any(|mechanism| mechanism.is_carried()) {
         for member in &asked {
-            tokio::spawn(Member::learn_offers(Arc::downgrade(member)));
+            tokio::spawn(CachedDirectory::learn_offers(Arc::downgrade(member)));
         }
     }
     Engine::new(asked, keys.default_domain.clone()).asking_all(keys.any == Any::All)
 }
 
 /// Those of `members` that a listener names, in its order.
-pub(super) fn asked(keys: &config::Listener, members: &[Arc<Member>]) -> Vec<Arc<Member>> {
+pub(super) fn asked(keys: &config::Listener, members: &[Arc<CachedDirectory>]) -> Vec<Arc<CachedDirectory>> {
     let member = |name: &String| members.iter().find(|member| **member.name() == **name).cloned();
     keys.directory.iter().filter_map(member).collect()
 }
@@ -169,16 +173,16 @@ fn auth(keys: &config::Listener) -> AuthSettings {
     }
 }
 
-fn spoken(mechanism: Offered) -> Spoken {
+fn spoken(mechanism: Offered) -> OfferedMechanism {
     match mechanism {
-        Offered::Plain => Spoken::Password(Mechanism::Plain),
-        Offered::Login => Spoken::Password(Mechanism::Login),
-        Offered::XOauth2 => Spoken::Carried(Carried::XOauth2),
-        Offered::OAuthBearer => Spoken::Carried(Carried::OAuthBearer),
-        Offered::CramMd5 => Spoken::Carried(Carried::CramMd5),
-        Offered::DigestMd5 => Spoken::Carried(Carried::DigestMd5),
-        Offered::ScramSha1 => Spoken::Carried(Carried::ScramSha1),
-        Offered::ScramSha256 => Spoken::Carried(Carried::ScramSha256),
+        Offered::Plain => OfferedMechanism::Password(Mechanism::Plain),
+        Offered::Login => OfferedMechanism::Password(Mechanism::Login),
+        Offered::XOauth2 => OfferedMechanism::Relayed(RelayedMechanism::XOauth2),
+        Offered::OAuthBearer => OfferedMechanism::Relayed(RelayedMechanism::OAuthBearer),
+        Offered::CramMd5 => OfferedMechanism::Relayed(RelayedMechanism::CramMd5),
+        Offered::DigestMd5 => OfferedMechanism::Relayed(RelayedMechanism::DigestMd5),
+        Offered::ScramSha1 => OfferedMechanism::Relayed(RelayedMechanism::ScramSha1),
+        Offered::ScramSha256 => OfferedMechanism::Relayed(RelayedMechanism::ScramSha256),
     }
 }
 

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::status::{Daemon, Remote};
-use crate::engine::remembered::{About, Entry, Listing, Purged, Whom};
+use crate::engine::remembered::{About, Entry, Listing, PurgeScope, Purged};
 
 /// Entries that one answer lists.
 pub(crate) const MOST_LISTED: usize = 10_000;
@@ -95,18 +95,18 @@ impl Daemon {
     }
 }
 
-fn whom(request: &Value) -> Result<Whom, String> {
+fn whom(request: &Value) -> Result<PurgeScope, String> {
     if let Some(address) = text(request, "mailbox")? {
-        return Whom::mailbox(address).map_err(|error| of(address, error));
+        return PurgeScope::mailbox(address).map_err(|error| of(address, error));
     }
     if let Some(user) = text(request, "user")? {
-        return Ok(Whom::user(user));
+        return Ok(PurgeScope::user(user));
     }
     if let Some(domain) = text(request, "domain")? {
-        return Whom::domain(domain).map_err(|error| of(domain, error));
+        return PurgeScope::domain(domain).map_err(|error| of(domain, error));
     }
     if request["all"] == true {
-        return Ok(Whom::All);
+        return Ok(PurgeScope::All);
     }
     Err("the request names nobody".to_owned())
 }

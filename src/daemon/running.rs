@@ -18,7 +18,7 @@ use super::{DaemonError, ServiceUser, drain, files, longest_deadline, status};
 use crate::config::listener::Protocol;
 use crate::config::{self, Config};
 use crate::directory::health::State;
-use crate::engine::Member;
+use crate::engine::CachedDirectory;
 use crate::metrics::{Watched, WatchedListener};
 use crate::server::admission::{Admission, Descriptors, Peers};
 use crate::server::handover::Handover;
@@ -88,7 +88,7 @@ pub(super) struct Running {
 /// A listener that is served.
 struct OpenListener {
     keys: config::Listener,
-    asked: Vec<Arc<Member>>,
+    asked: Vec<Arc<CachedDirectory>>,
     socket: Arc<Socket>,
     path: Option<BoundPath>,
     /// The place of a socket that is not ours to bind, where it has one.
@@ -106,7 +106,7 @@ impl OpenListener {
     fn change(
         &mut self,
         keys: &config::Listener,
-        members: &[Arc<Member>],
+        members: &[Arc<CachedDirectory>],
         peers: Option<Peers>,
         common: &Common,
     ) {
@@ -254,7 +254,7 @@ impl Running {
     fn plan(
         &self,
         keys: &config::Listener,
-        members: &[Arc<Member>],
+        members: &[Arc<CachedDirectory>],
         units: &Units,
         locks: &mut FolderLocks,
     ) -> Result<Plan, DaemonError> {
@@ -291,7 +291,7 @@ impl Running {
     fn open_listener(
         &self,
         keys: &config::Listener,
-        members: &[Arc<Member>],
+        members: &[Arc<CachedDirectory>],
         socket: Arc<Socket>,
         path: Option<BoundPath>,
         peers: Option<Peers>,
@@ -321,14 +321,14 @@ impl Running {
         open
     }
 
-    fn members(&self) -> Vec<Arc<Member>> {
+    fn members(&self) -> Vec<Arc<CachedDirectory>> {
         self.directories
             .iter()
             .map(|built| built.member.clone())
             .collect()
     }
 
-    fn files_to_open(&self) -> impl Iterator<Item = (&config::Directory, &Arc<Member>)> {
+    fn files_to_open(&self) -> impl Iterator<Item = (&config::Directory, &Arc<CachedDirectory>)> {
         let both = self.config.directory.iter().zip(&self.directories);
         both.filter(|(_, built)| built.is_new)
             .map(|(directory, built)| (directory, &built.member))

@@ -2,14 +2,14 @@
 //! whatever stands on the final line.
 
 use serde_json::Value;
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 
 /// The trouble that a challenge tells of, in the words of its mechanism; `None` where it tells of none.
-pub(super) fn trouble(mechanism: Carried, challenge: &[u8]) -> Option<String> {
+pub(super) fn trouble(mechanism: RelayedMechanism, challenge: &[u8]) -> Option<String> {
     match mechanism {
-        Carried::XOauth2 | Carried::OAuthBearer => of_token(challenge),
-        Carried::ScramSha1 | Carried::ScramSha256 => of_scram(challenge),
-        Carried::CramMd5 | Carried::DigestMd5 => None,
+        RelayedMechanism::XOauth2 | RelayedMechanism::OAuthBearer => of_token(challenge),
+        RelayedMechanism::ScramSha1 | RelayedMechanism::ScramSha256 => of_scram(challenge),
+        RelayedMechanism::CramMd5 | RelayedMechanism::DigestMd5 => None,
     }
 }
 
@@ -58,47 +58,67 @@ mod tests {
     #[test]
     fn trouble_of_the_remote_is_told_apart_from_refusals() {
         for (mechanism, challenge, expected) in [
-            (Carried::OAuthBearer, r#"{"status":"invalid_token"}"#, None),
             (
-                Carried::OAuthBearer,
+                RelayedMechanism::OAuthBearer,
+                r#"{"status":"invalid_token"}"#,
+                None,
+            ),
+            (
+                RelayedMechanism::OAuthBearer,
                 r#"{"status":"insufficient_scope","scope":"mail"}"#,
                 None,
             ),
             (
-                Carried::XOauth2,
+                RelayedMechanism::XOauth2,
                 r#"{"status":"401","schemes":"Bearer","scope":"https://mail.google.com/"}"#,
                 None,
             ),
-            (Carried::XOauth2, r#"{"status":"400"}"#, None),
-            (Carried::XOauth2, r#"{"status":"500"}"#, Some("status 500")),
+            (RelayedMechanism::XOauth2, r#"{"status":"400"}"#, None),
             (
-                Carried::XOauth2,
+                RelayedMechanism::XOauth2,
+                r#"{"status":"500"}"#,
+                Some("status 500"),
+            ),
+            (
+                RelayedMechanism::XOauth2,
                 r#"{"status":503,"schemes":"Bearer"}"#,
                 Some("status 503"),
             ),
-            (Carried::XOauth2, r#"{"status":"429"}"#, Some("status 429")),
             (
-                Carried::OAuthBearer,
+                RelayedMechanism::XOauth2,
+                r#"{"status":"429"}"#,
+                Some("status 429"),
+            ),
+            (
+                RelayedMechanism::OAuthBearer,
                 r#"{"status":"server_error"}"#,
                 Some("status server_error"),
             ),
             (
-                Carried::OAuthBearer,
+                RelayedMechanism::OAuthBearer,
                 r#"{ "error" : "Temporarily_Unavailable" }"#,
                 Some("status temporarily_unavailable"),
             ),
-            (Carried::OAuthBearer, r#"{"status":"5000"}"#, None),
-            (Carried::OAuthBearer, r#"["server_error"]"#, None),
-            (Carried::OAuthBearer, "server_error", None),
-            (Carried::OAuthBearer, "", None),
-            (Carried::ScramSha256, "e=invalid-proof", None),
-            (Carried::ScramSha256, "e=unknown-user", None),
-            (Carried::ScramSha1, "e=no-resources", Some("e=no-resources")),
-            (Carried::ScramSha1, "e=other-error,ext=1", Some("e=other-error")),
-            (Carried::ScramSha1, "e=backend\r\nx", Some("e=backendx")),
-            (Carried::ScramSha1, "v=cm1mY", None),
-            (Carried::ScramSha1, "r=x,s=ab,i=4096", None),
-            (Carried::CramMd5, "e=no-resources", None),
+            (RelayedMechanism::OAuthBearer, r#"{"status":"5000"}"#, None),
+            (RelayedMechanism::OAuthBearer, r#"["server_error"]"#, None),
+            (RelayedMechanism::OAuthBearer, "server_error", None),
+            (RelayedMechanism::OAuthBearer, "", None),
+            (RelayedMechanism::ScramSha256, "e=invalid-proof", None),
+            (RelayedMechanism::ScramSha256, "e=unknown-user", None),
+            (
+                RelayedMechanism::ScramSha1,
+                "e=no-resources",
+                Some("e=no-resources"),
+            ),
+            (
+                RelayedMechanism::ScramSha1,
+                "e=other-error,ext=1",
+                Some("e=other-error"),
+            ),
+            (RelayedMechanism::ScramSha1, "e=backend\r\nx", Some("e=backendx")),
+            (RelayedMechanism::ScramSha1, "v=cm1mY", None),
+            (RelayedMechanism::ScramSha1, "r=x,s=ab,i=4096", None),
+            (RelayedMechanism::CramMd5, "e=no-resources", None),
         ] {
             let told = trouble(mechanism, challenge.as_bytes());
             assert_eq!(told.as_deref(), expected, "{challenge}");

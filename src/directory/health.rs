@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 
 use super::{Directory, Report, Terms};
 use crate::verdict::{Cause, Class, Kind, Proof, Question, Verdict};
@@ -170,11 +170,11 @@ impl Directory for Watched {
         })
     }
 
-    fn carries(&self) -> Option<Vec<Carried>> {
+    fn carries(&self) -> Option<Vec<RelayedMechanism>> {
         self.directory.carries()
     }
 
-    fn note_offers(&self, carried: Vec<Carried>) {
+    fn note_offers(&self, carried: Vec<RelayedMechanism>) {
         self.directory.note_offers(carried);
     }
 
@@ -312,7 +312,7 @@ mod tests {
         let watched = Watched::new(Arc::new(Cancelled));
         let later = Instant::now() + Duration::from_secs(60);
         for (leaves, failures) in [(true, 0), (false, 1)] {
-            let (mut asker, dialog) = dialog(Carried::CramMd5, None).unwrap();
+            let (mut asker, dialog) = dialog(RelayedMechanism::CramMd5, None).unwrap();
             let question = Question {
                 kind: Kind::Login {
                     user: Login::new(b""),

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 
 use super::judge::replies::Replies;
-use super::{Directory, Logins, Offers, Report, Terms, Username, judge, origin, told};
+use super::{Directory, Logins, Offers, Report, Terms, Username, judge, judged_answer, origin};
 use crate::session::imap::{LoginSession, Options};
 use crate::session::pool::Limits;
 use crate::session::{self, Pool, Remote, tls};
@@ -49,7 +49,7 @@ impl Imap {
         });
         let judge = Box::new(move |question: &session::Login, answer| {
             let user = Login::new(question.attempt.user());
-            told(answer, |outcome| judge::imap::judge(&replies, &user, outcome))
+            judged_answer(answer, |outcome| judge::imap::judge(&replies, &user, outcome))
         });
         let pool = Pool::new(peer, limits, &Arc::default(), open, judge);
         Self {
@@ -80,11 +80,11 @@ impl Directory for Imap {
         }
     }
 
-    fn carries(&self) -> Option<Vec<Carried>> {
+    fn carries(&self) -> Option<Vec<RelayedMechanism>> {
         self.logins.offers.last()
     }
 
-    fn note_offers(&self, carried: Vec<Carried>) {
+    fn note_offers(&self, carried: Vec<RelayedMechanism>) {
         self.logins.offers.note(carried);
     }
 

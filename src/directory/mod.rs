@@ -16,11 +16,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 
 use crate::address::network::Network;
 use crate::dialog::HalfDone;
-use crate::session::pool::{self, Asker, Standing};
+use crate::session::pool::{self, Asker, Priority};
 use crate::session::{self, After, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token, tls};
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 use crate::waiting::{Waiter, Waiters};
@@ -42,12 +42,12 @@ pub trait Directory: Send + Sync {
 
     /// The mechanisms that can be carried to the remote, as far as is known; `None` before
     /// it was heard of.
-    fn carries(&self) -> Option<Vec<Carried>> {
+    fn carries(&self) -> Option<Vec<RelayedMechanism>> {
         None
     }
 
     /// The remote was heard to take these mechanisms before this directory was there. What it says itself counts more.
-    fn note_offers(&self, _carried: Vec<Carried>) {}
+    fn note_offers(&self, _carried: Vec<RelayedMechanism>) {}
 
     /// Calls the remote, by `deadline`, to hear what it offers.
     fn call<'a>(&'a self, _deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
@@ -165,12 +165,12 @@ impl<S: Session<Question = session::Login>> Logins<S> {
 }
 
 /// What a login is worth while sessions are few.
-const fn standing(proof: &Proof, trusted: bool) -> Standing {
+const fn standing(proof: &Proof, trusted: bool) -> Priority {
     match (proof, trusted) {
-        (Proof::Relay(_), true) => Standing::TrustedDialog,
-        (Proof::Relay(_), false) => Standing::Dialog,
-        (_, true) => Standing::Trusted,
-        (_, false) => Standing::Stranger,
+        (Proof::Relay(_), true) => Priority::TrustedDialog,
+        (Proof::Relay(_), false) => Priority::Dialog,
+        (_, true) => Priority::Trusted,
+        (_, false) => Priority::Stranger,
     }
 }
 
@@ -183,13 +183,13 @@ fn origin(client: &Client) -> Option<Origin> {
 }
 
 /// A verdict on an answer, in a text that repeats no secret, with the message for a refused client.
-fn told<O>(answer: Answer<O>, judge: impl Fn(O) -> Judged<Verdict>) -> Judged<Verdict> {
+fn judged_answer<O>(answer: Answer<O>, judge: impl Fn(O) -> Judged<Verdict>) -> Judged<Verdict> {
     let Judged {
         mut verdict,
         mut after,
     } = judge(answer.outcome);
     // To ask again is to try the same secret twice.
-    let again = matches!(after, After::AskAgain | After::Goodbye);
+    let again = matches!(after, After::RetryPolicy | After::Goodbye);
     if answer.goodbye || (answer.secret_sent && again) {
         after = After::Close;
     }

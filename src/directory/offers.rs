@@ -2,20 +2,20 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 
 /// The mechanisms that can be carried to a remote. Its clones are one memory.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Offers(Arc<RwLock<Option<Vec<Carried>>>>);
+pub(super) struct Offers(Arc<RwLock<Option<Vec<RelayedMechanism>>>>);
 
 impl Offers {
     /// A session was opened, and this is what it was offered.
-    pub(super) fn note(&self, offered: Vec<Carried>) {
+    pub(super) fn note(&self, offered: Vec<RelayedMechanism>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(offered);
     }
 
     /// What was offered last; `None` before any session was open.
-    pub(super) fn last(&self) -> Option<Vec<Carried>> {
+    pub(super) fn last(&self) -> Option<Vec<RelayedMechanism>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

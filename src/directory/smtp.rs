@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vouch_protocol::sasl::{Carried, Mechanism};
+use vouch_protocol::sasl::{Mechanism, RelayedMechanism};
 use vouch_protocol::smtp::Protocol;
 
 use super::judge::recipient;
-use super::{Directory, Logins, Offers, Report, Terms, Username, judge, origin, told};
+use super::{Directory, Logins, Offers, Report, Terms, Username, judge, judged_answer, origin};
 use crate::address::Address;
 use crate::session::pool::{Asker, Gate, Limits};
 use crate::session::smtp::Hello;
@@ -133,7 +133,7 @@ fn login_pool(
     let replies = settings.reading.replies.clone();
     let judge = Box::new(move |question: &session::Login, answer| {
         let user = Login::new(question.attempt.user());
-        told(answer, |outcome| {
+        judged_answer(answer, |outcome| {
             judge::smtp_auth::judge(&replies, &user, outcome)
         })
     });
@@ -165,11 +165,11 @@ impl Directory for Smtp {
         }
     }
 
-    fn carries(&self) -> Option<Vec<Carried>> {
+    fn carries(&self) -> Option<Vec<RelayedMechanism>> {
         self.logins.offers.last()
     }
 
-    fn note_offers(&self, carried: Vec<Carried>) {
+    fn note_offers(&self, carried: Vec<RelayedMechanism>) {
         self.logins.offers.note(carried);
     }
 

@@ -9,12 +9,12 @@ pub struct Epoch(RwLock<u64>);
 
 /// When a question was asked: between two purges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Asked(u64);
+pub struct Generation(u64);
 
 impl Epoch {
     /// Something is asked now.
-    pub fn asked(&self) -> Asked {
-        Asked(*self.0.read().unwrap_or_else(PoisonError::into_inner))
+    pub fn current(&self) -> Generation {
+        Generation(*self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A purge begins. Once this returns, nothing that was asked before is being kept, or will be.
@@ -24,7 +24,7 @@ impl Epoch {
     }
 
     /// Keeps an answer to what was asked then, unless a purge has begun since.
-    pub fn keep(&self, asked: Asked, keep: impl FnOnce()) {
+    pub fn keep(&self, asked: Generation, keep: impl FnOnce()) {
         // Held while it is kept: a purge that begins meanwhile waits, and finds it.
         let now = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if *now == asked.0 {
@@ -45,9 +45,9 @@ mod tests {
             epoch.keep(asked, || kept = true);
             kept
         };
-        let before = epoch.asked();
+        let before = epoch.current();
         assert!(kept(before));
         epoch.end();
-        assert!(!kept(before) && kept(epoch.asked()));
+        assert!(!kept(before) && kept(epoch.current()));
     }
 }

@@ -158,9 +158,9 @@ pub enum Unanswered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// This question started the probe.
-    First,
+    Leader,
     /// It waited for a probe that was under way.
-    Shared,
+    Follower,
 }
 
 impl<K, V> Default for Flights<K, V> {
@@ -195,7 +195,7 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let (seat, role) = self.board(key, deadline, late, probe)?;
+        let (seat, role) = self.lead_or_follow(key, deadline, late, probe)?;
         Ok((seat.wait(deadline).await?, role))
     }
 
@@ -213,7 +213,7 @@ where
         }
     }
 
-    fn board<F>(
+    fn lead_or_follow<F>(
         &self,
         key: K,
         deadline: Instant,
@@ -225,7 +225,7 @@ where
     {
         let mut table = lock(&self.table);
         if table.count >= WAITING {
-            table.forget_the_gone();
+            table.drop_cancelled();
         }
         if table.count >= WAITING {
             return Err(Unanswered::Crowded);
@@ -234,7 +234,7 @@ where
         if let Some((waiters, waiting)) = table.by_probe.get_mut(&key) {
             let (seat, landing) = Seat::take(waiters, deadline, late);
             waiting.push(landing);
-            return Ok((seat, Role::Shared));
+            return Ok((seat, Role::Follower));
         }
         let waiters = Waiters::default();
         let (seat, landing) = Seat::take(&waiters, deadline, late);
@@ -243,21 +243,21 @@ where
             .insert(key.clone(), (waiters.clone(), vec![landing]));
         drop(table);
         self.run(key, probe(waiters));
-        Ok((seat, Role::First))
+        Ok((seat, Role::Leader))
     }
 
     fn run<F>(&self, key: K, probe: F)
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut flight = Flight {
+        let mut flight = InFlight {
             table: self.table.clone(),
             key: Some(key),
         };
         tokio::spawn(async move {
             let answer = probe.await;
             // A later question asks anew: the answer is cached by now, if it is to be.
-            let mut waiting = flight.land();
+            let mut waiting = flight.complete();
             let last = waiting.pop();
             for landing in waiting {
                 landing.send(answer.clone());
@@ -271,7 +271,7 @@ where
 
 impl<K, V> Waiting<K, V> {
     /// Callers that gave up hold no place, except those for which the answer still matters.
-    fn forget_the_gone(&mut self) {
+    fn drop_cancelled(&mut self) {
         for (_, waiting) in self.by_probe.values_mut() {
             waiting.retain(|landing| landing.late.is_some() || !landing.answer.is_closed());
         }
@@ -280,15 +280,15 @@ impl<K, V> Waiting<K, V> {
 }
 
 /// Takes a probe off the table, once, even where it panics.
-struct Flight<K: Eq + Hash, V> {
+struct InFlight<K: Eq + Hash, V> {
     table: Table<K, V>,
     key: Option<K>,
 }
 
-impl<K: Eq + Hash, V> Flight<K, V> {
+impl<K: Eq + Hash, V> InFlight<K, V> {
     /// Removes it, and returns the callers that wait for it. Once only: there may be another
     /// under its key by then.
-    fn land(&mut self) -> Vec<Landing<V>> {
+    fn complete(&mut self) -> Vec<Landing<V>> {
         let Some(key) = self.key.take() else {
             return Vec::new();
         };
@@ -300,9 +300,9 @@ impl<K: Eq + Hash, V> Flight<K, V> {
     }
 }
 
-impl<K: Eq + Hash, V> Drop for Flight<K, V> {
+impl<K: Eq + Hash, V> Drop for InFlight<K, V> {
     fn drop(&mut self) {
-        self.land();
+        self.complete();
     }
 }
 
@@ -345,17 +345,17 @@ mod tests {
         assert_eq!(
             answers
                 .iter()
-                .filter(|answer| matches!(answer, Ok((_, Role::First))))
+                .filter(|answer| matches!(answer, Ok((_, Role::Leader))))
                 .count(),
             1
         );
         assert_eq!(
             flights.join("same", by(5), None, probe(&count)).await,
-            Ok((2, Role::First))
+            Ok((2, Role::Leader))
         );
         assert_eq!(
             flights.join("other", by(5), None, probe(&count)).await,
-            Ok((3, Role::First))
+            Ok((3, Role::Leader))
         );
         assert!(lock(&flights.table).by_probe.is_empty());
     }
@@ -369,7 +369,7 @@ mod tests {
         );
         assert_eq!(
             flights.join("same", by(5), None, probe(&count)).await,
-            Ok((1, Role::Shared))
+            Ok((1, Role::Follower))
         );
     }
 
@@ -384,7 +384,7 @@ mod tests {
         );
         assert_eq!(
             flights.join("same", by(1), None, |_| async { 7 }).await,
-            Ok((7, Role::First))
+            Ok((7, Role::Leader))
         );
     }
 
@@ -394,7 +394,7 @@ mod tests {
         let mut waiting: Vec<_> = (0..WAITING)
             .map(|number| {
                 let key = u32::try_from(number % 7).unwrap();
-                flights.board(key, by(5), None, probe(&count)).unwrap().0
+                flights.lead_or_follow(key, by(5), None, probe(&count)).unwrap().0
             })
             .collect();
         assert_eq!(
@@ -404,7 +404,7 @@ mod tests {
         waiting.pop();
         assert_eq!(
             flights.join(9, by(5), None, probe(&count)).await,
-            Ok((8, Role::First))
+            Ok((8, Role::Leader))
         );
         for seat in waiting {
             assert!(
@@ -434,7 +434,7 @@ mod tests {
         );
         let alone = alone(by(1), late("alone"), probe(&count));
         let (in_time, too_late, leaves, alone) = tokio::join!(in_time, too_late, leaves, alone);
-        assert_eq!(in_time, Ok((1, Role::First)));
+        assert_eq!(in_time, Ok((1, Role::Leader)));
         assert_eq!(
             (too_late, alone),
             (

@@ -1,20 +1,20 @@
 //! From a question to a verdict: route, refuse what cannot be asked, remember,
 //! share, probe.
 //!
-//! [`Engine`] finds the directory; [`Member`] is the directory with its memory.
+//! [`Engine`] finds the directory; [`CachedDirectory`] is the directory with its memory.
 
+pub mod cached_directory;
 pub mod catch_all;
 pub mod credibility;
 pub mod domains;
 pub mod epoch;
 pub mod flight;
 mod hash;
-pub(crate) mod inquiry;
 pub mod logins;
 pub mod lookups;
-pub mod member;
 pub mod not_understood;
 pub(crate) mod phrase;
+pub(crate) mod recipient_lookup;
 pub mod recipients;
 pub mod refusals;
 pub mod remembered;
@@ -26,17 +26,17 @@ pub mod unknown_rate;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 
 use crate::address::{Address, Domain};
 use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
+pub use cached_directory::CachedDirectory;
 use flight::Late;
 pub use logins::Tag;
-pub use member::Member;
 
 /// Answers the questions of one listener.
 pub struct Engine {
-    members: Vec<Arc<Member>>,
+    members: Vec<Arc<CachedDirectory>>,
     default_domain: Option<Domain>,
     asks_all: bool,
 }
@@ -118,7 +118,7 @@ impl Decision {
 
 impl Engine {
     /// An engine over the directories of a listener, asked in this order.
-    pub fn new(members: Vec<Arc<Member>>, default_domain: Option<Domain>) -> Self {
+    pub fn new(members: Vec<Arc<CachedDirectory>>, default_domain: Option<Domain>) -> Self {
         Self {
             members,
             default_domain,
@@ -201,7 +201,7 @@ impl Engine {
     }
 
     /// Whether a directory's remote is known to take this mechanism.
-    pub fn carries(&self, mechanism: Carried) -> bool {
+    pub fn carries(&self, mechanism: RelayedMechanism) -> bool {
         self.members.iter().any(|member| member.carries(mechanism))
     }
 
@@ -246,7 +246,7 @@ impl Engine {
     pub fn mailbox(&self, address: Address) -> Address {
         let kind = Kind::Recipient(address.clone());
         match self.route(&kind).or_else(|| self.member_of(address.domain())) {
-            Some(member) => member.one_form(address),
+            Some(member) => member.canonical(address),
             None => address,
         }
     }
@@ -301,14 +301,14 @@ impl Engine {
         Some(summary)
     }
 
-    fn member_of(&self, domain: &Domain) -> Option<&Arc<Member>> {
+    fn member_of(&self, domain: &Domain) -> Option<&Arc<CachedDirectory>> {
         self.members.iter().find(|member| member.has(domain))
     }
 
     /// The first directory that can answer this kind of question and knows the
     /// domain. A login without any domain is taken by the listener's only
     /// directory, or by none.
-    fn route(&self, kind: &Kind) -> Option<&Arc<Member>> {
+    fn route(&self, kind: &Kind) -> Option<&Arc<CachedDirectory>> {
         let without_domain = matches!(kind, Kind::Login { user, .. } if user.domain().is_none());
         if without_domain && self.members.len() != 1 {
             return None;
@@ -353,9 +353,9 @@ mod tests {
         }
     }
 
-    fn member(name: &str, logins: bool, domains: &[&str]) -> Arc<Member> {
+    fn member(name: &str, logins: bool, domains: &[&str]) -> Arc<CachedDirectory> {
         let ttl = Duration::ZERO;
-        let settings = member::Settings {
+        let settings = cached_directory::Settings {
             name: name.into(),
             domains: domains
                 .iter()
@@ -379,7 +379,7 @@ mod tests {
             forward_client: false,
             unknown_rate: None,
         };
-        Arc::new(Member::new(settings, Arc::new(Yes { logins }), [0; 32]))
+        Arc::new(CachedDirectory::new(settings, Arc::new(Yes { logins }), [0; 32]))
     }
 
     async fn ask(engine: &Engine, kind: Kind) -> (Option<String>, Verdict) {

@@ -15,7 +15,7 @@ use super::credibility::witnesses::Witnesses;
 use super::epoch::Epoch;
 use super::lookups::{self, Lookups};
 use super::remembered::{Entry, PIECE, State};
-use super::store::{self, Store, Whom};
+use super::store::{self, KeyScope, Store};
 use crate::address::{Address, Domain};
 use crate::verdict::{Cause, Identity, Verdict};
 
@@ -301,7 +301,7 @@ impl Recipients {
         let forgotten = self.kept.len();
         self.kept.clear();
         if let Some(store) = self.store.get() {
-            store.start_purge(Whom::All);
+            store.start_purge(KeyScope::All);
         }
         forgotten
     }
@@ -309,7 +309,7 @@ impl Recipients {
     /// Forgets recipients, one after another, so that nobody waits for long who looks into the
     /// memory meanwhile. Gives how many they were, and `false` where the file still has them:
     /// they go from it as soon as it can be written.
-    pub async fn purge(&self, whom: &Whom) -> (usize, bool) {
+    pub async fn purge(&self, whom: &KeyScope) -> (usize, bool) {
         self.epoch.end();
         let forgotten = self.forget_each(whom).await;
         let Some(store) = self.store.get() else {
@@ -321,14 +321,14 @@ impl Recipients {
         (forgotten, written)
     }
 
-    async fn forget_each(&self, whom: &Whom) -> usize {
-        self.witnesses.forget(|address| whom.is(&key(address)));
-        if let Whom::One(key) = whom {
+    async fn forget_each(&self, whom: &KeyScope) -> usize {
+        self.witnesses.forget(|address| whom.matches(&key(address)));
+        if let KeyScope::One(key) = whom {
             return usize::from(self.kept.remove(key).is_some());
         }
         let mut forgotten = 0;
         for (looked, (key, _)) in self.kept.iter().enumerate() {
-            forgotten += usize::from(whom.is(&key) && self.kept.remove(&key).is_some());
+            forgotten += usize::from(whom.matches(&key) && self.kept.remove(&key).is_some());
             if looked % PIECE == 0 {
                 yield_now().await;
             }

@@ -1,6 +1,6 @@
 //! What cannot be asked of any remote and is answered here.
 
-use vouch_protocol::sasl::carried::MESSAGE_LIMIT;
+use vouch_protocol::sasl::relayed::MESSAGE_LIMIT;
 
 use crate::address::Fault;
 use crate::verdict::{Cause, Class, Kind, Login, Proof, Verdict};
@@ -156,7 +156,8 @@ mod tests {
     #[test]
     fn a_dialog_may_name_its_user_later() {
         let relayed = |user: &[u8]| {
-            let (_, dialog) = crate::dialog::dialog(vouch_protocol::sasl::Carried::CramMd5, None).unwrap();
+            let (_, dialog) =
+                crate::dialog::dialog(vouch_protocol::sasl::RelayedMechanism::CramMd5, None).unwrap();
             let user = Login::new(user);
             refuse(&Kind::Login {
                 user,

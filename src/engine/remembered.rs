@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 
 use super::lookups::Summary;
 use super::recipients::{end, key};
-use super::{Member, store};
+use super::{CachedDirectory, store};
 use crate::address::{Address, Domain, DomainError, NotAnAddress};
 use crate::verdict::{Cause, Login};
 
@@ -121,7 +121,7 @@ impl Listing {
 
 /// The scope of a purge.
 #[derive(Debug, Clone)]
-pub enum Whom {
+pub enum PurgeScope {
     /// A mailbox, and the logins under its address.
     Mailbox(Address),
     /// The logins of a user.
@@ -132,7 +132,7 @@ pub enum Whom {
     All,
 }
 
-impl Whom {
+impl PurgeScope {
     /// A mailbox, of an address as a client writes it.
     ///
     /// # Errors
@@ -168,12 +168,12 @@ pub struct Purged {
     pub file_waits: bool,
 }
 
-impl Member {
+impl CachedDirectory {
     /// What it remembers of an address or a user's name.
     pub fn look_up(&self, name: &[u8]) -> Vec<(About, Entry)> {
         let address = Address::from_unquoted(name)
             .ok()
-            .map(|address| self.one_form(address));
+            .map(|address| self.canonical(address));
         let recipient = address.and_then(|address| {
             let entry = self.recipients().entry(&address)?;
             Some((self.about(key(&address), "recipient", &entry), entry))
@@ -236,12 +236,12 @@ impl Member {
 
     /// Forgets, in memory and on disk. Later questions go to the directory; answers to earlier
     /// ones are not kept, whenever they come.
-    pub async fn purge(&self, whom: &Whom) -> Purged {
+    pub async fn purge(&self, whom: &PurgeScope) -> Purged {
         let recipients = match whom {
-            Whom::Mailbox(address) => Some(store::Whom::One(key(&self.one_form(address.clone())))),
-            Whom::User(_) => None,
-            Whom::Domain(domain) => Some(store::Whom::Ending(end(domain))),
-            Whom::All => Some(store::Whom::All),
+            PurgeScope::Mailbox(address) => Some(store::KeyScope::One(key(&self.canonical(address.clone())))),
+            PurgeScope::User(_) => None,
+            PurgeScope::Domain(domain) => Some(store::KeyScope::Ending(end(domain))),
+            PurgeScope::All => Some(store::KeyScope::All),
         };
         let (recipients, written) = match recipients {
             Some(whom) => self.recipients().purge(&whom).await,
@@ -249,10 +249,10 @@ impl Member {
         };
         let is = |user: &Login| match whom {
             // Too much that is forgotten is asked again, and no more.
-            Whom::Mailbox(address) => user.as_bytes().eq_ignore_ascii_case(&address.to_unquoted()),
-            Whom::User(name) => user.as_bytes().eq_ignore_ascii_case(name.as_bytes()),
-            Whom::Domain(domain) => is_of(user, domain),
-            Whom::All => true,
+            PurgeScope::Mailbox(address) => user.as_bytes().eq_ignore_ascii_case(&address.to_unquoted()),
+            PurgeScope::User(name) => user.as_bytes().eq_ignore_ascii_case(name.as_bytes()),
+            PurgeScope::Domain(domain) => is_of(user, domain),
+            PurgeScope::All => true,
         };
         let (logins, refused_logins) = self.logins().purge(is).await;
         Purged {

@@ -6,17 +6,17 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
-use super::{Decision, Member};
+use super::{CachedDirectory, Decision};
 use crate::verdict::{Cause, Class, Question, Verdict};
 
 /// What the directories say together by `deadline`; `None` where there is none. A yes is told as it comes. Each remembers
 /// what it said by itself.
 pub(super) async fn decide(
-    members: impl Iterator<Item = &Arc<Member>>,
+    members: impl Iterator<Item = &Arc<CachedDirectory>>,
     question: &Question,
     deadline: Instant,
 ) -> Option<Decision> {
-    let ask = |member: &Arc<Member>| {
+    let ask = |member: &Arc<CachedDirectory>| {
         let member = member.clone();
         async move { member.decide_or_late(question.clone(), deadline, None).await }
     };

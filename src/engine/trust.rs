@@ -182,7 +182,7 @@ mod tests {
         let trust = Trust::new(&[7; 32]);
         let sign = |address: &str, rest: &str| {
             let proof = Proof::Token {
-                mechanism: vouch_protocol::sasl::Carried::XOauth2,
+                mechanism: vouch_protocol::sasl::RelayedMechanism::XOauth2,
                 rest: Secret::copy_from(rest.as_bytes()),
             };
             trust.sign(&jane(), &proof, &from(address))

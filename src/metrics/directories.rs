@@ -5,14 +5,14 @@ use std::fmt::Display;
 
 use super::Watched;
 use super::text::Text;
-use crate::engine::{Member, member};
+use crate::engine::{CachedDirectory, cached_directory};
 use crate::session::{Kind, certificate, pool, tls};
 
 /// A directory at one time.
 struct Directory<'a> {
     name: &'a str,
     is_silent: bool,
-    memory: member::Report,
+    memory: cached_directory::Report,
     not_understood: [(&'static str, u64); 2],
     pools: Vec<(&'static str, pool::Report)>,
     tls: Option<tls::Report>,
@@ -28,7 +28,7 @@ pub(super) fn write(text: &mut Text, watched: &Watched) {
     encryption(text, &directories);
 }
 
-fn look_at(member: &Member) -> Directory<'_> {
+fn look_at(member: &CachedDirectory) -> Directory<'_> {
     let (pools, tls) = match member.directory().report() {
         Some(report) => (report.pools, Some(report.tls)),
         None => (Vec::new(), None),
@@ -54,7 +54,7 @@ fn answering(text: &mut Text, directories: &[Directory<'_>]) {
 }
 
 fn memory(text: &mut Text, directories: &[Directory<'_>]) {
-    let caches = |memory: &member::Report| {
+    let caches = |memory: &cached_directory::Report| {
         [
             ("recipient", memory.recipients.clone()),
             ("login", memory.logins.clone()),

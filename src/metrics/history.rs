@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::{Watched, WatchedListener};
-use crate::engine::Member;
+use crate::engine::CachedDirectory;
 use crate::telemetry::histogram::Durations;
 
 /// From one step to the next.
@@ -196,7 +196,7 @@ impl AddAssign<&Self> for ListenerStep {
 }
 
 impl DirectoryStep {
-    fn of(member: &Member) -> Self {
+    fn of(member: &CachedDirectory) -> Self {
         let directory = member.directory();
         let health = directory.health();
         let mut probed = Durations::default();

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::engine::Member;
+use crate::engine::CachedDirectory;
 use crate::server::admission::Admission;
 use crate::server::counts::ListenerCounts;
 use history::History;
@@ -76,7 +76,7 @@ impl Served {
 /// What is looked at when somebody asks.
 pub struct Watched {
     listeners: Vec<WatchedListener>,
-    members: Vec<Arc<Member>>,
+    members: Vec<Arc<CachedDirectory>>,
     started: Started,
 }
 
@@ -92,7 +92,7 @@ pub struct WatchedListener {
 
 impl Watched {
     /// These listeners and directories, of a process that starts now.
-    pub fn new(listeners: Vec<WatchedListener>, members: Vec<Arc<Member>>) -> Self {
+    pub fn new(listeners: Vec<WatchedListener>, members: Vec<Arc<CachedDirectory>>) -> Self {
         Self {
             listeners,
             members,
@@ -102,7 +102,7 @@ impl Watched {
 
     /// The same process, with these listeners and directories from now on.
     #[must_use]
-    pub fn succeeded_by(&self, listeners: Vec<WatchedListener>, members: Vec<Arc<Member>>) -> Self {
+    pub fn succeeded_by(&self, listeners: Vec<WatchedListener>, members: Vec<Arc<CachedDirectory>>) -> Self {
         Self {
             listeners,
             members,

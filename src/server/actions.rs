@@ -24,7 +24,7 @@ pub struct Actions {
 
 impl Actions {
     /// What each verdict is in Postfix's words.
-    pub(super) fn told(&self, decision: &Decision) -> Action {
+    pub(super) fn to_action(&self, decision: &Decision) -> Action {
         match &decision.verdict {
             Verdict::Accept(identity) => match &identity.remark {
                 Some(remark) if remark.class == Class::Full => self.full.with_reply(remark.words()),
@@ -97,13 +97,16 @@ mod tests {
                 source: Source::Probe,
                 directory: None,
             };
-            assert_eq!(actions().told(&decision).as_str(), expected);
+            assert_eq!(actions().to_action(&decision).as_str(), expected);
         }
         let decision = Decision {
             verdict: Verdict::Defer(cause(Class::Limit)),
             source: Source::UnknownRate,
             directory: None,
         };
-        assert_eq!(actions().told(&decision).as_str(), "DEFER_IF_PERMIT 4.4.3 later");
+        assert_eq!(
+            actions().to_action(&decision).as_str(),
+            "DEFER_IF_PERMIT 4.4.3 later"
+        );
     }
 }

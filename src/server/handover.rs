@@ -28,7 +28,7 @@ pub(crate) const WAITING: usize = 16_384;
 pub struct Handover {
     spid: u32,
     /// Our process id, where logins may be another process's.
-    among_kin: Option<u32>,
+    from_sibling: Option<u32>,
     waiting: Mutex<Waiting>,
 }
 
@@ -65,7 +65,7 @@ pub enum Refused {
 /// for each may be of a pid namespace of its own.
 #[derive(Default)]
 struct Waiting {
-    by_cpid: HashMap<u32, Vec<Desk>>,
+    by_cpid: HashMap<u32, Vec<LoginConnection>>,
     count: usize,
     /// Logins in the order in which they were accepted; some wait no more.
     order: VecDeque<Waits>,
@@ -83,7 +83,7 @@ struct Waits {
     serial: u64,
 }
 
-struct Desk {
+struct LoginConnection {
     cookie: [u8; 16],
     logins: HashMap<u32, Kept>,
 }
@@ -115,24 +115,24 @@ impl Handover {
         let waiting = Mutex::default();
         Self {
             spid,
-            among_kin: None,
+            from_sibling: None,
             waiting,
         }
     }
 
     /// The same, where several processes are one server, one after another
     /// ([`kin`](super::kin)): `spid` is theirs, and `pid` this one's.
-    pub fn among_kin(spid: u32, pid: u32) -> Self {
+    pub fn from_sibling(spid: u32, pid: u32) -> Self {
         Self {
-            among_kin: Some(pid),
+            from_sibling: Some(pid),
             ..Self::new(spid)
         }
     }
 
     /// Makes a cookie of random bytes: it tells whose it is, where others could ask.
     /// 96 of its bits stay that nobody can guess.
-    pub fn sign(&self, mut random: [u8; 16]) -> [u8; 16] {
-        if let Some(pid) = self.among_kin
+    pub fn stamp_owner(&self, mut random: [u8; 16]) -> [u8; 16] {
+        if let Some(pid) = self.from_sibling
             && let Some(start) = random.first_chunk_mut()
         {
             *start = pid.to_be_bytes();
@@ -141,8 +141,8 @@ impl Handover {
     }
 
     /// The process that has made a cookie, where it is not this one.
-    pub fn elsewhere(&self, cookie: &[u8]) -> Option<u32> {
-        let pid = self.among_kin?;
+    pub fn owner_pid(&self, cookie: &[u8]) -> Option<u32> {
+        let pid = self.from_sibling?;
         let signed = u32::from_be_bytes(*cookie.first_chunk()?);
         (signed != pid).then_some(signed)
     }
@@ -155,11 +155,11 @@ impl Handover {
 
     /// A login process has said its process id.
     pub fn connected(self: &Arc<Self>, cpid: u32, cookie: [u8; 16]) -> Connected {
-        let desk = Desk {
+        let connection = LoginConnection {
             cookie,
             logins: HashMap::new(),
         };
-        self.lock().by_cpid.entry(cpid).or_default().push(desk);
+        self.lock().by_cpid.entry(cpid).or_default().push(connection);
         Connected {
             handover: self.clone(),
             cpid,
@@ -174,12 +174,12 @@ impl Handover {
     pub fn claim(&self, cpid: u32, client_id: u32, cookie: &[u8]) -> Result<Accepted, Refused> {
         let mut waiting = self.lock();
         let Waiting { by_cpid, count, .. } = &mut *waiting;
-        let desks = by_cpid.get_mut(&cpid).ok_or(Refused::NoClient)?;
-        let desk = desks
+        let connections = by_cpid.get_mut(&cpid).ok_or(Refused::NoClient)?;
+        let connection = connections
             .iter_mut()
-            .find(|desk| verify_slices_are_equal(&desk.cookie, cookie).is_ok())
+            .find(|connection| verify_slices_are_equal(&connection.cookie, cookie).is_ok())
             .ok_or(Refused::WrongCookie)?;
-        let kept = desk.logins.remove(&client_id).ok_or(Refused::NoLogin)?;
+        let kept = connection.logins.remove(&client_id).ok_or(Refused::NoLogin)?;
         *count -= 1;
         if kept.is_in_time() {
             Ok(kept.accepted)
@@ -213,10 +213,10 @@ impl Connected {
             id,
             serial: kept.serial,
         };
-        let Some(desk) = waiting.desk(self.cpid, &self.cookie) else {
+        let Some(connection) = waiting.connection(self.cpid, &self.cookie) else {
             return;
         };
-        if desk.logins.insert(id, kept).is_none() {
+        if connection.logins.insert(id, kept).is_none() {
             waiting.count += 1;
         }
         waiting.note(waits);
@@ -225,23 +225,28 @@ impl Connected {
     /// Whether a login waits under this id: another request cannot have it.
     pub fn holds(&self, id: u32) -> bool {
         let mut waiting = self.handover.lock();
-        let desk = waiting.desk(self.cpid, &self.cookie);
-        let login = desk.and_then(|desk| desk.logins.get(&id));
+        let connection = waiting.connection(self.cpid, &self.cookie);
+        let login = connection.and_then(|connection| connection.logins.get(&id));
         login.is_some_and(Kept::is_in_time)
     }
 
     /// Whether a login waits that was accepted within this time.
     pub fn holds_any(&self, within: Duration) -> bool {
         let mut waiting = self.handover.lock();
-        let desk = waiting.desk(self.cpid, &self.cookie);
-        desk.is_some_and(|desk| desk.logins.values().any(|kept| kept.since.elapsed() < within))
+        let connection = waiting.connection(self.cpid, &self.cookie);
+        connection.is_some_and(|connection| {
+            connection
+                .logins
+                .values()
+                .any(|kept| kept.since.elapsed() < within)
+        })
     }
 
     /// Forgets a login; `false` where none waits under this id.
     pub fn withdraw(&self, id: u32) -> bool {
         let mut waiting = self.handover.lock();
-        let desk = waiting.desk(self.cpid, &self.cookie);
-        let gone = desk.and_then(|desk| desk.logins.remove(&id));
+        let connection = waiting.connection(self.cpid, &self.cookie);
+        let gone = connection.and_then(|connection| connection.logins.remove(&id));
         waiting.count -= usize::from(gone.is_some());
         gone.is_some_and(|kept| kept.is_in_time())
     }
@@ -251,10 +256,10 @@ impl Drop for Connected {
     fn drop(&mut self) {
         let mut waiting = self.handover.lock();
         let Waiting { by_cpid, count, .. } = &mut *waiting;
-        if let Some(desks) = by_cpid.get_mut(&self.cpid) {
-            let gone = desks.extract_if(.., |desk| desk.cookie == self.cookie);
-            *count -= gone.map(|desk| desk.logins.len()).sum::<usize>();
-            if desks.is_empty() {
+        if let Some(connections) = by_cpid.get_mut(&self.cpid) {
+            let gone = connections.extract_if(.., |connection| connection.cookie == self.cookie);
+            *count -= gone.map(|connection| connection.logins.len()).sum::<usize>();
+            if connections.is_empty() {
                 by_cpid.remove(&self.cpid);
             }
         }
@@ -262,9 +267,11 @@ impl Drop for Connected {
 }
 
 impl Waiting {
-    fn desk(&mut self, cpid: u32, cookie: &[u8; 16]) -> Option<&mut Desk> {
-        let desks = self.by_cpid.get_mut(&cpid)?;
-        desks.iter_mut().find(|desk| desk.cookie == *cookie)
+    fn connection(&mut self, cpid: u32, cookie: &[u8; 16]) -> Option<&mut LoginConnection> {
+        let connections = self.by_cpid.get_mut(&cpid)?;
+        connections
+            .iter_mut()
+            .find(|connection| connection.cookie == *cookie)
     }
 
     fn note(&mut self, waits: Waits) {
@@ -276,9 +283,9 @@ impl Waiting {
     }
 
     fn is_waiting(&self, waits: &Waits) -> bool {
-        let mut desks = self.by_cpid.get(&waits.cpid).into_iter().flatten();
-        let desk = desks.find(|desk| desk.cookie == waits.cookie);
-        let kept = desk.and_then(|desk| desk.logins.get(&waits.id));
+        let mut connections = self.by_cpid.get(&waits.cpid).into_iter().flatten();
+        let connection = connections.find(|connection| connection.cookie == waits.cookie);
+        let kept = connection.and_then(|connection| connection.logins.get(&waits.id));
         kept.is_some_and(|kept| kept.serial == waits.serial)
     }
 
@@ -292,8 +299,8 @@ impl Waiting {
         if !self.is_waiting(&oldest) {
             return;
         }
-        let desk = self.desk(oldest.cpid, &oldest.cookie);
-        let gone = desk.and_then(|desk| desk.logins.remove(&oldest.id));
+        let connection = self.connection(oldest.cpid, &oldest.cookie);
+        let gone = connection.and_then(|connection| connection.logins.remove(&oldest.id));
         self.count -= usize::from(gone.is_some());
         if gone.is_some_and(|kept| kept.is_in_time()) && !std::mem::replace(&mut self.told, true) {
             tracing::error!(
@@ -362,16 +369,19 @@ mod tests {
 
     #[test]
     fn a_cookie_tells_whose_it_is() {
-        let (old, new) = (Handover::among_kin(1, 100), Handover::among_kin(1, 101));
-        let cookie = old.sign(COOKIE);
+        let (old, new) = (Handover::from_sibling(1, 100), Handover::from_sibling(1, 101));
+        let cookie = old.stamp_owner(COOKIE);
         assert_eq!(
-            (old.elsewhere(&cookie), new.elsewhere(&cookie)),
+            (old.owner_pid(&cookie), new.owner_pid(&cookie)),
             (None, Some(100))
         );
         assert_eq!(cookie[4..], COOKIE[4..]);
-        assert_eq!(new.elsewhere(b""), None);
+        assert_eq!(new.owner_pid(b""), None);
         let alone = Handover::new(1);
-        assert_eq!((alone.sign(COOKIE), alone.elsewhere(&cookie)), (COOKIE, None));
+        assert_eq!(
+            (alone.stamp_owner(COOKIE), alone.owner_pid(&cookie)),
+            (COOKIE, None)
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,18 +10,18 @@ pub mod admission;
 pub mod auth;
 pub mod counts;
 pub mod current;
+mod draining_stream;
 pub(crate) mod failures;
 pub mod fields;
 pub mod handover;
 mod in_turn;
-pub mod kin;
 pub mod login_limits;
-mod parting;
 pub mod penalty;
 pub mod policy;
 pub mod recipient_limits;
 pub(crate) mod refused_share;
 pub mod saslauthd;
+pub mod sibling;
 pub mod socketmap;
 pub mod userdb;
 
@@ -44,7 +44,7 @@ use crate::verdict::Client;
 use crate::wire::{Stream, WireError, write_within};
 use admission::Admission;
 use counts::ListenerCounts;
-use parting::Parting;
+use draining_stream::DrainingStream;
 
 /// When the system has no descriptor left for one more connection, others must
 /// be given time to end.
@@ -192,7 +192,7 @@ fn accepted(stream: UnixStream, access: Option<&Access>, deaf: &CancellationToke
             stranger: access.is_some_and(|access| access.is_stranger(uid, gid)),
         }
     });
-    (Box::new(Parting::new(stream, deaf.clone())), peer)
+    (Box::new(DrainingStream::new(stream, deaf.clone())), peer)
 }
 
 /// A socket's owner, group and mode.

@@ -50,7 +50,7 @@ pub struct Penalty {
 
 /// To whom failures are laid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Culprit(Network);
+pub struct Offender(Network);
 
 /// What a remote refused: `what` marks equal failures, where there can be equal ones.
 #[derive(Debug)]
@@ -86,22 +86,22 @@ impl Penalty {
 
     /// The address that a client's failures count for: none if it reports no address, or one
     /// that is exempt.
-    pub fn culprit(&self, client: &Client) -> Option<Culprit> {
+    pub fn offender(&self, client: &Client) -> Option<Offender> {
         let address = client.address?;
         let exempt = self.settings.exempt.iter().any(|network| network.has(address));
-        (!exempt).then(|| Culprit(Network::of_host(address)))
+        (!exempt).then(|| Offender(Network::of_host(address)))
     }
 
-    /// Whether a question of the culprit is deferred without contacting the remote.
-    pub fn refuses(&self, culprit: Culprit) -> bool {
+    /// Whether a question of the offender is deferred without contacting the remote.
+    pub fn refuses(&self, offender: Offender) -> bool {
         let most = self.settings.refuse_after;
-        most.is_some_and(|most| self.clients.count(self.hasher.hash_one(culprit.0)) >= most)
+        most.is_some_and(|most| self.clients.count(self.hasher.hash_one(offender.0)) >= most)
     }
 
-    /// How late the answer to a question of the culprit is to be, by the failures before
+    /// How late the answer to a question of the offender is to be, by the failures before
     /// it; a failure is counted then.
-    pub fn delay<T: Hash>(&self, culprit: Culprit, failure: Option<Failure<'_, T>>) -> Duration {
-        let client = self.hasher.hash_one(culprit.0);
+    pub fn delay<T: Hash>(&self, offender: Offender, failure: Option<Failure<'_, T>>) -> Duration {
+        let client = self.hasher.hash_one(offender.0);
         let Some(Failure { user, what }) = failure else {
             return self.after(self.clients.count(client));
         };
@@ -113,7 +113,7 @@ impl Penalty {
         let of_client = self.clients.add(client, mark);
         if of_client.begins {
             let Settings { listener, after, .. } = &self.settings;
-            let client = culprit.0.to_string();
+            let client = offender.0.to_string();
             tracing::info!(
                 listener = listener,
                 client,
@@ -173,8 +173,8 @@ mod tests {
         }
     }
 
-    fn culprit(penalty: &Penalty, address: &str) -> Option<Culprit> {
-        penalty.culprit(&Client {
+    fn offender(penalty: &Penalty, address: &str) -> Option<Offender> {
+        penalty.offender(&Client {
             address: Client::address_in(address.as_bytes()),
             ..Client::default()
         })
@@ -182,17 +182,17 @@ mod tests {
 
     /// A client of `address` asks, and its answer is so many milliseconds late.
     fn good(penalty: &Penalty, address: &str) -> u128 {
-        let culprit = culprit(penalty, address).unwrap();
-        penalty.delay::<()>(culprit, None).as_millis()
+        let offender = offender(penalty, address).unwrap();
+        penalty.delay::<()>(offender, None).as_millis()
     }
 
     fn bad(penalty: &Penalty, address: &str, user: &str, password: &str) -> u128 {
-        let culprit = culprit(penalty, address).unwrap();
+        let offender = offender(penalty, address).unwrap();
         let failure = Failure {
             user: Some(user.as_bytes()),
             what: Some((user, password)),
         };
-        penalty.delay(culprit, Some(failure)).as_millis()
+        penalty.delay(offender, Some(failure)).as_millis()
     }
 
     #[tokio::test(start_paused = true)]
@@ -254,13 +254,13 @@ mod tests {
         assert_eq!(good(&penalty, "198.51.100.1"), 0, "and she");
         assert_eq!(bad(&penalty, "198.51.100.1", "joe", "x"), 0);
         assert_eq!(bad(&penalty, "198.51.100.1", "jane", "typo"), 4000);
-        assert!(!penalty.refuses(culprit(&penalty, "198.51.100.1").unwrap()));
+        assert!(!penalty.refuses(offender(&penalty, "198.51.100.1").unwrap()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_address_is_refused_from_a_number_on() {
         let penalty = Penalty::new(settings());
-        let refuses = |address| penalty.refuses(culprit(&penalty, address).unwrap());
+        let refuses = |address| penalty.refuses(offender(&penalty, address).unwrap());
         for number in 0..7 {
             assert!(!refuses("192.0.2.1"));
             bad(&penalty, "192.0.2.1", "jane", &number.to_string());
@@ -275,29 +275,29 @@ mod tests {
         for number in 0..100 {
             bad(&never, "192.0.2.1", "jane", &number.to_string());
         }
-        assert!(!never.refuses(culprit(&never, "192.0.2.1").unwrap()));
+        assert!(!never.refuses(offender(&never, "192.0.2.1").unwrap()));
     }
 
     #[test]
     fn a_64_is_one_client_and_some_are_nobody() {
         let penalty = Penalty::new(settings());
-        let one = culprit(&penalty, "2001:db8:1:2::1");
-        assert_eq!(one, culprit(&penalty, "2001:db8:1:2:ffff::9"));
-        assert_ne!(one, culprit(&penalty, "2001:db8:1:3::1"));
+        let one = offender(&penalty, "2001:db8:1:2::1");
+        assert_eq!(one, offender(&penalty, "2001:db8:1:2:ffff::9"));
+        assert_ne!(one, offender(&penalty, "2001:db8:1:3::1"));
         assert_eq!(
-            culprit(&penalty, "::ffff:192.0.2.1"),
-            culprit(&penalty, "192.0.2.1")
+            offender(&penalty, "::ffff:192.0.2.1"),
+            offender(&penalty, "192.0.2.1")
         );
         for nobody in ["127.0.0.1", "::ffff:127.1.2.3", "NULL", "unknown", ""] {
-            assert_eq!(culprit(&penalty, nobody), None, "{nobody}");
+            assert_eq!(offender(&penalty, nobody), None, "{nobody}");
         }
-        assert_eq!(penalty.culprit(&Client::default()), None);
+        assert_eq!(penalty.offender(&Client::default()), None);
     }
 
     #[test]
     fn failures_that_are_equal_to_no_other_count_each() {
         let penalty = Penalty::new(settings());
-        let mallory = culprit(&penalty, "192.0.2.1").unwrap();
+        let mallory = offender(&penalty, "192.0.2.1").unwrap();
         let late: Vec<_> = (0..5)
             .map(|_| {
                 let failure = Failure::<()> {

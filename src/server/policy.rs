@@ -14,8 +14,8 @@ use super::actions::Actions;
 use super::counts::{Entry, ListenerCounts};
 use super::current::Current;
 use super::in_turn::{self, InTurn};
-use super::penalty::{self, Culprit, Failure, Penalty};
-use super::recipient_limits::{Asked, Limits, Sessions, Used};
+use super::penalty::{self, Failure, Offender, Penalty};
+use super::recipient_limits::{Limits, RcptAttempt, Sessions, Used};
 use super::{Caller, Listener};
 use crate::address::Address;
 use crate::address::access::Access;
@@ -94,15 +94,15 @@ impl Policy {
     /// How long the answer is held back; a refused recipient counts, and again only once it
     /// is forgotten. A Postfix without a process to spare waits for nothing, nor does one
     /// whose mail is not to be touched.
-    fn delay(&self, request: &Request, culprit: Option<Culprit>, decision: &Decision) -> Duration {
-        let Some((penalty, culprit)) = self.penalty.as_ref().zip(culprit) else {
+    fn delay(&self, request: &Request, offender: Option<Offender>, decision: &Decision) -> Duration {
+        let Some((penalty, offender)) = self.penalty.as_ref().zip(offender) else {
             return Duration::ZERO;
         };
         let failure = decision.is_refusal().then_some(Failure {
             user: None,
             what: Some(&request.recipient),
         });
-        let delay = penalty.delay(culprit, failure);
+        let delay = penalty.delay(offender, failure);
         if request.stress || self.settings.dry_run {
             Duration::ZERO
         } else {
@@ -129,7 +129,7 @@ impl Policy {
         request: &Request,
         connection: u64,
         question: Question,
-        culprit: Option<Culprit>,
+        offender: Option<Offender>,
         deadline: Instant,
     ) -> Decision {
         // What is not ours costs nothing and counts for nothing.
@@ -153,12 +153,12 @@ impl Policy {
             source,
             directory: Some(directory),
         };
-        let penalty = self.penalty.as_ref().zip(culprit);
-        if penalty.is_some_and(|(penalty, culprit)| penalty.refuses(culprit)) {
+        let penalty = self.penalty.as_ref().zip(offender);
+        if penalty.is_some_and(|(penalty, offender)| penalty.refuses(offender)) {
             let why = "the client has failed as often as listener penalty refuse-after says";
             return put_off(why, Source::Penalty);
         }
-        let ticket = match self.sessions.admit(&asked(request, connection)) {
+        let ticket = match self.sessions.admit(&attempt(request, connection)) {
             Ok(ticket) => ticket,
             Err(used) => return put_off(used_up(used), Source::Limit),
         };
@@ -219,8 +219,8 @@ fn used_up(limit: Used) -> &'static str {
     }
 }
 
-fn asked(request: &Request, connection: u64) -> Asked<'_> {
-    Asked {
+fn attempt(request: &Request, connection: u64) -> RcptAttempt<'_> {
+    RcptAttempt {
         connection,
         instance: &request.instance,
         address: &request.client_address,
@@ -267,16 +267,19 @@ impl InTurn for Policy {
         let asked = Instant::now();
         let client = client(&request);
         let deadline = asked + self.patience(&request);
-        let culprit = self.penalty.as_ref().and_then(|penalty| penalty.culprit(&client));
+        let offender = self
+            .penalty
+            .as_ref()
+            .and_then(|penalty| penalty.offender(&client));
         let question = Question {
             kind: Kind::Recipient(address),
             client,
         };
         let decision = self
-            .decide(&request, connection, question, culprit, deadline)
+            .decide(&request, connection, question, offender, deadline)
             .await;
         let decided = Instant::now();
-        let delay = self.delay(&request, culprit, &decision);
+        let delay = self.delay(&request, offender, &decision);
         let delay = delay.min(deadline.saturating_duration_since(decided));
         if !delay.is_zero() {
             tokio::select! {
@@ -285,7 +288,7 @@ impl InTurn for Policy {
             }
         }
         let delayed = (!delay.is_zero()).then(|| decided.elapsed());
-        let action = self.settings.actions.told(&decision);
+        let action = self.settings.actions.to_action(&decision);
         self.tell(&request, &decision, &action, (decided - asked, delayed));
         if self.settings.dry_run {
             Action::dunno()

@@ -50,7 +50,7 @@ pub enum Used {
 
 /// A question, and what tells its SMTP session from others; what is not known is empty.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Asked<'a> {
+pub struct RcptAttempt<'a> {
     /// Over which connection it came.
     pub connection: u64,
     /// Postfix's name of the message, which begins with that of the process (`src/smtpd/smtpd.c`).
@@ -113,7 +113,7 @@ impl Sessions {
     ///
     /// # Errors
     /// The limit that is used up.
-    pub fn admit(&self, asked: &Asked<'_>) -> Result<Ticket, Used> {
+    pub fn admit(&self, asked: &RcptAttempt<'_>) -> Result<Ticket, Used> {
         let question = self.hasher.hash_one((asked.instance, asked.recipient));
         let session = self.session(asked);
         {
@@ -146,7 +146,7 @@ impl Sessions {
         })
     }
 
-    fn session(&self, asked: &Asked<'_>) -> Arc<Mutex<Session>> {
+    fn session(&self, asked: &RcptAttempt<'_>) -> Arc<Mutex<Session>> {
         let key = key(asked);
         let found = self
             .table
@@ -202,7 +202,7 @@ fn is_full(counted: &HashSet<u64>, limit: Option<u32>) -> bool {
 /// `instance`, Postfix `src/smtpd/smtpd.c`) and the client's address and port;
 /// the client's greeting where an old Postfix gives no port; the connection
 /// where there is no instance, as with VRFY.
-fn key(asked: &Asked<'_>) -> Box<[u8]> {
+fn key(asked: &RcptAttempt<'_>) -> Box<[u8]> {
     let connection = asked.connection.to_be_bytes();
     let process = match asked.instance.split(|&byte| byte == b'.').next() {
         Some(process) if !process.is_empty() => process,
@@ -215,13 +215,13 @@ fn key(asked: &Asked<'_>) -> Box<[u8]> {
         .into()
 }
 
-fn has_port(asked: &Asked<'_>) -> bool {
+fn has_port(asked: &RcptAttempt<'_>) -> bool {
     !asked.port.is_empty() && asked.port != b"unknown"
 }
 
 /// Whether a session that its port does not identify begins anew: the counter at
 /// the end of `instance` starts at 0 in each SMTP session.
-fn starts_again(asked: &Asked<'_>, last: &[u8]) -> bool {
+fn starts_again(asked: &RcptAttempt<'_>, last: &[u8]) -> bool {
     !has_port(asked)
         && !last.is_empty()
         && asked.instance != last
@@ -232,8 +232,8 @@ fn starts_again(asked: &Asked<'_>, last: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn request<'a>(instance: &'a str, recipient: &'a str, connection: u64) -> Asked<'a> {
-        Asked {
+    fn request<'a>(instance: &'a str, recipient: &'a str, connection: u64) -> RcptAttempt<'a> {
+        RcptAttempt {
             connection,
             instance: instance.as_bytes(),
             recipient: recipient.as_bytes(),
@@ -324,7 +324,7 @@ mod tests {
         let sessions = sessions(1, 1);
         assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_ok());
         assert!(sessions.admit(&request("1.a.b.0", "b@e.org", 1)).is_err());
-        let other_port = Asked {
+        let other_port = RcptAttempt {
             port: b"50919",
             ..request("1.a.c.0", "b@e.org", 1)
         };
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn without_a_port_a_restarted_counter_is_a_new_session() {
         let sessions = sessions(1, 1);
-        let old = |instance, recipient| Asked {
+        let old = |instance, recipient| RcptAttempt {
             port: b"",
             ..request(instance, recipient, 1)
         };

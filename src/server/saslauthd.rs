@@ -87,7 +87,7 @@ impl Saslauthd {
         };
         let session = self.sessions.of(process, &client);
         let tag = session.and_then(|_| self.engine.tag(&kind));
-        let asked = Asked {
+        let asked = RequestContext {
             listener: self.clone(),
             user,
             client: client.clone(),
@@ -110,7 +110,7 @@ impl Saslauthd {
                 directory: self.engine.directory_for(&kind),
             }
         };
-        let reply = told(&decision.verdict, self.settings.tempfail);
+        let reply = to_reply(&decision.verdict, self.settings.tempfail);
         asked.note(&decision, reply.map_or("hang up", Reply::word));
         reply
     }
@@ -118,7 +118,7 @@ impl Saslauthd {
 
 /// A login that is asked about.
 #[derive(Clone)]
-struct Asked {
+struct RequestContext {
     listener: Arc<Saslauthd>,
     user: Login,
     client: Client,
@@ -127,7 +127,7 @@ struct Asked {
     began: Instant,
 }
 
-impl Asked {
+impl RequestContext {
     /// Counts and logs a decision.
     fn note(&self, decision: &Decision, answer: &str) {
         let listener = &self.listener;
@@ -181,7 +181,7 @@ fn client(request: &Request) -> Client {
 }
 
 /// What each verdict is here; `None` is hanging up.
-fn told(verdict: &Verdict, tempfail: Tempfail) -> Option<Reply> {
+fn to_reply(verdict: &Verdict, tempfail: Tempfail) -> Option<Reply> {
     match verdict {
         Verdict::Accept(_) => Some(Reply::Ok),
         Verdict::Reject(_) | Verdict::Abstain(_) => Some(Reply::No),
@@ -262,8 +262,8 @@ mod tests {
             (Verdict::Defer(cause(Class::Timeout)), None, no),
             (Verdict::Defer(cause(Class::Limit)), None, no),
         ] {
-            assert_eq!(told(&verdict, Tempfail::Close), closing, "{verdict:?}");
-            assert_eq!(told(&verdict, Tempfail::No), saying_no, "{verdict:?}");
+            assert_eq!(to_reply(&verdict, Tempfail::Close), closing, "{verdict:?}");
+            assert_eq!(to_reply(&verdict, Tempfail::No), saying_no, "{verdict:?}");
         }
     }
 

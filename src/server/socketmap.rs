@@ -15,7 +15,7 @@ use super::actions::Actions;
 use super::counts::{Entry, ListenerCounts};
 use super::current::Current;
 use super::in_turn::{self, InTurn};
-use super::recipient_limits::{Asked, Limits, Sessions, Used};
+use super::recipient_limits::{Limits, RcptAttempt, Sessions, Used};
 use super::{Caller, Listener};
 use crate::address::{Address, Domain};
 use crate::engine::{Decision, Engine, Source};
@@ -118,10 +118,10 @@ impl Socketmap {
         let Some(directory) = self.engine.directory_for(&kind) else {
             return local(not_ours, Source::Local, None);
         };
-        let asked = Asked {
+        let asked = RcptAttempt {
             connection,
             recipient: &recipient,
-            ..Asked::default()
+            ..RcptAttempt::default()
         };
         let ticket = match self.sessions.admit(&asked) {
             Ok(ticket) => ticket,
@@ -145,13 +145,13 @@ impl Socketmap {
         decision
     }
 
-    fn told(&self, map: Map, decision: &Decision) -> Reply {
+    fn to_reply(&self, map: Map, decision: &Decision) -> Reply {
         let ok = |text: &str| Data::new(text).map_or(Reply::Temp("config"), Reply::Ok);
         match (map, &decision.verdict) {
             (_, Verdict::Abstain(Abstention::NotOurs)) => Reply::NotFound,
             // Found or not, and with what: here a deferral is an action as well, and TEMP would be an error of the
             // server's configuration to the SMTP client.
-            (Map::Access, _) => ok(self.settings.actions.told(decision).as_str()),
+            (Map::Access, _) => ok(self.settings.actions.to_action(decision).as_str()),
             (_, Verdict::Accept(_) | Verdict::Abstain(Abstention::NoOpinion)) => ok("ok"),
             (_, Verdict::Reject(_)) => Reply::NotFound,
             (_, Verdict::Defer(cause)) => Reply::Temp(cause.class.name()),
@@ -195,7 +195,7 @@ impl InTurn for Socketmap {
                 ("recipient", self.recipient(&key, connection, deadline).await)
             }
         };
-        let reply = self.told(*map, &decision);
+        let reply = self.to_reply(*map, &decision);
         self.counts.tell(&Entry {
             listener: listener,
             question,
@@ -268,7 +268,7 @@ mod tests {
                 source: Source::Probe,
                 directory: None,
             };
-            let told = |map| listener().told(map, &decision).to_string();
+            let told = |map| listener().to_reply(map, &decision).to_string();
             assert_eq!(
                 (&*told(Map::Recipients), &*told(Map::Access)),
                 (recipients, access)

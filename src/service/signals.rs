@@ -37,9 +37,9 @@ pub enum Order {
 }
 
 /// QUIT, by which Dovecot ends who has not ended in time.
-pub struct LastWord(Signal);
+pub struct SigQuit(Signal);
 
-impl LastWord {
+impl SigQuit {
     /// Listens from now on.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl LastWord {
     }
 
     /// Waits for it.
-    pub async fn said(&mut self) {
+    pub async fn received(&mut self) {
         self.0.recv().await;
     }
 }

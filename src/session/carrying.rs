@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 use vouch_protocol::secret::Secret;
 
 use super::error::{Error, Kind, LOGIN};
@@ -18,7 +18,7 @@ pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The client of one dialog.
 pub(super) struct Carrying {
-    pub(super) mechanism: Carried,
+    pub(super) mechanism: RelayedMechanism,
     /// The first message, where the client speaks first.
     pub(super) initial: Option<Secret<[u8]>>,
     dialog: Option<Dialog>,

@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 use vouch_protocol::secret::Secret;
 
 use crate::dialog::Dialog;
@@ -49,22 +49,22 @@ pub trait Session: Send + Sized + 'static {
     const MAX_BATCH: usize;
 
     /// Which questions may be asked again after a session was lost over them.
-    const MAY_ASK_AGAIN: AskAgain;
+    const RETRY_POLICY: RetryPolicy;
 
     /// A yes ends what the session is good for.
-    const SPENT_BY_YES: bool;
+    const SINGLE_USE_ON_SUCCESS: bool;
 
     /// Questions that this session takes in one go.
     fn batch(&self) -> usize;
 
     /// Questions that the remote says it bears on one session.
-    fn bears(&self) -> Option<u32>;
+    fn max_per_session(&self) -> Option<u32>;
 
     /// The name that a question is about, as the remote knows it: the log may have to hide it.
     fn about(question: &Self::Question) -> &[u8];
 
     /// Whether two questions may be asked in one go.
-    fn together(one: &Self::Question, other: &Self::Question) -> bool;
+    fn can_batch(one: &Self::Question, other: &Self::Question) -> bool;
 
     /// Asks questions in one go and reads to the end of the answers, by `deadline`.
     /// Each answer is passed on as it comes, in the order of the questions. After an
@@ -91,19 +91,19 @@ pub trait Session: Send + Sized + 'static {
 
 /// Which questions may be asked again after a session was lost over them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AskAgain {
+pub enum RetryPolicy {
     /// Any: the remote counts nothing against whom it is about.
     Always,
     /// Only one to which no byte of an answer had come, and whose secret was not sent whole: another try
     /// may count as another failure of the user.
-    Unheard,
+    IfNoReply,
 }
 
-impl AskAgain {
+impl RetryPolicy {
     fn allows(self, error: &Error) -> bool {
         match self {
             Self::Always => matches!(error.kind(), Kind::Unreachable | Kind::Protocol),
-            Self::Unheard => error.is_stale(),
+            Self::IfNoReply => error.is_stale(),
         }
     }
 }
@@ -134,7 +134,7 @@ pub enum After {
     Goodbye,
     /// The answer was about the session, not about the question: close it and
     /// ask once more on a fresh one.
-    AskAgain,
+    RetryPolicy,
 }
 
 /// The host on whose behalf a question is asked, where the remote is to know it.
@@ -183,7 +183,7 @@ pub struct Answer<O> {
     /// How it ended.
     pub outcome: O,
     /// The last challenge, and of which mechanism, where the dialog was not ours.
-    pub challenge: Option<(Carried, Vec<u8>)>,
+    pub challenge: Option<(RelayedMechanism, Vec<u8>)>,
     /// All that proves who the client is was sent, so the remote may have judged it: it is not sent again,
     /// whatever the answer means to the session.
     pub secret_sent: bool,
@@ -197,7 +197,7 @@ pub struct Answer<O> {
 #[derive(Debug, Clone)]
 pub struct Token {
     /// The mechanism that brings it.
-    pub mechanism: Carried,
+    pub mechanism: RelayedMechanism,
     /// The name as the remote knows it.
     pub user: Vec<u8>,
     /// The whole message.
@@ -262,14 +262,14 @@ fn no_mechanism(peer: &Arc<str>, lacking: &Lacking<'_>, wanted: Option<&str>) ->
 }
 
 /// The remote does not offer the mechanism that is to be carried.
-fn cannot_carry(peer: &Arc<str>, mechanism: Carried) -> Error {
+fn cannot_carry(peer: &Arc<str>, mechanism: RelayedMechanism) -> Error {
     let detail = format!("it does not offer {}", mechanism.name());
     let advice = "many servers offer it only with TLS, or need it enabled; or remove it from the listener's mechanisms";
     Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
 }
 
 /// The client would see an attack where there is none.
-fn would_seem_attacked(peer: &Arc<str>, mechanism: Carried) -> Error {
+fn would_seem_attacked(peer: &Arc<str>, mechanism: RelayedMechanism) -> Error {
     let mechanism = mechanism.name();
     let detail = format!(
         "the client and the remote can bind {mechanism} to their TLS channels, and vouch in between cannot: \

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
 use vouch_protocol::sasl::repeated::forms;
-use vouch_protocol::sasl::{Carried, base64_encode, encode_plain};
+use vouch_protocol::sasl::{RelayedMechanism, base64_encode, encode_plain};
 use vouch_protocol::secret::Secret;
 
 use super::{Attempt, Credentials, Token};
@@ -72,7 +72,7 @@ impl SentSecrets {
     }
 
     /// This message of a client is about to be sent; a token is noted as a whole.
-    pub(super) fn note_message(&mut self, mechanism: Carried, message: &Secret<[u8]>) {
+    pub(super) fn note_message(&mut self, mechanism: RelayedMechanism, message: &Secret<[u8]>) {
         if !mechanism.is_token() {
             forms(message).iter().for_each(|form| self.push(form.expose()));
         }
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn an_echoed_token_is_withheld() {
         let rest = Secret::copy_from(b"\x01auth=Bearer ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29t\x01\x01");
-        let mechanism = Carried::XOauth2;
+        let mechanism = RelayedMechanism::XOauth2;
         let message = mechanism.bearer_message(b"jane@example.org", &rest);
         let whole = String::from_utf8(base64_encode(message.expose()).expose().to_vec()).unwrap();
         let mut secrets = SentSecrets::default();
@@ -233,7 +233,7 @@ mod tests {
     fn a_proof_is_withheld_as_it_was_sent_and_as_it_was_decoded() {
         let mut secrets = SentSecrets::default();
         let message = Secret::copy_from(b"jane b913a602c7eda7a495b4e6e7334d3890");
-        secrets.note_message(Carried::CramMd5, &message);
+        secrets.note_message(RelayedMechanism::CramMd5, &message);
         let encoded = String::from_utf8(base64_encode(message.expose()).expose().to_vec()).unwrap();
         for text in ["digest B913A602C7EDA7A4?", &encoded, &encoded[..10]] {
             assert_eq!(secrets.withheld_from(text.into()), WITHHELD, "{text}");

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use vouch::address::Address;
 use vouch::config::read;
 use vouch::daemon;
-use vouch::engine::Member;
+use vouch::engine::CachedDirectory;
 use vouch::session::Error;
 use vouch::session::connect::{Dial, Dialled};
 use vouch::verdict::{Client, Kind, Question, Verdict};
@@ -65,7 +65,7 @@ fn remote() -> Arc<Here> {
     start(options)
 }
 
-fn directory(kind: &str, remote: &Arc<Here>) -> Arc<Member> {
+fn directory(kind: &str, remote: &Arc<Here>) -> Arc<CachedDirectory> {
     let text = "[directory.mail]\ntype = \"KIND\"\naddress = \"127.0.0.1\"\ntls.starttls = \"never\"\n\
                 cache.entries = 0\nlimits.rcpt = \"unlimited\"\nlookup.domains = [\"example.org\"]\n\
                 [listener.policy]\nprotocol = \"policy\"\nsocket = \"/tmp/policy\"\ndirectory = [\"mail\"]\n";

@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep};
 use vouch::address::network::Network;
 use vouch::dialog::{Dialog, HalfDone};
 use vouch::directory::{Directory, Terms};
-use vouch::engine::member::Settings;
-use vouch::engine::{Member, logins, recipients};
+use vouch::engine::cached_directory::Settings;
+use vouch::engine::{CachedDirectory, logins, recipients};
 use vouch::session::error::Kind as ErrorKind;
-use vouch::session::pool::{Asker, Limits, Open, Pool, Standing};
-use vouch::session::{After, AskAgain, Error, Judged, Session};
+use vouch::session::pool::{Asker, Limits, Open, Pool, Priority};
+use vouch::session::{After, Error, Judged, RetryPolicy, Session};
 use vouch::verdict::{Cause, Class, Kind, Proof, Question, Verdict};
 
 /// The default of `pool.max-sessions` for logins by IMAP.
@@ -141,14 +141,14 @@ impl Session for Scripted {
     type Answer = bool;
 
     const MAX_BATCH: usize = 1;
-    const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
-    const SPENT_BY_YES: bool = true;
+    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
+    const SINGLE_USE_ON_SUCCESS: bool = true;
 
     fn batch(&self) -> usize {
         1
     }
 
-    fn bears(&self) -> Option<u32> {
+    fn max_per_session(&self) -> Option<u32> {
         None
     }
 
@@ -156,7 +156,7 @@ impl Session for Scripted {
         &[]
     }
 
-    fn together(_: &Asked, _: &Asked) -> bool {
+    fn can_batch(_: &Asked, _: &Asked) -> bool {
         false
     }
 
@@ -225,18 +225,18 @@ impl Directory for Front {
             (Proof::Password(password), trusted) => {
                 let good = password.expose() == b"s3cret";
                 let standing = if trusted {
-                    Standing::Trusted
+                    Priority::Trusted
                 } else {
-                    Standing::Stranger
+                    Priority::Stranger
                 };
                 (Asked::Password { good }, standing)
             }
             (Proof::Relay(dialog), trusted) => {
                 let dialog = dialog.among(&self.half_done);
                 let standing = if trusted {
-                    Standing::TrustedDialog
+                    Priority::TrustedDialog
                 } else {
-                    Standing::Dialog
+                    Priority::Dialog
                 };
                 (Asked::Relay(dialog), standing)
             }
@@ -258,7 +258,7 @@ impl Directory for Front {
 }
 
 /// The engine's member for this remote. It remembers nothing, but whom it trusts.
-pub(crate) fn member(mail: &Arc<Mail>) -> Arc<Member> {
+pub(crate) fn member(mail: &Arc<Mail>) -> Arc<CachedDirectory> {
     let limits = Limits {
         max_sessions: mail.script.max_sessions,
         warm_sessions: 1,
@@ -309,7 +309,7 @@ pub(crate) fn member(mail: &Arc<Mail>) -> Arc<Member> {
         forward_client: false,
         unknown_rate: None,
     };
-    Arc::new(Member::new(
+    Arc::new(CachedDirectory::new(
         settings,
         Arc::new(Front { pool, half_done }),
         [3; 32],

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 use vouch::address::Address;
 use vouch::directory::{Directory, Terms};
-use vouch::engine::Member;
+use vouch::engine::CachedDirectory;
 use vouch::verdict::{Client, Kind, Question, Verdict};
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 
 use crate::bound;
 use crate::stub::{Stub, member, settle};
@@ -31,7 +31,7 @@ impl Directory for Mute {
         Box::pin(std::future::pending())
     }
 
-    fn carries(&self) -> Option<Vec<Carried>> {
+    fn carries(&self) -> Option<Vec<RelayedMechanism>> {
         None
     }
 
@@ -45,7 +45,7 @@ impl Directory for Mute {
 async fn calls_are_given_up_and_repeated() {
     let mute = Arc::new(Mute::default());
     let member = member(mute.clone(), false);
-    let calling = tokio::spawn(Member::learn_offers(Arc::downgrade(&member)));
+    let calling = tokio::spawn(CachedDirectory::learn_offers(Arc::downgrade(&member)));
     sleep(Duration::from_secs(1800)).await;
     calling.abort();
     let calls = mute.calls.lock().unwrap();
@@ -57,7 +57,7 @@ async fn calls_are_given_up_and_repeated() {
         .map(|pair| (pair[1].0 - pair[0].1).as_secs())
         .collect();
     assert_eq!(pauses[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
-    assert_eq!(bound("crate::engine::member::LAST_PAUSE"), "1s to 1m");
+    assert_eq!(bound("crate::engine::cached_directory::LAST_PAUSE"), "1s to 1m");
 }
 
 #[tokio::test(start_paused = true)]

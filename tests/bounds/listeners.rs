@@ -15,7 +15,7 @@ use tokio::io::{
 };
 use tokio::time::{Instant, sleep, timeout};
 use vouch::address::Address;
-use vouch::engine::Member;
+use vouch::engine::CachedDirectory;
 use vouch::server::Listener;
 use vouch::service::bind::{Ownership, bind_path};
 use vouch::service::folder_lock::FolderLocks;
@@ -213,7 +213,7 @@ impl AsyncWrite for Measured {
 const USERS: usize = 20_000;
 
 /// A directory of which so many recipients are remembered.
-async fn remembering(users: usize) -> Arc<Member> {
+async fn remembering(users: usize) -> Arc<CachedDirectory> {
     let stub = Stub::new();
     stub.open();
     let member = member(stub.clone(), false);

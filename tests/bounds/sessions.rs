@@ -15,8 +15,8 @@ use vouch::address::Address;
 use vouch::config::read;
 use vouch::daemon;
 use vouch::engine::Engine;
-use vouch::session::pool::{Asker, Limits, Open, Pool, Standing};
-use vouch::session::{After, AskAgain, Error, Judged, Session};
+use vouch::session::pool::{Asker, Limits, Open, Pool, Priority};
+use vouch::session::{After, Error, Judged, RetryPolicy, Session};
 use vouch::verdict::{Client, Kind, Question};
 
 use crate::stub::settle;
@@ -59,14 +59,14 @@ impl Session for Stubborn {
     type Answer = ();
 
     const MAX_BATCH: usize = 1;
-    const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
-    const SPENT_BY_YES: bool = true;
+    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
+    const SINGLE_USE_ON_SUCCESS: bool = true;
 
     fn batch(&self) -> usize {
         1
     }
 
-    fn bears(&self) -> Option<u32> {
+    fn max_per_session(&self) -> Option<u32> {
         None
     }
 
@@ -74,7 +74,7 @@ impl Session for Stubborn {
         &[]
     }
 
-    fn together((): &(), (): &()) -> bool {
+    fn can_batch((): &(), (): &()) -> bool {
         false
     }
 
@@ -126,7 +126,7 @@ fn pool(seen: &Arc<Seen>, max_sessions: usize) -> Pool<Stubborn, ()> {
 }
 
 /// Asks as one of this standing who waits so long.
-async fn ask(pool: &Pool<Stubborn, ()>, standing: Standing, patience: Duration) -> Result<(), Error> {
+async fn ask(pool: &Pool<Stubborn, ()>, standing: Priority, patience: Duration) -> Result<(), Error> {
     let (asker, _waiter) = Asker::until(Instant::now() + patience);
     let asker = Asker { standing, ..asker };
     pool.ask((), asker).await
@@ -141,7 +141,7 @@ async fn sessions_that_say_goodbye_are_among_the_others() {
     let seen = Seen::new(Semaphore::MAX_PERMITS);
     let pool = pool(&seen, limit);
     for number in 1..=3 * limit {
-        ask(&pool, Standing::Stranger, HOUR).await.unwrap();
+        ask(&pool, Priority::Stranger, HOUR).await.unwrap();
         settle().await;
         assert_eq!(seen.parting.load(Ordering::Relaxed), number);
     }
@@ -162,7 +162,7 @@ async fn an_opening_has_its_time_whoever_waits() {
     );
     for patience in [short, long] {
         // The first is answered, and the session left after a second.
-        let asking = ask(&pool, Standing::Stranger, patience);
+        let asking = ask(&pool, Priority::Stranger, patience);
         let _ = tokio::time::timeout(patience, asking).await;
         sleep(Duration::from_secs(2)).await;
     }
@@ -177,17 +177,17 @@ async fn guesses_leave_what_trusted_logins_needed() {
         let pool = pool.clone();
         tokio::spawn(async move { ask(&pool, standing, HOUR).await })
     };
-    let mut asked: Vec<_> = (0..3).map(|_| begin(Standing::Trusted)).collect();
+    let mut asked: Vec<_> = (0..3).map(|_| begin(Priority::Trusted)).collect();
     settle().await;
     seen.gate.add_permits(3);
     settle().await;
-    asked.extend((0..20).map(|_| begin(Standing::Stranger)));
+    asked.extend((0..20).map(|_| begin(Priority::Stranger)));
     settle().await;
     // Those three have been answered, and their sessions say goodbye for a second yet.
     sleep(Duration::from_millis(1500)).await;
     let spare: usize = bound("crate::session::pool::share::SPARE").parse().unwrap();
     assert_eq!(seen.asking(), 10 - 3 - spare);
-    asked.extend((0..5).map(|_| begin(Standing::Trusted)));
+    asked.extend((0..5).map(|_| begin(Priority::Trusted)));
     settle().await;
     assert_eq!(seen.asking(), 10, "these have the rest");
     seen.gate.add_permits(1000);
@@ -207,7 +207,7 @@ async fn dialogs_of_one_network_leave_places_in_the_queue() {
         let pool = pool.clone();
         tokio::spawn(async move {
             let (asker, _waiter) = Asker::until(Instant::now() + HOUR);
-            let standing = Standing::Dialog;
+            let standing = Priority::Dialog;
             let asker = Asker {
                 standing,
                 network,

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use vouch::address::Domain;
 use vouch::address::access::Access;
 use vouch::directory::{Directory, Terms};
-use vouch::engine::{Engine, Member, logins, member, recipients};
+use vouch::engine::{CachedDirectory, Engine, cached_directory, logins, recipients};
 use vouch::server::actions::Actions;
-use vouch::server::auth::{self, AuthListener, Spoken, Tempfail};
+use vouch::server::auth::{self, AuthListener, OfferedMechanism, Tempfail};
 use vouch::server::current::Current;
 use vouch::server::handover::Handover;
 use vouch::server::policy::{self, Policy};
@@ -72,9 +72,9 @@ impl Directory for Stub {
 }
 
 /// A directory of example.org that remembers recipients.
-pub(crate) fn member(directory: Arc<dyn Directory>, detect_catch_all: bool) -> Arc<Member> {
+pub(crate) fn member(directory: Arc<dyn Directory>, detect_catch_all: bool) -> Arc<CachedDirectory> {
     let hour = Duration::from_secs(3600);
-    let settings = member::Settings {
+    let settings = cached_directory::Settings {
         name: "stub".into(),
         domains: [Domain::parse("example.org").unwrap()].into_iter().collect(),
         fold_case: false,
@@ -95,10 +95,10 @@ pub(crate) fn member(directory: Arc<dyn Directory>, detect_catch_all: bool) -> A
         forward_client: false,
         unknown_rate: None,
     };
-    Arc::new(Member::new(settings, directory, [7; 32]))
+    Arc::new(CachedDirectory::new(settings, directory, [7; 32]))
 }
 
-fn engine(member: &Arc<Member>) -> Engine {
+fn engine(member: &Arc<CachedDirectory>) -> Engine {
     Engine::new(vec![member.clone()], None)
 }
 
@@ -108,10 +108,10 @@ const DEADLINE: Deadline = Deadline {
     other: Duration::from_secs(3600),
 };
 
-pub(crate) fn auth_socket(member: &Arc<Member>) -> Arc<dyn Listener> {
+pub(crate) fn auth_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
     let settings = auth::Settings {
         name: "auth".into(),
-        mechanisms: vec![Spoken::Password(Mechanism::Plain)],
+        mechanisms: vec![OfferedMechanism::Password(Mechanism::Plain)],
         tempfail: Tempfail::Fail,
         deadline: DEADLINE,
         limits: login_limits::Limits::default(),
@@ -128,7 +128,7 @@ pub(crate) fn auth_socket(member: &Arc<Member>) -> Arc<dyn Listener> {
     )))
 }
 
-pub(crate) fn userdb_socket(member: &Arc<Member>) -> Arc<dyn Listener> {
+pub(crate) fn userdb_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
     let settings = userdb::Settings {
         name: "userdb".into(),
         master: false,
@@ -154,7 +154,7 @@ fn actions() -> Actions {
     }
 }
 
-pub(crate) fn policy_socket(member: &Arc<Member>) -> Arc<dyn Listener> {
+pub(crate) fn policy_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
     let settings = policy::Settings {
         name: "policy".into(),
         actions: actions(),
@@ -168,7 +168,7 @@ pub(crate) fn policy_socket(member: &Arc<Member>) -> Arc<dyn Listener> {
     Arc::new(Current::new(Policy::new(settings, engine(member))))
 }
 
-pub(crate) fn socketmap_socket(member: &Arc<Member>) -> Arc<dyn Listener> {
+pub(crate) fn socketmap_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
     let settings = socketmap::Settings {
         name: "socketmap".into(),
         actions: actions(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 use vouch::session::pool::{Asker, Limits, Pool};
-use vouch::session::{After, AskAgain, Error, Judged, Session};
+use vouch::session::{After, Error, Judged, RetryPolicy, Session};
 use vouch::wire::WireError;
 
 use crate::Way;
@@ -54,14 +54,14 @@ impl Session for Fleeting {
     type Answer = ();
 
     const MAX_BATCH: usize = 1;
-    const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
-    const SPENT_BY_YES: bool = true;
+    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
+    const SINGLE_USE_ON_SUCCESS: bool = true;
 
     fn batch(&self) -> usize {
         1
     }
 
-    fn bears(&self) -> Option<u32> {
+    fn max_per_session(&self) -> Option<u32> {
         None
     }
 
@@ -69,7 +69,7 @@ impl Session for Fleeting {
         &[]
     }
 
-    fn together((): &(), (): &()) -> bool {
+    fn can_batch((): &(), (): &()) -> bool {
         false
     }
 
@@ -149,14 +149,14 @@ impl Session for Lingering {
     type Answer = ();
 
     const MAX_BATCH: usize = 1;
-    const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
-    const SPENT_BY_YES: bool = true;
+    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
+    const SINGLE_USE_ON_SUCCESS: bool = true;
 
     fn batch(&self) -> usize {
         1
     }
 
-    fn bears(&self) -> Option<u32> {
+    fn max_per_session(&self) -> Option<u32> {
         None
     }
 
@@ -164,7 +164,7 @@ impl Session for Lingering {
         &[]
     }
 
-    fn together((): &(), (): &()) -> bool {
+    fn can_batch((): &(), (): &()) -> bool {
         false
     }
 

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use vouch::config::{Config, read};
 use vouch::daemon::{self, status};
-use vouch::engine::Member;
+use vouch::engine::CachedDirectory;
 use vouch::metrics::{Served, Watched, WatchedListener, http};
 use vouch::server::admission::{Admission, Descriptors};
 use vouch::server::handover::Handover;
@@ -327,7 +327,7 @@ type Listeners = (
     Vec<status::Listener>,
 );
 
-fn listeners(config: &Config, members: &[Arc<Member>]) -> Listeners {
+fn listeners(config: &Config, members: &[Arc<CachedDirectory>]) -> Listeners {
     let handover = Arc::new(Handover::new(4711));
     let mut all = Listeners::default();
     for keys in &config.listener {

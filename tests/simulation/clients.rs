@@ -17,7 +17,7 @@ use vouch::config::directory::Kind;
 use vouch::config::listener::Protocol;
 use vouch::config::{self, Config, ListenAddress};
 use vouch::daemon;
-use vouch::engine::Member;
+use vouch::engine::CachedDirectory;
 use vouch::server::handover::Handover;
 use vouch::server::{Caller, Listener};
 
@@ -55,7 +55,7 @@ pub(crate) fn configured(kind: Kind) -> Vec<config::Listener> {
 }
 
 impl Listeners {
-    pub(crate) fn open(config: &Config, members: &[Arc<Member>]) -> Self {
+    pub(crate) fn open(config: &Config, members: &[Arc<CachedDirectory>]) -> Self {
         let handover = Arc::new(Handover::new(1));
         let open = |keys: &config::Listener| (keys.protocol, daemon::listener(keys, members, &handover));
         Self(config.listener.iter().map(open).collect())

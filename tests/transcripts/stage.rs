@@ -388,7 +388,10 @@ fn acceptor() -> Result<TlsAcceptor, Box<dyn std::error::Error>> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-fn listeners(config: &Config, members: &[Arc<vouch::engine::Member>]) -> Vec<(String, Arc<dyn Listener>)> {
+fn listeners(
+    config: &Config,
+    members: &[Arc<vouch::engine::CachedDirectory>],
+) -> Vec<(String, Arc<dyn Listener>)> {
     let handover = Arc::new(Handover::new(SPID));
     config
         .listener

@@ -21,14 +21,14 @@ pub fn run(input: &[u8]) {
         holds(&address);
     }
     if let Ok(domain) = Domain::parse(&text) {
-        one_form(&domain);
+        canonical(&domain);
     }
     network(&text);
 }
 
 fn holds(address: &Address) {
     assert!(!address.local().is_empty());
-    one_form(address.domain());
+    canonical(address.domain());
     let unquoted = address.to_unquoted();
     assert_eq!(Address::from_unquoted(&unquoted).as_ref(), Ok(address));
     let wire = address.to_wire();
@@ -63,7 +63,7 @@ fn has_control(address: &Address) -> bool {
 }
 
 /// There is one way to write a domain, and it is a host's name.
-fn one_form(domain: &Domain) {
+fn canonical(domain: &Domain) {
     let text = domain.as_str();
     assert_eq!(Domain::parse(text).as_ref(), Ok(domain));
     assert_eq!(Domain::parse(&format!("{text}.")).as_ref(), Ok(domain));

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use tokio_util::codec::Encoder as _;
 use vouch_protocol::auth::client::{Auth, Codec, Command, Failure, Greeting, Mech, Reply};
 use vouch_protocol::auth::{Parameters, Secured};
-use vouch_protocol::sasl::{self, Carried, Mechanism};
+use vouch_protocol::sasl::{self, Mechanism, RelayedMechanism};
 use vouch_protocol::secret::Secret;
 
 use crate::{input, pieces, tabs};
@@ -228,7 +228,7 @@ fn replies(wire: &[u8]) {
 fn greeting(input: &[u8]) {
     let mut mechanisms: Vec<Mech> = vec![Mechanism::Plain.into()];
     mechanisms.extend(input.iter().take(6).filter_map(|byte| {
-        let carried = Carried::ALL.get(usize::from(*byte) % 8)?;
+        let carried = RelayedMechanism::ALL.get(usize::from(*byte) % 8)?;
         Some(Mech::from(*carried))
     }));
     let number = input

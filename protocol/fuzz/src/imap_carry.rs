@@ -6,8 +6,8 @@ use vouch_protocol::imap::command::Tags;
 use vouch_protocol::imap::login::Outcome;
 use vouch_protocol::imap::response::{Response, StatusKind};
 use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
-use vouch_protocol::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
-use vouch_protocol::sasl::{Carried, base64_decode, base64_encode};
+use vouch_protocol::sasl::relayed::{CHALLENGE_LIMIT, CHALLENGES};
+use vouch_protocol::sasl::{RelayedMechanism, base64_decode, base64_encode};
 use vouch_protocol::secret::Secret;
 
 use crate::input;
@@ -18,10 +18,15 @@ const RESPONSES: usize = UNTAGGED_LIMIT + CHALLENGES + 10;
 
 /// The mechanism that the first line names, and the client's messages in the second, between `|`: the
 /// first stands for the initial one where the client speaks first.
-pub fn client<'a>(settings: &[u8], messages: &'a [u8]) -> (Carried, Option<&'a [u8]>, Vec<&'a [u8]>) {
+pub fn client<'a>(
+    settings: &[u8],
+    messages: &'a [u8],
+) -> (RelayedMechanism, Option<&'a [u8]>, Vec<&'a [u8]>) {
     let name = input::text(settings);
-    let named = name.split_ascii_whitespace().find_map(Carried::from_name);
-    let mechanism = named.unwrap_or(Carried::ScramSha256);
+    let named = name
+        .split_ascii_whitespace()
+        .find_map(RelayedMechanism::from_name);
+    let mechanism = named.unwrap_or(RelayedMechanism::ScramSha256);
     let mut messages: Vec<_> = messages.split(|&byte| byte == b'|').collect();
     let initial = mechanism.client_first().then(|| messages.remove(0));
     (mechanism, initial, messages)

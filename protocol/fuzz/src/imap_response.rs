@@ -3,7 +3,7 @@
 use vouch_protocol::imap::capability::Capabilities;
 use vouch_protocol::imap::response::{Code, Response, Status, StatusKind, Untagged};
 use vouch_protocol::imap::{Codec, LINE_LIMIT};
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 
 use crate::{input, pieces};
 
@@ -60,7 +60,7 @@ fn status(status: &Status) {
 fn capabilities(found: &Capabilities) {
     assert_eq!(&Capabilities::parse(&found.to_string()), found);
     assert!(!found.imap4rev2 || found.sasl_ir && found.literal_minus);
-    for mechanism in Carried::ALL {
+    for mechanism in RelayedMechanism::ALL {
         let offers = |name: &str| found.auth_other.iter().any(|other| other == name);
         assert_eq!(found.carries(mechanism), offers(mechanism.name()));
         assert_eq!(

@@ -94,5 +94,5 @@ fn exchange(mechanism: Mechanism, with_initial: bool, input: &[u8]) {
     }
     let over = exchange.next(Secret::copy_from(input));
     assert!(matches!(over, Step::Failed(PlainError::Over)));
-    sasl::Carried::from_name(&String::from_utf8_lossy(input));
+    sasl::RelayedMechanism::from_name(&String::from_utf8_lossy(input));
 }

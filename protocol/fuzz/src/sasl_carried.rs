@@ -1,7 +1,7 @@
 //! Mechanisms that are carried: whose message is it?
 
-use vouch_protocol::sasl::Carried;
-use vouch_protocol::sasl::carried::{MESSAGE_LIMIT, Unreadable};
+use vouch_protocol::sasl::RelayedMechanism;
+use vouch_protocol::sasl::relayed::{MESSAGE_LIMIT, Unreadable};
 use vouch_protocol::secret::Secret;
 
 use crate::input;
@@ -10,7 +10,7 @@ use crate::input;
 pub fn run(input: &[u8]) {
     let (name, message) = input::line(input);
     let message = input::stretched(message, 2 * MESSAGE_LIMIT);
-    for mechanism in Carried::ALL {
+    for mechanism in RelayedMechanism::ALL {
         let read = mechanism.user_in(&message);
         if let Ok(user) = &read {
             assert!(!user.is_empty() && message.len() <= MESSAGE_LIMIT);
@@ -38,16 +38,16 @@ pub fn run(input: &[u8]) {
             );
         }
         match mechanism {
-            Carried::ScramSha1 | Carried::ScramSha256 => scram(&message, &read),
-            Carried::CramMd5 => cram(&message, &read),
-            Carried::DigestMd5 => digest(mechanism, name),
-            Carried::XOauth2 | Carried::OAuthBearer => {}
+            RelayedMechanism::ScramSha1 | RelayedMechanism::ScramSha256 => scram(&message, &read),
+            RelayedMechanism::CramMd5 => cram(&message, &read),
+            RelayedMechanism::DigestMd5 => digest(mechanism, name),
+            RelayedMechanism::XOauth2 | RelayedMechanism::OAuthBearer => {}
         }
     }
 }
 
 /// A token goes on as it came, whoever's name is put in front of it.
-fn token(mechanism: Carried, name: &[u8], message: &[u8]) {
+fn token(mechanism: RelayedMechanism, name: &[u8], message: &[u8]) {
     let Ok(bearer) = mechanism.bearer(message) else {
         assert!(mechanism.user_in(message).is_err());
         return;
@@ -115,7 +115,7 @@ fn cram(message: &[u8], read: &Result<Vec<u8>, Unreadable>) {
 }
 
 /// A name that is written quoted is read as it is, with a realm or without.
-fn digest(mechanism: Carried, name: &[u8]) {
+fn digest(mechanism: RelayedMechanism, name: &[u8]) {
     if name.is_empty() || name.contains(&0) || name.len() > 1000 {
         return;
     }

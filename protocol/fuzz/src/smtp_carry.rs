@@ -1,6 +1,6 @@
 //! A client's own dialog carried by SMTP, with a server that says what it likes.
 
-use vouch_protocol::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
+use vouch_protocol::sasl::relayed::{CHALLENGE_LIMIT, CHALLENGES};
 use vouch_protocol::sasl::{base64_decode, base64_encode};
 use vouch_protocol::secret::Secret;
 use vouch_protocol::smtp::auth::Outcome;

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use tokio_util::codec::Encoder as _;
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 use vouch_protocol::secret::Secret;
 use vouch_protocol::smtp::{Capabilities, Codec, Command, MAX_LINE, MAX_LINES, MAX_REPLY, Reply};
 
@@ -98,7 +98,7 @@ fn commands(input: &[u8]) {
             initial: initial.clone(),
         },
         Command::AuthCarried {
-            mechanism: Carried::CramMd5,
+            mechanism: RelayedMechanism::CramMd5,
             initial,
         },
         Command::AuthData(secret()),

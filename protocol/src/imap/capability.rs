@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::response::printable;
-use crate::sasl::{Carried, note_offered};
+use crate::sasl::{RelayedMechanism, note_offered};
 
 /// The capabilities of one moment of one session (RFC 9051 §7.2.2, RFC 3501 §7.2.1).
 ///
@@ -59,12 +59,12 @@ impl Capabilities {
     }
 
     /// Whether this mechanism is offered.
-    pub fn carries(&self, mechanism: Carried) -> bool {
+    pub fn carries(&self, mechanism: RelayedMechanism) -> bool {
         self.auth_other.iter().any(|name| name == mechanism.name())
     }
 
     /// Whether its variant with channel binding is offered.
-    pub fn binds_channels(&self, mechanism: Carried) -> bool {
+    pub fn binds_channels(&self, mechanism: RelayedMechanism) -> bool {
         let is_plus = |name: &String| name.strip_suffix("-PLUS") == Some(mechanism.name());
         self.auth_other.iter().any(is_plus)
     }

@@ -8,16 +8,16 @@ use super::capability::Capabilities;
 use super::command::{Command, Tag, Tags};
 use super::login::Outcome;
 use super::response::{Response, Status, StatusKind, Untagged};
-use crate::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
+use crate::sasl::relayed::{CHALLENGE_LIMIT, CHALLENGES};
 use crate::sasl::repeated::repeats;
-use crate::sasl::{Carried, base64_decode, base64_encode};
+use crate::sasl::{RelayedMechanism, base64_decode, base64_encode};
 use crate::secret::Secret;
 
 /// Carries one dialog, once.
 #[derive(Debug)]
 pub struct Carry<'t> {
     tags: &'t mut Tags,
-    mechanism: Carried,
+    mechanism: RelayedMechanism,
     /// The client's first message, until it is sent.
     initial: Option<Secret<[u8]>>,
     at_once: bool,
@@ -68,7 +68,7 @@ impl<'t> Carry<'t> {
     pub fn new(
         offered: &Capabilities,
         tags: &'t mut Tags,
-        mechanism: Carried,
+        mechanism: RelayedMechanism,
         initial: Option<Secret<[u8]>>,
         confirm: bool,
     ) -> Self {
@@ -264,7 +264,7 @@ mod tests {
     /// `client`, one after the other, and gives up when there is no answer left.
     fn play(
         offered: &str,
-        mechanism: Carried,
+        mechanism: RelayedMechanism,
         initial: Option<&[u8]>,
         lines: &[&str],
         client: &[&str],
@@ -318,7 +318,7 @@ mod tests {
         let client = ["c=biws,r=xy,p=ab", ""];
         let did = play(
             "IMAP4rev1 SASL-IR",
-            Carried::ScramSha256,
+            RelayedMechanism::ScramSha256,
             Some(FIRST),
             &lines,
             &client,
@@ -326,7 +326,13 @@ mod tests {
         let head = format!("v1 AUTHENTICATE SCRAM-SHA-256 {FIRST_BASE64}");
         assert_eq!(did, [&[&*head][..], &tail].concat());
         let lines = [&["+ "][..], &lines].concat();
-        let did = play("IMAP4rev1", Carried::ScramSha256, Some(FIRST), &lines, &client);
+        let did = play(
+            "IMAP4rev1",
+            RelayedMechanism::ScramSha256,
+            Some(FIRST),
+            &lines,
+            &client,
+        );
         let head = ["v1 AUTHENTICATE SCRAM-SHA-256", FIRST_BASE64];
         assert_eq!(did, [&head[..], &tail].concat());
     }
@@ -335,7 +341,7 @@ mod tests {
     fn the_server_speaks_first() {
         let did = play(
             "IMAP4rev1 SASL-IR",
-            Carried::CramMd5,
+            RelayedMechanism::CramMd5,
             None,
             &["+ PDFAcj4=", "v1 NO [AUTHENTICATIONFAILED] no"],
             &["jane ab"],
@@ -352,7 +358,7 @@ mod tests {
     fn a_client_that_gives_up_is_given_up_for() {
         let did = play(
             "IMAP4rev1",
-            Carried::CramMd5,
+            RelayedMechanism::CramMd5,
             None,
             &["+ PDFAcj4=", "v1 BAD cancelled"],
             &[],
@@ -363,7 +369,7 @@ mod tests {
     #[test]
     fn what_comes_before_the_name_is_about_nobody() {
         let cram = |line| {
-            play("IMAP4rev1", Carried::CramMd5, None, &[line], &[])
+            play("IMAP4rev1", RelayedMechanism::CramMd5, None, &[line], &[])
                 .pop()
                 .unwrap()
         };
@@ -371,9 +377,15 @@ mod tests {
         assert!(cram("v1 BAD what").starts_with("Unsupported"));
         assert_eq!(cram("v1 OK in"), "Unexpected(\"OK before anything was proved\")");
         let scram = |lines: &[&str]| {
-            play("IMAP4rev1 SASL-IR", Carried::ScramSha1, Some(FIRST), lines, &[])
-                .pop()
-                .unwrap()
+            play(
+                "IMAP4rev1 SASL-IR",
+                RelayedMechanism::ScramSha1,
+                Some(FIRST),
+                lines,
+                &[],
+            )
+            .pop()
+            .unwrap()
         };
         assert_eq!(
             scram(&["v1 OK in"]),
@@ -390,9 +402,15 @@ mod tests {
     #[test]
     fn challenges_of_no_use() {
         let scram = |lines: &[&str]| {
-            play("IMAP4rev1 SASL-IR", Carried::ScramSha1, Some(FIRST), lines, &[])
-                .pop()
-                .unwrap()
+            play(
+                "IMAP4rev1 SASL-IR",
+                RelayedMechanism::ScramSha1,
+                Some(FIRST),
+                lines,
+                &[],
+            )
+            .pop()
+            .unwrap()
         };
         assert_eq!(
             scram(&["+ not base64"]),
@@ -403,7 +421,7 @@ mod tests {
         let lines = vec!["+ YQ=="; CHALLENGES + 1];
         let did = play(
             "IMAP4rev1 SASL-IR",
-            Carried::ScramSha1,
+            RelayedMechanism::ScramSha1,
             Some(FIRST),
             &lines,
             &["x"; CHALLENGES],
@@ -417,7 +435,7 @@ mod tests {
         let play = |last| {
             play(
                 "IMAP4rev1 SASL-IR CONFIRM",
-                Carried::XOauth2,
+                RelayedMechanism::XOauth2,
                 token,
                 &["v1 OK in", last],
                 &[],
@@ -434,7 +452,7 @@ mod tests {
         let lines = [format!("v1 BAD unknown: {FIRST_BASE64}")];
         let did = play(
             "IMAP4rev1 SASL-IR",
-            Carried::ScramSha1,
+            RelayedMechanism::ScramSha1,
             Some(FIRST),
             &[&lines[0]],
             &[],

@@ -9,7 +9,7 @@ use std::fmt;
 use super::capability::Capabilities;
 use super::response::printable;
 use crate::error::EncodeError;
-use crate::sasl::{Carried, base64_encode, encode_plain};
+use crate::sasl::{RelayedMechanism, base64_encode, encode_plain};
 use crate::secret::Secret;
 
 /// Hands out the tags of one session: `v1`, `v2`, … Never the same one twice.
@@ -178,7 +178,7 @@ impl Command {
 
     /// `AUTHENTICATE` with a mechanism that is carried; `initial` only where
     /// [`Capabilities::sasl_ir`] is set. An empty one is `=` (RFC 4959 §3).
-    pub fn authenticate(tag: Tag, mechanism: Carried, initial: Option<&Secret<[u8]>>) -> Self {
+    pub fn authenticate(tag: Tag, mechanism: RelayedMechanism, initial: Option<&Secret<[u8]>>) -> Self {
         let line = format!("{tag} AUTHENTICATE {}", mechanism.name());
         let Some(initial) = initial else {
             return Self::open(&line);

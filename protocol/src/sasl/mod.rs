@@ -25,14 +25,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod carried;
+pub mod relayed;
 pub mod repeated;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-pub use carried::Carried;
+pub use relayed::RelayedMechanism;
 
 /// Mechanisms of one remote that are remembered by name, beside those that are looked for: no server offers half
 /// as many. More are passed over.

@@ -1,6 +1,6 @@
 //! Whether a server repeats what proves a password: such a text is shown to nobody.
 
-use super::carried::is_digest;
+use super::relayed::is_digest;
 use super::{base64_decode, base64_encode};
 use crate::secret::Secret;
 

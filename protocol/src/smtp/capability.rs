@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Reply;
-use crate::sasl::{Carried, Mechanism, note_offered};
+use crate::sasl::{Mechanism, RelayedMechanism, note_offered};
 
 /// The extensions of one remote that matter to us. They are forgotten when TLS
 /// starts (RFC 3207 §4.2).
@@ -130,12 +130,12 @@ impl Mechanisms {
     }
 
     /// Whether this mechanism is offered.
-    pub fn carries(&self, mechanism: Carried) -> bool {
+    pub fn carries(&self, mechanism: RelayedMechanism) -> bool {
         self.other.iter().any(|name| name == mechanism.name())
     }
 
     /// Whether its variant with channel binding is offered.
-    pub fn binds_channels(&self, mechanism: Carried) -> bool {
+    pub fn binds_channels(&self, mechanism: RelayedMechanism) -> bool {
         let is_plus = |name: &String| name.strip_suffix("-PLUS") == Some(mechanism.name());
         self.other.iter().any(is_plus)
     }

@@ -3,16 +3,16 @@
 
 use super::auth::{MAX_COMMAND, Outcome};
 use super::{Command, Reply};
-use crate::sasl::carried::{CHALLENGE_LIMIT, CHALLENGES};
+use crate::sasl::relayed::{CHALLENGE_LIMIT, CHALLENGES};
 use crate::sasl::repeated::repeats;
-use crate::sasl::{Carried, base64_decode, base64_encode};
+use crate::sasl::{RelayedMechanism, base64_decode, base64_encode};
 use crate::secret::Secret;
 
 /// Carries one dialog, once. It wants a session outside any mail transaction and not
 /// logged in, whose server offers the mechanism.
 #[derive(Debug)]
 pub struct Carry {
-    mechanism: Carried,
+    mechanism: RelayedMechanism,
     /// The client's first message, until it is sent.
     initial: Option<Secret<[u8]>>,
     state: State,
@@ -47,7 +47,7 @@ enum State {
 
 impl Carry {
     /// `initial` is the client's first message where it speaks first.
-    pub fn new(mechanism: Carried, initial: Option<Secret<[u8]>>) -> Self {
+    pub fn new(mechanism: RelayedMechanism, initial: Option<Secret<[u8]>>) -> Self {
         Self {
             mechanism,
             initial,
@@ -165,7 +165,12 @@ mod tests {
 
     /// What we do while the server says `lines` and the client answers its challenges with
     /// `client`, one after the other, and gives up when there is no answer left.
-    fn play(mechanism: Carried, initial: Option<&[u8]>, lines: &[&str], client: &[&str]) -> Vec<String> {
+    fn play(
+        mechanism: RelayedMechanism,
+        initial: Option<&[u8]>,
+        lines: &[&str],
+        client: &[&str],
+    ) -> Vec<String> {
         let mut carry = Carry::new(mechanism, initial.map(Secret::copy_from));
         let (mut lines, mut client) = (lines.iter(), client.iter());
         let mut did = Vec::new();
@@ -202,7 +207,7 @@ mod tests {
     #[test]
     fn scram() {
         let did = play(
-            Carried::ScramSha256,
+            RelayedMechanism::ScramSha256,
             Some(b"n,,n=jane,r=x"),
             &["334 cj14eSxzPWFiLGk9NDA5Ng==", "334 dj1hYg==", "235 2.7.0 in"],
             &["c=biws,r=xy,p=ab", ""],
@@ -219,7 +224,7 @@ mod tests {
     #[test]
     fn the_server_speaks_first() {
         let did = play(
-            Carried::CramMd5,
+            RelayedMechanism::CramMd5,
             None,
             &["334 PDFAcj4=", "535 5.7.8 no"],
             &["jane ab"],
@@ -229,7 +234,12 @@ mod tests {
             ["AUTH CRAM-MD5", "? <1@r>", "amFuZSBhYg==", "reply 535 5.7.8 no"]
         );
         // RFC 4954 §4: an empty challenge; some servers leave the space out.
-        let did = play(Carried::DigestMd5, None, &["334", "501 5.7.0 cancelled"], &[]);
+        let did = play(
+            RelayedMechanism::DigestMd5,
+            None,
+            &["334", "501 5.7.0 cancelled"],
+            &[],
+        );
         assert_eq!(
             did,
             ["AUTH DIGEST-MD5", "? ", "*", "surprise 501 5.7.0 cancelled"]
@@ -240,25 +250,25 @@ mod tests {
     fn a_long_token_waits_for_its_turn() {
         let token = format!("user=jane\x01auth=Bearer {}\x01\x01", "t".repeat(400));
         let did = play(
-            Carried::XOauth2,
+            RelayedMechanism::XOauth2,
             Some(token.as_bytes()),
             &["334 ", "334 eyJzdGF0dXMiOiI0MDEifQ==", "535 5.7.8 no"],
             &[""],
         );
         assert_eq!(did[0], "AUTH XOAUTH2");
         assert_eq!(did[2..], ["? {\"status\":\"401\"}", "", "reply 535 5.7.8 no"]);
-        let empty = play(Carried::XOauth2, Some(b""), &["535 no"], &[]);
+        let empty = play(RelayedMechanism::XOauth2, Some(b""), &["535 no"], &[]);
         assert_eq!(empty, ["AUTH XOAUTH2 =", "reply 535 no"]);
     }
 
     #[test]
     fn what_comes_before_the_name_is_about_nobody() {
-        let cram = |line| play(Carried::CramMd5, None, &[line], &[]).pop().unwrap();
+        let cram = |line| play(RelayedMechanism::CramMd5, None, &[line], &[]).pop().unwrap();
         assert_eq!(cram("535 5.7.8 no"), "early 535 5.7.8 no");
         assert_eq!(cram("504 5.5.4 what"), "unsupported 504 5.5.4 what");
         assert_eq!(cram("235 in"), "surprise 235 in");
         let scram = |lines: &[&str]| {
-            play(Carried::ScramSha1, Some(b"n,,n=jane,r=x"), lines, &[])
+            play(RelayedMechanism::ScramSha1, Some(b"n,,n=jane,r=x"), lines, &[])
                 .pop()
                 .unwrap()
         };
@@ -270,7 +280,7 @@ mod tests {
     #[test]
     fn a_message_that_is_quoted_back_is_withheld() {
         let line = "500 5.5.1 unknown: biwsbj1qYW5lLHI9eA==";
-        let did = play(Carried::ScramSha1, Some(b"n,,n=jane,r=x"), &[line], &[]);
+        let did = play(RelayedMechanism::ScramSha1, Some(b"n,,n=jane,r=x"), &[line], &[]);
         assert_eq!(did.last().unwrap(), "reply 500 5.5.1 [withheld]");
     }
 
@@ -278,7 +288,7 @@ mod tests {
     fn challenges_have_an_end() {
         let lines = vec!["334 YQ=="; CHALLENGES + 1];
         let did = play(
-            Carried::ScramSha1,
+            RelayedMechanism::ScramSha1,
             Some(b"n,,n=jane,r=x"),
             &lines,
             &["x"; CHALLENGES],

@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::sanitised;
 use crate::error::EncodeError;
-use crate::sasl::Carried;
+use crate::sasl::RelayedMechanism;
 use crate::secret::Secret;
 
 /// Longest address in a trace, in characters: a path has at most 256 octets
@@ -43,7 +43,7 @@ pub enum Command {
     /// `AUTH` with a mechanism that is carried.
     AuthCarried {
         /// The mechanism.
-        mechanism: Carried,
+        mechanism: RelayedMechanism,
         /// The initial response in base64; an empty one is written `=` (RFC 4954 §4).
         initial: Option<Secret<[u8]>>,
     },

@@ -20,7 +20,7 @@ pub(super) struct Named {
 impl Named {
     /// One more, in wire form.
     pub(super) fn add(&mut self, to: &[u8]) {
-        let name = one_form(&String::from_utf8_lossy(to));
+        let name = canonical(&String::from_utf8_lossy(to));
         if self.known.insert(name.clone()) {
             self.order.push_back(name);
         }
@@ -37,11 +37,11 @@ impl Named {
         if self.known.len() < 2 || matches!(reply.code(), 251 | 551) {
             return false;
         }
-        let asked = one_form(&String::from_utf8_lossy(to));
+        let asked = canonical(&String::from_utf8_lossy(to));
         let domain = asked.rsplit_once('@').map_or("", |(_, domain)| domain);
         let mut another = false;
         for line in reply.lines() {
-            let line = one_form(line);
+            let line = canonical(line);
             let bare = addresses(&line).map(str::to_owned);
             for name in bare.chain(bracketed(&line, domain)) {
                 if name == asked {
@@ -55,7 +55,7 @@ impl Named {
 }
 
 /// One form for an address, whatever its case and quotes.
-fn one_form(text: &str) -> String {
+fn canonical(text: &str) -> String {
     let mut form: String = text.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
     form.make_ascii_lowercase();
     form

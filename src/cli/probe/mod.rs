@@ -18,7 +18,7 @@ use super::{ConfigFile, fail, runtime, status};
 use crate::config::directory::{Kind, LoginMethod};
 use crate::config::{Config, Directory};
 use crate::daemon;
-use crate::engine::{Decision, Engine, Member};
+use crate::engine::{CachedDirectory, Decision, Engine};
 use crate::session::trace;
 use crate::telemetry::log;
 use crate::telemetry::words::named;
@@ -162,7 +162,7 @@ fn once(
 /// The directories that a probe asks.
 enum Asker {
     ByDomain(Engine),
-    Directory(Arc<Member>),
+    Directory(Arc<CachedDirectory>),
 }
 
 impl Asker {

@@ -10,7 +10,7 @@ use super::durations;
 use crate::config::{self, Config};
 use crate::directory::health::Health;
 use crate::engine::credibility::canaries::State;
-use crate::engine::{Member, lookups};
+use crate::engine::{CachedDirectory, lookups};
 use crate::session::{certificate, pool, tls};
 use crate::telemetry::words::named;
 
@@ -27,14 +27,14 @@ pub struct Remote {
     name: String,
     kind: config::directory::Kind,
     address: String,
-    member: Arc<Member>,
+    member: Arc<CachedDirectory>,
 }
 
 impl Remote {
     /// All of a configuration.
-    pub fn all(config: &Config, members: &[Arc<Member>]) -> Vec<Self> {
+    pub fn all(config: &Config, members: &[Arc<CachedDirectory>]) -> Vec<Self> {
         let both = config.directory.iter().zip(members);
-        let remote = |(directory, member): (&config::Directory, &Arc<Member>)| Self {
+        let remote = |(directory, member): (&config::Directory, &Arc<CachedDirectory>)| Self {
             name: directory.name.clone(),
             kind: directory.kind,
             address: directory.address.to_string(),
@@ -47,7 +47,7 @@ impl Remote {
         &self.name
     }
 
-    pub(in crate::daemon) fn member(&self) -> &Member {
+    pub(in crate::daemon) fn member(&self) -> &CachedDirectory {
         &self.member
     }
 

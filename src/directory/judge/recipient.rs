@@ -95,11 +95,11 @@ fn recipient(settings: &Settings, address: &[u8], reply: &Reply) -> Judged<Verdi
         (421, _) => said(Class::Temporary, reply, After::Goodbye),
         // About the transaction, not about this address (RFC 5321 §4.5.3.1.10, Postfix
         // reject_multi_recipient_bounce).
-        (452 | 550 | 552, Some((5, 3))) => said(Class::Temporary, reply, After::AskAgain),
+        (452 | 550 | 552, Some((5, 3))) => said(Class::Temporary, reply, After::RetryPolicy),
         (452 | 552, _) if reply.words().to_ascii_lowercase().contains("too many recipients") => {
-            said(Class::Temporary, reply, After::AskAgain)
+            said(Class::Temporary, reply, After::RetryPolicy)
         }
-        (500 | 502 | 503, _) => said(Class::Config, reply, After::AskAgain),
+        (500 | 502 | 503, _) => said(Class::Config, reply, After::RetryPolicy),
         (400..=599, _) => match read(settings, &Asked::new(address), reply).conclusion {
             Conclusion::No(class) => reject(class, reply.status(), reply.text()),
             Conclusion::Full => full(address, reply),
@@ -414,7 +414,7 @@ mod tests {
     /// session.
     #[test]
     fn table() {
-        use After::{AskAgain, Close, Goodbye, Keep, KeepRefused};
+        use After::{Close, Goodbye, Keep, KeepRefused, RetryPolicy};
         for (reply, verdict, class, after) in [
             ("250 2.1.5 ok", "accept", None, Keep),
             ("250 ok", "accept", None, Keep),
@@ -471,19 +471,19 @@ mod tests {
             ("552 5.2.2 over quota", "accept", Some(Class::Full), KeepRefused),
             ("452 4.2.2 over quota", "accept", Some(Class::Full), KeepRefused),
             ("552 storage", "defer", Some(Class::Temporary), KeepRefused),
-            ("552 5.5.3 too many", "defer", Some(Class::Temporary), AskAgain),
-            ("452 4.5.3 too many", "defer", Some(Class::Temporary), AskAgain),
+            ("552 5.5.3 too many", "defer", Some(Class::Temporary), RetryPolicy),
+            ("452 4.5.3 too many", "defer", Some(Class::Temporary), RetryPolicy),
             (
                 "452 too many recipients",
                 "defer",
                 Some(Class::Temporary),
-                AskAgain,
+                RetryPolicy,
             ),
             (
                 "550 5.5.3 one recipient for bounces",
                 "defer",
                 Some(Class::Temporary),
-                AskAgain,
+                RetryPolicy,
             ),
             ("550 5.7.1 no", "defer", Some(Class::Policy), KeepRefused),
             ("554 5.7.1 no", "defer", Some(Class::Policy), KeepRefused),
@@ -510,9 +510,9 @@ mod tests {
             ("530 5.7.0 STARTTLS first", "defer", Some(Class::Config), Close),
             ("530 5.7.57 authenticate", "defer", Some(Class::Config), Close),
             ("550 5.7.57 authenticate", "defer", Some(Class::Config), Close),
-            ("500 what", "defer", Some(Class::Config), AskAgain),
-            ("502 no", "defer", Some(Class::Config), AskAgain),
-            ("503 5.5.1 need MAIL", "defer", Some(Class::Config), AskAgain),
+            ("500 what", "defer", Some(Class::Config), RetryPolicy),
+            ("502 no", "defer", Some(Class::Config), RetryPolicy),
+            ("503 5.5.1 need MAIL", "defer", Some(Class::Config), RetryPolicy),
             (
                 "450 4.7.1 greylisted",
                 "defer",

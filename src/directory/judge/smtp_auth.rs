@@ -30,7 +30,7 @@ fn reply_to_auth(replies: &Replies, user: &Login, reply: &Reply) -> Judged<Verdi
             verdict: Verdict::accept(user.as_bytes()),
             after: After::Spent,
         },
-        503 => said(Class::Protocol, reply, After::AskAgain),
+        503 => said(Class::Protocol, reply, After::RetryPolicy),
         400..=599 => refusal(replies, user, reply),
         _ => said(Class::Protocol, reply, After::Close),
     }
@@ -114,7 +114,7 @@ mod tests {
     /// The table of AUTH replies, row by row.
     #[test]
     fn table() {
-        use After::{AskAgain, Close, KeepRefused, Spent};
+        use After::{Close, KeepRefused, RetryPolicy, Spent};
         for (reply, verdict, class, after) in [
             ("235 2.7.0 ok", "accept", None, Spent),
             ("535 5.7.8 no", "reject", Some(Class::BadCredentials), KeepRefused),
@@ -183,7 +183,7 @@ mod tests {
             ("502 5.5.1 no", "defer", Some(Class::Config), Close),
             ("504 no", "defer", Some(Class::Config), Close),
             ("501 5.5.2 no", "defer", Some(Class::Protocol), Close),
-            ("503 no", "defer", Some(Class::Protocol), AskAgain),
+            ("503 no", "defer", Some(Class::Protocol), RetryPolicy),
             ("550 5.7.1 no", "defer", Some(Class::Config), Close),
             ("554 5.7.1 no", "defer", Some(Class::Config), Close),
             ("571 no", "defer", Some(Class::Config), Close),

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::epoch::Asked;
-use super::inquiry::{BACKGROUND, Inquiry};
+use super::epoch::Generation;
+use super::recipient_lookup::{BACKGROUND, RecipientLookup};
 use crate::address::{Address, Domain};
 use crate::verdict::{Cause, Client, Verdict};
 
@@ -53,11 +53,11 @@ pub(super) struct Subject<'a> {
     /// When the question was asked that has the verdict.
     pub(super) at: Instant,
     /// Between which purges.
-    pub(super) epoch: Asked,
+    pub(super) epoch: Generation,
     pub(super) deadline: Instant,
 }
 
-impl Inquiry {
+impl RecipientLookup {
     /// The verdict on a recipient, unless it is a refusal that is not to be believed: then it is deferred.
     pub(super) async fn confirm(self: &Arc<Self>, subject: Subject<'_>, verdict: Verdict) -> Verdict {
         match verdict {
@@ -103,7 +103,7 @@ impl Inquiry {
             return verdict;
         }
         let due = self.canaries.due(domain);
-        let asked = self.memory.epoch.asked();
+        let asked = self.memory.epoch.current();
         let canaries = due.canaries.into_iter();
         if due.wait {
             let answers = canaries.map(|canary| {
@@ -126,7 +126,7 @@ impl Inquiry {
     fn probe_canary(
         self: &Arc<Self>,
         canary: Address,
-        asked: Asked,
+        asked: Generation,
     ) -> impl Future<Output = Verdict> + Send + 'static {
         let this = self.clone();
         async move {
@@ -136,7 +136,7 @@ impl Inquiry {
         }
     }
 
-    pub(super) fn note_canary(&self, canary: &Address, verdict: Verdict, asked: Asked) -> Verdict {
+    pub(super) fn note_canary(&self, canary: &Address, verdict: Verdict, asked: Generation) -> Verdict {
         let refused = matches!(verdict, Verdict::Reject(_));
         let verdict = self.canaries.note(canary, verdict);
         if refused {
@@ -155,10 +155,10 @@ impl Inquiry {
             address, at, epoch, ..
         } = subject;
         let known_until = self.memory.note_refusal(address, at);
-        let weighed = self.memory.witnesses.weigh(address, known_until, at);
-        let (refused_since, ask_again) = match weighed {
-            record::Weighed::Is(credibility) => return credibility.of(refusal),
-            record::Weighed::NeedsWitness {
+        let assessed = self.memory.witnesses.assess(address, known_until, at);
+        let (refused_since, ask_again) = match assessed {
+            record::Assessment::Is(credibility) => return credibility.of(refusal),
+            record::Assessment::NeedsWitness {
                 refused_since,
                 ask_again,
             } => (refused_since, ask_again),
@@ -195,7 +195,7 @@ impl Inquiry {
             let Some(witness) = memory.witnesses.begin_check(&refused) else {
                 return;
             };
-            let (epoch, at) = (memory.epoch.asked(), Instant::now());
+            let (epoch, at) = (memory.epoch.current(), Instant::now());
             let verdict = this.ask(&witness, Client::default(), at + BACKGROUND).await;
             match &verdict {
                 Verdict::Accept(_) => memory.epoch.keep(epoch, || {
@@ -212,7 +212,7 @@ impl Inquiry {
                         memory.forget_refusals(witness.domain());
                     }
                 }
-                Verdict::Defer(cause) => memory.witnesses.silent(&witness, cause.class),
+                Verdict::Defer(cause) => memory.witnesses.note_no_answer(&witness, cause.class),
                 Verdict::Abstain(_) => {}
             }
         }

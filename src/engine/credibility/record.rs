@@ -9,12 +9,12 @@ use super::witnesses::{
     WITNESS_LIFE, WITNESSES_PER_DOMAIN,
 };
 use crate::address::{Address, Domain};
-use crate::engine::inquiry::BACKGROUND;
+use crate::engine::recipient_lookup::BACKGROUND;
 use crate::verdict::{Cause, Class};
 
 /// What is known of a refusal's worth.
 #[derive(Debug)]
-pub(super) enum Weighed {
+pub(super) enum Assessment {
     /// So much.
     Is(Credibility),
     /// A witness must be asked.
@@ -109,47 +109,47 @@ impl Record {
         }
     }
 
-    pub(super) fn weigh(
+    pub(super) fn assess(
         &mut self,
         address: &Address,
         known_until: Option<Instant>,
         at: Instant,
         change: &mut Option<Change>,
-    ) -> Weighed {
+    ) -> Assessment {
         let in_doubt = self.doubt.is_some();
         let refused_since = known_until.map(|first| self.refused_since(first, at));
         match refused_since {
             // It was refused before and after somebody was accepted a moment ago.
             Some(since) if !in_doubt && self.accepted_between(since, at) => {
-                return Weighed::Is(Credibility::Believed);
+                return Assessment::Is(Credibility::Believed);
             }
             None if !in_doubt && self.refused.len() < REFUSALS_IN_A_ROW => {
-                return Weighed::Is(Credibility::Believed);
+                return Assessment::Is(Credibility::Believed);
             }
             _ => {}
         }
         if self.witnesses.iter().all(|it| it.address == *address) {
-            return Weighed::Is(self.weigh_only_witness(address, known_until, change));
+            return Assessment::Is(self.assess_only_witness(address, known_until, change));
         }
         if self.check.as_ref().is_none_or(Check::is_due_or_under_way) {
             let ask_again = in_doubt || known_until.is_some();
-            return Weighed::NeedsWitness {
+            return Assessment::NeedsWitness {
                 refused_since,
                 ask_again,
             };
         }
         match self.finding(address.domain(), refused_since) {
             // The refusal may be from before the yes that followed it.
-            Credibility::Believed if known_until.is_some() => Weighed::NeedsWitness {
+            Credibility::Believed if known_until.is_some() => Assessment::NeedsWitness {
                 refused_since,
                 ask_again: true,
             },
-            found => Weighed::Is(found),
+            found => Assessment::Is(found),
         }
     }
 
     /// A refusal where no other recipient of the domain was accepted recently.
-    fn weigh_only_witness(
+    fn assess_only_witness(
         &mut self,
         address: &Address,
         known_until: Option<Instant>,
@@ -169,7 +169,7 @@ impl Record {
         let cause = doubt.cause();
         // Where it is too old to be a witness, nothing would end doubts in its domain.
         if self.witnesses.iter().any(|it| it.address == *address) {
-            self.doubts(doubt, change);
+            self.note_doubt(doubt, change);
         }
         Credibility::Doubted(cause)
     }
@@ -213,7 +213,7 @@ impl Record {
     }
 
     /// Doubts begin, or go on with another witness.
-    pub(super) fn doubts(&mut self, doubt: Doubt, change: &mut Option<Change>) -> bool {
+    pub(super) fn note_doubt(&mut self, doubt: Doubt, change: &mut Option<Change>) -> bool {
         if let Some(known) = &mut self.doubt {
             (known.witness, known.words) = (doubt.witness, doubt.words);
             return false;

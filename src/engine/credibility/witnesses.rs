@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Credibility;
-use super::record::{Check, CheckResult, Record, Weighed, Witness};
+use super::record::{Assessment, Check, CheckResult, Record, Witness};
 use crate::address::{Address, Domain};
 use crate::engine::domains::Domains;
 use crate::telemetry::addresses::without;
@@ -115,9 +115,9 @@ impl Witnesses {
 
     /// What the refusal of `address` is worth that was asked about `at` that time. `known_until` is when a recipient
     /// that was accepted lately was refused first since; `None` for any other.
-    pub(super) fn weigh(&self, address: &Address, known_until: Option<Instant>, at: Instant) -> Weighed {
+    pub(super) fn assess(&self, address: &Address, known_until: Option<Instant>, at: Instant) -> Assessment {
         let hash = self.hasher.hash_one(address);
-        let weigh = |record: &mut Record, change: &mut Option<Change>| {
+        let assess = |record: &mut Record, change: &mut Option<Change>| {
             record.forget_old(change);
             if !record.refused.contains(&hash) && record.refused.len() < REFUSALS_IN_A_ROW {
                 record.refused.push(hash);
@@ -125,10 +125,10 @@ impl Witnesses {
             if let Some(witness) = record.witnesses.iter_mut().find(|it| it.address == *address) {
                 witness.refused.get_or_insert(at);
             }
-            record.weigh(address, known_until, at, change)
+            record.assess(address, known_until, at, change)
         };
-        let believed = Weighed::Is(Credibility::Believed);
-        self.with(address.domain(), weigh).unwrap_or(believed)
+        let believed = Assessment::Is(Credibility::Believed);
+        self.with(address.domain(), assess).unwrap_or(believed)
     }
 
     /// A witness to ask about, other than `refused` if there is one. `None` where one was asked lately.
@@ -176,13 +176,13 @@ impl Witnesses {
                 witness: witness.clone(),
                 words: without(words, &[&witness.to_string()]).into_owned(),
             };
-            record.doubts(doubt, change)
+            record.note_doubt(doubt, change)
         });
         begins.unwrap_or_default()
     }
 
     /// Takes down that a witness had no answer.
-    pub(super) fn silent(&self, witness: &Address, class: Class) {
+    pub(super) fn note_no_answer(&self, witness: &Address, class: Class) {
         self.with(witness.domain(), |record, _| {
             record.ends_check(CheckResult::Silent(class));
         });
@@ -205,7 +205,7 @@ impl Witnesses {
     }
 
     /// Whether refusals of `domain` are deferred.
-    pub(in crate::engine) fn doubts(&self, domain: &Domain) -> bool {
+    pub(in crate::engine) fn is_doubted(&self, domain: &Domain) -> bool {
         self.credibility(domain) != Credibility::Believed
     }
 

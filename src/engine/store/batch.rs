@@ -13,7 +13,7 @@ pub(crate) const PURGES: usize = 100;
 
 /// The scope of a purge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whom {
+pub enum KeyScope {
     /// The recipient of this one form.
     One(Key),
     /// Recipients whose one form ends so: with `@` and a domain.
@@ -22,9 +22,9 @@ pub enum Whom {
     All,
 }
 
-impl Whom {
+impl KeyScope {
     /// Whether it is about this recipient.
-    pub fn is(&self, key: &[u8]) -> bool {
+    pub fn matches(&self, key: &[u8]) -> bool {
         match self {
             Self::One(one) => **one == *key,
             Self::Ending(end) => key.ends_with(end),
@@ -36,7 +36,7 @@ impl Whom {
 /// Purges, and what was found or forgotten since the first of them.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    purges: Vec<Whom>,
+    purges: Vec<KeyScope>,
     findings: HashMap<Key, Option<Finding>>,
 }
 
@@ -51,10 +51,10 @@ impl Batch {
     }
 
     /// Takes a purge, of what was found so far.
-    pub(super) fn purge(&mut self, whom: Whom) {
-        self.findings.retain(|key, _| !whom.is(key));
-        if whom == Whom::All || self.purges.len() >= PURGES {
-            self.purges = vec![Whom::All];
+    pub(super) fn purge(&mut self, whom: KeyScope) {
+        self.findings.retain(|key, _| !whom.matches(key));
+        if whom == KeyScope::All || self.purges.len() >= PURGES {
+            self.purges = vec![KeyScope::All];
         } else {
             self.purges.push(whom);
         }
@@ -62,11 +62,11 @@ impl Batch {
 
     /// Whether what the file says of a recipient is out of date.
     pub(super) fn overrules(&self, key: &[u8]) -> bool {
-        self.findings.contains_key(key) || self.purges.iter().any(|whom| whom.is(key))
+        self.findings.contains_key(key) || self.purges.iter().any(|whom| whom.matches(key))
     }
 
     /// What is to be deleted before anything is written.
-    pub(super) fn purges(&self) -> &[Whom] {
+    pub(super) fn purges(&self) -> &[KeyScope] {
         &self.purges
     }
 

@@ -10,7 +10,7 @@ use redb::{
     Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
 };
 
-use super::batch::{Batch, Whom};
+use super::batch::{Batch, KeyScope};
 use super::{Finding, Key, Settings};
 use crate::engine::recipients::Said;
 use crate::verdict::{Cause, Class};
@@ -234,8 +234,8 @@ impl File {
             let mut table = transaction.open_table(RECIPIENTS)?;
             for whom in batch.purges() {
                 match whom {
-                    Whom::One(key) => drop(table.remove(&**key)?),
-                    _ => table.retain(|key, _| !whom.is(key))?,
+                    KeyScope::One(key) => drop(table.remove(&**key)?),
+                    _ => table.retain(|key, _| !whom.matches(key))?,
                 }
             }
             for (key, finding) in batch.findings() {

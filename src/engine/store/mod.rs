@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::recipients::{Said, Ttl};
-pub use batch::Whom;
+pub use batch::KeyScope;
 use inbox::Inbox;
 use writer::Writer;
 
@@ -76,7 +76,7 @@ enum Order {
     /// A finding, or that there is none any more.
     Keep(Key, Option<Finding>),
     /// Delete what was found of these so far; told is whether it was written.
-    Purge(Whom, oneshot::Sender<bool>),
+    Purge(KeyScope, oneshot::Sender<bool>),
     /// Write what waits, close the file, and say so.
     Close(SyncSender<()>),
 }
@@ -122,7 +122,7 @@ impl Store {
     }
 
     /// Has what was found of `whom` so far deleted; `false` where that is not done in time.
-    pub(super) async fn purge(&self, whom: Whom) -> bool {
+    pub(super) async fn purge(&self, whom: KeyScope) -> bool {
         let purged = async {
             let (done, purged) = oneshot::channel();
             let mut order = Order::Purge(whom, done);
@@ -137,7 +137,7 @@ impl Store {
     }
 
     /// Has what was found of `whom` so far deleted, and waits for nothing.
-    pub(super) fn start_purge(&self, whom: Whom) {
+    pub(super) fn start_purge(&self, whom: KeyScope) {
         let (done, _) = oneshot::channel();
         if self.inbox.offer(Order::Purge(whom, done)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);

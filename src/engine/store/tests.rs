@@ -118,7 +118,7 @@ fn a_thread_is_there_while_there_is_something_to_do() {
         assert!(store.inbox.works());
     }
     rests(&store);
-    assert!(purge(&store, Whom::One(key("1@e.org"))));
+    assert!(purge(&store, KeyScope::One(key("1@e.org"))));
     rests(&store);
     // Without one, too, the file is closed in order.
     store.close();
@@ -519,7 +519,7 @@ fn a_disk_that_hangs_does_not_hold_up_the_end() {
 }
 
 /// As [`Store::purge`], from a thread.
-fn purge(store: &Store, whom: Whom) -> bool {
+fn purge(store: &Store, whom: KeyScope) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -534,9 +534,9 @@ fn a_purge_is_of_what_was_found_before_it() {
     let all = ["a@e.org", "b@e.org", "a@f.org", "a@sub.e.org"];
     write(&settings, &all.map(|name| (name, no(), Duration::ZERO)));
     let rest = reopened(&settings, |store| {
-        assert!(purge(store, Whom::One(key("a@e.org"))));
+        assert!(purge(store, KeyScope::One(key("a@e.org"))));
         store.keep(key("c@e.org"), no());
-        assert!(purge(store, Whom::Ending(key("@e.org"))));
+        assert!(purge(store, KeyScope::Ending(key("@e.org"))));
         store.keep(key("b@e.org"), Said::Yes(None));
     });
     assert_eq!(rest.len(), 4, "they were read before the purge came");
@@ -544,7 +544,7 @@ fn a_purge_is_of_what_was_found_before_it() {
     // More findings than may wait keep no purge away.
     let store = |store: &Store| {
         (0..3 * WAITING).for_each(|number| store.keep(key(&format!("{number}@g.org")), no()));
-        assert!(purge(store, Whom::All));
+        assert!(purge(store, KeyScope::All));
     };
     reopened(&settings, store);
     assert_eq!(names(&read(&settings)), [""; 0]);
@@ -559,14 +559,14 @@ fn a_purge_waits_for_a_disk_that_refuses() {
     // Another has it open: nothing is read from it, nor written.
     let other = File::open(&settings).unwrap();
     let found = reopened(&settings, |store| {
-        assert!(!purge(store, Whom::Ending(key("@e.org"))));
+        assert!(!purge(store, KeyScope::Ending(key("@e.org"))));
         let trouble = store.trouble().unwrap();
         assert!(
             trouble.ends_with("cache.redb: it is in use by another vouch or another directory"),
             "{trouble}"
         );
         drop(other);
-        assert!(purge(store, Whom::One(key("x@e.org"))));
+        assert!(purge(store, KeyScope::One(key("x@e.org"))));
         assert_eq!(store.trouble(), None);
     });
     assert_eq!(names(&found), ["a@f.org"], "who was purged is not read any more");
@@ -575,11 +575,11 @@ fn a_purge_waits_for_a_disk_that_refuses() {
     let other = File::open(&settings).unwrap();
     let found = reopened(&settings, |store| {
         for number in 0..=batch::PURGES {
-            assert!(!purge(store, Whom::One(key(&format!("{number}@e.org")))));
+            assert!(!purge(store, KeyScope::One(key(&format!("{number}@e.org")))));
         }
         store.keep(key("new@e.org"), no());
         drop(other);
-        assert!(purge(store, Whom::One(key("x@e.org"))));
+        assert!(purge(store, KeyScope::One(key("x@e.org"))));
     });
     assert_eq!(names(&found), [""; 0]);
     assert_eq!(names(&read(&settings)), ["new@e.org"]);

@@ -129,13 +129,13 @@ impl Writer {
             thread::sleep(Duration::from_millis(20));
             opened = self.open();
         }
-        self.told(opened)
+        self.note_outcome(opened)
     }
 
     /// Writes what waits. When it is to be tried again, if it was refused.
     fn write(&mut self) -> Option<Instant> {
         let written = self.try_to_write();
-        let again = self.told(written);
+        let again = self.note_outcome(written);
         if again.is_none() {
             self.tell_dropped();
         }
@@ -156,7 +156,7 @@ impl Writer {
     /// Tells the log how it went, where that is news. When to try again, if it was
     /// refused: with the file opened anew, since what an error has left of it is not to
     /// be trusted.
-    fn told(&mut self, went: Result<(), Refusal>) -> Option<Instant> {
+    fn note_outcome(&mut self, went: Result<(), Refusal>) -> Option<Instant> {
         let (directory, path) = (&*self.settings.directory, self.settings.path.display());
         let trouble = went.as_ref().err().map(|refusal| format!("{path}: {refusal}"));
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;

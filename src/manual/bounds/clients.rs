@@ -201,7 +201,7 @@ fn lengths() -> Vec<Bound> {
         ),
         row(
             "message of a login dialog or token",
-            bytes!(vouch_protocol::sasl::carried::MESSAGE_LIMIT),
+            bytes!(vouch_protocol::sasl::relayed::MESSAGE_LIMIT),
             "the login gets no answer, without asking; the log has the reason",
             "its base64 is as long as an SMTP server takes (RFC 4954)",
             "long_messages_are_told_from_bad_ones",

@@ -352,14 +352,15 @@ fn opening() -> Vec<Bound> {
         ),
         row(
             "connection to learn which mechanisms a server offers",
-            time!(crate::engine::member::CALL_TIMEOUT),
+            time!(crate::engine::cached_directory::CALL_TIMEOUT),
             "it is repeated later",
             "nobody waits for it",
             "calls_are_given_up_and_repeated",
         ),
         row(
             "pause between such connections, growing",
-            time!(crate::engine::member::FIRST_PAUSE).to(time!(crate::engine::member::LAST_PAUSE)),
+            time!(crate::engine::cached_directory::FIRST_PAUSE)
+                .to(time!(crate::engine::cached_directory::LAST_PAUSE)),
             "the server is asked again",
             "nobody waits for it",
             "calls_are_given_up_and_repeated",

@@ -5,8 +5,8 @@ use vouch_protocol::auth::client::{Failure, Reply};
 
 use super::connection::{Connection, Flow, GO_ON, HANG_UP};
 use super::exchange::Exchange;
-use super::told::{Told, failure_name, told};
-use super::{Asked, Decided, Tempfail, ok};
+use super::outcome::{Outcome, failure_name, outcome};
+use super::{Decided, RequestContext, Tempfail, ok};
 use crate::server::handover::Accepted;
 use crate::server::is_smtp;
 use crate::verdict::Login;
@@ -46,17 +46,17 @@ impl Connection {
 
     fn answer(&mut self, decided: Box<Decided>) -> Flow {
         let closes = self.closes(is_smtp(&decided.asked.client));
-        match told(&decided.decision.verdict, closes) {
-            Told::Ok(name) => {
+        match outcome(&decided.decision.verdict, closes) {
+            Outcome::Ok(name) => {
                 let (answer, flow) = self.accept(&decided, name);
                 self.log(&decided, answer);
                 flow
             }
-            Told::Fail(failure) => {
+            Outcome::Fail(failure) => {
                 self.log(&decided, failure_name(failure));
                 self.refuse(decided, failure)
             }
-            Told::HangUp => {
+            Outcome::HangUp => {
                 self.log(&decided, "hang up");
                 self.hang_up()
             }
@@ -97,7 +97,7 @@ impl Connection {
         } = decided;
         let listener = &decided.listener.settings;
         let (id, client) = (asked.id, &asked.client);
-        let ready = ok::told(listener, &name, given, client).and_then(|told| {
+        let ready = ok::to_reply(listener, &name, given, client).and_then(|told| {
             let fields = listener.fields.fill_paths(&name, client)?;
             Ok((told, fields))
         });
@@ -131,7 +131,7 @@ impl Connection {
     }
 
     /// Says that there is no answer now.
-    pub(super) fn fail_for_now(&mut self, asked: &Asked) -> (&'static str, Flow) {
+    pub(super) fn fail_for_now(&mut self, asked: &RequestContext) -> (&'static str, Flow) {
         if self.closes(is_smtp(&asked.client)) {
             return ("hang up", self.hang_up());
         }

@@ -14,11 +14,11 @@ use vouch_protocol::auth::client::{Auth, Codec, Command, Failure, Reply};
 use vouch_protocol::sasl::base64_decode;
 use vouch_protocol::secret::Secret;
 
-use super::exchange::{Exchange, Spoken, Step};
+use super::exchange::{Exchange, OfferedMechanism, Step};
 use super::late::Late;
 use super::relay::{Relay, Turn};
 use super::requests::{Pending, Requests};
-use super::{Asked, AuthListener, REQUEST_TIMEOUT, WRITE_TIMEOUT};
+use super::{AuthListener, REQUEST_TIMEOUT, RequestContext, WRITE_TIMEOUT};
 use crate::engine::{Decision, Source};
 use crate::server::current::Current;
 use crate::server::handover::Connected;
@@ -120,7 +120,7 @@ impl Connection {
                     Ok(None) => {
                         // A half-closed connection still wants its answers.
                         client_done = true;
-                        if self.wire.is_left() { HANG_UP } else { GO_ON }
+                        if self.wire.is_closed() { HANG_UP } else { GO_ON }
                     }
                     Err(error) => self.complain(&error),
                 },
@@ -138,7 +138,7 @@ impl Connection {
                     }
                 }
                 () = sleep_until(look), if client_done || closes => {
-                    if client_done && self.wire.is_left() { HANG_UP } else { GO_ON }
+                    if client_done && self.wire.is_closed() { HANG_UP } else { GO_ON }
                 }
             };
             if self.wire.pending_output() > 0
@@ -215,10 +215,11 @@ impl Connection {
             return self.bad_base64(id, "Invalid base64 data in initial response");
         };
         let offered = &listener.settings.mechanisms;
-        let Some(spoken) = Spoken::from_name(&auth.mechanism).filter(|one| offered.contains(one)) else {
+        let Some(spoken) = OfferedMechanism::from_name(&auth.mechanism).filter(|one| offered.contains(one))
+        else {
             return self.no_answer(id, "Unsupported authentication mechanism");
         };
-        let asked = Asked {
+        let asked = RequestContext {
             id,
             mechanism: spoken,
             client,
@@ -261,7 +262,7 @@ impl Connection {
             .is_some_and(|accepted| accepted.withdraw(id))
     }
 
-    fn step(&mut self, asked: Asked, step: Step) -> Flow {
+    fn step(&mut self, asked: RequestContext, step: Step) -> Flow {
         match step {
             Step::Challenge(exchange, challenge) => self.challenge(exchange, asked, challenge),
             Step::Ask(user, proof) => self.ask(asked, user, proof),
@@ -283,7 +284,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn challenge(&mut self, exchange: Exchange, asked: Asked, data: Vec<u8>) -> Flow {
+    pub(super) fn challenge(&mut self, exchange: Exchange, asked: RequestContext, data: Vec<u8>) -> Flow {
         let id = asked.id;
         if !self.requests.wait_for_client(exchange, asked) {
             return self.no_answer(id, "Too many unfinished requests");
@@ -291,7 +292,7 @@ impl Connection {
         self.reply(Reply::Cont { id, data })
     }
 
-    fn ask(&mut self, asked: Asked, user: Login, proof: Proof) -> Flow {
+    fn ask(&mut self, asked: RequestContext, user: Login, proof: Proof) -> Flow {
         let (serial, given_up) = self.requests.ask_engine(asked.id);
         let deciding = self.listener().decide(serial, asked, user, proof, self.session);
         self.deciding.push(Box::pin(async {
@@ -327,7 +328,7 @@ impl Connection {
     }
 
     /// A message that is no login of anybody.
-    fn malformed(&mut self, asked: &Asked, why: String) -> Flow {
+    fn malformed(&mut self, asked: &RequestContext, why: String) -> Flow {
         let decision = Decision {
             verdict: Verdict::Reject(Cause::ours(Class::Syntax, why)),
             source: Source::Local,
@@ -344,7 +345,7 @@ impl Connection {
     }
 
     /// A message that goes to no remote: a bound of ours says nothing of the login.
-    fn too_long(&mut self, asked: &Asked, why: String) -> Flow {
+    fn too_long(&mut self, asked: &RequestContext, why: String) -> Flow {
         let decision = Decision {
             verdict: Verdict::Defer(Cause::ours(Class::Syntax, why)),
             source: Source::Local,

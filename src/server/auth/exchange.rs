@@ -1,8 +1,8 @@
 //! The steps of each mechanism, from a client's first message to a question for the engine.
 
 use vouch_protocol::auth::client::{Failure, Mech};
-use vouch_protocol::sasl::carried::Unreadable;
-use vouch_protocol::sasl::{self, Carried, Mechanism};
+use vouch_protocol::sasl::relayed::Unreadable;
+use vouch_protocol::sasl::{self, Mechanism, RelayedMechanism};
 use vouch_protocol::secret::Secret;
 
 use super::Decided;
@@ -12,34 +12,34 @@ use crate::verdict::{Login, Proof};
 
 /// A mechanism on offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spoken {
+pub enum OfferedMechanism {
     /// One that hands us a password.
     Password(Mechanism),
     /// One that is for the remote to judge.
-    Carried(Carried),
+    Relayed(RelayedMechanism),
 }
 
-impl Spoken {
+impl OfferedMechanism {
     /// The registered name, in upper case.
     pub fn name(self) -> &'static str {
         match self {
             Self::Password(mechanism) => mechanism.name(),
-            Self::Carried(mechanism) => mechanism.name(),
+            Self::Relayed(mechanism) => mechanism.name(),
         }
     }
 
     /// The mechanism of that name, in upper case or not.
     pub fn from_name(name: &str) -> Option<Self> {
         let password = Mechanism::from_name(name).map(Self::Password);
-        password.or_else(|| Carried::from_name(name).map(Self::Carried))
+        password.or_else(|| RelayedMechanism::from_name(name).map(Self::Relayed))
     }
 }
 
-impl From<Spoken> for Mech {
-    fn from(spoken: Spoken) -> Self {
+impl From<OfferedMechanism> for Mech {
+    fn from(spoken: OfferedMechanism) -> Self {
         match spoken {
-            Spoken::Password(mechanism) => mechanism.into(),
-            Spoken::Carried(mechanism) => mechanism.into(),
+            OfferedMechanism::Password(mechanism) => mechanism.into(),
+            OfferedMechanism::Relayed(mechanism) => mechanism.into(),
         }
     }
 }
@@ -49,7 +49,7 @@ pub(super) enum Exchange {
     /// We ask for a name and a password.
     Password(sasl::Exchange),
     /// The first message of a mechanism that is carried.
-    First(Carried),
+    First(RelayedMechanism),
     /// The client has a challenge of the remote.
     Relay(Box<Relay>),
     /// The client got the reason why its token is not good. Only after that, it gets the "no" (RFC
@@ -77,21 +77,21 @@ pub(super) enum Step {
 
 impl Exchange {
     /// Begins an exchange. `initial` is the decoded initial response, if there was one.
-    pub(super) fn start(spoken: Spoken, initial: Option<Secret<[u8]>>) -> Step {
+    pub(super) fn start(spoken: OfferedMechanism, initial: Option<Secret<[u8]>>) -> Step {
         match spoken {
-            Spoken::Password(mechanism) => {
+            OfferedMechanism::Password(mechanism) => {
                 let (exchange, step) = sasl::Exchange::start(mechanism, initial);
                 password(exchange, step)
             }
-            Spoken::Carried(mechanism) if mechanism.client_first() => match initial {
+            OfferedMechanism::Relayed(mechanism) if mechanism.client_first() => match initial {
                 Some(message) => first(mechanism, message),
                 None => Step::Challenge(Self::First(mechanism), Vec::new()),
             },
             // The server speaks first, so whatever was said was no answer to its challenge.
-            Spoken::Carried(_) if initial.is_some_and(|said| !said.expose().is_empty()) => {
+            OfferedMechanism::Relayed(_) if initial.is_some_and(|said| !said.expose().is_empty()) => {
                 Step::Malformed("an initial response where the mechanism has none".into())
             }
-            Spoken::Carried(mechanism) => begin(mechanism, None),
+            OfferedMechanism::Relayed(mechanism) => begin(mechanism, None),
         }
     }
 
@@ -120,7 +120,7 @@ fn password(exchange: sasl::Exchange, step: sasl::Step) -> Step {
     }
 }
 
-fn first(mechanism: Carried, message: Secret<[u8]>) -> Step {
+fn first(mechanism: RelayedMechanism, message: Secret<[u8]>) -> Step {
     if !mechanism.is_token() {
         return begin(mechanism, Some(message));
     }
@@ -133,7 +133,7 @@ fn first(mechanism: Carried, message: Secret<[u8]>) -> Step {
     }
 }
 
-fn begin(mechanism: Carried, initial: Option<Secret<[u8]>>) -> Step {
+fn begin(mechanism: RelayedMechanism, initial: Option<Secret<[u8]>>) -> Step {
     match dialog(mechanism, initial) {
         Ok((asker, dialog)) => Step::Begin(asker, dialog),
         Err(error) => unreadable(error),

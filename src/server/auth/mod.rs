@@ -15,10 +15,10 @@ pub(crate) mod connection;
 mod exchange;
 pub(crate) mod late;
 mod ok;
+mod outcome;
 mod overdue;
 pub(crate) mod relay;
 pub(crate) mod requests;
-mod told;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -34,14 +34,14 @@ use super::current::Current;
 use super::fields::Fields;
 use super::handover::Handover;
 use super::login_limits::{self, Session, Sessions};
-use super::penalty::{self, Culprit, Failure, Penalty};
+use super::penalty::{self, Failure, Offender, Penalty};
 use super::{Caller, Deadline, Listener, REQUEST_TIMEOUT, WRITE_TIMEOUT, greet};
 use crate::address::Domain;
 use crate::address::access::Access;
 use crate::engine::{Decision, Engine, Source, Tag};
 use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
 use connection::Connection;
-pub use exchange::Spoken;
+pub use exchange::OfferedMechanism;
 pub use ok::OkFields;
 use overdue::Overdue;
 
@@ -64,7 +64,7 @@ pub struct Settings {
     /// The listener's name.
     pub name: String,
     /// What is offered, in this order; what is carried only once a remote is known to take it.
-    pub mechanisms: Vec<Spoken>,
+    pub mechanisms: Vec<OfferedMechanism>,
     /// How a question without an answer is expressed.
     pub tempfail: Tempfail,
     /// The time from a question to its answer.
@@ -95,9 +95,9 @@ pub struct AuthListener {
 
 /// What is known of a request besides its login.
 #[derive(Debug, Clone)]
-struct Asked {
+struct RequestContext {
     id: u32,
-    mechanism: Spoken,
+    mechanism: OfferedMechanism,
     client: Client,
     /// The client says that no mail process will ask for the login.
     nologin: bool,
@@ -111,7 +111,7 @@ struct Decided {
     listener: Arc<AuthListener>,
     /// Which of a connection's questions it was.
     serial: u64,
-    asked: Asked,
+    asked: RequestContext,
     /// The name as it was given, and with the default domain.
     given: Login,
     user: Login,
@@ -156,11 +156,11 @@ impl AuthListener {
     /// The mechanisms of the greeting. One that is carried is greeted once a remote is known to
     /// take it; where nothing would be left, all are, as a server without any is taken for
     /// another service.
-    fn offered(&self) -> Vec<Spoken> {
+    fn offered(&self) -> Vec<OfferedMechanism> {
         let all = &self.settings.mechanisms;
-        let known = |spoken: &Spoken| match *spoken {
-            Spoken::Password(_) => true,
-            Spoken::Carried(mechanism) => self.engine.carries(mechanism),
+        let known = |spoken: &OfferedMechanism| match *spoken {
+            OfferedMechanism::Password(_) => true,
+            OfferedMechanism::Relayed(mechanism) => self.engine.carries(mechanism),
         };
         let offered: Vec<_> = all.iter().copied().filter(known).collect();
         if offered.is_empty() { all.clone() } else { offered }
@@ -170,7 +170,7 @@ impl AuthListener {
     fn cookie(&self) -> Option<[u8; 16]> {
         let mut cookie = [0; 16];
         getrandom::fill(&mut cookie).ok()?;
-        Some(self.handover.sign(cookie))
+        Some(self.handover.stamp_owner(cookie))
     }
 
     fn greeting(&self, connection: u64, cookie: [u8; 16]) -> Vec<u8> {
@@ -191,7 +191,7 @@ impl AuthListener {
     async fn decide(
         self: Arc<Self>,
         serial: u64,
-        asked: Asked,
+        asked: RequestContext,
         given: Login,
         proof: Proof,
         connection: u64,
@@ -211,7 +211,7 @@ impl AuthListener {
         };
         // Before the password is the engine's.
         let session = self.session(&asked, connection);
-        let is_counted = session.is_some() || self.culprit(&asked).is_some();
+        let is_counted = session.is_some() || self.offender(&asked).is_some();
         let tag = is_counted.then(|| self.engine.tag(&kind)).flatten();
         let overdue = Overdue {
             listener: self.clone(),
@@ -267,7 +267,12 @@ impl AuthListener {
     }
 
     /// The verdict where nobody is to be asked for this client.
-    fn refuse(&self, kind: &Kind, asked: &Asked, session: Option<Session>) -> Option<(Verdict, Source)> {
+    fn refuse(
+        &self,
+        kind: &Kind,
+        asked: &RequestContext,
+        session: Option<Session>,
+    ) -> Option<(Verdict, Source)> {
         let client = &asked.client;
         if let Kind::Login { user, .. } = kind
             && let Some(verdict) = self.denied(user, client)
@@ -279,8 +284,8 @@ impl AuthListener {
             let why = "the client's session has used up listener limit auth-errors";
             return Some((put_off(why), Source::Limit));
         }
-        let penalty = self.penalty.as_ref().zip(self.culprit(asked));
-        if penalty.is_some_and(|(penalty, culprit)| penalty.refuses(culprit)) {
+        let penalty = self.penalty.as_ref().zip(self.offender(asked));
+        if penalty.is_some_and(|(penalty, offender)| penalty.refuses(offender)) {
             let why = "the client has failed as often as listener penalty refuse-after says";
             return Some((put_off(why), Source::Penalty));
         }
@@ -307,7 +312,7 @@ impl AuthListener {
     }
 
     /// The session whose limit a request counts towards; `None` where it counts towards none.
-    fn session(&self, asked: &Asked, connection: u64) -> Option<Session> {
+    fn session(&self, asked: &RequestContext, connection: u64) -> Option<Session> {
         let is_guess = !asked.no_penalty;
         is_guess
             .then(|| self.sessions.of(connection, &asked.client))
@@ -315,9 +320,9 @@ impl AuthListener {
     }
 
     /// To whom the failures of a request are laid.
-    fn culprit(&self, asked: &Asked) -> Option<Culprit> {
+    fn offender(&self, asked: &RequestContext) -> Option<Offender> {
         let penalty = self.penalty.as_ref().filter(|_| !asked.no_penalty)?;
-        penalty.culprit(&asked.client)
+        penalty.offender(&asked.client)
     }
 
     /// How long an answer is held back; a failure is counted.
@@ -335,8 +340,14 @@ impl AuthListener {
     }
 
     /// Counts a failure. How late the penalty would have the answer.
-    fn count(&self, asked: &Asked, user: &Login, tag: Option<&Tag>, decision: &Decision) -> Duration {
-        let Some((penalty, culprit)) = self.penalty.as_ref().zip(self.culprit(asked)) else {
+    fn count(
+        &self,
+        asked: &RequestContext,
+        user: &Login,
+        tag: Option<&Tag>,
+        decision: &Decision,
+    ) -> Duration {
+        let Some((penalty, offender)) = self.penalty.as_ref().zip(self.offender(asked)) else {
             return Duration::ZERO;
         };
         let has_failed = decision.is_failed_attempt();
@@ -345,7 +356,7 @@ impl AuthListener {
             user: Some(account.as_bytes()),
             what: tag,
         });
-        penalty.delay(culprit, failure)
+        penalty.delay(offender, failure)
     }
 
     /// Counts and logs a decision. `delayed` is how long the answer was held back behind

@@ -21,7 +21,7 @@ pub struct OkFields {
 }
 
 /// The fields of one OK.
-pub(super) struct Told {
+pub(super) struct Outcome {
     pub(super) fields: Vec<(String, Option<Vec<u8>>)>,
     /// A mail process will ask for the login.
     pub(super) is_awaited: bool,
@@ -44,12 +44,12 @@ impl OkFields {
 ///
 /// # Errors
 /// See [`Unfilled`].
-pub(super) fn told(
+pub(super) fn to_reply(
     settings: &Settings,
     user: &[u8],
     given: &Login,
     client: &Client,
-) -> Result<Told, Unfilled> {
+) -> Result<Outcome, Unfilled> {
     let filled = settings.ok.fields.fill(user, client)?;
     let is_flag = |name: &str| FLAGS.contains(&name);
     let goes_elsewhere = filled.iter().any(|(name, _)| is_flag(name));
@@ -65,7 +65,7 @@ pub(super) fn told(
     if given.as_bytes() != user {
         fields.push(("original_user".into(), Some(given.as_bytes().to_vec())));
     }
-    Ok(Told {
+    Ok(Outcome {
         fields,
         is_awaited: settings.hands_over && !goes_elsewhere,
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Asked, AuthListener, Session};
+use super::{AuthListener, RequestContext, Session};
 use crate::dialog::Dialog;
 use crate::engine::{Decision, Tag};
 use crate::verdict::{Kind, Login, Proof, Verdict};
@@ -13,7 +13,7 @@ use crate::verdict::{Kind, Login, Proof, Verdict};
 /// A login whose answer may come too late.
 pub(super) struct Overdue {
     pub(super) listener: Arc<AuthListener>,
-    pub(super) asked: Asked,
+    pub(super) asked: RequestContext,
     pub(super) login: Name,
     pub(super) tag: Option<Tag>,
     pub(super) session: Option<Session>,

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use vouch_protocol::sasl::carried::Unreadable;
+use vouch_protocol::sasl::relayed::Unreadable;
 use vouch_protocol::secret::Secret;
 
-use super::{Asked, AuthListener, Decided};
+use super::{AuthListener, Decided, RequestContext};
 use crate::dialog::{Asker, Dialog};
 use crate::engine::{Decision, Source};
 use crate::verdict::{Cause, Class, Login, Proof, Verdict};
@@ -25,7 +25,7 @@ pub(crate) const DIALOG_TIME: Duration = Duration::from_secs(60);
 pub(super) struct Relay {
     listener: Arc<AuthListener>,
     connection: u64,
-    asked: Asked,
+    asked: RequestContext,
     asker: Asker,
     deciding: Pin<Box<dyn Future<Output = Decided> + Send>>,
     began: Instant,
@@ -53,7 +53,7 @@ impl Relay {
     pub(super) fn new(
         listener: Arc<AuthListener>,
         connection: u64,
-        asked: Asked,
+        asked: RequestContext,
         (asker, dialog): (Asker, Dialog),
     ) -> Self {
         let user = Login::new(asker.user().unwrap_or_default());
@@ -71,7 +71,7 @@ impl Relay {
         }
     }
 
-    pub(super) fn asked(&self) -> &Asked {
+    pub(super) fn asked(&self) -> &RequestContext {
         &self.asked
     }
 

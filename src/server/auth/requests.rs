@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Asked;
+use super::RequestContext;
 use super::exchange::Exchange;
 
 /// Dialogs of one connection that wait for their client; one more is refused. Dovecot
@@ -22,7 +22,7 @@ pub(super) enum Pending {
     /// The client is to say more.
     Dialog {
         exchange: Exchange,
-        asked: Asked,
+        asked: RequestContext,
         /// Tells it from an earlier dialog of the same id.
         began: Instant,
     },
@@ -66,7 +66,7 @@ impl Requests {
     }
 
     /// Keeps a dialog that waits for its client; `false` when there are too many.
-    pub(super) fn wait_for_client(&mut self, exchange: Exchange, asked: Asked) -> bool {
+    pub(super) fn wait_for_client(&mut self, exchange: Exchange, asked: RequestContext) -> bool {
         if self.dialogs >= DIALOGS {
             return false;
         }
@@ -165,21 +165,21 @@ fn is_open(pending: &HashMap<u32, Pending>, (since, id): &(Instant, u32)) -> boo
 
 #[cfg(test)]
 mod tests {
-    use vouch_protocol::sasl::{Carried, Mechanism};
+    use vouch_protocol::sasl::{Mechanism, RelayedMechanism};
 
     use super::*;
-    use crate::server::auth::Spoken;
+    use crate::server::auth::OfferedMechanism;
     use crate::verdict::Client;
 
     fn wait(requests: &mut Requests, id: u32) -> bool {
-        let asked = Asked {
+        let asked = RequestContext {
             id,
-            mechanism: Spoken::Password(Mechanism::Plain),
+            mechanism: OfferedMechanism::Password(Mechanism::Plain),
             client: Client::default(),
             nologin: false,
             no_penalty: false,
         };
-        requests.wait_for_client(Exchange::First(Carried::XOauth2), asked)
+        requests.wait_for_client(Exchange::First(RelayedMechanism::XOauth2), asked)
     }
 
     #[tokio::test(start_paused = true)]

@@ -77,7 +77,7 @@ impl Connection {
                     Err(error) => self.complain(&error),
                 },
                 // Nobody asks the remote for a client that has gone.
-                () = sleep(LEFT_CHECK), if client_done => if self.wire.is_left() { HANG_UP } else { GO_ON },
+                () = sleep(LEFT_CHECK), if client_done => if self.wire.is_closed() { HANG_UP } else { GO_ON },
                 () = draining.cancelled(), if self.deciding.is_empty() => HANG_UP,
             };
             let flow = if flow == GO_ON { self.flush().await } else { flow };
@@ -102,7 +102,7 @@ impl Connection {
                 );
                 HANG_UP
             }
-            Request::Request(claim) => match listener.handover.elsewhere(claim.cookie.expose()) {
+            Request::Request(claim) => match listener.handover.owner_pid(claim.cookie.expose()) {
                 Some(pid) => {
                     let asking = listener.ask_for(claim, pid, self.peer);
                     self.deciding.push(Box::pin(asking));

@@ -19,7 +19,7 @@ use super::counts::{Entry, ListenerCounts};
 use super::current::Current;
 use super::fields::Fields;
 use super::handover::Handover;
-use super::kin;
+use super::sibling;
 use super::{Caller, Deadline, Listener, Peer, greet};
 use crate::address::Address;
 use crate::engine::{Decision, Engine, Source};
@@ -72,7 +72,7 @@ enum Wanted {
 
 /// What a verdict means here.
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
+enum Outcome {
     Exists,
     NotFound,
     Fail,
@@ -112,20 +112,20 @@ impl UserdbListener {
             return Reply::Fail { id };
         }
         let (user, decision) = self.decide(user, &client, asked).await;
-        let (reply, answer) = match (told(&decision.verdict), wanted) {
-            (Told::Exists, Wanted::Name) => {
+        let (reply, answer) = match (outcome(&decision.verdict), wanted) {
+            (Outcome::Exists, Wanted::Name) => {
                 let name = user.as_bytes().to_vec();
                 (Reply::Pass { id, name }, "PASS")
             }
-            (Told::Exists, Wanted::Fields) => match self.fields(&user, &client, peer) {
+            (Outcome::Exists, Wanted::Fields) => match self.fields(&user, &client, peer) {
                 Some(fields) => {
                     let name = user.as_bytes().to_vec();
                     (Reply::User { id, name, fields }, "USER")
                 }
                 None => (Reply::Fail { id }, "FAIL"),
             },
-            (Told::NotFound, _) => (Reply::NotFound { id }, "NOTFOUND"),
-            (Told::Fail, _) => (Reply::Fail { id }, "FAIL"),
+            (Outcome::NotFound, _) => (Reply::NotFound { id }, "NOTFOUND"),
+            (Outcome::Fail, _) => (Reply::Fail { id }, "FAIL"),
         };
         self.log(&user, &client, &decision, asked, answer);
         reply
@@ -265,7 +265,7 @@ impl UserdbListener {
     async fn ask_for(self: Arc<Self>, claim: Claim, pid: u32, peer: Option<Peer>) -> Reply {
         let (listener, cpid, request) = (&self.settings.name, claim.cpid, claim.client_id);
         let asked = match is_itself(&claim, peer) {
-            Ok(()) => kin::ask(pid, &claim).await.map_err(|error| error.to_string()),
+            Ok(()) => sibling::ask(pid, &claim).await.map_err(|error| error.to_string()),
             Err(why) => Err(why),
         };
         match asked {
@@ -317,11 +317,11 @@ impl UserdbListener {
 }
 
 /// What each verdict means here.
-fn told(verdict: &Verdict) -> Told {
+fn outcome(verdict: &Verdict) -> Outcome {
     match verdict {
-        Verdict::Accept(_) | Verdict::Abstain(Abstention::NoOpinion) => Told::Exists,
-        Verdict::Reject(_) | Verdict::Abstain(Abstention::NotOurs) => Told::NotFound,
-        Verdict::Defer(_) => Told::Fail,
+        Verdict::Accept(_) | Verdict::Abstain(Abstention::NoOpinion) => Outcome::Exists,
+        Verdict::Reject(_) | Verdict::Abstain(Abstention::NotOurs) => Outcome::NotFound,
+        Verdict::Defer(_) => Outcome::Fail,
     }
 }
 
@@ -399,16 +399,16 @@ mod tests {
     fn every_verdict_has_its_words() {
         let cause = |class| Cause::ours(class, "x");
         for (verdict, expected) in [
-            (Verdict::accept("jane@e.org"), Told::Exists),
-            (Verdict::Reject(cause(Class::UnknownUser)), Told::NotFound),
-            (Verdict::Reject(cause(Class::Disabled)), Told::NotFound),
-            (Verdict::Reject(cause(Class::Syntax)), Told::NotFound),
-            (Verdict::Defer(cause(Class::Timeout)), Told::Fail),
-            (Verdict::Defer(cause(Class::Policy)), Told::Fail),
-            (Verdict::Abstain(Abstention::NotOurs), Told::NotFound),
-            (Verdict::Abstain(Abstention::NoOpinion), Told::Exists),
+            (Verdict::accept("jane@e.org"), Outcome::Exists),
+            (Verdict::Reject(cause(Class::UnknownUser)), Outcome::NotFound),
+            (Verdict::Reject(cause(Class::Disabled)), Outcome::NotFound),
+            (Verdict::Reject(cause(Class::Syntax)), Outcome::NotFound),
+            (Verdict::Defer(cause(Class::Timeout)), Outcome::Fail),
+            (Verdict::Defer(cause(Class::Policy)), Outcome::Fail),
+            (Verdict::Abstain(Abstention::NotOurs), Outcome::NotFound),
+            (Verdict::Abstain(Abstention::NoOpinion), Outcome::Exists),
         ] {
-            assert_eq!(told(&verdict), expected, "{verdict:?}");
+            assert_eq!(outcome(&verdict), expected, "{verdict:?}");
         }
     }
 

@@ -13,11 +13,12 @@ use vouch_protocol::imap::login::{self, Login, LoginError, Method, Outcome};
 use vouch_protocol::imap::opening::{Opening, OpeningError, Step};
 use vouch_protocol::imap::response::{Code, Response, Status, StatusKind, Untagged};
 use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 
 use super::error::{Error, GREETING, Kind, LOGIN};
 use super::{
-    Answer, AskAgain, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, Session, tls, trace,
+    Answer, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, RetryPolicy, Session, tls,
+    trace,
 };
 use crate::session::secrets::SentSecrets;
 use crate::session::ways::Way;
@@ -120,9 +121,9 @@ impl LoginSession {
     }
 
     /// The mechanisms that the remote offers and that can be carried to it.
-    pub fn carries(&self) -> Vec<Carried> {
-        let offered = |mechanism: &Carried| self.capabilities.carries(*mechanism);
-        Carried::ALL.into_iter().filter(offered).collect()
+    pub fn carries(&self) -> Vec<RelayedMechanism> {
+        let offered = |mechanism: &RelayedMechanism| self.capabilities.carries(*mechanism);
+        RelayedMechanism::ALL.into_iter().filter(offered).collect()
     }
 
     /// What the remote offered, and what TLS agreed on: for `vouch check`.
@@ -257,14 +258,14 @@ impl Session for LoginSession {
     type Answer = Answer<Outcome>;
 
     const MAX_BATCH: usize = 1;
-    const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
-    const SPENT_BY_YES: bool = true;
+    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
+    const SINGLE_USE_ON_SUCCESS: bool = true;
 
     fn batch(&self) -> usize {
         1
     }
 
-    fn bears(&self) -> Option<u32> {
+    fn max_per_session(&self) -> Option<u32> {
         None
     }
 
@@ -272,7 +273,7 @@ impl Session for LoginSession {
         question.attempt.user()
     }
 
-    fn together(_: &Question, _: &Question) -> bool {
+    fn can_batch(_: &Question, _: &Question) -> bool {
         false
     }
 

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::session::error::{Kind, RCPT};
     use crate::session::pool::queue::Queue;
-    use crate::session::pool::{Asker, Standing};
+    use crate::session::pool::{Asker, Priority};
 
     /// This delivers nothing, though a caller waits.
     fn job(question: usize) -> Job<usize, ()> {
@@ -113,7 +113,7 @@ mod tests {
                 }
                 if batch.is_empty() {
                     retries = false;
-                    batch = queue.take(Standing::Stranger, count, |_| true, |_, _| true);
+                    batch = queue.take(Priority::Stranger, count, |_| true, |_, _| true);
                 }
                 if batch.is_empty() {
                     break;

@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
     use crate::session::pool::{Asker, Limits, Pool};
-    use crate::session::{After, AskAgain, Judged, Session};
+    use crate::session::{After, Judged, RetryPolicy, Session};
 
     /// Takes 300 ms to open and 20 ms to answer, with what is to become of it then. Asked for a
     /// goodbye, it gives up after a second without a question.
@@ -130,14 +130,14 @@ mod tests {
         type Answer = ();
 
         const MAX_BATCH: usize = 1;
-        const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
-        const SPENT_BY_YES: bool = true;
+        const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
+        const SINGLE_USE_ON_SUCCESS: bool = true;
 
         fn batch(&self) -> usize {
             1
         }
 
-        fn bears(&self) -> Option<u32> {
+        fn max_per_session(&self) -> Option<u32> {
             None
         }
 
@@ -145,7 +145,7 @@ mod tests {
             &[]
         }
 
-        fn together(_: &Ask, _: &Ask) -> bool {
+        fn can_batch(_: &Ask, _: &Ask) -> bool {
             false
         }
 

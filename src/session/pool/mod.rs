@@ -119,7 +119,7 @@ pub struct Report {
 
 /// What a question is worth while sessions are few. It makes no answer, only an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Standing {
+pub enum Priority {
     /// A login of which user and secret were accepted lately. It goes first.
     Trusted,
     /// A client's dialog, where client and user, as far as he is known, were accepted lately.
@@ -132,7 +132,7 @@ pub enum Standing {
     Stranger,
 }
 
-impl Standing {
+impl Priority {
     /// Every standing, the first first.
     pub const ALL: [Self; 4] = [Self::Trusted, Self::TrustedDialog, Self::Dialog, Self::Stranger];
 
@@ -150,7 +150,7 @@ impl Standing {
 #[derive(Debug, Clone, Default)]
 pub struct Asker {
     /// What it is worth.
-    pub standing: Standing,
+    pub standing: Priority,
     /// Where the client is.
     pub network: Option<Network>,
     /// The caller that waits for the answer, and until when.
@@ -183,7 +183,7 @@ pub struct Pool<S: Session, V: Send + 'static> {
 /// No more questions can come: idle sessions are closed, warm ones included.
 impl<S: Session, V: Send + 'static> Drop for Pool<S, V> {
     fn drop(&mut self) {
-        self.shared.state().is_left = true;
+        self.shared.state().is_closed = true;
         self.shared.asked.notify_waiters();
     }
 }

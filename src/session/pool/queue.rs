@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::share::Share;
-use super::{Asker, Standing};
+use super::{Asker, Priority};
 use crate::session::error::Error;
 
 /// A question on its way.
@@ -41,7 +41,7 @@ pub(super) struct Number(u64);
 
 /// The queue.
 pub(super) struct Queue<Q, V> {
-    lanes: [BTreeMap<Number, Job<Q, V>>; Standing::ALL.len()],
+    lanes: [BTreeMap<Number, Job<Q, V>>; Priority::ALL.len()],
     /// Those that only a session may be asked which was asked nothing else before.
     again: BTreeMap<Number, Job<Q, V>>,
     last: u64,
@@ -110,7 +110,7 @@ impl<Q, V> Queue<Q, V> {
     /// `together` with the first.
     pub(super) fn take(
         &mut self,
-        standing: Standing,
+        standing: Priority,
         room: usize,
         may: impl FnMut(&Job<Q, V>) -> bool,
         together: impl Fn(&Q, &Q) -> bool,
@@ -161,7 +161,7 @@ impl<Q, V> Queue<Q, V> {
     }
 
     /// Drops all that nobody waits for.
-    pub(super) fn forget_the_gone(&mut self) {
+    pub(super) fn drop_cancelled(&mut self) {
         for lane in self.lanes.iter_mut().chain([&mut self.again]) {
             lane.retain(|_, job| !job.is_for_nobody());
         }
@@ -187,7 +187,7 @@ impl<Q, V> Queue<Q, V> {
     }
 
     /// How many of a standing wait.
-    pub(super) fn of(&self, standing: Standing) -> usize {
+    pub(super) fn of(&self, standing: Priority) -> usize {
         self.lanes[standing as usize].len()
     }
 
@@ -270,7 +270,7 @@ mod tests {
     }
 
     fn take(queue: &mut Queue<u32, ()>, room: usize) -> Vec<u32> {
-        let taken = queue.take(Standing::Stranger, room, |_| true, |_, _| true);
+        let taken = queue.take(Priority::Stranger, room, |_| true, |_, _| true);
         taken.into_iter().map(|job| job.question).collect()
     }
 
@@ -311,7 +311,7 @@ mod tests {
         let ends: Vec<_> = (0..4)
             .map(|question| push(&mut queue, question, SECOND))
             .collect();
-        let taken = queue.take(Standing::Stranger, 2, |_| true, |_, _| true);
+        let taken = queue.take(Priority::Stranger, 2, |_| true, |_, _| true);
         let mut taken = taken.into_iter();
         let (first, mut second) = (taken.next().unwrap(), taken.next().unwrap());
         (second.again, second.alone) = (true, true);

@@ -109,11 +109,11 @@ impl<'a, S: Session, V: Send + 'static> Asking<'a, S, V> {
         match after {
             After::Keep | After::KeepRefused | After::Spent => {}
             After::Goodbye => round.ended = Some(Closed::Goodbye),
-            After::Close | After::AskAgain => round.ended = Some(Closed::Answer),
+            After::Close | After::RetryPolicy => round.ended = Some(Closed::Answer),
         }
         round.spent |= after == After::Spent;
         self.refusals += u32::from(after == After::KeepRefused);
-        let anew = after == After::AskAgain || (after == After::Goodbye && !self.fresh);
+        let anew = after == After::RetryPolicy || (after == After::Goodbye && !self.fresh);
         if anew && !job.again {
             job.again = true;
             round.again.push(job);
@@ -151,7 +151,7 @@ impl<'a, S: Session, V: Send + 'static> Asking<'a, S, V> {
         self.round.ended = Some(Closed::Error);
         let loss = Loss {
             error: &error,
-            may_ask_again: S::MAY_ASK_AGAIN.allows(&error),
+            may_ask_again: S::RETRY_POLICY.allows(&error),
             fresh: self.fresh,
             count,
         };

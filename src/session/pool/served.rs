@@ -40,7 +40,7 @@ impl<S: Session> Served<S> {
     /// Questions that may be asked in the go after one of `count`, which is counted
     /// as asked already, whatever is answered to it.
     pub(super) fn room_after(&self, count: usize, limits: &Limits) -> usize {
-        if S::SPENT_BY_YES {
+        if S::SINGLE_USE_ON_SUCCESS {
             return 0;
         }
         self.room_if_refused(limits, self.refusals.saturating_add(number(count)))
@@ -48,7 +48,7 @@ impl<S: Session> Served<S> {
 
     fn room_if_refused(&self, limits: &Limits, refusals: u32) -> usize {
         let limits = Limits {
-            questions: least(limits.questions, self.session.bears()),
+            questions: least(limits.questions, self.session.max_per_session()),
             ..*limits
         };
         room(self.session.batch(), &limits, self.questions, refusals)

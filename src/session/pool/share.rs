@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::count::{Count, Held};
-use super::{Asker, Standing};
+use super::{Asker, Priority};
 use crate::address::network::Network;
 
 /// Of so many sessions one is for clients' dialogs: every fourth one.
@@ -28,7 +28,7 @@ pub(crate) const NEED: Duration = Duration::from_secs(300);
 /// Which questions use which sessions.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
-    asking: [Count; Standing::ALL.len()],
+    asking: [Count; Priority::ALL.len()],
     /// Dialogs that hold a session, by the client's network.
     dialogs: HashMap<Option<Network>, Count>,
     need: Need,
@@ -76,15 +76,15 @@ impl Shares {
 
     /// How many of those who wait can be asked, given sessions, each of which takes a `batch`. `waiting` tells how many of
     /// a standing do.
-    pub(super) fn askable(&self, waiting: impl Fn(Standing) -> usize, room: Room, batch: usize) -> usize {
+    pub(super) fn askable(&self, waiting: impl Fn(Priority) -> usize, room: Room, batch: usize) -> usize {
         let mut room = room;
         let mut dialogs = usize::MAX;
         let mut all = 0;
-        for standing in Standing::ALL {
+        for standing in Priority::ALL {
             let left = self.left(standing, room).saturating_mul(batch);
             let mut some = waiting(standing).min(left);
             if standing.is_dialog() {
-                dialogs = dialogs.min(self.left(Standing::TrustedDialog, room));
+                dialogs = dialogs.min(self.left(Priority::TrustedDialog, room));
                 some = some.min(dialogs);
                 dialogs -= some;
             }
@@ -97,17 +97,17 @@ impl Shares {
     }
 
     /// How many sessions more questions of one standing may hold.
-    fn left(&self, standing: Standing, room: Room) -> usize {
-        let trusted = self.of(Standing::Trusted) + self.of(Standing::TrustedDialog);
+    fn left(&self, standing: Priority, room: Room) -> usize {
+        let trusted = self.of(Priority::Trusted) + self.of(Priority::TrustedDialog);
         let kept_free = self.kept_free(room);
         let lent = (room.free + trusted).saturating_sub(kept_free);
-        let dialogs = self.of(Standing::TrustedDialog) + self.of(Standing::Dialog);
+        let dialogs = self.of(Priority::TrustedDialog) + self.of(Priority::Dialog);
         let dialogs = dialogs_of(room.most).saturating_sub(dialogs);
         match standing {
-            Standing::Trusted => usize::MAX,
-            Standing::TrustedDialog => dialogs,
-            Standing::Dialog => dialogs.min(lent),
-            Standing::Stranger => lent,
+            Priority::Trusted => usize::MAX,
+            Priority::TrustedDialog => dialogs,
+            Priority::Dialog => dialogs.min(lent),
+            Priority::Stranger => lent,
         }
     }
 
@@ -121,11 +121,11 @@ impl Shares {
 
     /// So many trusted questions wait.
     pub(super) fn note_need(&mut self, waiting: usize) {
-        let asking = self.of(Standing::Trusted) + self.of(Standing::TrustedDialog);
+        let asking = self.of(Priority::Trusted) + self.of(Priority::TrustedDialog);
         self.need.note(asking + waiting);
     }
 
-    fn of(&self, standing: Standing) -> usize {
+    fn of(&self, standing: Priority) -> usize {
         self.asking[standing as usize].get()
     }
 }
@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    fn asker(standing: Standing, network: &str) -> Asker {
+    fn asker(standing: Priority, network: &str) -> Asker {
         Asker {
             standing,
             network: Network::parse(network).ok(),
@@ -205,7 +205,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_trusted_logins_needed_is_lent_to_nobody() {
         let mut shares = Shares::default();
-        let stranger = asker(Standing::Stranger, "-");
+        let stranger = asker(Priority::Stranger, "-");
         let mut held = Vec::new();
         let most = 10;
         let room = |held: &Vec<Share>| Room {
@@ -214,13 +214,13 @@ mod tests {
         };
         shares.note_need(3);
         assert_eq!(shares.askable(|_| 100, room(&held), 1), 100 + 2 + 6);
-        let strangers = |standing| usize::from(standing == Standing::Stranger) * 1000;
+        let strangers = |standing| usize::from(standing == Priority::Stranger) * 1000;
         assert_eq!(shares.askable(strangers, room(&held), 100), 6 * 100);
         while shares.may_ask(&stranger, room(&held)) {
             held.push(shares.hold(&stranger));
         }
         assert_eq!(held.len(), 6, "three are kept free, and one to spare");
-        let trusted = asker(Standing::Trusted, "-");
+        let trusted = asker(Priority::Trusted, "-");
         assert!(shares.may_ask(&trusted, room(&held)));
         held.push(shares.hold(&trusted));
         assert!(
@@ -248,17 +248,17 @@ mod tests {
             }
             number
         };
-        assert_eq!(fill(&mut shares, &asker(Standing::Dialog, "192.0.2.1")), 2);
-        assert_eq!(fill(&mut shares, &asker(Standing::TrustedDialog, "192.0.2.1")), 0);
-        assert_eq!(fill(&mut shares, &asker(Standing::Dialog, "-")), 2);
-        assert_eq!(fill(&mut shares, &asker(Standing::Dialog, "192.0.2.2")), 0);
-        assert!(shares.may_ask(&asker(Standing::Stranger, "-"), room));
+        assert_eq!(fill(&mut shares, &asker(Priority::Dialog, "192.0.2.1")), 2);
+        assert_eq!(fill(&mut shares, &asker(Priority::TrustedDialog, "192.0.2.1")), 0);
+        assert_eq!(fill(&mut shares, &asker(Priority::Dialog, "-")), 2);
+        assert_eq!(fill(&mut shares, &asker(Priority::Dialog, "192.0.2.2")), 0);
+        assert!(shares.may_ask(&asker(Priority::Stranger, "-"), room));
         drop(held);
         assert_eq!(fill_again(&mut shares, room), 2);
     }
 
     fn fill_again(shares: &mut Shares, room: Room) -> usize {
-        let asker = asker(Standing::Dialog, "192.0.2.3");
+        let asker = asker(Priority::Dialog, "192.0.2.3");
         let mut held = Vec::new();
         while shares.may_ask(&asker, room) {
             held.push(shares.hold(&asker));

@@ -11,7 +11,7 @@ use super::pause::Pause;
 use super::place::{Place, Places};
 use super::queue::{Job, Number, Queue};
 use super::share::{Room, Shares};
-use super::{Limits, Standing, WARM_WHILE};
+use super::{Limits, Priority, WARM_WHILE};
 use crate::session::error::{Error, Kind, QUEUE};
 
 /// An answer this near is waited for whatever opening a session takes: one more
@@ -41,7 +41,7 @@ pub(super) struct State<Q, V> {
     last_failure: Option<Error>,
     pause: Pause,
     /// Nobody can ask any more.
-    pub(super) is_left: bool,
+    pub(super) is_closed: bool,
 }
 
 /// A session that could be asked.
@@ -86,7 +86,7 @@ impl<Q, V> State<Q, V> {
             last_asked: None,
             last_failure: None,
             pause: Pause::default(),
-            is_left: false,
+            is_closed: false,
         }
     }
 
@@ -105,7 +105,7 @@ impl<Q, V> State<Q, V> {
         let number = self.queue.push(job);
         let of = |standing| self.queue.of(standing);
         self.shares
-            .note_need(of(Standing::Trusted) + of(Standing::TrustedDialog));
+            .note_need(of(Priority::Trusted) + of(Priority::TrustedDialog));
         Ok(number)
     }
 
@@ -113,7 +113,7 @@ impl<Q, V> State<Q, V> {
     fn check_room(&mut self, job: &Job<Q, V>, limits: &Limits, peer: &Arc<str>) -> Result<(), Error> {
         let standing = job.asker.standing;
         if self.queue.of(standing) >= limits.queue {
-            self.queue.forget_the_gone();
+            self.queue.drop_cancelled();
         }
         let waiting = self.queue.of(standing);
         if waiting >= limits.queue {
@@ -160,7 +160,7 @@ impl<Q, V> State<Q, V> {
         }
         // This session is as free as those that are idle.
         let room = self.room(limits, self.places.idle() + 1);
-        for standing in Standing::ALL {
+        for standing in Priority::ALL {
             if !batch.is_empty() {
                 break;
             }
@@ -242,7 +242,7 @@ impl<Q, V> State<Q, V> {
     }
 
     fn is_warm_time(&self) -> bool {
-        !self.is_left && self.last_asked.is_some_and(|asked| asked.elapsed() < WARM_WHILE)
+        !self.is_closed && self.last_asked.is_some_and(|asked| asked.elapsed() < WARM_WHILE)
     }
 
     /// Sessions that there may be now: where the remote bears fewer than all pools may have, what the others leave of

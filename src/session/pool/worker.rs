@@ -51,7 +51,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     ) -> Self {
         // Until a session is known, its remote is given credit for what it may offer.
         let batch = room(S::MAX_BATCH, &limits, 0, 0);
-        let state = State::new(batch, S::SPENT_BY_YES, gate.clone());
+        let state = State::new(batch, S::SINGLE_USE_ON_SUCCESS, gate.clone());
         Self {
             open,
             judge,
@@ -103,7 +103,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
 
     /// A session that was just opened, unless it says something already. It could not be asked, and neither
     /// could the next one: without this, session after session would be opened for as long as somebody waits.
-    fn silent(&self, mut session: S) -> Result<S, Error> {
+    fn reject_if_unsolicited(&self, mut session: S) -> Result<S, Error> {
         if session.goodbye().now_or_never().is_none() {
             return Ok(session);
         }
@@ -198,7 +198,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             patience.max(began + OPENING)
         });
         let opened = (self.open)(deadline).await;
-        match opened.and_then(|session| self.silent(session)) {
+        match opened.and_then(|session| self.reject_if_unsolicited(session)) {
             Ok(session) => {
                 self.counts.opened.observe(began.elapsed());
                 let batch = room(session.batch(), &self.limits, 0, 0);
@@ -281,7 +281,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                     retries: served.retries.is_some(),
                     pace: self.pace.get(),
                 };
-                let taken = state.take(offer, &self.limits, S::together);
+                let taken = state.take(offer, &self.limits, S::can_batch);
                 if !taken.batch.iter().all(|job| job.again) || taken.batch.is_empty() {
                     served.retries = None;
                 }
@@ -299,7 +299,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                     place.closes();
                     return Err(Closed::Limit);
                 }
-                if state.is_left {
+                if state.is_closed {
                     return Err(Closed::Idle);
                 }
                 if now >= idle_until {

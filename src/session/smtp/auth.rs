@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::Instant;
-use vouch_protocol::sasl::{Carried, Mechanism};
+use vouch_protocol::sasl::{Mechanism, RelayedMechanism};
 use vouch_protocol::smtp::Capabilities;
 use vouch_protocol::smtp::auth::{self, Auth};
 
 use super::{Hello, Opened, Secrecy};
 use crate::session::error::Error;
-use crate::session::{self, Answer, AskAgain, Attempt, Credentials, Lacking, Login, Remote, Session};
+use crate::session::{self, Answer, Attempt, Credentials, Lacking, Login, Remote, RetryPolicy, Session};
 
 /// A session on which logins are tried by AUTH.
 pub struct AuthSession {
@@ -45,9 +45,9 @@ impl AuthSession {
     }
 
     /// The mechanisms that the remote offers and that can be carried to it.
-    pub fn carries(&self) -> Vec<Carried> {
-        let offered = |mechanism: &Carried| self.opened.capabilities.auth.carries(*mechanism);
-        Carried::ALL.into_iter().filter(offered).collect()
+    pub fn carries(&self) -> Vec<RelayedMechanism> {
+        let offered = |mechanism: &RelayedMechanism| self.opened.capabilities.auth.carries(*mechanism);
+        RelayedMechanism::ALL.into_iter().filter(offered).collect()
     }
 }
 
@@ -115,14 +115,14 @@ impl Session for AuthSession {
     type Answer = Answer<auth::Outcome>;
 
     const MAX_BATCH: usize = 1;
-    const MAY_ASK_AGAIN: AskAgain = AskAgain::Unheard;
-    const SPENT_BY_YES: bool = true;
+    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
+    const SINGLE_USE_ON_SUCCESS: bool = true;
 
     fn batch(&self) -> usize {
         1
     }
 
-    fn bears(&self) -> Option<u32> {
+    fn max_per_session(&self) -> Option<u32> {
         None
     }
 
@@ -130,7 +130,7 @@ impl Session for AuthSession {
         question.attempt.user()
     }
 
-    fn together(_: &Login, _: &Login) -> bool {
+    fn can_batch(_: &Login, _: &Login) -> bool {
         false
     }
 

@@ -12,7 +12,7 @@ use vouch_protocol::smtp::{Capabilities, Command, EnhancedCode, Reply};
 
 use super::{Hello, Opened, auth, step_name};
 use crate::session::error::{Error, Kind, RCPT};
-use crate::session::{AskAgain, Origin, Remote, Session, tls, trace};
+use crate::session::{Origin, Remote, RetryPolicy, Session, tls, trace};
 use crate::wire::WireError;
 
 /// A recipient as it goes out.
@@ -221,8 +221,8 @@ impl Session for RecipientSession {
     /// so that neither side waits for the other to read (RFC 2920 §3.1).
     const MAX_BATCH: usize = 100;
 
-    const MAY_ASK_AGAIN: AskAgain = AskAgain::Always;
-    const SPENT_BY_YES: bool = false;
+    const RETRY_POLICY: RetryPolicy = RetryPolicy::Always;
+    const SINGLE_USE_ON_SUCCESS: bool = false;
 
     fn batch(&self) -> usize {
         if self.opened.capabilities.pipelining && !self.one_each() {
@@ -234,7 +234,7 @@ impl Session for RecipientSession {
 
     /// One transaction serves a whole session, so what RFC 9422 says of one is the
     /// limit of the other.
-    fn bears(&self) -> Option<u32> {
+    fn max_per_session(&self) -> Option<u32> {
         self.opened.capabilities.limits.rcpt_max
     }
 
@@ -245,7 +245,7 @@ impl Session for RecipientSession {
     /// One domain each transaction: Gmail refuses others (`451 4.3.0 Multiple
     /// destination domains per transaction is unsupported`).
     /// One client, too, if the remote gets its address.
-    fn together(one: &Recipient, other: &Recipient) -> bool {
+    fn can_batch(one: &Recipient, other: &Recipient) -> bool {
         one.needs_utf8 == other.needs_utf8 && one.domain() == other.domain() && one.origin == other.origin
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sasl::{Carried, Mechanism};
+use crate::sasl::{Mechanism, RelayedMechanism};
 
 /// A mechanism on offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +25,13 @@ impl From<Mechanism> for Mech {
 }
 
 /// The flags of Dovecot 2.3.
-impl From<Carried> for Mech {
-    fn from(carried: Carried) -> Self {
+impl From<RelayedMechanism> for Mech {
+    fn from(carried: RelayedMechanism) -> Self {
         let flags: &[&str] = match carried {
-            Carried::XOauth2 | Carried::OAuthBearer => &["plaintext"],
-            Carried::CramMd5 => &["dictionary", "active"],
-            Carried::DigestMd5 => &["dictionary", "active", "mutual-auth"],
-            Carried::ScramSha1 | Carried::ScramSha256 => &["mutual-auth"],
+            RelayedMechanism::XOauth2 | RelayedMechanism::OAuthBearer => &["plaintext"],
+            RelayedMechanism::CramMd5 => &["dictionary", "active"],
+            RelayedMechanism::DigestMd5 => &["dictionary", "active", "mutual-auth"],
+            RelayedMechanism::ScramSha1 | RelayedMechanism::ScramSha256 => &["mutual-auth"],
         };
         Self {
             name: carried.name(),
@@ -119,14 +119,14 @@ mod tests {
         // 512 is what the smallest clients read.
         let mut greeting = greeting(u32::MAX, u32::MAX);
         assert_eq!(greeting.to_bytes().len(), 131);
-        greeting.mechanisms.extend(Carried::ALL.map(Mech::from));
+        greeting.mechanisms.extend(RelayedMechanism::ALL.map(Mech::from));
         assert_eq!(greeting.to_bytes().len(), 319);
     }
 
     #[test]
     fn lists_flags_in_order() {
         let bytes = Greeting {
-            mechanisms: Carried::ALL.map(Mech::from).to_vec(),
+            mechanisms: RelayedMechanism::ALL.map(Mech::from).to_vec(),
             ..greeting(1, 1)
         }
         .to_bytes();

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::address::{Address, Domain};
 use crate::directory::{Directory, Terms};
-use crate::engine::{Member, Source, logins, member, recipients};
+use crate::engine::{CachedDirectory, Source, cached_directory, logins, recipients};
 use crate::verdict::{Cause, Class, Client, Kind, Question, Verdict};
 
 /// What it says of an address, and of every other.
@@ -62,9 +62,9 @@ impl Directory for Remote {
     }
 }
 
-fn settings(canaries: &[&str], detect_catch_all: bool) -> member::Settings {
+fn settings(canaries: &[&str], detect_catch_all: bool) -> cached_directory::Settings {
     let hours = |hours: u64| Duration::from_secs(3600 * hours);
-    member::Settings {
+    cached_directory::Settings {
         name: "m".into(),
         domains: [Domain::parse("e.org").unwrap()].into_iter().collect(),
         fold_case: true,
@@ -90,11 +90,11 @@ fn settings(canaries: &[&str], detect_catch_all: bool) -> member::Settings {
     }
 }
 
-fn member(remote: &Arc<Remote>, canaries: &[&str], detect_catch_all: bool) -> Member {
-    Member::new(settings(canaries, detect_catch_all), remote.clone(), [1; 32])
+fn member(remote: &Arc<Remote>, canaries: &[&str], detect_catch_all: bool) -> CachedDirectory {
+    CachedDirectory::new(settings(canaries, detect_catch_all), remote.clone(), [1; 32])
 }
 
-async fn decide(member: &Member, address: &str) -> (Verdict, Source) {
+async fn decide(member: &CachedDirectory, address: &str) -> (Verdict, Source) {
     let kind = Kind::Recipient(Address::from_typed(address).unwrap());
     let client = Client::default();
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -102,7 +102,7 @@ async fn decide(member: &Member, address: &str) -> (Verdict, Source) {
     (decision.verdict, decision.source)
 }
 
-async fn ask(member: &Member, address: &str) -> &'static str {
+async fn ask(member: &CachedDirectory, address: &str) -> &'static str {
     decide(member, address).await.0.name()
 }
 

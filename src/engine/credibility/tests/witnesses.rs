@@ -4,14 +4,14 @@ use super::*;
 use crate::engine::credibility::witnesses::{
     CHECK_INTERVAL, ONLY_WITNESS_REFUSED, REFUSALS_IN_A_ROW, WITNESS_LIFE, WITNESSES_PER_DOMAIN,
 };
-use crate::engine::remembered::Whom;
+use crate::engine::remembered::PurgeScope;
 
 const fn hours(hours: u64) -> Duration {
     Duration::from_secs(3600 * hours)
 }
 
 /// A member that has accepted these recipients, long enough ago that each is asked about anew.
-async fn member_that_knows(remote: &Arc<Remote>, known: &[&str]) -> Arc<Member> {
+async fn member_that_knows(remote: &Arc<Remote>, known: &[&str]) -> Arc<CachedDirectory> {
     let member = Arc::new(member(remote, &[], false));
     for address in known {
         remote.says(address, yes());
@@ -43,7 +43,7 @@ fn guesses(from: usize, count: usize) -> Vec<String> {
         .collect()
 }
 
-async fn refuse_guesses(member: &Member, from: usize, count: usize) {
+async fn refuse_guesses(member: &CachedDirectory, from: usize, count: usize) {
     for guess in guesses(from, count) {
         assert_eq!(ask(member, &guess).await, "reject");
     }
@@ -254,11 +254,11 @@ async fn who_is_purged_is_no_witness_and_no_reason_to_doubt() {
     let member = member_that_knows(&remote, &["jane@e.org"]).await;
     loses(&remote, &["jane@e.org"]);
     assert_eq!(ask(&member, "jane@e.org").await, "defer");
-    member.purge(&Whom::mailbox("Jane@e.org").unwrap()).await;
+    member.purge(&PurgeScope::mailbox("Jane@e.org").unwrap()).await;
     assert_eq!(ask(&member, "jane@e.org").await, "reject");
     assert_eq!(member.doubts(9).0, 0);
     refuse_guesses(&member, 0, 3 * REFUSALS_IN_A_ROW).await;
-    for whom in [Whom::domain("e.org").unwrap(), Whom::All] {
+    for whom in [PurgeScope::domain("e.org").unwrap(), PurgeScope::All] {
         sleep(hours(5)).await;
         has(&remote, &["bob@e.org"]);
         assert_eq!(ask(&member, "bob@e.org").await, "accept");
@@ -392,7 +392,7 @@ async fn a_reload_does_not_end_doubts() {
     let after = before.succeeded_by(settings(&[], false), remote.clone());
     assert_eq!(ask(&after, "new@e.org").await, "defer");
     assert_eq!(after.doubts(9).0, 1);
-    let elsewhere = member::Settings {
+    let elsewhere = cached_directory::Settings {
         domains: [Domain::parse("other.org").unwrap()].into_iter().collect(),
         ..settings(&[], false)
     };

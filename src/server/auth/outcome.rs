@@ -6,7 +6,7 @@ use crate::verdict::{Cause, Class, Verdict};
 
 /// The replies to a client.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Outcome {
     /// `OK`, and under which name.
     Ok(Vec<u8>),
     /// `FAIL`.
@@ -17,20 +17,20 @@ pub(super) enum Told {
 
 /// The reply to a client for a verdict; `closes` where it takes a closed connection
 /// for a temporary failure.
-pub(super) fn told(verdict: &Verdict, closes: bool) -> Told {
+pub(super) fn outcome(verdict: &Verdict, closes: bool) -> Outcome {
     match verdict {
-        Verdict::Accept(identity) => Told::Ok(identity.name.clone()),
+        Verdict::Accept(identity) => Outcome::Ok(identity.name.clone()),
         Verdict::Reject(Cause {
             class: Class::Disabled,
             ..
-        }) => Told::Fail(Failure::Disabled),
+        }) => Outcome::Fail(Failure::Disabled),
         Verdict::Reject(Cause {
             class: Class::Expired,
             ..
-        }) => Told::Fail(Failure::Expired),
-        Verdict::Reject(_) | Verdict::Abstain(_) => Told::Fail(Failure::Credentials),
-        Verdict::Defer(_) if closes => Told::HangUp,
-        Verdict::Defer(_) => Told::Fail(Failure::Temporary),
+        }) => Outcome::Fail(Failure::Expired),
+        Verdict::Reject(_) | Verdict::Abstain(_) => Outcome::Fail(Failure::Credentials),
+        Verdict::Defer(_) if closes => Outcome::HangUp,
+        Verdict::Defer(_) => Outcome::Fail(Failure::Temporary),
     }
 }
 
@@ -54,40 +54,40 @@ mod tests {
     fn every_verdict_has_its_words() {
         let cause = |class| Cause::ours(class, "x");
         for (verdict, closes, expected) in [
-            (Verdict::accept("jane"), true, Told::Ok(b"jane".to_vec())),
+            (Verdict::accept("jane"), true, Outcome::Ok(b"jane".to_vec())),
             (
                 Verdict::Reject(cause(Class::BadCredentials)),
                 true,
-                Told::Fail(Failure::Credentials),
+                Outcome::Fail(Failure::Credentials),
             ),
             (
                 Verdict::Reject(cause(Class::Syntax)),
                 true,
-                Told::Fail(Failure::Credentials),
+                Outcome::Fail(Failure::Credentials),
             ),
             (
                 Verdict::Reject(cause(Class::Disabled)),
                 true,
-                Told::Fail(Failure::Disabled),
+                Outcome::Fail(Failure::Disabled),
             ),
             (
                 Verdict::Reject(cause(Class::Expired)),
                 true,
-                Told::Fail(Failure::Expired),
+                Outcome::Fail(Failure::Expired),
             ),
-            (Verdict::Defer(cause(Class::Timeout)), true, Told::HangUp),
+            (Verdict::Defer(cause(Class::Timeout)), true, Outcome::HangUp),
             (
                 Verdict::Defer(cause(Class::Limit)),
                 false,
-                Told::Fail(Failure::Temporary),
+                Outcome::Fail(Failure::Temporary),
             ),
             (
                 Verdict::Abstain(Abstention::NotOurs),
                 true,
-                Told::Fail(Failure::Credentials),
+                Outcome::Fail(Failure::Credentials),
             ),
         ] {
-            assert_eq!(told(&verdict, closes), expected, "{verdict:?}");
+            assert_eq!(outcome(&verdict, closes), expected, "{verdict:?}");
         }
     }
 }

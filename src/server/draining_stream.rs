@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 /// once, and it asks on a new connection (Postfix does, `xsasl_dovecot_server.c` and `attr_clnt.c`). What it had sent
 /// before is still read; behind that, the stream is at its end. Without this, a question that arrives while vouch
 /// closes would be lost, and its sender would get an error.
-pub(super) struct Parting {
+pub(super) struct DrainingStream {
     stream: UnixStream,
     deaf: CancellationToken,
     is_deaf: bool,
 }
 
-impl Parting {
+impl DrainingStream {
     pub(super) fn new(stream: UnixStream, deaf: CancellationToken) -> Self {
         Self {
             stream,
@@ -47,7 +47,7 @@ impl Parting {
     }
 }
 
-impl AsyncRead for Parting {
+impl AsyncRead for DrainingStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -60,7 +60,7 @@ impl AsyncRead for Parting {
     }
 }
 
-impl AsyncWrite for Parting {
+impl AsyncWrite for DrainingStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -88,7 +88,7 @@ mod tests {
     async fn what_was_sent_is_read_and_nothing_more_is_taken() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let draining = CancellationToken::new();
-        let mut ours = Parting::new(ours, draining.clone());
+        let mut ours = DrainingStream::new(ours, draining.clone());
         theirs.write_all(b"asked").await.unwrap();
         draining.cancel();
         let mut sent = [0; 3];

@@ -8,17 +8,17 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use vouch_protocol::sasl::Carried;
+use vouch_protocol::sasl::RelayedMechanism;
 
 use super::catch_all::CatchAll;
 use super::credibility::canaries::{self, Canaries};
 use super::credibility::witnesses::Doubt;
 use super::domains::Domains;
-use super::epoch::Asked;
+use super::epoch::Generation;
 use super::flight::{self, Flights, GRACE, Late, Role, Unanswered, WAITING};
-use super::inquiry::Inquiry;
 use super::logins::{self, LoginKey, Logins, Tag};
 use super::not_understood::NotUnderstood;
+use super::recipient_lookup::RecipientLookup;
 use super::recipients::{self, Recipients};
 use super::trust::Trust;
 use super::unknown_rate::{self, UnknownRate};
@@ -80,17 +80,17 @@ pub struct Report {
 }
 
 /// A directory as the listeners see it.
-pub struct Member {
+pub struct CachedDirectory {
     settings: Settings,
     directory: Arc<dyn Directory>,
-    recipients: Arc<Inquiry>,
+    recipients: Arc<RecipientLookup>,
     logins: Arc<Logins>,
     trust: Arc<Trust>,
-    flights: Flights<(Asked, LoginKey), Verdict>,
+    flights: Flights<(Generation, LoginKey), Verdict>,
 }
 
 /// A probe that others may share.
-pub(super) struct Flight<'a, K> {
+pub(super) struct SharedProbe<'a, K> {
     pub(super) flights: &'a Flights<K, Verdict>,
     pub(super) key: K,
     /// How long its asker waits for it.
@@ -99,7 +99,7 @@ pub(super) struct Flight<'a, K> {
     pub(super) late: Option<Arc<Late<Verdict>>>,
 }
 
-impl Member {
+impl CachedDirectory {
     /// A directory that remembers nothing yet. `key` is random, and new in each
     /// life of the process.
     pub fn new(settings: Settings, directory: Arc<dyn Directory>, key: [u8; 32]) -> Self {
@@ -152,8 +152,8 @@ impl Member {
     ) -> Self {
         let name = &settings.name;
         memory.witnesses.serve(name.clone(), settings.domains.clone());
-        let one_form = |canary: &Address| settings.one_form(canary.clone());
-        let recipients = Arc::new(Inquiry {
+        let canonical = |canary: &Address| settings.canonical(canary.clone());
+        let recipients = Arc::new(RecipientLookup {
             directory: directory.clone(),
             memory,
             not_understood,
@@ -164,7 +164,7 @@ impl Member {
                 let same = refused.filter(|refused| refused.rate() == rate);
                 same.unwrap_or_else(|| Arc::new(UnknownRate::new(name.clone(), rate)))
             }),
-            canaries: Canaries::new(name.clone(), settings.canaries.iter().map(one_form)),
+            canaries: Canaries::new(name.clone(), settings.canaries.iter().map(canonical)),
             catch_all: settings.detect_catch_all.then(|| CatchAll::new(name.clone())),
         });
         Self {
@@ -270,8 +270,8 @@ impl Member {
     }
 
     /// One form for each mailbox.
-    pub(super) fn one_form(&self, address: Address) -> Address {
-        self.settings.one_form(address)
+    pub(super) fn canonical(&self, address: Address) -> Address {
+        self.settings.canonical(address)
     }
 
     /// See [`Recipients::known`]; `None` as well where none is ever asked about.
@@ -297,7 +297,7 @@ impl Member {
     /// Forgets a user, as login and as mailbox; how many verdicts these were.
     pub(super) fn forget(&self, user: &Login) -> usize {
         let mailbox = Address::from_unquoted(user.as_bytes()).is_ok_and(|address| {
-            let address = self.settings.one_form(address);
+            let address = self.settings.canonical(address);
             self.recipients.memory.forget_one(&address)
         });
         usize::from(mailbox) + self.logins.forget(user)
@@ -324,7 +324,7 @@ impl Member {
     }
 
     /// Whether this mechanism can be carried to the remote, as far as is known.
-    pub(super) fn carries(&self, mechanism: Carried) -> bool {
+    pub(super) fn carries(&self, mechanism: RelayedMechanism) -> bool {
         let known = self.directory.carries();
         known.is_some_and(|offered| offered.contains(&mechanism))
     }
@@ -381,7 +381,7 @@ impl Member {
         deadline: Instant,
         late: Option<Arc<Late<Verdict>>>,
     ) -> (Verdict, Source) {
-        let address = self.settings.one_form(address);
+        let address = self.settings.canonical(address);
         // Anybody may ask the command line for any domain; only the directory's own are tested.
         let tested = self.recipients.catch_all.is_some() && self.settings.domains.has(address.domain());
         let domain = tested.then(|| address.domain().clone());
@@ -416,7 +416,7 @@ impl Member {
             let kind = Kind::Login { user, proof };
             let probe = |waiters| self.probe_login(Question { kind, client }, waiters);
             let landed = flight::alone(deadline, late, probe).await;
-            return answer(landed.map(|verdict| (verdict, Role::First)));
+            return answer(landed.map(|verdict| (verdict, Role::Leader)));
         };
         let key = LoginKey {
             tag,
@@ -434,7 +434,7 @@ impl Member {
             },
             client,
         };
-        let asked = self.logins.epoch.asked();
+        let asked = self.logins.epoch.current();
         let probe = |waiters| {
             let probe = self.probe_login(question.clone(), waiters);
             let memory = self.logins.clone();
@@ -449,13 +449,13 @@ impl Member {
                 verdict
             }
         };
-        let flight = Flight {
+        let flight = SharedProbe {
             flights: &self.flights,
             key: (asked, key.clone()),
             patience: deadline,
             late,
         };
-        fly(flight, probe).await
+        share(flight, probe).await
     }
 
     /// A probe of a login for those who wait for it. A user that it accepts is trusted from then on.
@@ -492,7 +492,7 @@ impl Member {
 
 impl Settings {
     /// One form for each mailbox, as the configuration has it.
-    fn one_form(&self, address: Address) -> Address {
+    fn canonical(&self, address: Address) -> Address {
         let address = address.without_detail(&self.recipient_delimiter);
         if self.fold_case { address.folded() } else { address }
     }
@@ -505,19 +505,19 @@ pub(super) fn of_question(forward_client: bool, client: &Client) -> Option<IpAdd
 
 /// The verdict of a probe that is shared by equal questions. One that ran out
 /// of time had less of it than those that joined late: they ask again.
-pub(super) async fn fly<K, F>(flight: Flight<'_, K>, probe: impl Fn(Waiters) -> F) -> (Verdict, Source)
+pub(super) async fn share<K, F>(flight: SharedProbe<'_, K>, probe: impl Fn(Waiters) -> F) -> (Verdict, Source)
 where
     K: Eq + Hash + Clone + Send + 'static,
     F: Future<Output = Verdict> + Send + 'static,
 {
-    let Flight {
+    let SharedProbe {
         flights,
         key,
         patience,
         late,
     } = flight;
     match flights.join(key.clone(), patience, late.clone(), &probe).await {
-        Ok((Verdict::Defer(cause), Role::Shared))
+        Ok((Verdict::Defer(cause), Role::Follower))
             if cause.class == Class::Timeout && Instant::now() + GRACE < patience =>
         {
             answer(flights.join(key, patience, late, probe).await)
@@ -532,8 +532,8 @@ const SLOW: &str = "the server is slow or hangs: see its log; directory.NAME.tim
 
 fn answer(landed: Result<(Verdict, Role), Unanswered>) -> (Verdict, Source) {
     let cause = match landed {
-        Ok((verdict, Role::First)) => return (verdict, Source::Probe),
-        Ok((verdict, Role::Shared)) => return (verdict, Source::Shared),
+        Ok((verdict, Role::Leader)) => return (verdict, Source::Probe),
+        Ok((verdict, Role::Follower)) => return (verdict, Source::Shared),
         Err(Unanswered::Late { sent: true }) => {
             let cause = Cause::ours(Class::Timeout, "it was asked, and has not answered in time");
             let advice = Some(SLOW.to_owned());
@@ -559,7 +559,7 @@ mod tests {
     use vouch_protocol::secret::Secret;
 
     use super::*;
-    use crate::engine::remembered::{Listing, PIECE, State, Whom};
+    use crate::engine::remembered::{Listing, PIECE, PurgeScope, State};
 
     /// Gives the prepared answer, a second after the question.
     #[derive(Default)]
@@ -593,7 +593,7 @@ mod tests {
         Duration::from_secs(3600 * hours)
     }
 
-    fn member(remote: &Arc<Remote>) -> Member {
+    fn member(remote: &Arc<Remote>) -> CachedDirectory {
         let no_accepts = logins::Ttl {
             positive: Duration::ZERO,
             negative: Duration::from_secs(30),
@@ -601,7 +601,7 @@ mod tests {
         member_with(remote, no_accepts)
     }
 
-    fn member_with(remote: &Arc<Remote>, logins: logins::Ttl) -> Member {
+    fn member_with(remote: &Arc<Remote>, logins: logins::Ttl) -> CachedDirectory {
         let settings = Settings {
             name: "m".into(),
             domains: Domains::default(),
@@ -620,10 +620,10 @@ mod tests {
             forward_client: false,
             unknown_rate: None,
         };
-        Member::new(settings, remote.clone(), [1; 32])
+        CachedDirectory::new(settings, remote.clone(), [1; 32])
     }
 
-    async fn recipient(member: &Member, address: &str) -> (&'static str, Source) {
+    async fn recipient(member: &CachedDirectory, address: &str) -> (&'static str, Source) {
         let kind = Kind::Recipient(Address::from_typed(address).unwrap());
         let question = Question {
             kind,
@@ -767,7 +767,7 @@ mod tests {
         says(&remote, Verdict::accept("x"));
         let purge = async {
             sleep(Duration::from_millis(500)).await;
-            let nothing = member.purge(&Whom::All).await;
+            let nothing = member.purge(&PurgeScope::All).await;
             // What is asked from now on is another probe, with another answer.
             let after = recipient(&member, "jane@e.org");
             let change = async {
@@ -789,7 +789,7 @@ mod tests {
         let (_, entry) = &member.look_up(b"Jane+x@E.org")[0];
         assert_eq!((entry.verdict, entry.state), ("reject", State::Fresh));
         assert_eq!(entry.ends_in, Duration::from_secs(60) - entry.age);
-        let purged = member.purge(&Whom::mailbox("JANE@e.org").unwrap()).await;
+        let purged = member.purge(&PurgeScope::mailbox("JANE@e.org").unwrap()).await;
         assert_eq!((purged.recipients, purged.file_waits), (1, false));
         assert_eq!(recipient(&member, "jane@e.org").await, ("reject", Source::Probe));
     }
@@ -814,7 +814,7 @@ mod tests {
         says(&remote, Verdict::accept("x"));
         let purge = async {
             sleep(Duration::from_millis(500)).await;
-            member.purge(&Whom::user("jane@e.org")).await.logins
+            member.purge(&PurgeScope::user("jane@e.org")).await.logins
         };
         let (asked, purged) = tokio::join!(login("jane@e.org", b"old"), purge);
         assert_eq!((asked.verdict.name(), purged), ("accept", 0));
@@ -832,12 +832,12 @@ mod tests {
             (names, listing.refused_logins),
             (vec![b"joe@f.org"[..].into()], 1)
         );
-        let purged = member.purge(&Whom::user("JANE@e.org")).await;
+        let purged = member.purge(&PurgeScope::user("JANE@e.org")).await;
         assert_eq!(
             (purged.logins, purged.refused_logins, purged.recipients),
             (1, 1, 0)
         );
-        let purged = member.purge(&Whom::domain("f.org").unwrap()).await;
+        let purged = member.purge(&PurgeScope::domain("f.org").unwrap()).await;
         assert_eq!((purged.logins, purged.refused_logins), (1, 0));
         assert!(member.look_up(b"joe@f.org").is_empty());
     }
@@ -848,7 +848,7 @@ mod tests {
         let remote = Arc::new(Remote::default());
         let mut member = member(&remote);
         member.settings.entries = 10 * PIECE;
-        let member = Arc::new(Member::new(member.settings.clone(), remote, [1; 32]));
+        let member = Arc::new(CachedDirectory::new(member.settings.clone(), remote, [1; 32]));
         let address = |number| Address::from_typed(&format!("u{number:05}@e.org")).unwrap();
         for number in 0..5 * PIECE {
             let address = address(number);
@@ -874,7 +874,7 @@ mod tests {
             .collect();
         assert_eq!(names, ["u00000@e.org", "u00001@e.org", "u00002@e.org"]);
         assert_eq!(listing.found, 5 * PIECE);
-        let purged = member.purge(&Whom::domain("e.org").unwrap()).await;
+        let purged = member.purge(&PurgeScope::domain("e.org").unwrap()).await;
         assert!(others.load(Ordering::Relaxed) >= 5);
         assert_eq!(
             (purged.recipients, member.report().recipients.entries),

@@ -7,12 +7,12 @@
 //! channel, which ends before the remote.
 //!
 //! ```
-//! use vouch_protocol::sasl::Carried;
-//! use vouch_protocol::sasl::carried::Unreadable;
+//! use vouch_protocol::sasl::RelayedMechanism;
+//! use vouch_protocol::sasl::relayed::Unreadable;
 //!
-//! let user = Carried::CramMd5.user_in(b"jane b913a602c7eda7a495b4e6e7334d3890")?;
+//! let user = RelayedMechanism::CramMd5.user_in(b"jane b913a602c7eda7a495b4e6e7334d3890")?;
 //! assert_eq!(user, b"jane");
-//! assert_eq!(Carried::CramMd5.user_in(b"jane"), Err(Unreadable::Malformed));
+//! assert_eq!(RelayedMechanism::CramMd5.user_in(b"jane"), Err(Unreadable::Malformed));
 //! # Ok::<(), Unreadable>(())
 //! ```
 
@@ -32,7 +32,7 @@ pub const CHALLENGES: usize = 8;
 
 /// A mechanism that is carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Carried {
+pub enum RelayedMechanism {
     /// Google's form of a bearer token.
     XOauth2,
     /// A bearer token (RFC 7628).
@@ -76,7 +76,7 @@ pub struct Bearer {
     pub rest: Secret<[u8]>,
 }
 
-impl Carried {
+impl RelayedMechanism {
     /// All of them.
     pub const ALL: [Self; 6] = [
         Self::XOauth2,
@@ -394,27 +394,27 @@ mod tests {
     use super::Unreadable::{ChannelBinding, ForeignAuthzid, Malformed, NoUser};
     use super::*;
 
-    fn user(mechanism: Carried, message: &str) -> Result<String, Unreadable> {
+    fn user(mechanism: RelayedMechanism, message: &str) -> Result<String, Unreadable> {
         let user = mechanism.user_in(message.as_bytes())?;
         Ok(String::from_utf8(user).unwrap())
     }
 
     #[test]
     fn names_are_read_back() {
-        for mechanism in Carried::ALL {
-            assert_eq!(Carried::from_name(mechanism.name()), Some(mechanism));
+        for mechanism in RelayedMechanism::ALL {
+            assert_eq!(RelayedMechanism::from_name(mechanism.name()), Some(mechanism));
             assert_eq!(
-                Carried::from_name(&mechanism.name().to_ascii_lowercase()),
+                RelayedMechanism::from_name(&mechanism.name().to_ascii_lowercase()),
                 Some(mechanism)
             );
         }
-        assert_eq!(Carried::from_name("SCRAM-SHA-256-PLUS"), None);
-        assert_eq!(Carried::from_name("PLAIN"), None);
+        assert_eq!(RelayedMechanism::from_name("SCRAM-SHA-256-PLUS"), None);
+        assert_eq!(RelayedMechanism::from_name("PLAIN"), None);
     }
 
     #[test]
     fn scram() {
-        use Carried::ScramSha256;
+        use RelayedMechanism::ScramSha256;
         for (message, expected) in [
             ("n,,n=user,r=rOprNGfwEbeRWgbNEkqO", Ok("user")),
             ("y,,n=user,r=x", Ok("user")),
@@ -452,7 +452,7 @@ mod tests {
     #[test]
     fn cram_md5() {
         let digest = "b913a602c7eda7a495b4e6e7334d3890";
-        let read = |name: &str| user(Carried::CramMd5, &format!("{name} {digest}"));
+        let read = |name: &str| user(RelayedMechanism::CramMd5, &format!("{name} {digest}"));
         assert_eq!(read("tim"), Ok("tim".to_owned()));
         assert_eq!(read("quoted local@e.org"), Ok("quoted local@e.org".to_owned()));
         assert_eq!(read(""), Err(NoUser));
@@ -460,7 +460,11 @@ mod tests {
         for message in [
             "tim", "tim b913", digest, "tim b913a602c7eda7a495b4e6e7334d389x", "",
         ] {
-            assert_eq!(user(Carried::CramMd5, message), Err(Malformed), "{message}");
+            assert_eq!(
+                user(RelayedMechanism::CramMd5, message),
+                Err(Malformed),
+                "{message}"
+            );
         }
     }
 
@@ -496,17 +500,17 @@ mod tests {
         ] {
             let message = format!("{head},{tail}");
             let expected = expected.map(str::to_owned);
-            assert_eq!(user(Carried::DigestMd5, &message), expected, "{head}");
+            assert_eq!(user(RelayedMechanism::DigestMd5, &message), expected, "{head}");
         }
         // What looks like a directive inside a string is none.
         let hidden = r#"cnonce="x,username=root",username="chris""#;
-        assert_eq!(user(Carried::DigestMd5, hidden), Ok("chris".to_owned()));
-        assert_eq!(user(Carried::DigestMd5, ""), Err(Malformed));
+        assert_eq!(user(RelayedMechanism::DigestMd5, hidden), Ok("chris".to_owned()));
+        assert_eq!(user(RelayedMechanism::DigestMd5, ""), Err(Malformed));
     }
 
     #[test]
     fn tokens() {
-        use Carried::{OAuthBearer, XOauth2};
+        use RelayedMechanism::{OAuthBearer, XOauth2};
         let token = "\x01auth=Bearer tok\x01\x01";
         let hosted = "\x01host=imap.e.org\x01port=993\x01auth=Bearer tok\x01\x01";
         for (mechanism, message, expected) in [
@@ -539,34 +543,34 @@ mod tests {
     #[test]
     fn a_token_message_is_the_clients_with_the_name_that_the_remote_knows() {
         let rest = Secret::copy_from(b"\x01auth=Bearer tok\x01\x01");
-        let message = |mechanism: Carried, user: &[u8]| {
+        let message = |mechanism: RelayedMechanism, user: &[u8]| {
             let message = mechanism.bearer_message(user, &rest);
             String::from_utf8(message.expose().to_vec()).unwrap()
         };
         assert_eq!(
-            message(Carried::XOauth2, b"jane"),
+            message(RelayedMechanism::XOauth2, b"jane"),
             "user=jane\x01auth=Bearer tok\x01\x01"
         );
         assert_eq!(
-            message(Carried::OAuthBearer, b"a,b=c"),
+            message(RelayedMechanism::OAuthBearer, b"a,b=c"),
             "n,a=a=2Cb=3Dc,\x01auth=Bearer tok\x01\x01"
         );
-        assert_eq!(message(Carried::CramMd5, b"jane"), "");
+        assert_eq!(message(RelayedMechanism::CramMd5, b"jane"), "");
     }
 
     #[test]
     fn long_messages_are_told_from_bad_ones() {
         let long = format!("n,,n={},r=x", "u".repeat(MESSAGE_LIMIT));
-        assert_eq!(user(Carried::ScramSha1, &long), Err(Unreadable::TooLong));
+        assert_eq!(user(RelayedMechanism::ScramSha1, &long), Err(Unreadable::TooLong));
         let long = format!("user=jane\x01auth=Bearer {}\x01\x01", "t".repeat(MESSAGE_LIMIT));
-        assert_eq!(user(Carried::XOauth2, &long), Err(Unreadable::TooLong));
+        assert_eq!(user(RelayedMechanism::XOauth2, &long), Err(Unreadable::TooLong));
     }
 
     proptest! {
         #[test]
         fn a_bearer_message_reads_back(name in "[ -~é]{1,40}", token in "[!-~]{1,60}") {
             let rest = Secret::from(format!("\x01auth=Bearer {token}\x01\x01").into_bytes());
-            for mechanism in [Carried::XOauth2, Carried::OAuthBearer] {
+            for mechanism in [RelayedMechanism::XOauth2, RelayedMechanism::OAuthBearer] {
                 let message = mechanism.bearer_message(name.as_bytes(), &rest);
                 let read = mechanism.bearer(message.expose()).unwrap();
                 prop_assert_eq!(read.user, name.as_bytes());
@@ -579,7 +583,7 @@ mod tests {
             any::<u8>(),
             prop::sample::select(&b"nya=,r\x01user\"\\ "[..]),
         ], 0..200)) {
-            for mechanism in Carried::ALL {
+            for mechanism in RelayedMechanism::ALL {
                 let _ = mechanism.user_in(&message);
             }
         }

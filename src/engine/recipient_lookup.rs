@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Source;
+use super::cached_directory::{SharedProbe, of_question, share};
 use super::catch_all::{CatchAll, Change};
 use super::credibility::Subject;
 use super::credibility::canaries::Canaries;
-use super::epoch::Asked;
+use super::epoch::Generation;
 use super::flight::{Flights, Late};
-use super::member::{Flight, fly, of_question};
 use super::not_understood::NotUnderstood;
 use super::recipients::{Recipients, Remembered};
 use super::unknown_rate::{Rate, UnknownRate};
@@ -31,12 +31,12 @@ pub(crate) const STALE_PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) const BACKGROUND: Duration = Duration::from_secs(30);
 
 /// A directory's recipients: the one who knows, and what is known of them.
-pub(super) struct Inquiry {
+pub(super) struct RecipientLookup {
     pub(super) directory: Arc<dyn Directory>,
     pub(super) memory: Arc<Recipients>,
     pub(super) not_understood: Arc<NotUnderstood>,
     /// None is shared with a question after a purge, nor with another client if its address is forwarded.
-    pub(super) flights: Flights<(Asked, Address, Option<IpAddr>), Verdict>,
+    pub(super) flights: Flights<(Generation, Address, Option<IpAddr>), Verdict>,
     /// What the remote has refused lately; `None` where it may refuse any number.
     pub(super) unknown_rate: Option<Arc<UnknownRate>>,
     /// The client's address is handed on.
@@ -48,7 +48,7 @@ pub(super) struct Inquiry {
     pub(super) catch_all: Option<CatchAll>,
 }
 
-impl Inquiry {
+impl RecipientLookup {
     /// What is remembered of `address`, or what the directory says now.
     pub(super) async fn known_or_asked(
         self: &Arc<Self>,
@@ -59,14 +59,14 @@ impl Inquiry {
     ) -> (Verdict, Source) {
         let lookups = &self.memory.lookups;
         match self.memory.recall(&address) {
-            Some(Remembered::Fresh(verdict)) if !self.doubts(address.domain(), &verdict) => {
+            Some(Remembered::Fresh(verdict)) if !self.needs_confirmation(address.domain(), &verdict) => {
                 lookups.fresh.count();
                 (verdict, Source::Cache)
             }
             Some(Remembered::Ageing(verdict)) => {
                 lookups.ageing.count();
                 let deadline = Instant::now() + BACKGROUND;
-                let asked = self.memory.epoch.asked();
+                let asked = self.memory.epoch.current();
                 let key = (asked, address.clone(), of_question(self.forward_client, &client));
                 let probe = |waiters: Waiters| {
                     // Nobody else does.
@@ -125,16 +125,16 @@ impl Inquiry {
         (patience, deadline): (Instant, Instant),
         late: Option<Arc<Late<Verdict>>>,
     ) -> (Verdict, Source) {
-        let asked = self.memory.epoch.asked();
+        let asked = self.memory.epoch.current();
         let of = of_question(self.forward_client, &client);
         let probe = |waiters| self.probe(address.clone(), client.clone(), asked, deadline, waiters);
-        let flight = Flight {
+        let flight = SharedProbe {
             flights: &self.flights,
             key: (asked, address.clone(), of),
             patience,
             late,
         };
-        fly(flight, probe).await
+        share(flight, probe).await
     }
 
     /// A probe of `address` for those who wait for it, its verdict weighed and kept.
@@ -142,7 +142,7 @@ impl Inquiry {
         self: &Arc<Self>,
         address: Address,
         client: Client,
-        asked: Asked,
+        asked: Generation,
         deadline: Instant,
         waiters: Waiters,
     ) -> impl Future<Output = Verdict> + Send + 'static {
@@ -151,7 +151,7 @@ impl Inquiry {
             // Somebody's probe may have landed since the memory was looked into.
             if let Some(Remembered::Fresh(verdict)) = this.memory.recall(&address)
                 && !this.canaries.has(&address)
-                && !this.doubts(address.domain(), &verdict)
+                && !this.needs_confirmation(address.domain(), &verdict)
             {
                 return verdict;
             }
@@ -175,9 +175,9 @@ impl Inquiry {
     }
 
     /// Whether a refusal that is remembered must be asked for again.
-    fn doubts(&self, domain: &Domain, verdict: &Verdict) -> bool {
+    fn needs_confirmation(&self, domain: &Domain, verdict: &Verdict) -> bool {
         matches!(verdict, Verdict::Reject(_))
-            && (self.canaries.any_refused(domain) || self.memory.witnesses.doubts(domain))
+            && (self.canaries.any_refused(domain) || self.memory.witnesses.is_doubted(domain))
     }
 
     /// What an Accept of `domain` is worth. The first one does not wait for the
