@@ -14,7 +14,7 @@
 //! | SASL mechanisms that are carried | [`sasl::relayed`] | RFC 7628, RFC 2195, RFC 2831, RFC 5802 | between both |
 //!
 //! A codec cuts one message from a buffer ([`mod@line`]), counts it against a limit,
-//! and only then parses it. A dialog (`opening`, `login`, `recipients`, `auth`, `carry`)
+//! and only then parses it. A dialog (`opening`, `login`, `recipients`, `auth`, `relay`)
 //! takes what the remote said and returns the next step; it owns no connection, so a
 //! test of it is a list of replies.
 //!

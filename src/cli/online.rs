@@ -88,7 +88,7 @@ fn described(error: &Error) -> String {
 fn is_asked_logins(config: &Config, directory: &Directory) -> bool {
     let takes_passwords = |asker: &&Listener| {
         let mut mechanisms = asker.mechanisms.iter();
-        asker.protocol.asks_logins() && mechanisms.any(|it| !it.is_carried() && !it.is_relayed())
+        asker.protocol.asks_logins() && mechanisms.any(|it| !it.is_relayed() && !it.is_challenge_response())
     };
     let by_listeners = config.listener.iter().filter(takes_passwords);
     let by_dovecot = config.dovecot.iter().filter(|it| takes_passwords(&&it.keys));

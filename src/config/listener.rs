@@ -303,13 +303,13 @@ words! {
 
 impl Mechanism {
     /// Whether the remote verifies it.
-    pub fn is_carried(self) -> bool {
+    pub fn is_relayed(self) -> bool {
         !matches!(self, Self::Plain | Self::Login)
     }
 
     /// Whether it is a dialog between the client and the remote.
-    pub fn is_relayed(self) -> bool {
-        self.is_carried() && !matches!(self, Self::XOauth2 | Self::OAuthBearer)
+    pub fn is_challenge_response(self) -> bool {
+        self.is_relayed() && !matches!(self, Self::XOauth2 | Self::OAuthBearer)
     }
 }
 

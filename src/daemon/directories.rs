@@ -130,7 +130,7 @@ fn succeed(
         remote_of(directory, roots)?
     };
     let same_server = answers_of(&old.from) == answers_of(directory);
-    if same_server && let Some(carried) = old.member.directory().carries() {
+    if same_server && let Some(carried) = old.member.directory().relays() {
         // Else a client that connects now would be greeted without them, and could not log in.
         asked.note_offers(carried);
     }

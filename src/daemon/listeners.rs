@@ -97,7 +97,7 @@ fn current<D>(listener: D) -> Arc<Current<D>> {
 /// What a listener asks.
 fn engine(keys: &config::Listener, members: &[Arc<CachedDirectory>]) -> Engine {
     let asked = asked(keys, members);
-    if keys.mechanisms.iter().any(|mechanism| mechanism.is_carried()) {
+    if keys.mechanisms.iter().any(|mechanism| mechanism.is_relayed()) {
         for member in &asked {
             tokio::spawn(CachedDirectory::learn_offers(Arc::downgrade(member)));
         }

@@ -170,8 +170,8 @@ impl Directory for Watched {
         })
     }
 
-    fn carries(&self) -> Option<Vec<RelayedMechanism>> {
-        self.directory.carries()
+    fn relays(&self) -> Option<Vec<RelayedMechanism>> {
+        self.directory.relays()
     }
 
     fn note_offers(&self, carried: Vec<RelayedMechanism>) {

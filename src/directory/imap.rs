@@ -42,7 +42,7 @@ impl Imap {
             );
             let opening = async move {
                 let session = opening.await?;
-                heard.note(session.carries());
+                heard.note(session.relays());
                 Ok(session)
             };
             Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
@@ -80,7 +80,7 @@ impl Directory for Imap {
         }
     }
 
-    fn carries(&self) -> Option<Vec<RelayedMechanism>> {
+    fn relays(&self) -> Option<Vec<RelayedMechanism>> {
         self.logins.offers.last()
     }
 

@@ -42,7 +42,7 @@ pub trait Directory: Send + Sync {
 
     /// The mechanisms that can be carried to the remote, as far as is known; `None` before
     /// it was heard of.
-    fn carries(&self) -> Option<Vec<RelayedMechanism>> {
+    fn relays(&self) -> Option<Vec<RelayedMechanism>> {
         None
     }
 

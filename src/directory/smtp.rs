@@ -125,7 +125,7 @@ fn login_pool(
         let offers = offers.clone();
         let opening = async move {
             let session = opening.await?;
-            offers.note(session.carries());
+            offers.note(session.relays());
             Ok(session)
         };
         Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
@@ -165,7 +165,7 @@ impl Directory for Smtp {
         }
     }
 
-    fn carries(&self) -> Option<Vec<RelayedMechanism>> {
+    fn relays(&self) -> Option<Vec<RelayedMechanism>> {
         self.logins.offers.last()
     }
 

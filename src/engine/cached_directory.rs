@@ -324,8 +324,8 @@ impl CachedDirectory {
     }
 
     /// Whether this mechanism can be carried to the remote, as far as is known.
-    pub(super) fn carries(&self, mechanism: RelayedMechanism) -> bool {
-        let known = self.directory.carries();
+    pub(super) fn relays(&self, mechanism: RelayedMechanism) -> bool {
+        let known = self.directory.relays();
         known.is_some_and(|offered| offered.contains(&mechanism))
     }
 
@@ -335,10 +335,10 @@ impl CachedDirectory {
         let mut pause = FIRST_PAUSE;
         while let Some(member) = member
             .upgrade()
-            .filter(|member| member.directory.carries().is_none())
+            .filter(|member| member.directory.relays().is_none())
         {
             member.directory.call(Instant::now() + CALL_TIMEOUT).await;
-            if member.directory.carries().is_none() {
+            if member.directory.relays().is_none() {
                 drop(member);
                 sleep(pause).await;
                 pause = (2 * pause).min(LAST_PAUSE);

@@ -201,8 +201,8 @@ impl Engine {
     }
 
     /// Whether a directory's remote is known to take this mechanism.
-    pub fn carries(&self, mechanism: RelayedMechanism) -> bool {
-        self.members.iter().any(|member| member.carries(mechanism))
+    pub fn relays(&self, mechanism: RelayedMechanism) -> bool {
+        self.members.iter().any(|member| member.relays(mechanism))
     }
 
     /// The decision against a user whom a dialog named while it was under way; `None` where it

@@ -4,7 +4,6 @@
 //! make a [`Session`] of a stream; [`pool`] keeps sessions and hands questions
 //! to them.
 
-pub mod carrying;
 pub mod certificate;
 pub(crate) mod chain;
 pub mod connect;
@@ -15,6 +14,7 @@ pub mod lookup;
 pub(crate) mod negotiate;
 mod own;
 pub mod pool;
+pub mod relaying;
 pub mod remote;
 pub mod secrets;
 pub mod smtp;

@@ -31,7 +31,7 @@ impl Directory for Mute {
         Box::pin(std::future::pending())
     }
 
-    fn carries(&self) -> Option<Vec<RelayedMechanism>> {
+    fn relays(&self) -> Option<Vec<RelayedMechanism>> {
         None
     }
 

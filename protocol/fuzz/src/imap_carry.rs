@@ -1,9 +1,9 @@
 //! A client's own dialog carried by IMAP, with a server that says what it likes.
 
 use vouch_protocol::imap::capability::Capabilities;
-use vouch_protocol::imap::carry::{Carry, Step};
 use vouch_protocol::imap::command::Tags;
 use vouch_protocol::imap::login::Outcome;
+use vouch_protocol::imap::relay::{Relay, Step};
 use vouch_protocol::imap::response::{Response, StatusKind};
 use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
 use vouch_protocol::sasl::relayed::{CHALLENGE_LIMIT, CHALLENGES};
@@ -41,7 +41,7 @@ pub fn run(input: &[u8]) {
     let offered = Capabilities::parse(&input::text(offered));
     let mut tags = Tags::new();
     let secret = initial.map(Secret::copy_from);
-    let mut carry = Carry::new(&offered, &mut tags, mechanism, secret, confirm);
+    let mut carry = Relay::new(&offered, &mut tags, mechanism, secret, confirm);
     let mut remote = Remote::new(Codec::new(), said);
     let mut unsaid = initial.into_iter().chain(messages);
     let mut sent = 0;

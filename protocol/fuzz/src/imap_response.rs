@@ -62,7 +62,7 @@ fn capabilities(found: &Capabilities) {
     assert!(!found.imap4rev2 || found.sasl_ir && found.literal_minus);
     for mechanism in RelayedMechanism::ALL {
         let offers = |name: &str| found.auth_other.iter().any(|other| other == name);
-        assert_eq!(found.carries(mechanism), offers(mechanism.name()));
+        assert_eq!(found.relays(mechanism), offers(mechanism.name()));
         assert_eq!(
             found.binds_channels(mechanism),
             offers(&format!("{}-PLUS", mechanism.name()))

@@ -4,7 +4,7 @@ use vouch_protocol::sasl::relayed::{CHALLENGE_LIMIT, CHALLENGES};
 use vouch_protocol::sasl::{base64_decode, base64_encode};
 use vouch_protocol::secret::Secret;
 use vouch_protocol::smtp::auth::Outcome;
-use vouch_protocol::smtp::carry::{Carry, Step};
+use vouch_protocol::smtp::relay::{Relay, Step};
 use vouch_protocol::smtp::{Codec, Reply};
 
 use crate::imap_carry::client;
@@ -16,7 +16,7 @@ use crate::smtp_opening::wire;
 pub fn run(input: &[u8]) {
     let ([settings, messages], said) = input::lines(input);
     let (mechanism, initial, messages) = client(settings, messages);
-    let mut carry = Carry::new(mechanism, initial.map(Secret::copy_from));
+    let mut carry = Relay::new(mechanism, initial.map(Secret::copy_from));
     let mut remote = Remote::new(Codec::new(), said);
     let mut unsaid = initial.into_iter().chain(messages);
     let (mut sent, mut challenges, mut cancelled) = (0, 0, false);

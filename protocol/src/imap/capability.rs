@@ -59,7 +59,7 @@ impl Capabilities {
     }
 
     /// Whether this mechanism is offered.
-    pub fn carries(&self, mechanism: RelayedMechanism) -> bool {
+    pub fn relays(&self, mechanism: RelayedMechanism) -> bool {
         self.auth_other.iter().any(|name| name == mechanism.name())
     }
 

@@ -130,7 +130,7 @@ impl Mechanisms {
     }
 
     /// Whether this mechanism is offered.
-    pub fn carries(&self, mechanism: RelayedMechanism) -> bool {
+    pub fn relays(&self, mechanism: RelayedMechanism) -> bool {
         self.other.iter().any(|name| name == mechanism.name())
     }
 

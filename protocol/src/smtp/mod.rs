@@ -2,7 +2,7 @@
 //!
 //! [`Codec`] turns bytes into [`Reply`] values and [`Command`] values into bytes.
 //! Dialogs say what to send next: [`opening`] until the session is usable, [`auth`] for
-//! one login, [`carry`] for one that is a client's own, [`recipients`] for the recipients
+//! one login, [`relay`] for one that is a client's own, [`recipients`] for the recipients
 //! of one transaction.
 //! None of them ever sends `DATA`.
 //!
@@ -73,11 +73,11 @@ use crate::unseen::is_unseen;
 
 pub mod auth;
 pub mod capability;
-pub mod carry;
 pub mod command;
 pub mod named;
 pub mod opening;
 pub mod recipients;
+pub mod relay;
 pub mod reply;
 
 pub use capability::{Capabilities, Limits, Mechanisms};

@@ -29,7 +29,7 @@ pub(super) fn read(found: &mut Findings, mut table: Table<'_>) -> (Dovecot, [Pla
         limits(found, table, &mut dovecot.keys.limits, KEYS);
     }
     trust::trust(found, &mut table, Some(Protocol::Login), &mut dovecot.keys, KEYS);
-    of_logins.carried = logins(found, &mut table, Some(Protocol::Login), &mut dovecot.keys);
+    of_logins.relayed = logins(found, &mut table, Some(Protocol::Login), &mut dovecot.keys);
     users(found, &mut table, Some(Protocol::Master), &mut dovecot.keys);
     table.finish(found, KEYS);
     (dovecot, places)

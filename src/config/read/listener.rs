@@ -46,7 +46,7 @@ pub(super) struct Places {
     /// Each name in it.
     pub(super) names: Vec<Place>,
     /// The mechanisms that are for the remote to judge.
-    pub(super) carried: Vec<(Mechanism, Place)>,
+    pub(super) relayed: Vec<(Mechanism, Place)>,
 }
 
 impl Places {
@@ -57,7 +57,7 @@ impl Places {
             socket: None,
             directory: None,
             names: Vec::new(),
-            carried: Vec::new(),
+            relayed: Vec::new(),
         }
     }
 }
@@ -106,7 +106,7 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Op
     if only(found, &mut table, protocol, "join-realm").is_some() {
         table.read(found, "join-realm", &mut listener.join_realm, value::flag);
     }
-    places.carried = logins(found, &mut table, protocol, &mut listener);
+    places.relayed = logins(found, &mut table, protocol, &mut listener);
     users(found, &mut table, protocol, &mut listener);
     table.finish(found, KEYS);
     (protocol.is_some() && socket_read).then_some((listener, places))
@@ -281,7 +281,7 @@ pub(super) fn logins(
             })
         });
     }
-    let carried = only(found, table, protocol, "mechanisms")
+    let relayed = only(found, table, protocol, "mechanisms")
         .and_then(|()| mechanisms(found, table, &mut listener.mechanisms));
     if only(found, table, protocol, "tempfail").is_some() {
         let words = listener.protocol.row().tempfail;
@@ -290,7 +290,7 @@ pub(super) fn logins(
     if only(found, table, protocol, "ok").is_some() {
         fields::ok(found, table, protocol, &mut listener.ok);
     }
-    carried.unwrap_or_default()
+    relayed.unwrap_or_default()
 }
 
 /// Gives those that are for the remote to judge.
@@ -300,7 +300,7 @@ fn mechanisms(
     mechanisms: &mut Vec<Mechanism>,
 ) -> Option<Vec<(Mechanism, Place)>> {
     let field = table.field("mechanisms")?;
-    let (mut read, mut carried) = (Vec::new(), Vec::new());
+    let (mut read, mut relayed) = (Vec::new(), Vec::new());
     for (text, place) in strings(found, &field, "`[\"PLAIN\", \"LOGIN\"]`", false) {
         let upper = text.to_ascii_uppercase();
         match Mechanism::ALL.iter().find(|(name, _)| *name == upper) {
@@ -310,8 +310,8 @@ fn mechanisms(
             }
             Some((_, mechanism)) => {
                 read.push(*mechanism);
-                if mechanism.is_carried() {
-                    carried.push((*mechanism, place));
+                if mechanism.is_relayed() {
+                    relayed.push((*mechanism, place));
                 }
             }
             None => {
@@ -336,7 +336,7 @@ fn mechanisms(
         field.wrong(found, Wrong::new("offers nothing", "nobody could log in"));
     }
     *mechanisms = read;
-    Some(carried)
+    Some(relayed)
 }
 
 /// The keys of listeners for users.

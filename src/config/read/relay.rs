@@ -17,7 +17,7 @@ pub(super) fn check(found: &mut Findings, config: &Config, listener: &Listener, 
     let mut refuse = |place: &Place, title: String, label: String, help: &str| {
         found.problem(Problem::new(title, place.clone(), label).help(help));
     };
-    if let (true, Some((mechanism, place))) = (listener.ok.pass, places.carried.first()) {
+    if let (true, Some((mechanism, place))) = (listener.ok.pass, places.relayed.first()) {
         let title = format!(
             "listener \"{}\" cannot offer {mechanism} and have `ok.pass`",
             listener.name
@@ -26,9 +26,9 @@ pub(super) fn check(found: &mut Findings, config: &Config, listener: &Listener, 
         refuse(place, title, label, "leave one of the two out");
     }
     let mut relayed = places
-        .carried
+        .relayed
         .iter()
-        .filter(|(mechanism, _)| mechanism.is_relayed());
+        .filter(|(mechanism, _)| mechanism.is_challenge_response());
     let Some((mechanism, place)) = relayed.next() else {
         return;
     };

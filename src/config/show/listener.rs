@@ -303,15 +303,18 @@ fn mechanism_words(text: &mut Text, listener: &Listener) {
             .join(", ")
     };
     text.say(format!("Offers {}.", named(|_| true)));
-    let (carried, relayed) = (named(Mechanism::is_carried), named(Mechanism::is_relayed));
-    if !carried.is_empty() {
-        text.say(format!(
-            "Offers {carried} only once a directory is known to accept it."
-        ));
-    }
+    let (relayed, challenged) = (
+        named(Mechanism::is_relayed),
+        named(Mechanism::is_challenge_response),
+    );
     if !relayed.is_empty() {
         text.say(format!(
-            "Relays {relayed} between client and directory, without seeing a password."
+            "Offers {relayed} only once a directory is known to accept it."
+        ));
+    }
+    if !challenged.is_empty() {
+        text.say(format!(
+            "Relays {challenged} between client and directory, without seeing a password."
         ));
     }
 }

@@ -286,7 +286,7 @@ fn dialogs() -> Vec<Bound> {
         ),
         row(
             "wait for a mail server to accept a cancelled dialog",
-            time!(crate::session::carrying::CANCEL_TIMEOUT),
+            time!(crate::session::relaying::CANCEL_TIMEOUT),
             "the session is closed",
             "no client waits for the answer",
             "relay/cancel-unheard.txt",

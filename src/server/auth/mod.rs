@@ -160,7 +160,7 @@ impl AuthListener {
         let all = &self.settings.mechanisms;
         let known = |spoken: &OfferedMechanism| match *spoken {
             OfferedMechanism::Password(_) => true,
-            OfferedMechanism::Relayed(mechanism) => self.engine.carries(mechanism),
+            OfferedMechanism::Relayed(mechanism) => self.engine.relays(mechanism),
         };
         let offered: Vec<_> = all.iter().copied().filter(known).collect();
         if offered.is_empty() { all.clone() } else { offered }

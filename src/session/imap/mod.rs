@@ -1,6 +1,6 @@
-//! Sessions by IMAP: logins. `carry` is for those whose proof is not ours.
+//! Sessions by IMAP: logins. `relay` is for those whose proof is not ours.
 
-mod carry;
+mod relay;
 mod remarks;
 
 use std::sync::Arc;
@@ -121,8 +121,8 @@ impl LoginSession {
     }
 
     /// The mechanisms that the remote offers and that can be carried to it.
-    pub fn carries(&self) -> Vec<RelayedMechanism> {
-        let offered = |mechanism: &RelayedMechanism| self.capabilities.carries(*mechanism);
+    pub fn relays(&self) -> Vec<RelayedMechanism> {
+        let offered = |mechanism: &RelayedMechanism| self.capabilities.relays(*mechanism);
         RelayedMechanism::ALL.into_iter().filter(offered).collect()
     }
 
@@ -287,7 +287,7 @@ impl Session for LoginSession {
             self.introduce(*origin, deadline).await?;
             let answer = match attempt {
                 Attempt::Password(credentials) => self.login(attempt, credentials, deadline).await?,
-                Attempt::Token(_) | Attempt::Relay(_) => self.carry(attempt, deadline).await?,
+                Attempt::Token(_) | Attempt::Relay(_) => self.relay(attempt, deadline).await?,
             };
             if let Outcome::Status {
                 capabilities: Some(offered),

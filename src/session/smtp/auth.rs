@@ -45,8 +45,8 @@ impl AuthSession {
     }
 
     /// The mechanisms that the remote offers and that can be carried to it.
-    pub fn carries(&self) -> Vec<RelayedMechanism> {
-        let offered = |mechanism: &RelayedMechanism| self.opened.capabilities.auth.carries(*mechanism);
+    pub fn relays(&self) -> Vec<RelayedMechanism> {
+        let offered = |mechanism: &RelayedMechanism| self.opened.capabilities.auth.relays(*mechanism);
         RelayedMechanism::ALL.into_iter().filter(offered).collect()
     }
 }
@@ -144,7 +144,7 @@ impl Session for AuthSession {
             self.opened.introduce(*origin, false, deadline).await?;
             tell(match attempt {
                 Attempt::Password(credentials) => self.login(attempt, credentials, deadline).await?,
-                Attempt::Token(_) | Attempt::Relay(_) => self.carry(attempt, deadline).await?,
+                Attempt::Token(_) | Attempt::Relay(_) => self.relay(attempt, deadline).await?,
             });
         }
         Ok(())

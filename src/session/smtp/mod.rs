@@ -1,11 +1,11 @@
 //! Sessions by SMTP and LMTP: how one is opened, and how a command is exchanged.
 //!
-//! [`recipients`] asks about recipients on one, [`auth`] tries logins, `carry` those whose
+//! [`recipients`] asks about recipients on one, [`auth`] tries logins, `relay` those whose
 //! proof is not ours.
 
 pub mod auth;
-mod carry;
 pub mod recipients;
+mod relay;
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use crate::secret::Secret;
 
 /// Carries one dialog, once.
 #[derive(Debug)]
-pub struct Carry<'t> {
+pub struct Relay<'t> {
     tags: &'t mut Tags,
     mechanism: RelayedMechanism,
     /// The client's first message, until it is sent.
@@ -40,8 +40,8 @@ pub enum Step {
     Read,
     /// Send this, then read one response.
     Send(Command),
-    /// Give this to the client, then call [`Carry::respond`] with what it says, or
-    /// [`Carry::cancel`] when it says nothing.
+    /// Give this to the client, then call [`Relay::respond`] with what it says, or
+    /// [`Relay::cancel`] when it says nothing.
     Challenge(Vec<u8>),
     /// The dialog is over.
     Done(Outcome),
@@ -61,7 +61,7 @@ enum State {
     Over,
 }
 
-impl<'t> Carry<'t> {
+impl<'t> Relay<'t> {
     /// A dialog on an open session that is not logged in and has `offered` these
     /// capabilities, the mechanism among them. `initial` is the client's first message
     /// where it speaks first. With `confirm` one cheap command must succeed after OK.
@@ -273,7 +273,7 @@ mod tests {
         let initial = initial.map(Secret::copy_from);
         let confirm = offered.contains("CONFIRM");
         let offered = Capabilities::parse(offered);
-        let mut carry = Carry::new(&offered, &mut tags, mechanism, initial, confirm);
+        let mut carry = Relay::new(&offered, &mut tags, mechanism, initial, confirm);
         let (mut lines, mut client) = (lines.iter(), client.iter());
         let mut did = Vec::new();
         let mut step = carry.start();

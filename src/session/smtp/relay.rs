@@ -3,16 +3,16 @@
 use tokio::time::Instant;
 use vouch_protocol::secret::Secret;
 use vouch_protocol::smtp::auth::Outcome;
-use vouch_protocol::smtp::carry::{Carry, Step};
+use vouch_protocol::smtp::relay::{Relay, Step};
 
 use super::Secrecy;
 use super::auth::AuthSession;
-use crate::session::carrying::{CANCEL_TIMEOUT, Carrying, given_up};
 use crate::session::error::Error;
+use crate::session::relaying::{CANCEL_TIMEOUT, Relaying, given_up};
 use crate::session::{Answer, Attempt, cannot_carry, would_seem_attacked};
 
 impl AuthSession {
-    pub(super) async fn carry(
+    pub(super) async fn relay(
         &mut self,
         attempt: &Attempt,
         mut deadline: Instant,
@@ -20,9 +20,9 @@ impl AuthSession {
         let opened = &mut self.opened;
         let peer = opened.remote.peer.clone();
         opened.remote.check_password_may_leave(opened.tls.is_some())?;
-        let mut client = Carrying::new(attempt, &peer).await?;
+        let mut client = Relaying::new(attempt, &peer).await?;
         let (mechanism, offered) = (client.mechanism, &opened.capabilities.auth);
-        if !offered.carries(mechanism) {
+        if !offered.relays(mechanism) {
             return Err(cannot_carry(&peer, mechanism));
         }
         let first = client.initial.as_ref().map(Secret::expose);
@@ -36,7 +36,7 @@ impl AuthSession {
         if let Some(message) = &client.initial {
             opened.secrets.note_message(mechanism, message);
         }
-        let mut dialog = Carry::new(mechanism, client.initial.take());
+        let mut dialog = Relay::new(mechanism, client.initial.take());
         let mut step = dialog.start();
         let mut gave_up = false;
         let mut secret = Secrecy::default();

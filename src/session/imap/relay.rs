@@ -1,23 +1,23 @@
 //! Logins whose proof is not ours: tokens, and dialogs of clients.
 
 use tokio::time::Instant;
-use vouch_protocol::imap::carry::{Carry, Step};
 use vouch_protocol::imap::login::Outcome;
+use vouch_protocol::imap::relay::{Relay, Step};
 use vouch_protocol::secret::Secret;
 
 use super::{LoginSession, goodbye, hear, send};
-use crate::session::carrying::{CANCEL_TIMEOUT, Carrying, given_up};
 use crate::session::error::{Error, LOGIN};
+use crate::session::relaying::{CANCEL_TIMEOUT, Relaying, given_up};
 use crate::session::{Answer, Attempt, cannot_carry, would_seem_attacked};
 
 impl LoginSession {
-    pub(super) async fn carry(
+    pub(super) async fn relay(
         &mut self,
         attempt: &Attempt,
         mut deadline: Instant,
     ) -> Result<Answer<Outcome>, Error> {
         self.remote.check_password_may_leave(self.tls.is_some())?;
-        let mut client = Carrying::new(attempt, &self.remote.peer).await?;
+        let mut client = Relaying::new(attempt, &self.remote.peer).await?;
         self.wire.listen();
         self.hear_remarks(LOGIN, deadline).await?;
         let Self {
@@ -30,7 +30,7 @@ impl LoginSession {
             ..
         } = self;
         let mechanism = client.mechanism;
-        if !capabilities.carries(mechanism) {
+        if !capabilities.relays(mechanism) {
             return Err(cannot_carry(&remote.peer, mechanism));
         }
         let first = client.initial.as_ref().map(Secret::expose);
@@ -44,7 +44,7 @@ impl LoginSession {
         if let Some(message) = &initial {
             secrets.note_message(mechanism, message);
         }
-        let mut dialog = Carry::new(capabilities, tags, mechanism, initial, options.confirm);
+        let mut dialog = Relay::new(capabilities, tags, mechanism, initial, options.confirm);
         let mut step = dialog.start();
         let (mut secret_sent, mut gave_up, mut by) = (false, false, deadline);
         loop {

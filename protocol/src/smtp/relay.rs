@@ -11,7 +11,7 @@ use crate::secret::Secret;
 /// Carries one dialog, once. It wants a session outside any mail transaction and not
 /// logged in, whose server offers the mechanism.
 #[derive(Debug)]
-pub struct Carry {
+pub struct Relay {
     mechanism: RelayedMechanism,
     /// The client's first message, until it is sent.
     initial: Option<Secret<[u8]>>,
@@ -26,10 +26,10 @@ pub struct Carry {
 /// What to do next.
 #[derive(Debug)]
 pub enum Step {
-    /// Send this alone, then read one reply and hand it to [`Carry::on_reply`].
+    /// Send this alone, then read one reply and hand it to [`Relay::on_reply`].
     Send(Command),
-    /// Give this to the client, then call [`Carry::respond`] with what it says, or
-    /// [`Carry::cancel`] when it says nothing.
+    /// Give this to the client, then call [`Relay::respond`] with what it says, or
+    /// [`Relay::cancel`] when it says nothing.
     Challenge(Vec<u8>),
     /// The exchange is over.
     Done(Outcome),
@@ -45,7 +45,7 @@ enum State {
     Over,
 }
 
-impl Carry {
+impl Relay {
     /// `initial` is the client's first message where it speaks first.
     pub fn new(mechanism: RelayedMechanism, initial: Option<Secret<[u8]>>) -> Self {
         Self {
@@ -171,7 +171,7 @@ mod tests {
         lines: &[&str],
         client: &[&str],
     ) -> Vec<String> {
-        let mut carry = Carry::new(mechanism, initial.map(Secret::copy_from));
+        let mut carry = Relay::new(mechanism, initial.map(Secret::copy_from));
         let (mut lines, mut client) = (lines.iter(), client.iter());
         let mut did = Vec::new();
         let mut step = carry.start();

@@ -17,7 +17,7 @@ use crate::dialog::Dialog;
 pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The client of one dialog.
-pub(super) struct Carrying {
+pub(super) struct Relaying {
     pub(super) mechanism: RelayedMechanism,
     /// The first message, where the client speaks first.
     pub(super) initial: Option<Secret<[u8]>>,
@@ -26,7 +26,7 @@ pub(super) struct Carrying {
     challenge: Option<Vec<u8>>,
 }
 
-impl Carrying {
+impl Relaying {
     /// The client of `attempt`; the remote is `peer`.
     ///
     /// # Errors
