@@ -108,7 +108,7 @@ fn commands() -> Vec<Bound> {
         ),
         row(
             "answer to vouch status, and wait for it",
-            bytes!(crate::control::client::LONGEST_ANSWER).and(time!(crate::control::client::PATIENCE)),
+            bytes!(crate::control::client::LONGEST_ANSWER).and(time!(crate::control::client::ANSWER_TIMEOUT)),
             "it is no answer",
             "the report of thousands of directories fits; a later answer shows a busy daemon",
             "an_answer_that_never_ends_is_not_read_to_its_end",
@@ -143,7 +143,7 @@ fn commands() -> Vec<Bound> {
         ),
         row(
             "session of vouch check --online, and its goodbye",
-            time!(crate::cli::online::PATIENCE).and(time!(crate::cli::online::GOODBYE)),
+            time!(crate::cli::online::PROBE_TIMEOUT).and(time!(crate::cli::online::GOODBYE)),
             "the directory is not reached",
             "a server that takes longer is unreachable for users as well",
             "online_ends_with_69_when_one_directory_is_down_and_shows_the_others",

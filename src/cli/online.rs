@@ -18,7 +18,7 @@ use crate::session::{Error, Session, tls};
 use crate::unseen::escaped;
 
 /// A remote that has not answered by then is unreachable for users as well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long to wait for the goodbye to complete.
 pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
@@ -105,7 +105,7 @@ async fn open(
     directory: &Directory,
     remote: Arc<crate::session::Remote>,
 ) -> Result<(String, Result<(), Error>), Error> {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + PROBE_TIMEOUT;
     if directory.kind == Kind::Imap {
         let session = LoginSession::open(remote, daemon::options(directory), deadline).await?;
         let (capabilities, tls) = session.offered();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// The daemon answers at once, or is so busy that it is of interest how busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The longest answer, in bytes; a daemon with thousands of directories has room.
 pub(crate) const LONGEST_ANSWER: u64 = 16 << 20;
@@ -41,7 +41,7 @@ pub enum ControlError {
 /// # Errors
 /// Why there is no answer.
 pub fn ask(socket: &Path, request: &Value) -> Result<Value, ControlError> {
-    ask_within(socket, request, PATIENCE)
+    ask_within(socket, request, ANSWER_TIMEOUT)
 }
 
 fn ask_within(socket: &Path, request: &Value, patience: Duration) -> Result<Value, ControlError> {

@@ -20,7 +20,7 @@ pub(crate) const MOST_CLIENTS: usize = 8;
 
 /// A client that has not sent its line within this time, or then not read its answer, is left:
 /// it holds one of few places.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An answer may take this long: searching a large cache takes less, and a slower disk is
 /// reported.

@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::{ANSWER, LONGEST_REQUEST, MOST_CLIENTS, PATIENCE};
+use super::{ANSWER, LONGEST_REQUEST, MOST_CLIENTS, REQUEST_TIMEOUT};
 use crate::wire::write_within;
 
 /// When the system has no descriptor left, others must be given time to end.
@@ -63,7 +63,7 @@ fn is_ours(stream: &UnixStream) -> bool {
 }
 
 async fn converse(mut stream: UnixStream, answer: &Answer) -> io::Result<()> {
-    let Some(line) = timeout(PATIENCE, read(&mut stream)).await?? else {
+    let Some(line) = timeout(REQUEST_TIMEOUT, read(&mut stream)).await?? else {
         return Ok(());
     };
     let answered = match line {
@@ -72,9 +72,9 @@ async fn converse(mut stream: UnixStream, answer: &Answer) -> io::Result<()> {
     };
     let answer = answered.unwrap_or_else(|error| json!({ "error": error }));
     // All names of a large cache are many bytes: a client that reads some of them is waited for.
-    let written = write_within(&mut stream, format!("{answer}\n").as_bytes(), PATIENCE).await;
+    let written = write_within(&mut stream, format!("{answer}\n").as_bytes(), REQUEST_TIMEOUT).await;
     match written {
-        Ok(()) => timeout(PATIENCE, stream.shutdown()).await?,
+        Ok(()) => timeout(REQUEST_TIMEOUT, stream.shutdown()).await?,
         Err(error) => {
             tracing::warn!("control socket: an answer was cut off: {error}");
             Ok(())

@@ -12,7 +12,7 @@ use super::{Directory, Report, Terms};
 use crate::verdict::{Cause, Class, Kind, Proof, Question, Verdict};
 
 /// With an answer within this time, a directory is not silent: it fails in part.
-pub(crate) const LATELY: Duration = Duration::from_secs(300);
+pub(crate) const RECENT_ANSWER: Duration = Duration::from_secs(300);
 
 /// So many answers in a row that are "later" are not about one mailbox any more.
 pub(crate) const LATER_IN_A_ROW: u64 = 10;
@@ -62,7 +62,9 @@ impl State {
 impl Health {
     /// How the directory is.
     pub fn state(&self) -> State {
-        let answered_lately = self.answered.is_some_and(|answered| answered.elapsed() <= LATELY);
+        let answered_lately = self
+            .answered
+            .is_some_and(|answered| answered.elapsed() <= RECENT_ANSWER);
         let unanswered = self.unanswered.map_or(0, |(count, _)| count);
         match (unanswered, answered_lately) {
             (0, _) if self.answered.is_none() => State::Unasked,
@@ -248,7 +250,7 @@ mod tests {
             health.note(unanswered);
             assert_eq!(health.state(), State::Falters);
         }
-        advance(LATELY + Duration::from_secs(1)).await;
+        advance(RECENT_ANSWER + Duration::from_secs(1)).await;
         assert_eq!(health.state(), State::Silent);
         health.note(&busy);
         assert_eq!(health.state(), State::Answers);

@@ -15,7 +15,7 @@ use super::credibility::canaries::{self, Canaries};
 use super::credibility::witnesses::Doubt;
 use super::domains::Domains;
 use super::epoch::Generation;
-use super::flight::{self, Flights, GRACE, Late, Role, Unanswered, WAITING};
+use super::flight::{self, Flights, LATE_ANSWER_GRACE, Late, Role, Unanswered, WAITING};
 use super::logins::{self, LoginKey, Logins, Tag};
 use super::not_understood::NotUnderstood;
 use super::recipient_lookup::RecipientLookup;
@@ -518,7 +518,7 @@ where
     } = flight;
     match flights.join(key.clone(), patience, late.clone(), &probe).await {
         Ok((Verdict::Defer(cause), Role::Follower))
-            if cause.class == Class::Timeout && Instant::now() + GRACE < patience =>
+            if cause.class == Class::Timeout && Instant::now() + LATE_ANSWER_GRACE < patience =>
         {
             answer(flights.join(key, patience, late, probe).await)
         }

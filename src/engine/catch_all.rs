@@ -21,7 +21,7 @@ pub(crate) const JITTER: Duration = Duration::from_secs(3600);
 
 /// A test without an answer is tried again this much later. Longer than a
 /// test may take, so a domain has one test under way at a time.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const RETEST_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Letters of a local part that nobody has: 94 bits.
 const LETTERS: usize = 20;
@@ -95,7 +95,7 @@ impl CatchAll {
             });
             let due = tested.next <= now;
             if due {
-                tested.next = now + SOON;
+                tested.next = now + RETEST_INTERVAL;
             }
             due
         });

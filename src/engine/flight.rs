@@ -21,7 +21,7 @@ use crate::waiting::{Waiter, Waiters};
 pub(crate) const WAITING: usize = 100_000;
 
 /// A probe that could not be sent tells so this much later than its deadline, at the most.
-pub(crate) const GRACE: Duration = Duration::from_millis(100);
+pub(crate) const LATE_ANSWER_GRACE: Duration = Duration::from_millis(100);
 
 /// Probes under way, by what they ask.
 pub struct Flights<K, V> {
@@ -110,7 +110,7 @@ impl<V> Seat<V> {
         let mut landed = timeout_at(until, &mut self.landed).await;
         // Why it was not sent is more telling than that its time has passed.
         if landed.is_err() && !self.waiter.is_sent() {
-            landed = timeout_at(until + GRACE, &mut self.landed).await;
+            landed = timeout_at(until + LATE_ANSWER_GRACE, &mut self.landed).await;
         }
         match landed {
             Ok(Ok(answer)) => Ok(answer),

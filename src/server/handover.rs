@@ -17,7 +17,7 @@ use crate::verdict::{Client, Login};
 
 /// A login that nobody asks for is forgotten after this long, as Dovecot does
 /// (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
-pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
+pub(crate) const LOGIN_LIFETIME: Duration = Duration::from_secs(150);
 
 /// Logins that wait at once; of more, the oldest is forgotten. Each is asked for within
 /// moments; when so many are not, no mail process reaches us.
@@ -98,7 +98,7 @@ struct Kept {
 
 impl Kept {
     fn is_in_time(&self) -> bool {
-        self.since.elapsed() < PATIENCE
+        self.since.elapsed() < LOGIN_LIFETIME
     }
 }
 
@@ -358,7 +358,7 @@ mod tests {
         process.keep(2, accepted("joe"));
         assert!(process.withdraw(2) && !process.withdraw(2));
         assert_eq!(claim(&handover, 100, 2, &COOKIE), Err(Refused::NoLogin));
-        advance(PATIENCE).await;
+        advance(LOGIN_LIFETIME).await;
         assert!(!process.holds(1));
         assert_eq!(claim(&handover, 100, 1, &COOKIE), Err(Refused::NoLogin));
         process.keep(1, accepted("jane"));

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 pub(crate) const STEP: Duration = Duration::from_secs(5 * 60);
 
 /// "Lately" is the step that goes on and those before it, so many in all: ten to fifteen minutes.
-pub(crate) const LATELY: usize = 3;
+pub(crate) const RECENT_STEPS: usize = 3;
 
 /// "The hours before" are so many steps: six hours.
-pub(crate) const BEFORE: usize = 72;
+pub(crate) const EARLIER_STEPS: usize = 72;
 
 /// With fewer answers lately, their share tells nothing.
 pub(crate) const ENOUGH_LATELY: u64 = 50;
@@ -29,7 +29,7 @@ pub(crate) const FAR: u64 = 30;
 #[derive(Debug)]
 pub(super) struct RefusedShare {
     began: Instant,
-    /// The oldest first; at most [`LATELY`] and [`BEFORE`] together.
+    /// The oldest first; at most [`RECENT_STEPS`] and [`EARLIER_STEPS`] together.
     steps: Mutex<VecDeque<(u64, Answers)>>,
 }
 
@@ -84,7 +84,7 @@ impl RefusedShare {
         let mut steps = self.lock();
         forget_old(&mut steps, now);
         for (step, answers) in &*steps {
-            let of = if now - step < LATELY as u64 {
+            let of = if now - step < RECENT_STEPS as u64 {
                 &mut shares.lately
             } else {
                 &mut shares.before
@@ -107,7 +107,7 @@ impl RefusedShare {
 fn forget_old(steps: &mut VecDeque<(u64, Answers)>, now: u64) {
     while steps
         .front()
-        .is_some_and(|(step, _)| now - step >= (LATELY + BEFORE) as u64)
+        .is_some_and(|(step, _)| now - step >= (RECENT_STEPS + EARLIER_STEPS) as u64)
     {
         steps.pop_front();
     }
@@ -150,7 +150,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_share_that_changes_is_far_from_what_is_usual() {
         let share = RefusedShare::default();
-        for _ in 0..BEFORE {
+        for _ in 0..EARLIER_STEPS {
             answers(&share, 8, 2);
             advance(STEP).await;
         }
@@ -191,11 +191,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn six_hours_are_kept_and_no_more() {
         let share = RefusedShare::default();
-        for _ in 0..4 * BEFORE {
+        for _ in 0..4 * EARLIER_STEPS {
             answers(&share, 1, 0);
             advance(STEP).await;
         }
-        assert_eq!(share.steps.lock().unwrap().len(), LATELY + BEFORE);
+        assert_eq!(share.steps.lock().unwrap().len(), RECENT_STEPS + EARLIER_STEPS);
         assert_eq!(share.get().before.count() + share.get().lately.count(), 74);
         advance(STEP * 100).await;
         assert_eq!(share.get().before.count(), 0);

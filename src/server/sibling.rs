@@ -22,10 +22,10 @@ use super::counts::ListenerCounts;
 use super::{Caller, Listener};
 
 /// The other process looks into its memory, and asks nobody.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Two short lines and the answer, each within the protocol's limit of 8192 bytes.
-pub(crate) const LONGEST: u64 = 3 * 8192;
+pub(crate) const MAX_REPLY_BYTES: u64 = 3 * 8192;
 
 /// The socket at which other processes of ours reach this one.
 ///
@@ -84,7 +84,7 @@ pub(super) async fn ask(pid: u32, claim: &Claim) -> io::Result<Vec<u8>> {
 }
 
 async fn within_patience(asking: impl Future<Output = io::Result<Vec<u8>>>) -> io::Result<Vec<u8>> {
-    timeout(PATIENCE, asking)
+    timeout(REPLY_TIMEOUT, asking)
         .await
         .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
@@ -103,7 +103,7 @@ async fn exchange(pid: u32, claim: &Claim) -> io::Result<Vec<u8>> {
 }
 
 async fn read_answer(stream: impl AsyncRead + Unpin, claim: &Claim) -> io::Result<Vec<u8>> {
-    let mut lines = BufReader::new(stream.take(LONGEST));
+    let mut lines = BufReader::new(stream.take(MAX_REPLY_BYTES));
     let mut line = Vec::new();
     // VERSION, SPID, the answer.
     for _ in 0..3 {
@@ -213,7 +213,7 @@ mod tests {
         let began = tokio::time::Instant::now();
         let error = told(b"VERSION\t1\t1\n", false).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert_eq!(began.elapsed(), PATIENCE);
+        assert_eq!(began.elapsed(), REPLY_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use x509_cert::der::Decode;
 use x509_cert::name::Name;
 
 /// Certificates that a server may send, its own among them. An honest chain has two to four.
-pub(crate) const LONGEST: usize = 10;
+pub(crate) const MAX_CERTIFICATES: usize = 10;
 
 /// Steps from a certificate to one that may have issued it, over all ways through a chain. A chain in one line has as
 /// many as it has certificates; each authority that is there twice, as one that another has signed too, doubles those
@@ -21,7 +21,7 @@ pub(crate) const STEPS: usize = 50;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TooMuch {
     /// With so many certificates.
-    #[error("it sent {0} certificates, and no more than {most} are verified", most = LONGEST)]
+    #[error("it sent {0} certificates, and no more than {most} are verified", most = MAX_CERTIFICATES)]
     Certificates(usize),
     /// It has more ways than [`STEPS`] allows.
     #[error(
@@ -34,10 +34,10 @@ pub(super) enum TooMuch {
 /// Counts what a chain would give to verify.
 ///
 /// # Errors
-/// It is more than [`LONGEST`] or [`STEPS`] allows.
+/// It is more than [`MAX_CERTIFICATES`] or [`STEPS`] allows.
 pub(super) fn bounded(own: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Result<(), TooMuch> {
     let sent = others.len() + 1;
-    if sent > LONGEST {
+    if sent > MAX_CERTIFICATES {
         return Err(TooMuch::Certificates(sent));
     }
     let names: Vec<_> = std::iter::once(own).chain(others).map(|der| names(der)).collect();

@@ -22,7 +22,7 @@ pub(crate) const KNOWN: Duration = Duration::from_secs(1);
 /// A resolver that is silent for longer is not waited for where the name had addresses before: they serve on (RFC 8767
 /// §5). They do so for as long as it is silent, and have no greatest age: without them there is no answer at all, the
 /// log says how old they are, and whether the server is still there is for its certificate to show.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(1800);
+pub(crate) const RESOLVER_WAIT: Duration = Duration::from_millis(1800);
 
 /// Addresses of one name that are tried, in the resolver's order; the others are left. Otherwise the name's
 /// owner could make vouch connect to thousands.
@@ -214,7 +214,7 @@ impl Known {
     fn last(&self) -> Option<(Vec<SocketAddr>, Duration)> {
         let state = self.state();
         let found = state.found.as_ref()?;
-        let patience = state.silent.map_or(PATIENCE, |_| Duration::ZERO);
+        let patience = state.silent.map_or(RESOLVER_WAIT, |_| Duration::ZERO);
         Some((found.addresses.clone(), patience))
     }
 
@@ -435,7 +435,7 @@ mod tests {
         let (host, _say) = puppet("mail.test");
         host.known.has_answer("mail.test", &[address(25)]);
         tokio::time::advance(KNOWN).await;
-        for waited in [PATIENCE, Duration::ZERO, Duration::ZERO] {
+        for waited in [RESOLVER_WAIT, Duration::ZERO, Duration::ZERO] {
             let began = Instant::now();
             assert_eq!(host.addresses().await.unwrap(), [address(25)]);
             assert_eq!(began.elapsed(), waited);

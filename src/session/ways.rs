@@ -16,7 +16,7 @@ use super::remote::Remote;
 
 /// An opening is given so long, or a third of the time that there is, before another address is tried beside it:
 /// servers that make strangers wait for their greeting have not failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const OTHER_ADDRESS_DELAY: Duration = Duration::from_secs(2);
 
 /// One try to open a session.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Remote {
     where
         F: Future<Output = Result<S, Error>>,
     {
-        let patience = PATIENCE.min(deadline.saturating_duration_since(Instant::now()) / 3);
+        let patience = OTHER_ADDRESS_DELAY.min(deadline.saturating_duration_since(Instant::now()) / 3);
         let mut trying = FuturesUnordered::new();
         let mut ways: Vec<Arc<Way>> = Vec::new();
         let mut failure = None;

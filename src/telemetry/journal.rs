@@ -19,7 +19,7 @@ pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 /// Bytes of one value; what is longer is cut. All fields of a verdict together then fit
 /// into one datagram, which may have 208 KiB (`net.core.wmem_default`, less some overhead):
 /// a larger one would have to be handed over as a file.
-pub(crate) const LONGEST: usize = 8 * 1024;
+pub(crate) const MAX_FIELD_BYTES: usize = 8 * 1024;
 
 /// Appends an event's record, which ends in an empty line. `MESSAGE` is the whole plain
 /// line, as `journalctl` shows nothing else; no value holds a line feed, so that none
@@ -45,8 +45,8 @@ fn value(text: &mut String, name: &str, write: impl FnOnce(&mut String)) {
     text.push_str(name);
     let start = text.len();
     write(text);
-    if text.len() - start > LONGEST {
-        let mut end = start + LONGEST;
+    if text.len() - start > MAX_FIELD_BYTES {
+        let mut end = start + MAX_FIELD_BYTES;
         while !text.is_char_boundary(end) {
             end -= 1;
         }

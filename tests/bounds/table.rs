@@ -34,7 +34,7 @@ const NO_BOUNDS: &[&str] = &[
     // Said again by an implementation of a trait, for one question at a time.
     "session::imap::MAX_BATCH", "session::smtp::auth::MAX_BATCH", "session::MAX_BATCH",
     // What the status page takes for trouble, and how it is drawn.
-    "directory::health::LATELY", "directory::health::LATER_IN_A_ROW", "metrics::page::hour::ROWS",
+    "directory::health::RECENT_ANSWER", "directory::health::LATER_IN_A_ROW", "metrics::page::hour::ROWS",
     "metrics::page::chart::BELOW", "metrics::history::VERDICTS",
     // What happens at a certain pace, and never at a faster one.
     "daemon::dovecot::REPORT", "server::ACCEPT_PAUSE", "control::serve::ACCEPT_PAUSE",

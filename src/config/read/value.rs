@@ -9,7 +9,7 @@ use crate::config::rate::{self, Rate, Unit};
 use crate::config::{Limit, Template};
 
 /// No duration is longer: ten years, far below what an instant can be moved by.
-pub(crate) const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+pub(crate) const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
 
 /// The longest path of a Unix socket, in bytes: `sun_path` has 108 with the NUL at its end (unix(7)).
 pub(crate) const LONGEST_SOCKET_PATH: usize = 107;
@@ -200,7 +200,7 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, Wrong> {
         .and_then(|number| number.checked_mul(unit));
     duration
         .map(Duration::from_millis)
-        .filter(|duration| *duration <= LONGEST)
+        .filter(|duration| *duration <= MAX_DURATION)
         .ok_or_else(|| Wrong::new("is too long", "at most ten years, `\"3650d\"`"))
 }
 

@@ -45,7 +45,7 @@ const WRITTEN: &str = "written";
 
 /// A file that was last written in a future further off than this was written under a
 /// clock that was wrong: the ages in it tell nothing. Nearer, the clock was corrected.
-pub(crate) const AHEAD: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const MAX_CLOCK_LEAD: Duration = Duration::from_secs(24 * 3600);
 
 /// An open file.
 pub(super) struct File {
@@ -189,7 +189,7 @@ impl File {
             let same = about.get(SOURCE)?.is_some_and(|kept| kept.value() == source);
             let written = about.get(WRITTEN)?.and_then(|at| at.value().parse().ok());
             let written: u64 = written.unwrap_or(0);
-            let sane = written.saturating_sub(self.clock.at) <= as_millis(AHEAD);
+            let sane = written.saturating_sub(self.clock.at) <= as_millis(MAX_CLOCK_LEAD);
             if sane {
                 self.clock.at = self.clock.at.max(written);
             }

@@ -189,7 +189,7 @@ fn trust() -> Vec<Bound> {
         ),
         row(
             "the same after a test without an answer",
-            time!(crate::engine::catch_all::SOON),
+            time!(crate::engine::catch_all::RETEST_INTERVAL),
             "it is tested again",
             "longer than a test takes",
             "a_test_without_an_answer_is_tried_again_soon",
@@ -268,7 +268,7 @@ fn file() -> Vec<Bound> {
         ),
         row(
             "time by which the clock may be behind that under which the file was written",
-            time!(crate::engine::store::file::AHEAD),
+            time!(crate::engine::store::file::MAX_CLOCK_LEAD),
             "what is in it is asked again",
             "a corrected clock makes no entry younger; ages from a wrong clock mean nothing",
             "what_was_found_under_a_clock_that_was_far_ahead_is_asked_again",

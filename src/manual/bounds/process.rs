@@ -48,7 +48,7 @@ fn configuration() -> Vec<Bound> {
         ),
         row(
             "any time in it",
-            time!(crate::config::read::value::LONGEST),
+            time!(crate::config::read::value::MAX_DURATION),
             "it is refused at the start",
             "ten years are as good as forever",
             "durations",
@@ -74,7 +74,7 @@ fn control() -> Vec<Bound> {
         ),
         row(
             "clients of it at once, and time for each",
-            count!(crate::control::MOST_CLIENTS).and(time!(crate::control::PATIENCE)),
+            count!(crate::control::MOST_CLIENTS).and(time!(crate::control::REQUEST_TIMEOUT)),
             "others wait for a place",
             "its clients are people, and the scripts of one administrator",
             "those_who_say_nothing_do_not_keep_others_out_for_long",
@@ -128,7 +128,7 @@ fn log_and_end() -> Vec<Bound> {
         ),
         row(
             "value of a field in the journal",
-            bytes!(crate::telemetry::journal::LONGEST),
+            bytes!(crate::telemetry::journal::MAX_FIELD_BYTES),
             "the rest is cut off",
             "all fields of a verdict fit into one datagram",
             "what_is_too_long_for_a_datagram_is_cut",
@@ -163,8 +163,8 @@ fn log_and_end() -> Vec<Bound> {
         ),
         row(
             "steps of \"lately\" and \"before\" in the share of refusals, and time of each",
-            count!(crate::server::refused_share::LATELY)
-                .and(count!(crate::server::refused_share::BEFORE))
+            count!(crate::server::refused_share::RECENT_STEPS)
+                .and(count!(crate::server::refused_share::EARLIER_STEPS))
                 .and(time!(crate::server::refused_share::STEP)),
             "the oldest is dropped",
             "six hours and a quarter; some 24 bytes a step for each listener",

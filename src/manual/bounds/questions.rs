@@ -162,7 +162,7 @@ fn times() -> Vec<Bound> {
         ),
         row(
             "time after the deadline for a reason to arrive",
-            time!(crate::session::pool::GRACE).and(time!(crate::engine::flight::GRACE)),
+            time!(crate::session::pool::ANSWER_GRACE).and(time!(crate::engine::flight::LATE_ANSWER_GRACE)),
             "\"no answer in time\" is the reason",
             "a session's error at the deadline is more useful than \"no answer in time\"",
             "policy/deadline.txt",
@@ -183,7 +183,7 @@ fn times() -> Vec<Bound> {
         ),
         row(
             "time for which a login waits for its mail process",
-            time!(crate::server::handover::PATIENCE),
+            time!(crate::server::handover::LOGIN_LIFETIME),
             "it is forgotten, and the mail process refused",
             "Dovecot's own time",
             "a_login_is_forgotten_with_its_connection_or_its_time",
@@ -197,14 +197,14 @@ fn times() -> Vec<Bound> {
         ),
         row(
             "wait for another vouch that has accepted a login (Dovecot reloads)",
-            time!(crate::server::sibling::PATIENCE),
+            time!(crate::server::sibling::REPLY_TIMEOUT),
             "the mail process is refused",
             "that process looks into its memory only",
             "a_process_that_says_nothing_is_given_up",
         ),
         row(
             "what is read of its answer",
-            bytes!(crate::server::sibling::LONGEST),
+            bytes!(crate::server::sibling::MAX_REPLY_BYTES),
             "the mail process is refused",
             "two short lines and the answer, each of 8 KiB at most",
             "a_process_that_says_too_much_is_given_up",

@@ -150,21 +150,21 @@ fn pool() -> Vec<Bound> {
         ),
         row(
             "least wait before another session is opened for a question",
-            time!(crate::session::pool::state::SOON),
+            time!(crate::session::pool::state::MIN_OPENING_TIME),
             "another is opened",
             "waiting so briefly costs less than a session",
             "different_questions_share_sessions_and_writes",
         ),
         row(
             "pause after a failed connection, growing",
-            time!(crate::session::pool::pause::FIRST).to(time!(crate::session::pool::pause::LONGEST)),
+            time!(crate::session::pool::pause::FIRST).to(time!(crate::session::pool::pause::MAX_PAUSE)),
             "it is tried again when a question comes",
             "a server that is back is noticed within a second",
             "pauses_grow_to_half_a_second_and_end",
         ),
         row(
             "rest of a pause that a question waits for",
-            time!(crate::session::pool::pause::NEAR),
+            time!(crate::session::pool::pause::PAUSE_NEARLY_OVER),
             "a question in a longer pause gets no answer at once",
             "so short a wait goes unnoticed",
             "policy/down-and-back.txt",
@@ -254,7 +254,7 @@ fn opening() -> Vec<Bound> {
         ),
         row(
             "wait for a name that had addresses before",
-            time!(crate::session::lookup::PATIENCE),
+            time!(crate::session::lookup::RESOLVER_WAIT),
             "the old addresses are used, and no question waits until the resolver answers again",
             "RFC 8767",
             "a_silent_resolver_is_waited_for_once_where_there_are_addresses",
@@ -282,7 +282,7 @@ fn opening() -> Vec<Bound> {
         ),
         row(
             "wait for an address that accepted the connection, where there are others",
-            time!(crate::session::ways::PATIENCE),
+            time!(crate::session::ways::OTHER_ADDRESS_DELAY),
             "the next is tried in parallel, sooner if a third of the time is up",
             "a server that delays unknown clients has not failed",
             "an_address_that_accepts_and_is_of_no_use_is_passed_by",
@@ -317,7 +317,7 @@ fn opening() -> Vec<Bound> {
         ),
         row(
             "certificates that a server may send",
-            count!(crate::session::chain::LONGEST),
+            count!(crate::session::chain::MAX_CERTIFICATES),
             "no answer, and none is verified",
             "an honest chain has two to four",
             "a_chain_of_too_many_certificates_is_refused_by_its_length",

@@ -57,7 +57,7 @@ use worker::Shared;
 
 /// What a session says at the deadline is more telling than that the deadline
 /// passed: it is waited for this much longer.
-pub(crate) const GRACE: Duration = Duration::from_millis(50);
+pub(crate) const ANSWER_GRACE: Duration = Duration::from_millis(50);
 
 /// Warm sessions are kept while something was asked within this time.
 pub(crate) const WARM_WHILE: Duration = Duration::from_secs(600);
@@ -262,7 +262,7 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
                 answered.await
             }
             // What an opening says at that time is more telling than that the time has passed.
-            None => match timeout(GRACE, &mut answered).await {
+            None => match timeout(ANSWER_GRACE, &mut answered).await {
                 Ok(answer) => answer,
                 Err(_) if queued.withdraw() => return Err(self.nobody_answered()),
                 Err(_) => answered.await,

@@ -10,11 +10,11 @@ pub(crate) const FIRST: Duration = Duration::from_millis(10);
 
 /// No pause is longer, so that a remote that is back is noticed within a second
 /// while questions come.
-pub(crate) const LONGEST: Duration = Duration::from_millis(500);
+pub(crate) const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// The end of a pause is waited for if it is this near: the answer may be a yes,
 /// and nobody notices.
-pub(crate) const NEAR: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE_NEARLY_OVER: Duration = Duration::from_millis(100);
 
 /// Failures in a row and the pause after the last.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Pause {
         if self.failed.is_some_and(|failed| began < failed) {
             return;
         }
-        let length = LONGEST.min(FIRST.saturating_mul(1 << self.failures.min(10)));
+        let length = MAX_PAUSE.min(FIRST.saturating_mul(1 << self.failures.min(10)));
         self.failures = self.failures.saturating_add(1);
         self.failed = Some(now);
         // Between half and all of it, so that many daemons do not return at one moment. The
@@ -54,7 +54,8 @@ impl Pause {
     /// Whether the remote is to be left alone for so long that nobody waits for
     /// the end of it.
     pub(super) fn is_long(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() + NEAR < until)
+        self.until
+            .is_some_and(|until| Instant::now() + PAUSE_NEARLY_OVER < until)
     }
 
     /// Openings in a row that failed.
@@ -86,9 +87,9 @@ mod tests {
             pause.failed(Instant::now());
         }
         assert!(pause.is_long());
-        advance(LONGEST / 4).await;
+        advance(MAX_PAUSE / 4).await;
         assert!(pause.until().is_some());
-        advance(LONGEST).await;
+        advance(MAX_PAUSE).await;
         assert!(pause.until().is_none());
         pause.succeeded();
         assert!(!pause.is_trial());

@@ -16,7 +16,7 @@ use crate::session::error::{Error, Kind, QUEUE};
 
 /// An answer this near is waited for whatever opening a session takes: one more
 /// session costs the remote more than this costs anybody.
-pub(crate) const SOON: Duration = Duration::from_millis(20);
+pub(crate) const MIN_OPENING_TIME: Duration = Duration::from_millis(20);
 
 /// Of the places in the queue for dialogs, those of clients of one network take one in so many at the most.
 pub(crate) const QUEUED_OF_ONE_NETWORK: usize = 16;
@@ -285,7 +285,7 @@ impl<Q, V> State<Q, V> {
     /// would take to open, after which the wait has cost no more than it could
     /// have saved.
     pub(super) fn worth_waiting(&self) -> Duration {
-        self.opening_took.max(SOON)
+        self.opening_took.max(MIN_OPENING_TIME)
     }
 
     /// A session whose opening began then was opened; it takes so many questions in
