@@ -26,7 +26,7 @@ pub enum Kind {
     Login {
         /// The name as it was given, completed with a default domain. Empty where a
         /// dialog is still to name it.
-        user: Login,
+        user: UserName,
         /// What is to show that the client is that user.
         proof: Proof,
     },
@@ -82,9 +82,9 @@ impl Client {
 
 /// A login name: bytes as given, and the parts that templates use.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Login(Box<[u8]>);
+pub struct UserName(Box<[u8]>);
 
-impl Login {
+impl UserName {
     /// The name as it was given.
     pub fn new(name: &[u8]) -> Self {
         Self(name.into())
@@ -111,7 +111,7 @@ impl Login {
     }
 }
 
-impl fmt::Display for Login {
+impl fmt::Display for UserName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.0))
     }
@@ -463,12 +463,12 @@ mod tests {
 
     #[test]
     fn a_login_splits_at_its_last_at() {
-        let login = Login::new(b"a@b@example.org");
+        let login = UserName::new(b"a@b@example.org");
         assert_eq!(
             (login.local(), login.domain()),
             (&b"a@b"[..], Some(&b"example.org"[..]))
         );
-        let bare = Login::new(b"jane");
+        let bare = UserName::new(b"jane");
         assert_eq!((bare.local(), bare.domain()), (&b"jane"[..], None));
     }
 
@@ -510,7 +510,7 @@ mod tests {
     fn a_question_is_printed_without_its_secret() {
         let proof = Proof::Password(Secret::copy_from(b"hunter2"));
         let kind = Kind::Login {
-            user: Login::new(b"jane"),
+            user: UserName::new(b"jane"),
             proof,
         };
         let printed = format!(

@@ -23,7 +23,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use vouch::dialog::dialog;
 use vouch::engine::{CachedDirectory, Engine};
-use vouch::verdict::{Client, Kind, Login, Proof, Question, Verdict};
+use vouch::verdict::{Client, Kind, Proof, Question, UserName, Verdict};
 use vouch_protocol::sasl::RelayedMechanism;
 use vouch_protocol::secret::Secret;
 
@@ -38,7 +38,7 @@ fn ms(milliseconds: u64) -> Duration {
 fn login(user: &str, password: &str) -> Question {
     Question {
         kind: Kind::Login {
-            user: Login::new(user.as_bytes()),
+            user: UserName::new(user.as_bytes()),
             proof: Proof::Password(Secret::copy_from(password.as_bytes())),
         },
         client: Client::default(),
@@ -250,7 +250,7 @@ async fn cram(
     let (mut asker, relayed) = dialog(RelayedMechanism::CramMd5, None).unwrap();
     let question = Question {
         kind: Kind::Login {
-            user: Login::new(b""),
+            user: UserName::new(b""),
             proof: Proof::Relay(relayed),
         },
         client: Client {

@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::dialog::dialog;
-    use crate::verdict::{Abstention, Class, Client, Login};
+    use crate::verdict::{Abstention, Class, Client, UserName};
 
     struct Nobody;
 
@@ -317,7 +317,7 @@ mod tests {
             let (mut asker, dialog) = dialog(RelayedMechanism::CramMd5, None).unwrap();
             let question = Question {
                 kind: Kind::Login {
-                    user: Login::new(b""),
+                    user: UserName::new(b""),
                     proof: Proof::Relay(dialog),
                 },
                 client: Client::default(),

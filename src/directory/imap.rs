@@ -12,7 +12,7 @@ use super::{Directory, Logins, Offers, Report, Terms, Username, judge, judged_an
 use crate::session::imap::{LoginSession, Options};
 use crate::session::pool::Limits;
 use crate::session::{self, Pool, Remote, tls};
-use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
+use crate::verdict::{Abstention, Kind, Question, UserName, Verdict};
 
 /// An IMAP server that is asked whether logins are good.
 pub struct Imap {
@@ -48,7 +48,7 @@ impl Imap {
             Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
         });
         let judge = Box::new(move |question: &session::Login, answer| {
-            let user = Login::new(question.attempt.user());
+            let user = UserName::new(question.attempt.user());
             judged_answer(answer, |outcome| judge::imap::judge(&replies, &user, outcome))
         });
         let pool = Pool::new(peer, limits, &Arc::default(), open, judge);

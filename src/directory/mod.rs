@@ -22,7 +22,7 @@ use crate::address::network::Network;
 use crate::dialog::HalfDone;
 use crate::session::pool::{self, Asker, Priority};
 use crate::session::{self, After, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token, tls};
-use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
+use crate::verdict::{Cause, Class, Client, Kind, Proof, Question, UserName, Verdict};
 use crate::waiting::{Waiter, Waiters};
 use health::Health;
 use offers::Offers;
@@ -94,7 +94,7 @@ pub struct Report {
 }
 
 /// What is sent to the remote as the user name, of a login as it was given.
-pub type Username = Arc<dyn Fn(&Login) -> Vec<u8> + Send + Sync>;
+pub type Username = Arc<dyn Fn(&UserName) -> Vec<u8> + Send + Sync>;
 
 /// How logins are asked, whatever the protocol.
 struct Logins<S: Session<Question = session::Login>> {
@@ -119,7 +119,7 @@ impl<S: Session<Question = session::Login>> Logins<S> {
     /// about, whatever the remote calls the user.
     async fn ask(
         &self,
-        user: &Login,
+        user: &UserName,
         proof: &Proof,
         client: (&Client, Option<Origin>),
         terms: Terms,
@@ -135,7 +135,7 @@ impl<S: Session<Question = session::Login>> Logins<S> {
         let answer = self.pool.ask(question, asker).await;
         // By now a dialog has said whom it is about.
         let user = match proof {
-            Proof::Relay(dialog) => &Login::new(dialog.user().unwrap_or_default()),
+            Proof::Relay(dialog) => &UserName::new(dialog.user().unwrap_or_default()),
             Proof::Password(_) | Proof::Token { .. } => user,
         };
         match answer {
@@ -145,7 +145,7 @@ impl<S: Session<Question = session::Login>> Logins<S> {
         }
     }
 
-    fn attempt(&self, user: &Login, proof: &Proof) -> Attempt {
+    fn attempt(&self, user: &UserName, proof: &Proof) -> Attempt {
         match proof {
             Proof::Password(password) => Attempt::Password(Credentials {
                 user: (self.username)(user),

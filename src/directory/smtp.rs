@@ -16,7 +16,7 @@ use crate::session::smtp::Hello;
 use crate::session::smtp::auth::{AuthSession, InTwo};
 use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
 use crate::session::{self, Origin, Pool, Remote, tls};
-use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
+use crate::verdict::{Abstention, Kind, Question, UserName, Verdict};
 
 /// What is particular to an SMTP or LMTP directory.
 #[derive(Clone)]
@@ -132,7 +132,7 @@ fn login_pool(
     });
     let replies = settings.reading.replies.clone();
     let judge = Box::new(move |question: &session::Login, answer| {
-        let user = Login::new(question.attempt.user());
+        let user = UserName::new(question.attempt.user());
         judged_answer(answer, |outcome| {
             judge::smtp_auth::judge(&replies, &user, outcome)
         })

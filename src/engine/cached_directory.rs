@@ -25,7 +25,7 @@ use super::unknown_rate::{self, UnknownRate};
 use super::{Decision, Source, lookups, refusals, store};
 use crate::address::{Address, Domain};
 use crate::directory::{Directory, Terms};
-use crate::verdict::{Abstention, Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
+use crate::verdict::{Abstention, Cause, Class, Client, Kind, Proof, Question, UserName, Verdict};
 use crate::waiting::Waiters;
 
 /// A remote that is called to hear what it offers has this long.
@@ -295,7 +295,7 @@ impl CachedDirectory {
     }
 
     /// Forgets a user, as login and as mailbox; how many verdicts these were.
-    pub(super) fn forget(&self, user: &Login) -> usize {
+    pub(super) fn forget(&self, user: &UserName) -> usize {
         let mailbox = Address::from_unquoted(user.as_bytes()).is_ok_and(|address| {
             let address = self.settings.canonical(address);
             self.recipients.memory.forget_one(&address)
@@ -318,7 +318,7 @@ impl CachedDirectory {
     }
 
     /// Whether a user of this name is one of its domains'.
-    pub(super) fn takes_user(&self, user: &Login) -> bool {
+    pub(super) fn takes_user(&self, user: &UserName) -> bool {
         let domains = &self.settings.domains;
         user.domain().is_none_or(|domain| domains.takes_login(domain))
     }
@@ -395,7 +395,7 @@ impl CachedDirectory {
 
     /// What a login is known by; `None` for a dialog, whose answer is to the challenges of
     /// this very one.
-    pub(super) fn tag(&self, user: &Login, proof: &Proof) -> Option<Tag> {
+    pub(super) fn tag(&self, user: &UserName, proof: &Proof) -> Option<Tag> {
         match proof {
             Proof::Password(password) => Some(self.logins.tag(user, b"", password)),
             Proof::Token { mechanism, rest } => {
@@ -407,7 +407,7 @@ impl CachedDirectory {
 
     async fn login(
         &self,
-        user: Login,
+        user: UserName,
         proof: Proof,
         client: Client,
         (deadline, late): (Instant, Option<Arc<Late<Verdict>>>),
@@ -480,7 +480,7 @@ impl CachedDirectory {
             trust.note(user, &sign, &verdict);
             // A dialog may have named nobody before it was asked: it is known by its network alone then.
             if let Proof::Relay(dialog) = proof
-                && let Some(named) = dialog.user().map(Login::new)
+                && let Some(named) = dialog.user().map(UserName::new)
                 && named != *user
             {
                 trust.note(&named, &sign, &verdict);
@@ -729,7 +729,7 @@ mod tests {
         let login = |password: &str| {
             let proof = Proof::Password(Secret::copy_from(password.as_bytes()));
             let kind = Kind::Login {
-                user: Login::new(b"jane@e.org"),
+                user: UserName::new(b"jane@e.org"),
                 proof,
             };
             let question = Question {
@@ -805,7 +805,7 @@ mod tests {
         let login = |user: &'static str, password: &'static [u8]| {
             let proof = Proof::Password(Secret::copy_from(password));
             let kind = Kind::Login {
-                user: Login::new(user.as_bytes()),
+                user: UserName::new(user.as_bytes()),
                 proof,
             };
             let client = Client::default();

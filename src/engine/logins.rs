@@ -18,7 +18,7 @@ use super::epoch::Epoch;
 use super::hash;
 use super::lookups::{self, Lookups};
 use super::remembered::{Entry, PIECE, State};
-use crate::verdict::{Cause, Class, Login, Verdict};
+use crate::verdict::{Cause, Class, UserName, Verdict};
 
 /// Addresses that one user is remembered to have logged in from, where the directory hands addresses on: the hosts
 /// of one person, and a few networks that a telephone roams. One more takes the place of the oldest.
@@ -52,7 +52,7 @@ pub struct Logins {
     ttl: Ttl,
     key: hmac::Key,
     /// The accepted password of each user.
-    accepted: Cache<Login, Accepted>,
+    accepted: Cache<UserName, Accepted>,
     /// Refused pairs of user and password, of each address where it counts.
     refused: Cache<LoginKey, (Box<Cause>, Instant)>,
     /// Counted by the caller.
@@ -115,7 +115,7 @@ impl Logins {
     }
 
     /// What a login is known by. `mechanism` tells tokens apart; for a password it is empty.
-    pub fn tag(&self, user: &Login, mechanism: &[u8], secret: &Secret<[u8]>) -> Tag {
+    pub fn tag(&self, user: &UserName, mechanism: &[u8], secret: &Secret<[u8]>) -> Tag {
         Tag(hash::keyed(
             &self.key,
             &[user.as_bytes(), mechanism, secret.expose()],
@@ -123,7 +123,7 @@ impl Logins {
     }
 
     /// The remembered verdict on this very login.
-    pub fn recall(&self, user: &Login, key: &LoginKey) -> Option<Verdict> {
+    pub fn recall(&self, user: &UserName, key: &LoginKey) -> Option<Verdict> {
         if let Some(known) = self.accepted.get(user)
             && known.is_of(&key.tag)
             && let Some((_, since)) = known.from.iter().find(|(client, _)| *client == key.client)
@@ -136,7 +136,7 @@ impl Logins {
     }
 
     /// Keeps what a probe found. A Defer is no finding.
-    pub fn keep(&self, user: &Login, key: &LoginKey, verdict: &Verdict) {
+    pub fn keep(&self, user: &UserName, key: &LoginKey, verdict: &Verdict) {
         match verdict {
             Verdict::Accept(_) => {
                 self.refused.remove(key);
@@ -163,7 +163,7 @@ impl Logins {
         !self.ttl.positive.max(self.ttl.negative).is_zero()
     }
 
-    fn accept(&self, user: &Login, key: &LoginKey) {
+    fn accept(&self, user: &UserName, key: &LoginKey) {
         let found = self.accepted.entry(user, None, |_, known| {
             known.note(key);
             EntryAction::Retain(())
@@ -185,7 +185,7 @@ impl Logins {
 
     /// The accepted login of a user, of each address that it was accepted from where that counts, with its times. Of
     /// a refused one only the hash is known.
-    pub fn entries_of(&self, user: &Login) -> Vec<Entry> {
+    pub fn entries_of(&self, user: &UserName) -> Vec<Entry> {
         let known = self.accepted.get(user);
         let from = known.map(|known| known.from).unwrap_or_default();
         from.into_iter().filter_map(|since| self.aged(since)).collect()
@@ -193,7 +193,7 @@ impl Logins {
 
     /// Every user with an accepted login, and of each what [`Self::entries_of`] gives; none where that is of no use
     /// any more. No lock is held between two of them.
-    pub fn entries(&self) -> impl Iterator<Item = (Login, Vec<Entry>)> + Send {
+    pub fn entries(&self) -> impl Iterator<Item = (UserName, Vec<Entry>)> + Send {
         let accepted = self.accepted.iter();
         accepted.map(|(user, known)| {
             let entries = known.from.into_iter().filter_map(|since| self.aged(since));
@@ -222,7 +222,7 @@ impl Logins {
 
     /// Forgets a user; how many verdicts these were. A refused login is known by its
     /// hash alone, which names no user: all of them go, uncounted.
-    pub fn forget(&self, user: &Login) -> usize {
+    pub fn forget(&self, user: &UserName) -> usize {
         self.epoch.end();
         self.refused.clear();
         usize::from(self.accepted.remove(user).is_some())
@@ -239,7 +239,7 @@ impl Logins {
 
     /// Forgets the logins of users, one after another, so that nobody waits for long who looks
     /// into the memory meanwhile; and every refused one. Gives how many these were.
-    pub async fn purge(&self, whom: impl Fn(&Login) -> bool) -> (usize, usize) {
+    pub async fn purge(&self, whom: impl Fn(&UserName) -> bool) -> (usize, usize) {
         self.epoch.end();
         let refused = self.refused.len();
         self.refused.clear();
@@ -265,8 +265,8 @@ mod tests {
         negative: Duration::from_secs(30),
     };
 
-    fn jane() -> Login {
-        Login::new(b"jane@e.org")
+    fn jane() -> UserName {
+        UserName::new(b"jane@e.org")
     }
 
     fn key(memory: &Logins, password: &str) -> LoginKey {
@@ -405,17 +405,20 @@ mod tests {
     #[test]
     fn no_two_logins_have_one_tag() {
         let memory = Logins::new(10, TTL, [7; 32]);
-        let pair =
-            |user: &[u8], password: &[u8]| memory.tag(&Login::new(user), b"", &Secret::copy_from(password)).0;
+        let pair = |user: &[u8], password: &[u8]| {
+            memory
+                .tag(&UserName::new(user), b"", &Secret::copy_from(password))
+                .0
+        };
         assert_ne!(pair(b"ab", b"c"), pair(b"a", b"bc"));
         assert_ne!(pair(b"ab", b"c"), pair(b"c", b"ab"));
         assert_eq!(pair(b"ab", b"c"), pair(b"ab", b"c"));
         let other = Logins::new(10, TTL, [8; 32]);
         assert_ne!(
             pair(b"ab", b"c"),
-            other.tag(&Login::new(b"ab"), b"", &Secret::copy_from(b"c")).0
+            other.tag(&UserName::new(b"ab"), b"", &Secret::copy_from(b"c")).0
         );
-        let token = memory.tag(&Login::new(b"ab"), b"XOAUTH2", &Secret::copy_from(b"c"));
+        let token = memory.tag(&UserName::new(b"ab"), b"XOAUTH2", &Secret::copy_from(b"c"));
         assert_ne!(pair(b"ab", b"c"), token.0);
     }
 }

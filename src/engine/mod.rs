@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use vouch_protocol::sasl::RelayedMechanism;
 
 use crate::address::{Address, Domain};
-use crate::verdict::{Abstention, Kind, Login, Question, Verdict};
+use crate::verdict::{Abstention, Kind, Question, UserName, Verdict};
 pub use cached_directory::CachedDirectory;
 use flight::Late;
 pub use logins::Tag;
@@ -207,7 +207,7 @@ impl Engine {
 
     /// The decision against a user whom a dialog named while it was under way; `None` where it
     /// may go on. The name is the dialog's, so none is completed.
-    pub fn refuse(&self, user: &Login) -> Option<Decision> {
+    pub fn refuse(&self, user: &UserName) -> Option<Decision> {
         let verdict = match self.members.first() {
             Some(member) if member.takes_user(user) => refusals::refuse_name(user)?,
             _ => Verdict::Abstain(Abstention::NotOurs),
@@ -226,10 +226,10 @@ impl Engine {
 
     /// The login with the default domain, where it has none. An empty one stays nobody's.
     #[must_use]
-    pub fn complete(&self, user: &Login) -> Login {
+    pub fn complete(&self, user: &UserName) -> UserName {
         match &self.default_domain {
             Some(domain) if user.domain().is_none() && !user.as_bytes().is_empty() => {
-                Login::new(&[user.as_bytes(), b"@", domain.as_str().as_bytes()].concat())
+                UserName::new(&[user.as_bytes(), b"@", domain.as_str().as_bytes()].concat())
             }
             _ => user.clone(),
         }
@@ -254,7 +254,7 @@ impl Engine {
     /// One form for each account: as [`Engine::mailbox`], but a detail stays, for a
     /// name with one may be another's login. A name that is no address has one form.
     #[must_use]
-    pub fn account(&self, user: &Login) -> Login {
+    pub fn account(&self, user: &UserName) -> UserName {
         let Ok(address) = Address::from_unquoted(user.as_bytes()) else {
             return user.clone();
         };
@@ -262,7 +262,7 @@ impl Engine {
             .member_of(address.domain())
             .is_some_and(|member| member.folds_case());
         let address = if folds { address.folded() } else { address };
-        Login::new(&address.to_unquoted())
+        UserName::new(&address.to_unquoted())
     }
 
     /// The mailboxes that are remembered to exist, one after the other as they are asked for; `None` where none ever is.
@@ -274,7 +274,7 @@ impl Engine {
 
     /// Forgets what is remembered of these users, or of all where none is named.
     /// Returns how many verdicts these were.
-    pub fn forget(&self, users: &[Login]) -> usize {
+    pub fn forget(&self, users: &[UserName]) -> usize {
         if users.is_empty() {
             return self.members.iter().map(|member| member.forget_all()).sum();
         }
@@ -398,7 +398,7 @@ mod tests {
     fn login(user: &str) -> Kind {
         let proof = Proof::Password(Secret::copy_from(b"pw"));
         Kind::Login {
-            user: Login::new(user.as_bytes()),
+            user: UserName::new(user.as_bytes()),
             proof,
         }
     }
@@ -459,7 +459,7 @@ mod tests {
             let address = Address::from_unquoted(name.as_bytes()).unwrap();
             String::from_utf8(engine.mailbox(address).to_unquoted()).unwrap()
         };
-        let account = |name: &str| engine.account(&Login::new(name.as_bytes())).to_string();
+        let account = |name: &str| engine.account(&UserName::new(name.as_bytes())).to_string();
         assert_eq!(mailbox("Bob+x@A.Example"), "bob@a.example");
         assert_eq!(account("Bob+x@A.Example"), "bob+x@a.example");
         assert_eq!(mailbox("Bob+x@B.Example"), "Bob+x@b.example");

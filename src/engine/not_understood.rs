@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::phrase::phrase;
 use crate::telemetry::counter::Counter;
-use crate::verdict::{Class, Kind, Login, Proof, Verdict};
+use crate::verdict::{Class, Kind, Proof, UserName, Verdict};
 
 /// Different texts of a directory that are counted separately. A remote has a few; beyond, they are counted, and no more.
 pub(crate) const TEXTS: usize = 100;
@@ -139,7 +139,7 @@ impl NotUnderstood {
 
 /// What a reply may call the one who was asked about: the longest first.
 fn names(user: &[u8]) -> Vec<String> {
-    let login = Login::new(user);
+    let login = UserName::new(user);
     let parts = [Some(login.as_bytes()), login.domain(), Some(login.local())];
     let mut names: Vec<_> = parts
         .into_iter()
@@ -178,7 +178,7 @@ mod tests {
         heard.note(&recipient("\"x y\"@e.org"), &said("550", "x y cannot be"));
         heard.note(
             &Kind::Login {
-                user: Login::new(b"jane"),
+                user: UserName::new(b"jane"),
                 proof: Proof::Password(Secret::copy_from(b"pw")),
             },
             &said("NO", "Jane may not"),

@@ -3,7 +3,7 @@
 use vouch_protocol::sasl::relayed::MESSAGE_LIMIT;
 
 use crate::address::Fault;
-use crate::verdict::{Cause, Class, Kind, Login, Proof, Verdict};
+use crate::verdict::{Cause, Class, Kind, Proof, UserName, Verdict};
 
 /// RFC 4616 §2 lets servers stop at 255 octets of a name.
 pub(crate) const MAX_USER: usize = 255;
@@ -43,18 +43,18 @@ pub fn refuse(kind: &Kind) -> Option<Verdict> {
 }
 
 /// The verdict on a name that no remote could know.
-pub fn refuse_name(user: &Login) -> Option<Verdict> {
+pub fn refuse_name(user: &UserName) -> Option<Verdict> {
     wrong_name(user).map(impossible).or_else(|| long_name(user))
 }
 
-fn long_name(user: &Login) -> Option<Verdict> {
+fn long_name(user: &UserName) -> Option<Verdict> {
     let length = user.as_bytes().len();
     let why = format!("the user name has {length} octets, and {MAX_USER} are the most that is sent");
     (length > MAX_USER).then(|| too_long(why))
 }
 
 /// `message = NUL authcid NUL passwd` (RFC 4616 §2).
-fn long_login(user: &Login, password: &[u8]) -> Option<Verdict> {
+fn long_login(user: &UserName, password: &[u8]) -> Option<Verdict> {
     let length = user.as_bytes().len() + password.len() + 2;
     let why = format!("name and password have {length} octets, and {MAX_PLAIN} are the most that is sent");
     (length > MAX_PLAIN).then(|| too_long(why))
@@ -64,7 +64,7 @@ fn too_long(why: String) -> Verdict {
     Verdict::Defer(Cause::ours(Class::Syntax, why))
 }
 
-fn wrong_name(user: &Login) -> Option<&'static str> {
+fn wrong_name(user: &UserName) -> Option<&'static str> {
     let user = user.as_bytes();
     if user.is_empty() {
         Some("the user name is empty")
@@ -96,13 +96,13 @@ mod tests {
 
     use super::*;
     use crate::address::Address;
-    use crate::verdict::Login;
+    use crate::verdict::UserName;
 
     fn login(user: &[u8], password: &[u8]) -> bool {
         let proof = Proof::Password(Secret::copy_from(password));
         matches!(
             refuse(&Kind::Login {
-                user: Login::new(user),
+                user: UserName::new(user),
                 proof
             }),
             Some(Verdict::Reject(_))
@@ -133,7 +133,7 @@ mod tests {
     fn what_is_only_long_is_no_no() {
         let refused = |user: usize, password: usize| {
             let kind = Kind::Login {
-                user: Login::new(&vec![b'u'; user]),
+                user: UserName::new(&vec![b'u'; user]),
                 proof: Proof::Password(Secret::copy_from(&vec![b'p'; password])),
             };
             refuse(&kind)
@@ -158,7 +158,7 @@ mod tests {
         let relayed = |user: &[u8]| {
             let (_, dialog) =
                 crate::dialog::dialog(vouch_protocol::sasl::RelayedMechanism::CramMd5, None).unwrap();
-            let user = Login::new(user);
+            let user = UserName::new(user);
             refuse(&Kind::Login {
                 user,
                 proof: Proof::Relay(dialog),
@@ -167,7 +167,10 @@ mod tests {
         assert_eq!(relayed(b""), None);
         assert_eq!(relayed(b"jane"), None);
         assert!(matches!(relayed(b"ja\nne"), Some(Verdict::Reject(_))));
-        assert!(matches!(refuse_name(&Login::new(b"")), Some(Verdict::Reject(_))));
+        assert!(matches!(
+            refuse_name(&UserName::new(b"")),
+            Some(Verdict::Reject(_))
+        ));
     }
 
     #[test]

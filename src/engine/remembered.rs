@@ -14,7 +14,7 @@ use super::lookups::Summary;
 use super::recipients::{end, key};
 use super::{CachedDirectory, store};
 use crate::address::{Address, Domain, DomainError, NotAnAddress};
-use crate::verdict::{Cause, Login};
+use crate::verdict::{Cause, UserName};
 
 /// Entries that are looked at in one go.
 pub(crate) const PIECE: usize = 1000;
@@ -125,7 +125,7 @@ pub enum PurgeScope {
     /// A mailbox, and the logins under its address.
     Mailbox(Address),
     /// The logins of a user.
-    User(Login),
+    User(UserName),
     /// Mailboxes and users of a domain.
     Domain(Domain),
     /// Everything.
@@ -151,7 +151,7 @@ impl PurgeScope {
 
     /// A user by the name that is logged in with.
     pub fn user(name: &str) -> Self {
-        Self::User(Login::new(name.as_bytes()))
+        Self::User(UserName::new(name.as_bytes()))
     }
 }
 
@@ -178,7 +178,7 @@ impl CachedDirectory {
             let entry = self.recipients().entry(&address)?;
             Some((self.about(key(&address), "recipient", &entry), entry))
         });
-        let logins = self.logins().entries_of(&Login::new(name));
+        let logins = self.logins().entries_of(&UserName::new(name));
         let login = logins
             .into_iter()
             .map(|entry| (self.about(name.into(), "login", &entry), entry));
@@ -247,7 +247,7 @@ impl CachedDirectory {
             Some(whom) => self.recipients().purge(&whom).await,
             None => (0, true),
         };
-        let is = |user: &Login| match whom {
+        let is = |user: &UserName| match whom {
             // Too much that is forgotten is asked again, and no more.
             PurgeScope::Mailbox(address) => user.as_bytes().eq_ignore_ascii_case(&address.to_unquoted()),
             PurgeScope::User(name) => user.as_bytes().eq_ignore_ascii_case(name.as_bytes()),
@@ -273,7 +273,7 @@ impl CachedDirectory {
     }
 }
 
-fn is_of(user: &Login, domain: &Domain) -> bool {
+fn is_of(user: &UserName, domain: &Domain) -> bool {
     let of = user.domain().and_then(|domain| str::from_utf8(domain).ok());
     of.is_some_and(|of| Domain::parse(of).is_ok_and(|of| of == *domain))
 }

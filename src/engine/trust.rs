@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::hash;
 use crate::address::network::Network;
-use crate::verdict::{Client, Login, Proof, Verdict};
+use crate::verdict::{Client, Proof, UserName, Verdict};
 
 /// A user who was accepted within this time is trusted: nearly everybody comes back within it.
 pub(crate) const TRUST: Duration = Duration::from_secs(14 * 86_400);
@@ -33,8 +33,8 @@ pub(crate) const BITS: u32 = 12;
 pub struct Trust {
     key: hmac::Key,
     /// A few bits of each of a user's passwords, the latest last.
-    passwords: Cache<Login, VecDeque<(u16, Instant)>>,
-    networks: Cache<(Login, Network), Instant>,
+    passwords: Cache<UserName, VecDeque<(u16, Instant)>>,
+    networks: Cache<(UserName, Network), Instant>,
 }
 
 /// What a login may be trusted by.
@@ -57,7 +57,7 @@ impl Trust {
     }
 
     /// What this login may be trusted by.
-    pub(super) fn sign(&self, user: &Login, proof: &Proof, client: &Client) -> Sign {
+    pub(super) fn sign(&self, user: &UserName, proof: &Proof, client: &Client) -> Sign {
         let Proof::Password(password) = proof else {
             return Sign::Network(client.address.map(Network::of_host));
         };
@@ -67,7 +67,7 @@ impl Trust {
     }
 
     /// Whether such a login of this user was accepted lately.
-    pub(super) fn has(&self, user: &Login, sign: &Sign) -> bool {
+    pub(super) fn has(&self, user: &UserName, sign: &Sign) -> bool {
         match sign {
             Sign::Password(bits) => self.passwords.get(user).is_some_and(|known| {
                 let is_it = |(mark, since): &(u16, Instant)| mark == bits && since.elapsed() < TRUST;
@@ -82,7 +82,7 @@ impl Trust {
     }
 
     /// Notes what came of such a login.
-    pub(super) fn note(&self, user: &Login, sign: &Sign, verdict: &Verdict) {
+    pub(super) fn note(&self, user: &UserName, sign: &Sign, verdict: &Verdict) {
         match (verdict, sign) {
             (Verdict::Accept(_), Sign::Password(bits)) => {
                 let mut known = self.without(user, *bits);
@@ -100,7 +100,7 @@ impl Trust {
         }
     }
 
-    fn without(&self, user: &Login, bits: u16) -> VecDeque<(u16, Instant)> {
+    fn without(&self, user: &UserName, bits: u16) -> VecDeque<(u16, Instant)> {
         let mut known = self.passwords.get(user).unwrap_or_default();
         known.retain(|(mark, since)| *mark != bits && since.elapsed() < TRUST);
         known
@@ -115,8 +115,8 @@ mod tests {
     use super::*;
     use crate::verdict::{Cause, Class};
 
-    fn jane() -> Login {
-        Login::new(b"jane@example.org")
+    fn jane() -> UserName {
+        UserName::new(b"jane@example.org")
     }
 
     fn from(address: &str) -> Client {
@@ -144,7 +144,7 @@ mod tests {
         trust.note(&jane(), &good, &Verdict::accept("jane"));
         trust.note(&jane(), &other, &Verdict::accept("jane"));
         assert!(trust.has(&jane(), &good) && trust.has(&jane(), &other));
-        assert!(!trust.has(&Login::new(b"joe@example.org"), &good));
+        assert!(!trust.has(&UserName::new(b"joe@example.org"), &good));
         trust.note(&jane(), &other, &Verdict::Defer(Cause::ours(Class::Timeout, "x")));
         assert!(trust.has(&jane(), &other));
         // Be it a guess that has the same bits.

@@ -13,7 +13,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use tokio::time::Instant;
 use vouch_protocol::auth::master::Field;
 
-use crate::verdict::{Client, Login};
+use crate::verdict::{Client, UserName};
 
 /// A login that nobody asks for is forgotten after this long, as Dovecot does
 /// (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
@@ -36,9 +36,9 @@ pub struct Handover {
 #[derive(Debug, Clone)]
 pub struct Accepted {
     /// The name under which the client is now known.
-    pub user: Login,
+    pub user: UserName,
     /// The name that it gave.
-    pub given: Login,
+    pub given: UserName,
     /// The SASL mechanism.
     pub mechanism: &'static str,
     /// The fields that the `login` listener adds to the user's.
@@ -321,8 +321,8 @@ mod tests {
 
     fn accepted(user: &str) -> Accepted {
         Accepted {
-            user: Login::new(user.as_bytes()),
-            given: Login::new(user.as_bytes()),
+            user: UserName::new(user.as_bytes()),
+            given: UserName::new(user.as_bytes()),
             mechanism: "PLAIN",
             fields: Vec::new(),
             client: Client::default(),

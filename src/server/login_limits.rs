@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
     use crate::engine::logins::{Logins, Ttl};
-    use crate::verdict::{Cause, Class, Login};
+    use crate::verdict::{Cause, Class, UserName};
 
     fn sessions(limit: u32) -> Sessions {
         Sessions::new(Limits {
@@ -211,7 +211,7 @@ mod tests {
             Logins::new(1, none, [7; 32])
         });
         let password = Secret::copy_from(password.as_bytes());
-        LOGINS.tag(&Login::new(b"jane"), b"", &password)
+        LOGINS.tag(&UserName::new(b"jane"), b"", &password)
     }
 
     fn decision(verdict: Verdict, source: Source) -> Decision {

@@ -16,7 +16,7 @@ use super::current::Current;
 use super::login_limits::{Limits, Session, Sessions};
 use super::{Caller, Listener, WRITE_TIMEOUT, note_end};
 use crate::engine::{Decision, Engine, Source, Tag};
-use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
+use crate::verdict::{Cause, Class, Client, Kind, Proof, Question, UserName, Verdict};
 use crate::wire::{Wire, WireError};
 
 /// A question comes in one packet with the connection. A client that has sent none by then will not.
@@ -120,7 +120,7 @@ impl Saslauthd {
 #[derive(Clone)]
 struct RequestContext {
     listener: Arc<Saslauthd>,
-    user: Login,
+    user: UserName,
     client: Client,
     session: Option<Session>,
     tag: Option<Tag>,
@@ -154,13 +154,13 @@ impl RequestContext {
 }
 
 /// The whole user name.
-fn name(request: &Request, join_realm: bool) -> Login {
+fn name(request: &Request, join_realm: bool) -> UserName {
     let Request { login, realm, .. } = request;
     // A realm alone would be nobody's name.
     if join_realm && !realm.is_empty() && !login.is_empty() {
-        Login::new(&[login, &b"@"[..], realm].concat())
+        UserName::new(&[login, &b"@"[..], realm].concat())
     } else {
-        Login::new(login)
+        UserName::new(login)
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use vouch::address::Address;
 use vouch::config::directory::Kind as Protocol;
 use vouch::engine::{Decision, Engine, Source};
-use vouch::verdict::{Class, Client, Kind, Login, Proof, Question, Verdict};
+use vouch::verdict::{Class, Client, Kind, Proof, Question, UserName, Verdict};
 use vouch_protocol::secret::Secret;
 
 use crate::world::World;
@@ -99,7 +99,7 @@ fn question(world: &World, name: String, recipient: bool) -> Option<(Kind, Strin
         let address = Address::from_unquoted(name.as_bytes()).ok()?;
         return Some((Kind::Recipient(address), name));
     }
-    let (user, password) = (Login::new(name.as_bytes()), world.some_password());
+    let (user, password) = (UserName::new(name.as_bytes()), world.some_password());
     let proof = Proof::Password(Secret::copy_from(password.as_bytes()));
     Some((Kind::Login { user, proof }, format!("{name} {password}")))
 }

@@ -4,7 +4,7 @@ use vouch::directory::judge::recipient::{Settings, judge};
 use vouch::directory::judge::replies::{Means, Replies};
 use vouch::directory::judge::{imap, smtp_auth};
 use vouch::session::{After, Judged};
-use vouch::verdict::{Cause, Class, Login, Verdict};
+use vouch::verdict::{Cause, Class, UserName, Verdict};
 use vouch_protocol::imap::login::Outcome as ImapOutcome;
 use vouch_protocol::imap::response::{Code, Status, StatusKind};
 use vouch_protocol::smtp::Reply;
@@ -148,7 +148,7 @@ fn by_reply(user: &[u8], outcome: Outcome) {
         _ => None,
     };
     let code = reply.as_ref().map(Reply::code);
-    match smtp_auth::judge(&Replies::default(), &Login::new(user), outcome).verdict {
+    match smtp_auth::judge(&Replies::default(), &UserName::new(user), outcome).verdict {
         Verdict::Accept(identity) => {
             assert_eq!(code, Some(235));
             assert_eq!(identity.name, user);
@@ -177,7 +177,7 @@ fn by_status(name: &[u8], status: &Status) {
     ] {
         by_outcome(name, outcome);
     }
-    let judged = imap::judge(&Replies::default(), &Login::new(name), answer(status));
+    let judged = imap::judge(&Replies::default(), &UserName::new(name), answer(status));
     harmless(&judged.verdict);
     if let Verdict::Reject(_) = judged.verdict {
         let about_the_login = matches!(
@@ -202,7 +202,7 @@ fn by_outcome(user: &[u8], outcome: ImapOutcome) {
         ImapOutcome::Status { status, .. } => Some(status.kind),
         _ => None,
     };
-    match imap::judge(&Replies::default(), &Login::new(user), outcome).verdict {
+    match imap::judge(&Replies::default(), &UserName::new(user), outcome).verdict {
         Verdict::Accept(identity) => {
             assert_eq!(answer, Some(StatusKind::Ok));
             assert_eq!(identity.name, user);
@@ -214,10 +214,10 @@ fn by_outcome(user: &[u8], outcome: ImapOutcome) {
 }
 
 /// A user's name makes no "no" of a text that does not repeat it.
-fn names(name: &[u8], judge: impl Fn(&Login) -> Judged<Verdict>) {
-    let found = judge(&Login::new(name)).verdict;
+fn names(name: &[u8], judge: impl Fn(&UserName) -> Judged<Verdict>) {
+    let found = judge(&UserName::new(name)).verdict;
     harmless(&found);
-    let other = judge(&Login::new(NOBODY)).verdict;
+    let other = judge(&UserName::new(NOBODY)).verdict;
     if let Verdict::Reject(cause) = &found {
         assert!(
             matches!(other, Verdict::Reject(_)) || repeats(&cause.text, name),
@@ -230,7 +230,7 @@ fn names(name: &[u8], judge: impl Fn(&Login) -> Judged<Verdict>) {
 
 /// A text that begins with plain trouble is a no in no protocol, whatever follows.
 fn trouble(reading: Settings, name: &[u8], text: &str) {
-    let login = Login::new(name);
+    let login = UserName::new(name);
     let text = text.replace(['\r', '\n'], " ");
     // Behind an open bracket it could be a part of what is left out of a text.
     let behind = format!("NO {}. Internal error", text.replace(['<', '[', '/', '@'], " "));

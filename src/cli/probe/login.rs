@@ -16,7 +16,7 @@ use super::super::{ConfigFile, fail, print, runtime, status};
 use super::{Common, Reasons, Words, line, object, status_of};
 use crate::config::Config;
 use crate::config::directory::LoginMethod;
-use crate::verdict::{Client, Kind, Login, Proof, Question, Verdict};
+use crate::verdict::{Client, Kind, Proof, Question, UserName, Verdict};
 
 const WORDS: Words = Words {
     yes: "accepted",
@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
 fn answer(arguments: &Arguments, file: &ConfigFile) -> Result<u8, ExitCode> {
     let asker = arguments.common.asker(file, arguments.mechanism)?;
     let password = password("probe login", &arguments.user, arguments.password_file.as_deref())?;
-    let user = Login::new(arguments.user.as_bytes());
+    let user = UserName::new(arguments.user.as_bytes());
     let kind = Kind::Login {
         user,
         proof: Proof::Password(password),
@@ -92,7 +92,7 @@ pub(in crate::cli) fn once(
     file: Option<&Path>,
 ) -> Result<(String, Verdict), ExitCode> {
     let kind = Kind::Login {
-        user: Login::new(user.as_bytes()),
+        user: UserName::new(user.as_bytes()),
         proof: Proof::Password(password("init", user, file)?),
     };
     let client = Client::default();

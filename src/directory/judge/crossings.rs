@@ -8,7 +8,7 @@ use super::recipient::{self, Settings};
 use super::replies::Replies;
 use super::statement::{About, What};
 use super::{imap, smtp_auth};
-use crate::verdict::{Login, Verdict};
+use crate::verdict::{UserName, Verdict};
 
 const CAREFUL: fn() -> Settings = || Settings {
     code_252_exists: true,
@@ -38,7 +38,7 @@ fn judged_with(settings: &Settings, asked: &str, reply: &str) -> &'static str {
 }
 
 fn login(user: &str, reply: &str) -> Verdict {
-    let (replies, user) = (Replies::default(), Login::new(user.as_bytes()));
+    let (replies, user) = (Replies::default(), UserName::new(user.as_bytes()));
     if reply.starts_with("NO") {
         let status = vouch_protocol::imap::response::Status::parse(reply).unwrap();
         let capabilities = None;

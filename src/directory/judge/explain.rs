@@ -11,7 +11,7 @@ use super::recipient::Settings;
 use super::statement::Statement;
 use super::text::Asked;
 use super::{imap, recipient, smtp_auth};
-use crate::verdict::{Login, Verdict};
+use crate::verdict::{UserName, Verdict};
 
 /// What a reply answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ fn rcpt(settings: &Settings, asked: &[u8], reply: &Reply) -> Result<Explanation,
 
 fn smtp_login(settings: &Settings, user: &[u8], reply: &Reply) -> Explanation {
     let outcome = Outcome::Reply(reply.clone());
-    let verdict = smtp_auth::judge(&settings.replies, &Login::new(user), outcome).verdict;
+    let verdict = smtp_auth::judge(&settings.replies, &UserName::new(user), outcome).verdict;
     if !(400..600).contains(&reply.code()) {
         return Explanation::of(verdict);
     }
@@ -99,7 +99,7 @@ fn imap_login(settings: &Settings, user: &[u8], text: &str) -> Result<Explanatio
         status: status.clone(),
         capabilities: None,
     };
-    let verdict = imap::judge(&settings.replies, &Login::new(user), outcome).verdict;
+    let verdict = imap::judge(&settings.replies, &UserName::new(user), outcome).verdict;
     if !line.to_ascii_uppercase().starts_with("NO") {
         return Ok(Explanation::of(verdict));
     }

@@ -8,10 +8,10 @@ use super::replies::Replies;
 use super::statement::{About, Statement, What};
 use super::{defer, reject};
 use crate::session::{After, Judged};
-use crate::verdict::{Cause, Class, Login, Verdict};
+use crate::verdict::{Cause, Class, UserName, Verdict};
 
 /// Judges the outcome of a login as `user`; `replies` are the operator's phrases.
-pub fn judge(replies: &Replies, user: &Login, outcome: Outcome) -> Judged<Verdict> {
+pub fn judge(replies: &Replies, user: &UserName, outcome: Outcome) -> Judged<Verdict> {
     match outcome {
         Outcome::Status { status, .. } => status_of_login(replies, user, &status),
         Outcome::Surprise => ours(Class::Protocol, "it asked for more when nothing was left to say"),
@@ -22,7 +22,7 @@ pub fn judge(replies: &Replies, user: &Login, outcome: Outcome) -> Judged<Verdic
     }
 }
 
-fn status_of_login(replies: &Replies, user: &Login, status: &Status) -> Judged<Verdict> {
+fn status_of_login(replies: &Replies, user: &UserName, status: &Status) -> Judged<Verdict> {
     match status.kind {
         StatusKind::Ok => Judged {
             verdict: Verdict::accept(user.as_bytes()),
@@ -36,7 +36,7 @@ fn status_of_login(replies: &Replies, user: &Login, status: &Status) -> Judged<V
     }
 }
 
-fn refusal(replies: &Replies, user: &Login, status: &Status) -> Judged<Verdict> {
+fn refusal(replies: &Replies, user: &UserName, status: &Status) -> Judged<Verdict> {
     match read(replies, user.as_bytes(), status).conclusion {
         Conclusion::No(class) => reject(class, status.label(), status.text()),
         Conclusion::Later(class) => {
@@ -98,7 +98,7 @@ mod tests {
         let status = Status::parse(status).unwrap();
         judge(
             &Replies::default(),
-            &Login::new(b"jane@example.org"),
+            &UserName::new(b"jane@example.org"),
             Outcome::Status {
                 status,
                 capabilities: None,
@@ -240,7 +240,7 @@ mod tests {
             Outcome::Unconfirmed(status()),
             Outcome::Unexpected("x"),
         ] {
-            let judged = judge(&Replies::default(), &Login::new(b"jane"), outcome);
+            let judged = judge(&Replies::default(), &UserName::new(b"jane"), outcome);
             assert_eq!(judged.verdict.name(), "defer");
             assert!(matches!(judged.after, After::Close | After::Goodbye));
         }

@@ -8,10 +8,10 @@ use super::replies::Replies;
 use super::statement::{About, Statement, What};
 use super::{defer, reject};
 use crate::session::{After, Judged};
-use crate::verdict::{Class, Login, Verdict};
+use crate::verdict::{Class, UserName, Verdict};
 
 /// Judges the outcome of a login as `user`; `replies` are the operator's phrases.
-pub fn judge(replies: &Replies, user: &Login, outcome: Outcome) -> Judged<Verdict> {
+pub fn judge(replies: &Replies, user: &UserName, outcome: Outcome) -> Judged<Verdict> {
     match outcome {
         Outcome::Reply(reply) => reply_to_auth(replies, user, &reply),
         // A challenge where nothing was left to say, or a mechanism that was refused before any
@@ -22,7 +22,7 @@ pub fn judge(replies: &Replies, user: &Login, outcome: Outcome) -> Judged<Verdic
     }
 }
 
-fn reply_to_auth(replies: &Replies, user: &Login, reply: &Reply) -> Judged<Verdict> {
+fn reply_to_auth(replies: &Replies, user: &UserName, reply: &Reply) -> Judged<Verdict> {
     match reply.code() {
         235 if !reply.is_consistent() => said(Class::Protocol, reply, After::Close),
         // Nothing in SMTP takes a login back, so the session is spent.
@@ -36,7 +36,7 @@ fn reply_to_auth(replies: &Replies, user: &Login, reply: &Reply) -> Judged<Verdi
     }
 }
 
-fn refusal(replies: &Replies, user: &Login, reply: &Reply) -> Judged<Verdict> {
+fn refusal(replies: &Replies, user: &UserName, reply: &Reply) -> Judged<Verdict> {
     let after = after(reply);
     match read(replies, user.as_bytes(), reply).conclusion {
         Conclusion::No(class) => Judged {
@@ -106,7 +106,7 @@ mod tests {
     fn judged(reply: &str) -> Judged<Verdict> {
         judge(
             &Replies::default(),
-            &Login::new(b"jane@example.org"),
+            &UserName::new(b"jane@example.org"),
             Outcome::Reply(Reply::parse(reply).unwrap()),
         )
     }
@@ -209,7 +209,7 @@ mod tests {
             Outcome::Unsupported(reply()),
             Outcome::Early(reply()),
         ] {
-            let judged = judge(&Replies::default(), &Login::new(b"jane"), outcome);
+            let judged = judge(&Replies::default(), &UserName::new(b"jane"), outcome);
             assert_eq!((judged.verdict.name(), judged.after), ("defer", After::Close));
         }
     }

@@ -9,7 +9,7 @@ use super::outcome::{Outcome, failure_name, outcome};
 use super::{Decided, RequestContext, Tempfail, ok};
 use crate::server::handover::Accepted;
 use crate::server::is_smtp;
-use crate::verdict::Login;
+use crate::verdict::UserName;
 
 impl Connection {
     /// Answers, or holds the answer back. It is counted as well where the request was
@@ -113,7 +113,7 @@ impl Connection {
             && !asked.nologin
         {
             let login = Accepted {
-                user: Login::new(&name),
+                user: UserName::new(&name),
                 given: given.clone(),
                 mechanism: asked.mechanism.name(),
                 fields,
@@ -140,7 +140,7 @@ impl Connection {
     }
 
     pub(super) fn fail(&mut self, id: u32, of: Option<&Decided>, failure: Failure) -> Flow {
-        let name = |login: &Login| login.as_bytes().to_vec();
+        let name = |login: &UserName| login.as_bytes().to_vec();
         // A dialog that ended early has named nobody.
         let of = of.filter(|decided| !decided.given.as_bytes().is_empty());
         self.reply(Reply::Fail {

@@ -23,7 +23,7 @@ use crate::engine::{Decision, Source};
 use crate::server::current::Current;
 use crate::server::handover::Connected;
 use crate::server::{is_smtp, note_end};
-use crate::verdict::{Cause, Class, Client, Login, Proof, Verdict};
+use crate::verdict::{Cause, Class, Client, Proof, UserName, Verdict};
 use crate::wire::{LEFT_CHECK, Stream, Wire, WireError};
 
 /// Logins of one connection that are asked about at once; further commands wait
@@ -292,7 +292,7 @@ impl Connection {
         self.reply(Reply::Cont { id, data })
     }
 
-    fn ask(&mut self, asked: RequestContext, user: Login, proof: Proof) -> Flow {
+    fn ask(&mut self, asked: RequestContext, user: UserName, proof: Proof) -> Flow {
         let (serial, given_up) = self.requests.ask_engine(asked.id);
         let deciding = self.listener().decide(serial, asked, user, proof, self.session);
         self.deciding.push(Box::pin(async {
@@ -335,7 +335,7 @@ impl Connection {
             directory: None,
         };
         self.listener().log(
-            &Login::new(b""),
+            &UserName::new(b""),
             &asked.client,
             &decision,
             (Duration::ZERO, None),
@@ -352,7 +352,7 @@ impl Connection {
             directory: None,
         };
         let (answer, flow) = self.fail_for_now(asked);
-        let nobody = Login::new(b"");
+        let nobody = UserName::new(b"");
         self.listener()
             .log(&nobody, &asked.client, &decision, (Duration::ZERO, None), answer);
         flow

@@ -8,7 +8,7 @@ use vouch_protocol::secret::Secret;
 use super::Decided;
 use super::relay::Relay;
 use crate::dialog::{Asker, Dialog, dialog};
-use crate::verdict::{Login, Proof};
+use crate::verdict::{Proof, UserName};
 
 /// A mechanism on offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(super) enum Step {
     /// The client is to answer this.
     Challenge(Exchange, Vec<u8>),
     /// It has said all.
-    Ask(Login, Proof),
+    Ask(UserName, Proof),
     /// It begins a dialog with the remote.
     Begin(Asker, Dialog),
     /// It goes on with that, and said this.
@@ -114,7 +114,7 @@ fn password(exchange: sasl::Exchange, step: sasl::Step) -> Step {
         sasl::Step::Challenge(prompt) => Step::Challenge(Exchange::Password(exchange), prompt.to_vec()),
         sasl::Step::Credentials(credentials) => {
             let sasl::Credentials { user, password } = credentials;
-            Step::Ask(Login::new(&user), Proof::Password(password))
+            Step::Ask(UserName::new(&user), Proof::Password(password))
         }
         sasl::Step::Failed(error) => Step::Malformed(error.to_string()),
     }
@@ -127,7 +127,7 @@ fn first(mechanism: RelayedMechanism, message: Secret<[u8]>) -> Step {
     match mechanism.bearer(message.expose()) {
         Ok(bearer) => {
             let rest = bearer.rest;
-            Step::Ask(Login::new(&bearer.user), Proof::Token { mechanism, rest })
+            Step::Ask(UserName::new(&bearer.user), Proof::Token { mechanism, rest })
         }
         Err(error) => unreadable(error),
     }

@@ -39,7 +39,7 @@ use super::{Caller, Deadline, Listener, REQUEST_TIMEOUT, WRITE_TIMEOUT, greet};
 use crate::address::Domain;
 use crate::address::access::Access;
 use crate::engine::{Decision, Engine, Source, Tag};
-use crate::verdict::{Cause, Class, Client, Kind, Login, Proof, Question, Verdict};
+use crate::verdict::{Cause, Class, Client, Kind, Proof, Question, UserName, Verdict};
 use connection::Connection;
 pub use exchange::OfferedMechanism;
 pub use ok::OkFields;
@@ -113,8 +113,8 @@ struct Decided {
     serial: u64,
     asked: RequestContext,
     /// The name as it was given, and with the default domain.
-    given: Login,
-    user: Login,
+    given: UserName,
+    user: UserName,
     /// The password, where OK is to hold it.
     pass: Option<Secret<[u8]>>,
     /// What the login is known by; `None` where each is another.
@@ -192,7 +192,7 @@ impl AuthListener {
         self: Arc<Self>,
         serial: u64,
         asked: RequestContext,
-        given: Login,
+        given: UserName,
         proof: Proof,
         connection: u64,
     ) -> Decided {
@@ -300,7 +300,7 @@ impl AuthListener {
     /// user. Its login may be good, so it is no refusal: our administrator has decided this,
     /// and nobody has said anything about the password. The name of a dialog may be empty as
     /// yet; it is asked about once it is known.
-    fn denied(&self, user: &Login, client: &Client) -> Option<Verdict> {
+    fn denied(&self, user: &UserName, client: &Client) -> Option<Verdict> {
         let access = &self.settings.access;
         let mut denied = access.client(client.address).err();
         if denied.is_none() && access.names_domains() && !user.as_bytes().is_empty() {
@@ -343,7 +343,7 @@ impl AuthListener {
     fn count(
         &self,
         asked: &RequestContext,
-        user: &Login,
+        user: &UserName,
         tag: Option<&Tag>,
         decision: &Decision,
     ) -> Duration {
@@ -363,7 +363,7 @@ impl AuthListener {
     /// the verdict.
     fn log(
         &self,
-        user: &Login,
+        user: &UserName,
         client: &Client,
         decision: &Decision,
         (took, delayed): (Duration, Option<Duration>),

@@ -3,7 +3,7 @@
 use super::Settings;
 use crate::address::network::Network;
 use crate::server::fields::{Fields, Unfilled};
-use crate::verdict::{Client, Login};
+use crate::verdict::{Client, UserName};
 
 /// Fields that are bare words to Dovecot's login processes: they look for the whole
 /// field, `proxy` (`login-common/sasl-server.c`).
@@ -47,7 +47,7 @@ impl OkFields {
 pub(super) fn to_reply(
     settings: &Settings,
     user: &[u8],
-    given: &Login,
+    given: &UserName,
     client: &Client,
 ) -> Result<Outcome, Unfilled> {
     let filled = settings.ok.fields.fill(user, client)?;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{AuthListener, RequestContext, Session};
 use crate::dialog::Dialog;
 use crate::engine::{Decision, Tag};
-use crate::verdict::{Kind, Login, Proof, Verdict};
+use crate::verdict::{Kind, Proof, UserName, Verdict};
 
 /// A login whose answer may come too late.
 pub(super) struct Overdue {
@@ -23,7 +23,7 @@ pub(super) struct Overdue {
 /// The user of a login.
 pub(super) enum Name {
     /// This user.
-    Known(Login),
+    Known(UserName),
     /// The user that this dialog names.
     Of(Dialog),
 }
@@ -36,7 +36,7 @@ pub(super) fn name(kind: &Kind) -> Name {
             ..
         } => Name::Of(dialog.clone()),
         Kind::Login { user, .. } => Name::Known(user.clone()),
-        Kind::Recipient(address) => Name::Known(Login::new(&address.to_unquoted())),
+        Kind::Recipient(address) => Name::Known(UserName::new(&address.to_unquoted())),
     }
 }
 
@@ -48,7 +48,7 @@ impl Overdue {
         }
         let user = match &self.login {
             Name::Known(user) => user.clone(),
-            Name::Of(dialog) => Login::new(dialog.user().unwrap_or_default()),
+            Name::Of(dialog) => UserName::new(dialog.user().unwrap_or_default()),
         };
         let client = &self.asked.client;
         self.listener

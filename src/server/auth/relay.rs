@@ -15,7 +15,7 @@ use vouch_protocol::secret::Secret;
 use super::{AuthListener, Decided, RequestContext};
 use crate::dialog::{Asker, Dialog};
 use crate::engine::{Decision, Source};
-use crate::verdict::{Cause, Class, Login, Proof, Verdict};
+use crate::verdict::{Cause, Class, Proof, UserName, Verdict};
 
 /// A whole dialog has this long: two or three answers of the client, each of which it has at
 /// hand, and as many of the remote.
@@ -56,7 +56,7 @@ impl Relay {
         asked: RequestContext,
         (asker, dialog): (Asker, Dialog),
     ) -> Self {
-        let user = Login::new(asker.user().unwrap_or_default());
+        let user = UserName::new(asker.user().unwrap_or_default());
         let proof = Proof::Relay(dialog);
         // The serial number is that of the turn in which it ends.
         let deciding = listener.clone().decide(0, asked.clone(), user, proof, connection);
@@ -125,8 +125,8 @@ impl Relay {
         Turn::Decided(decided)
     }
 
-    fn user(&self) -> Login {
-        Login::new(self.asker.user().unwrap_or_default())
+    fn user(&self) -> UserName {
+        UserName::new(self.asker.user().unwrap_or_default())
     }
 
     fn decided(&self, verdict: Verdict, source: Source) -> Box<Decided> {

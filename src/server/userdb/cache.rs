@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use vouch_protocol::auth::master::{CacheCounters, Reply};
 
 use super::UserdbListener;
-use crate::verdict::Login;
+use crate::verdict::UserName;
 
 /// What was counted when it was last to begin at zero. The counters themselves go on, as
 /// metrics must.
@@ -37,7 +37,7 @@ impl UserdbListener {
 
     /// The answer to CACHE-FLUSH.
     pub(super) fn flush(&self, id: u32, users: &[Vec<u8>]) -> Reply {
-        let users: Vec<_> = users.iter().map(|user| Login::new(user)).collect();
+        let users: Vec<_> = users.iter().map(|user| UserName::new(user)).collect();
         let count = self.engine.forget(&users);
         let (listener, of) = (&self.settings.name, users.len());
         tracing::info!(listener = listener, count, users = of, "CACHE-FLUSH answered");

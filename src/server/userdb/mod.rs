@@ -23,7 +23,7 @@ use super::sibling;
 use super::{Caller, Deadline, Listener, Peer, greet};
 use crate::address::Address;
 use crate::engine::{Decision, Engine, Source};
-use crate::verdict::{Abstention, Client, Kind, Login, Question, Verdict};
+use crate::verdict::{Abstention, Client, Kind, Question, UserName, Verdict};
 use cache::Baseline;
 use connection::Connection;
 use mask::Mask;
@@ -106,7 +106,7 @@ impl UserdbListener {
         let asked = Instant::now();
         let Lookup { id, user, parameters } = lookup;
         let client = client(*parameters);
-        let user = self.engine.complete(&Login::new(&user));
+        let user = self.engine.complete(&UserName::new(&user));
         if wanted == Wanted::Name && is_stranger(peer) {
             self.turn_away("PASS", &user.to_string());
             return Reply::Fail { id };
@@ -132,7 +132,7 @@ impl UserdbListener {
     }
 
     /// The verdict on a user, and the user's one name.
-    async fn decide(&self, user: Login, client: &Client, asked: Instant) -> (Login, Decision) {
+    async fn decide(&self, user: UserName, client: &Client, asked: Instant) -> (UserName, Decision) {
         let local = |verdict, directory| Decision {
             verdict,
             source: Source::Local,
@@ -142,7 +142,7 @@ impl UserdbListener {
             return (user, local(Verdict::Abstain(Abstention::NotOurs), None));
         };
         let address = self.engine.mailbox(address);
-        let user = Login::new(&address.to_unquoted());
+        let user = UserName::new(&address.to_unquoted());
         let decision = match self.settings.exists {
             Exists::Probe => {
                 let deadline = asked + self.settings.deadline.of(client);
@@ -164,7 +164,7 @@ impl UserdbListener {
     }
 
     /// The fields of a user; `None` where it cannot be, or not to this peer.
-    fn fields(&self, user: &Login, client: &Client, peer: Option<Peer>) -> Option<Vec<Field>> {
+    fn fields(&self, user: &UserName, client: &Client, peer: Option<Peer>) -> Option<Vec<Field>> {
         let listener = &self.settings.name;
         let fields = match self.settings.fields.fill_paths(user.as_bytes(), client) {
             Ok(fields) => fields,
@@ -301,7 +301,7 @@ impl UserdbListener {
     }
 
     /// Counts and logs a decision.
-    fn log(&self, user: &Login, client: &Client, decision: &Decision, asked: Instant, answer: &str) {
+    fn log(&self, user: &UserName, client: &Client, decision: &Decision, asked: Instant, answer: &str) {
         self.counts.tell(&Entry {
             listener: &self.settings.name,
             question: "user",
