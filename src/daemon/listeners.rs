@@ -63,19 +63,19 @@ impl AnyListener {
         }
     }
 
-    /// Answers as `listener`, which speaks the same protocol, has it from the next question on.
+    /// Answers by `keys`, of the same protocol, from the next question on.
     pub(super) fn change(&self, keys: &config::Listener, members: &[Arc<CachedDirectory>]) {
         let engine = engine(keys, members);
         match self {
-            Self::Policy(listener) => listener.change(|listener| listener.succeeded_by(policy(keys), engine)),
-            Self::Auth(listener) => listener.change(|listener| listener.succeeded_by(auth(keys), engine)),
+            Self::Policy(listener) => listener.change(|before| before.succeeded_by(policy(keys), engine)),
+            Self::Auth(listener) => listener.change(|before| before.succeeded_by(auth(keys), engine)),
             Self::Socketmap(listener) => {
-                listener.change(|listener| listener.succeeded_by(socketmap(keys), engine))
+                listener.change(|before| before.succeeded_by(socketmap(keys), engine));
             }
             Self::Saslauthd(listener) => {
-                listener.change(|listener| listener.succeeded_by(saslauthd(keys), engine))
+                listener.change(|before| before.succeeded_by(saslauthd(keys), engine));
             }
-            Self::Userdb(listener) => listener.change(|listener| listener.succeeded_by(userdb(keys), engine)),
+            Self::Userdb(listener) => listener.change(|before| before.succeeded_by(userdb(keys), engine)),
         }
     }
 

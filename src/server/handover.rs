@@ -121,7 +121,7 @@ impl Handover {
     }
 
     /// The same, where several processes are one server, one after another
-    /// ([`kin`](super::kin)): `spid` is theirs, and `pid` this one's.
+    /// ([`sibling`](super::sibling)): `spid` is theirs, and `pid` this one's.
     pub fn from_sibling(spid: u32, pid: u32) -> Self {
         Self {
             from_sibling: Some(pid),

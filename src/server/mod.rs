@@ -3,7 +3,7 @@
 //! [`serve`] accepts, as [`admission`] has it; the module of each protocol speaks. [`recipient_limits`] and [`login_limits`]
 //! count what a client's session has used up, and [`penalty`] counts guesses; a reload changes a listener under its clients
 //! ([`current`]). A login goes from a login process to a mail process by way of
-//! [`handover`], and of [`kin`] while Dovecot replaces one vouch process by another.
+//! [`handover`], and of [`sibling`] while Dovecot replaces one vouch process by another.
 
 pub mod actions;
 pub mod admission;

@@ -197,7 +197,7 @@ impl InTurn for Socketmap {
         };
         let reply = self.to_reply(*map, &decision);
         self.counts.tell(&Entry {
-            listener: listener,
+            listener,
             question,
             about: &key,
             client: "-",

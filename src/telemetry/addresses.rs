@@ -1,7 +1,7 @@
 //! What the log tells of the addresses that were asked about (`log.addresses`).
 //!
-//! Every record of an event is made through [`record`], so no line shows more than the configuration allows: a value of
-//! a key that names somebody ([`NAMES`]) is hidden whole, and each address in any other text. A user's name without a
+//! Every record of an event is made through `record`, so no line shows more than the configuration allows: a value of
+//! a key that names somebody (`NAMES`) is hidden whole, and each address in any other text. A user's name without a
 //! domain can be found in a text only if it is known: [`without`] hides it there.
 
 use std::borrow::Cow;

@@ -33,7 +33,7 @@ pub struct LogFile {
 
 impl LogFile {
     /// Opens the file, or makes it, for the user and group that will write to it from the next [`reopen`] on. It never
-    /// fails: [`LogFile::trouble`] tells why it could not be opened.
+    /// fails: `LogFile::trouble` tells why it could not be opened.
     pub fn open(path: &Path, owner: Option<(u32, u32)>) -> Self {
         let opened = open(path, owner);
         let trouble = opened.as_ref().err().map(ToString::to_string);

@@ -2,7 +2,7 @@
 //!
 //! [`Codec`] makes [`response::Response`]s of bytes and bytes of [`command::Command`]s;
 //! [`opening::Opening`] leads a session from the greeting to the capabilities that
-//! count, [`login::Login`] asks about one user name and password, [`carry::Relay`] carries a
+//! count, [`login::Login`] asks about one user name and password, [`relay::Relay`] relays a
 //! client's own dialog.
 //!
 //! Is the password of `jane` right? The bytes of both directions are the caller's to carry:

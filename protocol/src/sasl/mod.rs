@@ -1,6 +1,6 @@
 //! SASL as far as a password goes: PLAIN (RFC 4616) in both directions, LOGIN
 //! (draft-murchison-sasl-login-00) as a server, and base64 between them and
-//! the protocols that carry them. [`carried`] has the mechanisms that are for the
+//! the protocols that carry them. [`relayed`] has the mechanisms that are for the
 //! remote to judge.
 //!
 //! Names and passwords are bytes and stay as they were sent: the remote, not
