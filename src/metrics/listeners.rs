@@ -19,7 +19,7 @@ pub(super) fn write(text: &mut Text, watched: &Watched) {
         listener.admission.clients.turned_away.get()
     });
     text.counter(
-        "vouch_connections_of_strangers_total",
+        "vouch_connections_denied_total",
         "Connections that were closed at once because the client is not among the peers.",
     );
     each(text, watched, |listener| {
