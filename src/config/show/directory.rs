@@ -108,10 +108,10 @@ fn memory_words(text: &mut Text, directory: &Directory) {
             kept(positive),
             kept(negative)
         ));
-        text.say(format!(
-            "Keeps {} sessions ready while logins arrive.",
-            directory.pool.warm_sessions
-        ));
+        text.say(match directory.pool.warm_sessions {
+            1 => "Keeps 1 session ready while logins arrive.".to_owned(),
+            count => format!("Keeps {count} sessions ready while logins arrive."),
+        });
     }
 }
 
