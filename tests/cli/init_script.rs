@@ -24,7 +24,8 @@ sh "$2" status || echo "status $?"
 sh "$2" start
 until_there /run/vouch/control "$1"
 stat -c 'folder %U %a' /run/vouch
-ps -o user= -p "$(cat /run/vouch.pid)" | sed 's/^/runs as /'
+user=$(sed -n 's/^Uid:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$(cat /run/vouch.pid)/status")
+[ "$user" != "$(id -u nobody)" ] || echo 'runs as nobody'
 "$3" status -c "$1/vouch.toml" | head -n 1
 sh "$2" start
 sh "$2" status
