@@ -185,7 +185,7 @@ async fn guesses_leave_what_trusted_logins_needed() {
     settle().await;
     // Those three have been answered, and their sessions say goodbye for a second yet.
     sleep(Duration::from_millis(1500)).await;
-    let spare: usize = bound("crate::session::pool::share::SPARE").parse().unwrap();
+    let spare: usize = bound("crate::session::pool::quota::SPARE").parse().unwrap();
     assert_eq!(seen.asking(), 10 - 3 - spare);
     asked.extend((0..5).map(|_| begin(Priority::Trusted)));
     settle().await;

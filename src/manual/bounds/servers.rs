@@ -44,28 +44,28 @@ fn pool() -> Vec<Bound> {
         ),
         row(
             "sessions kept free for recently accepted logins",
-            one_of(count!(crate::session::pool::share::KEPT_FREE)),
+            one_of(count!(crate::session::pool::quota::KEPT_FREE)),
             "other logins use the rest; as many are kept as were recently needed at once",
             "servers delay guesses for seconds; honest logins need sessions meanwhile",
             "guesses_leave_what_trusted_logins_needed",
         ),
         row(
             "sessions kept free beyond those that were needed",
-            count!(crate::session::pool::share::SPARE),
+            count!(crate::session::pool::quota::SPARE),
             "others wait for the rest",
             "a guess with the priority of such a login holds one for as long as a refusal takes",
             "guesses_leave_what_trusted_logins_needed",
         ),
         row(
             "time for which needed sessions are kept free",
-            time!(crate::session::pool::share::NEED),
+            time!(crate::session::pool::quota::NEED),
             "all logins may use them",
             "mail programs come back every few minutes",
             "what_was_needed_is_kept_for_a_while",
         ),
         row(
             "sessions for dialogs of clients",
-            one_of(count!(crate::session::pool::share::DIALOGS)),
+            one_of(count!(crate::session::pool::quota::DIALOGS)),
             "further dialogs wait",
             "each client may leave one half done",
             "relay/share.txt",
@@ -73,7 +73,7 @@ fn pool() -> Vec<Bound> {
         row(
             "of these, sessions for clients of one network",
             {
-                let mut limit = count!(crate::session::pool::share::OF_ONE_NETWORK);
+                let mut limit = count!(crate::session::pool::quota::OF_ONE_NETWORK);
                 limit.text = format!("one in {}", limit.text);
                 limit
             },

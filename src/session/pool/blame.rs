@@ -87,7 +87,7 @@ mod tests {
             again: false,
             alone: false,
             number: None,
-            share: None,
+            quota: None,
             answer,
         }
     }

@@ -8,14 +8,14 @@
 //! What is decided is decided under one lock (`state`): whether a question is let in, whether one
 //! more session is of use, and what a session takes next. The numbers that it is decided on are
 //! kept by guards (`count`): a `Place` is a session, from its opening until the remote has seen the
-//! end of it, so that the remote never has more of ours than `max_sessions`; a `Share` is what a
+//! end of it, so that the remote never has more of ours than `max_sessions`; a `Quota` is what a
 //! question holds while it is asked.
 //!
 //! - A question that finds too few sessions starts another task. A few sessions are kept warm where
 //!   each is spent by one question. A remote that refuses is given pauses (`pause`); one that bears
 //!   fewer sessions than we would open is given as many as it bears (`ceiling`), of all pools together (`gate`).
 //! - Logins that are trusted go first, and as many sessions as they needed of late are kept free for
-//!   them; half-done dialogs leave room for others (`share`).
+//!   them; half-done dialogs leave room for others (`quota`).
 //! - A question that nobody waits for any more is dropped while it waits ([`Waiters`]). Once it is
 //!   asked, it belongs to the remote: it is asked to its end in any case, and its answer is
 //!   given to its caller ([`Pool::ask`]).
@@ -30,9 +30,9 @@ mod pace;
 pub(crate) mod pause;
 mod place;
 mod queue;
+pub(crate) mod quota;
 mod round;
 mod served;
-pub(crate) mod share;
 pub(crate) mod state;
 pub(crate) mod worker;
 
@@ -234,7 +234,7 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
             again: false,
             alone: false,
             number: None,
-            share: None,
+            quota: None,
             answer,
         };
         let queued = {
@@ -279,7 +279,7 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
 
     /// Sessions that clients' dialogs may hold at once.
     pub fn dialogs(&self) -> usize {
-        share::dialogs_of(self.shared.limits.max_sessions)
+        quota::dialogs_of(self.shared.limits.max_sessions)
     }
 
     /// `about`: whom the log is not to show, as far as that is so.

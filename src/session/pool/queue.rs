@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::share::Share;
+use super::quota::Quota;
 use super::{Asker, Priority};
 use crate::session::error::Error;
 
@@ -31,7 +31,7 @@ pub(super) struct Job<Q, V> {
     /// Its place in the queue, once it has had one.
     pub(super) number: Option<Number>,
     /// Once it was taken from the queue: its part of what its standing may hold.
-    pub(super) share: Option<Share>,
+    pub(super) quota: Option<Quota>,
     pub(super) answer: oneshot::Sender<Result<V, Error>>,
 }
 
@@ -51,7 +51,7 @@ impl<Q, V> Job<Q, V> {
     /// Hands the answer to the caller, which may be gone.
     pub(super) fn tell(mut self, answer: Result<V, Error>) {
         // The receiver of the answer may ask at once, and finds the share free.
-        self.share = None;
+        self.quota = None;
         let _ = self.answer.send(answer);
     }
 
@@ -263,7 +263,7 @@ mod tests {
             again: false,
             alone: false,
             number: None,
-            share: None,
+            quota: None,
             answer,
         });
         (answered, waiter)

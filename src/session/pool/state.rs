@@ -10,7 +10,7 @@ use super::gate::Gate;
 use super::pause::Pause;
 use super::place::{Place, Places};
 use super::queue::{Job, Number, Queue};
-use super::share::{Room, Shares};
+use super::quota::{Quotas, Room};
 use super::{Limits, Priority, WARM_WHILE};
 use crate::session::error::{Error, Kind, QUEUE};
 
@@ -24,7 +24,7 @@ pub(crate) const QUEUED_OF_ONE_NETWORK: usize = 16;
 /// The queue and the counts, under one lock.
 pub(super) struct State<Q, V> {
     queue: Queue<Q, V>,
-    shares: Shares,
+    quotas: Quotas,
     places: Places,
     gate: Arc<Gate>,
     /// Questions that one session takes in one go, as far as is known.
@@ -75,7 +75,7 @@ impl<Q, V> State<Q, V> {
     pub(super) fn new(batch: usize, one_each: bool, gate: Arc<Gate>) -> Self {
         Self {
             queue: Queue::new(),
-            shares: Shares::default(),
+            quotas: Quotas::default(),
             places: Places::default(),
             gate,
             batch,
@@ -104,7 +104,7 @@ impl<Q, V> State<Q, V> {
         self.check_room(&job, limits, peer)?;
         let number = self.queue.push(job);
         let of = |standing| self.queue.of(standing);
-        self.shares
+        self.quotas
             .note_need(of(Priority::Trusted) + of(Priority::TrustedDialog));
         Ok(number)
     }
@@ -136,7 +136,7 @@ impl<Q, V> State<Q, V> {
     /// Puts those back that are to be asked once more.
     pub(super) fn put_back(&mut self, again: Vec<Job<Q, V>>) {
         for mut job in again {
-            job.share = None;
+            job.quota = None;
             self.queue.push(job);
         }
     }
@@ -164,11 +164,11 @@ impl<Q, V> State<Q, V> {
             if !batch.is_empty() {
                 break;
             }
-            let may = |job: &Job<Q, V>| self.shares.may_ask(&job.asker, room);
+            let may = |job: &Job<Q, V>| self.quotas.may_ask(&job.asker, room);
             batch = self.queue.take(standing, offer.room, may, &together);
         }
         for job in &mut batch {
-            job.share = Some(self.shares.hold(&job.asker));
+            job.quota = Some(self.quotas.hold(&job.asker));
             job.asker.waiters.sent();
         }
         Taken { batch, hopeless }
@@ -210,7 +210,7 @@ impl<Q, V> State<Q, V> {
         // Those that have promised to come back are as good as free.
         let room = self.room(limits, ready + promised.div_ceil(self.batch.max(1)));
         let askable = self
-            .shares
+            .quotas
             .askable(|standing| self.queue.of(standing), room, self.batch);
         let for_them = askable > ready * self.batch + promised || self.lacks_for_again();
         // A paused question waits for sessions at work.

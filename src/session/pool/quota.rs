@@ -27,7 +27,7 @@ pub(crate) const NEED: Duration = Duration::from_secs(300);
 
 /// Which questions use which sessions.
 #[derive(Debug, Default)]
-pub(super) struct Shares {
+pub(super) struct Quotas {
     asking: [Count; Priority::ALL.len()],
     /// Dialogs that hold a session, by the client's network.
     dialogs: HashMap<Option<Network>, Count>,
@@ -36,7 +36,7 @@ pub(super) struct Shares {
 
 /// What a question holds while it is asked.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct Quota {
     _of_standing: Held,
     _of_network: Option<Held>,
 }
@@ -50,16 +50,16 @@ pub(super) struct Room {
     pub(super) free: usize,
 }
 
-impl Shares {
+impl Quotas {
     /// A question is asked.
-    pub(super) fn hold(&mut self, asker: &Asker) -> Share {
+    pub(super) fn hold(&mut self, asker: &Asker) -> Quota {
         let of_network = asker.standing.is_dialog().then(|| {
             if self.dialogs.len() >= NETWORKS {
                 self.dialogs.retain(|_, dialogs| dialogs.get() > 0);
             }
             self.dialogs.entry(asker.network).or_default().hold(1)
         });
-        Share {
+        Quota {
             _of_standing: self.asking[asker.standing as usize].hold(1),
             _of_network: of_network,
         }
@@ -204,64 +204,64 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_trusted_logins_needed_is_lent_to_nobody() {
-        let mut shares = Shares::default();
+        let mut quotas = Quotas::default();
         let stranger = asker(Priority::Stranger, "-");
         let mut held = Vec::new();
         let most = 10;
-        let room = |held: &Vec<Share>| Room {
+        let room = |held: &Vec<Quota>| Room {
             most,
             free: most - held.len(),
         };
-        shares.note_need(3);
-        assert_eq!(shares.askable(|_| 100, room(&held), 1), 100 + 2 + 6);
+        quotas.note_need(3);
+        assert_eq!(quotas.askable(|_| 100, room(&held), 1), 100 + 2 + 6);
         let strangers = |standing| usize::from(standing == Priority::Stranger) * 1000;
-        assert_eq!(shares.askable(strangers, room(&held), 100), 6 * 100);
-        while shares.may_ask(&stranger, room(&held)) {
-            held.push(shares.hold(&stranger));
+        assert_eq!(quotas.askable(strangers, room(&held), 100), 6 * 100);
+        while quotas.may_ask(&stranger, room(&held)) {
+            held.push(quotas.hold(&stranger));
         }
         assert_eq!(held.len(), 6, "three are kept free, and one to spare");
         let trusted = asker(Priority::Trusted, "-");
-        assert!(shares.may_ask(&trusted, room(&held)));
-        held.push(shares.hold(&trusted));
+        assert!(quotas.may_ask(&trusted, room(&held)));
+        held.push(quotas.hold(&trusted));
         assert!(
-            !shares.may_ask(&stranger, room(&held)),
+            !quotas.may_ask(&stranger, room(&held)),
             "two are, and one to spare"
         );
-        shares.note_need(30);
+        quotas.note_need(30);
         held.clear();
-        while shares.may_ask(&stranger, room(&held)) {
-            held.push(shares.hold(&stranger));
+        while quotas.may_ask(&stranger, room(&held)) {
+            held.push(quotas.hold(&stranger));
         }
         assert_eq!(held.len(), most / KEPT_FREE, "never more than half");
     }
 
     #[test]
     fn dialogs_hold_a_quarter_and_those_of_one_network_half_of_it() {
-        let mut shares = Shares::default();
+        let mut quotas = Quotas::default();
         let room = Room { most: 16, free: 16 };
         let mut held = Vec::new();
-        let mut fill = |shares: &mut Shares, asker: &Asker| {
+        let mut fill = |quotas: &mut Quotas, asker: &Asker| {
             let mut number = 0;
-            while shares.may_ask(asker, room) {
-                held.push(shares.hold(asker));
+            while quotas.may_ask(asker, room) {
+                held.push(quotas.hold(asker));
                 number += 1;
             }
             number
         };
-        assert_eq!(fill(&mut shares, &asker(Priority::Dialog, "192.0.2.1")), 2);
-        assert_eq!(fill(&mut shares, &asker(Priority::TrustedDialog, "192.0.2.1")), 0);
-        assert_eq!(fill(&mut shares, &asker(Priority::Dialog, "-")), 2);
-        assert_eq!(fill(&mut shares, &asker(Priority::Dialog, "192.0.2.2")), 0);
-        assert!(shares.may_ask(&asker(Priority::Stranger, "-"), room));
+        assert_eq!(fill(&mut quotas, &asker(Priority::Dialog, "192.0.2.1")), 2);
+        assert_eq!(fill(&mut quotas, &asker(Priority::TrustedDialog, "192.0.2.1")), 0);
+        assert_eq!(fill(&mut quotas, &asker(Priority::Dialog, "-")), 2);
+        assert_eq!(fill(&mut quotas, &asker(Priority::Dialog, "192.0.2.2")), 0);
+        assert!(quotas.may_ask(&asker(Priority::Stranger, "-"), room));
         drop(held);
-        assert_eq!(fill_again(&mut shares, room), 2);
+        assert_eq!(fill_again(&mut quotas, room), 2);
     }
 
-    fn fill_again(shares: &mut Shares, room: Room) -> usize {
+    fn fill_again(quotas: &mut Quotas, room: Room) -> usize {
         let asker = asker(Priority::Dialog, "192.0.2.3");
         let mut held = Vec::new();
-        while shares.may_ask(&asker, room) {
-            held.push(shares.hold(&asker));
+        while quotas.may_ask(&asker, room) {
+            held.push(quotas.hold(&asker));
         }
         held.len()
     }
