@@ -28,11 +28,14 @@ pub fn run(input: &[u8]) {
         };
         assert!(in_turn, "{command:?} as number {at}");
     }
-    let again: Vec<u8> = read.messages.iter().flat_map(write).collect();
-    let again = pieces::read(Codec::new, &again, LINE, true, show);
-    assert_eq!(again.error, None);
-    let shown = |messages: &[Command]| messages.iter().map(show).collect::<Vec<_>>();
-    assert_eq!(shown(&again.messages), shown(&read.messages));
+    let again: Vec<Vec<u8>> = read.messages.iter().map(write).collect();
+    // A byte that is no text was read as three, so that a line near the limit is beyond it when it is written.
+    if again.iter().all(|line| line.len() <= LINE) {
+        let again = pieces::read(Codec::new, &again.concat(), LINE, true, show);
+        assert_eq!(again.error, None);
+        let shown = |messages: &[Command]| messages.iter().map(show).collect::<Vec<_>>();
+        assert_eq!(shown(&again.messages), shown(&read.messages));
+    }
     replies(&wire);
     greeting(input);
 }
