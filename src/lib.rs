@@ -12,8 +12,7 @@
 //! | [`dialog`] | a login dialog that is relayed between client and remote, and its two ends |
 //! | [`address`] | addresses and domains, normalised once |
 //! | [`template`] | text with placeholders for parts of a user's name |
-//! | [`server`] | the listeners: accepting, a module for each protocol, limits of a client's session, penalties
-//! ([`server::penalty`]), and the handover of logins |
+//! | [`server`] | the listeners: accepting, a module for each protocol, session limits, [`server::penalty`], the handover of logins |
 //! | [`engine`] | from a question to a verdict: the directory, refusals without asking, the cache, sharing of equal questions |
 //! | [`directory`] | the questions to each kind of remote, and [`directory::judge`]: the interpretation of its replies |
 //! | [`session`] | connections to remotes: name, TCP, TLS, the dialogs, and [`session::pool`] that keeps them |
@@ -39,7 +38,8 @@
 //! 2. The listener reads a request through [`wire::Wire`], makes an
 //!    [`address::Address`] of the recipient, and asks
 //!    [`server::recipient_limits`] whether this SMTP session may ask more.
-//! 3. [`engine::Engine::decide`] finds the directory by the domain;
+//! 3. [`engine::Engine::decide`] finds the directory by the domain, or all that serve
+//!    it where the listener has `any = "all"`;
 //!    [`engine::CachedDirectory::decide`] refuses what cannot be asked of any remote
 //!    ([`engine::refusals`]), looks into its cache ([`engine::recipients`],
 //!    which [`engine::store`] keeps on disk), and lets equal questions share one

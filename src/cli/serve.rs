@@ -38,7 +38,7 @@ pub fn run(file: &ConfigFile) -> ExitCode {
             Err(error) => Err(error),
         };
         if let (Err(error), true) = (&ended, in_file) {
-            // Who has started it looks here first.
+            // The administrator who started it looks here first.
             let _ = writeln!(std::io::stderr(), "vouch serve: cannot start: {error}");
         }
         ended

@@ -110,7 +110,7 @@ struct Cyrus {
 /// As whom it runs: there is no user of its name.
 const USER: &str = "mail";
 
-/// Who makes mailboxes, in the domain that is nobody's: of a user in the default one, it leaves the domain away.
+/// The administrator, who creates the mailboxes, is in a domain without users: Cyrus strips the default domain from a name.
 const ADMINISTRATOR: (&str, &str) = ("cyrus", "localhost");
 
 impl Cyrus {

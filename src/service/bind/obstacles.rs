@@ -75,7 +75,7 @@ pub(super) fn in_use(process: Option<&Process>) -> Problem {
     .into()
 }
 
-/// Who has called listen(2) at the other end. Nothing where it is of another pid namespace.
+/// The process that called listen(2) at the other end; `None` if it is in another pid namespace.
 fn listening(socket: &Socket) -> Option<Process> {
     let id = getsockopt(socket, PeerCredentials).ok()?.pid();
     (id > 0).then(|| Process {
