@@ -50,11 +50,8 @@
 //! What must be heard must come at once: time passes in `wait` alone. A line that nobody expects, an end that
 //! nobody expects and a session that nobody expects are failures, there and at the end of the transcript.
 
-#[path = "transcripts/log.rs"]
 mod log;
-#[path = "transcripts/script.rs"]
 mod script;
-#[path = "transcripts/stage.rs"]
 mod stage;
 
 use std::path::Path;

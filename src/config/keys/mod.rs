@@ -297,7 +297,7 @@ mod tests {
     use crate::config::read;
 
     /// Holds every key, none with its default.
-    const FULL: &str = include_str!("../../tests/configs/good/full.toml");
+    const FULL: &str = include_str!("../../../tests/configs/good/full.toml");
 
     #[test]
     fn what_is_shown_reads_back_to_the_same() {

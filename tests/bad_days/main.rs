@@ -9,19 +9,14 @@
 )]
 
 #[allow(dead_code, reason = "other tests need more of it")]
-#[path = "support/asker.rs"]
+#[path = "../support/asker.rs"]
 mod asker;
-#[path = "bad_days/clock.rs"]
 mod clock;
-#[path = "bad_days/descriptors.rs"]
 mod descriptors;
-#[path = "bad_days/disk.rs"]
 mod disk;
-#[path = "bad_days/machine.rs"]
 mod machine;
-#[path = "bad_days/names.rs"]
 mod names;
-#[path = "bad_days/not_there.rs"]
 mod not_there;
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]
+#[path = "../support/mod.rs"]
 mod support;

@@ -9,20 +9,17 @@
 )]
 
 #[allow(dead_code, reason = "other tests need more of it")]
-#[path = "support/asker.rs"]
+#[path = "../support/asker.rs"]
 mod asker;
-#[path = "faults/attempts.rs"]
 mod attempts;
-#[path = "faults/defects.rs"]
 mod defects;
-#[path = "faults/drain.rs"]
 mod drain;
 #[allow(dead_code, reason = "other tests need more of it")]
-#[path = "support/scene.rs"]
+#[path = "../support/scene.rs"]
 mod scene;
-#[path = "faults/sessions.rs"]
 mod sessions;
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant};

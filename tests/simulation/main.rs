@@ -18,23 +18,14 @@
 //! at most [`REPLAYS`] times.
 #![allow(clippy::panic, reason = "a test stops at the first surprise")]
 
-#[path = "simulation/askers.rs"]
 mod askers;
-#[path = "simulation/chance.rs"]
 mod chance;
-#[path = "simulation/clients.rs"]
 mod clients;
-#[path = "simulation/dial.rs"]
 mod dial;
-#[path = "simulation/forgetful.rs"]
 mod forgetful;
-#[path = "simulation/imap.rs"]
 mod imap;
-#[path = "simulation/line.rs"]
 mod line;
-#[path = "simulation/smtp.rs"]
 mod smtp;
-#[path = "simulation/world.rs"]
 mod world;
 
 use std::env;

@@ -10,9 +10,7 @@
     reason = "a test stops at the first surprise"
 )]
 
-#[path = "attack/both.rs"]
 mod both;
-#[path = "attack/remote.rs"]
 mod remote;
 
 use std::sync::Arc;
