@@ -13,6 +13,7 @@
 )]
 
 mod auth_service;
+mod banning;
 mod both;
 mod cyrus;
 mod dialog;
