@@ -1,4 +1,4 @@
-//! Which part of the program may import which, held against its source.
+//! Which part of the program may import which, held against its source; and no circles, see [`circles`].
 //!
 //! A part is a module directly below the root. A row is broken by a path in a `use` and by one in the middle of an
 //! expression alike, by `crate::` and by a `super::` that leads out of the part.
@@ -8,9 +8,12 @@
     reason = "a test stops at the first surprise"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+
+use self::source::{Import, code, files, root, sources};
+
+mod circles;
+mod source;
 
 /// Each part, and what it may import: another part, or only what is below a path.
 const ARROWS: [(&str, &[&str]); 20] = [
@@ -134,153 +137,6 @@ const SIBLINGS: [(&str, &[&str]); 2] = [
     ("directory", &["imap", "smtp"]),
 ];
 
-/// One path, and where it stands.
-struct Import {
-    /// The modules that the file is, from the root.
-    from: Vec<String>,
-    /// What is imported, from the root.
-    to: Vec<String>,
-    place: String,
-}
-
-/// Every `.rs` file below a folder.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The source without comments, line for line.
-fn code(file: &Path) -> String {
-    let text = fs::read_to_string(file).unwrap();
-    let bare = |line: &str| {
-        if line.trim_start().starts_with("//") {
-            String::new()
-        } else {
-            line.to_owned()
-        }
-    };
-    text.lines().map(|line| bare(line) + "\n").collect()
-}
-
-/// All paths to other modules of ours in `src`.
-fn imports() -> Vec<Import> {
-    let src = root().join("src");
-    let mut found = Vec::new();
-    for file in sources(&src) {
-        let name = file.strip_prefix(&src).unwrap();
-        let mut module: Vec<String> = name
-            .with_extension("")
-            .iter()
-            .map(|part| part.to_str().unwrap().to_owned())
-            .collect();
-        if module.last().is_some_and(|last| last == "mod") {
-            module.pop();
-        }
-        if module == ["lib"] {
-            continue;
-        }
-        let text = code(&file);
-        // Tests stand last in a file, as a module of their own.
-        let tests = text.find("\nmod tests {").unwrap_or(text.len());
-        for (at, start) in paths(&text) {
-            let mut base = module.clone();
-            if at > tests {
-                base.push("tests".into());
-            }
-            let line = text[..at].matches('\n').count() + 1;
-            for mut to in expand(&text[at..]) {
-                if start != "vouch_protocol" {
-                    let ups = to.iter().take_while(|part| *part == "super").count();
-                    let base = if start == "super" {
-                        &base[..base.len() - ups]
-                    } else {
-                        &[]
-                    };
-                    to = base.iter().cloned().chain(to.drain(ups.max(1)..)).collect();
-                }
-                let place = format!("src/{}:{line}: {}", name.display(), to.join("::"));
-                found.push(Import {
-                    from: module.clone(),
-                    to,
-                    place,
-                });
-            }
-        }
-    }
-    found
-}
-
-/// Where the paths of a text begin that can lead to another part, each with its first word.
-fn paths(text: &str) -> Vec<(usize, &'static str)> {
-    let mut found = Vec::new();
-    for word in ["crate", "super", "vouch", "vouch_protocol"] {
-        for (at, _) in text.match_indices(&format!("{word}::")) {
-            let before = text[..at].chars().next_back();
-            let inside = before.is_some_and(|before| before.is_alphanumeric() || "_:.\"".contains(before));
-            if !inside {
-                found.push((at, word));
-            }
-        }
-    }
-    found
-}
-
-/// A path and the groups in it, `a::{b, c::d}`, as one list of words for each leaf.
-fn expand(text: &str) -> Vec<Vec<String>> {
-    let mut leaves = Vec::new();
-    tree(text, &[], &mut leaves);
-    leaves
-}
-
-/// Reads one tree; returns what follows it.
-fn tree<'t>(text: &'t str, above: &[String], leaves: &mut Vec<Vec<String>>) -> &'t str {
-    let text = text.trim_start();
-    if let Some(mut rest) = text.strip_prefix('{') {
-        loop {
-            rest = rest.trim_start_matches([',', ' ', '\n']);
-            if let Some(after) = rest.strip_prefix('}') {
-                return after;
-            }
-            let after = tree(rest, above, leaves);
-            assert!(
-                after.len() < rest.len(),
-                "cannot read {}",
-                rest.lines().next().unwrap()
-            );
-            rest = after;
-        }
-    }
-    let end = text
-        .find(|next: char| !next.is_alphanumeric() && next != '_' && next != '*')
-        .unwrap_or(text.len());
-    let (word, rest) = text.split_at(end);
-    let mut path = above.to_vec();
-    if word != "self" {
-        path.push(word.to_owned());
-    }
-    if let Some(below) = rest.strip_prefix("::").filter(|below| !below.starts_with('<')) {
-        return tree(below, &path, leaves);
-    }
-    leaves.push(path);
-    match rest.strip_prefix(" as ") {
-        Some(renamed) => renamed.trim_start_matches(|next: char| next.is_alphanumeric() || next == '_'),
-        None => rest,
-    }
-}
-
 /// Whether a path is at or below one of `allowed`.
 fn within(path: &[String], allowed: &[&str]) -> bool {
     allowed.iter().any(|allowed| {
@@ -292,11 +148,17 @@ fn within(path: &[String], allowed: &[&str]) -> bool {
     })
 }
 
+/// All paths to other modules of ours in `src`, but those of the list of parts itself.
+fn imports() -> impl Iterator<Item = Import> {
+    sources("src")
+        .into_iter()
+        .flat_map(|source| source.imports())
+        .filter(|import| !import.from.is_empty())
+}
+
 /// The imports that lead from one part to another.
 fn across() -> impl Iterator<Item = Import> {
-    imports()
-        .into_iter()
-        .filter(|import| import.to.first() != import.from.first())
+    imports().filter(|import| import.to.first() != import.from.first())
 }
 
 #[test]
@@ -320,7 +182,7 @@ fn a_part_imports_what_its_row_lists_and_nothing_else() {
 
 #[test]
 fn the_configuration_knows_an_action_and_nothing_else_of_a_protocol() {
-    for file in sources(&root().join("src/config")) {
+    for file in files(&root().join("src/config")) {
         let text = code(&file);
         for (at, _) in text.match_indices("policy::") {
             let named = &text[at..];
@@ -331,23 +193,6 @@ fn the_configuration_knows_an_action_and_nothing_else_of_a_protocol() {
                 named
             );
         }
-    }
-}
-
-#[test]
-fn there_is_no_cycle() {
-    let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for import in across().filter(|import| import.to[0] != "vouch_protocol") {
-        arrows.entry(import.to[0].clone()).or_default();
-        arrows
-            .entry(import.from[0].clone())
-            .or_default()
-            .insert(import.to[0].clone());
-    }
-    while !arrows.is_empty() {
-        let left: BTreeSet<String> = arrows.keys().cloned().collect();
-        arrows.retain(|_, to| to.iter().any(|part| left.contains(part)));
-        assert!(arrows.len() < left.len(), "a cycle among {left:?}");
     }
 }
 
@@ -371,7 +216,7 @@ fn listeners_do_not_import_each_other_nor_do_directories() {
 
 #[test]
 fn the_protocol_crate_touches_no_socket_clock_runtime_or_log() {
-    for file in sources(&root().join("protocol/src")) {
+    for file in files(&root().join("protocol/src")) {
         let text = code(&file);
         for word in [
             "std::net", "std::os", "std::fs", "std::env", "std::process", "std::thread", "Instant::now",
@@ -384,9 +229,9 @@ fn the_protocol_crate_touches_no_socket_clock_runtime_or_log() {
 
 #[test]
 fn unsafe_is_in_one_file() {
-    for file in sources(&root().join("src"))
+    for file in files(&root().join("src"))
         .into_iter()
-        .chain(sources(&root().join("protocol/src")))
+        .chain(files(&root().join("protocol/src")))
     {
         let unsafe_here = code(&file).contains("unsafe {");
         assert!(
@@ -395,20 +240,4 @@ fn unsafe_is_in_one_file() {
             file.display()
         );
     }
-}
-
-#[test]
-fn a_path_is_read_with_its_groups_and_names() {
-    let read = |text: &str| {
-        expand(text)
-            .iter()
-            .map(|path| path.join("::"))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(read("crate::a::b;"), ["crate::a::b"]);
-    assert_eq!(read("crate::a::b(c)"), ["crate::a::b"]);
-    assert_eq!(
-        read("crate::{\n    a::{self, B as C, d::*},\n    e,\n};"),
-        ["crate::a", "crate::a::B", "crate::a::d::*", "crate::e"]
-    );
 }
