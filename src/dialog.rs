@@ -12,17 +12,20 @@ use vouch_protocol::sasl::RelayedMechanism;
 use vouch_protocol::sasl::relayed::{MESSAGE_LIMIT, Unreadable};
 use vouch_protocol::secret::Secret;
 
-/// A client answers a challenge within this time, or has lost interest: it knows the
-/// password when it begins. The dialog holds a session of the remote, and Postfix does
-/// not tell that its client went away.
+/// Bound (questions): time that a client has to answer a mail server's challenge. Beyond: the dialog is cancelled, no
+/// answer. Why: the client's program knows the password when it begins, the dialog holds a session, and Postfix does
+/// not report that its client went away.
 pub(crate) const CLIENT_PATIENCE: Duration = Duration::from_secs(15);
 
-/// While as many dialogs wait for their clients as may, each has this long: what a client's program
-/// answers by itself takes no longer.
+/// Bound (questions): time that a client has to answer a mail server's challenge while the most dialogs allowed are
+/// waiting. Beyond: the dialog is cancelled, no answer. Why: clients that leave dialogs half done would hold all
+/// sessions for dialogs.
+///
+/// What a client's program answers by itself takes no longer.
 pub(crate) const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Messages of either end that are under way: the sender waits for the other end, so there is never a
-/// second one.
+/// Bound (questions): messages under way in a dialog, per direction. Beyond: there is never one more: each side waits
+/// for the other. Why: the SASL mechanisms require it.
 pub(crate) const ON_THEIR_WAY: usize = 1;
 
 /// The client's end. Dropping it ends the dialog.
@@ -250,6 +253,7 @@ mod tests {
 
     const CRAM: &str = "jane b913a602c7eda7a495b4e6e7334d3890";
 
+    // Fills ON_THEIR_WAY.
     #[tokio::test(start_paused = true)]
     async fn what_one_end_says_the_other_hears() {
         let (mut asker, dialog) = dialog(RelayedMechanism::CramMd5, None).unwrap();
@@ -309,6 +313,7 @@ mod tests {
         began.elapsed()
     }
 
+    // Fills LEAST_PATIENCE.
     #[tokio::test(start_paused = true)]
     async fn the_more_are_half_done_the_less_patience_there_is() {
         let half_done = Arc::new(HalfDone::new(10));

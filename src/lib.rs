@@ -25,7 +25,7 @@
 //! | [`control`] | the control socket |
 //! | [`telemetry`] | the log, and the counters |
 //! | [`metrics`] | the counters as text and as a page with the last hour, and the HTTP server for both |
-//! | [`manual`] | the manual pages, generated from the program's own texts; [`manual::bounds`] is the table of every bound |
+//! | [`manual`] | the manual pages, generated from the program's own texts, and `bounds.txt`, the table of every bound |
 //! | [`cli`] | the commands |
 //!
 //! The grammars of the wire live in the crate `vouch-protocol`, which touches no

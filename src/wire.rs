@@ -11,11 +11,12 @@ use tokio_util::codec::{Decoder, Encoder};
 use vouch_protocol::error::{DecodeError, EncodeError};
 use zeroize::Zeroize;
 
-/// Bytes made room for at each read: a whole policy request or EHLO reply.
+/// Bound (clients, bytes): room made for one more read. Beyond: a buffer grows to twice the longest message and this,
+/// and is given back. Why: a whole policy request or EHLO reply fits.
 pub(crate) const READ_CHUNK: usize = 2048;
 
-/// A client that has closed its half is looked for this often while it is to have answers: nothing else tells that it
-/// has closed the other half too.
+/// Bound (questions): interval of checks for a client that has closed its half of the connection. Beyond: its
+/// questions are dropped if it has gone. Why: nothing else reveals it.
 pub(crate) const LEFT_CHECK: Duration = Duration::from_secs(1);
 
 /// Anything that bytes go in and out of: TCP, a Unix socket, TLS over either,
@@ -443,6 +444,7 @@ mod tests {
         assert!(matches!(written, Err(WireError::Unread(PATIENCE))));
     }
 
+    // Fills READ_CHUNK.
     #[tokio::test]
     async fn one_long_message_does_not_keep_its_buffer() {
         const LONG: usize = 100 * READ_CHUNK;

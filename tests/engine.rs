@@ -56,6 +56,7 @@ async fn equal_questions_are_one_probe() {
     assert_eq!(server.count("RCPT"), 1);
 }
 
+// Fills MIN_OPENING_TIME.
 #[tokio::test(flavor = "multi_thread")]
 async fn different_questions_share_sessions_and_writes() {
     let (server, engine) = scene("limits = { rcpt = 100, rcpt-errors = 100 }\n");

@@ -54,6 +54,7 @@ fn assert_kept(counts: &[u32], limit: u32, total: u32) {
     assert!(counts.len() as u32 <= total.div_ceil(limit) + 1, "{counts:?}");
 }
 
+// Fills directory.NAME.limits.rcpt.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_remote_session_is_asked_limits_rcpt_times() {
     for protocol in [Protocol::Smtp, Protocol::Lmtp] {
@@ -78,6 +79,7 @@ async fn a_remote_session_is_asked_limits_rcpt_times() {
     }
 }
 
+// Fills directory.NAME.pool.max-sessions.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_keep_to_limits_rcpt_and_are_all_answered() {
     let mut options = options(Protocol::Smtp);
@@ -105,6 +107,7 @@ async fn many_at_once_keep_to_limits_rcpt_and_are_all_answered() {
     assert!(scene.remote.most_open() <= 8, "{}", scene.remote.most_open());
 }
 
+// Fills directory.NAME.limits.rcpt-errors.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_remote_session_bears_limits_rcpt_errors_refusals() {
     for protocol in [Protocol::Smtp, Protocol::Lmtp] {
@@ -134,6 +137,7 @@ async fn a_remote_session_bears_limits_rcpt_errors_refusals() {
     }
 }
 
+// Fills directory.NAME.limits.auth-errors.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_remote_session_bears_limits_auth_errors_refusals() {
     for protocol in [Protocol::Imap, Protocol::Smtp] {
@@ -153,6 +157,7 @@ async fn a_remote_session_bears_limits_auth_errors_refusals() {
     }
 }
 
+// Fills listener.NAME.limits.rcpt.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_asks_listener_rcpt_times() {
     let mut options = options(Protocol::Smtp);
@@ -189,6 +194,7 @@ async fn a_message_asks_listener_rcpt_times() {
     }
 }
 
+// Fills listener.NAME.limits.rcpt-errors.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_smtp_session_bears_listener_rcpt_errors() {
     let scene = Setup::new(options(Protocol::Lmtp))
@@ -274,6 +280,7 @@ async fn what_was_put_off_is_no_error_of_the_client() {
     assert_eq!(logins.login(&Login::of(JANE, PASSWORD)).await, Answer::Yes);
 }
 
+// Fills listener.NAME.limits.auth-errors.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_client_bears_listener_auth_errors() {
     for protocol in [Protocol::Imap, Protocol::Smtp] {
@@ -539,6 +546,7 @@ async fn an_answer_that_is_held_back_holds_nothing_else() {
     assert_eq!(client.line().await, None);
 }
 
+// Fills HELD.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_may_have_thousands_of_answers_held_back() {
     /// What may be held back of one connection, and some.
@@ -627,6 +635,7 @@ async fn slow(listeners: &str) -> Scene {
         .await
 }
 
+// Fills LEFT_CHECK.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_has_gone_is_asked_for_no_more() {
     let guesses: String = (1..=20)

@@ -142,6 +142,7 @@ async fn what_was_found_survives_sigterm() {
     assert!(vouch.stop().unwrap().success());
 }
 
+// Fills BATCH, COMMIT.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_found_survives_sigkill_a_little_later() {
     let mut stage = Stage::new([]);

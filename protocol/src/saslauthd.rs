@@ -28,7 +28,8 @@ use zeroize::Zeroize;
 use crate::error::{DecodeError, EncodeError, at_end};
 use crate::secret::Secret;
 
-/// The longest question, in bytes: what Cyrus SASL's library sends at most (`lib/checkpw.c`).
+/// Bound (clients, bytes): question of a saslauthd client. Beyond: the connection is closed, with a warning in the
+/// log. Why: what Cyrus SASL's library sends at most (`lib/checkpw.c`).
 pub const REQUEST_LIMIT: usize = 8192;
 
 /// Is this login good?
@@ -264,6 +265,7 @@ mod tests {
         }
     }
 
+    // Fills saslauthd::REQUEST_LIMIT.
     #[test]
     fn a_question_has_a_longest_length() {
         let most = REQUEST_LIMIT - 4 * 2;

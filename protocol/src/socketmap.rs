@@ -30,7 +30,8 @@ use tokio_util::codec::{Decoder, Encoder};
 
 use crate::error::{DecodeError, EncodeError, at_end};
 
-/// The longest question, in bytes, without its count and its comma: what Postfix sends at most (3.12).
+/// Bound (clients, bytes): question of a socketmap client, without its count and its comma. Beyond: the connection is
+/// closed, with a warning in the log. Why: what Postfix sends at most (3.12).
 pub const REQUEST_LIMIT: usize = 10_000;
 
 /// What does this map have for this key?
@@ -248,6 +249,7 @@ mod tests {
         }
     }
 
+    // Fills socketmap::REQUEST_LIMIT.
     #[test]
     fn a_question_is_no_longer_than_its_limit() {
         let longest = wire(b"rcpt", &vec![b'a'; REQUEST_LIMIT - 5]);

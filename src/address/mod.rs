@@ -6,14 +6,16 @@ pub mod network;
 use std::fmt;
 use std::sync::Arc;
 
-/// The longest address that fits an SMTP path: 256 octets with `<` and `>`
-/// (RFC 5321 §4.5.3.1.3).
+/// Bound (clients, bytes): mail address. Beyond: the recipient is unknown, without asking. Why: RFC 5321 section
+/// 4.5.3.1.3: no longer one can be written in SMTP, with < and >.
 pub(crate) const MAX_ADDRESS: usize = 254;
 
-/// The longest domain, in octets, written without a dot at its end (RFC 1035 section 2.3.4).
+/// Bound (clients, bytes): domain, without a dot at its end. Beyond: it is not a domain, and no directory serves it.
+/// Why: RFC 1035 section 2.3.4.
 pub(crate) const MAX_DOMAIN: usize = 253;
 
-/// The longest of its labels (the same).
+/// Bound (clients, bytes): label of a domain. Beyond: it is not a domain, and no directory serves it. Why: RFC 1035
+/// section 2.3.4.
 pub(crate) const MAX_LABEL: usize = 63;
 
 /// A domain in lower-case ASCII (A-labels), without a trailing dot.
@@ -328,6 +330,7 @@ mod tests {
         }
     }
 
+    // Fills MAX_DOMAIN, MAX_LABEL.
     #[test]
     fn domains_have_a_length() {
         let of_labels = |length: usize| format!("{}.example", vec!["a"; length].join("."));
@@ -369,6 +372,7 @@ mod tests {
         }
     }
 
+    // Fills MAX_ADDRESS.
     #[test]
     fn what_is_no_address_and_what_cannot_be_asked() {
         for given in [

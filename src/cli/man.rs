@@ -6,7 +6,6 @@ use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
 use super::{print, status};
-use crate::manual::bounds::{self, Bound, Group, bytes, count, row, time};
 use crate::manual::configuration;
 use crate::manual::program::{self, Program};
 
@@ -60,7 +59,6 @@ fn ended(printed: Result<(), ExitCode>) -> ExitCode {
 fn vouch_page() -> String {
     program::page(Program {
         command: super::command(),
-        bounds: bounds(),
         statuses: vec![
             (
                 status::REFUSED,
@@ -85,68 +83,4 @@ fn vouch_page() -> String {
             (status::CONFIG, "The configuration cannot be used."),
         ],
     })
-}
-
-/// Every bound: of the daemon, and of the commands.
-pub fn bounds() -> Vec<Group> {
-    let mut groups = bounds::all();
-    groups.push(Group {
-        title: "Commands",
-        bounds: commands(),
-    });
-    groups
-}
-
-fn commands() -> Vec<Bound> {
-    vec![
-        row(
-            "threads for blocking work",
-            count!(crate::cli::BLOCKING_THREADS),
-            "the work of TLS handshakes waits for one",
-            "more than the processors would gain nothing; name look-ups have threads of their own",
-            "handshakes_are_worked_on_off_the_event_loop_and_one_at_a_time",
-        ),
-        row(
-            "answer to vouch status, and wait for it",
-            bytes!(crate::control::client::LONGEST_ANSWER).and(time!(crate::control::client::ANSWER_TIMEOUT)),
-            "it is no answer",
-            "the report of thousands of directories fits; a later answer shows a busy daemon",
-            "an_answer_that_never_ends_is_not_read_to_its_end",
-        ),
-        row(
-            "answer to vouch probe",
-            time!(crate::cli::probe::DEADLINE),
-            "no answer",
-            "no client hangs up meanwhile, so a slow server may take its time",
-            "a_probe_has_its_own_patience",
-        ),
-        row(
-            "addresses that vouch probe asks about at once",
-            count!(crate::cli::probe::recipient::AT_ONCE),
-            "the others wait",
-            "each directory's sessions bound what is really sent",
-            "two_hundred_answers_come_in_the_order_of_their_questions",
-        ),
-        row(
-            "file of addresses",
-            bytes!(crate::cli::probe::recipient::LONGEST_FILE),
-            "it is refused",
-            "two million addresses fit",
-            "addresses_come_from_arguments_then_from_a_file_or_standard_input",
-        ),
-        row(
-            "file with a password",
-            bytes!(crate::cli::probe::login::MAX_FILE),
-            "the rest is not read",
-            "longer than any password that can be sent",
-            "a_password_file_that_never_ends_is_not_read_to_its_end",
-        ),
-        row(
-            "session of vouch check --online, and its goodbye",
-            time!(crate::cli::online::PROBE_TIMEOUT).and(time!(crate::cli::online::GOODBYE)),
-            "the directory is not reached",
-            "a server that takes longer is unreachable for users as well",
-            "online_ends_with_69_when_one_directory_is_down_and_shows_the_others",
-        ),
-    ]
 }

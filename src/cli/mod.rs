@@ -201,8 +201,8 @@ fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Threads for what blocks: the work of TLS handshakes above all, one for each directory at a time. More than there are
-/// processors are of no use. Look-ups of names have threads of their own.
+/// Bound (commands): threads for blocking work. Beyond: the work of TLS handshakes waits for one. Why: more than the
+/// processors would gain nothing; name look-ups have threads of their own.
 pub(crate) const BLOCKING_THREADS: usize = 16;
 
 /// A runtime for one command.

@@ -17,10 +17,12 @@ use crate::session::smtp::recipients::RecipientSession;
 use crate::session::{Error, Session, tls};
 use crate::unseen::escaped;
 
-/// A remote that has not answered by then is unreachable for users as well.
+/// Bound (commands): session of vouch check --online. Beyond: the directory is not reached. Why: a server that takes
+/// longer is unreachable for users as well.
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long to wait for the goodbye to complete.
+/// Bound (commands): goodbye of a session of vouch check --online. Beyond: the connection is closed. Why: nobody
+/// waits for it.
 pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Tries each directory in turn; status 69 if one cannot be reached.

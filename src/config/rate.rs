@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-/// No rate has more: each one counted takes sixteen bytes while its time lasts.
+/// Bound (sessions): refused recipients within a second, minute or hour that limits.unknown-rate may allow. Beyond:
+/// it is refused at the start. Why: each takes sixteen bytes meanwhile.
 pub const MOST: u32 = 100_000;
 
 /// So many within one unit of time: `600/min`.

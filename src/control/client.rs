@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// The daemon answers at once, or is so busy that it is of interest how busy.
+/// Bound (commands): wait for the answer to vouch status. Beyond: it is no answer. Why: a later answer shows a busy
+/// daemon.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The longest answer, in bytes; a daemon with thousands of directories has room.
+/// Bound (commands, bytes): answer to vouch status. Beyond: it is no answer. Why: the report of thousands of
+/// directories fits.
 pub(crate) const LONGEST_ANSWER: u64 = 16 << 20;
 
 /// Why a daemon closes a connection unasked.
@@ -90,6 +92,7 @@ mod tests {
         assert!(error.to_string().ends_with("within 0 s"), "{error}");
     }
 
+    // Fills LONGEST_ANSWER, ANSWER_TIMEOUT.
     #[test]
     fn an_answer_that_never_ends_is_not_read_to_its_end() {
         let folder = tempfile::tempdir().unwrap();

@@ -10,18 +10,18 @@ pub mod serve;
 
 use std::time::Duration;
 
-/// The longest request, in bytes with its line feed. What is asked for is a word, at
-/// most with an address.
+/// Bound (process, bytes): request at the control socket, with its line feed. Beyond: it gets an error. Why: a
+/// request is a word, at most with an address.
 pub(crate) const LONGEST_REQUEST: usize = 4096;
 
-/// Clients that are answered at once. It is people who ask, and the scripts of one
-/// administrator.
+/// Bound (process): clients of the control socket at once. Beyond: others wait for a place. Why: its clients are
+/// people, and the scripts of one administrator.
 pub(crate) const MOST_CLIENTS: usize = 8;
 
-/// A client that has not sent its line within this time, or then not read its answer, is left:
-/// it holds one of few places.
+/// Bound (process): time for a client of the control socket to send its request, and to read its answer. Beyond: its
+/// connection is closed. Why: it holds one of few places.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An answer may take this long: searching a large cache takes less, and a slower disk is
-/// reported.
+/// Bound (process): time for an answer at the control socket. Beyond: it gets an error. Why: searching a large cache
+/// takes less, and a slower disk is reported.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);

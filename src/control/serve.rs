@@ -124,6 +124,7 @@ mod tests {
         answer
     }
 
+    // Fills LONGEST_REQUEST.
     #[tokio::test]
     async fn a_line_is_answered_with_a_line() {
         let folder = tempfile::tempdir().unwrap();
@@ -151,6 +152,7 @@ mod tests {
         assert_eq!(say(&path, b"{\"ask\":\"na").await, "");
     }
 
+    // Fills MOST_CLIENTS, control::REQUEST_TIMEOUT.
     #[tokio::test]
     async fn those_who_say_nothing_do_not_keep_others_out_for_long() {
         let folder = tempfile::tempdir().unwrap();
@@ -164,6 +166,7 @@ mod tests {
         assert_eq!(say(&path, b"{\"ask\":\"status\"}\n").await, "{}\n");
     }
 
+    // Fills ANSWER.
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_takes_too_long_is_given_up() {
         let answer: Arc<Answer> = Arc::new(|_, _| Box::pin(pending()));

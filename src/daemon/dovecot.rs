@@ -25,14 +25,13 @@ use crate::service::signals::{Order, SigQuit, Signals, release};
 /// How often Dovecot is informed of the number of clients, if that has changed.
 const REPORT: Duration = Duration::from_secs(1);
 
-/// How long clients are let in once Dovecot wants us to end. Dovecot creates its
-/// sockets anew for the successor, and only this process serves the clients that wait
-/// at the old ones.
+/// Bound (process): time for which the old process accepts clients when Dovecot reloads. Beyond: the new process
+/// takes them. Why: no other process serves the clients that wait at the old sockets.
 pub(crate) const LAST_IN: Duration = Duration::from_secs(1);
 
-/// How long clients may stay after a reload. Login processes leave with their own
-/// clients; an smtpd of Postfix keeps its connection until it was idle for 100 s
-/// (`max_idle`), and would tell its next client 454.
+/// Bound (process): time for which clients of the old process may stay after that. Beyond: they are disconnected.
+/// Why: an smtpd of Postfix keeps its connection until it was idle for 100 s (`max_idle`), and would tell its next
+/// client 454.
 pub(crate) const LINGER: Duration = Duration::from_secs(150);
 
 /// Takes what Dovecot gave to us; nothing where somebody else started us. Needs a
@@ -246,6 +245,7 @@ async fn linger(clients: &TaskTracker, closing: &Closing, signals: &mut Signals,
 mod tests {
     use super::*;
 
+    // Fills LAST_IN, LINGER.
     #[tokio::test(start_paused = true)]
     async fn clients_are_let_in_a_little_longer_and_left_in_the_end() {
         let clients = TaskTracker::new();

@@ -12,7 +12,8 @@ use super::directories::answers_of;
 use crate::config;
 use crate::engine::CachedDirectory;
 
-/// What the last writing is given: a disk that hangs must not hold up the end.
+/// Bound (cache): last writing of all files of the cache at the end. Beyond: the latest results are lost; the log
+/// reports it. Why: a disk that hangs must not hold up the end.
 pub(crate) const WRITE_GRACE: Duration = Duration::from_secs(5);
 
 /// Begins to read each; waits for none.

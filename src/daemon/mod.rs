@@ -52,7 +52,8 @@ const STATUS: Duration = Duration::from_secs(10);
 /// So much of why nothing was reloaded stands in the line of `systemctl status`, in characters; the log has all of it.
 pub(crate) const STATUS_SHOWN: usize = 300;
 
-/// What a question under way is given beyond its deadline when the daemon ends.
+/// Bound (process): time to finish after SIGTERM, beyond the longest deadline. Beyond: connections are cut; the log
+/// has their number. Why: every question has its answer or its deadline by then.
 pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not run.
@@ -283,6 +284,7 @@ fn longest_deadline<'a>(listeners: impl IntoIterator<Item = &'a config::Listener
 mod tests {
     use super::*;
 
+    // Fills DRAIN_GRACE.
     #[tokio::test(start_paused = true)]
     async fn drain_has_an_end() {
         let (tasks, draining) = (TaskTracker::new(), CancellationToken::new());

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::status::{Daemon, Remote};
 use crate::engine::remembered::{About, Entry, Listing, PurgeScope, Purged};
 
-/// Entries that one answer lists.
+/// Bound (process): cache entries listed in one answer. Beyond: the others are counted. Why: nobody reads more at
+/// once, and a domain narrows the list.
 pub(crate) const MOST_LISTED: usize = 10_000;
 
 /// Entries that are listed where nobody says how many.
@@ -144,6 +145,7 @@ fn row(about: &About, entry: &Entry) -> Value {
 mod tests {
     use super::*;
 
+    // Fills MOST_LISTED.
     #[test]
     fn no_more_is_listed_than_a_reader_can_use() {
         for (request, listed) in [

@@ -28,12 +28,15 @@ use crate::directory::{Directory, Terms};
 use crate::verdict::{Abstention, Cause, Class, Client, Kind, Proof, Question, UserName, Verdict};
 use crate::waiting::Waiters;
 
-/// A remote that is called to hear what it offers has this long.
+/// Bound (sessions): connection to learn which mechanisms a server offers. Beyond: it is repeated later. Why: nobody
+/// waits for it.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Calls that fail are repeated after this long, then after twice as long each time, up to
-/// the second: nobody waits for what they tell.
+/// Bound (sessions): first pause after such a connection that failed; each further one is twice as long. Beyond: the
+/// server is asked again. Why: nobody waits for it.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Bound (sessions): longest pause after such a connection that failed. Beyond: the server is asked again. Why:
+/// nobody waits for it.
 pub(crate) const LAST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What is particular to a directory's questions and their memory.
@@ -843,6 +846,7 @@ mod tests {
     }
 
     /// Others are at work between the pieces.
+    // Fills PIECE.
     #[tokio::test]
     async fn a_large_memory_is_listed_and_purged_in_pieces() {
         let remote = Arc::new(Remote::default());

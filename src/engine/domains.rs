@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::address::Domain;
 
+// Bound (cache, those of the configuration): canaries and domains with witnesses or a test. Beyond: there is never one
+// more. Why: only what `directory.NAME.lookup` names is kept.
+
 /// The domains that one directory is asked about.
 #[derive(Debug, Clone, Default)]
 pub struct Domains(Arc<HashSet<Domain>>);

@@ -15,12 +15,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::waiting::{Waiter, Waiters};
 
-/// Questions that wait for the probes of one directory at once, equal ones counted each: ten times as many as a
-/// listener has clients, at about a kilobyte each. Of a probe itself, and so of different questions, the pool bounds
-/// the number (`pool.queue`).
+/// Bound (questions): questions that wait for one directory, equal ones counted each. Beyond: one more gets no answer
+/// at once (overload). Why: ten times as many as a listener has clients, at about a kilobyte each; `pool.queue`
+/// bounds different questions.
 pub(crate) const WAITING: usize = 100_000;
 
-/// A probe that could not be sent tells so this much later than its deadline, at the most.
+/// Bound (questions): time after the deadline for the reason why a question could not be sent. Beyond: "no answer in
+/// time" is the reason. Why: it is more useful than "no answer in time".
 pub(crate) const LATE_ANSWER_GRACE: Duration = Duration::from_millis(100);
 
 /// Probes under way, by what they ask.
@@ -388,6 +389,7 @@ mod tests {
         );
     }
 
+    // Fills flight::WAITING.
     #[tokio::test(start_paused = true)]
     async fn who_finds_too_many_waiting_is_told_so_and_who_left_makes_room() {
         let (flights, count) = (Flights::<u32, u32>::default(), Arc::new(AtomicU32::new(0)));

@@ -20,8 +20,9 @@ use super::lookups::{self, Lookups};
 use super::remembered::{Entry, PIECE, State};
 use crate::verdict::{Cause, Class, UserName, Verdict};
 
-/// Addresses that one user is remembered to have logged in from, where the directory hands addresses on: the hosts
-/// of one person, and a few networks that a telephone roams. One more takes the place of the oldest.
+/// Bound (cache): addresses that a user is known to log in from, where auth.forward-client passes them to the server.
+/// Beyond: one more takes the place of the oldest. Why: the devices of one person, and a few networks that a
+/// telephone uses.
 pub(crate) const ADDRESSES: usize = 16;
 
 /// How long verdicts are kept (`directory.NAME.cache.credentials`); zero is not
@@ -289,6 +290,7 @@ mod tests {
         Verdict::accept("jane@e.org")
     }
 
+    // Fills directory.NAME.cache.credentials.positive.
     #[tokio::test(start_paused = true)]
     async fn an_accepted_login_is_kept_for_an_absolute_time() {
         let memory = Logins::new(10, TTL, [7; 32]);
@@ -313,6 +315,7 @@ mod tests {
         assert_eq!(memory.recall(&jane(), &old), None);
     }
 
+    // Fills directory.NAME.cache.credentials.negative.
     #[tokio::test(start_paused = true)]
     async fn a_refusal_is_of_exactly_this_login() {
         let memory = Logins::new(10, TTL, [7; 32]);
@@ -365,6 +368,7 @@ mod tests {
         assert_eq!(memory.recall(&jane(), &from(&new, "192.0.2.2")), None);
     }
 
+    // Fills logins::ADDRESSES.
     #[test]
     fn a_user_is_remembered_from_so_many_addresses() {
         let memory = Logins::new(10, TTL, [7; 32]);

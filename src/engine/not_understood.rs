@@ -7,7 +7,8 @@ use super::phrase::phrase;
 use crate::telemetry::counter::Counter;
 use crate::verdict::{Class, Kind, Proof, UserName, Verdict};
 
-/// Different texts of a directory that are counted separately. A remote has a few; beyond, they are counted, and no more.
+/// Bound (cache): texts of a directory that are not understood, and are counted separately. Beyond: they are counted,
+/// and not logged. Why: a server has a few.
 pub(crate) const TEXTS: usize = 100;
 
 /// The replies of one directory's remote that were not understood.
@@ -208,6 +209,7 @@ mod tests {
         assert_eq!(heard.counts(), [("recipient", 7), ("login", 1)]);
     }
 
+    // Fills TEXTS.
     #[test]
     fn a_remote_that_says_something_else_each_time_is_counted_and_no_more() {
         let heard = NotUnderstood::new("m".into());

@@ -1,7 +1,7 @@
 //! The words of a reply without the names in it, as a phrase that an operator can put into `directory.NAME.replies`.
 
-/// A phrase has at most so many characters: the words behind them rarely tell replies apart, and a remote may write
-/// what it likes.
+/// Bound (cache): characters of a text that is not understood. Beyond: the rest is cut off. Why: later characters
+/// rarely distinguish texts.
 pub(crate) const PHRASE_CHARS: usize = 120;
 
 /// Stands for any words.
@@ -122,6 +122,7 @@ mod tests {
         );
     }
 
+    // Fills PHRASE_CHARS.
     #[test]
     fn a_phrase_has_an_end() {
         let long = of(&"words ".repeat(100), &[]);

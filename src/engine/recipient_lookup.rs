@@ -23,11 +23,12 @@ use crate::directory::{Directory, Terms};
 use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
 use crate::waiting::Waiters;
 
-/// An accept that is only good while the directory gives no answer waits this
-/// long for one: a remote that hangs must not hold up who was known all along.
+/// Bound (questions): wait for a new answer about a recipient with an old one (cache.ttl.stale). Beyond: the old
+/// answer is used. Why: a server that hangs must not delay known recipients.
 pub(crate) const STALE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A probe that nobody waits for has this long.
+/// Bound (questions): time of a question that no client waits for. Beyond: it is given up, and the old answer stays.
+/// Why: enough for a slow server; a stuck one is given up.
 pub(crate) const BACKGROUND: Duration = Duration::from_secs(30);
 
 /// A directory's recipients: the one who knows, and what is known of them.

@@ -390,6 +390,7 @@ mod tests {
         Verdict::Defer(Cause::ours(Class::Timeout, "x"))
     }
 
+    // Fills directory.NAME.cache.ttl.positive, directory.NAME.cache.ttl.refresh, directory.NAME.cache.ttl.stale.
     #[tokio::test(start_paused = true)]
     async fn an_accept_ages() {
         let (memory, jane) = (Recipients::new(100, TTL), address("jane@e.org"));
@@ -407,6 +408,7 @@ mod tests {
         assert_eq!(memory.recall(&jane), None);
     }
 
+    // Fills directory.NAME.cache.ttl.negative.
     #[tokio::test(start_paused = true)]
     async fn a_reject_is_kept_shortly_and_overwrites_an_accept() {
         let (memory, jane) = (Recipients::new(100, TTL), address("jane@e.org"));
@@ -494,6 +496,7 @@ mod tests {
         assert!(Recipients::new(50, none).known().is_none());
     }
 
+    // Fills directory.NAME.cache.entries.
     #[tokio::test(start_paused = true)]
     async fn it_holds_no_more_than_it_was_told_to() {
         let memory = Recipients::new(50, TTL);

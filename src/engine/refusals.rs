@@ -5,11 +5,13 @@ use vouch_protocol::sasl::relayed::MESSAGE_LIMIT;
 use crate::address::Fault;
 use crate::verdict::{Cause, Class, Kind, Proof, UserName, Verdict};
 
-/// RFC 4616 §2 lets servers stop at 255 octets of a name.
+/// Bound (clients, bytes): user name. Beyond: the login gets no answer, without asking; the log has the reason. Why:
+/// RFC 4616 section 2 lets servers stop there.
 pub(crate) const MAX_USER: usize = 255;
 
-/// The longest message with a name and a password, in octets: its base64 is as long as an SMTP server takes (12,288
-/// octets, RFC 4954 §4). Tokens that are used as passwords have a thousand and more.
+/// Bound (clients, bytes): user name and password together. Beyond: the login gets no answer, without asking; the log
+/// has the reason. Why: its base64 is as long as an SMTP server takes (12,288 octets, RFC 4954 section 4); tokens
+/// that are used as passwords have a thousand and more.
 pub(crate) const MAX_PLAIN: usize = MESSAGE_LIMIT;
 
 /// The verdict on a question that no remote could be asked: a name or password
@@ -129,6 +131,7 @@ mod tests {
         }
     }
 
+    // Fills MAX_USER, MAX_PLAIN.
     #[test]
     fn what_is_only_long_is_no_no() {
         let refused = |user: usize, password: usize| {

@@ -17,16 +17,20 @@ use super::hash;
 use crate::address::network::Network;
 use crate::verdict::{Client, Proof, UserName, Verdict};
 
-/// A user who was accepted within this time is trusted: nearly everybody comes back within it.
+/// Bound (cache): time for which an accepted user has priority. Beyond: the user waits with all others. Why: nearly
+/// every user logs in again within it.
 pub(crate) const TRUST: Duration = Duration::from_secs(14 * 86_400);
 
-/// Users who are trusted, and as many of their networks; beyond, some are forgotten.
+/// Bound (cache): users with priority, and as many of their networks. Beyond: some wait with all others. Why: some
+/// megabytes.
 pub(crate) const USERS: usize = 65_536;
 
-/// Passwords of one user: each of his devices may have its own.
+/// Bound (cache): passwords of one user that give priority. Beyond: the oldest is dropped. Why: each device may have
+/// its own.
 pub(crate) const PASSWORDS: usize = 8;
 
-/// Bits that are kept of a password's hash.
+/// Bound (cache): bits kept of such a password, of a keyed hash, in memory alone. Beyond: about one guess in a
+/// hundred gets priority too. Why: of no use to an attacker who reads them: one password in thousands has the same.
 pub(crate) const BITS: u32 = 12;
 
 /// Users that one directory accepted recently.
@@ -135,6 +139,7 @@ mod tests {
         Verdict::Reject(Cause::said(Class::BadCredentials, "NO", "no"))
     }
 
+    // Fills TRUST, USERS.
     #[tokio::test(start_paused = true)]
     async fn who_was_accepted_is_trusted_with_that_secret_for_a_while() {
         let trust = Trust::new(&[7; 32]);
@@ -154,6 +159,7 @@ mod tests {
         assert!(!trust.has(&jane(), &good));
     }
 
+    // Fills PASSWORDS, BITS.
     #[tokio::test(start_paused = true)]
     async fn a_guess_at_a_known_user_is_a_strangers() {
         let trust = Trust::new(&[7; 32]);

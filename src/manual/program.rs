@@ -2,18 +2,19 @@
 
 use clap::{Arg, Command};
 
-use super::bounds::{Bound, Group};
 use super::roff::{Page, sentence};
 
 /// The contents of the page.
 pub struct Program {
     /// The command line.
     pub command: Command,
-    /// Every bound.
-    pub bounds: Vec<Group>,
     /// The exit statuses beyond 0, and what each means.
     pub statuses: Vec<(u8, &'static str)>,
 }
+
+/// Every bound, in groups: a title, then a line for each with what is bounded, its key, the bound, what happens beyond,
+/// and why. `tests/bounds` writes it from the comments at the constants.
+const BOUNDS: &str = include_str!("bounds.txt");
 
 /// Fields of the log line of each question, in their order.
 pub const LOG_FIELDS: [(&str, &str); 14] = [
@@ -54,7 +55,6 @@ pub const LOG_FIELDS: [(&str, &str); 14] = [
 pub fn page(program: Program) -> String {
     let Program {
         mut command,
-        bounds,
         statuses,
     } = program;
     command.build();
@@ -98,7 +98,7 @@ pub fn page(program: Program) -> String {
     log(&mut page);
     super::replies::write(&mut page);
     super::report::write(&mut page);
-    limits(&mut page, &bounds);
+    limits(&mut page);
     security(&mut page);
     examples(&mut page);
     page.section("SEE ALSO");
@@ -276,16 +276,17 @@ fn log(page: &mut Page) {
     );
 }
 
-fn limits(page: &mut Page, bounds: &[Group]) {
+fn limits(page: &mut Page) {
     page.section("LIMITS");
     page.text(
         "Everything that could grow or wait has a bound. If a key of `vouch.toml`(5) is named, it changes the bound, \
          and the number is its default; else the number is fixed. A question that reaches a bound gets no answer, \
          which the client receives as \"later\", never as a \"no\".",
     );
-    for Group { title, bounds } in bounds {
+    for group in BOUNDS.split("# ").skip(1) {
+        let (title, rows) = group.split_once('\n').unwrap_or_default();
         page.part(title);
-        let rows: Vec<_> = bounds.iter().map(columns).collect();
+        let rows: Vec<_> = rows.lines().map(columns).collect();
         page.table(
             &[24, 10],
             ["What (and its key)", "Bound", "Beyond it. Why"],
@@ -294,18 +295,19 @@ fn limits(page: &mut Page, bounds: &[Group]) {
     }
 }
 
-fn columns(bound: &Bound) -> [String; 3] {
-    let limit = &bound.limit;
-    let what = if limit.key.is_empty() {
-        sentence(bound.what)
+/// A line of [`BOUNDS`] as a row of the table.
+fn columns(bound: &str) -> [String; 3] {
+    let mut columns = bound.split('\t');
+    let mut next = || columns.next().unwrap_or_default();
+    let (what, key, limit) = (sentence(next()), next(), next().to_owned());
+    let what = if key.is_empty() {
+        what
     } else {
-        format!("{} (`{}`)", sentence(bound.what), limit.key)
+        format!("{what} (`{key}`)")
     };
-    let beyond = [bound.beyond, bound.why]
-        .into_iter()
-        .filter(|text| !text.is_empty());
-    let beyond: String = beyond.map(|text| format!("{}. ", sentence(text))).collect();
-    [what, limit.text.clone(), beyond]
+    let beyond = columns.filter(|text| !text.is_empty());
+    let beyond = beyond.map(|text| format!("{}. ", sentence(text)));
+    [what, limit, beyond.collect()]
 }
 
 fn security(page: &mut Page) {

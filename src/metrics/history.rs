@@ -16,10 +16,12 @@ use super::{Watched, WatchedListener};
 use crate::engine::CachedDirectory;
 use crate::telemetry::histogram::Durations;
 
-/// From one step to the next.
+/// Bound (process): time of a step of the history that the status page shows. Beyond: the next step begins. Why: a
+/// line of 120 points fits a page.
 pub(crate) const EVERY: Duration = Duration::from_secs(30);
 
-/// Steps that are kept: an hour. A step of a listener takes 200 bytes and its place in a map, and so does one of a directory.
+/// Bound (process): steps of the history that the status page shows. Beyond: the oldest is dropped. Why: an hour;
+/// some 250 bytes a step for each listener and each directory, 30 KiB in all.
 pub(crate) const STEPS: usize = 120;
 
 /// Verdicts, in the order of [`ListenerCounts::took`](crate::server::counts::ListenerCounts::took).
@@ -291,6 +293,7 @@ mod tests {
         assert!(steps[0].listeners["in"].took.quantile(0.01) > Some(Duration::from_secs(1)));
     }
 
+    // Fills history::STEPS, history::EVERY.
     #[tokio::test(start_paused = true)]
     async fn an_hour_is_kept_and_no_more() {
         let (history, _listener, _sender) = kept();

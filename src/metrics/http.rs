@@ -27,22 +27,23 @@ use super::{Served, host, page};
 use crate::server::Socket;
 use crate::wire::Stream;
 
-/// Connections that are served at once; one more waits for its turn. Two Prometheus
-/// servers that watch each other's work, and a few people.
+/// Bound (clients): clients that read the metrics. Beyond: one more waits. Why: two Prometheus servers that watch
+/// each other's work, and a few people.
 pub(crate) const CONNECTIONS: usize = 16;
 
-/// From the connection to the end of the answer: as long as Prometheus waits by
-/// default for a scrape (`scrape_timeout`).
+/// Bound (clients): time for a request for metrics and its answer. Beyond: the connection is closed. Why: Prometheus
+/// waits no longer by default (`scrape_timeout`).
 pub(crate) const WHOLE: Duration = Duration::from_secs(10);
 
-/// A request's head has arrived within this time.
+/// Bound (clients): time for a request for metrics. Beyond: the connection is closed. Why: it is one packet.
 pub(crate) const HEAD: Duration = Duration::from_secs(5);
 
-/// Bytes of a request's head; the least that hyper takes for a limit. Prometheus
-/// sends some 400.
+/// Bound (clients, bytes): request for metrics. Beyond: it is refused, and the connection closed. Why: Prometheus
+/// sends some 400 bytes, and hyper takes no lower limit.
 pub(crate) const HEAD_BYTES: usize = 8192;
 
-/// Header fields of a request; Prometheus sends six, a browser some twenty.
+/// Bound (clients): header fields of a request for metrics. Beyond: it is refused, and the connection closed. Why:
+/// Prometheus sends six, a browser some twenty.
 pub(crate) const HEAD_FIELDS: usize = 64;
 
 /// The answer to a request for another host.
@@ -178,6 +179,7 @@ mod tests {
         Arc::new(Served::new(watched, Box::new(|| Value::Null)))
     }
 
+    // Fills HEAD.
     #[tokio::test(start_paused = true)]
     async fn who_sends_no_whole_request_is_left_after_a_while() {
         let (ours, mut theirs) = duplex(64);
@@ -187,6 +189,7 @@ mod tests {
         assert!((HEAD..WHOLE).contains(&began.elapsed()), "{:?}", began.elapsed());
     }
 
+    // Fills WHOLE.
     #[tokio::test(start_paused = true)]
     async fn who_reads_no_answer_is_left_after_a_while() {
         let (ours, mut theirs) = duplex(64);

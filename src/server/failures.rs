@@ -7,8 +7,8 @@ use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 use tokio::time::Instant;
 
-/// Failures remembered at once; each key counts as one more. When there are more, some keys
-/// are dropped and start from zero. They take 8 MiB at most.
+/// Bound (clients): failures remembered by each listener: for penalties by address and by user, for auth-errors by
+/// session. Beyond: some counts start from zero. Why: 8 MiB at most, of each of the three.
 pub(crate) const FAILURES: u64 = 65_536;
 
 /// Initial room for keys.
@@ -164,6 +164,7 @@ mod tests {
         assert!(!table.add(1, 1).begins && !table.add(1, 2).begins && table.add(1, 3).begins);
     }
 
+    // Fills FAILURES.
     #[test]
     fn there_is_room_for_so_many() {
         let table = Table::new(MINUTE, 3, 100);

@@ -15,12 +15,12 @@ use vouch_protocol::auth::master::Field;
 
 use crate::verdict::{Client, UserName};
 
-/// A login that nobody asks for is forgotten after this long, as Dovecot does
-/// (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
+/// Bound (questions): time for which a login waits for its mail process. Beyond: it is forgotten, and the mail
+/// process refused. Why: Dovecot's own time (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
 pub(crate) const LOGIN_LIFETIME: Duration = Duration::from_secs(150);
 
-/// Logins that wait at once; of more, the oldest is forgotten. Each is asked for within
-/// moments; when so many are not, no mail process reaches us.
+/// Bound (questions): logins that wait for their mail processes. Beyond: the oldest is dropped, with an error in the
+/// log. Why: each is fetched within moments; so many wait only if no mail process can reach vouch.
 pub(crate) const WAITING: usize = 16_384;
 
 /// What the listeners of one daemon share, to act as one server for Dovecot: its
@@ -350,6 +350,7 @@ mod tests {
         assert!(!process.holds(1));
     }
 
+    // Fills LOGIN_LIFETIME.
     #[tokio::test(start_paused = true)]
     async fn a_login_is_forgotten_with_its_connection_or_its_time() {
         let handover = Arc::new(Handover::new(1));
@@ -396,6 +397,7 @@ mod tests {
         assert_eq!(claim(&handover, 100, 1, &COOKIE), Ok("jane".into()));
     }
 
+    // Fills handover::WAITING.
     #[tokio::test(start_paused = true)]
     async fn of_more_than_there_is_room_for_the_oldest_goes() {
         let handover = Arc::new(Handover::new(1));

@@ -24,14 +24,16 @@ use crate::address::network::Network;
 use crate::engine::{Decision, Source, Tag};
 use crate::verdict::{Client, Verdict};
 
-/// How long a failure is held against its session.
+/// Bound (questions): time for which a refused login counts. Beyond: it is forgotten. Why: a person who tries again
+/// later starts anew.
 pub(crate) const WINDOW: Duration = Duration::from_secs(600);
 
-/// Addresses at once of which it is remembered that a login was accepted; of one that is not, failures before it count
-/// as well.
+/// Bound (questions): addresses of one listener whose last accepted login is remembered. Beyond: for some, refused
+/// logins before it count as well. Why: some two megabytes.
 pub(crate) const GOOD_ADDRESSES: usize = 16_384;
 
-/// Login processes whose connection we closed and that are expected back.
+/// Bound (questions): login processes that were disconnected and are expected to reconnect. Beyond: some are dropped
+/// and start from zero. Why: more than any Postfix runs.
 pub(crate) const PROCESSES: usize = 4096;
 
 /// How much one session may fail.
@@ -236,6 +238,7 @@ mod tests {
         sessions.admit(sessions.of(connection, client))
     }
 
+    // Fills WINDOW.
     #[tokio::test(start_paused = true)]
     async fn failures_count_by_connection_and_address_for_ten_minutes() {
         let sessions = sessions(2);
@@ -339,6 +342,7 @@ mod tests {
         assert_eq!(sessions.connected(4, Some(77)), 4, "once only");
     }
 
+    // Fills GOOD_ADDRESSES, PROCESSES.
     #[test]
     fn more_sessions_than_are_remembered_cost_no_more_memory() {
         let sessions = sessions(1);

@@ -18,16 +18,16 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-/// SMTP sessions that are remembered at once. When there are more, some are
-/// forgotten and start from zero.
+/// Bound (questions): SMTP sessions of one listener that are counted. Beyond: some are dropped and start from zero.
+/// Why: more than any Postfix has processes.
 pub(crate) const SESSIONS: usize = 4096;
 
-/// A session that was silent for so long is over: its process and port may be
-/// another's by now.
+/// Bound (questions): time that an SMTP session may be silent. Beyond: it is forgotten. Why: its process and port may
+/// belong to another by then.
 pub(crate) const FORGET: Duration = Duration::from_secs(3600);
 
-/// Process, address and port or greeting tell a session by so many bytes each: as long as they can honestly be,
-/// as a host's name is (RFC 1035 section 2.3.4). The rest would only cost memory.
+/// Bound (questions, bytes): process, address, and port or greeting that identify an SMTP session, each. Beyond: the
+/// rest is ignored. Why: a host's name is no longer (RFC 1035 section 2.3.4).
 pub(crate) const PART: usize = 255;
 
 /// How much may be asked; `None` is without limit.
@@ -344,6 +344,7 @@ mod tests {
         assert!(sessions.admit(&old("1.a.d.0", "b@e.org")).is_ok());
     }
 
+    // Fills FORGET.
     #[tokio::test(start_paused = true)]
     async fn a_silent_session_is_over() {
         let sessions = sessions(1, 1);
@@ -377,6 +378,7 @@ mod tests {
         }
     }
 
+    // Fills SESSIONS.
     #[test]
     fn more_sessions_than_are_remembered_cost_no_more_memory() {
         let sessions = sessions(1, 1);
@@ -391,6 +393,7 @@ mod tests {
         assert!(sessions.table.len() <= SESSIONS);
     }
 
+    // Fills PART.
     #[test]
     fn a_session_is_told_by_parts_of_a_bounded_length() {
         let name = "9".repeat(8000);

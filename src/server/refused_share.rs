@@ -7,22 +7,28 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Answers are counted together for this long.
+/// Bound (process): time of a step in the share of refusals. Beyond: the next step begins. Why: answers are counted
+/// together for so long.
 pub(crate) const STEP: Duration = Duration::from_secs(5 * 60);
 
-/// "Lately" is the step that goes on and those before it, so many in all: ten to fifteen minutes.
+/// Bound (process): steps of "lately" in the share of refusals, with the one that goes on. Beyond: the oldest belongs
+/// to "before". Why: ten to fifteen minutes.
 pub(crate) const RECENT_STEPS: usize = 3;
 
-/// "The hours before" are so many steps: six hours.
+/// Bound (process): steps of "before" in the share of refusals. Beyond: the oldest is dropped. Why: six hours; some
+/// 24 bytes a step for each listener.
 pub(crate) const EARLIER_STEPS: usize = 72;
 
-/// With fewer answers lately, their share tells nothing.
+/// Bound (process): least answers lately for the share of refusals to be `far` from before. Beyond: `vouch status`
+/// says so. Why: fewer mean nothing.
 pub(crate) const ENOUGH_LATELY: u64 = 50;
 
-/// With fewer answers in the hours before, nobody knows what is usual.
+/// Bound (process): least answers before for the share of refusals to be `far` from before. Beyond: `vouch status`
+/// says so. Why: fewer do not show what is usual.
 pub(crate) const ENOUGH_BEFORE: u64 = 200;
 
-/// Shares that differ by so many points in a hundred are far from each other.
+/// Bound (process): least points between the shares of refusals lately and before for them to be `far` apart. Beyond:
+/// `vouch status` says so. Why: guesses change the share by less.
 pub(crate) const FAR: u64 = 30;
 
 /// The answers of the last hours, by steps. Empty steps are not kept.
@@ -147,6 +153,7 @@ mod tests {
         (0..no).for_each(|_| share.answered(false));
     }
 
+    // Fills ENOUGH_LATELY, ENOUGH_BEFORE, FAR.
     #[tokio::test(start_paused = true)]
     async fn a_share_that_changes_is_far_from_what_is_usual() {
         let share = RefusedShare::default();
@@ -188,6 +195,7 @@ mod tests {
         );
     }
 
+    // Fills RECENT_STEPS, EARLIER_STEPS, STEP.
     #[tokio::test(start_paused = true)]
     async fn six_hours_are_kept_and_no_more() {
         let share = RefusedShare::default();

@@ -19,7 +19,8 @@ use crate::engine::{Decision, Engine, Source, Tag};
 use crate::verdict::{Cause, Class, Client, Kind, Proof, Question, UserName, Verdict};
 use crate::wire::{Wire, WireError};
 
-/// A question comes in one packet with the connection. A client that has sent none by then will not.
+/// Bound (clients): time from the connection of a saslauthd client to the end of its question. Beyond: its connection
+/// is closed. Why: its question comes in one packet with the connection, and there is but one.
 pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(30);
 
 /// How a question without an answer is expressed.

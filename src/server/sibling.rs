@@ -21,10 +21,12 @@ use vouch_protocol::auth::master::Claim;
 use super::counts::ListenerCounts;
 use super::{Caller, Listener};
 
-/// The other process looks into its memory, and asks nobody.
+/// Bound (questions): wait for another vouch that has accepted a login (Dovecot reloads). Beyond: the mail process is
+/// refused. Why: that process looks into its memory only.
 pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Two short lines and the answer, each within the protocol's limit of 8192 bytes.
+/// Bound (questions, bytes): answer of another vouch that has accepted a login. Beyond: the mail process is refused.
+/// Why: two short lines and the answer, each of 8 KiB at most.
 pub(crate) const MAX_REPLY_BYTES: u64 = 3 * 8192;
 
 /// The socket at which other processes of ours reach this one.
@@ -208,6 +210,7 @@ mod tests {
         answer
     }
 
+    // Fills REPLY_TIMEOUT.
     #[tokio::test(start_paused = true)]
     async fn a_process_that_says_nothing_is_given_up() {
         let began = tokio::time::Instant::now();
@@ -216,6 +219,7 @@ mod tests {
         assert_eq!(began.elapsed(), REPLY_TIMEOUT);
     }
 
+    // Fills MAX_REPLY_BYTES.
     #[tokio::test(start_paused = true)]
     async fn a_process_that_says_too_much_is_given_up() {
         let error = told(b"xxxxxxxxxxxxxxxx", true).await.unwrap_err();

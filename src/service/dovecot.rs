@@ -25,7 +25,8 @@ const DEAD: RawFd = 6;
 /// with descriptors in between that do not listen.
 const LISTEN_FIRST: RawFd = 7;
 
-/// Dovecot's own services have some ten sockets.
+/// Bound (clients): sockets that Dovecot hands over. Beyond: the others are not served. Why: its own services have
+/// some ten.
 pub(crate) const MOST_SOCKETS: usize = 1000;
 
 /// Why Dovecot's side of the agreement is not there.
@@ -214,6 +215,7 @@ mod tests {
         );
     }
 
+    // Fills MOST_SOCKETS.
     #[test]
     fn no_more_sockets_are_taken_than_a_dovecot_has() {
         assert_eq!(sockets_taken(12), 12);

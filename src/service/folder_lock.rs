@@ -6,9 +6,9 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long another process that binds a socket in the same folder is waited
-/// for. vouch processes hold the lock for a few system calls; another program's
-/// lock must not keep vouch from starting.
+/// Bound (process): wait for another process that binds a socket in the same folder. Beyond: vouch goes on without
+/// the lock, and for no other socket in that folder is it waited again. Why: vouch processes lock the folder for a
+/// few system calls.
 pub(crate) const LOCK: Duration = Duration::from_secs(2);
 
 /// The locks of the folders in which some sockets are bound, one after the other. A folder that somebody keeps locked is
@@ -59,6 +59,7 @@ impl FolderLocks {
 mod tests {
     use super::*;
 
+    // Fills LOCK.
     #[test]
     fn a_folder_that_stays_locked_is_waited_for_once() {
         let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,8 @@ use std::time::Duration;
 use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio::time::interval;
 
-/// Messages that wait for a systemd that reads slowly. The last ones of a crowd are lost.
+/// Bound (process): messages that wait while systemd does not read. Beyond: one more is lost. Why: each has the
+/// newest state, and no request waits for them.
 pub(crate) const WAITING: usize = 16;
 
 /// What happens to the daemon.

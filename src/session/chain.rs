@@ -9,12 +9,15 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::name::Name;
 
-/// Certificates that a server may send, its own among them. An honest chain has two to four.
+/// Bound (sessions): certificates that a server may send. Beyond: no answer, and none is verified. Why: an honest
+/// chain has two to four.
 pub(crate) const MAX_CERTIFICATES: usize = 10;
 
-/// Steps from a certificate to one that may have issued it, over all ways through a chain. A chain in one line has as
-/// many as it has certificates; each authority that is there twice, as one that another has signed too, doubles those
-/// behind it.
+/// Bound (sessions): steps from a certificate to one that may have issued it. Beyond: no answer, and none is
+/// verified. Why: certificates that issue each other would delay all answers.
+///
+/// Over all ways through a chain. A chain in one line has as many as it has certificates; each authority that is
+/// there twice, as one that another has signed too, doubles those behind it.
 pub(crate) const STEPS: usize = 50;
 
 /// Why a chain is not verified.
@@ -87,6 +90,7 @@ mod tests {
     use super::*;
     use crate::session::tls::tests::{crossed, line};
 
+    // Fills MAX_CERTIFICATES.
     #[test]
     fn a_chain_of_too_many_certificates_is_refused_by_its_length() {
         let (own, others) = line(9);
@@ -97,6 +101,7 @@ mod tests {
         }
     }
 
+    // Fills chain::STEPS.
     #[test]
     fn certificates_that_issue_each_other_are_refused_by_their_ways() {
         // Three steps to the first, two to each next, one to the last: 3 + 6 + 6.

@@ -18,15 +18,16 @@ use super::error::{CONNECT, Error, Kind, LOOK_UP};
 use super::lookup::Host;
 use crate::wire::Stream;
 
-/// One address is given this long: a host that swallows our packets must leave
-/// time for the next.
+/// Bound (sessions): connecting to one address. Beyond: no answer, or the next address's. Why: a server that swallows
+/// packets must leave time for the next.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An address is given so long a start before the next is tried beside it (RFC 8305
-/// §5): a host that swallows our packets holds nobody up for longer.
+/// Bound (sessions): time before the next address is tried as well. Beyond: the next is tried in parallel. Why: RFC
+/// 8305 section 5.
 pub(crate) const HEAD_START: Duration = Duration::from_millis(250);
 
-/// A resolver that does not answer is given up on after this long.
+/// Bound (sessions): look-up of a server's name. Beyond: no answer. Why: one look-up of each name runs at a time, in
+/// its own thread.
 pub(crate) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens connections to one remote. The second implementation is the remote in
@@ -242,6 +243,7 @@ mod tests {
         Instant::now() + Duration::from_secs(20)
     }
 
+    // Fills HEAD_START.
     #[tokio::test]
     async fn an_address_that_swallows_packets_holds_up_no_other() {
         let (silent, _listener, _waiting) = silent().await;
@@ -272,6 +274,7 @@ mod tests {
         assert!(none.is_empty());
     }
 
+    // Fills CONNECT_TIMEOUT.
     #[tokio::test]
     async fn an_address_that_swallows_packets_is_given_up() {
         let (silent, _listener, _waiting) = silent().await;

@@ -15,20 +15,23 @@ use tokio::time::{Instant, timeout};
 
 use crate::telemetry::faults::EVERY;
 
-/// What a look-up found is used again for so long: with a session for each login,
-/// the resolver would be asked hundreds of times a second.
+/// Bound (sessions): time for which the addresses of a server's name are used again. Beyond: the name is looked up
+/// again. Why: with a session for each login, the resolver would be asked hundreds of times a second.
 pub(crate) const KNOWN: Duration = Duration::from_secs(1);
 
-/// A resolver that is silent for longer is not waited for where the name had addresses before: they serve on (RFC 8767
-/// §5). They do so for as long as it is silent, and have no greatest age: without them there is no answer at all, the
-/// log says how old they are, and whether the server is still there is for its certificate to show.
+/// Bound (sessions): wait for a name that had addresses before. Beyond: the old addresses are used, and no question
+/// waits until the resolver answers again. Why: RFC 8767 section 5.
+///
+/// The old addresses have no greatest age: without them there is no answer at all, the log says how old they are, and
+/// whether the server is still there is for its certificate to show.
 pub(crate) const RESOLVER_WAIT: Duration = Duration::from_millis(1800);
 
-/// Addresses of one name that are tried, in the resolver's order; the others are left. Otherwise the name's
-/// owner could make vouch connect to thousands.
+/// Bound (sessions): addresses of a name that are tried. Beyond: the others are ignored. Why: no mail server has
+/// more, and the name's owner could make vouch connect to thousands.
 pub(crate) const ADDRESSES: usize = 16;
 
-/// An address that was of no use when another was comes last for so long.
+/// Bound (sessions): time for which an address that failed while another worked is tried last. Beyond: the resolver's
+/// order applies again. Why: a server that was overloaded or restarted is back by then.
 pub(crate) const WORSE: Duration = Duration::from_secs(60);
 
 /// What the C library says of a name that has no address, GNU's and musl's: of all errors, only this one comes from
@@ -316,6 +319,7 @@ mod tests {
         host.known.state().failed = None;
     }
 
+    // Fills lookup::ADDRESSES.
     #[test]
     fn of_a_name_with_thousands_of_addresses_a_few_are_tried() {
         let tried = tried((1..=10_000).map(address));
@@ -332,6 +336,7 @@ mod tests {
         assert!(!is_no_such_name(&servfail()));
     }
 
+    // Fills LOOKUP_TIMEOUT.
     #[tokio::test(start_paused = true)]
     async fn one_look_up_at_a_time_and_who_waits_has_its_answer() {
         let (host, say) = puppet("mail.test");
@@ -347,6 +352,7 @@ mod tests {
         drop(say);
     }
 
+    // Fills KNOWN.
     #[tokio::test]
     async fn an_address_is_used_again_for_a_second() {
         let (host, say) = puppet("mail.test");
@@ -430,6 +436,7 @@ mod tests {
         assert!(host.addresses().await.is_err(), "nothing of it is kept");
     }
 
+    // Fills RESOLVER_WAIT.
     #[tokio::test(start_paused = true)]
     async fn a_silent_resolver_is_waited_for_once_where_there_are_addresses() {
         let (host, _say) = puppet("mail.test");

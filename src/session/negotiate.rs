@@ -14,7 +14,8 @@ use tokio::task::spawn_blocking;
 use super::remote::shown;
 use crate::wire::Stream;
 
-/// Handshakes of one directory that are worked on at a time.
+/// Bound (sessions): handshakes of one directory that are computed at a time. Beyond: the next waits, within its own
+/// time. Why: one remote's data cannot delay another's answers.
 pub(crate) const AT_ONCE: usize = 1;
 
 /// What a server says in place of TLS begins so.

@@ -13,7 +13,8 @@ use super::secrets::SentSecrets;
 use super::{Answer, Attempt};
 use crate::dialog::Dialog;
 
-/// A remote may take this long to acknowledge a cancelled dialog.
+/// Bound (questions): wait for a mail server to accept a cancelled dialog. Beyond: the session is closed. Why: no
+/// client waits for the answer.
 pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The client of one dialog.

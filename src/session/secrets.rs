@@ -26,7 +26,8 @@ const SHORT: usize = 4;
 /// anywhere.
 const HEAD: usize = 8;
 
-/// Forms of secrets that one session remembers, the latest: those of some hundred logins. By default it tries three.
+/// Bound (replies): forms of secrets that a session looks for in what the remote says. Beyond: the oldest is looked
+/// for no more. Why: some hundred logins; by default a session tries three.
 pub(crate) const REMEMBERED: usize = 400;
 
 /// A prime, and a number below it that nobody knows: texts are hashed as polynomials.
@@ -242,6 +243,7 @@ mod tests {
         assert_eq!(secrets.withheld_from(text.into()), text);
     }
 
+    // Fills REMEMBERED.
     #[test]
     fn a_session_remembers_the_latest_secrets() {
         let mut secrets = SentSecrets::default();

@@ -14,8 +14,8 @@ use super::connect::Reached;
 use super::error::Error;
 use super::remote::Remote;
 
-/// An opening is given so long, or a third of the time that there is, before another address is tried beside it:
-/// servers that make strangers wait for their greeting have not failed.
+/// Bound (sessions): wait for an address that accepted the connection, where there are others. Beyond: the next is
+/// tried in parallel, sooner if a third of the time is up. Why: a server that delays unknown clients has not failed.
 pub(crate) const OTHER_ADDRESS_DELAY: Duration = Duration::from_secs(2);
 
 /// One try to open a session.
@@ -154,6 +154,7 @@ mod tests {
 
     const GOOD: &str = "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready\r\n";
 
+    // Fills OTHER_ADDRESS_DELAY, WORSE.
     #[tokio::test]
     async fn an_address_that_accepts_and_is_of_no_use_is_passed_by() {
         let bad = [Some("* BYE busy\r\n"), None, Some(""), Some("421 busy\r\n")];

@@ -13,11 +13,12 @@ use super::words::{spoken, thousands};
 /// Under which these lines are logged.
 pub(super) const TARGET: &str = module_path!();
 
-/// One fault has a line of its own this often at the most.
+/// Bound (process): time between two lines about one fault of a peer. Beyond: each line has the count since the last.
+/// Why: a fault of every question would fill the log.
 pub(crate) const EVERY: Duration = Duration::from_secs(60);
 
-/// Faults of one peer that are counted separately. A step and a class are words of ours, and a peer
-/// fails at a handful of them; beyond this many the others are what counts.
+/// Bound (process): faults of one peer that are logged separately. Beyond: they are counted together. Why: a peer
+/// fails at a handful of steps.
 pub(crate) const MOST: usize = 32;
 
 /// What is said when a peer is well again.
@@ -324,6 +325,7 @@ mod tests {
         assert!(log.take()[0].contains("once more in the last 60 s"));
     }
 
+    // Fills faults::MOST, faults::EVERY.
     #[tokio::test(start_paused = true)]
     async fn the_table_is_bounded() {
         let (log, faults) = (Log::new(), faults());

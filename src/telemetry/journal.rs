@@ -16,9 +16,8 @@ use super::plain::{Stderr, priority};
 /// Where journald reads.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// Bytes of one value; what is longer is cut. All fields of a verdict together then fit
-/// into one datagram, which may have 208 KiB (`net.core.wmem_default`, less some overhead):
-/// a larger one would have to be handed over as a file.
+/// Bound (process, bytes): value of a field in the journal. Beyond: the rest is cut off. Why: all fields of a verdict
+/// fit into one datagram, which may have 208 KiB (`net.core.wmem_default`, less some overhead).
 pub(crate) const MAX_FIELD_BYTES: usize = 8 * 1024;
 
 /// Appends an event's record, which ends in an empty line. `MESSAGE` is the whole plain
@@ -236,6 +235,7 @@ mod tests {
         assert!(journal.otherwise.is_empty());
     }
 
+    // Fills MAX_FIELD_BYTES.
     #[test]
     fn what_is_too_long_for_a_datagram_is_cut() {
         let (_folder, path) = journald();

@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use super::counter::Counter;
 
-/// Lines that come within this time are written together.
+/// Bound (process): time for which log lines are collected. Beyond: they are written together. Why: fewer writes,
+/// without noticeable delay.
 pub(crate) const GATHER: Duration = Duration::from_millis(5);
 
-/// Bytes that wait while nobody reads: some ten thousand lines. More are lost,
-/// and counted.
+/// Bound (process, bytes): log that waits to be written. Beyond: lines are lost; their number is logged when the log
+/// is read again. Why: some ten thousand lines; no answer waits for the log's reader.
 pub(crate) const LIMIT: usize = 4 * 1024 * 1024;
 
-/// What was not read within this time at the end of the process is lost.
+/// Bound (process): time for the last log lines at the end. Beyond: they are lost. Why: a stuck reader must not delay
+/// the end.
 pub(crate) const PARTING: Duration = Duration::from_secs(1);
 
 /// Lines that were lost since the start of the process, which has one log.
@@ -156,6 +158,7 @@ mod tests {
         }
     }
 
+    // Fills GATHER.
     #[test]
     fn what_was_logged_is_written_by_the_end_and_in_order() {
         let (output, written) = mpsc::sync_channel(100);
@@ -170,6 +173,7 @@ mod tests {
         assert_eq!(String::from_utf8(written).unwrap(), expected);
     }
 
+    // Fills LIMIT.
     #[test]
     fn nobody_waits_for_a_reader_that_is_stuck_and_what_is_lost_is_counted() {
         let (output, written) = mpsc::sync_channel(0);
@@ -190,6 +194,7 @@ mod tests {
         assert_eq!(kept / line.len() + lost, 2 * LIMIT / line.len());
     }
 
+    // Fills PARTING.
     #[test]
     fn the_end_waits_so_long_for_a_reader_that_is_stuck() {
         let (output, written) = mpsc::sync_channel(0);

@@ -56,6 +56,7 @@ impl Disk {
     }
 }
 
+// Fills writer::FIRST_PAUSE, writer::LAST_PAUSE.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_found_while_the_disk_is_full_is_written_later() {
     if !has_namespaces() {

@@ -30,6 +30,7 @@ use crate::stub::{
 /// Room in a pipe for whatever a test says.
 const ROOM: usize = 4 << 20;
 
+// Fills BACKLOG.
 #[tokio::test]
 async fn callers_wait_in_the_backlog_up_to_its_length() {
     raise_descriptors(0, 0);
@@ -45,7 +46,7 @@ async fn callers_wait_in_the_backlog_up_to_its_length() {
         .trim()
         .parse()
         .unwrap();
-    let limit = number("crate::service::bind::BACKLOG").min(of_kernel);
+    let limit = number("service::bind::BACKLOG").min(of_kernel);
     let mut callers = Vec::new();
     let refused = loop {
         let caller = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
@@ -64,18 +65,13 @@ async fn callers_wait_in_the_backlog_up_to_its_length() {
 fn listeners(stub: &Arc<Stub>) -> [(Arc<dyn Listener>, usize); 3] {
     let member = member(stub.clone(), false);
     [
-        (
-            policy_socket(&member),
-            number("vouch_protocol::policy::LINE_LIMIT"),
-        ),
-        (auth_socket(&member), number("vouch_protocol::auth::LINE_LIMIT")),
-        (
-            userdb_socket(&member),
-            number("vouch_protocol::auth::master::LINE_LIMIT"),
-        ),
+        (policy_socket(&member), number("policy::LINE_LIMIT")),
+        (auth_socket(&member), number("auth::LINE_LIMIT")),
+        (userdb_socket(&member), number("auth::master::LINE_LIMIT")),
     ]
 }
 
+// Fills auth::LINE_LIMIT, master::LINE_LIMIT.
 #[tokio::test]
 async fn lines_of_every_listener_have_an_end() {
     let stub = Stub::new();
@@ -90,6 +86,7 @@ async fn lines_of_every_listener_have_an_end() {
     }
 }
 
+// Fills WRITE_TIMEOUT.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_nothing_is_left_after_a_minute() {
     let minute = Duration::from_secs(60);
@@ -154,9 +151,10 @@ async fn are_asked_up_to(
     served.await.unwrap();
 }
 
+// Fills auth::connection::IN_FLIGHT.
 #[tokio::test]
 async fn logins_beyond_what_a_connection_may_have_wait_unread() {
-    let limit = number("crate::server::auth::connection::IN_FLIGHT");
+    let limit = number("server::auth::connection::IN_FLIGHT");
     let (stub, count) = (Stub::new(), limit + 100);
     let listener = auth_socket(&member(stub.clone(), false));
     let mut requests = "VERSION\t1\t2\nCPID\t7\n".to_owned();
@@ -167,9 +165,10 @@ async fn logins_beyond_what_a_connection_may_have_wait_unread() {
     are_asked_up_to(limit, &stub, &listener, requests, "OK\t", count).await;
 }
 
+// Fills userdb::connection::IN_FLIGHT.
 #[tokio::test]
 async fn users_beyond_what_a_connection_may_have_wait_unread() {
-    let limit = number("crate::server::userdb::connection::IN_FLIGHT");
+    let limit = number("server::userdb::connection::IN_FLIGHT");
     let (stub, count) = (Stub::new(), limit + 100);
     let listener = userdb_socket(&member(stub.clone(), false));
     let mut requests = "VERSION\t1\t1\n".to_owned();
@@ -256,6 +255,7 @@ async fn a_list_is_whole_for_a_slow_reader() {
     served.await.unwrap();
 }
 
+// Fills LIST_PIECE.
 #[tokio::test]
 async fn a_list_goes_out_in_pieces() {
     let member = remembering(USERS).await;
@@ -273,7 +273,7 @@ async fn a_list_goes_out_in_pieces() {
         .unwrap();
     read_lines(&mut client, "LIST\t1\tu", USERS).await;
     read_lines(&mut client, "DONE\t1", 1).await;
-    let piece = number("crate::server::userdb::connection::LIST_PIECE");
+    let piece = number("server::userdb::connection::LIST_PIECE");
     let largest = largest.load(Ordering::Relaxed);
     assert!((piece..piece + 100).contains(&largest), "{largest}");
     drop(client);

@@ -1,5 +1,5 @@
-//! Every bound, filled: what is said beyond it, and that nothing else is hurt. The table itself is in `table`; what is
-//! filled by another test is named in its row.
+//! Every bound, filled: what is said beyond it, and that nothing else is hurt. The table itself is held by
+//! `tests/manual`. A test elsewhere that fills one has its name in a comment, `Fills NAME.`
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,21 +9,19 @@
 
 mod engine;
 mod listeners;
+#[path = "../manual/scan.rs"]
+#[allow(dead_code, reason = "the rest is for the test of the manual")]
+mod scan;
 mod sessions;
 mod stub;
-mod table;
 
-use vouch::cli::man::bounds;
+use scan::Program;
 
-/// What the table says of the bound that is this constant.
+/// What the manual has for the bound that is this constant.
 fn bound(constant: &str) -> String {
-    let groups = bounds();
-    let mut rows = groups.iter().flat_map(|group| &group.bounds);
-    let row = rows.find(|row| row.limit.constants.contains(&constant));
-    row.unwrap_or_else(|| panic!("no row with {constant}"))
-        .limit
-        .text
-        .clone()
+    let mut bounds = Program::read().bounds().into_iter();
+    let bound = bounds.find(|bound| bound.is_called(constant));
+    bound.unwrap_or_else(|| panic!("no bound {constant}")).limit
 }
 
 /// The same as a number; of bytes, if it is one of these.

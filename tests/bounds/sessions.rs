@@ -150,9 +150,10 @@ async fn sessions_that_say_goodbye_are_among_the_others() {
     assert_eq!(pool.sessions().closing, limit);
 }
 
+// Fills OPENING.
 #[tokio::test(start_paused = true)]
 async fn an_opening_has_its_time_whoever_waits() {
-    assert_eq!(bound("crate::session::pool::worker::OPENING"), "1s");
+    assert_eq!(bound("session::pool::worker::OPENING"), "1s");
     let seen = Seen::new(1);
     let pool = pool(&seen, 1);
     let (short, least, long) = (
@@ -169,6 +170,7 @@ async fn an_opening_has_its_time_whoever_waits() {
     assert_eq!(*seen.opening.lock().unwrap(), [least, long]);
 }
 
+// Fills KEPT_FREE, SPARE.
 #[tokio::test]
 async fn guesses_leave_what_trusted_logins_needed() {
     let seen = Seen::new(0);
@@ -185,7 +187,7 @@ async fn guesses_leave_what_trusted_logins_needed() {
     settle().await;
     // Those three have been answered, and their sessions say goodbye for a second yet.
     sleep(Duration::from_millis(1500)).await;
-    let spare: usize = bound("crate::session::pool::quota::SPARE").parse().unwrap();
+    let spare: usize = bound("session::pool::quota::SPARE").parse().unwrap();
     assert_eq!(seen.asking(), 10 - 3 - spare);
     asked.extend((0..5).map(|_| begin(Priority::Trusted)));
     settle().await;
@@ -196,9 +198,10 @@ async fn guesses_leave_what_trusted_logins_needed() {
     }
 }
 
+// Fills QUEUED_OF_ONE_NETWORK.
 #[tokio::test]
 async fn dialogs_of_one_network_leave_places_in_the_queue() {
-    let share = bound("crate::session::pool::state::QUEUED_OF_ONE_NETWORK");
+    let share = bound("session::pool::state::QUEUED_OF_ONE_NETWORK");
     let share: usize = share.rsplit_once(' ').unwrap().1.parse().unwrap();
     let seen = Seen::new(0);
     let pool = Arc::new(pool(&seen, 4));
@@ -232,10 +235,11 @@ async fn dialogs_of_one_network_leave_places_in_the_queue() {
     }
 }
 
+// Fills MAX_BATCH.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_holds_a_hundred_recipients() {
     const CROWD: usize = 350;
-    let limit = number("crate::session::smtp::recipients::MAX_BATCH");
+    let limit = number("session::smtp::recipients::MAX_BATCH");
     let mut options = Options::new(Protocol::Lmtp);
     options.accounts = (0..CROWD)
         .map(|number| Account::new(&format!("u{number}@example.org"), "x"))

@@ -311,6 +311,7 @@ fn online_shows_tls_certificate_and_capabilities_of_every_directory() {
     }
 }
 
+// Fills PROBE_TIMEOUT, GOODBYE.
 #[test]
 fn online_ends_with_69_when_one_directory_is_down_and_shows_the_others() {
     let world = World::new();

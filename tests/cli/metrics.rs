@@ -259,6 +259,7 @@ fn a_scrape_tells_what_was_asked_and_names_nobody() {
     assert_eq!(scene.daemon.ends_by("TERM"), Some(0));
 }
 
+// Fills CONNECTIONS, HEAD_BYTES, HEAD_FIELDS.
 #[test]
 fn a_socket_path_serves_them_and_nothing_else() {
     let scene = Scene::new(|world| world.scratch.text("metrics"));

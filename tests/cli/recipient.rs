@@ -162,6 +162,7 @@ fn a_directory_that_knows_no_recipients_has_no_opinion() {
     assert_eq!(remote.accepted(), 0);
 }
 
+// Fills recipient::LONGEST_FILE.
 #[test]
 fn addresses_come_from_arguments_then_from_a_file_or_standard_input() {
     let (world, _remote) = world();
@@ -208,6 +209,7 @@ fn addresses_come_from_arguments_then_from_a_file_or_standard_input() {
         .complains(&["/dev/zero: longer than 64 MiB"]);
 }
 
+// Fills recipient::AT_ONCE.
 #[test]
 fn two_hundred_answers_come_in_the_order_of_their_questions() {
     let world = World::new();

@@ -199,6 +199,7 @@ fn systemd_is_told_which_directory_is_sick() {
     assert_eq!(daemon.ends_by("TERM"), Some(0));
 }
 
+// Fills notify::WAITING.
 #[test]
 fn a_systemd_that_reads_nothing_holds_up_nobody() {
     let (world, _remote, socket) = world("");

@@ -402,6 +402,7 @@ async fn silent_and_deaf_clients_cost_only_themselves() {
     assert_eq!(greeted.as_deref(), Some("VERSION\t1\t2"));
 }
 
+// Fills listener.NAME.max-connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_is_full_turns_away_and_serves_again() {
     let scene = Setup::new(options(Protocol::Lmtp))

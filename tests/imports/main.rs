@@ -39,10 +39,8 @@ const ARROWS: [(&str, &[&str]); 20] = [
     (
         "manual",
         &[
-            // Its pages are made of the keys' descriptions and of the bounds of every part: it reads their constants,
-            // and calls none of them.
-            "config", "control", "daemon", "server", "engine", "directory", "session", "service", "telemetry",
-            "dialog", "wire", "address", "vouch_protocol", "metrics",
+            // Its pages are made of the keys' descriptions, and of examples that the interpreter of replies evaluates.
+            "config", "daemon::plain_reading", "directory::judge::explain",
         ],
     ),
     (

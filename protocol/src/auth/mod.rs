@@ -21,8 +21,8 @@ pub use parameters::{Fingerprints, Host, Parameters, Secured};
 /// Begins an escape sequence.
 const ESCAPE: u8 = 0x01;
 
-/// The longest line in either direction, in bytes, line end included (Dovecot
-/// `lib-auth/auth-client-interface.h`).
+/// Bound (clients, bytes): line of a Dovecot auth client, with its line end. Beyond: the connection is closed, with a
+/// warning in the log. Why: Dovecot's own limit (`lib-auth/auth-client-interface.h`).
 pub const LINE_LIMIT: usize = 16384;
 
 /// The fields of `line`, each unescaped in place: no copy is made of what may

@@ -75,17 +75,16 @@ use self::response::{Response, Untagged};
 use crate::error::{DecodeError, EncodeError};
 use crate::line::LineCutter;
 
-/// The longest line that we read, line end included, in bytes. RFC 2683 §3.2.1.5 has
-/// servers read commands of 8,000 octets; no line of theirs that means something to a
-/// login comes near: capability lists stay below 2,000.
+/// Bound (replies, bytes): line of an IMAP response, with its line end. Beyond: the session is closed, no answer.
+/// Why: lists of capabilities stay below 2 KiB; RFC 2683 section 3.2.1.5 has servers read commands of 8,000 octets.
 pub const LINE_LIMIT: usize = 8 * 1024;
 
-/// The longest response, its literals and all its lines together, in bytes. Literals
-/// are skipped, not kept, so this bounds patience rather than memory.
+/// Bound (replies, bytes): IMAP response with its literals. Beyond: the session is closed, no answer. Why: literals
+/// are skipped and not kept, so this bounds patience rather than memory.
 pub const RESPONSE_LIMIT: usize = 64 * 1024;
 
-/// The untagged responses that one dialog reads past. A login meets a handful; a
-/// server that says more than this on its own is not going to answer.
+/// Bound (replies): IMAP responses before the expected one. Beyond: the session is closed, no answer. Why: a login
+/// sees a handful.
 pub const UNTAGGED_LIMIT: usize = 100;
 
 /// Cuts responses from the bytes of the server, and writes commands.
@@ -274,6 +273,7 @@ mod tests {
         }
     }
 
+    // Fills imap::LINE_LIMIT, RESPONSE_LIMIT.
     #[test]
     fn limits_hold() {
         let just = format!("* OK {}\r\n", "x".repeat(LINE_LIMIT - 7));

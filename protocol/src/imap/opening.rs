@@ -435,6 +435,7 @@ mod tests {
         assert_eq!(end(Encryption::Required, &with), "ready: IMAP4rev1 STARTTLS");
     }
 
+    // Fills UNTAGGED_LIMIT.
     #[test]
     fn chatter_has_an_end() {
         let mut lines = vec!["* OK"];

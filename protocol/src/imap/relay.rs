@@ -399,6 +399,7 @@ mod tests {
         );
     }
 
+    // Fills CHALLENGE_LIMIT.
     #[test]
     fn challenges_of_no_use() {
         let scram = |lines: &[&str]| {

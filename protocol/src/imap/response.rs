@@ -293,7 +293,8 @@ impl fmt::Display for Status {
     }
 }
 
-/// The characters of a foreign text that are kept: one line of a log, generously.
+/// Bound (replies): characters kept of an IMAP response's text. Beyond: the rest is cut off of the log. Why: one line
+/// of a log, generously.
 pub const TEXT_LIMIT: usize = 200;
 
 /// `text` fit for a log or a terminal: what moves the cursor, ends a line or turns

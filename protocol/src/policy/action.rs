@@ -8,11 +8,12 @@
 
 use std::borrow::Cow;
 
-/// The longest action, in bytes: beyond it Postfix cuts the SMTP reply that it
-/// makes of the text (510 bytes in all, of which the address takes a part).
+/// Bound (clients, bytes): action sent to Postfix. Beyond: a longer one is refused in the configuration. Why: Postfix
+/// would cut the SMTP reply that it makes of the text (510 bytes in all, of which the address takes a part).
 pub const ACTION_LIMIT: usize = 450;
 
-/// The longest part of a remote's own words in an action, in bytes.
+/// Bound (clients, bytes): words of a mail server in an action ({reply}). Beyond: the rest is cut off. Why: the
+/// operator's own words need room beside them.
 pub const REPLY_LIMIT: usize = 200;
 
 /// Stands in an operator's text for the remote's own words.
@@ -278,6 +279,7 @@ mod tests {
         }
     }
 
+    // Fills ACTION_LIMIT.
     #[test]
     fn refuses_the_rest_and_says_why() {
         let argument = |word: &str, needs| ActionError::Argument {
@@ -353,6 +355,7 @@ mod tests {
         assert_eq!(Action::new("DUNNO"), Ok(Action::dunno()));
     }
 
+    // Fills action::REPLY_LIMIT.
     #[test]
     fn passes_on_the_remotes_words_made_safe() {
         let action = Action::new("550 5.1.1 {reply}").unwrap();

@@ -42,12 +42,12 @@ pub use request::Request;
 use crate::error::{DecodeError, EncodeError, at_end};
 use request::Attributes;
 
-/// The longest attribute line, in bytes, line end included. Postfix bounds an
-/// SMTP command by 2048; certificate names may be longer.
+/// Bound (clients, bytes): line of a policy request, with its line end. Beyond: the connection is closed, with a
+/// warning in the log. Why: Postfix takes SMTP commands of 2048 bytes; names in certificates may be longer.
 pub const LINE_LIMIT: usize = 8 * 1024;
 
-/// The longest request, in bytes, the empty line included: what one connection
-/// may make us hold.
+/// Bound (clients, bytes): policy request, with the empty line at its end. Beyond: the connection is closed, with a
+/// warning in the log. Why: what one connection may make vouch hold.
 pub const REQUEST_LIMIT: usize = 64 * 1024;
 
 /// Reads requests and writes actions, one connection's worth.
@@ -271,6 +271,7 @@ mod tests {
         }
     }
 
+    // Fills policy::REQUEST_LIMIT.
     #[test]
     fn holds_no_more_than_its_limits() {
         let line = [b"x=".as_slice(), &vec![b'a'; 1 << 20], b"\n"].concat();

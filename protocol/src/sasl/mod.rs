@@ -34,11 +34,11 @@ use zeroize::Zeroizing;
 
 pub use relayed::RelayedMechanism;
 
-/// Mechanisms of one remote that are remembered by name, beside those that are looked for: no server offers half
-/// as many. More are passed over.
+/// Bound (replies): mechanisms whose names are remembered. Beyond: further ones are ignored. Why: no server offers
+/// half as many.
 pub const MECHANISMS: usize = 64;
 
-/// The longest name of a mechanism, in bytes (RFC 4422 section 3.1); a longer one is passed over.
+/// Bound (replies, bytes): name of a mechanism. Beyond: a longer one is ignored. Why: RFC 4422 section 3.1.
 pub const MECHANISM_NAME: usize = 20;
 
 /// Remembers the name of a mechanism that a remote offers, in upper case, once.
@@ -397,6 +397,7 @@ mod tests {
         }
     }
 
+    // Fills MECHANISMS, MECHANISM_NAME.
     #[test]
     fn of_what_a_remote_offers_so_many_names_are_remembered() {
         let mut names = Vec::new();

@@ -18,16 +18,16 @@
 
 use crate::secret::Secret;
 
-/// The longest message of a client, in bytes: its base64 is as long as an SMTP
-/// server takes (12,288 octets, RFC 4954 §4).
+/// Bound (clients, bytes): message of a login dialog or token. Beyond: the login gets no answer, without asking; the
+/// log has the reason. Why: its base64 is as long as an SMTP server takes (12,288 octets, RFC 4954 section 4).
 pub const MESSAGE_LIMIT: usize = 9216;
 
-/// The longest challenge of a remote, in bytes. RFC 2831 §2.1.1 ends at 2,048; its
-/// base64 fits a line that Exim reads (8,191).
+/// Bound (questions, bytes): challenge of a mail server. Beyond: the session is closed, no answer. Why: its base64
+/// fits a line that Exim reads (8,191); RFC 2831 section 2.1.1 ends at 2,048.
 pub const CHALLENGE_LIMIT: usize = 4096;
 
-/// Challenges of one dialog. DIGEST-MD5 and SCRAM have two; a remote that gives more
-/// than this is not going to come to an end.
+/// Bound (questions): challenges in one dialog. Beyond: the session is closed, no answer. Why: DIGEST-MD5 and SCRAM
+/// have two.
 pub const CHALLENGES: usize = 8;
 
 /// A mechanism that is carried.
@@ -558,6 +558,7 @@ mod tests {
         assert_eq!(message(RelayedMechanism::CramMd5, b"jane"), "");
     }
 
+    // Fills MESSAGE_LIMIT.
     #[test]
     fn long_messages_are_told_from_bad_ones() {
         let long = format!("n,,n={},r=x", "u".repeat(MESSAGE_LIMIT));

@@ -7,8 +7,8 @@ use super::{Capabilities, Command, EnhancedCode, Reply};
 use crate::sasl::{self, Mechanism};
 use crate::secret::Secret;
 
-/// Longest command line, in octets, CRLF included (RFC 5321 §4.5.3.1.4); RFC 4954
-/// §4 holds an initial response to it.
+/// Bound (sessions, bytes): SMTP command with a login in it, with its CRLF. Beyond: the login is sent in a line of
+/// its own. Why: RFC 5321 section 4.5.3.1.4, RFC 4954 section 4.
 pub const MAX_COMMAND: usize = 512;
 
 /// "Authentication Exchange line is too long" (RFC 4954 §6). The same credentials are not said again for it; the
@@ -301,6 +301,7 @@ mod tests {
         assert_eq!(play(long(true, true), &["334", "535 no"])[1], said[1]);
     }
 
+    // Fills MAX_COMMAND.
     #[test]
     fn the_longest_initial_response_fills_the_line() {
         // 372 octets of message make 496 of base64, and 3 more make 500: one octet too many.

@@ -10,8 +10,8 @@ use crate::error::EncodeError;
 use crate::sasl::RelayedMechanism;
 use crate::secret::Secret;
 
-/// Longest address in a trace, in characters: a path has at most 256 octets
-/// (RFC 5321 §4.5.3.1.3).
+/// Bound (replies): characters of an address in a trace. Beyond: the rest is cut off. Why: no address is longer: a
+/// path has at most 256 octets (RFC 5321 section 4.5.3.1.3).
 pub const MAX_SHOWN: usize = 256;
 
 /// One command line, or one line of an AUTH exchange.
@@ -262,6 +262,7 @@ mod tests {
         assert_eq!(line("2001:db8::7", None), "XCLIENT ADDR=IPV6:2001:db8::7\r\n");
     }
 
+    // Fills MAX_SHOWN.
     #[test]
     fn each_command_has_its_line_and_its_trace() {
         let name = || "vouch.example.net".to_owned();

@@ -84,14 +84,16 @@ pub use capability::{Capabilities, Limits, Mechanisms};
 pub use command::Command;
 pub use reply::{EnhancedCode, Reply};
 
-/// Longest line of a reply, in bytes, line end included. RFC 5321 §4.5.3.1.5
-/// grants a server 512; some exceed it in EHLO and in explanations.
+/// Bound (replies, bytes): line of an SMTP or LMTP reply, with its line end. Beyond: the session is closed, no
+/// answer. Why: RFC 5321 section 4.5.3.1.5 grants 512 bytes; some servers take more in EHLO and in explanations.
 pub const MAX_LINE: usize = 4096;
 
-/// Most lines in one reply. EHLO replies of real servers have fewer than 30.
+/// Bound (replies): lines of one reply. Beyond: the session is closed, no answer. Why: replies to EHLO have fewer
+/// than 30.
 pub const MAX_LINES: usize = 128;
 
-/// Longest reply, in bytes, line ends not counted: what one session may hold.
+/// Bound (replies, bytes): SMTP or LMTP reply, without its line ends. Beyond: the session is closed, no answer. Why:
+/// what one session may make vouch hold.
 pub const MAX_REPLY: usize = 64 * 1024;
 
 /// Which of the two sister protocols a remote speaks. To us they differ in the
@@ -279,6 +281,7 @@ mod tests {
         assert_eq!(shown(b"100 odd\r\n999 odd\r\n"), ["100 odd", "999 odd"]);
     }
 
+    // Fills MAX_LINE, MAX_LINES, MAX_REPLY.
     #[test]
     fn each_bound_holds() {
         let line = |length: usize| [b"250 ", "x".repeat(length - 6).as_bytes(), b"\r\n"].concat();

@@ -5,8 +5,8 @@ use std::collections::{HashSet, VecDeque};
 
 use super::Reply;
 
-/// Recipients of one session that are distinguished in replies, the latest: more than are asked for
-/// on one session by default, in some 64 KiB.
+/// Bound (replies): recipients of a session that replies may name. Beyond: a reply that names an older one is read as
+/// the answer to the current question. Why: more than one session's recipients by default, in some 64 KiB.
 pub const NAMES: usize = 1024;
 
 /// The recipients that a session was asked for.
@@ -150,6 +150,7 @@ mod tests {
         ));
     }
 
+    // Fills named::NAMES.
     #[test]
     fn the_latest_are_known() {
         let mut named = Named::default();

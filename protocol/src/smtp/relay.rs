@@ -284,6 +284,7 @@ mod tests {
         assert_eq!(did.last().unwrap(), "reply 500 5.5.1 [withheld]");
     }
 
+    // Fills CHALLENGES.
     #[test]
     fn challenges_have_an_end() {
         let lines = vec!["334 YQ=="; CHALLENGES + 1];

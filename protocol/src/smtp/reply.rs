@@ -14,7 +14,8 @@ use tokio_util::codec::Decoder;
 use super::{Codec, sanitised};
 use crate::error::DecodeError;
 
-/// Longest text of a reply that goes to a log, in characters.
+/// Bound (replies): characters kept of a reply's text. Beyond: the rest is cut off of the log. Why: one line of a
+/// log, generously.
 pub const MAX_TEXT: usize = 200;
 
 /// What a remote answered to one command, or its greeting (RFC 5321 §4.2).
@@ -361,6 +362,7 @@ mod tests {
         }
     }
 
+    // Fills reply::MAX_TEXT, TEXT_LIMIT.
     #[test]
     fn what_is_shown_is_one_short_line() {
         let odd = reply("550 \u{1b}[31m\u{202e}red\u{9b}\ttab\0 caf\u{e9} ");

@@ -24,7 +24,8 @@ const WORDS: Words = Words {
     what: "logins",
 };
 
-/// Longer than any password that could be sent; a larger file is no password.
+/// Bound (commands, bytes): file with a password. Beyond: the rest is not read. Why: longer than any password that
+/// can be sent.
 pub(crate) const MAX_FILE: u64 = 64 * 1024;
 
 /// Arguments of `vouch probe login`.
@@ -172,6 +173,7 @@ fn first_line(mut input: File) -> io::Result<Secret<[u8]>> {
 mod tests {
     use super::*;
 
+    // Fills MAX_FILE.
     #[test]
     fn a_password_file_that_never_ends_is_not_read_to_its_end() {
         let password = read(Path::new("/dev/zero")).unwrap();

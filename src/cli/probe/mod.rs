@@ -25,7 +25,8 @@ use crate::telemetry::words::named;
 use crate::unseen::escaped;
 use crate::verdict::{Abstention, Question, Verdict};
 
-/// No client hangs up meanwhile, so a slow remote may take this long.
+/// Bound (commands): answer to vouch probe. Beyond: no answer. Why: no client hangs up meanwhile, so a slow server
+/// may take its time.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is probed.
@@ -299,6 +300,7 @@ mod tests {
         }
     }
 
+    // Fills DEADLINE.
     #[tokio::test(start_paused = true)]
     async fn a_probe_has_its_own_patience() {
         let text = "[directory.a]\ntype = 'lmtp'\naddress = 'a.example'\ntimeout = '1h'\n";

@@ -16,11 +16,11 @@ use crate::engine::{Decision, Source};
 use crate::unseen::escaped;
 use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
 
-/// Addresses asked about at once; the pool of each directory bounds what really
-/// goes out.
+/// Bound (commands): addresses that vouch probe asks about at once. Beyond: the others wait. Why: each directory's
+/// sessions bound what is really sent.
 pub(crate) const AT_ONCE: usize = 64;
 
-/// The longest file of addresses that is read, in bytes: all of them are held, and two million have room.
+/// Bound (commands, bytes): file of addresses. Beyond: it is refused. Why: two million addresses fit.
 pub(crate) const LONGEST_FILE: u64 = 64 << 20;
 
 const WORDS: Words = Words {

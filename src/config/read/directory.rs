@@ -177,10 +177,12 @@ fn rcpt(found: &mut Findings, mut table: Table<'_>, rcpt: &mut Rcpt) {
     table.finish(found, KEYS);
 }
 
-/// Phrases of one list.
+/// Bound (process): phrases in one list of directory.NAME.replies. Beyond: they are refused at the start. Why: a
+/// server with more languages has a name for each.
 pub(crate) const MAX_PHRASES: usize = 100;
 
-/// Bytes of a phrase.
+/// Bound (process, bytes): phrase in a list of directory.NAME.replies. Beyond: it is refused at the start. Why: as
+/// much as a log line shows of a reply.
 pub(crate) const MAX_PHRASE: usize = 200;
 
 fn replies(found: &mut Findings, mut table: Table<'_>, replies: &mut Replies) {
@@ -358,6 +360,7 @@ mod tests {
     use super::*;
     use crate::config::read;
 
+    // Fills MAX_PHRASES, MAX_PHRASE.
     #[test]
     fn phrases_are_few_and_short() {
         let with = |phrases: &str| {

@@ -14,7 +14,8 @@ use crate::{
     config::directory::{CatchAll, Domains, Lookup},
 };
 
-/// Domains of one file: a provider of a million has several directories.
+/// Bound (process): domains in one file. Beyond: it is refused at the start. Why: a provider of more has several
+/// directories.
 pub(crate) const DOMAINS: usize = 1_000_000;
 
 /// So much of a line that is no domain is shown, in characters.
@@ -210,6 +211,7 @@ mod tests {
         assert_eq!(config.directory[0].lookup.domains.all.len(), 2);
     }
 
+    // Fills DOMAINS.
     #[test]
     fn a_file_holds_so_many_domains_and_no_more() {
         let folder = tempfile::tempdir().unwrap();

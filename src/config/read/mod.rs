@@ -33,7 +33,8 @@ use super::{
     Config, ListenAddress, Listener, LogAddresses, LogFormat, LogLevel, Metrics, listener::Protocol,
 };
 
-/// The longest file that is read, in bytes; one with a million domains has room.
+/// Bound (process, bytes): configuration, and each file of domains. Beyond: it is refused at the start. Why: a
+/// million domains fit.
 pub(crate) const LONGEST_FILE: u64 = 64 << 20;
 
 /// Something about a configuration that is no error and that its author should know.
@@ -397,6 +398,7 @@ mod tests {
         assert!(load(&path).is_ok());
     }
 
+    // Fills MOST_PROBLEMS.
     #[test]
     fn many_errors_are_told_in_part() {
         let text: String = (0..50).map(|number| format!("key-{number} = 1\n")).collect();
@@ -405,6 +407,7 @@ mod tests {
         assert!(error.ends_with("error: and 30 more"), "{error}");
     }
 
+    // Fills read::LONGEST_FILE.
     #[test]
     fn a_file_that_is_too_long_is_not_read_to_its_end() {
         let error = load(Path::new("/dev/zero")).unwrap_err().to_string();

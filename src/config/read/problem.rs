@@ -6,7 +6,8 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use crate::unseen::is_unseen;
 
-/// Problems told at once; a file with more is mended in rounds.
+/// Bound (process): mistakes in the configuration that are reported at once. Beyond: the others are counted. Why: a
+/// file with more is corrected in rounds.
 pub(crate) const MOST_PROBLEMS: usize = 20;
 
 /// Words that hint at a secret: a line with one of them as a key is shown without its value.

@@ -8,10 +8,12 @@ use super::problem::nearest;
 use crate::config::rate::{self, Rate, Unit};
 use crate::config::{Limit, Template};
 
-/// No duration is longer: ten years, far below what an instant can be moved by.
+/// Bound (process): any time in the configuration. Beyond: it is refused at the start. Why: ten years are as good as
+/// forever, and far below what an instant can be moved by.
 pub(crate) const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
 
-/// The longest path of a Unix socket, in bytes: `sun_path` has 108 with the NUL at its end (unix(7)).
+/// Bound (process, bytes): path of a socket. Beyond: it is refused at the start. Why: unix(7): `sun_path` has 108
+/// with the NUL at its end.
 pub(crate) const LONGEST_SOCKET_PATH: usize = 107;
 
 /// Why a value cannot be used: `what` follows the key's name in the title.
@@ -291,6 +293,7 @@ mod tests {
         DeValue::parse(text).unwrap().into_inner()
     }
 
+    // Fills MAX_DURATION.
     #[test]
     fn durations() {
         for (text, ms) in [
@@ -334,6 +337,7 @@ mod tests {
         }
     }
 
+    // Fills rate::MOST.
     #[test]
     fn rates() {
         for text in ["1/s", "600/min", "100000/h"] {
@@ -366,6 +370,7 @@ mod tests {
         }
     }
 
+    // Fills LONGEST_SOCKET_PATH.
     #[test]
     fn a_path_of_a_socket_fits_the_kernel() {
         let path = |length: usize| format!("/{}", "s".repeat(length - 1));

@@ -121,8 +121,9 @@ fn after_later(reply: &Reply) -> After {
     }
 }
 
-/// Replies that are read of one which repeats another's, which repeats another's: more servers than that pass no mail on to
-/// each other. A reply of 64 KiB could repeat thousands.
+/// Bound (replies): nested replies of other servers in one reply. Beyond: those within them are not read, and the
+/// reply is never a "no". Why: no mail passes that many servers on its way to a mailbox; 64 KiB could repeat
+/// thousands.
 pub(crate) const REPEATED: usize = 8;
 
 /// Reads a reply of 4yz or 5yz to `RCPT TO` about `asked`.
@@ -385,6 +386,7 @@ mod tests {
             .collect()
     }
 
+    // Fills REPEATED.
     #[test]
     fn of_replies_that_repeat_each_other_a_few_are_read() {
         let asked = Asked::new(b"user@example.com");

@@ -4,8 +4,8 @@
 //! web pages, what stands in `<…>` and `[…]`, `key=value`, and numbers. A mailbox may be called
 //! `relay`, and a host `unknown.example.org`: neither says anything.
 
-/// Longest text that is read, in bytes. A remote may send 64 KiB; a text that goes on behind this is never a "no", as
-/// what explains it may stand there.
+/// Bound (replies, bytes): of a server's text that is read for its meaning. Beyond: the rest is not read, and the
+/// reply is never a "no". Why: the meaning comes before that, or not at all; a server may send 64 KiB.
 pub(crate) const MAX_TEXT: usize = 4096;
 
 /// Ends a clause.
@@ -440,6 +440,7 @@ mod tests {
         assert_eq!(read(&["one", "Two"]), "one | two");
     }
 
+    // Fills text::MAX_TEXT.
     #[test]
     fn long_and_odd_texts_cost_little() {
         let long = "user is ".repeat(20_000);

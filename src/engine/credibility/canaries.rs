@@ -12,16 +12,16 @@ use crate::address::{Address, Domain};
 use crate::telemetry::addresses::without;
 use crate::verdict::{Cause, Class, Verdict};
 
-/// A canary that was accepted vouches this long for the refusals of its domain:
-/// a remote that loses its users is found out within this time.
+/// Bound (cache): time for which an accepted canary confirms refusals. Beyond: a refusal waits for the canary. Why: a
+/// server that loses its users is noticed within it.
 pub(crate) const CANARY_CONFIRMS_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// An acceptance this old is asked for again while refusals come, so that none
-/// of them has to wait once [`CANARY_CONFIRMS_FOR`] is over.
+/// Bound (cache): age at which a canary is asked again in the background. Beyond: it is asked when the next refusal
+/// comes. Why: no refusal has to wait.
 pub(crate) const CANARY_REFRESH_AGE: Duration = Duration::from_secs(60);
 
-/// A canary that was refused, or got no answer, is left alone this long: it
-/// must not take every second question of a session.
+/// Bound (cache): time for which a refused or unanswered canary is not asked again. Beyond: it is asked again. Why:
+/// otherwise it would take every second question.
 pub(crate) const CANARY_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The canaries of one directory, and what was said of each.

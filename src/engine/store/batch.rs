@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use super::{Finding, Key};
 
-/// A commit is at most this large, so that its memory and time are bounded; and no more
-/// waits for a disk that refuses.
+/// Bound (cache): results written to cache.file together. Beyond: the others are written after them. Why: memory and
+/// time of a writing are bounded, and no more waits for a disk that refuses.
 pub(crate) const BATCH: usize = 10_000;
 
-/// Purges that wait for a disk that refuses; one more makes them a purge of all.
+/// Bound (cache): purges that wait for a disk that refuses. Beyond: all in the file is deleted. Why: deleted answers
+/// only cost another question.
 pub(crate) const PURGES: usize = 100;
 
 /// The scope of a purge.

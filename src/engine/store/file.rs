@@ -15,8 +15,8 @@ use super::{Finding, Key, Settings};
 use crate::engine::recipients::Said;
 use crate::verdict::{Cause, Class};
 
-/// Pages of the file held in memory: enough for a batch, little beside the
-/// memory that the file is for.
+/// Bound (cache, bytes): pages of cache.file in memory. Beyond: they are read again. Why: enough for what is written
+/// together.
 pub(crate) const CACHE: usize = 8 * 1024 * 1024;
 
 /// Into how many parts the ages are cut to find the oldest.
@@ -43,8 +43,8 @@ const WRITTEN_AS: &str = "format";
 /// The time at which it was last written, as in a [`Row`].
 const WRITTEN: &str = "written";
 
-/// A file that was last written in a future further off than this was written under a
-/// clock that was wrong: the ages in it tell nothing. Nearer, the clock was corrected.
+/// Bound (cache): time by which the clock may be behind that under which cache.file was written. Beyond: what is in
+/// it is asked again. Why: a corrected clock makes no entry younger; ages from a wrong clock mean nothing.
 pub(crate) const MAX_CLOCK_LEAD: Duration = Duration::from_secs(24 * 3600);
 
 /// An open file.

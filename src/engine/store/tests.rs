@@ -245,6 +245,7 @@ fn a_clock_that_is_set_back_makes_nothing_younger() {
     assert_eq!(read_at(noon + 2 * HOUR, &settings).len(), 0);
 }
 
+// Fills MAX_CLOCK_LEAD.
 #[test]
 fn what_was_found_under_a_clock_that_was_far_ahead_is_asked_again() {
     let (_folder, path) = place();
@@ -260,6 +261,7 @@ fn what_was_found_under_a_clock_that_was_far_ahead_is_asked_again() {
     );
 }
 
+// Fills CACHE, directory.NAME.cache.entries.
 #[test]
 fn the_oldest_give_way() {
     let (_folder, path) = place();
@@ -428,6 +430,7 @@ fn without_a_place_for_it_there_is_no_file_and_no_harm() {
     assert_eq!(set_aside(&folder), 0);
 }
 
+// Fills HANDED_ON.
 #[test]
 fn a_file_that_another_is_about_to_close_is_waited_for() {
     let (_folder, path) = place();
@@ -475,6 +478,7 @@ fn a_file_that_cannot_be_opened_yet_is_tried_again() {
     assert_eq!(names(&read(&before)), ["jane@e.org", "joe@e.org"]);
 }
 
+// Fills store::WAITING.
 #[test]
 fn beyond_what_may_wait_findings_are_dropped_and_counted() {
     let store = stuck(2);
@@ -510,6 +514,7 @@ fn a_store_that_is_let_go_of_is_written() {
     }
 }
 
+// Fills CLOSE, WRITE_GRACE.
 #[test]
 fn a_disk_that_hangs_does_not_hold_up_the_end() {
     let store = stuck(1);
@@ -550,6 +555,7 @@ fn a_purge_is_of_what_was_found_before_it() {
     assert_eq!(names(&read(&settings)), [""; 0]);
 }
 
+// Fills PURGES, PURGE.
 #[test]
 fn a_purge_waits_for_a_disk_that_refuses() {
     let (_folder, path) = place();

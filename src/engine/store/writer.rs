@@ -13,18 +13,18 @@ use super::inbox::{Inbox, Next};
 use super::{Finding, Key, Order, Settings, Trouble};
 use crate::engine::recipients::Said;
 
-/// What was found is on disk this much later: a crash costs so much of it, and
-/// the disk is made to write no more often.
+/// Bound (cache): time until results are written to cache.file. Beyond: they are written. Why: a crash loses so much.
 pub(crate) const COMMIT: Duration = Duration::from_secs(1);
 
-/// How long a file that is in use is waited for at the start: a process that Dovecot has
-/// replaced by this one is about to close it.
+/// Bound (cache): wait for a cache.file that another process is about to close. Beyond: recipients are cached without
+/// it, with an error in the log. Why: a process that Dovecot has replaced closes it at once.
 pub(crate) const HANDED_ON: Duration = Duration::from_secs(2);
 
-/// A disk that refuses is tried again after this long, then after twice as long each
-/// time, up to the second: space that was made is used soon, and a disk that is broken
-/// is left alone.
+/// Bound (cache): first pause before a disk that refuses is tried again; each further one is twice as long. Beyond:
+/// it is tried again. Why: freed space is used soon.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Bound (cache): longest pause before a disk that refuses is tried again. Beyond: it is tried again. Why: a broken
+/// disk is not tried constantly.
 pub(crate) const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A file, while there is one, and what waits to be written to it.

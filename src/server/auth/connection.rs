@@ -26,18 +26,19 @@ use crate::server::{is_smtp, note_end};
 use crate::verdict::{Cause, Class, Client, Proof, UserName, Verdict};
 use crate::wire::{LEFT_CHECK, Stream, Wire, WireError};
 
-/// Logins of one connection that are asked about at once; further commands wait
-/// unread until one is answered. Dovecot's login processes send thousands.
+/// Bound (questions): logins of one connection at once. Beyond: further ones wait unread until one is answered. Why:
+/// Dovecot's login processes send thousands.
 pub(crate) const IN_FLIGHT: usize = 4096;
 
 /// While the listener closes, how often to check whether a login of a connection is still under way.
 const QUIET_CHECK: Duration = Duration::from_millis(20);
 
-/// When the listener closes, a client has this long to continue a dialog, and a mail process to fetch a login: each
-/// takes a moment. Nobody holds up the end for longer.
+/// Bound (questions): time to go on with a dialog, or for a mail process to ask for a login, while a listener closes.
+/// Beyond: the connection is closed. Why: each takes a moment, and no client may delay the end.
 pub(crate) const UNDER_WAY: Duration = Duration::from_secs(2);
 
-/// A login process that was signalled the end has this long to close its side.
+/// Bound (questions): time for a login process to close its side. Beyond: the connection is closed. Why: it only has
+/// to close.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Clients of this minor version and above are informed that a request was given up.

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::Decided;
 
-/// Answers of one connection that are held back at once; one more leaves at once. Of
-/// Dovecot's login processes, the busiest serve a thousand clients each.
+/// Bound (clients): answers of one connection that a penalty delays. Beyond: one more is sent at once. Why: the
+/// busiest of Dovecot's login processes serve a thousand clients.
 pub(crate) const HELD: usize = 4096;
 
 /// The answers of one connection, by when they are due and by serial number.

@@ -17,8 +17,8 @@ use crate::dialog::{Asker, Dialog};
 use crate::engine::{Decision, Source};
 use crate::verdict::{Cause, Class, Proof, UserName, Verdict};
 
-/// A whole dialog has this long: two or three answers of the client, each of which it has at
-/// hand, and as many of the remote.
+/// Bound (questions): time of a whole dialog. Beyond: the dialog is cancelled, no answer. Why: two or three answers
+/// of each side, which a client has at hand.
 pub(crate) const DIALOG_TIME: Duration = Duration::from_secs(60);
 
 /// A dialog under way. Dropping it ends it at the remote, too.

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use super::RequestContext;
 use super::exchange::Exchange;
 
-/// Dialogs of one connection that wait for their client; one more is refused. Dovecot
-/// has no such limit, and its busiest login processes serve a thousand clients each.
+/// Bound (questions): half-done logins of one connection. Beyond: one more gets no answer: FAIL temp, "Too many
+/// unfinished requests". Why: busy login processes have a thousand clients each; Dovecot has no such limit.
 pub(crate) const DIALOGS: usize = 16_384;
 
-/// A dialog whose client does not go on is forgotten after this long, as
-/// Dovecot does (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
+/// Bound (questions): time for which a half-done login waits for its client. Beyond: it is forgotten. Why: Dovecot's
+/// own time (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
 pub(crate) const DIALOG_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// A request under way.
@@ -182,6 +182,7 @@ mod tests {
         requests.wait_for_client(Exchange::First(RelayedMechanism::XOauth2), asked)
     }
 
+    // Fills requests::DIALOGS.
     #[tokio::test(start_paused = true)]
     async fn so_many_dialogs_wait_and_one_that_ends_makes_room() {
         let mut requests = Requests::default();

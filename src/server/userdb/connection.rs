@@ -19,12 +19,12 @@ use crate::server::current::Current;
 use crate::server::{Peer, REQUEST_TIMEOUT, WRITE_TIMEOUT, note_end};
 use crate::wire::{LEFT_CHECK, Stream, Wire, WireError};
 
-/// Users of one connection that are asked about at once; further requests wait
-/// unread until one is answered. Dovecot 2.3 asks about one, 2.4 about several.
+/// Bound (questions): users of one connection asked for at once. Beyond: further ones wait unread until one is
+/// answered. Why: Dovecot 2.3 asks for one, 2.4 for several.
 pub(crate) const IN_FLIGHT: usize = 1024;
 
-/// A list goes out in pieces of about this many bytes, so that a client that does not
-/// read it holds up no more memory.
+/// Bound (questions, bytes): names of a LIST that are written together. Beyond: the rest waits until the client has
+/// read them. Why: a client that does not read occupies no more memory.
 pub(crate) const LIST_PIECE: usize = 64 << 10;
 
 /// So much of a command that is not known is logged, as by Dovecot.

@@ -22,8 +22,8 @@ pub use obstacles::{address_obstacle, folder_problem, obstacle};
 use super::bound_path::{BoundPath, Place};
 use super::folder_lock::FolderLocks;
 
-/// Connections that wait to be accepted. Default Dovecot opens one for each
-/// login; the kernel caps it at `net.core.somaxconn`.
+/// Bound (clients): clients that wait to be accepted. Beyond: the kernel refuses one more, or lets it wait;
+/// net.core.somaxconn may be lower. Why: a Dovecot opens one connection for each login.
 pub(crate) const BACKLOG: i32 = 4096;
 
 /// A Unix socket's owner, group and mode.

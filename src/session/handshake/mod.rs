@@ -230,10 +230,12 @@ const OTHER_NAME: &str = "if it is the server that you mean, set directory.NAME.
 const ENDED: &str = "its administrator must renew it, and the server read it; or is this host's clock wrong?";
 const NOT_YET: &str = "is this host's clock wrong? else its administrator must fix the certificate";
 
-/// Names of a certificate that are shown; of the others, how many there are.
+/// Bound (sessions): names of a certificate that a message shows. Beyond: the number of the others is shown. Why: a
+/// certificate may have thousands.
 pub(crate) const NAMES: usize = 5;
 
-/// What is shown of such a name, in characters: a certificate may hold a name of many thousands.
+/// Bound (sessions): characters of a name in a certificate that a message shows. Beyond: the rest is cut. Why: a
+/// certificate may have one of many thousands.
 pub(crate) const NAME_LENGTH: usize = 100;
 
 /// The hosts that a certificate is for.

@@ -375,6 +375,7 @@ fn what_an_operator_can_mend_is_told_apart() {
     assert!(unknown.0.ends_with("alert 200"), "{unknown:?}");
 }
 
+// Fills handshake::NAMES.
 #[test]
 fn of_a_certificate_with_thousands_of_names_a_few_are_shown() {
     let named = |number: usize| format!("DnsName(\"{number}.example\")");
@@ -391,6 +392,7 @@ fn of_a_certificate_with_thousands_of_names_a_few_are_shown() {
     assert_eq!(names(&others.map(str::to_owned)), "for no name");
 }
 
+// Fills NAME_LENGTH.
 #[test]
 fn a_long_name_is_cut() {
     let long = format!("DnsName(\"{}\")", "x".repeat(60_000));

@@ -25,8 +25,8 @@ use crate::session::ways::Way;
 use crate::wire::Wire;
 use remarks::is_remark;
 
-/// A remote that says goodbye where it was asked for an answer, and leaves the connection open, is listened to for so
-/// long: the answer stands in the same packet, as a rule.
+/// Bound (replies): wait for an answer after an IMAP BYE. Beyond: there is none, and the password is not sent again.
+/// Why: it usually is in the same packet.
 pub(crate) const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How logins are tried.

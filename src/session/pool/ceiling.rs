@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// One session more is tried each time so long has passed.
+/// Bound (sessions): time after which a server that turned sessions away is tried with one more. Beyond: another
+/// session is opened where one is needed. Why: the server's limit may have been raised, and a refused session costs
+/// little.
 pub(crate) const RAISED: Duration = Duration::from_secs(30);
 
 /// What was learned.
@@ -62,6 +64,7 @@ mod tests {
 
     use super::*;
 
+    // Fills RAISED.
     #[tokio::test(start_paused = true)]
     async fn it_is_learned_once_and_rises_until_it_is_no_limit() {
         let mut ceiling = Ceiling::default();

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The first pause; each further one is twice as long.
+/// Bound (sessions): first pause after a failed connection; each further one is twice as long. Beyond: it is tried
+/// again when a question comes. Why: most failures are over at once.
 pub(crate) const FIRST: Duration = Duration::from_millis(10);
 
-/// No pause is longer, so that a remote that is back is noticed within a second
-/// while questions come.
+/// Bound (sessions): longest pause after failed connections. Beyond: it is tried again when a question comes. Why: a
+/// server that is back is noticed within a second.
 pub(crate) const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-/// The end of a pause is waited for if it is this near: the answer may be a yes,
-/// and nobody notices.
+/// Bound (sessions): rest of a pause that a question waits for. Beyond: a question in a longer pause gets no answer
+/// at once. Why: so short a wait goes unnoticed.
 pub(crate) const PAUSE_NEARLY_OVER: Duration = Duration::from_millis(100);
 
 /// Failures in a row and the pause after the last.
@@ -75,6 +76,7 @@ mod tests {
 
     use super::*;
 
+    // Fills FIRST, MAX_PAUSE.
     #[tokio::test(start_paused = true)]
     async fn pauses_grow_to_half_a_second_and_end() {
         let mut pause = Pause::default();

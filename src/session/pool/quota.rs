@@ -9,20 +9,26 @@ use super::count::{Count, Held};
 use super::{Asker, Priority};
 use crate::address::network::Network;
 
-/// Of so many sessions one is for clients' dialogs: every fourth one.
+/// Bound (sessions, one in): sessions of max-sessions for dialogs of clients. Beyond: further dialogs wait. Why: each
+/// client may leave one half done.
 pub(crate) const DIALOGS: usize = 4;
 
-/// Of the dialogs' sessions, clients of one network hold one in so many at the most.
+/// Bound (sessions, one in): of the sessions for dialogs, those for clients of one network. Beyond: further dialogs
+/// wait. Why: an attacker who leaves them half done has few networks.
 pub(crate) const OF_ONE_NETWORK: usize = 2;
 
-/// Of so many sessions one, at the most, is kept free for trusted logins.
+/// Bound (sessions, one in): sessions of max-sessions kept free for recently accepted logins. Beyond: other logins
+/// use the rest; as many are kept as were recently needed at once. Why: servers delay guesses for seconds; honest
+/// logins need sessions meanwhile.
 pub(crate) const KEPT_FREE: usize = 2;
 
-/// So many more are kept free than were needed: one guess in some thousand at a known user passes for trusted, and holds
-/// a session for as long as a refusal takes.
+/// Bound (sessions): sessions kept free beyond those that were needed. Beyond: others wait for the rest. Why: one
+/// guess in some thousand at a known user has the priority of such a login, and holds a session for as long as a
+/// refusal takes.
 pub(crate) const SPARE: usize = 1;
 
-/// As many are kept free as trusted logins needed at once within this time.
+/// Bound (sessions): time for which sessions that were needed are kept free. Beyond: all logins may use them. Why:
+/// mail programs come back every few minutes.
 pub(crate) const NEED: Duration = Duration::from_secs(300);
 
 /// Which questions use which sessions.
@@ -187,6 +193,7 @@ mod tests {
         }
     }
 
+    // Fills NEED.
     #[tokio::test(start_paused = true)]
     async fn what_was_needed_is_kept_for_a_while() {
         let mut need = Need::default();
@@ -235,6 +242,7 @@ mod tests {
         assert_eq!(held.len(), most / KEPT_FREE, "never more than half");
     }
 
+    // Fills OF_ONE_NETWORK.
     #[test]
     fn dialogs_hold_a_quarter_and_those_of_one_network_half_of_it() {
         let mut quotas = Quotas::default();

@@ -14,11 +14,12 @@ use super::quota::{Quotas, Room};
 use super::{Limits, Priority, WARM_WHILE};
 use crate::session::error::{Error, Kind, QUEUE};
 
-/// An answer this near is waited for whatever opening a session takes: one more
-/// session costs the remote more than this costs anybody.
+/// Bound (sessions): least wait before another session is opened for a question. Beyond: another is opened. Why:
+/// waiting so briefly costs less than a session.
 pub(crate) const MIN_OPENING_TIME: Duration = Duration::from_millis(20);
 
-/// Of the places in the queue for dialogs, those of clients of one network take one in so many at the most.
+/// Bound (sessions, one in): of the queue's places for dialogs, those of one network. Beyond: one more gets no answer
+/// at once (overload). Why: an attacker who leaves them half done has few networks.
 pub(crate) const QUEUED_OF_ONE_NETWORK: usize = 16;
 
 /// The queue and the counts, under one lock.

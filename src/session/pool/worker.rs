@@ -19,12 +19,12 @@ use crate::session::Session;
 use crate::session::error::{Error, Kind, QUEUE};
 use crate::telemetry::words::named;
 
-/// A remote that does not answer a goodbye is left after this long.
+/// Bound (sessions): time of a goodbye. Beyond: the connection is closed. Why: no client waits for the answer.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Time of an opening at the least, however little those who wait have left: what cannot be done in a moment would be
-/// called a fault of the remote, and what was opened is good for the next question. A waiting question is still
-/// answered in time.
+/// Bound (sessions): least time of an opening, however soon the waiting question's deadline is. Beyond: the waiting
+/// question is answered without it. Why: what cannot be done in a moment is not the server's fault, and the session
+/// serves the next question.
 pub(crate) const OPENING: Duration = Duration::from_secs(1);
 
 /// What the tasks of one pool share.

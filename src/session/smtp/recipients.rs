@@ -217,8 +217,8 @@ impl Session for RecipientSession {
     type Question = Recipient;
     type Answer = Answer;
 
-    /// A group of so many commands and its replies fit the buffers of both ends,
-    /// so that neither side waits for the other to read (RFC 2920 §3.1).
+    /// Bound (sessions): recipients asked in one write. Beyond: the others are in the next. Why: commands and replies
+    /// fit the buffers of both ends (RFC 2920).
     const MAX_BATCH: usize = 100;
 
     const RETRY_POLICY: RetryPolicy = RetryPolicy::Always;

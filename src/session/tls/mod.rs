@@ -26,16 +26,16 @@ use super::verifier::{Ends, Taken, Verifier};
 use crate::telemetry::counter::Counter;
 use crate::wire::Stream;
 
-/// A handshake that takes longer is stalled (some firewalls swallow the larger
-/// first message of the hybrid key exchange).
+/// Bound (sessions): TLS handshake. Beyond: no answer, with a hint at tls.key-exchange. Why: some firewalls swallow
+/// the larger first message of the hybrid key exchange.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest file of certificates or of a key that is read, in bytes: a bundle of every authority there is has
-/// a quarter of a megabyte.
+/// Bound (sessions, bytes): file of certificates or of a key. Beyond: it is refused at the start. Why: all public
+/// authorities together have a quarter of a megabyte.
 pub(crate) const LONGEST_PEM: u64 = 4 << 20;
 
-/// Tickets with which a session resumes another's keys, kept for one directory: rustls keeps eight for each name
-/// of a server, and a directory has one name.
+/// Bound (sessions): TLS tickets kept for one directory. Beyond: the oldest goes. Why: rustls keeps eight for each
+/// server name, of which there is one.
 pub(crate) const TICKETS: usize = 16;
 
 /// A directory's TLS settings.

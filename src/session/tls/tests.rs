@@ -189,6 +189,7 @@ async fn a_resumed_session_ends_with_the_certificate_that_it_was_begun_under() {
     }
 }
 
+// Fills negotiate::AT_ONCE, BLOCKING_THREADS.
 #[tokio::test]
 async fn handshakes_are_worked_on_off_the_event_loop_and_one_at_a_time() {
     let server = Server::new(&rustls::version::TLS13);
@@ -336,6 +337,7 @@ fn a_certificate_and_a_key_that_cannot_be_used_are_told_apart() {
     );
 }
 
+// Fills LONGEST_PEM.
 #[test]
 fn a_file_that_never_ends_is_not_read_to_its_end() {
     let folder = tempfile::tempdir().unwrap();
@@ -349,6 +351,7 @@ fn a_file_that_never_ends_is_not_read_to_its_end() {
     }
 }
 
+// Fills TICKETS.
 #[test]
 fn tickets_are_those_of_one_server() {
     use rustls::NamedGroup::X25519;
@@ -366,6 +369,7 @@ fn tickets_are_those_of_one_server() {
     );
 }
 
+// Fills HANDSHAKE_TIMEOUT.
 #[tokio::test(start_paused = true)]
 async fn a_handshake_that_hangs_is_given_up() {
     let settings = Settings {

@@ -10,8 +10,8 @@ use crate::error::EncodeError;
 use crate::sasl::base64_encode;
 use crate::secret::Secret;
 
-/// The longest reply, in bytes, line end included. Dovecot would read 16384,
-/// Exim no more than this.
+/// Bound (clients, bytes): line sent to an auth client, with its line end. Beyond: fields are left out, or the
+/// connection is closed. Why: Exim reads no more; Dovecot would read 16384.
 pub const REPLY_LIMIT: usize = 8191;
 
 /// The answer to one [`Auth`](super::Auth) or [`Cont`](super::Command::Cont).
@@ -316,6 +316,7 @@ mod tests {
         }
     }
 
+    // Fills reply::REPLY_LIMIT.
     #[test]
     fn stays_within_the_shortest_buffer() {
         let long = "\t".repeat(5000);

@@ -43,8 +43,9 @@ pub use request::{Claim, Lookup, Request};
 use crate::error::{DecodeError, EncodeError, at_end};
 use crate::line::LineCutter;
 
-/// The longest line in either direction, in bytes, line end included. Dovecot's
-/// server reads 1024, its clients 8192 (`AUTH_MAX_INBUF_SIZE`).
+/// Bound (clients, bytes): line of a Dovecot userdb or master client, with its line end. Beyond: the connection is
+/// closed, with a warning in the log. Why: what Dovecot's clients read (`AUTH_MAX_INBUF_SIZE`); its server reads
+/// 1024.
 pub const LINE_LIMIT: usize = 8192;
 
 /// What the server says first.

@@ -19,6 +19,7 @@ async fn without_either_a_question_is_one_probe() {
     assert_eq!(remote.asked(), ["jane@e.org", "nosuch@e.org"]);
 }
 
+// Fills CANARY_CONFIRMS_FOR, CANARY_REFRESH_AGE.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_waits_for_the_canary_once_and_asks_on_in_the_background() {
     let remote = Arc::new(Remote::default());
@@ -41,6 +42,7 @@ async fn a_refusal_waits_for_the_canary_once_and_asks_on_in_the_background() {
     assert_eq!(remote.asked(), ["a@other.org"]);
 }
 
+// Fills CANARY_RETRY_INTERVAL.
 #[tokio::test(start_paused = true)]
 async fn while_the_canary_is_refused_nobody_is() {
     let remote = Arc::new(Remote::default());
@@ -146,6 +148,7 @@ async fn a_canary_without_an_answer_confirms_nothing_new() {
     assert_eq!(ask(&two, "c@e.org").await, "defer");
 }
 
+// Fills TESTED, JITTER.
 #[tokio::test(start_paused = true)]
 async fn a_domain_that_accepts_everything_gets_no_opinion() {
     let remote = Arc::new(Remote::default());
@@ -185,6 +188,7 @@ async fn a_domain_that_accepts_everything_gets_no_opinion() {
     assert_eq!(ask(&member, "jane@e.org").await, "accept");
 }
 
+// Fills RETEST_INTERVAL.
 #[tokio::test(start_paused = true)]
 async fn a_test_without_an_answer_is_tried_again_soon() {
     let remote = Arc::new(Remote::default());

@@ -122,6 +122,7 @@ async fn who_was_refused_a_moment_before_the_users_are_back_is_asked_again() {
     assert_eq!(tokio::join!(ask(&member, "jane@e.org"), recovery).0, "accept");
 }
 
+// Fills REFUSALS_IN_A_ROW.
 #[tokio::test(start_paused = true)]
 async fn a_run_of_refusals_is_believed_on_the_word_of_a_witness() {
     let remote = Arc::new(Remote::default());
@@ -204,6 +205,7 @@ async fn of_many_that_were_deleted_each_becomes_a_no() {
 }
 
 /// One may be from when the remote had lost its users for the first time, the other from the second.
+// Fills REFUSED_AGAIN_WITHIN.
 #[tokio::test(start_paused = true)]
 async fn two_refusals_that_are_far_apart_do_not_make_a_no() {
     let remote = Arc::new(Remote::default());
@@ -229,6 +231,7 @@ async fn two_refusals_that_are_far_apart_do_not_make_a_no() {
 }
 
 /// Nobody else can tell whether it was deleted.
+// Fills ONLY_WITNESS_REFUSED.
 #[tokio::test(start_paused = true)]
 async fn the_only_witness_is_refused_after_a_day() {
     let remote = Arc::new(Remote::default());
@@ -270,6 +273,7 @@ async fn who_is_purged_is_no_witness_and_no_reason_to_doubt() {
     }
 }
 
+// Fills WITNESSES_PER_DOMAIN, CHECK_INTERVAL.
 #[tokio::test(start_paused = true)]
 async fn a_witness_is_asked_once_a_minute_and_the_next_one_in_turn() {
     let remote = Arc::new(Remote::default());
@@ -350,6 +354,7 @@ async fn a_witness_is_asked_about_whoever_goes_away() {
     assert_eq!(member.doubts(9).0, 1);
 }
 
+// Fills WITNESS_LIFE.
 #[tokio::test(start_paused = true)]
 async fn who_was_accepted_long_ago_is_no_witness() {
     let remote = Arc::new(Remote::default());

@@ -16,7 +16,9 @@ use vouch::config::{read, show};
 use vouch::manual::configuration::{Table, tables};
 use vouch::manual::program::LOG_FIELDS;
 
-#[path = "support/skip.rs"]
+mod bounds;
+mod scan;
+#[path = "../support/skip.rs"]
 mod skip;
 
 fn man(page: &str) -> String {
@@ -190,7 +192,7 @@ fn the_pages_have_what_people_look_for() {
 /// The fields of a verdict's line, as the program writes them.
 #[test]
 fn the_fields_of_the_log_are_those_of_the_page() {
-    let source = include_str!("../src/telemetry/log.rs");
+    let source = include_str!("../../src/telemetry/log.rs");
     let (_, fields) = source.split_once("target: \"vouch::verdict\",").unwrap();
     let (fields, _) = fields.split_once(");").unwrap();
     let fields: Vec<&str> = fields
