@@ -1,7 +1,8 @@
 //! The socket of `[metrics]`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -30,13 +31,9 @@ pub(super) struct Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        lock(&self.accepting).abort();
+        self.accepting.lock().abort();
         self.keeping.abort();
     }
-}
-
-fn lock(task: &Mutex<JoinHandle<()>>) -> MutexGuard<'_, JoinHandle<()>> {
-    task.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves what is `watched`, and the page with its last hour and the `report`, if there is a socket for it; and how its
@@ -67,7 +64,7 @@ pub(super) fn serve(
         serve: Box::new(move |listener| {
             let socket = Listening::Unix(listener).listen()?;
             let accepting = tokio::spawn(http::serve(socket, served.clone()));
-            std::mem::replace(&mut *lock(&again), accepting).abort();
+            std::mem::replace(&mut *again.lock(), accepting).abort();
             Ok(())
         }),
     });

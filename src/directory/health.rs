@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use vouch_protocol::sasl::RelayedMechanism;
 
@@ -136,10 +137,7 @@ impl Watched {
     }
 
     fn note(&self, verdict: &Verdict) {
-        self.health
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .note(verdict);
+        self.health.lock().note(verdict);
     }
 }
 
@@ -189,7 +187,7 @@ impl Directory for Watched {
     }
 
     fn health(&self) -> Health {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.health.lock().clone()
     }
 }
 

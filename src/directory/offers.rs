@@ -1,7 +1,8 @@
 //! What a remote offers, as its last session told.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use vouch_protocol::sasl::RelayedMechanism;
 
 /// The mechanisms that can be carried to a remote. Its clones are one memory.
@@ -11,11 +12,11 @@ pub(super) struct Offers(Arc<RwLock<Option<Vec<RelayedMechanism>>>>);
 impl Offers {
     /// A session was opened, and this is what it was offered.
     pub(super) fn note(&self, offered: Vec<RelayedMechanism>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(offered);
+        *self.0.write() = Some(offered);
     }
 
     /// What was offered last; `None` before any session was open.
     pub(super) fn last(&self) -> Option<Vec<RelayedMechanism>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 }

@@ -3,9 +3,10 @@
 //! has.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::address::{Address, Domain};
@@ -145,7 +146,7 @@ impl CatchAll {
     }
 
     fn with<T>(&self, action: impl FnOnce(&mut HashMap<Domain, Tested>) -> T) -> T {
-        action(&mut self.domains.lock().unwrap_or_else(PoisonError::into_inner))
+        action(&mut self.domains.lock())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What was asked before a memory was purged is not kept after that: its answer may be the one
 //! that was to be forgotten.
 
-use std::sync::{PoisonError, RwLock};
+use parking_lot::RwLock;
 
 /// Counts the purges of a memory.
 #[derive(Debug, Default)]
@@ -14,19 +14,19 @@ pub struct Generation(u64);
 impl Epoch {
     /// Something is asked now.
     pub fn current(&self) -> Generation {
-        Generation(*self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Generation(*self.0.read())
     }
 
     /// A purge begins. Once this returns, nothing that was asked before is being kept, or will be.
     pub fn end(&self) {
-        let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.0.write();
         *now = now.wrapping_add(1);
     }
 
     /// Keeps an answer to what was asked then, unless a purge has begun since.
     pub fn keep(&self, asked: Generation, keep: impl FnOnce()) {
         // Held while it is kept: a purge that begins meanwhile waits, and finds it.
-        let now = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let now = self.0.read();
         if *now == asked.0 {
             keep();
         }

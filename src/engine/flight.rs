@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -63,7 +64,7 @@ impl<V> Late<V> {
     }
 
     fn hear(&self, answer: V) {
-        let hears = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let hears = self.0.lock().take();
         if let Some(hears) = hears {
             hears(answer);
         }
@@ -308,7 +309,7 @@ impl<K: Eq + Hash, V> Drop for InFlight<K, V> {
 }
 
 fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
+    table.lock()
 }
 
 #[cfg(test)]
@@ -425,7 +426,7 @@ mod tests {
         let late = |who: &'static str| {
             let heard = heard.clone();
             Some(Arc::new(Late::new(move |answer| {
-                heard.lock().unwrap().push((who, answer));
+                heard.lock().push((who, answer));
             })))
         };
         let in_time = flights.join("same", by(5), late("in time"), probe(&count));
@@ -446,7 +447,7 @@ mod tests {
         );
         assert!(leaves.is_err());
         sleep(Duration::from_secs(5)).await;
-        let mut heard = std::mem::take(&mut *heard.lock().unwrap());
+        let mut heard = std::mem::take(&mut *heard.lock());
         heard.sort_unstable();
         assert_eq!(heard, [("alone", 2), ("left", 1), ("too late", 1)]);
 

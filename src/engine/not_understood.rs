@@ -1,7 +1,9 @@
 //! What a directory's remote says that nobody understands: counted, and logged once, with what would settle it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::phrase::phrase;
 use crate::telemetry::counter::Counter;
@@ -84,7 +86,7 @@ impl NotUnderstood {
 
     /// The `most` frequent texts, and how often each was heard.
     pub fn most_frequent(&self, most: usize) -> Vec<(Text, u64)> {
-        let texts = self.lock();
+        let texts = self.texts.lock();
         let mut texts: Vec<_> = texts.iter().map(|(text, &count)| (text.clone(), count)).collect();
         texts.sort_by(|(one, count), (other, more)| more.cmp(count).then_with(|| one.cmp(other)));
         texts.truncate(most);
@@ -92,7 +94,7 @@ impl NotUnderstood {
     }
 
     fn is_new(&self, text: &Text) -> bool {
-        let mut texts = self.lock();
+        let mut texts = self.texts.lock();
         if let Some(count) = texts.get_mut(text) {
             *count += 1;
             return false;
@@ -131,10 +133,6 @@ impl NotUnderstood {
             "a refusal is not understood ({status} {phrase}), so the question is deferred: if it is about this user, set \
              replies.{meaning} = [\"{phrase}\"] in [directory.\"{directory}\"], else replies.later = [\"{phrase}\"]"
         );
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Text, u64>> {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

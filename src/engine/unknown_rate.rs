@@ -3,9 +3,10 @@
 //! this host.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// So many refused recipients within so long (`directory.NAME.limits.unknown-rate`).
@@ -94,7 +95,7 @@ impl UnknownRate {
     }
 
     fn now(&self) -> MutexGuard<'_, Refused> {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.refused.lock();
         while refused
             .times
             .front()

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::AddAssign;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -85,8 +86,7 @@ impl History {
 
     /// The steps of the last hour, the oldest first.
     pub(super) fn steps(&self) -> Vec<Arc<Step>> {
-        // Nothing panics while holding it, here and below.
-        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let steps = self.steps.lock();
         steps.iter().cloned().collect()
     }
 
@@ -114,7 +114,7 @@ impl History {
     }
 
     fn add(&self, step: Step) {
-        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut steps = self.steps.lock();
         if steps.len() == STEPS {
             steps.pop_front();
         }

@@ -1,6 +1,8 @@
 //! A listener while the configuration changes: its clients stay connected, and each question uses its current settings.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 /// A listener as currently configured.
 pub struct Current<D>(RwLock<Arc<D>>);
@@ -14,12 +16,12 @@ impl<D> Current<D> {
     /// The listener for the next question. A question keeps the one that it began with; what only waits for a question
     /// keeps none, or the directories of before would live as long as it.
     pub fn get(&self) -> Arc<D> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 
     /// Replaces it with `next`, which is made from the current one.
     pub fn change(&self, next: impl FnOnce(&D) -> D) {
-        let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.0.write();
         *now = Arc::new(next(&now));
     }
 }

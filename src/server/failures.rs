@@ -1,8 +1,8 @@
 //! Failures by client or user, which penalties and the limits of sessions count.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 use tokio::time::Instant;
@@ -65,7 +65,7 @@ impl Table {
 
     /// How many are remembered.
     pub(super) fn count(&self, who: u64) -> u32 {
-        let failed = self.lock();
+        let failed = self.failed.lock();
         let Some(failures) = failed.get(&who) else {
             return 0;
         };
@@ -74,7 +74,7 @@ impl Table {
 
     /// Counts one more, unless one of the same mark is remembered.
     pub(super) fn add(&self, who: u64, mark: u64) -> Counted {
-        let mut failed = self.lock();
+        let mut failed = self.failed.lock();
         if let Some(mut failures) = failed.get_mut(&who) {
             return self.add_to(&mut failures, mark);
         }
@@ -108,11 +108,7 @@ impl Table {
     /// Those that are remembered, as [`FAILURES`] has it.
     #[cfg(test)]
     pub(super) fn weight(&self) -> u64 {
-        self.lock().weight()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Cache<u64, Failures, ByNumber>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failed.lock().weight()
     }
 }
 

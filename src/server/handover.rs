@@ -6,10 +6,11 @@
 //! these at a `master` listener, once.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use vouch_protocol::auth::master::Field;
 
@@ -189,7 +190,7 @@ impl Handover {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 

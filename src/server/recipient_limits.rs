@@ -12,9 +12,10 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
@@ -117,7 +118,7 @@ impl Sessions {
         let question = self.hasher.hash_one((asked.instance, asked.recipient));
         let session = self.session(asked);
         {
-            let mut session = lock(&session);
+            let mut session = session.lock();
             if starts_again(asked, &session.instance) || session.seen.elapsed() >= FORGET {
                 *session = Session::new();
             }
@@ -179,19 +180,15 @@ impl Session {
 impl Ticket {
     /// Mail for the recipient is taken.
     pub fn accepted(self) {
-        lock(&self.session).accepted = true;
+        self.session.lock().accepted = true;
     }
 
     /// The remote refused the recipient.
     pub fn refused(self) {
         if self.limits.rcpt_errors.is_some() {
-            lock(&self.session).refused.insert(self.question);
+            self.session.lock().refused.insert(self.question);
         }
     }
-}
-
-fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
-    session.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_full(counted: &HashSet<u64>, limit: Option<u32>) -> bool {
@@ -374,7 +371,7 @@ mod tests {
                 .unwrap();
             let session = ticket.session.clone();
             ticket.refused();
-            assert!(lock(&session).counted.is_empty() && lock(&session).refused.is_empty());
+            assert!(session.lock().counted.is_empty() && session.lock().refused.is_empty());
         }
     }
 

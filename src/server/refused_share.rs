@@ -2,9 +2,9 @@
 //! that has lost its users, or words of it that are read wrongly.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Bound (process): time of a step in the share of refusals. Beyond: the next step begins. Why: answers are counted
@@ -70,7 +70,7 @@ impl RefusedShare {
     /// The remote said yes or no.
     pub(super) fn answered(&self, yes: bool) {
         let now = self.step();
-        let mut steps = self.lock();
+        let mut steps = self.steps.lock();
         forget_old(&mut steps, now);
         if steps.back().is_none_or(|(step, _)| *step < now) {
             steps.push_back((now, Answers::default()));
@@ -87,7 +87,7 @@ impl RefusedShare {
             lately: Answers::default(),
             before: Answers::default(),
         };
-        let mut steps = self.lock();
+        let mut steps = self.steps.lock();
         forget_old(&mut steps, now);
         for (step, answers) in &*steps {
             let of = if now - step < RECENT_STEPS as u64 {
@@ -103,10 +103,6 @@ impl RefusedShare {
 
     fn step(&self) -> u64 {
         self.began.elapsed().as_secs() / STEP.as_secs()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(u64, Answers)>> {
-        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -203,7 +199,7 @@ mod tests {
             answers(&share, 1, 0);
             advance(STEP).await;
         }
-        assert_eq!(share.steps.lock().unwrap().len(), RECENT_STEPS + EARLIER_STEPS);
+        assert_eq!(share.steps.lock().len(), RECENT_STEPS + EARLIER_STEPS);
         assert_eq!(share.get().before.count() + share.get().lately.count(), 74);
         advance(STEP * 100).await;
         assert_eq!(share.get().before.count(), 0);

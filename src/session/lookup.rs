@@ -6,10 +6,11 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, oneshot};
 use tokio::time::{Instant, timeout};
 
@@ -106,7 +107,7 @@ impl Host {
     /// What the resolver said.
     pub(super) async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         let mut addresses = self.in_order().await?;
-        let mut worse = self.worse.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut worse = self.worse.lock();
         worse.retain(|(_, since)| since.elapsed() < WORSE);
         addresses.sort_by_key(|address| worse.iter().any(|(one, _)| one == address));
         Ok(addresses)
@@ -114,7 +115,7 @@ impl Host {
 
     /// An address accepted and was of no use, and another was: it comes last for a while.
     pub(super) fn is_worse(&self, address: SocketAddr) {
-        let mut worse = self.worse.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut worse = self.worse.lock();
         worse.retain(|(one, since)| *one != address && since.elapsed() < WORSE);
         if worse.len() < ADDRESSES {
             worse.push((address, Instant::now()));
@@ -202,7 +203,7 @@ async fn ask(
 
 impl Known {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// The addresses, if they are as good as new, or were just asked for in vain.
@@ -305,7 +306,7 @@ mod tests {
         let (say, said) = mpsc::channel();
         let said = Mutex::new(said);
         let silence = |_| io::Error::other("over");
-        let resolver = move |_: &str, _| said.lock().unwrap().recv().map_err(silence).flatten();
+        let resolver = move |_: &str, _| said.lock().recv().map_err(silence).flatten();
         (Host::asking(name, 25, Arc::new(resolver)), say)
     }
 

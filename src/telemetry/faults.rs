@@ -3,9 +3,10 @@
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 
 use super::words::{spoken, thousands};
@@ -135,8 +136,7 @@ impl Faults {
 
 impl Inner {
     fn table(&self) -> MutexGuard<'_, Table> {
-        // Nothing panics while holding it.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     fn worked(&self) {

@@ -3,9 +3,11 @@
 
 use std::io::{self, Write};
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::counter::Counter;
 
@@ -79,14 +81,13 @@ impl Sink {
         waiting.closing = true;
         self.0.changed.notify_all();
         let busy = |waiting: &mut Waiting| waiting.writing || !waiting.lines.is_empty();
-        drop(self.0.written.wait_timeout_while(waiting, PARTING, busy));
+        self.0.written.wait_while_for(&mut waiting, busy, PARTING);
     }
 }
 
 impl Shared {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing panics while holding it.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     fn add(&self, line: &[u8]) {
@@ -108,8 +109,8 @@ impl Shared {
         let mut lines = Vec::new();
         loop {
             let idle = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.closing;
-            let waiting = self.changed.wait_while(self.waiting(), idle);
-            let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.waiting();
+            self.changed.wait_while(&mut waiting, idle);
             if !waiting.closing {
                 waiting.writing = true;
                 drop(waiting);

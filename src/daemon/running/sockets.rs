@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixListener;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::{OpenListener, Running};
@@ -37,7 +38,7 @@ struct Trouble {
 impl Troubles {
     /// Each in a sentence.
     pub fn all(&self) -> Vec<String> {
-        let all = self.lock();
+        let all = self.0.lock();
         all.iter()
             .map(|(of, Trouble { why, .. })| format!("{of}: {why}"))
             .collect()
@@ -46,7 +47,7 @@ impl Troubles {
     /// Notes how the socket `of` is, and logs what is news. What an `order` came to is news, and stands
     /// until something else is in its place.
     fn note(&self, of: &str, looked: &Looked, order: bool) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         let before = all.remove(of);
         match looked {
             Looked::There if before.is_some() => tracing::info!("{of}: its socket is in its place again"),
@@ -64,10 +65,6 @@ impl Troubles {
                 all.insert(of.to_owned(), known.unwrap_or_else(|| trouble.clone()));
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Trouble>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

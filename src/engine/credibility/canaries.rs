@@ -2,9 +2,10 @@
 //! is believed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Credibility;
@@ -94,7 +95,7 @@ impl Canaries {
         if canaries.is_empty() {
             return Due::default();
         }
-        let told = self.lock();
+        let told = self.told.lock();
         let is = |canary: &Address, what: fn(&Told) -> bool| told.get(canary).is_some_and(what);
         let due = |canary: &&Address| told.get(*canary).is_none_or(Told::is_due);
         let refused = |canary: &Address| is(canary, |told| told.refused.is_some());
@@ -111,7 +112,7 @@ impl Canaries {
         if canaries.is_empty() {
             return Credibility::Believed;
         }
-        let told = self.lock();
+        let told = self.told.lock();
         let known = || {
             canaries
                 .iter()
@@ -135,7 +136,7 @@ impl Canaries {
 
     /// Whether a canary of `domain` is refused at present.
     pub fn any_refused(&self, domain: &Domain) -> bool {
-        let told = self.lock();
+        let told = self.told.lock();
         self.of(domain)
             .iter()
             .any(|canary| told.get(canary).is_some_and(|told| told.refused.is_some()))
@@ -143,7 +144,7 @@ impl Canaries {
 
     /// Every canary, and what was said of it last; those that are refused come first.
     pub fn states(&self) -> Vec<(Address, State)> {
-        let told = self.lock();
+        let told = self.told.lock();
         let state = |canary: &Address| told.get(canary).map_or(State::Unasked, Told::state);
         let all = self.by_domain.values().flatten();
         let mut states: Vec<_> = all.map(|canary| (canary.clone(), state(canary))).collect();
@@ -155,7 +156,11 @@ impl Canaries {
 
     /// Canaries that are refused at present.
     pub fn refused(&self) -> usize {
-        self.lock().values().filter(|told| told.refused.is_some()).count()
+        self.told
+            .lock()
+            .values()
+            .filter(|told| told.refused.is_some())
+            .count()
     }
 
     /// Takes down what the remote said of a canary, and gives back the verdict on
@@ -163,7 +168,7 @@ impl Canaries {
     pub fn note(&self, canary: &Address, verdict: Verdict) -> Verdict {
         let now = Instant::now();
         let words = without(&verdict.detail(), &[&canary.to_string()]).into_owned();
-        let mut table = self.lock();
+        let mut table = self.told.lock();
         let told = table.entry(canary.clone()).or_default();
         told.asked = Some(now);
         told.silent = None;
@@ -206,10 +211,6 @@ impl Canaries {
 
     fn of(&self, domain: &Domain) -> &[Address] {
         self.by_domain.get(domain).map_or(&[], Vec::as_slice)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Told>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

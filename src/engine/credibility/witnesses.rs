@@ -7,9 +7,10 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Credibility;
@@ -82,7 +83,7 @@ pub(super) enum Change {
 impl Witnesses {
     /// Has records of these domains alone. They are logged under the directory's name.
     pub(in crate::engine) fn serve(&self, directory: Arc<str>, domains: Domains) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.records.retain(|domain, _| domains.has(domain));
         (state.directory, state.domains) = (directory, domains);
     }
@@ -215,7 +216,7 @@ impl Witnesses {
 
     /// The number of domains whose refusals are deferred, and the first `most` of them by name.
     pub(in crate::engine) fn doubted(&self, most: usize) -> (usize, Vec<Doubt>) {
-        let state = self.lock();
+        let state = self.state.lock();
         let doubts = state.records.values().filter_map(|it| it.doubt.clone());
         let mut doubts: Vec<_> = doubts.collect();
         drop(state);
@@ -227,7 +228,7 @@ impl Witnesses {
 
     /// These are no witnesses, and no reason to doubt, any more.
     pub(in crate::engine) fn forget(&self, is: impl Fn(&Address) -> bool) {
-        for record in self.lock().records.values_mut() {
+        for record in self.state.lock().records.values_mut() {
             record.forget(&is, &mut None);
         }
     }
@@ -241,7 +242,7 @@ impl Witnesses {
 
     /// As [`Self::forget`], of a domain.
     pub(in crate::engine) fn forget_domain(&self, domain: &Domain) {
-        self.lock().records.remove(domain);
+        self.state.lock().records.remove(domain);
     }
 
     /// Looks at the record of a domain, which is new if need be, and logs what that has changed. `None` where the
@@ -251,7 +252,7 @@ impl Witnesses {
         domain: &Domain,
         action: impl FnOnce(&mut Record, &mut Option<Change>) -> T,
     ) -> Option<T> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !state.domains.has(domain) {
             return None;
         }
@@ -270,10 +271,6 @@ impl Witnesses {
             change.log(&directory);
         }
         Some(found)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,9 +3,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::Order;
 use super::writer::{Ended, Writer};
@@ -100,8 +102,8 @@ impl Inbox {
     fn spawn(self: &Arc<Self>) -> io::Result<()> {
         let inbox = self.clone();
         let work = move || {
-            // Nothing panics while holding it but what is caught there; its last holder is about to let it go.
-            let mut place = inbox.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            // Its last holder is about to let it go.
+            let mut place = inbox.writer.lock();
             if let Some(writer) = place.as_mut()
                 && writer.run(&inbox) == Ended::Closed
             {
@@ -135,14 +137,12 @@ impl Inbox {
                 waiting.orders.shrink_to(0);
                 return Next::Idle;
             }
-            let waited = self.came.wait_timeout(waiting, rest);
-            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.came.wait_for(&mut waiting, rest);
         }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing panics while holding it.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 

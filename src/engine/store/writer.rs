@@ -2,8 +2,8 @@
 //! again what the disk refuses.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -159,7 +159,7 @@ impl Writer {
     fn note_outcome(&mut self, went: Result<(), Refusal>) -> Option<Instant> {
         let (directory, path) = (&*self.settings.directory, self.settings.path.display());
         let trouble = went.as_ref().err().map(|refusal| format!("{path}: {refusal}"));
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *self.trouble.lock() = trouble;
         match went {
             Ok(()) => {
                 self.pause = FIRST_PAUSE;

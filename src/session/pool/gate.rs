@@ -4,8 +4,9 @@
 //! what one pool has learned holds for the other. Where no more are borne, the openings wait in turn, and sessions of
 //! the other pool give way to them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex as Turn, Notify};
 use tokio::time::timeout;
@@ -87,8 +88,7 @@ impl Gate {
 
     /// What was learned.
     pub(super) fn ceiling(&self) -> MutexGuard<'_, Ceiling> {
-        // Nothing panics while holding it.
-        self.ceiling.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ceiling.lock()
     }
 }
 

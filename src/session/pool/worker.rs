@@ -1,9 +1,10 @@
 //! The task that owns a session, and its life.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -66,8 +67,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State<S::Question, V>> {
-        // Nothing panics while holding it; if something did, the counts are still the best we have.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Opens a session for nothing but its opening.

@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::unistd::Uid;
+use parking_lot::Mutex;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
@@ -286,7 +287,7 @@ impl Client {
     }
 
     fn connector(&self) -> Result<TlsConnector, rustls::Error> {
-        let mut kept = self.connector.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.connector.lock();
         if let Some((connector, ends)) = &*kept
             && !ends.are_over(self.clock.current_time())
         {
@@ -321,7 +322,7 @@ impl Client {
         Report {
             agreed: self.agreed.get(),
             failed: self.failed.get(),
-            last: self.last.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            last: self.last.lock().clone(),
             own_certificate: own.map(|certificate| certificate.to_vec()),
             checked: !matches!(self.trust, Trust::Anybody),
         }
@@ -339,7 +340,7 @@ impl Client {
         match &shaken {
             Ok((_, details)) => {
                 self.agreed.count();
-                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(details.clone());
+                *self.last.lock() = Some(details.clone());
             }
             Err(_) => self.failed.count(),
         }

@@ -125,7 +125,7 @@ struct Clock(AtomicU64, Mutex<HashSet<ThreadId>>);
 
 impl TimeProvider for Clock {
     fn current_time(&self) -> Option<UnixTime> {
-        self.1.lock().unwrap().insert(thread::current().id());
+        self.1.lock().insert(thread::current().id());
         let seconds = self.0.load(Ordering::Relaxed);
         Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
@@ -196,7 +196,7 @@ async fn handshakes_are_worked_on_off_the_event_loop_and_one_at_a_time() {
     let config = server.config(2 * DAY);
     let (client, clock) = client(server.roots(), DAY);
     session(&client, &config).await.unwrap();
-    let others = clock.1.lock().unwrap().clone();
+    let others = clock.1.lock().clone();
     assert!(
         others.iter().any(|&other| other != thread::current().id()),
         "{others:?}"
