@@ -1,7 +1,7 @@
 //! The manual: pages for man(1), made of what the program says of itself.
 //!
 //! [`program`] is vouch(8): the commands, as the command line describes them, and the table of every bound, which
-//! `tests/bounds` writes into `bounds.txt` from the comments at the constants. [`configuration`] is vouch.toml(5): the
+//! `tests/manual` writes into `bounds.txt` from the comments at the constants. [`configuration`] is vouch.toml(5): the
 //! keys, as the doc comments of the configuration describe them. [`roff`] writes.
 
 pub mod configuration;

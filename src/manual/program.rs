@@ -13,7 +13,7 @@ pub struct Program {
 }
 
 /// Every bound, in groups: a title, then a line for each with what is bounded, its key, the bound, what happens beyond,
-/// and why. `tests/bounds` writes it from the comments at the constants.
+/// and why. `tests/manual` writes it from the comments at the constants.
 const BOUNDS: &str = include_str!("bounds.txt");
 
 /// Fields of the log line of each question, in their order.

@@ -1,7 +1,7 @@
 //! How a reply is interpreted: the rules, and examples that the interpreter itself has evaluated.
 
 use super::roff::Page;
-use crate::daemon;
+use crate::daemon::plain_reading;
 use crate::directory::judge::explain::{Command, explain};
 
 /// The rule for recipients, a sentence each.
@@ -58,7 +58,7 @@ pub(super) fn write(page: &mut Page) {
     RECIPIENTS.iter().for_each(|rule| page.item("-", rule));
     page.text("For a refused login, in this order:");
     LOGINS.iter().for_each(|rule| page.item("-", rule));
-    let settings = daemon::plain_reading();
+    let settings = plain_reading();
     let rows: Vec<[String; 2]> = EXAMPLES
         .iter()
         .filter_map(|(command, reply)| {
