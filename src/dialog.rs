@@ -15,18 +15,18 @@ use vouch_protocol::secret::Secret;
 /// Bound (questions): time that a client has to answer a mail server's challenge. Beyond: the dialog is cancelled, no
 /// answer. Why: the client's program knows the password when it begins, the dialog holds a session, and Postfix does
 /// not report that its client went away.
-pub(crate) const CLIENT_PATIENCE: Duration = Duration::from_secs(15);
+const CLIENT_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Bound (questions): time that a client has to answer a mail server's challenge while the most dialogs allowed are
 /// waiting. Beyond: the dialog is cancelled, no answer. Why: clients that leave dialogs half done would hold all
 /// sessions for dialogs.
 ///
 /// What a client's program answers by itself takes no longer.
-pub(crate) const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Bound (questions): messages under way in a dialog, per direction. Beyond: there is never one more: each side waits
 /// for the other. Why: the SASL mechanisms require it.
-pub(crate) const ON_THEIR_WAY: usize = 1;
+const ON_THEIR_WAY: usize = 1;
 
 /// The client's end. Dropping it ends the dialog.
 pub struct Asker {

@@ -13,7 +13,7 @@ use zeroize::Zeroize;
 
 /// Bound (clients, bytes): room made for one more read. Beyond: a buffer grows to twice the longest message and this,
 /// and is given back. Why: a whole policy request or EHLO reply fits.
-pub(crate) const READ_CHUNK: usize = 2048;
+const READ_CHUNK: usize = 2048;
 
 /// Bound (questions): interval of checks for a client that has closed its half of the connection. Beyond: its
 /// questions are dropped if it has gone. Why: nothing else reveals it.

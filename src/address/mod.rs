@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Bound (clients, bytes): mail address. Beyond: the recipient is unknown, without asking. Why: RFC 5321 section
 /// 4.5.3.1.3: no longer one can be written in SMTP, with < and >.
-pub(crate) const MAX_ADDRESS: usize = 254;
+const MAX_ADDRESS: usize = 254;
 
 /// Bound (clients, bytes): domain, without a dot at its end. Beyond: it is not a domain, and no directory serves it.
 /// Why: RFC 1035 section 2.3.4.
@@ -16,7 +16,7 @@ pub(crate) const MAX_DOMAIN: usize = 253;
 
 /// Bound (clients, bytes): label of a domain. Beyond: it is not a domain, and no directory serves it. Why: RFC 1035
 /// section 2.3.4.
-pub(crate) const MAX_LABEL: usize = 63;
+const MAX_LABEL: usize = 63;
 
 /// A domain in lower-case ASCII (A-labels), without a trailing dot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

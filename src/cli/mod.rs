@@ -203,7 +203,7 @@ fn is_watched() -> bool {
 
 /// Bound (commands): threads for blocking work. Beyond: the work of TLS handshakes waits for one. Why: more than the
 /// processors would gain nothing; name look-ups have threads of their own.
-pub(crate) const BLOCKING_THREADS: usize = 16;
+const BLOCKING_THREADS: usize = 16;
 
 /// A runtime for one command.
 fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {

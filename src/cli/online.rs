@@ -19,11 +19,11 @@ use crate::unseen::escaped;
 
 /// Bound (commands): session of vouch check --online. Beyond: the directory is not reached. Why: a server that takes
 /// longer is unreachable for users as well.
-pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bound (commands): goodbye of a session of vouch check --online. Beyond: the connection is closed. Why: nobody
 /// waits for it.
-pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Tries each directory in turn; status 69 if one cannot be reached.
 pub fn run(config: &Config) -> ExitCode {

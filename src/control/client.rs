@@ -9,11 +9,11 @@ use serde_json::Value;
 
 /// Bound (commands): wait for the answer to vouch status. Beyond: it is no answer. Why: a later answer shows a busy
 /// daemon.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Bound (commands, bytes): answer to vouch status. Beyond: it is no answer. Why: the report of thousands of
 /// directories fits.
-pub(crate) const LONGEST_ANSWER: u64 = 16 << 20;
+const LONGEST_ANSWER: u64 = 16 << 20;
 
 /// Why a daemon closes a connection unasked.
 const HUNG_UP: &str = "it hung up; only root and the user of vouch may ask";

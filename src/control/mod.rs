@@ -12,16 +12,16 @@ use std::time::Duration;
 
 /// Bound (process, bytes): request at the control socket, with its line feed. Beyond: it gets an error. Why: a
 /// request is a word, at most with an address.
-pub(crate) const LONGEST_REQUEST: usize = 4096;
+const LONGEST_REQUEST: usize = 4096;
 
 /// Bound (process): clients of the control socket at once. Beyond: others wait for a place. Why: its clients are
 /// people, and the scripts of one administrator.
-pub(crate) const MOST_CLIENTS: usize = 8;
+const MOST_CLIENTS: usize = 8;
 
 /// Bound (process): time for a client of the control socket to send its request, and to read its answer. Beyond: its
 /// connection is closed. Why: it holds one of few places.
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bound (process): time for an answer at the control socket. Beyond: it gets an error. Why: searching a large cache
 /// takes less, and a slower disk is reported.
-pub(crate) const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(10);

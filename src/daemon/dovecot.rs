@@ -27,12 +27,12 @@ const REPORT: Duration = Duration::from_secs(1);
 
 /// Bound (process): time for which the old process accepts clients when Dovecot reloads. Beyond: the new process
 /// takes them. Why: no other process serves the clients that wait at the old sockets.
-pub(crate) const LAST_IN: Duration = Duration::from_secs(1);
+const LAST_IN: Duration = Duration::from_secs(1);
 
 /// Bound (process): time for which clients of the old process may stay after that. Beyond: they are disconnected.
 /// Why: an smtpd of Postfix keeps its connection until it was idle for 100 s (`max_idle`), and would tell its next
 /// client 454.
-pub(crate) const LINGER: Duration = Duration::from_secs(150);
+const LINGER: Duration = Duration::from_secs(150);
 
 /// Takes what Dovecot gave to us; nothing where somebody else started us. Needs a
 /// runtime.

@@ -14,7 +14,7 @@ use crate::engine::CachedDirectory;
 
 /// Bound (cache): last writing of all files of the cache at the end. Beyond: the latest results are lost; the log
 /// reports it. Why: a disk that hangs must not hold up the end.
-pub(crate) const WRITE_GRACE: Duration = Duration::from_secs(5);
+const WRITE_GRACE: Duration = Duration::from_secs(5);
 
 /// Begins to read each; waits for none.
 pub(super) fn open<'a>(members: impl Iterator<Item = (&'a config::Directory, &'a Arc<CachedDirectory>)>) {

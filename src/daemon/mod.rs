@@ -54,7 +54,7 @@ pub(crate) const STATUS_SHOWN: usize = 300;
 
 /// Bound (process): time to finish after SIGTERM, beyond the longest deadline. Beyond: connections are cut; the log
 /// has their number. Why: every question has its answer or its deadline by then.
-pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(1);
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not run.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use crate::engine::remembered::{About, Entry, Listing, PurgeScope, Purged};
 
 /// Bound (process): cache entries listed in one answer. Beyond: the others are counted. Why: nobody reads more at
 /// once, and a domain narrows the list.
-pub(crate) const MOST_LISTED: usize = 10_000;
+const MOST_LISTED: usize = 10_000;
 
 /// Entries that are listed where nobody says how many.
 const LISTED: u64 = 100;

@@ -30,14 +30,14 @@ use crate::waiting::Waiters;
 
 /// Bound (sessions): connection to learn which mechanisms a server offers. Beyond: it is repeated later. Why: nobody
 /// waits for it.
-pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bound (sessions): first pause after such a connection that failed; each further one is twice as long. Beyond: the
 /// server is asked again. Why: nobody waits for it.
-pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Bound (sessions): longest pause after such a connection that failed. Beyond: the server is asked again. Why:
 /// nobody waits for it.
-pub(crate) const LAST_PAUSE: Duration = Duration::from_secs(60);
+const LAST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What is particular to a directory's questions and their memory.
 #[derive(Debug, Clone)]

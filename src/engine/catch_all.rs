@@ -14,15 +14,15 @@ use crate::verdict::Verdict;
 
 /// Bound (cache): time between tests whether a domain takes every address. Beyond: it is tested again. Why: such
 /// settings change a few times in a server's life.
-pub(crate) const TESTED: Duration = Duration::from_secs(6 * 3600);
+const TESTED: Duration = Duration::from_secs(6 * 3600);
 
 /// Bound (cache): time that is added at random to the time between such tests. Beyond: it is tested again. Why:
 /// domains that were all first asked about in one minute are not tested in one minute ever after.
-pub(crate) const JITTER: Duration = Duration::from_secs(3600);
+const JITTER: Duration = Duration::from_secs(3600);
 
 /// Bound (cache): time between tests of a domain after one without an answer. Beyond: it is tested again. Why: longer
 /// than a test takes, so that a domain has one under way at a time.
-pub(crate) const RETEST_INTERVAL: Duration = Duration::from_secs(60);
+const RETEST_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Letters of a local part that nobody has: 94 bits.
 const LETTERS: usize = 20;

@@ -19,11 +19,11 @@ use crate::waiting::{Waiter, Waiters};
 /// Bound (questions): questions that wait for one directory, equal ones counted each. Beyond: one more gets no answer
 /// at once (overload). Why: ten times as many as a listener has clients, at about a kilobyte each; `pool.queue`
 /// bounds different questions.
-pub(crate) const WAITING: usize = 100_000;
+pub(super) const WAITING: usize = 100_000;
 
 /// Bound (questions): time after the deadline for the reason why a question could not be sent. Beyond: "no answer in
 /// time" is the reason. Why: it is more useful than "no answer in time".
-pub(crate) const LATE_ANSWER_GRACE: Duration = Duration::from_millis(100);
+pub(super) const LATE_ANSWER_GRACE: Duration = Duration::from_millis(100);
 
 /// Probes under way, by what they ask.
 pub struct Flights<K, V> {

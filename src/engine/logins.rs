@@ -23,7 +23,7 @@ use crate::verdict::{Cause, Class, UserName, Verdict};
 /// Bound (cache): addresses that a user is known to log in from, where auth.forward-client passes them to the server.
 /// Beyond: one more takes the place of the oldest. Why: the devices of one person, and a few networks that a
 /// telephone uses.
-pub(crate) const ADDRESSES: usize = 16;
+const ADDRESSES: usize = 16;
 
 /// How long verdicts are kept (`directory.NAME.cache.credentials`); zero is not
 /// at all.

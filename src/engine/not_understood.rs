@@ -11,7 +11,7 @@ use crate::verdict::{Class, Kind, Proof, UserName, Verdict};
 
 /// Bound (cache): texts of a directory that are not understood, and are counted separately. Beyond: they are counted,
 /// and not logged. Why: a server has a few.
-pub(crate) const TEXTS: usize = 100;
+const TEXTS: usize = 100;
 
 /// The replies of one directory's remote that were not understood.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 /// Bound (cache): characters of a text that is not understood. Beyond: the rest is cut off. Why: later characters
 /// rarely distinguish texts.
-pub(crate) const PHRASE_CHARS: usize = 120;
+const PHRASE_CHARS: usize = 120;
 
 /// Stands for any words.
 const ANY: &str = "*";

@@ -25,11 +25,11 @@ use crate::waiting::Waiters;
 
 /// Bound (questions): wait for a new answer about a recipient with an old one (cache.ttl.stale). Beyond: the old
 /// answer is used. Why: a server that hangs must not delay known recipients.
-pub(crate) const STALE_PATIENCE: Duration = Duration::from_secs(2);
+const STALE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Bound (questions): time of a question that no client waits for. Beyond: it is given up, and the old answer stays.
 /// Why: enough for a slow server; a stuck one is given up.
-pub(crate) const BACKGROUND: Duration = Duration::from_secs(30);
+pub(super) const BACKGROUND: Duration = Duration::from_secs(30);
 
 /// A directory's recipients: the one who knows, and what is known of them.
 pub(super) struct RecipientLookup {

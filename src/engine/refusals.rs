@@ -7,12 +7,12 @@ use crate::verdict::{Cause, Class, Kind, Proof, UserName, Verdict};
 
 /// Bound (clients, bytes): user name. Beyond: the login gets no answer, without asking; the log has the reason. Why:
 /// RFC 4616 section 2 lets servers stop there.
-pub(crate) const MAX_USER: usize = 255;
+const MAX_USER: usize = 255;
 
 /// Bound (clients, bytes): user name and password together. Beyond: the login gets no answer, without asking; the log
 /// has the reason. Why: its base64 is as long as an SMTP server takes (12,288 octets, RFC 4954 section 4); tokens
 /// that are used as passwords have a thousand and more.
-pub(crate) const MAX_PLAIN: usize = MESSAGE_LIMIT;
+const MAX_PLAIN: usize = MESSAGE_LIMIT;
 
 /// The verdict on a question that no remote could be asked: a name or password
 /// that has no form in IMAP or SMTP, or none that could belong to a user. What is only longer than what

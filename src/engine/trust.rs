@@ -19,19 +19,19 @@ use crate::verdict::{Client, Proof, UserName, Verdict};
 
 /// Bound (cache): time for which an accepted user has priority. Beyond: the user waits with all others. Why: nearly
 /// every user logs in again within it.
-pub(crate) const TRUST: Duration = Duration::from_secs(14 * 86_400);
+const TRUST: Duration = Duration::from_secs(14 * 86_400);
 
 /// Bound (cache): users with priority, and as many of their networks. Beyond: some wait with all others. Why: some
 /// megabytes.
-pub(crate) const USERS: usize = 65_536;
+const USERS: usize = 65_536;
 
 /// Bound (cache): passwords of one user that give priority. Beyond: the oldest is dropped. Why: each device may have
 /// its own.
-pub(crate) const PASSWORDS: usize = 8;
+const PASSWORDS: usize = 8;
 
 /// Bound (cache): bits kept of such a password, of a keyed hash, in memory alone. Beyond: about one guess in a
 /// hundred gets priority too. Why: of no use to an attacker who reads them: one password in thousands has the same.
-pub(crate) const BITS: u32 = 12;
+const BITS: u32 = 12;
 
 /// Users that one directory accepted recently.
 pub struct Trust {

@@ -19,11 +19,11 @@ use crate::telemetry::histogram::Durations;
 
 /// Bound (process): time of a step of the history that the status page shows. Beyond: the next step begins. Why: a
 /// line of 120 points fits a page.
-pub(crate) const EVERY: Duration = Duration::from_secs(30);
+pub(super) const EVERY: Duration = Duration::from_secs(30);
 
 /// Bound (process): steps of the history that the status page shows. Beyond: the oldest is dropped. Why: an hour;
 /// some 250 bytes a step for each listener and each directory, 30 KiB in all.
-pub(crate) const STEPS: usize = 120;
+const STEPS: usize = 120;
 
 /// Verdicts, in the order of [`ListenerCounts::took`](crate::server::counts::ListenerCounts::took).
 pub(super) const VERDICTS: usize = 4;

@@ -29,22 +29,22 @@ use crate::wire::Stream;
 
 /// Bound (clients): clients that read the metrics. Beyond: one more waits. Why: two Prometheus servers that watch
 /// each other's work, and a few people.
-pub(crate) const CONNECTIONS: usize = 16;
+const CONNECTIONS: usize = 16;
 
 /// Bound (clients): time for a request for metrics and its answer. Beyond: the connection is closed. Why: Prometheus
 /// waits no longer by default (`scrape_timeout`).
-pub(crate) const WHOLE: Duration = Duration::from_secs(10);
+const WHOLE: Duration = Duration::from_secs(10);
 
 /// Bound (clients): time for a request for metrics. Beyond: the connection is closed. Why: it is one packet.
-pub(crate) const HEAD: Duration = Duration::from_secs(5);
+const HEAD: Duration = Duration::from_secs(5);
 
 /// Bound (clients, bytes): request for metrics. Beyond: it is refused, and the connection closed. Why: Prometheus
 /// sends some 400 bytes, and hyper takes no lower limit.
-pub(crate) const HEAD_BYTES: usize = 8192;
+const HEAD_BYTES: usize = 8192;
 
 /// Bound (clients): header fields of a request for metrics. Beyond: it is refused, and the connection closed. Why:
 /// Prometheus sends six, a browser some twenty.
-pub(crate) const HEAD_FIELDS: usize = 64;
+const HEAD_FIELDS: usize = 64;
 
 /// The answer to a request for another host.
 const OF_ANOTHER: &str = "vouch answers here for localhost, a loopback address or this host's name, and the Host of this \

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// Bound (clients): failures remembered by each listener: for penalties by address and by user, for auth-errors by
 /// session. Beyond: some counts start from zero. Why: 8 MiB at most, of each of the three.
-pub(crate) const FAILURES: u64 = 65_536;
+pub(super) const FAILURES: u64 = 65_536;
 
 /// Initial room for keys.
 const EXPECTED: usize = 1024;

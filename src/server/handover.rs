@@ -18,11 +18,11 @@ use crate::verdict::{Client, UserName};
 
 /// Bound (questions): time for which a login waits for its mail process. Beyond: it is forgotten, and the mail
 /// process refused. Why: Dovecot's own time (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
-pub(crate) const LOGIN_LIFETIME: Duration = Duration::from_secs(150);
+const LOGIN_LIFETIME: Duration = Duration::from_secs(150);
 
 /// Bound (questions): logins that wait for their mail processes. Beyond: the oldest is dropped, with an error in the
 /// log. Why: each is fetched within moments; so many wait only if no mail process can reach vouch.
-pub(crate) const WAITING: usize = 16_384;
+const WAITING: usize = 16_384;
 
 /// What the listeners of one daemon share, to act as one server for Dovecot: its
 /// id, and the logins that wait.

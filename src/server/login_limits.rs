@@ -26,15 +26,15 @@ use crate::verdict::{Client, Verdict};
 
 /// Bound (questions): time for which a refused login counts. Beyond: it is forgotten. Why: a person who tries again
 /// later starts anew.
-pub(crate) const WINDOW: Duration = Duration::from_secs(600);
+const WINDOW: Duration = Duration::from_secs(600);
 
 /// Bound (questions): addresses of one listener whose last accepted login is remembered. Beyond: for some, refused
 /// logins before it count as well. Why: some two megabytes.
-pub(crate) const GOOD_ADDRESSES: usize = 16_384;
+const GOOD_ADDRESSES: usize = 16_384;
 
 /// Bound (questions): login processes that were disconnected and are expected to reconnect. Beyond: some are dropped
 /// and start from zero. Why: more than any Postfix runs.
-pub(crate) const PROCESSES: usize = 4096;
+const PROCESSES: usize = 4096;
 
 /// How much one session may fail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

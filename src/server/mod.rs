@@ -52,11 +52,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bound (clients): time in which a client reads no byte of what is written to it. Beyond: its connection is closed,
 /// with a warning in the log. Why: Postfix and Dovecot read at once; a client that does not is gone or stuck.
-pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Bound (clients): time from the first byte of a request to its last. Beyond: its connection is closed, with a
 /// warning in the log. Why: clients write it at once; one that sends piece after piece holds a place for nothing.
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 // Bound (clients, none): time that a client may ask nothing. Why: Postfix and Dovecot keep theirs open; max-connections
 // bounds their number.

@@ -24,7 +24,7 @@ use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
 
 /// Bound (questions): time from a recipient's question to its answer while Postfix is under stress (stress=yes).
 /// Beyond: no answer (action.defer). Why: a process of Postfix that waits serves no client.
-pub(crate) const STRESSED: Duration = Duration::from_secs(5);
+const STRESSED: Duration = Duration::from_secs(5);
 
 // Bound (questions, 1): policy requests of one connection at once. Beyond: further ones wait unread, and are answered
 // in order. Why: the protocol requires it.

@@ -21,15 +21,15 @@ use tokio::time::Instant;
 
 /// Bound (questions): SMTP sessions of one listener that are counted. Beyond: some are dropped and start from zero.
 /// Why: more than any Postfix has processes.
-pub(crate) const SESSIONS: usize = 4096;
+const SESSIONS: usize = 4096;
 
 /// Bound (questions): time that an SMTP session may be silent. Beyond: it is forgotten. Why: its process and port may
 /// belong to another by then.
-pub(crate) const FORGET: Duration = Duration::from_secs(3600);
+const FORGET: Duration = Duration::from_secs(3600);
 
 /// Bound (questions, bytes): process, address, and port or greeting that identify an SMTP session, each. Beyond: the
 /// rest is ignored. Why: a host's name is no longer (RFC 1035 section 2.3.4).
-pub(crate) const PART: usize = 255;
+const PART: usize = 255;
 
 /// How much may be asked; `None` is without limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -9,27 +9,27 @@ use tokio::time::Instant;
 
 /// Bound (process): time of a step in the share of refusals. Beyond: the next step begins. Why: answers are counted
 /// together for so long.
-pub(crate) const STEP: Duration = Duration::from_secs(5 * 60);
+const STEP: Duration = Duration::from_secs(5 * 60);
 
 /// Bound (process): steps of "lately" in the share of refusals, with the one that goes on. Beyond: the oldest belongs
 /// to "before". Why: ten to fifteen minutes.
-pub(crate) const RECENT_STEPS: usize = 3;
+const RECENT_STEPS: usize = 3;
 
 /// Bound (process): steps of "before" in the share of refusals. Beyond: the oldest is dropped. Why: six hours; some
 /// 24 bytes a step for each listener.
-pub(crate) const EARLIER_STEPS: usize = 72;
+const EARLIER_STEPS: usize = 72;
 
 /// Bound (process): least answers lately for the share of refusals to be `far` from before. Beyond: `vouch status`
 /// says so. Why: fewer mean nothing.
-pub(crate) const ENOUGH_LATELY: u64 = 50;
+const ENOUGH_LATELY: u64 = 50;
 
 /// Bound (process): least answers before for the share of refusals to be `far` from before. Beyond: `vouch status`
 /// says so. Why: fewer do not show what is usual.
-pub(crate) const ENOUGH_BEFORE: u64 = 200;
+const ENOUGH_BEFORE: u64 = 200;
 
 /// Bound (process): least points between the shares of refusals lately and before for them to be `far` apart. Beyond:
 /// `vouch status` says so. Why: guesses change the share by less.
-pub(crate) const FAR: u64 = 30;
+const FAR: u64 = 30;
 
 /// The answers of the last hours, by steps. Empty steps are not kept.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use crate::wire::{Wire, WireError};
 
 /// Bound (clients): time from the connection of a saslauthd client to the end of its question. Beyond: its connection
 /// is closed. Why: its question comes in one packet with the connection, and there is but one.
-pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(30);
+const REQUEST_TIME: Duration = Duration::from_secs(30);
 
 /// How a question without an answer is expressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

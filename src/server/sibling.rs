@@ -23,11 +23,11 @@ use super::{Caller, Listener};
 
 /// Bound (questions): wait for another vouch that has accepted a login (Dovecot reloads). Beyond: the mail process is
 /// refused. Why: that process looks into its memory only.
-pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bound (questions, bytes): answer of another vouch that has accepted a login. Beyond: the mail process is refused.
 /// Why: two short lines and the answer, each of 8 KiB at most.
-pub(crate) const MAX_REPLY_BYTES: u64 = 3 * 8192;
+const MAX_REPLY_BYTES: u64 = 3 * 8192;
 
 /// The socket at which other processes of ours reach this one.
 ///

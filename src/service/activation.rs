@@ -94,7 +94,7 @@ impl Units {
 
 /// Bound (clients): file descriptors searched for the first socket of Dovecot. Beyond: vouch dovecot-service does not
 /// start, with an error. Why: Dovecot puts a handful of others in front.
-pub(crate) const DESCRIPTORS: RawFd = 64;
+const DESCRIPTORS: RawFd = 64;
 
 /// The `count` listening sockets that we were started with, in their order: they
 /// have consecutive descriptors, the first of which is the first listening

@@ -27,7 +27,7 @@ const LISTEN_FIRST: RawFd = 7;
 
 /// Bound (clients): sockets that Dovecot hands over. Beyond: the others are not served. Why: its own services have
 /// some ten.
-pub(crate) const MOST_SOCKETS: usize = 1000;
+const MOST_SOCKETS: usize = 1000;
 
 /// Why Dovecot's side of the agreement is not there.
 #[derive(Debug, thiserror::Error)]

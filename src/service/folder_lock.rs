@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Bound (process): wait for another process that binds a socket in the same folder. Beyond: vouch goes on without
 /// the lock, and for no other socket in that folder is it waited again. Why: vouch processes lock the folder for a
 /// few system calls.
-pub(crate) const LOCK: Duration = Duration::from_secs(2);
+const LOCK: Duration = Duration::from_secs(2);
 
 /// The locks of the folders in which some sockets are bound, one after the other. A folder that somebody keeps locked is
 /// waited for once, however many sockets are in it.

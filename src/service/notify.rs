@@ -10,7 +10,7 @@ use tokio::time::interval;
 
 /// Bound (process): messages that wait while systemd does not read. Beyond: one more is lost. Why: each has the
 /// newest state, and no request waits for them.
-pub(crate) const WAITING: usize = 16;
+const WAITING: usize = 16;
 
 /// What happens to the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

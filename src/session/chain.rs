@@ -11,14 +11,14 @@ use x509_cert::name::Name;
 
 /// Bound (sessions): certificates that a server may send. Beyond: no answer, and none is verified. Why: an honest
 /// chain has two to four.
-pub(crate) const MAX_CERTIFICATES: usize = 10;
+const MAX_CERTIFICATES: usize = 10;
 
 /// Bound (sessions): steps from a certificate to one that may have issued it. Beyond: no answer, and none is
 /// verified. Why: certificates that issue each other would delay all answers.
 ///
 /// Over all ways through a chain. A chain in one line has as many as it has certificates; each authority that is
 /// there twice, as one that another has signed too, doubles those behind it.
-pub(crate) const STEPS: usize = 50;
+const STEPS: usize = 50;
 
 /// Why a chain is not verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -20,15 +20,15 @@ use crate::wire::Stream;
 
 /// Bound (sessions): connecting to one address. Beyond: no answer, or the next address's. Why: a server that swallows
 /// packets must leave time for the next.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bound (sessions): time before the next address is tried as well. Beyond: the next is tried in parallel. Why: RFC
 /// 8305 section 5.
-pub(crate) const HEAD_START: Duration = Duration::from_millis(250);
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Bound (sessions): look-up of a server's name. Beyond: no answer. Why: one look-up of each name runs at a time, in
 /// its own thread.
-pub(crate) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens connections to one remote. The second implementation is the remote in
 /// memory that the tests play with.

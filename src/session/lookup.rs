@@ -18,22 +18,22 @@ use crate::telemetry::faults::EVERY;
 
 /// Bound (sessions): time for which the addresses of a server's name are used again. Beyond: the name is looked up
 /// again. Why: with a session for each login, the resolver would be asked hundreds of times a second.
-pub(crate) const KNOWN: Duration = Duration::from_secs(1);
+const KNOWN: Duration = Duration::from_secs(1);
 
 /// Bound (sessions): wait for a name that had addresses before. Beyond: the old addresses are used, and no question
 /// waits until the resolver answers again. Why: RFC 8767 section 5.
 ///
 /// The old addresses have no greatest age: without them there is no answer at all, the log says how old they are, and
 /// whether the server is still there is for its certificate to show.
-pub(crate) const RESOLVER_WAIT: Duration = Duration::from_millis(1800);
+const RESOLVER_WAIT: Duration = Duration::from_millis(1800);
 
 /// Bound (sessions): addresses of a name that are tried. Beyond: the others are ignored. Why: no mail server has
 /// more, and the name's owner could make vouch connect to thousands.
-pub(crate) const ADDRESSES: usize = 16;
+const ADDRESSES: usize = 16;
 
 /// Bound (sessions): time for which an address that failed while another worked is tried last. Beyond: the resolver's
 /// order applies again. Why: a server that was overloaded or restarted is back by then.
-pub(crate) const WORSE: Duration = Duration::from_secs(60);
+const WORSE: Duration = Duration::from_secs(60);
 
 /// What the C library says of a name that has no address, GNU's and musl's: of all errors, only this one comes from
 /// the name's own servers. [`std`] hands its words on, and not its number.

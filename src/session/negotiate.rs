@@ -16,7 +16,7 @@ use crate::wire::Stream;
 
 /// Bound (sessions): handshakes of one directory that are computed at a time. Beyond: the next waits, within its own
 /// time. Why: one remote's data cannot delay another's answers.
-pub(crate) const AT_ONCE: usize = 1;
+pub(super) const AT_ONCE: usize = 1;
 
 /// What a server says in place of TLS begins so.
 #[derive(Debug, thiserror::Error)]

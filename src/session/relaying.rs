@@ -15,7 +15,7 @@ use crate::dialog::Dialog;
 
 /// Bound (questions): wait for a mail server to accept a cancelled dialog. Beyond: the session is closed. Why: no
 /// client waits for the answer.
-pub(crate) const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The client of one dialog.
 pub(super) struct Relaying {

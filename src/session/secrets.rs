@@ -28,7 +28,7 @@ const HEAD: usize = 8;
 
 /// Bound (replies): forms of secrets that a session looks for in what the remote says. Beyond: the oldest is looked
 /// for no more. Why: some hundred logins; by default a session tries three.
-pub(crate) const REMEMBERED: usize = 400;
+const REMEMBERED: usize = 400;
 
 /// A prime, and a number below it that nobody knows: texts are hashed as polynomials.
 const PRIME: u64 = (1 << 61) - 1;

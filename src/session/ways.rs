@@ -16,7 +16,7 @@ use super::remote::Remote;
 
 /// Bound (sessions): wait for an address that accepted the connection, where there are others. Beyond: the next is
 /// tried in parallel, sooner if a third of the time is up. Why: a server that delays unknown clients has not failed.
-pub(crate) const OTHER_ADDRESS_DELAY: Duration = Duration::from_secs(2);
+const OTHER_ADDRESS_DELAY: Duration = Duration::from_secs(2);
 
 /// One try to open a session.
 #[derive(Debug)]

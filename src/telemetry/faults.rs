@@ -20,7 +20,7 @@ pub(crate) const EVERY: Duration = Duration::from_secs(60);
 
 /// Bound (process): faults of one peer that are logged separately. Beyond: they are counted together. Why: a peer
 /// fails at a handful of steps.
-pub(crate) const MOST: usize = 32;
+const MOST: usize = 32;
 
 /// What is said when a peer is well again.
 #[derive(Debug, Clone, Copy)]

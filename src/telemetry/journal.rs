@@ -18,7 +18,7 @@ pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
 /// Bound (process, bytes): value of a field in the journal. Beyond: the rest is cut off. Why: all fields of a verdict
 /// fit into one datagram, which may have 208 KiB (`net.core.wmem_default`, less some overhead).
-pub(crate) const MAX_FIELD_BYTES: usize = 8 * 1024;
+const MAX_FIELD_BYTES: usize = 8 * 1024;
 
 /// Appends an event's record, which ends in an empty line. `MESSAGE` is the whole plain
 /// line, as `journalctl` shows nothing else; no value holds a line feed, so that none

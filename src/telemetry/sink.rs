@@ -13,15 +13,15 @@ use super::counter::Counter;
 
 /// Bound (process): time for which log lines are collected. Beyond: they are written together. Why: fewer writes,
 /// without noticeable delay.
-pub(crate) const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Bound (process, bytes): log that waits to be written. Beyond: lines are lost; their number is logged when the log
 /// is read again. Why: some ten thousand lines; no answer waits for the log's reader.
-pub(crate) const LIMIT: usize = 4 * 1024 * 1024;
+const LIMIT: usize = 4 * 1024 * 1024;
 
 /// Bound (process): time for the last log lines at the end. Beyond: they are lost. Why: a stuck reader must not delay
 /// the end.
-pub(crate) const PARTING: Duration = Duration::from_secs(1);
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Lines that were lost since the start of the process, which has one log.
 pub(super) static LOST: Counter = Counter::new();

@@ -26,7 +26,7 @@ const WORDS: Words = Words {
 
 /// Bound (commands, bytes): file with a password. Beyond: the rest is not read. Why: longer than any password that
 /// can be sent.
-pub(crate) const MAX_FILE: u64 = 64 * 1024;
+const MAX_FILE: u64 = 64 * 1024;
 
 /// Arguments of `vouch probe login`.
 #[derive(Debug, Args)]

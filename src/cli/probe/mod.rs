@@ -27,7 +27,7 @@ use crate::verdict::{Abstention, Question, Verdict};
 
 /// Bound (commands): answer to vouch probe. Beyond: no answer. Why: no client hangs up meanwhile, so a slow server
 /// may take its time.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is probed.
 #[derive(Debug, Subcommand)]

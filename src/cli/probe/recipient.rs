@@ -18,10 +18,10 @@ use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
 
 /// Bound (commands): addresses that vouch probe asks about at once. Beyond: the others wait. Why: each directory's
 /// sessions bound what is really sent.
-pub(crate) const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 64;
 
 /// Bound (commands, bytes): file of addresses. Beyond: it is refused. Why: two million addresses fit.
-pub(crate) const LONGEST_FILE: u64 = 64 << 20;
+pub(super) const LONGEST_FILE: u64 = 64 << 20;
 
 const WORDS: Words = Words {
     yes: "exists",

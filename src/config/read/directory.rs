@@ -179,11 +179,11 @@ fn rcpt(found: &mut Findings, mut table: Table<'_>, rcpt: &mut Rcpt) {
 
 /// Bound (process): phrases in one list of directory.NAME.replies. Beyond: they are refused at the start. Why: a
 /// server with more languages has a name for each.
-pub(crate) const MAX_PHRASES: usize = 100;
+const MAX_PHRASES: usize = 100;
 
 /// Bound (process, bytes): phrase in a list of directory.NAME.replies. Beyond: it is refused at the start. Why: as
 /// much as a log line shows of a reply.
-pub(crate) const MAX_PHRASE: usize = 200;
+const MAX_PHRASE: usize = 200;
 
 fn replies(found: &mut Findings, mut table: Table<'_>, replies: &mut Replies) {
     for (key, phrases) in [

@@ -16,7 +16,7 @@ use crate::{
 
 /// Bound (process): domains in one file. Beyond: it is refused at the start. Why: a provider of more has several
 /// directories.
-pub(crate) const DOMAINS: usize = 1_000_000;
+const DOMAINS: usize = 1_000_000;
 
 /// So much of a line that is no domain is shown, in characters.
 const LINE_SHOWN: usize = 60;

@@ -35,7 +35,7 @@ use super::{
 
 /// Bound (process, bytes): configuration, and each file of domains. Beyond: it is refused at the start. Why: a
 /// million domains fit.
-pub(crate) const LONGEST_FILE: u64 = 64 << 20;
+const LONGEST_FILE: u64 = 64 << 20;
 
 /// Something about a configuration that is no error and that its author should know.
 #[derive(Debug, Clone, PartialEq, Eq)]

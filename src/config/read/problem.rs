@@ -8,7 +8,7 @@ use crate::unseen::is_unseen;
 
 /// Bound (process): mistakes in the configuration that are reported at once. Beyond: the others are counted. Why: a
 /// file with more is corrected in rounds.
-pub(crate) const MOST_PROBLEMS: usize = 20;
+const MOST_PROBLEMS: usize = 20;
 
 /// Words that hint at a secret: a line with one of them as a key is shown without its value.
 const SECRET_WORDS: [&str; 3] = ["secret", "pass", "token"];

@@ -10,11 +10,11 @@ use crate::config::{Limit, Template};
 
 /// Bound (process): any time in the configuration. Beyond: it is refused at the start. Why: ten years are as good as
 /// forever, and far below what an instant can be moved by.
-pub(crate) const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
+const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
 
 /// Bound (process, bytes): path of a socket. Beyond: it is refused at the start. Why: unix(7): `sun_path` has 108
 /// with the NUL at its end.
-pub(crate) const LONGEST_SOCKET_PATH: usize = 107;
+const LONGEST_SOCKET_PATH: usize = 107;
 
 /// Why a value cannot be used: `what` follows the key's name in the title.
 #[derive(Debug)]

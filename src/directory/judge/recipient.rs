@@ -124,7 +124,7 @@ fn after_later(reply: &Reply) -> After {
 /// Bound (replies): nested replies of other servers in one reply. Beyond: those within them are not read, and the
 /// reply is never a "no". Why: no mail passes that many servers on its way to a mailbox; 64 KiB could repeat
 /// thousands.
-pub(crate) const REPEATED: usize = 8;
+const REPEATED: usize = 8;
 
 /// Reads a reply of 4yz or 5yz to `RCPT TO` about `asked`.
 pub fn read(settings: &Settings, asked: &Asked, reply: &Reply) -> Explained {

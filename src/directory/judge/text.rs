@@ -6,7 +6,7 @@
 
 /// Bound (replies, bytes): of a server's text that is read for its meaning. Beyond: the rest is not read, and the
 /// reply is never a "no". Why: the meaning comes before that, or not at all; a server may send 64 KiB.
-pub(crate) const MAX_TEXT: usize = 4096;
+const MAX_TEXT: usize = 4096;
 
 /// Ends a clause.
 pub(super) const END: &str = "|";

@@ -15,15 +15,15 @@ use crate::verdict::{Cause, Class, Verdict};
 
 /// Bound (cache): time for which an accepted canary confirms refusals. Beyond: a refusal waits for the canary. Why: a
 /// server that loses its users is noticed within it.
-pub(crate) const CANARY_CONFIRMS_FOR: Duration = Duration::from_secs(5 * 60);
+const CANARY_CONFIRMS_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// Bound (cache): age at which a canary is asked again in the background. Beyond: it is asked when the next refusal
 /// comes. Why: no refusal has to wait.
-pub(crate) const CANARY_REFRESH_AGE: Duration = Duration::from_secs(60);
+const CANARY_REFRESH_AGE: Duration = Duration::from_secs(60);
 
 /// Bound (cache): time for which a refused or unanswered canary is not asked again. Beyond: it is asked again. Why:
 /// otherwise it would take every second question.
-pub(crate) const CANARY_RETRY_INTERVAL: Duration = Duration::from_secs(5);
+const CANARY_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The canaries of one directory, and what was said of each.
 pub struct Canaries {

@@ -24,29 +24,29 @@ use crate::verdict::{Cause, Class};
 /// makes room. Why: if three are deleted on one day, a fourth remains.
 ///
 /// Each takes some hundred bytes, and there are none but of domains in `lookup.domains`.
-pub(crate) const WITNESSES_PER_DOMAIN: usize = 4;
+pub(super) const WITNESSES_PER_DOMAIN: usize = 4;
 
 /// Bound (cache): different recipients of a domain refused without a yes between. Beyond: a witness is asked before
 /// they are believed. Why: guesses at a healthy server come in runs as well.
-pub(crate) const REFUSALS_IN_A_ROW: usize = 10;
+pub(super) const REFUSALS_IN_A_ROW: usize = 10;
 
 /// Bound (cache): time between questions about witnesses of a domain. Beyond: another one is asked, if needed. Why:
 /// refusals must not double the questions.
-pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Bound (cache): time for which an accepted recipient is a witness. Beyond: it is none any more; without any,
 /// refusals are believed. Why: mail waits elsewhere for five days (Postfix); as long as cache.ttl.stale.
-pub(crate) const WITNESS_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(super) const WITNESS_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Bound (cache): time for which a refusal of a domain's only witness is not believed. Beyond: it is refused, as
 /// deleted. Why: there is no other evidence whether the mailbox was deleted or the server has lost its users; in a
 /// day somebody may see the error in the log, and mail waits longer elsewhere.
-pub(crate) const ONLY_WITNESS_REFUSED: Duration = Duration::from_secs(24 * 3600);
+pub(super) const ONLY_WITNESS_REFUSED: Duration = Duration::from_secs(24 * 3600);
 
 /// Bound (cache): time between two refusals of a known recipient that belong together. Beyond: the second counts as
 /// the first. Why: mail servers try again within an hour or so (Postfix: within some 67 minutes,
 /// `maximal_backoff_time`; most come far sooner).
-pub(crate) const REFUSED_AGAIN_WITHIN: Duration = Duration::from_secs(3600);
+pub(super) const REFUSED_AGAIN_WITHIN: Duration = Duration::from_secs(3600);
 
 /// The recipients that were accepted lately, by domain, and what they say of refusals.
 #[derive(Debug, Default)]

@@ -6,11 +6,11 @@ use super::{Finding, Key};
 
 /// Bound (cache): results written to cache.file together. Beyond: the others are written after them. Why: memory and
 /// time of a writing are bounded, and no more waits for a disk that refuses.
-pub(crate) const BATCH: usize = 10_000;
+const BATCH: usize = 10_000;
 
 /// Bound (cache): purges that wait for a disk that refuses. Beyond: all in the file is deleted. Why: deleted answers
 /// only cost another question.
-pub(crate) const PURGES: usize = 100;
+pub(super) const PURGES: usize = 100;
 
 /// The scope of a purge.
 #[derive(Debug, Clone, PartialEq, Eq)]

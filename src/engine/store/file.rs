@@ -17,7 +17,7 @@ use crate::verdict::{Cause, Class};
 
 /// Bound (cache, bytes): pages of cache.file in memory. Beyond: they are read again. Why: enough for what is written
 /// together.
-pub(crate) const CACHE: usize = 8 * 1024 * 1024;
+const CACHE: usize = 8 * 1024 * 1024;
 
 /// Into how many parts the ages are cut to find the oldest.
 const SLICES: usize = 1024;
@@ -45,7 +45,7 @@ const WRITTEN: &str = "written";
 
 /// Bound (cache): time by which the clock may be behind that under which cache.file was written. Beyond: what is in
 /// it is asked again. Why: a corrected clock makes no entry younger; ages from a wrong clock mean nothing.
-pub(crate) const MAX_CLOCK_LEAD: Duration = Duration::from_secs(24 * 3600);
+const MAX_CLOCK_LEAD: Duration = Duration::from_secs(24 * 3600);
 
 /// An open file.
 pub(super) struct File {

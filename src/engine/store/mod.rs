@@ -27,15 +27,15 @@ use writer::Writer;
 
 /// Bound (cache): results that wait to be written to cache.file. Beyond: further ones are cached in memory only; the
 /// log counts them. Why: a slow disk takes a tenth of a second, and no server answers 100,000 questions in a second.
-pub(crate) const WAITING: usize = 10_000;
+const WAITING: usize = 10_000;
 
 /// Bound (cache): last writing of one cache.file at the end. Beyond: the latest results are lost; the log reports it.
 /// Why: a disk that hangs must not hold up the end.
-pub(crate) const CLOSE: Duration = Duration::from_secs(5);
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// Bound (cache): wait of a purge for cache.file. Beyond: the purge reports it, and the entry is deleted later. Why:
 /// a slow disk has enough time, and one that hangs is reported.
-pub(crate) const PURGE: Duration = Duration::from_secs(5);
+const PURGE: Duration = Duration::from_secs(5);
 
 /// When the way to the file is full, it is looked again this much later.
 const FULL_PAUSE: Duration = Duration::from_millis(10);

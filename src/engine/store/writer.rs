@@ -14,18 +14,18 @@ use super::{Finding, Key, Order, Settings, Trouble};
 use crate::engine::recipients::Said;
 
 /// Bound (cache): time until results are written to cache.file. Beyond: they are written. Why: a crash loses so much.
-pub(crate) const COMMIT: Duration = Duration::from_secs(1);
+const COMMIT: Duration = Duration::from_secs(1);
 
 /// Bound (cache): wait for a cache.file that another process is about to close. Beyond: recipients are cached without
 /// it, with an error in the log. Why: a process that Dovecot has replaced closes it at once.
-pub(crate) const HANDED_ON: Duration = Duration::from_secs(2);
+const HANDED_ON: Duration = Duration::from_secs(2);
 
 /// Bound (cache): first pause before a disk that refuses is tried again; each further one is twice as long. Beyond:
 /// it is tried again. Why: freed space is used soon.
-pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Bound (cache): longest pause before a disk that refuses is tried again. Beyond: it is tried again. Why: a broken
 /// disk is not tried constantly.
-pub(crate) const LAST_PAUSE: Duration = Duration::from_secs(30);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A file, while there is one, and what waits to be written to it.
 pub(super) struct Writer {

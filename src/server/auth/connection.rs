@@ -28,18 +28,18 @@ use crate::wire::{LEFT_CHECK, Stream, Wire, WireError};
 
 /// Bound (questions): logins of one connection at once. Beyond: further ones wait unread until one is answered. Why:
 /// Dovecot's login processes send thousands.
-pub(crate) const IN_FLIGHT: usize = 4096;
+const IN_FLIGHT: usize = 4096;
 
 /// While the listener closes, how often to check whether a login of a connection is still under way.
 const QUIET_CHECK: Duration = Duration::from_millis(20);
 
 /// Bound (questions): time to go on with a dialog, or for a mail process to ask for a login, while a listener closes.
 /// Beyond: the connection is closed. Why: each takes a moment, and no client may delay the end.
-pub(crate) const UNDER_WAY: Duration = Duration::from_secs(2);
+const UNDER_WAY: Duration = Duration::from_secs(2);
 
 /// Bound (questions): time for a login process to close its side. Beyond: the connection is closed. Why: it only has
 /// to close.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Clients of this minor version and above are informed that a request was given up.
 const CANCELLED_SINCE: u32 = 4;

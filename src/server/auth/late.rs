@@ -9,7 +9,7 @@ use super::Decided;
 
 /// Bound (clients): answers of one connection that a penalty delays. Beyond: one more is sent at once. Why: the
 /// busiest of Dovecot's login processes serve a thousand clients.
-pub(crate) const HELD: usize = 4096;
+const HELD: usize = 4096;
 
 /// The answers of one connection, by when they are due and by serial number.
 #[derive(Default)]

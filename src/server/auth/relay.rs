@@ -19,7 +19,7 @@ use crate::verdict::{Cause, Class, Proof, UserName, Verdict};
 
 /// Bound (questions): time of a whole dialog. Beyond: the dialog is cancelled, no answer. Why: two or three answers
 /// of each side, which a client has at hand.
-pub(crate) const DIALOG_TIME: Duration = Duration::from_secs(60);
+pub(super) const DIALOG_TIME: Duration = Duration::from_secs(60);
 
 /// A dialog under way. Dropping it ends it at the remote, too.
 pub(super) struct Relay {

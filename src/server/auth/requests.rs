@@ -11,11 +11,11 @@ use super::exchange::Exchange;
 
 /// Bound (questions): half-done logins of one connection. Beyond: one more gets no answer: FAIL temp, "Too many
 /// unfinished requests". Why: busy login processes have a thousand clients each; Dovecot has no such limit.
-pub(crate) const DIALOGS: usize = 16_384;
+const DIALOGS: usize = 16_384;
 
 /// Bound (questions): time for which a half-done login waits for its client. Beyond: it is forgotten. Why: Dovecot's
 /// own time (`MASTER_AUTH_SERVER_TIMEOUT_SECS`).
-pub(crate) const DIALOG_TIMEOUT: Duration = Duration::from_secs(150);
+const DIALOG_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// A request under way.
 pub(super) enum Pending {

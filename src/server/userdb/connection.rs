@@ -21,11 +21,11 @@ use crate::wire::{LEFT_CHECK, Stream, Wire, WireError};
 
 /// Bound (questions): users of one connection asked for at once. Beyond: further ones wait unread until one is
 /// answered. Why: Dovecot 2.3 asks for one, 2.4 for several.
-pub(crate) const IN_FLIGHT: usize = 1024;
+const IN_FLIGHT: usize = 1024;
 
 /// Bound (questions, bytes): names of a LIST that are written together. Beyond: the rest waits until the client has
 /// read them. Why: a client that does not read occupies no more memory.
-pub(crate) const LIST_PIECE: usize = 64 << 10;
+const LIST_PIECE: usize = 64 << 10;
 
 /// So much of a command that is not known is logged, as by Dovecot.
 const COMMAND_SHOWN: usize = 80;

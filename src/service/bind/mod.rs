@@ -24,7 +24,7 @@ use super::folder_lock::FolderLocks;
 
 /// Bound (clients): clients that wait to be accepted. Beyond: the kernel refuses one more, or lets it wait;
 /// net.core.somaxconn may be lower. Why: a Dovecot opens one connection for each login.
-pub(crate) const BACKLOG: i32 = 4096;
+const BACKLOG: i32 = 4096;
 
 /// A Unix socket's owner, group and mode.
 #[derive(Debug, Clone, Copy, Default)]

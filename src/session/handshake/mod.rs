@@ -232,11 +232,11 @@ const NOT_YET: &str = "is this host's clock wrong? else its administrator must f
 
 /// Bound (sessions): names of a certificate that a message shows. Beyond: the number of the others is shown. Why: a
 /// certificate may have thousands.
-pub(crate) const NAMES: usize = 5;
+const NAMES: usize = 5;
 
 /// Bound (sessions): characters of a name in a certificate that a message shows. Beyond: the rest is cut. Why: a
 /// certificate may have one of many thousands.
-pub(crate) const NAME_LENGTH: usize = 100;
+const NAME_LENGTH: usize = 100;
 
 /// The hosts that a certificate is for.
 fn names(presented: &[String]) -> String {

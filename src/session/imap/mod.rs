@@ -27,7 +27,7 @@ use remarks::is_remark;
 
 /// Bound (replies): wait for an answer after an IMAP BYE. Beyond: there is none, and the password is not sent again.
 /// Why: it usually is in the same packet.
-pub(crate) const LAST_WORDS: Duration = Duration::from_millis(100);
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How logins are tried.
 #[derive(Debug, Clone, Copy, Default)]

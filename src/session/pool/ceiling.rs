@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// Bound (sessions): time after which a server that turned sessions away is tried with one more. Beyond: another
 /// session is opened where one is needed. Why: the server's limit may have been raised, and a refused session costs
 /// little.
-pub(crate) const RAISED: Duration = Duration::from_secs(30);
+pub(super) const RAISED: Duration = Duration::from_secs(30);
 
 /// What was learned.
 #[derive(Debug, Default)]

@@ -57,11 +57,11 @@ use worker::Shared;
 
 /// Bound (questions): time after the deadline for a session's error to arrive. Beyond: "no answer in time" is the
 /// reason. Why: it is more useful than "no answer in time".
-pub(crate) const ANSWER_GRACE: Duration = Duration::from_millis(50);
+const ANSWER_GRACE: Duration = Duration::from_millis(50);
 
 /// Bound (sessions): time after the last question for which sessions are kept ready for logins. Beyond: they are
 /// closed. Why: a server should not have to hold unneeded sessions.
-pub(crate) const WARM_WHILE: Duration = Duration::from_secs(600);
+const WARM_WHILE: Duration = Duration::from_secs(600);
 
 /// How many sessions, for how long, for how much.
 #[derive(Debug, Clone, Copy)]

@@ -7,15 +7,15 @@ use tokio::time::Instant;
 
 /// Bound (sessions): first pause after a failed connection; each further one is twice as long. Beyond: it is tried
 /// again when a question comes. Why: most failures are over at once.
-pub(crate) const FIRST: Duration = Duration::from_millis(10);
+const FIRST: Duration = Duration::from_millis(10);
 
 /// Bound (sessions): longest pause after failed connections. Beyond: it is tried again when a question comes. Why: a
 /// server that is back is noticed within a second.
-pub(crate) const MAX_PAUSE: Duration = Duration::from_millis(500);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// Bound (sessions): rest of a pause that a question waits for. Beyond: a question in a longer pause gets no answer
 /// at once. Why: so short a wait goes unnoticed.
-pub(crate) const PAUSE_NEARLY_OVER: Duration = Duration::from_millis(100);
+const PAUSE_NEARLY_OVER: Duration = Duration::from_millis(100);
 
 /// Failures in a row and the pause after the last.
 #[derive(Debug, Default)]

@@ -11,25 +11,25 @@ use crate::address::network::Network;
 
 /// Bound (sessions, one in): sessions of max-sessions for dialogs of clients. Beyond: further dialogs wait. Why: each
 /// client may leave one half done.
-pub(crate) const DIALOGS: usize = 4;
+const DIALOGS: usize = 4;
 
 /// Bound (sessions, one in): of the sessions for dialogs, those for clients of one network. Beyond: further dialogs
 /// wait. Why: an attacker who leaves them half done has few networks.
-pub(crate) const OF_ONE_NETWORK: usize = 2;
+const OF_ONE_NETWORK: usize = 2;
 
 /// Bound (sessions, one in): sessions of max-sessions kept free for recently accepted logins. Beyond: other logins
 /// use the rest; as many are kept as were recently needed at once. Why: servers delay guesses for seconds; honest
 /// logins need sessions meanwhile.
-pub(crate) const KEPT_FREE: usize = 2;
+const KEPT_FREE: usize = 2;
 
 /// Bound (sessions): sessions kept free beyond those that were needed. Beyond: others wait for the rest. Why: one
 /// guess in some thousand at a known user has the priority of such a login, and holds a session for as long as a
 /// refusal takes.
-pub(crate) const SPARE: usize = 1;
+const SPARE: usize = 1;
 
 /// Bound (sessions): time for which sessions that were needed are kept free. Beyond: all logins may use them. Why:
 /// mail programs come back every few minutes.
-pub(crate) const NEED: Duration = Duration::from_secs(300);
+const NEED: Duration = Duration::from_secs(300);
 
 /// Which questions use which sessions.
 #[derive(Debug, Default)]

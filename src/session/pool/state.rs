@@ -16,11 +16,11 @@ use crate::session::error::{Error, Kind, QUEUE};
 
 /// Bound (sessions): least wait before another session is opened for a question. Beyond: another is opened. Why:
 /// waiting so briefly costs less than a session.
-pub(crate) const MIN_OPENING_TIME: Duration = Duration::from_millis(20);
+const MIN_OPENING_TIME: Duration = Duration::from_millis(20);
 
 /// Bound (sessions, one in): of the queue's places for dialogs, those of one network. Beyond: one more gets no answer
 /// at once (overload). Why: an attacker who leaves them half done has few networks.
-pub(crate) const QUEUED_OF_ONE_NETWORK: usize = 16;
+const QUEUED_OF_ONE_NETWORK: usize = 16;
 
 /// The queue and the counts, under one lock.
 pub(super) struct State<Q, V> {

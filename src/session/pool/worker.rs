@@ -21,12 +21,12 @@ use crate::session::error::{Error, Kind, QUEUE};
 use crate::telemetry::words::named;
 
 /// Bound (sessions): time of a goodbye. Beyond: the connection is closed. Why: no client waits for the answer.
-pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bound (sessions): least time of an opening, however soon the waiting question's deadline is. Beyond: the waiting
 /// question is answered without it. Why: what cannot be done in a moment is not the server's fault, and the session
 /// serves the next question.
-pub(crate) const OPENING: Duration = Duration::from_secs(1);
+const OPENING: Duration = Duration::from_secs(1);
 
 /// What the tasks of one pool share.
 pub(super) struct Shared<S: Session, V> {

@@ -29,15 +29,15 @@ use crate::wire::Stream;
 
 /// Bound (sessions): TLS handshake. Beyond: no answer, with a hint at tls.key-exchange. Why: some firewalls swallow
 /// the larger first message of the hybrid key exchange.
-pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bound (sessions, bytes): file of certificates or of a key. Beyond: it is refused at the start. Why: all public
 /// authorities together have a quarter of a megabyte.
-pub(crate) const LONGEST_PEM: u64 = 4 << 20;
+const LONGEST_PEM: u64 = 4 << 20;
 
 /// Bound (sessions): TLS tickets kept for one directory. Beyond: the oldest goes. Why: rustls keeps eight for each
 /// server name, of which there is one.
-pub(crate) const TICKETS: usize = 16;
+const TICKETS: usize = 16;
 
 /// A directory's TLS settings.
 #[derive(Debug, Clone, Default)]
