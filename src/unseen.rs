@@ -1,6 +1,6 @@
 //! Characters that nobody sees, in what is shown.
 
-pub(crate) use vouch_protocol::unseen::is_unseen;
+pub(crate) use vouch_protocol::unseen::{is_unseen, printable};
 
 /// A text in which each such character is shown by its number, as `\u{202e}`.
 pub(crate) fn escaped(text: &str) -> String {

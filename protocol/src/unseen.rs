@@ -22,6 +22,12 @@ pub fn is_unseen(letter: char) -> bool {
         )
 }
 
+/// A text for one line of a log or a terminal: at most `limit` characters, and `?` for each that nobody sees.
+pub fn printable(text: impl Iterator<Item = char>, limit: usize) -> String {
+    let harmless = |c| if is_unseen(c) { '?' } else { c };
+    text.take(limit).map(harmless).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

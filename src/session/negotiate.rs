@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::remote::shown;
+use super::beginning::shown;
 use crate::wire::Stream;
 
 /// Bound (sessions): handshakes of one directory that are computed at a time. Beyond: the next waits, within its own

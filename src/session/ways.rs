@@ -10,9 +10,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
-use super::connect::Reached;
+use super::connect::{Dial, Reached};
 use super::error::Error;
-use super::remote::Remote;
 
 /// Bound (sessions): wait for an address that accepted the connection, where there are others. Beyond: the next is
 /// tried in parallel, sooner if a third of the time is up. Why: a server that delays unknown clients has not failed.
@@ -27,70 +26,68 @@ pub(super) struct Way {
     pub(super) reached: OnceLock<Reached>,
 }
 
-impl Remote {
-    /// The first session that `open` opens, by deadline. As long as an address fails, or is slow, and there is another,
-    /// that is tried.
-    ///
-    /// # Errors
-    /// Why none was opened: the first failure.
-    pub(super) async fn by_any_address<S, F>(
-        &self,
-        deadline: Instant,
-        open: impl Fn(Arc<Way>) -> F,
-    ) -> Result<S, Error>
-    where
-        F: Future<Output = Result<S, Error>>,
-    {
-        let patience = OTHER_ADDRESS_DELAY.min(deadline.saturating_duration_since(Instant::now()) / 3);
-        let mut trying = FuturesUnordered::new();
-        let mut ways: Vec<Arc<Way>> = Vec::new();
-        let mut failure = None;
-        let mut goes_on = true;
-        loop {
-            if goes_on {
-                let tried = ways.iter().filter_map(|way| way.reached.get());
-                let way = Arc::new(Way {
-                    tried: tried.map(|reached| reached.address).collect(),
-                    reached: OnceLock::new(),
-                });
-                let opening = open(way.clone());
-                ways.push(way.clone());
-                trying.push(async move { (way, opening.await) });
-            }
-            // A connection that has reached no address tries all of them by itself.
-            let last = ways.last().and_then(|way| way.reached.get().copied());
-            let has_more = || {
-                ways.last()
-                    .and_then(|way| way.reached.get())
-                    .is_some_and(|reached| reached.others)
-            };
-            goes_on = tokio::select! {
-                opened = trying.next() => match opened {
-                    Some((way, Ok(session))) => {
-                        self.prefer(&ways, &way);
-                        return Ok(session);
-                    }
-                    Some((_, Err(error))) => {
-                        failure.get_or_insert(error);
-                        has_more()
-                    }
-                    None => match failure {
-                        Some(error) => return Err(error),
-                        None => false,
-                    },
+/// The first session that `open` opens, by deadline. As long as an address fails, or is slow, and there is another,
+/// that is tried.
+///
+/// # Errors
+/// Why none was opened: the first failure.
+pub(super) async fn by_any_address<S, F>(
+    dial: &dyn Dial,
+    deadline: Instant,
+    open: impl Fn(Arc<Way>) -> F,
+) -> Result<S, Error>
+where
+    F: Future<Output = Result<S, Error>>,
+{
+    let patience = OTHER_ADDRESS_DELAY.min(deadline.saturating_duration_since(Instant::now()) / 3);
+    let mut trying = FuturesUnordered::new();
+    let mut ways: Vec<Arc<Way>> = Vec::new();
+    let mut failure = None;
+    let mut goes_on = true;
+    loop {
+        if goes_on {
+            let tried = ways.iter().filter_map(|way| way.reached.get());
+            let way = Arc::new(Way {
+                tried: tried.map(|reached| reached.address).collect(),
+                reached: OnceLock::new(),
+            });
+            let opening = open(way.clone());
+            ways.push(way.clone());
+            trying.push(async move { (way, opening.await) });
+        }
+        // A connection that has reached no address tries all of them by itself.
+        let last = ways.last().and_then(|way| way.reached.get().copied());
+        let has_more = || {
+            ways.last()
+                .and_then(|way| way.reached.get())
+                .is_some_and(|reached| reached.others)
+        };
+        goes_on = tokio::select! {
+            opened = trying.next() => match opened {
+                Some((way, Ok(session))) => {
+                    prefer(dial, &ways, &way);
+                    return Ok(session);
+                }
+                Some((_, Err(error))) => {
+                    failure.get_or_insert(error);
+                    has_more()
+                }
+                None => match failure {
+                    Some(error) => return Err(error),
+                    None => false,
                 },
-                () = sleep(patience), if last.is_none_or(|reached| reached.others) => has_more(),
-            };
-        }
+            },
+            () = sleep(patience), if last.is_none_or(|reached| reached.others) => has_more(),
+        };
     }
+}
 
-    /// The addresses that were tried before the one that was good are the worse ones, for a while.
-    fn prefer(&self, ways: &[Arc<Way>], good: &Arc<Way>) {
-        let Some(good) = good.reached.get() else { return };
-        let before = ways.iter().filter_map(|way| way.reached.get());
-        for worse in before.take_while(|way| way.address != good.address) {
-            self.dial.is_worse(worse.address);
-        }
+/// The addresses that were tried before the one that was good are the worse ones, for a while.
+fn prefer(dial: &dyn Dial, ways: &[Arc<Way>], good: &Arc<Way>) {
+    let Some(good) = good.reached.get() else { return };
+    let before = ways.iter().filter_map(|way| way.reached.get());
+    for worse in before.take_while(|way| way.address != good.address) {
+        dial.is_worse(worse.address);
     }
 }
 
@@ -107,6 +104,7 @@ mod tests {
     use crate::session::connect::Endpoint;
     use crate::session::imap::{LoginSession, Options};
     use crate::session::lookup::Host;
+    use crate::session::remote::Remote;
     use crate::session::tls;
 
     /// An IMAP server that greets with this, and then says nothing more; `None` is one that hangs up. How often it

@@ -28,7 +28,7 @@ const NO_BOUNDS: &[&str] = &[
     "server::auth::connection::CANCELLED_SINCE", "server::userdb::connection::COMMAND_SHOWN",
     "service::dovecot::STATUS", "service::dovecot::DEAD", "service::dovecot::LISTEN_FIRST",
     "telemetry::clock::SECOND", "config::keys::REMARK_COLUMN", "config::show::listener::MOST_DOMAINS",
-    "config::read::directory::HOUR", "session::secrets::SHORT", "session::remote::BEGINNING",
+    "config::read::directory::HOUR", "session::secrets::SHORT", "session::beginning::BEGINNING",
     "session::secrets::HEAD", "session::secrets::PRIME", "engine::catch_all::LETTERS",
     "engine::store::file::SLICES", "engine::store::file::FORMAT", "engine::store::file::DATABASE_FORMAT",
     "server::counts::CAUSES", "cli::control::columns::WIDTH", "cli::control::columns::NAME",

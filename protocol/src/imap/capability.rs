@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::response::printable;
+use super::printable;
 use crate::sasl::{RelayedMechanism, note_offered};
 
 /// The capabilities of one moment of one session (RFC 9051 §7.2.2, RFC 3501 §7.2.1).

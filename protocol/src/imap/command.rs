@@ -7,7 +7,7 @@ use core::net::IpAddr;
 use std::fmt;
 
 use super::capability::Capabilities;
-use super::response::printable;
+use super::printable;
 use crate::error::EncodeError;
 use crate::sasl::{RelayedMechanism, base64_encode, encode_plain};
 use crate::secret::Secret;

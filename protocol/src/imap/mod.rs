@@ -74,6 +74,7 @@ use self::command::Command;
 use self::response::{Response, Untagged};
 use crate::error::{DecodeError, EncodeError};
 use crate::line::LineCutter;
+use crate::unseen;
 
 /// Bound (replies, bytes): line of an IMAP response, with its line end. Beyond: the session is closed, no answer.
 /// Why: lists of capabilities stay below 2 KiB; RFC 2683 section 3.2.1.5 has servers read commands of 8,000 octets.
@@ -86,6 +87,15 @@ pub const RESPONSE_LIMIT: usize = 64 * 1024;
 /// Bound (replies): IMAP responses before the expected one. Beyond: the session is closed, no answer. Why: a login
 /// sees a handful.
 pub const UNTAGGED_LIMIT: usize = 100;
+
+/// Bound (replies): characters kept of an IMAP response's text. Beyond: the rest is cut off of the log. Why: one line
+/// of a log, generously.
+pub const TEXT_LIMIT: usize = 200;
+
+/// `text` fit for a log or a terminal.
+fn printable(text: &str) -> String {
+    unseen::printable(text.chars(), TEXT_LIMIT)
+}
 
 /// Cuts responses from the bytes of the server, and writes commands.
 ///

@@ -13,8 +13,8 @@ use nom::sequence::{delimited, preceded, separated_pair};
 use nom::{IResult, Parser};
 
 use super::capability::Capabilities;
+use super::printable;
 use crate::error::DecodeError;
-use crate::unseen::is_unseen;
 
 /// One response of the server (RFC 9051 §7).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -293,19 +293,6 @@ impl fmt::Display for Status {
     }
 }
 
-/// Bound (replies): characters kept of an IMAP response's text. Beyond: the rest is cut off of the log. Why: one line
-/// of a log, generously.
-pub const TEXT_LIMIT: usize = 200;
-
-/// `text` fit for a log or a terminal: what moves the cursor, ends a line or turns
-/// the direction of writing becomes `?`, and the rest is cut at [`TEXT_LIMIT`].
-pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .take(TEXT_LIMIT)
-        .map(|c| if is_unseen(c) { '?' } else { c })
-        .collect()
-}
-
 /// The octets of the literal that `line` announces at its end, if it does.
 ///
 /// `literal = "{" number64 "}" CRLF *CHAR8`; a literal8 ends the same way.
@@ -396,6 +383,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::imap::TEXT_LIMIT;
 
     /// A line, and its trace form.
     #[test]

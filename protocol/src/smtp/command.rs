@@ -5,10 +5,10 @@ use std::fmt;
 
 use bytes::{BufMut, BytesMut};
 
-use super::sanitised;
 use crate::error::EncodeError;
 use crate::sasl::RelayedMechanism;
 use crate::secret::Secret;
+use crate::unseen::printable;
 
 /// Bound (replies): characters of an address in a trace. Beyond: the rest is cut off. Why: no address is longer: a
 /// path has at most 256 octets (RFC 5321 section 4.5.3.1.3).
@@ -116,8 +116,8 @@ impl Command {
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ehlo(name) => write!(f, "EHLO {}", sanitised(name.chars(), MAX_SHOWN)),
-            Self::Lhlo(name) => write!(f, "LHLO {}", sanitised(name.chars(), MAX_SHOWN)),
+            Self::Ehlo(name) => write!(f, "EHLO {}", printable(name.chars(), MAX_SHOWN)),
+            Self::Lhlo(name) => write!(f, "LHLO {}", printable(name.chars(), MAX_SHOWN)),
             Self::XClient { address, port } => {
                 let v6 = if address.is_ipv6() { "IPV6:" } else { "" };
                 write!(f, "XCLIENT ADDR={v6}{address}")?;
@@ -148,7 +148,7 @@ impl fmt::Display for Command {
 }
 
 fn shown(path: &[u8]) -> String {
-    sanitised(String::from_utf8_lossy(path).chars(), MAX_SHOWN)
+    printable(String::from_utf8_lossy(path).chars(), MAX_SHOWN)
 }
 
 fn parameter(wanted: bool, text: &'static [u8]) -> &'static [u8] {

@@ -69,7 +69,6 @@ use tokio_util::codec::{Decoder, Encoder};
 
 use crate::error::{DecodeError, EncodeError};
 use crate::line::LineCutter;
-use crate::unseen::is_unseen;
 
 pub mod auth;
 pub mod capability;
@@ -184,13 +183,6 @@ impl Encoder<&Command> for Codec {
     fn encode(&mut self, command: &Command, buffer: &mut BytesMut) -> Result<(), EncodeError> {
         command.encode(buffer)
     }
-}
-
-/// `text` as one line for a log or a terminal: at most `limit` characters, and
-/// none that nobody sees.
-fn sanitised(text: impl Iterator<Item = char>, limit: usize) -> String {
-    let harmless = |c| if is_unseen(c) { '?' } else { c };
-    text.take(limit).map(harmless).collect()
 }
 
 #[cfg(test)]

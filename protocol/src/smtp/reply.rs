@@ -11,8 +11,9 @@ use nom::sequence::{preceded, terminated};
 use nom::{IResult, Parser};
 use tokio_util::codec::Decoder;
 
-use super::{Codec, sanitised};
+use super::Codec;
 use crate::error::DecodeError;
+use crate::unseen::printable;
 
 /// Bound (replies): characters kept of a reply's text. Beyond: the rest is cut off of the log. Why: one line of a
 /// log, generously.
@@ -96,7 +97,7 @@ impl Reply {
     /// them a control character.
     pub fn text(&self) -> String {
         let text = self.lines.join(" ");
-        sanitised(text.trim().chars(), MAX_TEXT)
+        printable(text.trim().chars(), MAX_TEXT)
     }
 
     /// Code and enhanced code, for logs: `550 5.1.1`, or `550` alone.

@@ -21,7 +21,7 @@ use super::{
     trace,
 };
 use crate::session::secrets::SentSecrets;
-use crate::session::ways::Way;
+use crate::session::ways::{Way, by_any_address};
 use crate::wire::Wire;
 use remarks::is_remark;
 
@@ -62,7 +62,7 @@ impl LoginSession {
     /// The step at which the opening failed.
     pub async fn open(remote: Arc<Remote>, options: Options, deadline: Instant) -> Result<Self, Error> {
         let open = |way| Self::open_by(way, remote.clone(), options, deadline);
-        remote.by_any_address(deadline, open).await
+        by_any_address(&*remote.dial, deadline, open).await
     }
 
     async fn open_by(

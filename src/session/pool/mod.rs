@@ -33,6 +33,7 @@ mod queue;
 pub(crate) mod quota;
 mod round;
 mod served;
+mod shared;
 pub(crate) mod state;
 pub(crate) mod worker;
 
@@ -53,7 +54,7 @@ use crate::waiting::{Waiter, Waiters};
 use counts::Counts;
 pub use gate::Gate;
 use queue::{Job, Number};
-use worker::Shared;
+use shared::Shared;
 
 /// Bound (questions): time after the deadline for a session's error to arrive. Beyond: "no answer in time" is the
 /// reason. Why: it is more useful than "no answer in time".

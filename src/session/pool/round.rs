@@ -1,17 +1,15 @@
 //! One round: a batch of questions asked on a session, and what came of each.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::sync::Arc;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::blame::Loss;
 use super::count::Held;
 use super::counts::Closed;
 use super::queue::Job;
 use super::served::{Served, number};
-use super::worker::Shared;
+use super::shared::Shared;
 use crate::session::error::{Error, Kind};
 use crate::session::{After, Judged, Session};
 
@@ -32,7 +30,7 @@ pub(super) struct Round<Q, V> {
 }
 
 /// A round under way.
-struct Asking<'a, S: Session, V> {
+pub(super) struct Asking<'a, S: Session, V> {
     shared: &'a Shared<S, V>,
     /// The session was not asked before.
     fresh: bool,
@@ -41,34 +39,16 @@ struct Asking<'a, S: Session, V> {
     waiting: VecDeque<Job<S::Question, V>>,
     /// Refusals, believed once the end of the batch shows that no answer was one too many.
     refused: Vec<(Job<S::Question, V>, V)>,
-    refusals: u32,
+    pub(super) refusals: u32,
     round: Round<S::Question, V>,
 }
 
-/// Asks a batch and tells each asker as its answer comes, but for the last.
-pub(super) async fn ask<S: Session, V: Send + 'static>(
-    shared: &Arc<Shared<S, V>>,
-    served: &mut Served<S>,
-    batch: Vec<Job<S::Question, V>>,
-) -> Round<S::Question, V> {
-    let count = batch.len();
-    // Whether or not a caller waits: what is sent belongs to the remote, which may count it.
-    let patience = batch.iter().filter_map(|job| job.asker.waiters.until()).max();
-    let deadline = patience.max(Some(Instant::now() + shared.limits.timeout));
-    let deadline = deadline.unwrap_or_else(Instant::now);
-    let questions: Vec<S::Question> = batch.iter().map(|job| job.question.clone()).collect();
-    let mut asking = Asking::new(shared, served, batch);
-    let room_after = served.room_after(count, &shared.limits);
-    let mut promised = (room_after > 0).then(|| shared.state().promise(room_after));
-    let mut heard = |answer| asking.heard(answer);
-    let asked = served.session.ask(&questions, &mut heard, deadline);
-    let asked = while_promised(shared, &mut promised, asked).await;
-    served.refusals = served.refusals.saturating_add(asking.refusals);
-    asking.ends(count, promised, asked)
-}
-
 impl<'a, S: Session, V: Send + 'static> Asking<'a, S, V> {
-    fn new(shared: &'a Shared<S, V>, served: &mut Served<S>, batch: Vec<Job<S::Question, V>>) -> Self {
+    pub(super) fn new(
+        shared: &'a Shared<S, V>,
+        served: &mut Served<S>,
+        batch: Vec<Job<S::Question, V>>,
+    ) -> Self {
         let began = Instant::now();
         let counts = &shared.counts;
         for job in batch.iter().filter(|job| !job.again) {
@@ -97,7 +77,7 @@ impl<'a, S: Session, V: Send + 'static> Asking<'a, S, V> {
     }
 
     /// The answer to the first of those who wait.
-    fn heard(&mut self, answer: S::Answer) {
+    pub(super) fn heard(&mut self, answer: S::Answer) {
         let Some(mut job) = self.waiting.pop_front() else {
             return;
         };
@@ -127,7 +107,7 @@ impl<'a, S: Session, V: Send + 'static> Asking<'a, S, V> {
     }
 
     /// The session has said all that it says to the batch, which was of `count`.
-    fn ends(
+    pub(super) fn ends(
         mut self,
         count: usize,
         promised: Option<Held>,
@@ -163,30 +143,4 @@ impl<'a, S: Session, V: Send + 'static> Asking<'a, S, V> {
         }
         self.round
     }
-}
-
-/// Waits for the end of a round after which the session takes as many questions
-/// as are `promised`. So long they wait for it and open no other; if it keeps
-/// them waiting for too long, nothing is promised any more.
-async fn while_promised<S: Session, V: Send + 'static, T>(
-    shared: &Arc<Shared<S, V>>,
-    promised: &mut Option<Held>,
-    round: impl Future<Output = T>,
-) -> T {
-    let patience = {
-        let mut state = shared.state();
-        // What this session leaves waiting may need others.
-        Shared::start_needed(shared, &mut state);
-        state.worth_waiting()
-    };
-    if promised.is_none() {
-        return round.await;
-    }
-    tokio::pin!(round);
-    if let Ok(ended) = timeout(patience, &mut round).await {
-        return ended;
-    }
-    *promised = None;
-    Shared::start_needed(shared, &mut shared.state());
-    round.await
 }

@@ -1,21 +1,20 @@
 //! The task that owns a session, and its life.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::counts::{Closed, Counts};
-use super::gate::Gate;
-use super::pace::Pace;
+use super::count::Held;
+use super::counts::Closed;
 use super::place::Place;
 use super::queue::Job;
+use super::round::{Asking, Round};
 use super::served::{Served, room};
+use super::shared::Shared;
 use super::state::{Failed, Offer, State};
-use super::{Judge, Limits, Open, round};
 use crate::session::Session;
 use crate::session::error::{Error, Kind, QUEUE};
 use crate::telemetry::words::named;
@@ -28,48 +27,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// serves the next question.
 const OPENING: Duration = Duration::from_secs(1);
 
-/// What the tasks of one pool share.
-pub(super) struct Shared<S: Session, V> {
-    open: Open<S>,
-    pub(super) judge: Judge<S, V>,
-    pub(super) limits: Limits,
-    pub(super) peer: Arc<str>,
-    state: Mutex<State<S::Question, V>>,
-    gate: Arc<Gate>,
-    pub(super) asked: Notify,
-    /// How long an answer takes lately.
-    pub(super) pace: Pace,
-    pub(super) counts: Arc<Counts>,
-}
-
 impl<S: Session, V: Send + 'static> Shared<S, V> {
-    pub(super) fn new(
-        peer: Arc<str>,
-        limits: Limits,
-        gate: Arc<Gate>,
-        open: Open<S>,
-        judge: Judge<S, V>,
-    ) -> Self {
-        // Until a session is known, its remote is given credit for what it may offer.
-        let batch = room(S::MAX_BATCH, &limits, 0, 0);
-        let state = State::new(batch, S::SINGLE_USE_ON_SUCCESS, gate.clone());
-        Self {
-            open,
-            judge,
-            limits,
-            peer,
-            state: Mutex::new(state),
-            gate,
-            asked: Notify::new(),
-            pace: Pace::default(),
-            counts: Arc::default(),
-        }
-    }
-
-    pub(super) fn state(&self) -> MutexGuard<'_, State<S::Question, V>> {
-        self.state.lock()
-    }
-
     /// Opens a session for nothing but its opening.
     pub(super) async fn call(this: &Arc<Self>, deadline: Instant) {
         let Some(mut place) = this.state().place_for_call(&this.limits) else {
@@ -226,7 +184,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                     return Some(served.session);
                 }
             };
-            let round = round::ask(this, &mut served, batch).await;
+            let round = ask(this, &mut served, batch).await;
             let goes_on = round.ended.is_none();
             {
                 let mut state = this.state();
@@ -332,4 +290,52 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         );
         Error::new(Kind::Overload, &self.peer, QUEUE, detail)
     }
+}
+
+/// Asks a batch and tells each asker as its answer comes, but for the last.
+async fn ask<S: Session, V: Send + 'static>(
+    shared: &Arc<Shared<S, V>>,
+    served: &mut Served<S>,
+    batch: Vec<Job<S::Question, V>>,
+) -> Round<S::Question, V> {
+    let count = batch.len();
+    // Whether or not a caller waits: what is sent belongs to the remote, which may count it.
+    let patience = batch.iter().filter_map(|job| job.asker.waiters.until()).max();
+    let deadline = patience.max(Some(Instant::now() + shared.limits.timeout));
+    let deadline = deadline.unwrap_or_else(Instant::now);
+    let questions: Vec<S::Question> = batch.iter().map(|job| job.question.clone()).collect();
+    let mut asking = Asking::new(shared, served, batch);
+    let room_after = served.room_after(count, &shared.limits);
+    let mut promised = (room_after > 0).then(|| shared.state().promise(room_after));
+    let mut heard = |answer| asking.heard(answer);
+    let asked = served.session.ask(&questions, &mut heard, deadline);
+    let asked = while_promised(shared, &mut promised, asked).await;
+    served.refusals = served.refusals.saturating_add(asking.refusals);
+    asking.ends(count, promised, asked)
+}
+
+/// Waits for the end of a round after which the session takes as many questions
+/// as are `promised`. So long they wait for it and open no other; if it keeps
+/// them waiting for too long, nothing is promised any more.
+async fn while_promised<S: Session, V: Send + 'static, T>(
+    shared: &Arc<Shared<S, V>>,
+    promised: &mut Option<Held>,
+    round: impl Future<Output = T>,
+) -> T {
+    let patience = {
+        let mut state = shared.state();
+        // What this session leaves waiting may need others.
+        Shared::start_needed(shared, &mut state);
+        state.worth_waiting()
+    };
+    if promised.is_none() {
+        return round.await;
+    }
+    tokio::pin!(round);
+    if let Ok(ended) = timeout(patience, &mut round).await {
+        return ended;
+    }
+    *promised = None;
+    Shared::start_needed(shared, &mut shared.state());
+    round.await
 }

@@ -16,7 +16,7 @@ use vouch_protocol::smtp::{Capabilities, Codec, Command, Protocol, Reply};
 use super::error::{Error, Kind};
 use super::{Origin, Remote, tls, trace};
 use crate::session::secrets::SentSecrets;
-use crate::session::ways::Way;
+use crate::session::ways::{Way, by_any_address};
 use crate::wire::Wire;
 
 /// How we present ourselves to an SMTP or LMTP remote.
@@ -46,7 +46,7 @@ struct Opened {
 impl Opened {
     async fn new(remote: Arc<Remote>, hello: Arc<Hello>, deadline: Instant) -> Result<Self, Error> {
         let open = |way| Self::by(way, remote.clone(), hello.clone(), deadline);
-        remote.by_any_address(deadline, open).await
+        by_any_address(&*remote.dial, deadline, open).await
     }
 
     async fn by(
