@@ -50,10 +50,8 @@ pub enum Reply {
     Ok(Data),
     /// Nothing.
     NotFound,
-    /// It cannot be said now, for this reason.
+    /// It cannot be said now, for this reason. There is no `PERM`: Sendmail reads it as "not found", and then rejects mail.
     Temp(&'static str),
-    /// It will never be said: the question is a mistake of somebody's configuration.
-    Perm(&'static str),
 }
 
 /// What a map has for a key: one line of printable ASCII that is not empty.
@@ -74,14 +72,13 @@ impl Data {
 }
 
 impl fmt::Display for Reply {
-    /// `reply = "OK " data / "NOTFOUND " / "TEMP " reason / "PERM " reason`
+    /// `reply = "OK " data / "NOTFOUND " / "TEMP " reason`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ok(data) => write!(f, "OK {}", data.as_str()),
             // The space belongs to it (`socketmap_table(5)`).
             Self::NotFound => f.write_str("NOTFOUND "),
             Self::Temp(why) => write!(f, "TEMP {why}"),
-            Self::Perm(why) => write!(f, "PERM {why}"),
         }
     }
 }
@@ -274,7 +271,6 @@ mod tests {
             (Reply::Ok(Data::new("ok").unwrap()), "5:OK ok,"),
             (Reply::NotFound, "9:NOTFOUND ,"),
             (Reply::Temp("why?"), "9:TEMP why?,"),
-            (Reply::Perm("why"), "8:PERM why,"),
         ] {
             let mut out = BytesMut::new();
             Codec::new().encode(reply, &mut out).unwrap();

@@ -186,7 +186,7 @@ impl InTurn for Socketmap {
         let Some((_, map)) = MAPS.iter().find(|(known, _)| known.as_bytes() == &*name) else {
             let map = String::from_utf8_lossy(&name);
             tracing::warn!(listener = listener, %map, "no answer: there is no such map; there are recipients, access and domains");
-            return Reply::Perm("no such map; there are recipients, access and domains");
+            return Reply::Temp("no such map; there are recipients, access and domains");
         };
         let (question, decision) = match map {
             Map::Domains => ("domain", self.domain(&key)),
