@@ -6,6 +6,7 @@
 //! - `commands`: a line of a block `sh` that calls `vouch`, and code in a text that begins with `vouch `, parses.
 //! - `replies`: what `docs/replies.md` shows of `vouch probe reply` is what it prints.
 //! - `dependencies`: each crate of a `Cargo.toml` has a row in `docs/dependencies.md`, and each row a crate.
+//! - `excerpts`: what a page shows of a file in `contrib/` is in it.
 //! - `quotes`: a line that begins with a level of the log is as vouch writes it.
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +17,7 @@
 mod commands;
 mod configurations;
 mod dependencies;
+mod excerpts;
 mod keys;
 mod links;
 mod page;

@@ -1,5 +1,5 @@
-//! Real mail servers on both sides of `vouch`: Postfix, Exim, `doveadm` and `socat` ask; Dovecot, Postfix, Exim and Cyrus
-//! answer.
+//! Real mail servers on both sides of `vouch`: Postfix, Exim, Sendmail, OpenSMTPD, `doveadm` and `socat` ask; Dovecot,
+//! Postfix, Exim, OpenSMTPD and Cyrus answer.
 //!
 //! A test needs root, because the servers drop to users of their own, and the Debian packages that `contrib/test`
 //! installs. `VOUCH_PEERS` says what happens without: `required` fails the test, `auto` (the default) and `never`
@@ -33,6 +33,7 @@ mod recipient;
 mod remote;
 mod same;
 mod saslauthd;
+mod sendmail;
 mod several;
 mod socketmap;
 #[path = "../support/mod.rs"]
@@ -60,9 +61,10 @@ fn runnable(programs: &[&str]) -> bool {
         "auto" | "required" => {
             let needs = |program: &str| programs.contains(&program);
             let dovecot = needs("dovecot").then(language::unusable).flatten();
-            let exim = || needs("exim4").then(exim::unusable).flatten();
+            let exim = || (needs("exim4") || needs("smtpd")).then(exim::unusable).flatten();
             let cyrus = || needs("cyrus").then(cyrus::unusable).flatten();
-            match dovecot.or_else(exim).or_else(cyrus) {
+            let sendmail = || needs("sendmail").then(sendmail::unusable).flatten();
+            match dovecot.or_else(exim).or_else(cyrus).or_else(sendmail) {
                 Some(why) => why,
                 None => return true,
             }

@@ -1,24 +1,33 @@
-//! OpenSMTPD as the remote, by SMTP. `contrib/test --prepare` unpacks it; it runs in a mount namespace, as Exim does.
+//! OpenSMTPD as the remote, by SMTP, and as the front that asks, with the filter of `contrib/opensmtpd`. `contrib/test`
+//! unpacks it; it runs in a mount namespace, as Exim does.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::both::{Whole, with_tls};
-use crate::dialog::assert_starts;
+use crate::dialog::{Dialog, assert_starts};
+use crate::dovecot::Dovecot;
 use crate::exim::etc_with;
-use crate::people::{KNOWN, NOBODY, RIGHT, STRANGERS};
-use crate::recipient::{NEW, rcpt};
-use crate::runnable;
+use crate::people::{FAILING_MAILBOX, KNOWN, NOBODY, RIGHT, STRANGERS};
+use crate::recipient::{NEW, rcpt, serve_at, tls};
 use crate::support::{Authority, Process, Scratch, free_port, program, unpacked};
+use crate::{available, runnable};
+
+/// That of Debian 12 does neither TLS nor AUTH.
+fn old() -> bool {
+    let output = Command::new(program("smtpd").unwrap()).arg("-h").output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stderr).contains("OpenSMTPD 6."))
+}
 
 /// Mailboxes whose names need no quoting in its tables.
 const MAILBOXES: [&str; 3] = [KNOWN, "o'brien@example.org", "sub.domain@mail.example.org"];
 
-/// Only with the servers of Debian 13 (`contrib/test-debian13`): that of Debian 12 does neither TLS nor AUTH.
+/// Only with the servers of Debian 13 (`contrib/test-debian13`).
 #[test]
 fn opensmtpd_answers_for_recipients_and_logins() {
-    if !unpacked("opensmtpd").exists() || !runnable(&["postfix", "doveadm"]) {
+    if !runnable(&["smtpd", "postfix", "doveadm"]) || old() {
         return;
     }
     let scratch = Scratch::new();
@@ -55,19 +64,6 @@ fn opensmtpd_answers_for_recipients_and_logins() {
 /// Starts it: its port with STARTTLS, and that with TLS from the first byte.
 fn start(scratch: &Scratch, authority: &Authority) -> (Process, u16, u16) {
     let [smtp, smtps] = [(); 2].map(|()| free_port());
-    let etc = etc_with(
-        scratch,
-        "opensmtpd-etc",
-        &[("opensmtpd", 64_917), ("opensmtpq", 64_918)],
-    );
-    // It does not start without a list of authorities, though it asks for none here.
-    for folder in ["opensmtpd-etc/ssl", "opensmtpd-etc/ssl/certs"] {
-        scratch.folder(folder);
-    }
-    scratch.write(
-        "opensmtpd-etc/ssl/certs/ca-certificates.crt",
-        fs::read(&authority.ca).unwrap(),
-    );
     // It takes no key that others may read.
     let key = scratch.write("opensmtpd-key", fs::read(&authority.key).unwrap());
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
@@ -99,19 +95,119 @@ match from any for domain {{ \"example.org\" \"mail.example.org\" }} rcpt-to <ma
         key = key.display(),
         folder = scratch.text(""),
     );
-    let config = scratch.write("opensmtpd.conf", config);
+    (
+        launch(scratch, &authority.ca, &config, &[smtp, smtps]),
+        smtp,
+        smtps,
+    )
+}
 
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "/bin/sh", "-c", START, "start"]);
-    command
-        .arg(unpacked("opensmtpd").join("usr"))
-        .arg(etc)
-        .arg(config);
-    let mut process = Process::start(scratch, "opensmtpd", &mut command);
-    for port in [smtp, smtps] {
-        process.wait_for_port(port);
+/// The filter as an administrator would take it.
+const FILTER: &str = include_str!("../../contrib/opensmtpd/filter-vouch");
+
+#[test]
+fn opensmtpd_asks_about_recipients_by_its_filter() {
+    if !available(&["smtpd"]) {
+        return;
     }
-    (process, smtp, smtps)
+    let scratch = Scratch::new();
+    let authority = Authority::new(&scratch, "remote");
+    let mut dovecot = Dovecot::remote(&scratch, &authority);
+    let directory = format!(
+        "type = \"lmtp\"\naddress = \"127.0.0.1\"\nport = {}\n{}",
+        dovecot.lmtp,
+        tls("required", &authority.ca.display())
+    );
+    let (vouch, policy) = serve_at(&scratch, "policy", &directory);
+    let (_front, smtp) = front(&scratch, &authority, &policy);
+    let mail = || {
+        let mut dialog = Dialog::tcp(smtp).hello("EHLO", None);
+        assert_starts(&dialog.command("MAIL FROM:<sender@example.net>"), "250 ");
+        dialog
+    };
+
+    for address in MAILBOXES {
+        assert_starts(&rcpt(&mut mail(), address), "250 2.1.5");
+    }
+    for address in [
+        "nobody@example.org", "NOBODY@Example.ORG", "known@mail.example.org",
+    ] {
+        assert_eq!(rcpt(&mut mail(), address), "550 5.1.1 User unknown");
+    }
+    // With a parameter, and twice in one session.
+    let mut dialog = mail();
+    assert_starts(
+        &dialog.command(&format!("RCPT TO:<{KNOWN}> NOTIFY=NEVER")),
+        "250 2.1.5",
+    );
+    assert_eq!(
+        dialog.command(&format!("RCPT TO:<{NOBODY}> NOTIFY=NEVER")),
+        "550 5.1.1 User unknown"
+    );
+    assert_starts(&rcpt(&mut dialog, FAILING_MAILBOX), "450 4.4.3");
+    // Whether it may be relayed is OpenSMTPD's to say.
+    assert_starts(
+        &rcpt(&mut mail(), "someone@elsewhere.example.com"),
+        "550 Invalid recipient",
+    );
+
+    dovecot.stop();
+    let mut dialog = mail();
+    assert_eq!(
+        rcpt(&mut dialog, NEW),
+        "450 4.4.3 Recipient lookup failed, try again later"
+    );
+    // Remembered.
+    assert_starts(&rcpt(&mut mail(), KNOWN), "250 2.1.5");
+    vouch.stop();
+    assert_starts(&rcpt(&mut dialog, KNOWN), "451 4.4.3");
+    assert_starts(&rcpt(&mut mail(), NOBODY), "451 4.4.3");
+}
+
+/// Starts it in front of vouch's socket `policy`.
+fn front(scratch: &Scratch, authority: &Authority, policy: &Path) -> (Process, u16) {
+    let smtp = free_port();
+    let filter = scratch.write("filter-vouch", FILTER);
+    fs::set_permissions(&filter, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = format!(
+        "filter vouch proc-exec \"{filter} {policy}\"
+listen on 127.0.0.1 port {smtp} hostname localhost filter vouch
+action keep maildir \"{folder}opensmtpd-mail\" virtual {{ \"@\" = mail }}
+match from any for domain {{ \"example.org\" \"mail.example.org\" }} action keep
+",
+        filter = filter.display(),
+        policy = policy.display(),
+        folder = scratch.text(""),
+    );
+    (launch(scratch, &authority.ca, &config, &[smtp]), smtp)
+}
+
+/// Starts it with this configuration, and waits for its ports.
+fn launch(scratch: &Scratch, ca: &Path, config: &str, ports: &[u16]) -> Process {
+    let etc = etc_with(
+        scratch,
+        "opensmtpd-etc",
+        &[("opensmtpd", 64_917), ("opensmtpq", 64_918)],
+    );
+    // It does not start without a list of authorities, though it asks for none here.
+    for folder in ["opensmtpd-etc/ssl", "opensmtpd-etc/ssl/certs"] {
+        scratch.folder(folder);
+    }
+    scratch.write(
+        "opensmtpd-etc/ssl/certs/ca-certificates.crt",
+        fs::read(ca).unwrap(),
+    );
+    let config = scratch.write("opensmtpd.conf", config);
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "/bin/sh", "-c", START, "start"])
+        .arg(unpacked("smtpd").join("usr"))
+        .args([etc, config]);
+    let mut process = Process::start(scratch, "opensmtpd", &mut command);
+    for port in ports {
+        process.wait_for_port(*port);
+    }
+    process
 }
 
 const START: &str = r#"
