@@ -25,6 +25,8 @@
 
 // What comes from outside is read here: an index or a conversion that does not fit must not end the process.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::as_conversions))]
+// A test may be a long table.
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 #![forbid(unsafe_code)]
 
 pub mod auth;

@@ -218,55 +218,9 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         let mut idle_until = Instant::now() + self.limits.idle_timeout;
         loop {
             let (asked, wanted) = (self.asked.notified(), self.gate.wanted());
-            // What came unasked would be taken for the answer to what is asked next.
-            let gone = served.session.goodbye().now_or_never().is_some();
-            {
-                let mut state = self.state();
-                place.asks();
-                let now = Instant::now();
-                let ended = [
-                    (gone, Closed::Goodbye),
-                    (room == 0, Closed::Limit),
-                    (now >= max_age, Closed::Age),
-                    (state.gives_way(false), Closed::Limit),
-                ];
-                if let Some((_, why)) = ended.into_iter().find(|(is, _)| *is) {
-                    place.closes();
-                    return Err(why);
-                }
-                let offer = Offer {
-                    room,
-                    retries: served.retries.is_some(),
-                    pace: self.pace.get(),
-                };
-                let taken = state.take(offer, &self.limits, S::can_batch);
-                if !taken.batch.iter().all(|job| job.again) || taken.batch.is_empty() {
-                    served.retries = None;
-                }
-                for job in taken.hopeless {
-                    job.tell(Err(self.too_late(offer.pace)));
-                }
-                if !taken.batch.is_empty() {
-                    if state.waiting() > 0 {
-                        // One notice may have stood for several questions.
-                        self.asked.notify_one();
-                    }
-                    return Ok(taken.batch);
-                }
-                if state.gives_way(true) {
-                    place.closes();
-                    return Err(Closed::Limit);
-                }
-                if state.is_closed {
-                    return Err(Closed::Idle);
-                }
-                if now >= idle_until {
-                    if !state.keeps_another_idle(&self.limits) {
-                        return Err(Closed::Idle);
-                    }
-                    idle_until = now + self.limits.idle_timeout;
-                }
-                place.waits();
+            let batch = self.take_batch(served, place, room, &mut idle_until)?;
+            if !batch.is_empty() {
+                return Ok(batch);
             }
             served.fresh = false;
             let goodbye = tokio::select! {
@@ -281,6 +235,63 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                 return Err(Closed::Goodbye);
             }
         }
+    }
+
+    /// What waits for a session now; where that is nothing, the session is idle from then on.
+    fn take_batch(
+        &self,
+        served: &mut Served<S>,
+        place: &mut Place,
+        room: usize,
+        idle_until: &mut Instant,
+    ) -> Result<Vec<Job<S::Question, V>>, Closed> {
+        // What came unasked would be taken for the answer to what is asked next.
+        let gone = served.session.goodbye().now_or_never().is_some();
+        let mut state = self.state();
+        place.asks();
+        let now = Instant::now();
+        let ended = [
+            (gone, Closed::Goodbye),
+            (room == 0, Closed::Limit),
+            (now >= served.opened + self.limits.max_age, Closed::Age),
+            (state.gives_way(false), Closed::Limit),
+        ];
+        if let Some((_, why)) = ended.into_iter().find(|(is, _)| *is) {
+            place.closes();
+            return Err(why);
+        }
+        let offer = Offer {
+            room,
+            retries: served.retries.is_some(),
+            pace: self.pace.get(),
+        };
+        let taken = state.take(offer, &self.limits, S::can_batch);
+        if !taken.batch.iter().all(|job| job.again) || taken.batch.is_empty() {
+            served.retries = None;
+        }
+        for job in taken.hopeless {
+            job.tell(Err(self.too_late(offer.pace)));
+        }
+        if !taken.batch.is_empty() {
+            if state.waiting() > 0 {
+                // One notice may have stood for several questions.
+                self.asked.notify_one();
+            }
+            return Ok(taken.batch);
+        }
+        if state.gives_way(true) {
+            place.closes();
+            return Err(Closed::Limit);
+        }
+        let idle_for_long = now >= *idle_until;
+        if state.is_closed || (idle_for_long && !state.keeps_another_idle(&self.limits)) {
+            return Err(Closed::Idle);
+        }
+        if idle_for_long {
+            *idle_until = now + self.limits.idle_timeout;
+        }
+        place.waits();
+        Ok(Vec::new())
     }
 
     fn too_late(&self, takes: Duration) -> Error {
