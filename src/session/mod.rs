@@ -11,6 +11,7 @@ pub mod connect;
 pub mod error;
 pub(crate) mod handshake;
 pub mod imap;
+mod link;
 pub mod lookup;
 pub(crate) mod negotiate;
 mod own;
@@ -24,7 +25,7 @@ pub mod trace;
 mod verifier;
 pub(crate) mod ways;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -39,7 +40,8 @@ pub use pool::Pool;
 pub use remote::Remote;
 use secrets::SentSecrets;
 
-/// An open session that answers one kind of question.
+/// An open session that answers one kind of question. The defaults are those of logins: one question at a time, each
+/// perhaps counted against its user.
 pub trait Session: Send + Sized + 'static {
     /// What is asked.
     type Question: Clone + Send + Sync + 'static;
@@ -47,25 +49,31 @@ pub trait Session: Send + Sized + 'static {
     type Answer: Send + 'static;
 
     /// Questions that any session of this kind takes in one go, at most.
-    const MAX_BATCH: usize;
+    const MAX_BATCH: usize = 1;
 
     /// Which questions may be asked again after a session was lost over them.
-    const RETRY_POLICY: RetryPolicy;
+    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
 
     /// A yes ends what the session is good for.
-    const SINGLE_USE_ON_SUCCESS: bool;
+    const SINGLE_USE_ON_SUCCESS: bool = true;
 
     /// Questions that this session takes in one go.
-    fn batch(&self) -> usize;
+    fn batch(&self) -> usize {
+        1
+    }
 
     /// Questions that the remote says it bears on one session.
-    fn max_per_session(&self) -> Option<u32>;
+    fn max_per_session(&self) -> Option<u32> {
+        None
+    }
 
     /// The name that a question is about, as the remote knows it: the log may have to hide it.
     fn about(question: &Self::Question) -> &[u8];
 
     /// Whether two questions may be asked in one go.
-    fn can_batch(one: &Self::Question, other: &Self::Question) -> bool;
+    fn can_batch(_one: &Self::Question, _other: &Self::Question) -> bool {
+        false
+    }
 
     /// Asks questions in one go and reads to the end of the answers, by `deadline`.
     /// Each answer is passed on as it comes, in the order of the questions. After an
@@ -79,7 +87,9 @@ pub trait Session: Send + Sized + 'static {
 
     /// Makes a session that has served its purpose good for another question, if
     /// the remote knows how.
-    fn renew(&mut self) -> impl Future<Output = bool> + Send;
+    fn renew(&mut self) -> impl Future<Output = bool> + Send {
+        ready(false)
+    }
 
     /// Waits until the remote says or does something although nothing was
     /// asked: a goodbye, as a rule. May be dropped at any time.
@@ -260,38 +270,6 @@ fn no_mechanism(peer: &Arc<str>, lacking: &Lacking<'_>, wanted: Option<&str>) ->
         }
     };
     Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
-}
-
-/// The remote does not offer the mechanism that is to be carried.
-fn cannot_carry(peer: &Arc<str>, mechanism: RelayedMechanism) -> Error {
-    let detail = format!("it does not offer {}", mechanism.name());
-    let advice = "many servers offer it only with TLS, or need it enabled; or remove it from the listener's mechanisms";
-    Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
-}
-
-/// The client would see an attack where there is none.
-fn would_seem_attacked(peer: &Arc<str>, mechanism: RelayedMechanism) -> Error {
-    let mechanism = mechanism.name();
-    let detail = format!(
-        "the client and the remote can bind {mechanism} to their TLS channels, and vouch in between cannot: \
-         it would look like an attack (RFC 5802 section 6)"
-    );
-    let advice = format!(
-        "let the remote not offer {mechanism}-PLUS, or remove {mechanism} from the listener's mechanisms"
-    );
-    Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
-}
-
-/// A session that spoke for one client asks for no other: Dovecot believes the first ID alone,
-/// and Postfix lets nobody but those who may say so tell it of another. As good as gone.
-fn speaks_for_another(peer: &Arc<str>) -> Error {
-    Error::goodbye(
-        peer,
-        "client's address",
-        "-",
-        "this session was for another client",
-        &SentSecrets::default(),
-    )
 }
 
 /// STARTTLS is required and not offered.

@@ -9,6 +9,7 @@ use vouch_protocol::sasl::RelayedMechanism;
 use vouch_protocol::secret::Secret;
 
 use super::error::{Error, Kind, LOGIN};
+use super::link::Link;
 use super::secrets::SentSecrets;
 use super::{Answer, Attempt};
 use crate::dialog::Dialog;
@@ -21,7 +22,7 @@ pub(super) const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Relaying {
     pub(super) mechanism: RelayedMechanism,
     /// The first message, where the client speaks first.
-    pub(super) initial: Option<Secret<[u8]>>,
+    initial: Option<Secret<[u8]>>,
     dialog: Option<Dialog>,
     /// The last challenge of the remote. To a token it says why it is refused.
     challenge: Option<Vec<u8>>,
@@ -52,6 +53,33 @@ impl Relaying {
                 Err(Error::new(Kind::Unreachable, peer, LOGIN, detail))
             }
         }
+    }
+
+    /// The first message to a remote, which `offers` the mechanism, and whose variant with channel binding it may offer, too.
+    /// The link knows the secrets from here on.
+    ///
+    /// # Errors
+    /// The remote cannot have the dialog.
+    pub(super) fn begins<C>(
+        &mut self,
+        attempt: &Attempt,
+        (offers, binds): (bool, bool),
+        link: &mut Link<C>,
+    ) -> Result<Option<Secret<[u8]>>, Error> {
+        let (mechanism, peer) = (self.mechanism, &link.remote.peer);
+        if !offers {
+            return Err(cannot_carry(peer, mechanism));
+        }
+        let initial = self.initial.take();
+        let wants_none = |message: &Secret<[u8]>| mechanism.wants_no_binding_remote(message.expose());
+        if binds && initial.as_ref().is_some_and(wants_none) {
+            return Err(would_seem_attacked(peer, mechanism));
+        }
+        link.secrets.note(attempt);
+        if let Some(message) = &initial {
+            link.secrets.note_message(mechanism, message);
+        }
+        Ok(initial)
     }
 
     /// What the client answers to a challenge; `None` when it gives up.
@@ -85,4 +113,24 @@ impl Relaying {
 pub(super) fn given_up(peer: &Arc<str>) -> Error {
     let detail = "the client did not answer a challenge; its dialog was cancelled";
     Error::new(Kind::Abandoned, peer, LOGIN, detail)
+}
+
+/// The remote does not offer the mechanism that is to be carried.
+fn cannot_carry(peer: &Arc<str>, mechanism: RelayedMechanism) -> Error {
+    let detail = format!("it does not offer {}", mechanism.name());
+    let advice = "many servers offer it only with TLS, or need it enabled; or remove it from the listener's mechanisms";
+    Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
+}
+
+/// The client would see an attack where there is none.
+fn would_seem_attacked(peer: &Arc<str>, mechanism: RelayedMechanism) -> Error {
+    let mechanism = mechanism.name();
+    let detail = format!(
+        "the client and the remote can bind {mechanism} to their TLS channels, and vouch in between cannot: \
+         it would look like an attack (RFC 5802 section 6)"
+    );
+    let advice = format!(
+        "let the remote not offer {mechanism}-PLUS, or remove {mechanism} from the listener's mechanisms"
+    );
+    Error::new(Kind::Config, peer, LOGIN, detail).advise(advice)
 }

@@ -14,7 +14,7 @@ use vouch::engine::cached_directory::Settings;
 use vouch::engine::{CachedDirectory, logins, recipients};
 use vouch::session::error::Kind as ErrorKind;
 use vouch::session::pool::{Asker, Limits, Open, Pool, Priority};
-use vouch::session::{After, Error, Judged, RetryPolicy, Session};
+use vouch::session::{After, Error, Judged, Session};
 use vouch::verdict::{Cause, Class, Kind, Proof, Question, Verdict};
 
 /// The default of `pool.max-sessions` for logins by IMAP.
@@ -140,24 +140,8 @@ impl Session for Scripted {
     type Question = Asked;
     type Answer = bool;
 
-    const MAX_BATCH: usize = 1;
-    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
-    const SINGLE_USE_ON_SUCCESS: bool = true;
-
-    fn batch(&self) -> usize {
-        1
-    }
-
-    fn max_per_session(&self) -> Option<u32> {
-        None
-    }
-
     fn about(_: &Asked) -> &[u8] {
         &[]
-    }
-
-    fn can_batch(_: &Asked, _: &Asked) -> bool {
-        false
     }
 
     async fn ask(
@@ -187,10 +171,6 @@ impl Session for Scripted {
         mail.answered.fetch_add(1, Ordering::Relaxed);
         tell(good);
         Ok(())
-    }
-
-    async fn renew(&mut self) -> bool {
-        false
     }
 
     async fn goodbye(&mut self) {

@@ -16,7 +16,7 @@ use vouch::config::read;
 use vouch::daemon;
 use vouch::engine::Engine;
 use vouch::session::pool::{Asker, Limits, Open, Pool, Priority};
-use vouch::session::{After, Error, Judged, RetryPolicy, Session};
+use vouch::session::{After, Error, Judged, Session};
 use vouch::verdict::{Client, Kind, Question};
 
 use crate::stub::settle;
@@ -58,24 +58,8 @@ impl Session for Stubborn {
     type Question = ();
     type Answer = ();
 
-    const MAX_BATCH: usize = 1;
-    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
-    const SINGLE_USE_ON_SUCCESS: bool = true;
-
-    fn batch(&self) -> usize {
-        1
-    }
-
-    fn max_per_session(&self) -> Option<u32> {
-        None
-    }
-
     fn about(_: &()) -> &[u8] {
         &[]
-    }
-
-    fn can_batch((): &(), (): &()) -> bool {
-        false
     }
 
     async fn ask(&mut self, _: &[()], tell: &mut (dyn FnMut(()) + Send), _: Instant) -> Result<(), Error> {
@@ -84,10 +68,6 @@ impl Session for Stubborn {
         self.0.asking.fetch_sub(1, Ordering::Relaxed);
         tell(());
         Ok(())
-    }
-
-    async fn renew(&mut self) -> bool {
-        false
     }
 
     async fn goodbye(&mut self) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 use vouch::session::pool::{Asker, Limits, Pool};
-use vouch::session::{After, Error, Judged, RetryPolicy, Session};
+use vouch::session::{After, Error, Judged, Session};
 use vouch::wire::WireError;
 
 use crate::Way;
@@ -53,24 +53,8 @@ impl Session for Fleeting {
     type Question = ();
     type Answer = ();
 
-    const MAX_BATCH: usize = 1;
-    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
-    const SINGLE_USE_ON_SUCCESS: bool = true;
-
-    fn batch(&self) -> usize {
-        1
-    }
-
-    fn max_per_session(&self) -> Option<u32> {
-        None
-    }
-
     fn about(_: &()) -> &[u8] {
         &[]
-    }
-
-    fn can_batch((): &(), (): &()) -> bool {
-        false
     }
 
     async fn ask(&mut self, _: &[()], tell: &mut (dyn FnMut(()) + Send), _: Instant) -> Result<(), Error> {
@@ -90,10 +74,6 @@ impl Session for Fleeting {
     /// The news of the end has not arrived when the next question goes out.
     async fn goodbye(&mut self) {
         pending::<()>().await;
-    }
-
-    async fn renew(&mut self) -> bool {
-        false
     }
 
     async fn close(self) {}
@@ -148,24 +128,8 @@ impl Session for Lingering {
     type Question = ();
     type Answer = ();
 
-    const MAX_BATCH: usize = 1;
-    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
-    const SINGLE_USE_ON_SUCCESS: bool = true;
-
-    fn batch(&self) -> usize {
-        1
-    }
-
-    fn max_per_session(&self) -> Option<u32> {
-        None
-    }
-
     fn about(_: &()) -> &[u8] {
         &[]
-    }
-
-    fn can_batch((): &(), (): &()) -> bool {
-        false
     }
 
     async fn ask(&mut self, _: &[()], tell: &mut (dyn FnMut(()) + Send), _: Instant) -> Result<(), Error> {
@@ -175,10 +139,6 @@ impl Session for Lingering {
 
     async fn goodbye(&mut self) {
         pending::<()>().await;
-    }
-
-    async fn renew(&mut self) -> bool {
-        false
     }
 
     /// Holds its thread, as a task does that is at work while another thread ends the runtime.

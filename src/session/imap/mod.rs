@@ -16,13 +16,10 @@ use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
 use vouch_protocol::sasl::RelayedMechanism;
 
 use super::error::{Error, GREETING, Kind, LOGIN};
-use super::{
-    Answer, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, RetryPolicy, Session, tls,
-    trace,
-};
+use super::link::Link;
+use super::{Answer, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, Session, tls};
 use crate::session::secrets::SentSecrets;
 use crate::session::ways::{Way, by_any_address};
-use crate::wire::Wire;
 use remarks::is_remark;
 
 /// Bound (replies): wait for an answer after an IMAP BYE. Beyond: there is none, and the password is not sent again.
@@ -41,18 +38,12 @@ pub struct Options {
 
 /// A session on which logins are tried.
 pub struct LoginSession {
-    remote: Arc<Remote>,
+    link: Link<Codec>,
     options: Options,
-    wire: Wire<Codec>,
     capabilities: Capabilities,
     tags: Tags,
-    tls: Option<Arc<tls::Details>>,
-    /// The client that the remote was informed of.
-    origin: Option<Origin>,
     /// Lines that the remote said unasked between questions.
     remarks: usize,
-    /// The secrets that were sent to it.
-    secrets: SentSecrets,
 }
 
 impl LoginSession {
@@ -71,51 +62,37 @@ impl LoginSession {
         options: Options,
         deadline: Instant,
     ) -> Result<Self, Error> {
-        let connection = remote.connect(&way, deadline).await?;
-        let mut tls = connection.tls;
-        let mut wire = Wire::new(connection.stream, Codec::new());
         let mut opening = Opening::new(remote.encryption);
+        let mut link = Link::<Codec>::open(remote, &way, deadline).await?;
         let mut step = opening.start();
-        let mut at = GREETING;
-        let (mut by, secrets) = (deadline, SentSecrets::default());
+        let (mut at, mut by) = (GREETING, deadline);
         loop {
             step = match step {
-                Step::Read if at == GREETING => {
-                    let greeting = remote.greeting(&mut wire, "IMAP", deadline).await?;
-                    trace::heard(&remote.peer, &greeting, &secrets);
-                    opening.on_response(greeting)
-                }
-                Step::Read => opening.on_response(read(&remote, &mut wire, &secrets, at, by).await?),
+                Step::Read if at == GREETING => opening.on_response(link.greeting("IMAP", deadline).await?),
+                Step::Read => opening.on_response(link.read(at, by).await?),
                 Step::Send(command) => {
                     at = "capability and STARTTLS";
-                    if !is_remark(&wire) {
-                        remote.check_nothing_unasked(&wire, at)?;
+                    if !is_remark(&link.wire) {
+                        link.check_nothing_unasked(at)?;
                     }
-                    by = send(&remote, &mut wire, &command, at, deadline).await?;
-                    opening.on_response(read(&remote, &mut wire, &secrets, at, by).await?)
+                    by = link.send(&command, at, deadline).await?;
+                    opening.on_response(link.read(at, by).await?)
                 }
                 Step::StartTls => {
-                    let (stream, details) = remote.start_tls(wire, deadline).await?;
-                    tls = Some(details);
-                    wire = Wire::new(stream, Codec::new());
+                    link = link.secured(deadline).await?;
                     at = "capability";
                     opening.on_secured()
                 }
                 Step::Ready(ready) => {
-                    let (capabilities, tags) = (ready.capabilities, ready.tags);
                     return Ok(Self {
-                        remote,
+                        link,
                         options,
-                        wire,
-                        capabilities,
-                        tags,
-                        tls,
-                        origin: None,
+                        capabilities: ready.capabilities,
+                        tags: ready.tags,
                         remarks: 0,
-                        secrets,
                     });
                 }
-                Step::Failed(error) => return Err(refused(&remote.peer, error)),
+                Step::Failed(error) => return Err(refused(&link.remote.peer, error)),
             };
         }
     }
@@ -128,7 +105,7 @@ impl LoginSession {
 
     /// What the remote offered, and what TLS agreed on: for `vouch check`.
     pub fn offered(&self) -> (&Capabilities, Option<&tls::Details>) {
-        (&self.capabilities, self.tls.as_deref())
+        (&self.capabilities, self.link.tls.as_deref())
     }
 
     /// Whether a password could be tried on it, as far as it tells without one.
@@ -136,61 +113,42 @@ impl LoginSession {
     /// # Errors
     /// What is in the way.
     pub fn takes_passwords(&self) -> Result<(), Error> {
-        let (capabilities, encrypted) = (&self.capabilities, self.tls.is_some());
-        self.remote.check_password_may_leave(encrypted)?;
+        self.link.check_password_may_leave()?;
         let method = self.options.method;
-        if Method::is_offered(method, capabilities) {
+        if Method::is_offered(method, &self.capabilities) {
             return Ok(());
         }
-        Err(no_mechanism(&self.remote, capabilities, encrypted, method))
+        Err(no_mechanism(&self.link, &self.capabilities, method))
     }
 }
 
 impl LoginSession {
-    async fn read(&mut self, step: &'static str, by: Instant) -> Result<Response, Error> {
-        read(&self.remote, &mut self.wire, &self.secrets, step, by).await
-    }
-
     /// Sends the client's address to the remote. Whether it believes that is its own affair.
     async fn introduce(&mut self, origin: Option<Origin>, deadline: Instant) -> Result<(), Error> {
         let origin = origin.filter(|_| self.capabilities.id);
-        let (address, port) = match (self.origin, origin) {
-            (None, Some(Origin { address, port })) => (address, port),
-            (now, origin) if now == origin => return Ok(()),
-            (_, _) => return Err(super::speaks_for_another(&self.remote.peer)),
+        let Some(Origin { address, port }) = self.link.stranger(origin)? else {
+            return Ok(());
         };
-        self.wire.listen();
+        self.link.wire.listen();
         self.hear_remarks("ID", deadline).await?;
         let tag = self.tags.next_tag();
-        let by = send(
-            &self.remote,
-            &mut self.wire,
-            &Command::id(tag, address, port),
-            "ID",
-            deadline,
-        )
-        .await?;
+        let command = Command::id(tag, address, port);
+        let by = self.link.send(&command, "ID", deadline).await?;
         for _ in 0..UNTAGGED_LIMIT {
-            match self.read("ID", by).await? {
+            match self.link.read("ID", by).await? {
                 Response::Tagged { tag: theirs, .. } if tag.is(&theirs) => {
-                    self.origin = origin;
+                    self.link.origin = origin;
                     return Ok(());
                 }
                 Response::Untagged(Untagged::Status(status)) if status.kind == StatusKind::Bye => {
-                    return Err(Error::goodbye(
-                        &self.remote.peer,
-                        "ID",
-                        status.label(),
-                        status.text(),
-                        &self.secrets,
-                    ));
+                    return Err(self.link.goodbye("ID", status.label(), status.text()));
                 }
                 Response::Untagged(_) => {}
                 Response::Tagged { .. } | Response::Continuation(_) => break,
             }
         }
         let detail = "it does not answer as an IMAP server does";
-        Err(Error::new(Kind::Protocol, &self.remote.peer, "ID", detail))
+        Err(Error::new(Kind::Protocol, &self.link.remote.peer, "ID", detail))
     }
 
     async fn login(
@@ -199,36 +157,32 @@ impl LoginSession {
         credentials: &Credentials,
         deadline: Instant,
     ) -> Result<Answer<Outcome>, Error> {
-        self.remote.check_password_may_leave(self.tls.is_some())?;
-        self.wire.listen();
+        self.link.check_password_may_leave()?;
+        self.link.wire.listen();
         self.hear_remarks(LOGIN, deadline).await?;
-        self.secrets.note(attempt);
+        self.link.secrets.note(attempt);
         let Self {
-            remote,
-            options,
-            wire,
+            link,
+            options: Options { method, confirm },
             capabilities,
             tags,
-            tls,
-            secrets,
             ..
         } = self;
-        let Options { method, confirm } = *options;
         let (user, password) = (&credentials.user, &credentials.password);
-        let mut dialog =
-            Login::new(capabilities, tags, method, user, password, confirm).map_err(|error| match error {
-                LoginError::NoMechanism => no_mechanism(remote, capabilities, tls.is_some(), method),
-                LoginError::Unsendable(error) => {
-                    Error::new(Kind::Config, &remote.peer, LOGIN, error.to_string())
-                }
-            })?;
+        let dialog = Login::new(capabilities, tags, *method, user, password, *confirm);
+        let mut dialog = dialog.map_err(|error| match error {
+            LoginError::NoMechanism => no_mechanism(link, capabilities, *method),
+            LoginError::Unsendable(error) => {
+                Error::new(Kind::Config, &link.remote.peer, LOGIN, error.to_string())
+            }
+        })?;
         let (mut secret_sent, mut by) = (false, deadline);
         let mut step = dialog.start();
         loop {
             match step {
                 login::Step::Read => {}
                 login::Step::Send(command) => {
-                    let sent = send(remote, wire, &command, LOGIN, deadline).await;
+                    let sent = link.send(&command, LOGIN, deadline).await;
                     by = sent.map_err(|error| error.after(secret_sent))?;
                     secret_sent |= dialog.has_said_password();
                 }
@@ -239,15 +193,15 @@ impl LoginSession {
                         challenge: None,
                         secret_sent,
                         goodbye,
-                        secrets: secrets.clone(),
+                        secrets: link.secrets.clone(),
                     });
                 }
             }
-            let heard = hear(remote, wire, secrets, dialog.goodbye(), by).await;
+            let heard = hear(link, dialog.goodbye(), by).await;
             let response = heard.map_err(|error| error.after(secret_sent))?;
             step = dialog.on_response(response);
             if let Some(status) = dialog.goodbye().filter(|_| !secret_sent) {
-                return Err(goodbye(&remote.peer, secrets, status));
+                return Err(goodbye(link, status));
             }
         }
     }
@@ -257,24 +211,8 @@ impl Session for LoginSession {
     type Question = Question;
     type Answer = Answer<Outcome>;
 
-    const MAX_BATCH: usize = 1;
-    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
-    const SINGLE_USE_ON_SUCCESS: bool = true;
-
-    fn batch(&self) -> usize {
-        1
-    }
-
-    fn max_per_session(&self) -> Option<u32> {
-        None
-    }
-
     fn about(question: &Question) -> &[u8] {
         question.attempt.user()
-    }
-
-    fn can_batch(_: &Question, _: &Question) -> bool {
-        false
     }
 
     async fn ask(
@@ -307,17 +245,19 @@ impl Session for LoginSession {
         if !self.capabilities.unauthenticate {
             return false;
         }
-        let deadline = Instant::now() + self.remote.timeout;
+        let deadline = Instant::now() + self.link.remote.timeout;
         let tag = self.tags.next_tag();
         let command = Command::unauthenticate(tag);
-        if send(&self.remote, &mut self.wire, &command, "UNAUTHENTICATE", deadline)
+        if self
+            .link
+            .send(&command, "UNAUTHENTICATE", deadline)
             .await
             .is_err()
         {
             return false;
         }
         for _ in 0..UNTAGGED_LIMIT {
-            match self.read("UNAUTHENTICATE", deadline).await {
+            match self.link.read("UNAUTHENTICATE", deadline).await {
                 Ok(Response::Tagged { tag: theirs, status }) => {
                     return tag.is(&theirs) && status.kind == StatusKind::Ok;
                 }
@@ -330,90 +270,43 @@ impl Session for LoginSession {
 
     /// Remarks are no goodbye (RFC 9051 §7): a Cyrus tells of its motd right behind the greeting.
     async fn goodbye(&mut self) {
-        loop {
-            match self.wire.next().await {
-                Ok(Some(response)) => {
-                    trace::heard(&self.remote.peer, &response, &self.secrets);
-                    if !self.passes_over(response) {
-                        return;
-                    }
-                }
-                Ok(None) | Err(_) => return trace::ended(&self.remote.peer),
+        while let Some(response) = self.link.unasked().await {
+            if !self.passes_over(response) {
+                return;
             }
         }
     }
 
     async fn close(mut self) {
-        let deadline = Instant::now() + self.remote.timeout;
+        let deadline = Instant::now() + self.link.remote.timeout;
         let logout = Command::logout(self.tags.next_tag());
-        if send(&self.remote, &mut self.wire, &logout, "LOGOUT", deadline)
-            .await
-            .is_ok()
-        {
-            // The remote counts the session until it sees the end of it.
-            // One that goes on and on would cost a processor for as long as it is heard out.
-            for _ in 0..=UNTAGGED_LIMIT {
-                match self.read("LOGOUT", deadline).await {
-                    Ok(Response::Tagged { .. }) => return self.wire.finish().await,
-                    Ok(_) => {}
-                    Err(_) => return,
-                }
+        if self.link.send(&logout, "LOGOUT", deadline).await.is_err() {
+            return;
+        }
+        // One that goes on and on would cost a processor for as long as it is heard out.
+        for _ in 0..=UNTAGGED_LIMIT {
+            match self.link.read("LOGOUT", deadline).await {
+                Ok(Response::Tagged { .. }) => return self.link.finish().await,
+                Ok(_) => {}
+                Err(_) => return,
             }
         }
     }
 }
 
-/// Sends a command. By when the whole answer to it must be here: a remote that says line after line unasked gets no more
-/// time for it.
-async fn send(
-    remote: &Remote,
-    wire: &mut Wire<Codec>,
-    command: &Command,
-    step: &'static str,
-    deadline: Instant,
-) -> Result<Instant, Error> {
-    let by = remote.command_deadline(deadline);
-    trace::said(&remote.peer, command);
-    wire.push(command)
-        .map_err(|error| remote.lost(&error, wire, step))?;
-    wire.flush(by)
-        .await
-        .map_err(|error| remote.lost(&error, wire, step))?;
-    Ok(by)
-}
-
-async fn read(
-    remote: &Remote,
-    wire: &mut Wire<Codec>,
-    secrets: &SentSecrets,
-    step: &'static str,
-    by: Instant,
-) -> Result<Response, Error> {
-    let read = wire.read(by).await;
-    let response = read.map_err(|error| remote.lost(&error, wire, step))?;
-    trace::heard(&remote.peer, &response, secrets);
-    Ok(response)
-}
-
 /// Reads an answer to a login. Behind a goodbye there is little time for one, and in its place the goodbye is why there
 /// is none.
-async fn hear(
-    remote: &Remote,
-    wire: &mut Wire<Codec>,
-    secrets: &SentSecrets,
-    said: Option<&Status>,
-    by: Instant,
-) -> Result<Response, Error> {
+async fn hear(link: &mut Link<Codec>, said: Option<&Status>, by: Instant) -> Result<Response, Error> {
     let Some(status) = said else {
-        return read(remote, wire, secrets, LOGIN, by).await;
+        return link.read(LOGIN, by).await;
     };
     let by = by.min(Instant::now() + LAST_WORDS);
-    let heard = read(remote, wire, secrets, LOGIN, by).await;
-    heard.map_err(|_| goodbye(&remote.peer, secrets, status))
+    let heard = link.read(LOGIN, by).await;
+    heard.map_err(|_| goodbye(link, status))
 }
 
-fn goodbye(peer: &Arc<str>, secrets: &SentSecrets, status: &Status) -> Error {
-    Error::goodbye(peer, LOGIN, status.label(), status.text(), secrets)
+fn goodbye(link: &Link<Codec>, status: &Status) -> Error {
+    link.goodbye(LOGIN, status.label(), status.text())
 }
 
 fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
@@ -443,7 +336,7 @@ fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
     }
 }
 
-fn no_mechanism(remote: &Remote, offered: &Capabilities, encrypted: bool, wanted: Option<Method>) -> Error {
+fn no_mechanism(link: &Link<Codec>, offered: &Capabilities, wanted: Option<Method>) -> Error {
     let mut names: Vec<&str> = offered.auth_other.iter().map(String::as_str).collect();
     names.extend(offered.auth_plain.then_some("PLAIN"));
     names.extend(offered.auth_login.then_some("LOGIN"));
@@ -451,7 +344,7 @@ fn no_mechanism(remote: &Remote, offered: &Capabilities, encrypted: bool, wanted
         offered: &names,
         command: Some(!offered.login_disabled),
         starttls: offered.starttls,
-        encrypted,
+        encrypted: link.tls.is_some(),
     };
-    super::no_mechanism(&remote.peer, &lacking, wanted.map(Method::name))
+    super::no_mechanism(&link.remote.peer, &lacking, wanted.map(Method::name))
 }

@@ -6,33 +6,26 @@ use vouch_protocol::imap::{Codec, UNTAGGED_LIMIT};
 
 use super::LoginSession;
 use crate::session::error::Error;
-use crate::session::remote::more_than_asked;
 use crate::wire::Wire;
 
 impl LoginSession {
     /// Reads past remarks that lie there. Tags are easily foreseen, so a tag alone would not make a line the answer to what
     /// is asked next: any other line ends the session.
     pub(super) async fn hear_remarks(&mut self, step: &'static str, deadline: Instant) -> Result<(), Error> {
-        let by = self.remote.command_deadline(deadline);
-        while is_remark(&self.wire) {
-            let response = self.read(step, by).await?;
+        let by = self.link.remote.command_deadline(deadline);
+        while is_remark(&self.link.wire) {
+            let response = self.link.read(step, by).await?;
             let goodbye = match &response {
                 Response::Untagged(Untagged::Status(status)) if status.kind == StatusKind::Bye => {
-                    Error::goodbye(
-                        &self.remote.peer,
-                        step,
-                        status.label(),
-                        status.text(),
-                        &self.secrets,
-                    )
+                    self.link.goodbye(step, status.label(), status.text())
                 }
-                _ => more_than_asked(&self.remote.peer, step),
+                _ => self.link.more_than_asked(step),
             };
             if !self.passes_over(response) {
                 return Err(goodbye);
             }
         }
-        self.remote.check_nothing_unasked(&self.wire, step)
+        self.link.check_nothing_unasked(step)
     }
 
     /// Whether an unasked line answers nothing and ends nothing.

@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
     use crate::session::pool::{Asker, Limits, Pool};
-    use crate::session::{After, Judged, RetryPolicy, Session};
+    use crate::session::{After, Judged, Session};
 
     /// Takes 300 ms to open and 20 ms to answer, with what is to become of it then. Asked for a
     /// goodbye, it gives up after a second without a question.
@@ -129,24 +129,8 @@ mod tests {
         type Question = Ask;
         type Answer = ();
 
-        const MAX_BATCH: usize = 1;
-        const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
-        const SINGLE_USE_ON_SUCCESS: bool = true;
-
-        fn batch(&self) -> usize {
-            1
-        }
-
-        fn max_per_session(&self) -> Option<u32> {
-            None
-        }
-
         fn about(_: &Ask) -> &[u8] {
             &[]
-        }
-
-        fn can_batch(_: &Ask, _: &Ask) -> bool {
-            false
         }
 
         async fn ask(
@@ -174,10 +158,6 @@ mod tests {
             } else {
                 pending::<()>().await;
             }
-        }
-
-        async fn renew(&mut self) -> bool {
-            false
         }
 
         async fn close(self) {}

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::Instant;
 use vouch_protocol::sasl::{Mechanism, RelayedMechanism};
-use vouch_protocol::smtp::Capabilities;
 use vouch_protocol::smtp::auth::{self, Auth};
 
 use super::{Hello, Opened, Secrecy};
 use crate::session::error::Error;
-use crate::session::{self, Answer, Attempt, Credentials, Lacking, Login, Remote, RetryPolicy, Session};
+use crate::session::{self, Answer, Attempt, Credentials, Lacking, Login, Remote, Session};
 
 /// A session on which logins are tried by AUTH.
 pub struct AuthSession {
@@ -59,23 +58,19 @@ impl AuthSession {
         deadline: Instant,
     ) -> Result<Answer<auth::Outcome>, Error> {
         let Opened {
-            remote,
-            capabilities,
-            tls,
-            ..
-        } = &self.opened;
-        remote.check_password_may_leave(tls.is_some())?;
-        let Ok(mut dialog) = Auth::new(
-            capabilities, self.mechanism, &credentials.user, &credentials.password,
-        ) else {
-            return Err(no_mechanism(remote, capabilities, tls.is_some(), self.mechanism));
+            link, capabilities, ..
+        } = &mut self.opened;
+        link.check_password_may_leave()?;
+        let Credentials { user, password } = credentials;
+        let Ok(mut dialog) = Auth::new(capabilities, self.mechanism, user, password) else {
+            return Err(no_mechanism(&self.opened, self.mechanism));
         };
         if self.in_two.load(Ordering::Relaxed) {
             dialog = dialog.in_two();
         }
-        self.opened.wire.listen();
+        link.wire.listen();
+        link.secrets.note(attempt);
         let mut step = dialog.start();
-        self.opened.secrets.note(attempt);
         let mut secret = Secrecy::default();
         loop {
             match step {
@@ -91,7 +86,7 @@ impl AuthSession {
                         challenge: None,
                         secret_sent: secret.sent,
                         goodbye: false,
-                        secrets: self.opened.secrets.clone(),
+                        secrets: self.opened.link.secrets.clone(),
                     });
                 }
             }
@@ -114,24 +109,8 @@ impl Session for AuthSession {
     type Question = Login;
     type Answer = Answer<auth::Outcome>;
 
-    const MAX_BATCH: usize = 1;
-    const RETRY_POLICY: RetryPolicy = RetryPolicy::IfNoReply;
-    const SINGLE_USE_ON_SUCCESS: bool = true;
-
-    fn batch(&self) -> usize {
-        1
-    }
-
-    fn max_per_session(&self) -> Option<u32> {
-        None
-    }
-
     fn about(question: &Login) -> &[u8] {
         question.attempt.user()
-    }
-
-    fn can_batch(_: &Login, _: &Login) -> bool {
-        false
     }
 
     async fn ask(
@@ -150,13 +129,10 @@ impl Session for AuthSession {
         Ok(())
     }
 
-    /// Nothing in SMTP takes a login back.
-    async fn renew(&mut self) -> bool {
-        false
-    }
+    // Nothing in SMTP takes a login back: there is no `renew`.
 
     async fn goodbye(&mut self) {
-        self.opened.unasked().await;
+        self.opened.link.unasked().await;
     }
 
     async fn close(self) {
@@ -166,13 +142,13 @@ impl Session for AuthSession {
 
 /// Whether a password could be tried on a session.
 pub(super) fn takes_passwords(opened: &Opened, only: Option<Mechanism>) -> Result<(), Error> {
-    let (capabilities, encrypted) = (&opened.capabilities, opened.tls.is_some());
-    opened.remote.check_password_may_leave(encrypted)?;
+    opened.link.check_password_may_leave()?;
+    let auth = &opened.capabilities.auth;
     let mut ways = [Mechanism::Plain, Mechanism::Login].into_iter();
-    if ways.any(|way| capabilities.auth.offers(way) && only.is_none_or(|only| only == way)) {
+    if ways.any(|way| auth.offers(way) && only.is_none_or(|only| only == way)) {
         return Ok(());
     }
-    Err(no_mechanism(&opened.remote, capabilities, encrypted, only))
+    Err(no_mechanism(opened, only))
 }
 
 /// What is sent for it.
@@ -183,12 +159,8 @@ const fn name(mechanism: Mechanism) -> &'static str {
     }
 }
 
-fn no_mechanism(
-    remote: &Remote,
-    offered: &Capabilities,
-    encrypted: bool,
-    wanted: Option<Mechanism>,
-) -> Error {
+fn no_mechanism(opened: &Opened, wanted: Option<Mechanism>) -> Error {
+    let (offered, link) = (&opened.capabilities, &opened.link);
     let mut names: Vec<&str> = offered.auth.other.iter().map(String::as_str).collect();
     names.extend(offered.auth.plain.then_some("PLAIN"));
     names.extend(offered.auth.login.then_some("LOGIN"));
@@ -196,7 +168,7 @@ fn no_mechanism(
         offered: &names,
         command: None,
         starttls: offered.starttls,
-        encrypted,
+        encrypted: link.tls.is_some(),
     };
-    session::no_mechanism(&remote.peer, &lacking, wanted.map(name))
+    session::no_mechanism(&link.remote.peer, &lacking, wanted.map(name))
 }

@@ -14,10 +14,10 @@ use vouch_protocol::smtp::opening::{Opening, OpeningError, Settings, Step};
 use vouch_protocol::smtp::{Capabilities, Codec, Command, Protocol, Reply};
 
 use super::error::{Error, Kind};
-use super::{Origin, Remote, tls, trace};
+use super::link::Link;
+use super::{Origin, Remote};
 use crate::session::secrets::SentSecrets;
 use crate::session::ways::{Way, by_any_address};
-use crate::wire::Wire;
 
 /// How we present ourselves to an SMTP or LMTP remote.
 #[derive(Debug, Clone)]
@@ -30,17 +30,11 @@ pub struct Hello {
 
 /// An opened session: greeted, encrypted if it is to be, capabilities known.
 struct Opened {
-    remote: Arc<Remote>,
-    wire: Wire<Codec>,
+    link: Link<Codec>,
     capabilities: Capabilities,
-    tls: Option<Arc<tls::Details>>,
     hello: Arc<Hello>,
     /// Whether the remote accepts the client's address.
     takes_origin: bool,
-    /// The client that it was informed of.
-    origin: Option<Origin>,
-    /// The secrets that were sent to it.
-    secrets: SentSecrets,
 }
 
 impl Opened {
@@ -55,53 +49,38 @@ impl Opened {
         hello: Arc<Hello>,
         deadline: Instant,
     ) -> Result<Self, Error> {
-        let connection = remote.connect(&way, deadline).await?;
-        let mut tls = connection.tls;
-        let mut wire = Wire::new(connection.stream, Codec::new());
         let settings = Settings {
             protocol: hello.protocol,
             name: hello.name.clone(),
             encryption: remote.encryption,
         };
         let mut opening = Opening::new(settings);
-        let secrets = SentSecrets::default();
+        let mut link = Link::open(remote, &way, deadline).await?;
         let mut step = opening.start();
         loop {
             step = match step {
                 Step::Read => {
-                    let reply = remote
-                        .greeting(&mut wire, protocol_name(hello.protocol), deadline)
-                        .await?;
-                    trace::heard(&remote.peer, &reply, &secrets);
-                    opening.on_reply(reply)
+                    let greeting = link.greeting(protocol_name(hello.protocol), deadline);
+                    opening.on_reply(greeting.await?)
                 }
-                Step::Send(command) => {
-                    let reply = exchange(&remote, &mut wire, &secrets, &command, deadline).await?;
-                    opening.on_reply(reply)
-                }
+                Step::Send(command) => opening.on_reply(exchange(&mut link, &command, deadline).await?),
                 Step::StartTls => {
-                    let (stream, details) = remote.start_tls(wire, deadline).await?;
-                    tls = Some(details);
-                    wire = Wire::new(stream, Codec::new());
+                    link = link.secured(deadline).await?;
                     opening.on_secured()
                 }
                 Step::Ready(capabilities) => {
                     let takes_origin = capabilities.takes_xclient("ADDR");
                     return Ok(Self {
-                        remote,
-                        wire,
+                        link,
                         capabilities,
-                        tls,
                         hello,
                         takes_origin,
-                        origin: None,
-                        secrets,
                     });
                 }
                 Step::Failed(error) => {
-                    let _ = wire.push(&Command::Quit);
-                    let _ = wire.flush(Instant::now()).await;
-                    return Err(refused(&remote.peer, error, &secrets));
+                    let _ = link.wire.push(&Command::Quit);
+                    let _ = link.wire.flush(Instant::now()).await;
+                    return Err(refused(&link.remote.peer, error, &link.secrets));
                 }
             };
         }
@@ -116,47 +95,47 @@ impl Opened {
         deadline: Instant,
     ) -> Result<bool, Error> {
         let origin = origin.filter(|_| self.takes_origin);
-        let (address, port) = match (self.origin, origin) {
-            (None, Some(Origin { address, port })) if !in_transaction => (address, port),
-            (now, origin) if now == origin => return Ok(false),
-            (_, _) => return Err(super::speaks_for_another(&self.remote.peer)),
+        let Some(Origin { address, port }) = self.link.stranger(origin)? else {
+            return Ok(false);
         };
+        if in_transaction {
+            return Err(self.link.speaks_for_another());
+        }
         let port = port.filter(|_| self.capabilities.takes_xclient("PORT"));
         let name = self.hello.name.clone();
         let hello = match self.hello.protocol {
             Protocol::Smtp => Command::Ehlo(name),
             Protocol::Lmtp => Command::Lhlo(name),
         };
-        self.wire.listen();
+        self.link.wire.listen();
         let mut first = true;
         for (command, code) in [(Command::XClient { address, port }, 220), (hello, 250)] {
             let reply = self.exchange(&command, deadline).await?;
-            let (peer, step) = (&self.remote.peer, step_name(&command));
+            let (peer, step) = (&self.link.remote.peer, step_name(&command));
             if first && reply.code() == 421 {
-                let (status, text) = (reply.status(), reply.text());
-                return Err(Error::goodbye(peer, step, status, text, &self.secrets));
+                return Err(self.link.goodbye(step, reply.status(), reply.text()));
             }
             if first && reply.code() == 501 {
                 // A Postfix without IPv6 cannot read such an address; nothing is said of the client.
-                let reply = self.secrets.withheld_from(reply.to_string());
+                let reply = self.link.secrets.withheld_from(reply.to_string());
                 tracing::debug!("{peer}: {step}: asked without the client's address: {reply}");
                 return Ok(false);
             }
             if reply.code() != code {
                 let step = OpeningError::Refused { step, reply };
-                return Err(refused(peer, step, &self.secrets));
+                return Err(refused(peer, step, &self.link.secrets));
             }
             first = false;
             if code == 250 {
                 self.capabilities = Capabilities::from_reply(&reply);
             }
         }
-        self.origin = origin;
+        self.link.origin = origin;
         Ok(true)
     }
 
     async fn exchange(&mut self, command: &Command, deadline: Instant) -> Result<Reply, Error> {
-        exchange(&self.remote, &mut self.wire, &self.secrets, command, deadline).await
+        exchange(&mut self.link, command, deadline).await
     }
 
     /// As [`Opened::exchange`], with a part of a secret, or behind one. A goodbye is no reply.
@@ -166,34 +145,23 @@ impl Opened {
         secret: &mut Secrecy,
         deadline: Instant,
     ) -> Result<Reply, Error> {
-        let (remote, wire) = (&self.remote, &mut self.wire);
-        let sent = send(remote, wire, command, deadline).await;
+        let link = &mut self.link;
+        let sent = send(link, command, deadline).await;
         let by = sent.map_err(|error| error.after(secret.sent))?;
         secret.sent |= secret.ends;
-        let reply = hear(remote, wire, &self.secrets, step_name(command), by).await;
+        let reply = link.read(step_name(command), by).await;
         let reply = reply.map_err(|error| error.after(secret.sent))?;
         if reply.code() == 421 {
-            let (status, text) = (reply.status(), reply.text());
-            let error = Error::goodbye(&remote.peer, "AUTH", status, text, &self.secrets);
+            let error = link.goodbye("AUTH", reply.status(), reply.text());
             return Err(error.after(secret.sent));
         }
         Ok(reply)
     }
 
     async fn quit(mut self) {
-        let deadline = Instant::now() + self.remote.timeout;
+        let deadline = Instant::now() + self.link.remote.timeout;
         if self.exchange(&Command::Quit, deadline).await.is_ok() {
-            // The remote counts the session until it has seen the end of it.
-            self.wire.finish().await;
-        }
-    }
-
-    /// Anything that comes unasked ends the session, be it a 421 or the end of
-    /// the connection.
-    async fn unasked(&mut self) {
-        match self.wire.next().await {
-            Ok(Some(reply)) => trace::heard(&self.remote.peer, &reply, &self.secrets),
-            Ok(None) | Err(_) => trace::ended(&self.remote.peer),
+            self.link.finish().await;
         }
     }
 }
@@ -208,47 +176,16 @@ struct Secrecy {
 }
 
 /// Sends one command and reads its reply.
-async fn exchange(
-    remote: &Remote,
-    wire: &mut Wire<Codec>,
-    secrets: &SentSecrets,
-    command: &Command,
-    deadline: Instant,
-) -> Result<Reply, Error> {
-    let by = send(remote, wire, command, deadline).await?;
-    hear(remote, wire, secrets, step_name(command), by).await
+async fn exchange(link: &mut Link<Codec>, command: &Command, deadline: Instant) -> Result<Reply, Error> {
+    let by = send(link, command, deadline).await?;
+    link.read(step_name(command), by).await
 }
 
 /// Sends a command. By when the whole reply to it must be here.
-async fn send(
-    remote: &Remote,
-    wire: &mut Wire<Codec>,
-    command: &Command,
-    deadline: Instant,
-) -> Result<Instant, Error> {
+async fn send(link: &mut Link<Codec>, command: &Command, deadline: Instant) -> Result<Instant, Error> {
     let step = step_name(command);
-    remote.check_nothing_unasked(wire, step)?;
-    let by = remote.command_deadline(deadline);
-    trace::said(&remote.peer, command);
-    wire.push(command)
-        .map_err(|error| remote.lost(&error, wire, step))?;
-    wire.flush(by)
-        .await
-        .map_err(|error| remote.lost(&error, wire, step))?;
-    Ok(by)
-}
-
-async fn hear(
-    remote: &Remote,
-    wire: &mut Wire<Codec>,
-    secrets: &SentSecrets,
-    step: &'static str,
-    by: Instant,
-) -> Result<Reply, Error> {
-    let read = wire.read(by).await;
-    let reply = read.map_err(|error| remote.lost(&error, wire, step))?;
-    trace::heard(&remote.peer, &reply, secrets);
-    Ok(reply)
+    link.check_nothing_unasked(step)?;
+    link.send(command, step, deadline).await
 }
 
 const fn protocol_name(protocol: Protocol) -> &'static str {

@@ -75,7 +75,7 @@ impl RecipientSession {
 
     /// What the remote offered, and what TLS agreed on: for `vouch check`.
     pub fn offered(&self) -> (&Capabilities, Option<&tls::Details>) {
-        (&self.opened.capabilities, self.opened.tls.as_deref())
+        (&self.opened.capabilities, self.opened.link.tls.as_deref())
     }
 
     /// Whether a password could be tried there, by this mechanism if there is to be one, as far as it tells without one.
@@ -99,33 +99,24 @@ impl RecipientSession {
         tell: &mut (dyn FnMut(Answer) + Send),
         deadline: Instant,
     ) -> Result<(), Error> {
-        let remote = self.opened.remote.clone();
-        let wire = &mut self.opened.wire;
-        wire.listen();
-        let step = RCPT;
-        remote.check_nothing_unasked(wire, step)?;
+        let link = &mut self.opened.link;
+        link.wire.listen();
+        link.check_nothing_unasked(RCPT)?;
         for command in commands {
-            trace::said(&remote.peer, command);
-            wire.push(command)
-                .map_err(|error| remote.lost(&error, wire, step))?;
+            link.push(command, RCPT)?;
         }
-        let mut by = remote.command_deadline(deadline);
-        wire.flush(by)
-            .await
-            .map_err(|error| remote.lost(&error, wire, step))?;
+        let mut by = link.remote.command_deadline(deadline);
+        link.flush(RCPT, by).await?;
         for command in commands {
             let step = step_name(command);
-            let reply = wire
-                .read(by)
-                .await
-                .map_err(|error| remote.lost(&error, wire, step))?;
+            let reply = link.read(step, by).await?;
+            let peer = &link.remote.peer;
             // The remote begins with the next one now.
-            by = remote.command_deadline(deadline);
-            trace::heard(&remote.peer, &reply, &self.opened.secrets);
+            by = link.remote.command_deadline(deadline);
             let over = reply.code() == 421;
             learn(&self.one_each, &reply);
             let answer = self.dialog.on_reply(reply);
-            let answer = answer.map_err(|lost| self::lost(&remote.peer, lost))?;
+            let answer = answer.map_err(|lost| self::lost(peer, lost))?;
             // RFC 5321 §3.8: the remote closes now; it has nothing to say to the others.
             match answer {
                 Some(answer) if over => {
@@ -134,7 +125,7 @@ impl RecipientSession {
                     return Ok(());
                 }
                 None if over => {
-                    let error = Error::new(Kind::Unreachable, &remote.peer, step, "it said goodbye (421)");
+                    let error = Error::new(Kind::Unreachable, peer, step, "it said goodbye (421)");
                     return Err(error.before_the_question());
                 }
                 answer => answer.map(&mut *tell),
@@ -146,22 +137,22 @@ impl RecipientSession {
     /// A reply too many shows that some command got two, and that what stood behind it was taken
     /// for others. Nobody waits for it: what is there by now is looked at, no more.
     async fn check_nothing_left_over(&mut self) -> Result<(), Error> {
-        let wire = &mut self.opened.wire;
-        if !wire.has_residue() {
+        let link = &mut self.opened.link;
+        if !link.wire.has_residue() {
             // The runtime looks at its sockets before this goes on.
             yield_now().await;
         }
-        match wire.next().now_or_never() {
+        match link.wire.next().now_or_never() {
             Some(Ok(Some(reply))) if reply.code() == 421 => {
-                trace::heard(&self.opened.remote.peer, &reply, &self.opened.secrets);
+                trace::heard(&link.remote.peer, &reply, &link.secrets);
                 self.has_left = true;
             }
-            None | Some(Ok(None) | Err(WireError::Io(_))) if !wire.has_residue() => {}
+            None | Some(Ok(None) | Err(WireError::Io(_))) if !link.wire.has_residue() => {}
             more => {
                 if let Some(Ok(Some(reply))) = more {
-                    trace::heard(&self.opened.remote.peer, &reply, &self.opened.secrets);
+                    trace::heard(&link.remote.peer, &reply, &link.secrets);
                 }
-                return Err(lost(&self.opened.remote.peer, Lost::OutOfTurn));
+                return Err(lost(&link.remote.peer, Lost::OutOfTurn));
             }
         }
         Ok(())
@@ -178,11 +169,11 @@ impl RecipientSession {
             let answer = match (self.dialog.refused(), &command) {
                 (Some(refusal), Command::Rcpt { .. }) => Some(Answer::SenderRefused(refusal.clone())),
                 _ => {
-                    self.opened.wire.listen();
+                    self.opened.link.wire.listen();
                     let reply = self.opened.exchange(&command, deadline).await?;
                     learn(&self.one_each, &reply);
                     let answer = self.dialog.on_reply(reply);
-                    answer.map_err(|lost| self::lost(&self.opened.remote.peer, lost))?
+                    answer.map_err(|lost| self::lost(&self.opened.link.remote.peer, lost))?
                 }
             };
             answer.map(&mut *tell);
@@ -283,15 +274,11 @@ impl Session for RecipientSession {
         self.check_nothing_left_over().await
     }
 
-    async fn renew(&mut self) -> bool {
-        false
-    }
-
     async fn goodbye(&mut self) {
         if self.has_left {
             return;
         }
-        self.opened.unasked().await;
+        self.opened.link.unasked().await;
     }
 
     async fn close(self) {

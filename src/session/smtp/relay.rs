@@ -1,7 +1,6 @@
 //! Logins whose proof is not ours: tokens, and dialogs of clients.
 
 use tokio::time::Instant;
-use vouch_protocol::secret::Secret;
 use vouch_protocol::smtp::auth::Outcome;
 use vouch_protocol::smtp::relay::{Relay, Step};
 
@@ -9,7 +8,7 @@ use super::Secrecy;
 use super::auth::AuthSession;
 use crate::session::error::Error;
 use crate::session::relaying::{CANCEL_TIMEOUT, Relaying, given_up};
-use crate::session::{Answer, Attempt, cannot_carry, would_seem_attacked};
+use crate::session::{Answer, Attempt};
 
 impl AuthSession {
     pub(super) async fn relay(
@@ -18,25 +17,13 @@ impl AuthSession {
         mut deadline: Instant,
     ) -> Result<Answer<Outcome>, Error> {
         let opened = &mut self.opened;
-        let peer = opened.remote.peer.clone();
-        opened.remote.check_password_may_leave(opened.tls.is_some())?;
-        let mut client = Relaying::new(attempt, &peer).await?;
-        let (mechanism, offered) = (client.mechanism, &opened.capabilities.auth);
-        if !offered.relays(mechanism) {
-            return Err(cannot_carry(&peer, mechanism));
-        }
-        let first = client.initial.as_ref().map(Secret::expose);
-        if offered.binds_channels(mechanism)
-            && first.is_some_and(|message| mechanism.wants_no_binding_remote(message))
-        {
-            return Err(would_seem_attacked(&peer, mechanism));
-        }
-        opened.wire.listen();
-        opened.secrets.note(attempt);
-        if let Some(message) = &client.initial {
-            opened.secrets.note_message(mechanism, message);
-        }
-        let mut dialog = Relay::new(mechanism, client.initial.take());
+        opened.link.check_password_may_leave()?;
+        let mut client = Relaying::new(attempt, &opened.link.remote.peer).await?;
+        let (mechanism, auth) = (client.mechanism, &opened.capabilities.auth);
+        let offered = (auth.relays(mechanism), auth.binds_channels(mechanism));
+        let initial = client.begins(attempt, offered, &mut opened.link)?;
+        opened.link.wire.listen();
+        let mut dialog = Relay::new(mechanism, initial);
         let mut step = dialog.start();
         let mut gave_up = false;
         let mut secret = Secrecy::default();
@@ -49,7 +36,7 @@ impl AuthSession {
                 }
                 Step::Challenge(challenge) => match client.answer(challenge, deadline).await {
                     Some(message) => {
-                        opened.secrets.note_message(mechanism, &message);
+                        opened.link.secrets.note_message(mechanism, &message);
                         dialog.respond(&message)
                     }
                     None => {
@@ -58,9 +45,9 @@ impl AuthSession {
                         dialog.cancel()
                     }
                 },
-                Step::Done(_) if gave_up => return Err(given_up(&peer)),
+                Step::Done(_) if gave_up => return Err(given_up(&opened.link.remote.peer)),
                 Step::Done(outcome) => {
-                    return Ok(client.ended(outcome, (secret.sent, false), &opened.secrets));
+                    return Ok(client.ended(outcome, (secret.sent, false), &opened.link.secrets));
                 }
             };
         }
