@@ -19,6 +19,7 @@
 //! | [`waiting`] | the callers that wait for an answer, and until when: a question without one is not asked |
 //! | `unseen` | characters that are never shown literally |
 //! | [`wire`] | a stream with a codec and deadlines, for both sides |
+//! | [`settings`] | the keys of `vouch.toml`, an entry for each |
 //! | [`config`] | `vouch.toml`: read, checked, explained |
 //! | [`daemon`] | builds all of these from a configuration, runs them, drains |
 //! | [`service`] | sockets, signals and limits of the system, what Dovecot passes to vouch, and dropping privileges |
@@ -79,6 +80,7 @@ pub mod metrics;
 pub mod server;
 pub mod service;
 pub mod session;
+pub mod settings;
 pub mod telemetry;
 pub mod template;
 mod unseen;

@@ -18,9 +18,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::read::{self, Note};
-use crate::config::{self, Config, LogFormat, LogLevel};
+use crate::config::{self, Config};
 use crate::daemon::show_addresses;
 use crate::service::limits::forbid_core_dumps;
+use crate::settings::process::{LogFormat, LogLevel};
 use crate::telemetry::log::{self, Format};
 
 /// Exit statuses beyond 0, as sysexits(3) names them.

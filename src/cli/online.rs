@@ -10,11 +10,12 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use super::{fail, print, runtime, status};
-use crate::config::{Config, Directory, Listener, directory::Kind};
+use crate::config::{Config, Directory, Listener};
 use crate::daemon;
 use crate::session::imap::LoginSession;
 use crate::session::smtp::recipients::RecipientSession;
 use crate::session::{Error, Session, tls};
+use crate::settings::kind::Kind;
 use crate::unseen::escaped;
 
 /// Bound (commands): session of vouch check --online. Beyond: the directory is not reached. Why: a server that takes

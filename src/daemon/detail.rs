@@ -1,7 +1,8 @@
 //! What is logged: the level by order of the administrator, and addresses by the configuration.
 
-use crate::config::{self, LogAddresses};
+use crate::config;
 use crate::service::signals::{Detail, Details};
+use crate::settings::process::LogAddresses;
 use crate::telemetry::addresses::{self, Addresses};
 use crate::telemetry::level;
 

@@ -12,16 +12,19 @@ use vouch_protocol::sasl::Mechanism;
 use vouch_protocol::smtp::Protocol as SmtpProtocol;
 
 use super::DaemonError;
-use crate::config::directory::{
-    CatchAll, Code252, KeyExchange, Kind, LoginMethod, Policy as RcptPolicy, StartTls,
-};
-use crate::config::{self, Config, Endpoint, Limit};
+use crate::config::{self, Config};
 use crate::directory::judge::recipient;
 use crate::directory::judge::replies::{Means, Replies};
 use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Directory, Username, health::Watched, imap::Imap, smtp::Smtp};
 use crate::engine::{CachedDirectory, cached_directory, logins, recipients, unknown_rate};
 use crate::session::smtp::Hello;
+use crate::settings::address::RemoteAddress;
+use crate::settings::directory::{
+    self as keys, CatchAll, Code252, KeyExchange, LoginMethod, Policy as RcptPolicy, StartTls,
+};
+use crate::settings::kind::Kind;
+
 use crate::session::{Remote, connect, connect::Dial, imap::Options, lookup::Host, pool, tls};
 use crate::template::Filling;
 
@@ -118,7 +121,7 @@ fn succeed(
             == config::Directory {
                 lookup: old.from.lookup.clone(),
                 cache: old.from.cache.clone(),
-                limits: config::directory::Limits {
+                limits: keys::Limits {
                     unknown_rate: old.from.limits.unknown_rate,
                     ..directory.limits.clone()
                 },
@@ -154,7 +157,12 @@ pub(super) fn answers_of(directory: &config::Directory) -> String {
     let rcpt = &directory.rcpt;
     format!(
         "2 {} {} code-252={} policy={} microsoft={} replies={:?}",
-        directory.kind, directory.address, rcpt.code_252, rcpt.policy, rcpt.microsoft, directory.replies
+        directory.kind,
+        directory.endpoint(),
+        rcpt.code_252,
+        rcpt.policy,
+        rcpt.microsoft,
+        directory.replies
     )
 }
 
@@ -206,7 +214,7 @@ fn memory(directory: &config::Directory) -> cached_directory::Settings {
         forward_client: directory.auth.forward_client,
         unknown_rate: directory.limits.unknown_rate.map(|rate| unknown_rate::Rate {
             most: rate.most,
-            within: rate.per.duration(),
+            within: rate.within,
         }),
     }
 }
@@ -217,9 +225,12 @@ fn memory(directory: &config::Directory) -> cached_directory::Settings {
 /// A certificate or key file that cannot be used.
 pub fn remote(directory: &config::Directory, roots: &tls::Roots) -> Result<Remote, tls::SettingsError> {
     let (endpoint, host) = match &directory.address {
-        Endpoint::Host { host, port } => (connect::Endpoint::Tcp(Host::new(host, *port)), host.as_str()),
+        RemoteAddress::Host(host) => {
+            let port = directory.port.unwrap_or_default();
+            (connect::Endpoint::Tcp(Host::new(host, port)), host.as_str())
+        }
         // A socket has no name; without tls.server-name no TLS is started over it, see below.
-        Endpoint::Socket(path) => (connect::Endpoint::Unix(path.clone()), "localhost"),
+        RemoteAddress::Socket(path) => (connect::Endpoint::Unix(path.clone()), "localhost"),
     };
     let tls = &directory.tls;
     let settings = tls::Settings {
@@ -233,7 +244,7 @@ pub fn remote(directory: &config::Directory, roots: &tls::Roots) -> Result<Remot
         (true, _) => Encryption::AlreadyOn,
         // Nobody is between us and a socket, and its certificate could be for no name.
         (false, StartTls::IfAvailable)
-            if matches!(directory.address, Endpoint::Socket(_)) && tls.server_name.is_none() =>
+            if matches!(directory.address, RemoteAddress::Socket(_)) && tls.server_name.is_none() =>
         {
             Encryption::Never
         }
@@ -242,7 +253,7 @@ pub fn remote(directory: &config::Directory, roots: &tls::Roots) -> Result<Remot
         (false, StartTls::Never) => Encryption::Never,
     };
     Ok(Remote {
-        peer: format!("{} ({})", directory.name, directory.address).into(),
+        peer: format!("{} ({})", directory.name, directory.endpoint()).into(),
         dial: Arc::new(endpoint),
         tls: Arc::new(tls::Client::new(&settings, roots)?),
         encryption,
@@ -290,7 +301,7 @@ fn build(directory: &config::Directory, remote: Arc<Remote>) -> Arc<dyn Director
         idle_timeout: pool.idle_timeout,
         max_age: pool.max_age,
         questions: None,
-        refusals: limit(directory.limits.auth_errors),
+        refusals: directory.limits.auth_errors.most(),
     };
     if directory.kind == Kind::Imap {
         let replies = replies(&directory.replies);
@@ -304,8 +315,8 @@ fn build(directory: &config::Directory, remote: Arc<Remote>) -> Arc<dyn Director
         ));
     }
     let recipients = pool::Limits {
-        questions: limit(directory.limits.rcpt),
-        refusals: limit(directory.limits.rcpt_errors),
+        questions: directory.limits.rcpt.most(),
+        refusals: directory.limits.rcpt_errors.most(),
         max_sessions: pool.max_sessions.recipients as usize,
         warm_sessions: 0,
         ..logins
@@ -359,12 +370,12 @@ pub fn reading(directory: &config::Directory) -> recipient::Settings {
 
 /// How replies are read where no key says otherwise.
 pub fn plain_reading() -> recipient::Settings {
-    let nowhere = Endpoint::Socket(PathBuf::new());
+    let nowhere = RemoteAddress::Socket(PathBuf::new());
     reading(&config::Directory::new("", Kind::Smtp, nowhere))
 }
 
 /// The operator's phrases, as the judges take them.
-fn replies(given: &config::directory::Replies) -> Replies {
+fn replies(given: &keys::Replies) -> Replies {
     let lists = [
         (Means::Later, &given.later),
         (Means::Full, &given.full),
@@ -376,11 +387,4 @@ fn replies(given: &config::directory::Replies) -> Replies {
             .into_iter()
             .flat_map(|(means, phrases)| phrases.iter().map(move |phrase| (means, phrase.clone()))),
     )
-}
-
-pub(super) const fn limit(limit: Limit) -> Option<u32> {
-    match limit {
-        Limit::Unlimited => None,
-        Limit::At(most) => Some(most),
-    }
 }

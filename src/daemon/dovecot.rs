@@ -12,7 +12,6 @@ use super::prepare::Listening;
 use super::{
     DRAIN_GRACE, DaemonError, descriptors, detail, drain, files, listener, longest_deadline, members, tell,
 };
-use crate::config::listener::Protocol;
 use crate::config::{self, Config};
 use crate::engine::CachedDirectory;
 use crate::server::admission::{Admission, Descriptors};
@@ -21,6 +20,7 @@ use crate::server::sibling::{self, SiblingListener};
 use crate::server::{Closing, Socket, serve};
 use crate::service::dovecot::{Dovecot, DovecotSocket, Purpose};
 use crate::service::signals::{Order, SigQuit, Signals, release};
+use crate::settings::protocol::Protocol;
 
 /// How often Dovecot is informed of the number of clients, if that has changed.
 const REPORT: Duration = Duration::from_secs(1);

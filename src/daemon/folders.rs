@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::confine::ServiceUser;
 use super::prepare::{control_ownership, metrics_ownership, ownership};
-use crate::config::{Config, ListenAddress};
+use crate::config::Config;
 use crate::service::bind::{BindError, Ownership, address_obstacle, folder_problem, obstacle};
+use crate::settings::socket::ListenAddress;
 
 /// What would keep a start from binding its sockets, by who we are now, for whom the daemon is to become. Sockets
 /// that systemd hands over are there only in what it starts.

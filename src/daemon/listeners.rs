@@ -3,13 +3,7 @@
 
 use std::sync::Arc;
 
-use vouch_protocol::sasl::{Mechanism, RelayedMechanism};
-
-use super::directories::limit;
-use crate::config::listener::{
-    Action, Any, Exists as UserExists, Fields as FieldsOf, Mechanism as Offered, Protocol, TempFail,
-};
-use crate::config::{self, Penalty};
+use crate::config;
 use crate::engine::{CachedDirectory, Engine};
 use crate::server::actions::Actions;
 use crate::server::auth::{AuthListener, OfferedMechanism, OkFields, Settings as AuthSettings, Tempfail};
@@ -22,6 +16,12 @@ use crate::server::saslauthd::{self, Saslauthd};
 use crate::server::socketmap::{self, Socketmap};
 use crate::server::userdb::{Exists, Settings as UserdbSettings, UserdbListener};
 use crate::server::{Deadline, Listener, login_limits, recipient_limits};
+use crate::settings::action::Action;
+use crate::settings::fields::Fields as FieldsOf;
+use crate::settings::listener::{Any, Exists as UserExists, TempFail};
+use crate::settings::mechanism::Mechanism;
+use crate::settings::penalty::Penalty;
+use crate::settings::protocol::Protocol;
 
 /// The server of a listener, with those of `members` that it names. All listeners share `handover`.
 pub fn listener(
@@ -116,12 +116,12 @@ fn policy(keys: &config::Listener) -> PolicySettings {
     PolicySettings {
         name: keys.name.clone(),
         actions: actions(action),
-        deadline: keys.deadline_for(None),
+        deadline: keys.deadline.other,
         vrfy: action.vrfy,
         dry_run: action.dry_run,
         limits: recipients(keys),
         penalty: penalty(keys),
-        access: keys.access.clone(),
+        access: keys.access(),
     }
 }
 
@@ -162,7 +162,7 @@ fn auth(keys: &config::Listener) -> AuthSettings {
         deadline: deadline(keys),
         limits: logins(keys),
         penalty: penalty(keys),
-        access: keys.access.clone(),
+        access: keys.access(),
         hands_over: keys.protocol == Protocol::Login,
         ok: OkFields {
             fields: fields(&keys.ok.fields),
@@ -173,23 +173,17 @@ fn auth(keys: &config::Listener) -> AuthSettings {
     }
 }
 
-fn spoken(mechanism: Offered) -> OfferedMechanism {
+fn spoken(mechanism: Mechanism) -> OfferedMechanism {
     match mechanism {
-        Offered::Plain => OfferedMechanism::Password(Mechanism::Plain),
-        Offered::Login => OfferedMechanism::Password(Mechanism::Login),
-        Offered::XOauth2 => OfferedMechanism::Relayed(RelayedMechanism::XOauth2),
-        Offered::OAuthBearer => OfferedMechanism::Relayed(RelayedMechanism::OAuthBearer),
-        Offered::CramMd5 => OfferedMechanism::Relayed(RelayedMechanism::CramMd5),
-        Offered::DigestMd5 => OfferedMechanism::Relayed(RelayedMechanism::DigestMd5),
-        Offered::ScramSha1 => OfferedMechanism::Relayed(RelayedMechanism::ScramSha1),
-        Offered::ScramSha256 => OfferedMechanism::Relayed(RelayedMechanism::ScramSha256),
+        Mechanism::Password(mechanism) => OfferedMechanism::Password(mechanism),
+        Mechanism::Relayed(mechanism) => OfferedMechanism::Relayed(mechanism),
     }
 }
 
 fn recipients(keys: &config::Listener) -> recipient_limits::Limits {
     recipient_limits::Limits {
-        rcpt: limit(keys.limits.rcpt),
-        rcpt_errors: limit(keys.limits.rcpt_errors),
+        rcpt: keys.limits.rcpt.most(),
+        rcpt_errors: keys.limits.rcpt_errors.most(),
     }
 }
 
@@ -197,7 +191,7 @@ fn socketmap(keys: &config::Listener) -> socketmap::Settings {
     socketmap::Settings {
         name: keys.name.clone(),
         actions: actions(&keys.action),
-        deadline: keys.deadline_for(None),
+        deadline: keys.deadline.other,
         limits: recipients(keys),
     }
 }
@@ -211,7 +205,7 @@ fn saslauthd(keys: &config::Listener) -> saslauthd::Settings {
             saslauthd::Tempfail::Close
         },
         join_realm: keys.join_realm,
-        deadline: keys.deadline_for(None),
+        deadline: keys.deadline.other,
         limits: logins(keys),
     }
 }
@@ -220,7 +214,7 @@ fn saslauthd(keys: &config::Listener) -> saslauthd::Settings {
 fn logins(keys: &config::Listener) -> login_limits::Limits {
     let penalty = keys.penalty.as_ref();
     login_limits::Limits {
-        auth_errors: limit(keys.limits.auth_errors),
+        auth_errors: keys.limits.auth_errors.most(),
         exempt: penalty.map_or_else(|| Penalty::default().exempt, |penalty| penalty.exempt.clone()),
     }
 }
@@ -240,8 +234,8 @@ fn userdb(keys: &config::Listener) -> UserdbSettings {
 
 fn deadline(keys: &config::Listener) -> Deadline {
     Deadline {
-        smtp: keys.deadline_for(Some(b"smtp")),
-        other: keys.deadline_for(None),
+        smtp: keys.deadline.smtp,
+        other: keys.deadline.other,
     }
 }
 

@@ -9,9 +9,9 @@ use tokio::task::JoinHandle;
 use super::prepare::{Listening, metrics_ownership};
 use super::running::sockets::Beside;
 use super::{DaemonError, ServiceUser};
-use crate::config::ListenAddress;
 use crate::metrics::{Report, Served, Watched, http};
 use crate::service::bound_path::BoundPath;
+use crate::settings::socket::ListenAddress;
 
 /// Permissions of a socket: clients that may ask about users may know the number of questions.
 pub(super) const MODE: u32 = 0o660;

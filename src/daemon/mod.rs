@@ -276,7 +276,7 @@ async fn drain(tasks: TaskTracker, draining: &CancellationToken, paths: Vec<Boun
 fn longest_deadline<'a>(listeners: impl IntoIterator<Item = &'a config::Listener>) -> Duration {
     let deadlines = listeners
         .into_iter()
-        .flat_map(|listener| [listener.deadline_for(None), listener.deadline_for(Some(b"smtp"))]);
+        .flat_map(|listener| [listener.deadline.other, listener.deadline.smtp]);
     deadlines.max().unwrap_or_default()
 }
 

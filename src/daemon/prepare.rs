@@ -11,8 +11,7 @@ use nix::unistd::getegid;
 use super::confine::{ServiceUser, confine, unreadable, unwritable};
 use super::folders;
 use super::{DaemonError, metrics};
-use crate::config::listener::Peer;
-use crate::config::{self, Config, ListenAddress};
+use crate::config::{self, Config};
 use crate::server::Socket;
 use crate::server::admission::Peers;
 use crate::service::activation::{Inherited, Units};
@@ -20,6 +19,7 @@ use crate::service::bind::{BindError, Bound, Ownership, bind_address, bind_path}
 use crate::service::bound_path::BoundPath;
 use crate::service::folder_lock::FolderLocks;
 use crate::service::user;
+use crate::settings::socket::{ListenAddress, Peer};
 
 /// Sockets that listen already, and nobody accepts yet.
 pub struct Prepared {
@@ -323,7 +323,7 @@ pub(super) fn ownership(listener: &config::Listener, user: &ServiceUser) -> Resu
         known.map_err(|error| BindError::new(&listener.socket, error.to_string()))
     };
     Ok(Ownership {
-        mode: listener.mode,
+        mode: listener.mode.0,
         owner: known(listener.owner.as_deref().map(user::uid))?.or(user.account.as_ref().map(|it| it.uid)),
         group: known(listener.group.as_deref().map(user::gid))?,
     })

@@ -8,8 +8,9 @@ use super::confine::unreadable;
 use super::detail::show_addresses;
 use super::running::Running;
 use super::tell;
-use crate::config::{self, Config, ListenAddress, read};
+use crate::config::{self, Config, read};
 use crate::service::activation::Units;
+use crate::settings::socket::ListenAddress;
 use crate::telemetry::file::reopen;
 use crate::telemetry::level;
 

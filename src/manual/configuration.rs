@@ -1,21 +1,22 @@
 //! vouch.toml(5).
 
 use super::roff::{Page, sentence};
-use crate::config::directory::{
-    Auth, Cache, CatchAll, Code252, Credentials, Directory, KeyExchange, Kind, Limits, LoginMethod, Lookup,
-    Policy, Pool, Rcpt, Replies, StartTls, Tls, Ttl,
-};
-use crate::config::dovecot::Dovecot;
-use crate::config::listener::{
-    Action, Any, ClientLimits, Exists, Listener, Mechanism, OkFields, Protocol, TempFail,
-};
-use crate::config::{Control, Described, Log, LogAddresses, LogFormat, LogLevel, Metrics, Penalty, Service};
+use crate::settings::address::RemoteAddress;
+use crate::settings::directory::Directory;
+use crate::settings::dovecot::Dovecot;
+use crate::settings::key::{About, Entry, Keyed, Keys as _, Shown};
+use crate::settings::kind::Kind;
+use crate::settings::listener::Listener;
+use crate::settings::process::{Control, Log, Metrics, Service};
+use crate::settings::protocol::Protocol;
+use crate::settings::scalar::{Bound, Words};
+use crate::settings::socket::ListenAddress;
 
 /// A table of the file.
 #[derive(Debug)]
 pub struct Table {
     /// Its name, in which NAME stands for one that the file chooses.
-    pub name: &'static str,
+    pub name: String,
     /// What it is.
     pub about: String,
     /// Its keys.
@@ -27,82 +28,188 @@ pub struct Table {
 /// A key of a table.
 #[derive(Debug)]
 pub struct Key {
-    /// Its name, or names, between backticks.
-    pub name: String,
+    /// Its name.
+    pub name: &'static str,
     /// What it means.
     pub text: String,
+    /// The words that it may be, with their meaning, where it is one of a few.
+    pub words: Words,
 }
-
-/// Words that a key may hold, and what each means.
-type Words = &'static [(&'static str, &'static str)];
-
-/// Keys that hold one of a few words.
-const WORDS: [(&str, &str, Words); 15] = [
-    ("directory.NAME", "`type`", Kind::MEANINGS),
-    ("directory.NAME.tls", "`starttls`", StartTls::MEANINGS),
-    ("directory.NAME.tls", "`key-exchange`", KeyExchange::MEANINGS),
-    ("directory.NAME.lookup", "`catch-all`", CatchAll::MEANINGS),
-    ("directory.NAME.rcpt", "`code-252`", Code252::MEANINGS),
-    ("directory.NAME.rcpt", "`policy`", Policy::MEANINGS),
-    ("directory.NAME.auth", "`mechanism`", LoginMethod::MEANINGS),
-    ("listener.NAME", "`protocol`", Protocol::MEANINGS),
-    ("listener.NAME", "`mechanisms`", Mechanism::MEANINGS),
-    ("listener.NAME", "`tempfail`", TempFail::MEANINGS),
-    ("listener.NAME", "`any`", Any::MEANINGS),
-    ("listener.NAME", "`exists`", Exists::MEANINGS),
-    ("log", "`level`", LogLevel::MEANINGS),
-    ("log", "`format`", LogFormat::MEANINGS),
-    ("log", "`addresses`", LogAddresses::MEANINGS),
-];
 
 /// Every table, in the order of the page.
 pub fn tables() -> Vec<Table> {
-    vec![
-        table("directory.NAME", &Directory::DESCRIBED),
-        table("directory.NAME.tls", &Tls::DESCRIBED),
-        table("directory.NAME.limits", &Limits::DESCRIBED),
-        table("directory.NAME.lookup", &Lookup::DESCRIBED),
-        table("directory.NAME.rcpt", &Rcpt::DESCRIBED),
-        table("directory.NAME.replies", &Replies::DESCRIBED),
-        table("directory.NAME.auth", &Auth::DESCRIBED),
-        table("directory.NAME.pool", &Pool::DESCRIBED),
-        table("directory.NAME.cache", &Cache::DESCRIBED),
-        table("directory.NAME.cache.ttl", &Ttl::DESCRIBED),
-        table("directory.NAME.cache.credentials", &Credentials::DESCRIBED),
-        table("listener.NAME", &Listener::DESCRIBED),
-        table("listener.NAME.limits", &ClientLimits::DESCRIBED),
-        table("listener.NAME.penalty", &Penalty::DESCRIBED),
-        table("listener.NAME.action", &Action::DESCRIBED),
-        table("listener.NAME.ok", &OkFields::DESCRIBED),
-        table("dovecot", &Dovecot::DESCRIBED),
-        table("metrics", &Metrics::DESCRIBED),
-        table("control", &Control::DESCRIBED),
-        table("log", &Log::DESCRIBED),
-        table("service", &Service::DESCRIBED),
-    ]
+    let nowhere = ListenAddress::Dovecot;
+    let directories = Kind::ALL.iter().map(|(word, kind)| {
+        let remote = RemoteAddress::Host(String::new());
+        (*word, Directory::new("", *kind, remote).keyed())
+    });
+    let listeners = Protocol::ALL.iter().map(|(word, protocol)| {
+        let listener = Listener::new("", *protocol, nowhere.clone(), Vec::new());
+        (*word, listener.every_key())
+    });
+    let mut tables = Vec::new();
+    add(
+        &mut tables,
+        "directory.NAME",
+        "for",
+        &directories.collect::<Vec<_>>(),
+    );
+    add(&mut tables, "listener.NAME", "at", &listeners.collect::<Vec<_>>());
+    let dovecot = Dovecot::new(Vec::new(), Vec::new());
+    let (keys, others): (Vec<_>, Vec<_>) = {
+        let keyed = dovecot.keyed();
+        keyed.keys.into_iter().partition(|entry| !entry.key.dovecot)
+    };
+    let about = dovecot.keyed().about;
+    add(
+        &mut tables,
+        "dovecot",
+        "",
+        &[(
+            "",
+            Keyed {
+                about,
+                inline: None,
+                keys,
+            },
+        )],
+    );
+    if let Some(table) = tables.last_mut() {
+        let others: Vec<_> = others
+            .iter()
+            .map(|entry| format!("`{}`", entry.key.name))
+            .collect();
+        table.remarks.push(format!(
+            "The other keys are those of a listener of protocol `login`, with the same meaning: {}.",
+            others.join(", ")
+        ));
+    }
+    for (name, keyed) in [
+        ("metrics", Metrics::new(nowhere).keyed()),
+        ("control", Control::new().keyed()),
+        ("log", Log::new().keyed()),
+        ("service", Service::new().keyed()),
+    ] {
+        add(&mut tables, name, "", &[("", keyed)]);
+    }
+    tables
 }
 
-fn table(name: &'static str, described: &Described) -> Table {
-    let (mut keys, mut remarks) = (Vec::new(), Vec::new());
-    for described in described.keys.iter().map(|text| text.trim()) {
-        match described.split_once(": ") {
-            // A table of its own, which has its own part.
-            _ if described.starts_with("`[") => {}
-            Some((name, text)) if name.starts_with('`') && name.ends_with('`') => keys.push(Key {
-                name: name.to_owned(),
-                text: sentence(text),
-            }),
-            _ => remarks.push(described.to_owned()),
+/// Adds a table, and those below it. It is there once for each type of directory or protocol of a listener, as its
+/// defaults may differ: `of` is what stands before that word.
+fn add(tables: &mut Vec<Table>, name: &str, of: &str, cases: &[(&str, Keyed)]) {
+    let Some((_, keyed)) = cases.first() else { return };
+    let at = tables.len();
+    tables.push(Table {
+        name: name.to_owned(),
+        about: sentence(keyed.about.trim()),
+        keys: Vec::new(),
+        remarks: Vec::new(),
+    });
+    for (number, Entry { key, .. }) in keyed.keys.iter().enumerate() {
+        let has = |word: &str| key.at.is_empty() || key.at.iter().any(|protocol| protocol.as_str() == word);
+        let cases: Vec<(&str, &Shown)> = cases
+            .iter()
+            .filter(|(word, _)| has(word))
+            .filter_map(|(word, keyed)| Some((*word, &keyed.keys.get(number)?.value)))
+            .collect();
+        let below: Vec<(&str, Keyed)> = cases
+            .iter()
+            .filter_map(|(word, value)| match value {
+                Shown::Table(keyed) => Some((*word, keyed.clone())),
+                _ => None,
+            })
+            .collect();
+        let has_lines = below.iter().any(|(_, keyed)| keyed.inline.is_none());
+        if !has_lines && let Some(table) = tables.get_mut(at) {
+            table.keys.push(Key {
+                name: key.name,
+                text: text(key, of, &cases),
+                words: key.words,
+            });
+        }
+        let next = tables.len();
+        add(tables, &format!("{name}.{}", key.name), of, &below);
+        if let (Some(table), true) = (tables.get_mut(next), has_lines) {
+            table.about = joined(&[&table.about, &only(key)]);
         }
     }
-    // The name stands in the heading.
-    let about = described.about.trim();
-    let (_, about) = about.split_once("`: ").unwrap_or(("", ""));
-    Table {
-        name,
-        about: sentence(about),
-        keys,
-        remarks,
+}
+
+/// What is said of a key.
+fn text(key: &About, of: &str, cases: &[(&str, &Shown)]) -> String {
+    let bound = match &key.bound {
+        Bound::None => String::new(),
+        bound => format!("From {bound}."),
+    };
+    let alias = key.alias.map_or(String::new(), |alias| {
+        format!("`{alias}` is another name for it.")
+    });
+    let default = match (key.required, key.default) {
+        (Some(_), _) => "Required.".to_owned(),
+        (None, Some(words)) => words.to_owned(),
+        (None, None) => default(of, cases),
+    };
+    joined(&[&sentence(key.text.trim()), &bound, &default, &only(key), &alias])
+}
+
+/// Sentences, those left out that are none.
+fn joined(sentences: &[&str]) -> String {
+    let sentences: Vec<_> = sentences
+        .iter()
+        .filter(|text| !text.is_empty())
+        .copied()
+        .collect();
+    sentences.join(" ")
+}
+
+/// Which listeners have a key.
+fn only(key: &About) -> String {
+    let names: Vec<_> = key.at.iter().map(|protocol| format!("`{protocol}`")).collect();
+    match names.split_last() {
+        None => String::new(),
+        Some((last, [])) => format!("{last} only."),
+        Some((last, first)) => format!("{} and {last} only.", first.join(", ")),
+    }
+}
+
+/// The default: the most frequent one first, then the others.
+fn default(of: &str, cases: &[(&str, &Shown)]) -> String {
+    let mut groups: Vec<(&Shown, Vec<&str>)> = Vec::new();
+    for (word, value) in cases {
+        match groups.iter_mut().find(|(known, _)| known == value) {
+            Some((_, words)) => words.push(word),
+            None => groups.push((value, vec![word])),
+        }
+    }
+    groups.sort_by_key(|(_, words)| std::cmp::Reverse(words.len()));
+    let texts: Vec<_> = groups
+        .iter()
+        .enumerate()
+        .map(|(number, (value, words))| {
+            let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+            let value = match value {
+                Shown::Set(value)
+                | Shown::Table(Keyed {
+                    inline: Some(value), ..
+                }) => match value.as_str() {
+                    "[]" | "{}" | "\"\"" => "none".to_owned(),
+                    value => format!("`{value}`"),
+                },
+                Shown::Unset(words) if words.is_empty() => return String::new(),
+                Shown::Unset(words) if number == 0 => format!(": {words}"),
+                Shown::Unset(words) => words.clone(),
+                Shown::Table(_) => String::new(),
+            };
+            match number {
+                0 => value,
+                _ => format!("{of} {} {value}", words.join(", ")),
+            }
+        })
+        .collect();
+    match texts.join("; ").as_str() {
+        "" => String::new(),
+        texts => format!("Default {texts}.").replace("Default : ", "Default: "),
     }
 }
 
@@ -120,11 +227,8 @@ pub fn page() -> String {
         }
         table.remarks.iter().for_each(|remark| page.text(remark));
         for key in &table.keys {
-            page.item(&key.name, &key.text);
-            let words = WORDS
-                .iter()
-                .filter(|(of, name, _)| *of == table.name && *name == key.name);
-            for (word, meaning) in words.flat_map(|(_, _, words)| *words) {
+            page.item(&format!("`{}`", key.name), &key.text);
+            for (word, meaning) in key.words {
                 page.word(word, meaning);
             }
         }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use remote::{Authority, Protocol, Security, Server};
-use vouch::config::directory::{Kind, StartTls};
-use vouch::config::{Config, ListenAddress, read};
+use vouch::config::{Config, read};
+use vouch::settings::directory::StartTls;
+use vouch::settings::kind::Kind;
+use vouch::settings::socket::ListenAddress;
 
 use crate::outside::{Bounded, PASSWORD, Ran, World, directory, people, run, wait_until};
 use crate::terminal::{Terminal, logged_in_at, read_all};
@@ -183,7 +185,7 @@ fn ports_are_the_usual_ones_and_a_socket_has_none() {
         ];
         init(&world, &[&arguments, more].concat(), "").ended(0);
         let (config, _) = configured(&world);
-        assert_eq!(config.directory[0].address.to_string(), format!("{host}:{port}"));
+        assert_eq!(config.directory[0].endpoint(), format!("{host}:{port}"));
     }
     let world = World::new();
     let arguments = ["--offline", "--behind", "lmtp", "--host", "/run/dovecot/lmtp"];

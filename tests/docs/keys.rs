@@ -11,10 +11,9 @@ use crate::settle;
 fn keys() -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for table in tables() {
-        keys.insert(table.name.to_owned());
+        keys.insert(table.name.clone());
         for key in &table.keys {
-            let names = key.name.split('`').skip(1).step_by(2);
-            keys.extend(names.map(|name| format!("{}.{name}", table.name)));
+            keys.insert(format!("{}.{}", table.name, key.name));
         }
         // Told of in a sentence of their own.
         for remark in &table.remarks {

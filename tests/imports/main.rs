@@ -16,12 +16,12 @@ mod circles;
 mod source;
 
 /// Each part, and what it may import: another part, or only what is below a path.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("main", &["cli"]),
     (
         "cli",
         &[
-            "daemon", "config", "control", "verdict", "address", "telemetry", "manual", "unseen",
+            "daemon", "config", "settings", "control", "verdict", "address", "telemetry", "manual", "unseen",
             // `probe` asks an engine, with no daemon around it. `daemon` builds it all the same.
             "engine",
             // `check --online` opens bare sessions, to show what a remote offers; `probe --trace` names their dialog.
@@ -39,15 +39,15 @@ const ARROWS: [(&str, &[&str]); 20] = [
     (
         "manual",
         &[
-            // Its pages are made of the keys' descriptions, and of examples that the interpreter of replies evaluates.
-            "config", "daemon::plain_reading", "directory::judge::explain",
+            // Its pages are made of the entries of the keys, and of examples that the interpreter of replies evaluates.
+            "settings", "daemon::plain_reading", "directory::judge::explain",
         ],
     ),
     (
         "daemon",
         &[
-            "config", "control", "server", "engine", "directory", "session", "service", "telemetry",
-            "template", "metrics",
+            "config", "settings", "control", "server", "engine", "directory", "session", "service",
+            "telemetry", "template", "metrics",
             // It translates the configuration's words into those that the parts take for their settings.
             "vouch_protocol::encryption::Encryption", "vouch_protocol::imap::login::Method",
             "vouch_protocol::sasl::Mechanism", "vouch_protocol::sasl::RelayedMechanism",
@@ -111,12 +111,15 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "dialog", "vouch_protocol::sasl::RelayedMechanism",
         ],
     ),
+    ("config", &["settings", "address", "template"]),
+    // A leaf: every part may take its settings from here.
     (
-        "config",
+        "settings",
         &[
             "address", "template", "unseen",
             // Of it `Action` alone, see below: what Postfix would not take is refused with its line in the file.
-            "vouch_protocol::policy",
+            "vouch_protocol::policy", // The mechanisms that a listener offers.
+            "vouch_protocol::sasl",
         ],
     ),
     ("address", &[]),
@@ -179,8 +182,8 @@ fn a_part_imports_what_its_row_lists_and_nothing_else() {
 }
 
 #[test]
-fn the_configuration_knows_an_action_and_nothing_else_of_a_protocol() {
-    for file in files(&root().join("src/config")) {
+fn the_settings_know_an_action_and_nothing_else_of_that_protocol() {
+    for file in files(&root().join("src/settings")) {
         let text = code(&file);
         for (at, _) in text.match_indices("policy::") {
             let named = &text[at..];

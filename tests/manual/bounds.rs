@@ -27,14 +27,15 @@ const NO_BOUNDS: &[&str] = &[
     "vouch_protocol::auth::ESCAPE", "vouch_protocol::imap::command::LITERAL_MINUS_LIMIT",
     "server::auth::connection::CANCELLED_SINCE", "server::userdb::connection::COMMAND_SHOWN",
     "service::dovecot::STATUS", "service::dovecot::DEAD", "service::dovecot::LISTEN_FIRST",
-    "telemetry::clock::SECOND", "config::keys::REMARK_COLUMN", "config::show::listener::MOST_DOMAINS",
-    "config::read::directory::HOUR", "session::secrets::SHORT", "session::beginning::BEGINNING",
-    "session::secrets::HEAD", "session::secrets::PRIME", "engine::catch_all::LETTERS",
-    "engine::store::file::SLICES", "engine::store::file::FORMAT", "engine::store::file::DATABASE_FORMAT",
-    "server::counts::CAUSES", "cli::control::columns::WIDTH", "cli::control::columns::NAME",
-    "cli::control::columns::INDENT", "cli::control::columns::DIGITS", "daemon::status::remote::SHOWN",
-    "cli::init::draft::REMARK_COLUMN", "daemon::status::remote::TEXTS_SHOWN", "daemon::STATUS_SHOWN",
-    "config::read::lookup::LINE_SHOWN",
+    "telemetry::clock::SECOND", "config::show::keys::REMARK_COLUMN", "config::show::listener::MOST_DOMAINS",
+    "settings::scalar::DAY", "settings::scalar::HOUR", "settings::scalar::INSTANT",
+    "settings::scalar::MINUTE", "settings::scalar::SECOND", "session::secrets::SHORT",
+    "session::beginning::BEGINNING", "session::secrets::HEAD", "session::secrets::PRIME",
+    "engine::catch_all::LETTERS", "engine::store::file::SLICES", "engine::store::file::FORMAT",
+    "engine::store::file::DATABASE_FORMAT", "server::counts::CAUSES", "cli::control::columns::WIDTH",
+    "cli::control::columns::NAME", "cli::control::columns::INDENT", "cli::control::columns::DIGITS",
+    "daemon::status::remote::SHOWN", "cli::init::draft::REMARK_COLUMN",
+    "daemon::status::remote::TEXTS_SHOWN", "daemon::STATUS_SHOWN", "settings::domains::LINE_SHOWN",
     // What a client takes from connecting to its question.
     "daemon::running::JUST_ACCEPTED", "daemon::running::EMPTY_CHECK", "server::auth::connection::QUIET_CHECK",
     "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.
@@ -53,7 +54,7 @@ const NO_BOUNDS: &[&str] = &[
     // Descriptors kept for ourselves, and what is taken for granted of a kernel that does not tell.
     "service::limits::RESERVE", "service::limits::PER_SESSION", "service::limits::UNKNOWN",
     // What a key may say.
-    "config::read::trust::LATEST", "config::read::trust::LONGEST_MEMORY", "config::read::trust::MOST",
+    "settings::penalty::LATEST", "settings::penalty::LONGEST_MEMORY", "settings::penalty::MOST",
     // How much is listed where nobody says, and how often a queue that is full is looked at.
     "daemon::remembered::LISTED", "engine::store::FULL_PAUSE", "engine::store::inbox::LINGER",
     // What is read of a word.

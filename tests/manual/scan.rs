@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use vouch::config::{duration_text, read, show};
+use vouch::config::{read, show};
+use vouch::settings::scalar::duration_text;
 
 /// A constant that is a number or a time.
 pub(crate) struct Constant {

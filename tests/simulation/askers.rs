@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use vouch::address::Address;
-use vouch::config::directory::Kind as Protocol;
 use vouch::engine::{Decision, Engine, Source};
+use vouch::settings::kind::Kind as Protocol;
 use vouch::verdict::{Class, Client, Kind, Proof, Question, UserName, Verdict};
 use vouch_protocol::secret::Secret;
 

@@ -13,13 +13,14 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use vouch::config::directory::Kind;
-use vouch::config::listener::Protocol;
-use vouch::config::{self, Config, ListenAddress};
+use vouch::config::{self, Config};
 use vouch::daemon;
 use vouch::engine::CachedDirectory;
 use vouch::server::handover::Handover;
 use vouch::server::{Caller, Listener};
+use vouch::settings::kind::Kind;
+use vouch::settings::protocol::Protocol;
+use vouch::settings::socket::ListenAddress;
 
 use crate::askers::{Answer, Tally, check_answer};
 use crate::line::PIPE;

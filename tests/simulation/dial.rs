@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::time::{Instant, sleep, timeout_at};
-use vouch::config::directory::Kind as Protocol;
 use vouch::session::connect::{Dial, Dialled};
 use vouch::session::{Error, Kind};
+use vouch::settings::kind::Kind as Protocol;
 
 use crate::imap::{self, Imap};
 use crate::line::{Line, PIPE};

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use vouch::config::directory::Kind;
+use vouch::settings::kind::Kind;
 
 use crate::line::{Line, Manners, Over, Words};
 use crate::world::Use;

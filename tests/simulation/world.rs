@@ -6,8 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use vouch::config::directory::{Directory, Kind, MaxSessions, StartTls};
-use vouch::config::{Endpoint, Limit};
+use vouch::settings::address::RemoteAddress;
+use vouch::settings::directory::{Directory, MaxSessions, StartTls};
+use vouch::settings::kind::Kind;
+use vouch::settings::limit::Limit;
 
 use crate::chance::Chance;
 
@@ -69,7 +71,7 @@ impl World {
         let chance = Chance::new(seed);
         let kind = chance.one(&[Kind::Imap, Kind::Smtp, Kind::Lmtp]);
         let host = "127.0.0.1".to_owned();
-        let mut directory = Directory::new("remote", kind, Endpoint::Host { host, port: 1 });
+        let mut directory = Directory::new("remote", kind, RemoteAddress::Host(host));
         let (rcpt, rcpt_errors) = (chance.among(1, 5) as u32, chance.among(1, 3) as u32);
         let auth_errors = chance.among(1, 3) as u32;
         directory.tls.starttls = StartTls::Never;

@@ -9,8 +9,9 @@ use clap::ValueEnum;
 use super::ask::Ask;
 use super::{Arguments, Behind, Front, Tls, complain, status};
 use crate::address::Domain;
-use crate::config::directory::Kind;
-use crate::config::{Endpoint, read};
+use crate::config::read;
+use crate::settings::address::RemoteAddress;
+use crate::settings::kind::Kind;
 
 /// Where Postfix has its queue, unless postconf(1) says otherwise.
 const QUEUE: &str = "/var/spool/postfix";
@@ -245,7 +246,7 @@ fn asks_logins(fronts: &[Front]) -> bool {
 
 fn is_local(host: &str) -> bool {
     let host = host.to_owned();
-    host.starts_with('/') || Endpoint::Host { host, port: 1 }.is_local()
+    host.starts_with('/') || RemoteAddress::Host(host).is_local()
 }
 
 fn tls(
@@ -327,7 +328,7 @@ fn domains(
 
 /// A host name, an IP address or an absolute path, as the configuration takes them.
 pub(super) fn host(text: &str) -> Result<String, String> {
-    let quoted = crate::config::quoted(text);
+    let quoted = crate::settings::scalar::quoted(text);
     let sample = format!("[directory.sample]\ntype = \"lmtp\"\naddress = {quoted}\n");
     match read::parse(Path::new("sample"), &sample) {
         Ok(_) if !text.chars().any(char::is_control) => Ok(text.to_owned()),

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::answers::Answers;
 use super::{Front, Tls};
-use crate::config::directory::Kind;
-use crate::config::quoted;
+use crate::settings::kind::Kind;
+use crate::settings::scalar::quoted;
 
 /// What the package installs, and where every key is explained.
 pub(super) const EXAMPLE: &str = include_str!("../../../contrib/vouch.toml");

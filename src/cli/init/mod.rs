@@ -16,8 +16,8 @@ use self::ask::Ask;
 use super::probe::{login, recipient};
 use super::{ConfigFile, fail, online, print, status};
 use crate::config::Config;
-use crate::config::directory::Kind;
 use crate::config::read;
+use crate::settings::kind::Kind;
 use crate::verdict::Verdict;
 
 /// Where the daemon looks by default.

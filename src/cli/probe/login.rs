@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::super::{ConfigFile, fail, print, runtime, status};
 use super::{Common, Reasons, Words, line, object, status_of};
 use crate::config::Config;
-use crate::config::directory::LoginMethod;
+use crate::settings::directory::LoginMethod;
 use crate::verdict::{Client, Kind, Proof, Question, UserName, Verdict};
 
 const WORDS: Words = Words {

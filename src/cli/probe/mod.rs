@@ -15,11 +15,12 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{ConfigFile, fail, runtime, status};
-use crate::config::directory::{Kind, LoginMethod};
 use crate::config::{Config, Directory};
 use crate::daemon;
 use crate::engine::{CachedDirectory, Decision, Engine};
 use crate::session::trace;
+use crate::settings::directory::LoginMethod;
+use crate::settings::kind::Kind;
 use crate::telemetry::log;
 use crate::telemetry::words::named;
 use crate::unseen::escaped;

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::super::{ConfigFile, fail, print, status};
 use super::recipient::LONGEST_FILE;
 use super::unknown_directory;
-use crate::config::directory::Kind;
 use crate::daemon;
 use crate::directory::judge::explain::{Command, Explanation, explain};
 use crate::directory::judge::recipient::Settings;
 use crate::directory::judge::statement::{Found, Statement};
+use crate::settings::kind::Kind;
 use crate::unseen::escaped;
 use crate::verdict::Verdict;
 

@@ -1,108 +1,197 @@
-//! Reads `[directory."NAME"]`.
+//! Reads `[directory."NAME"]`, and checks what its keys say together.
 
-use std::time::Duration;
-
-use super::{
-    endpoint::{ehlo_name, endpoint, read_tls},
-    lookup::lookup,
-    missing,
-    problem::Problem,
-    table::{Findings, Place, Table, read_field, strings},
-    value::{self, Wrong},
-};
-use crate::{
-    address::Domain,
-    config::{
-        Endpoint,
-        directory::{
-            Auth, Cache, CatchAll, Code252, Directory, Kind, Limits, LoginMethod, MaxSessions, Policy, Pool,
-            Rcpt, Replies, StartTls, Tls,
-        },
-    },
-};
-
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// Every key of a directory, to recognise one in the wrong table.
-pub(super) const KEYS: &[&str] = &[
-    "directory.NAME.type", "directory.NAME.address", "directory.NAME.port", "directory.NAME.timeout",
-    "directory.NAME.ehlo-name", "directory.NAME.tls.implicit", "directory.NAME.tls.allow-invalid-certs",
-    "directory.NAME.tls.starttls", "directory.NAME.tls.ca-file", "directory.NAME.tls.server-name",
-    "directory.NAME.tls.cert-file", "directory.NAME.tls.key-file", "directory.NAME.tls.key-exchange",
-    "directory.NAME.limits.rcpt", "directory.NAME.limits.rcpt-errors", "directory.NAME.limits.auth-errors",
-    "directory.NAME.limits.unknown-rate", "directory.NAME.lookup.domains", "directory.NAME.lookup.canary",
-    "directory.NAME.lookup.catch-all", "directory.NAME.lookup.fold-case",
-    "directory.NAME.lookup.recipient-delimiter", "directory.NAME.rcpt.mail-from",
-    "directory.NAME.rcpt.code-252", "directory.NAME.rcpt.policy", "directory.NAME.rcpt.microsoft",
-    "directory.NAME.replies.unknown", "directory.NAME.replies.full", "directory.NAME.replies.later",
-    "directory.NAME.replies.wrong", "directory.NAME.auth.allow-cleartext", "directory.NAME.auth.username",
-    "directory.NAME.auth.confirm", "directory.NAME.auth.forward-client", "directory.NAME.pool.max-sessions",
-    "directory.NAME.pool.warm-sessions", "directory.NAME.pool.queue", "directory.NAME.pool.idle-timeout",
-    "directory.NAME.pool.max-age", "directory.NAME.cache.entries", "directory.NAME.cache.ttl",
-    "directory.NAME.cache.file", "directory.NAME.cache.credentials",
-];
+use crate::settings::address::RemoteAddress;
+use crate::settings::directory::{CatchAll, Directory, LoginMethod, StartTls, names};
+use crate::settings::key::Keys as _;
+use crate::settings::kind::Kind;
+use crate::settings::problem::Problem;
+use crate::settings::table::{Findings, Place, Table};
 
 /// Reads one directory. What is wrong goes to `found`, and a default stands for it.
 pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Directory {
-    let mut kind = None;
-    if table
-        .read_some(found, "type", &mut kind, value::word(Kind::ALL))
-        .is_none()
-    {
-        missing(found, &table, "type", "`\"imap\"`, `\"smtp\"` or `\"lmtp\"`");
-    }
+    let word = table.peek("type").and_then(|field| field.value.as_str());
+    let kind = Kind::ALL.iter().find(|(known, _)| word == Some(known));
     // Without a usable type there is an error already; the other keys are checked all the same.
-    let kind = kind.unwrap_or(Kind::Smtp);
-    let mut tls = Tls::default();
-    let tls_table = table.table(found, "tls");
-    let address = table.field_or_alias(found, "address", "host");
-    let port = table.field("port");
-    if address.is_none() {
-        missing(
-            found, &table, "address", "a host name, an IP address, or (lmtp) the path of a socket",
-        );
-    }
-    if let Some(tls_table) = tls_table {
-        read_tls(found, tls_table, &mut tls);
-    }
-    let endpoint = endpoint(found, kind, tls.implicit, address.as_ref(), port);
-    let wants_tls = tls.implicit || tls.starttls == StartTls::Required;
-    if let (Endpoint::Socket(_), Some(address), true, None) =
-        (&endpoint, &address, wants_tls, &tls.server_name)
-    {
-        let title = format!("`{}` is a socket with TLS and without a name", address.name);
-        found.problem(
-            Problem::new(title, address.place.clone(), "a certificate cannot bear a path")
-                .help("give `tls.server-name`, or leave `tls.implicit` and `tls.starttls` out"),
-        );
-    }
-    let mut directory = Directory::new(name, kind, endpoint);
-    directory.tls = tls;
-    table.read(found, "timeout", &mut directory.timeout, value::wait(HOUR));
-    table.read_some(found, "ehlo-name", &mut directory.ehlo_name, ehlo_name);
-    if let Some(table) = table.table(found, "limits") {
-        limits(found, table, &mut directory.limits);
-    }
-    if let Some(table) = table.table(found, "lookup") {
-        lookup(found, table, &mut directory.lookup);
-    }
-    if let Some(table) = table.table(found, "rcpt") {
-        rcpt(found, table, &mut directory.rcpt);
-    }
-    if let Some(table) = table.table(found, "replies") {
-        replies(found, table, &mut directory.replies);
-    }
-    if let Some(table) = table.table(found, "auth") {
-        auth(found, table, &mut directory.auth, kind);
-    }
-    if let Some(table) = table.table(found, "pool") {
-        pool(found, table, &mut directory.pool);
-    }
-    if let Some(table) = table.table(found, "cache") {
-        cache(found, table, &mut directory.cache);
-    }
-    table.finish(found, KEYS);
+    let kind = kind.map_or(Kind::Smtp, |(_, kind)| *kind);
+    table.context.kind = Some(kind);
+    table.context.keys = names;
+    let mut directory = Directory::new(name, kind, RemoteAddress::Host(String::new()));
+    directory.read_keys(found, &mut table);
+    let checks = Checks {
+        table: table.name.clone(),
+        directory: &mut directory,
+    };
+    checks.run(found);
+    table.finish(found);
     directory
+}
+
+/// What a directory's keys say together.
+struct Checks<'d> {
+    /// The name of its table in full.
+    table: String,
+    directory: &'d mut Directory,
+}
+
+impl Checks<'_> {
+    fn run(mut self, found: &mut Findings) {
+        self.address(found);
+        self.tls(found);
+        self.canary(found);
+        self.auth(found);
+        self.sessions(found);
+        self.ttl(found);
+    }
+
+    fn full(&self, key: &str) -> String {
+        format!("{}.{key}", self.table)
+    }
+
+    /// Where a key is given.
+    fn at(&self, found: &Findings, key: &str) -> Option<Place> {
+        found.given(&self.full(key)).map(|given| given.key.clone())
+    }
+
+    /// One says whether the other may stand.
+    fn address(&mut self, found: &mut Findings) {
+        let implicit = self.directory.tls.implicit;
+        let address = found
+            .given(&self.full("address"))
+            .map(|given| given.value.clone());
+        match (self.at(found, "port"), &self.directory.address) {
+            (Some(port), RemoteAddress::Socket(path)) => {
+                let title = format!("`{}` does not go with a socket", self.full("port"));
+                let mut problem = Problem::new(title, port, "a socket has no port");
+                if let Some(address) = &address {
+                    problem = problem.also(address.clone(), format!("`{}` is a path", path.display()));
+                }
+                found.problem(problem);
+            }
+            (Some(_), RemoteAddress::Host(_)) => {}
+            (None, address) => self.directory.port = address.port(self.directory.kind, implicit),
+        }
+        let wants_tls = implicit || self.directory.tls.starttls == StartTls::Required;
+        if let (RemoteAddress::Socket(_), Some(address), true, None) = (
+            &self.directory.address, address, wants_tls, &self.directory.tls.server_name,
+        ) {
+            let title = format!(
+                "`{}` is a socket with TLS and without a name",
+                self.full("address")
+            );
+            found.problem(
+                Problem::new(title, address, "a certificate cannot bear a path")
+                    .help("give `tls.server-name`, or leave `tls.implicit` and `tls.starttls` out"),
+            );
+        }
+    }
+
+    fn tls(&self, found: &mut Findings) {
+        if let (Some(at), true) = (self.at(found, "tls.starttls"), self.directory.tls.implicit) {
+            let text = "no effect: with `implicit` the session has TLS from its first byte";
+            found.note(&at, format!("`{}`: {text}", self.full("tls.starttls")));
+        }
+        // Of a certificate and its key only one is there.
+        for (have, lack) in [("cert-file", "key-file"), ("key-file", "cert-file")] {
+            let [given, lacking] = [have, lack].map(|key| self.full(&format!("tls.{key}")));
+            if let (Some(at), None) = (found.given(&given), found.given(&lacking)) {
+                let label = format!("`{have}` needs `{lack}` beside it");
+                let problem = Problem::new(format!("`{lacking}` is missing"), at.key.clone(), label);
+                found.problem(problem);
+            }
+        }
+    }
+
+    fn canary(&self, found: &mut Findings) {
+        let (name, lookup) = (self.full("lookup.canary"), &self.directory.lookup);
+        let Some(given) = found.given(&name).cloned() else {
+            return;
+        };
+        for (address, place) in lookup.canary.iter().zip(&given.items) {
+            let domain = address.domain();
+            if !lookup.domains.all.contains(domain) {
+                found.note(
+                    place,
+                    format!(
+                        "`{name}`: {domain} is not in `lookup.domains`: no recipient is refused there, and vouch \
+                         never asks about {address}"
+                    ),
+                );
+            }
+        }
+    }
+
+    fn auth(&self, found: &mut Findings) {
+        let (auth, kind) = (&self.directory.auth, self.directory.kind);
+        let mechanism = self.full("auth.mechanism");
+        match (self.at(found, "auth.mechanism"), auth.mechanism, kind) {
+            (Some(at), LoginMethod::LoginCommand, Kind::Smtp) => {
+                let title = format!("`{mechanism}` is not for type `smtp`");
+                let problem = Problem::new(title, at, "LOGIN is a command of IMAP");
+                found
+                    .problem(problem.help(
+                        "SMTP AUTH takes `\"PLAIN\"` or `\"LOGIN\"`; `\"auto\"` takes what is offered",
+                    ));
+            }
+            (Some(at), _, Kind::Lmtp) => {
+                found.note(
+                    &at,
+                    format!("`{mechanism}`: no effect: type `lmtp` knows no logins"),
+                );
+            }
+            _ => {}
+        }
+        if let (Some(at), true) = (self.at(found, "auth.confirm"), auth.confirm && kind != Kind::Imap) {
+            let confirm = self.full("auth.confirm");
+            found.note(
+                &at,
+                format!("`{confirm}`: no effect: only type `imap` can confirm"),
+            );
+        }
+    }
+
+    fn sessions(&self, found: &mut Findings) {
+        let (pool, most) = (&self.directory.pool, self.directory.pool.max_sessions.logins);
+        if let (Some(at), true) = (self.at(found, "pool.warm-sessions"), pool.warm_sessions > most) {
+            let title = format!(
+                "`{}` is more than `max-sessions`",
+                self.full("pool.warm-sessions")
+            );
+            let problem = Problem::new(title, at, format!("at most {most} can be open"));
+            found.problem(match self.at(found, "pool.max-sessions") {
+                Some(max) => problem.also(max, "`max-sessions` is given here"),
+                None => problem,
+            });
+        }
+    }
+
+    fn ttl(&mut self, found: &mut Findings) {
+        let ttl = &self.directory.cache.ttl;
+        for (key, contradicts, what, label) in [
+            (
+                "refresh",
+                ttl.refresh > ttl.positive,
+                "longer",
+                "the entry would be gone before it is refreshed",
+            ),
+            (
+                "stale",
+                ttl.stale < ttl.positive,
+                "shorter",
+                "an entry is not stale before `positive` is over",
+            ),
+        ] {
+            let name = self.full(&format!("cache.ttl.{key}"));
+            if let (Some(given), true) = (found.given(&name), contradicts) {
+                let title = format!("`{name}` is {what} than `positive`");
+                let problem = Problem::new(title, given.key.clone(), label);
+                found.problem(problem);
+            }
+        }
+        // Of defaults none contradicts what the file says: they give way.
+        let ttl = &mut self.directory.cache.ttl;
+        ttl.refresh = ttl.refresh.min(ttl.positive);
+        ttl.stale = ttl.stale.max(ttl.positive);
+    }
 }
 
 /// What an operator should know about a directory that is in order.
@@ -144,242 +233,5 @@ pub(super) fn notes(found: &mut Findings, directory: &Directory, place: &Place) 
     if never && directory.kind.knows_logins() && !directory.password_in_clear() {
         let text = "no TLS at all, and no password goes without it: every login gets no answer";
         found.note(place, format!("`{full}.tls.starttls`: {text}"));
-    }
-}
-
-fn limits(found: &mut Findings, mut table: Table<'_>, limits: &mut Limits) {
-    table.read(found, "rcpt", &mut limits.rcpt, value::limit);
-    table.read(found, "rcpt-errors", &mut limits.rcpt_errors, value::limit);
-    table.read(found, "auth-errors", &mut limits.auth_errors, value::limit);
-    table.read(found, "unknown-rate", &mut limits.unknown_rate, value::rate);
-    table.finish(found, KEYS);
-}
-
-fn rcpt(found: &mut Findings, mut table: Table<'_>, rcpt: &mut Rcpt) {
-    table.read(found, "mail-from", &mut rcpt.mail_from, |value| {
-        let text = value::text(value)?;
-        let valid = |text: &str| {
-            text.rsplit_once('@').is_some_and(|(local, domain)| {
-                !local.is_empty() && Domain::parse(domain).is_ok() && !text.contains(['<', '>', ' '])
-            })
-        };
-        if text.is_empty() || valid(&text) {
-            return Ok(text);
-        }
-        Err(
-            Wrong::new("is not an address", "must be as in `\"probe@example.org\"`")
-                .help("write `\"\"` for the null sender `<>`"),
-        )
-    });
-    table.read(found, "code-252", &mut rcpt.code_252, value::word(Code252::ALL));
-    table.read(found, "policy", &mut rcpt.policy, value::word(Policy::ALL));
-    table.read(found, "microsoft", &mut rcpt.microsoft, value::flag);
-    table.finish(found, KEYS);
-}
-
-/// Bound (process): phrases in one list of directory.NAME.replies. Beyond: they are refused at the start. Why: a
-/// server with more languages has a name for each.
-const MAX_PHRASES: usize = 100;
-
-/// Bound (process, bytes): phrase in a list of directory.NAME.replies. Beyond: it is refused at the start. Why: as
-/// much as a log line shows of a reply.
-const MAX_PHRASE: usize = 200;
-
-fn replies(found: &mut Findings, mut table: Table<'_>, replies: &mut Replies) {
-    for (key, phrases) in [
-        ("unknown", &mut replies.unknown),
-        ("full", &mut replies.full),
-        ("later", &mut replies.later),
-        ("wrong", &mut replies.wrong),
-    ] {
-        let Some(field) = table.field(key) else { continue };
-        let given = strings(found, &field, "`[\"recipient * fail\"]`", true);
-        if given.len() > MAX_PHRASES {
-            field.wrong(
-                found,
-                Wrong::new("has too many phrases", format!("at most {MAX_PHRASES}")),
-            );
-        }
-        for (phrase, place) in given {
-            if phrase.len() > MAX_PHRASE || !phrase.contains(char::is_alphanumeric) {
-                let title = format!("`{}` has a phrase that is none", field.name);
-                let label = format!("a phrase has a word, and at most {MAX_PHRASE} bytes");
-                found.problem(Problem::new(title, place, label));
-            } else {
-                phrases.push(phrase);
-            }
-        }
-    }
-    table.finish(found, KEYS);
-}
-
-fn auth(found: &mut Findings, mut table: Table<'_>, auth: &mut Auth, kind: Kind) {
-    table.read(found, "allow-cleartext", &mut auth.allow_cleartext, value::flag);
-    table.read(found, "username", &mut auth.username, value::template);
-    let mechanism = table.read(
-        found,
-        "mechanism",
-        &mut auth.mechanism,
-        value::word(LoginMethod::ALL),
-    );
-    match (mechanism, auth.mechanism, kind) {
-        (Some(at), LoginMethod::LoginCommand, Kind::Smtp) => {
-            let title = format!("`{}` is not for type `smtp`", table.full("mechanism"));
-            let label = "LOGIN is a command of IMAP";
-            let problem = Problem::new(title, at, label);
-            found.problem(
-                problem.help("SMTP AUTH takes `\"PLAIN\"` or `\"LOGIN\"`; `\"auto\"` takes what is offered"),
-            );
-        }
-        (Some(at), _, Kind::Lmtp) => found.note(
-            &at,
-            format!(
-                "`{}`: no effect: type `lmtp` knows no logins",
-                table.full("mechanism")
-            ),
-        ),
-        _ => {}
-    }
-    let confirm = table.read(found, "confirm", &mut auth.confirm, value::flag);
-    if let (Some(at), true) = (confirm, auth.confirm && kind != Kind::Imap) {
-        found.note(
-            &at,
-            format!(
-                "`{}`: no effect: only type `imap` can confirm",
-                table.full("confirm")
-            ),
-        );
-    }
-    table.read(found, "forward-client", &mut auth.forward_client, value::flag);
-    table.finish(found, KEYS);
-}
-
-fn pool(found: &mut Findings, mut table: Table<'_>, pool: &mut Pool) {
-    let max = table.field_or_alias(found, "max-sessions", "max-connections");
-    let mut each = 0;
-    let max = max.and_then(|field| read_field(found, field, &mut each, value::count(1..=10_000)));
-    if max.is_some() {
-        pool.max_sessions = MaxSessions::each(each);
-    }
-    let most = pool.max_sessions.logins;
-    let warm = table.read(
-        found,
-        "warm-sessions",
-        &mut pool.warm_sessions,
-        value::count(0..=10_000),
-    );
-    if let (Some(at), true) = (&warm, pool.warm_sessions > most) {
-        let title = format!("`{}` is more than `max-sessions`", table.full("warm-sessions"));
-        let problem = Problem::new(title, at.clone(), format!("at most {most} can be open"));
-        found.problem(match max {
-            Some(max) => problem.also(max, "`max-sessions` is given here"),
-            None => problem,
-        });
-    }
-    table.read(found, "queue", &mut pool.queue, value::count(1..=1_000_000));
-    table.read(
-        found,
-        "idle-timeout",
-        &mut pool.idle_timeout,
-        value::wait(24 * HOUR),
-    );
-    table.read(found, "max-age", &mut pool.max_age, value::wait(24 * HOUR));
-    table.pass_over(
-        found,
-        "min-connections",
-        "sessions are opened when asked for; `warm-sessions` keeps some ready",
-    );
-    let why = "a session lives as long as servers bear one that has not logged in; `max-age` sets it";
-    table.pass_over(found, "max-lifetime", why);
-    table.pass_over(
-        found, "connect-timeout", "the directory's `timeout` bounds connecting too",
-    );
-    table.pass_over(
-        found,
-        "timeout",
-        "the directory's `timeout` bounds connecting and each command, the listener's `deadline` the whole answer",
-    );
-    table.finish(found, KEYS);
-}
-
-fn cache(found: &mut Findings, mut table: Table<'_>, cache: &mut Cache) {
-    table.pass_over(
-        found,
-        "size",
-        "bytes are not counted here; `entries` bounds the recipients remembered",
-    );
-    table.read(
-        found,
-        "entries",
-        &mut cache.entries,
-        value::count(0..=100_000_000),
-    );
-    if let Some(mut ttl) = table.table(found, "ttl") {
-        ttl.read(found, "positive", &mut cache.ttl.positive, value::duration);
-        let refresh = ttl.read(found, "refresh", &mut cache.ttl.refresh, value::duration);
-        ttl.read(found, "negative", &mut cache.ttl.negative, value::duration);
-        let stale = ttl.read(found, "stale", &mut cache.ttl.stale, value::duration);
-        if let (Some(at), true) = (refresh, cache.ttl.refresh > cache.ttl.positive) {
-            let title = format!("`{}` is longer than `positive`", ttl.full("refresh"));
-            found.problem(Problem::new(
-                title, at, "the entry would be gone before it is refreshed",
-            ));
-        }
-        if let (Some(at), true) = (stale, cache.ttl.stale < cache.ttl.positive) {
-            let title = format!("`{}` is shorter than `positive`", ttl.full("stale"));
-            found.problem(Problem::new(
-                title, at, "an entry is not stale before `positive` is over",
-            ));
-        }
-        // Of defaults none contradicts what the file says: they give way.
-        cache.ttl.refresh = cache.ttl.refresh.min(cache.ttl.positive);
-        cache.ttl.stale = cache.ttl.stale.max(cache.ttl.positive);
-        ttl.finish(found, &[]);
-    }
-    table.read_some(found, "file", &mut cache.file, value::path);
-    if let Some(mut credentials) = table.table(found, "credentials") {
-        credentials.read(
-            found,
-            "positive",
-            &mut cache.credentials.positive,
-            value::duration,
-        );
-        credentials.read(
-            found,
-            "negative",
-            &mut cache.credentials.negative,
-            value::duration,
-        );
-        credentials.finish(found, &[]);
-    }
-    table.finish(found, KEYS);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::read;
-
-    // Fills MAX_PHRASES, MAX_PHRASE.
-    #[test]
-    fn phrases_are_few_and_short() {
-        let with = |phrases: &str| {
-            let text = format!(
-                "[directory.a]\ntype = 'lmtp'\naddress = 'a.example'\n[directory.a.replies]\nfull = {phrases}\n"
-            );
-            read::parse(std::path::Path::new("a.toml"), &text)
-        };
-        let list = |phrase: &str, count: usize| format!("['{}']", vec![phrase; count].join("', '"));
-        assert!(with(&list("a * b", MAX_PHRASES)).is_ok());
-        assert!(with(&list("a * b", MAX_PHRASES + 1)).is_err());
-        assert!(with(&list(&"a".repeat(MAX_PHRASE), 1)).is_ok());
-        for wrong in [
-            list(&"a".repeat(MAX_PHRASE + 1), 1),
-            list(" * ", 1),
-            list("", 1),
-            "1".into(),
-        ] {
-            assert!(with(&wrong).is_err(), "{wrong}");
-        }
     }
 }

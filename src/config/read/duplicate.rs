@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Problem;
+use crate::settings::problem::Problem;
 
 /// The problem of a key that stands a second time at `place`.
 pub(super) fn problem(text: &str, place: Range<usize>) -> Problem {

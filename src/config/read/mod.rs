@@ -3,39 +3,29 @@
 //! The reader walks the table with its places instead of deriving it: so it tells every problem of a file
 //! at once, notes Stalwart's names where they stand, and knows where two things collide.
 
-mod action;
-pub(crate) mod directory;
-mod dovecot;
+mod directory;
 mod duplicate;
-mod earlier;
-mod endpoint;
-mod fields;
 mod listener;
-pub(crate) mod lookup;
-mod peers;
-pub(crate) mod problem;
 mod relay;
-mod table;
-mod trust;
-pub(crate) mod value;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::HashMap, io::Read, path::Path};
+use std::{collections::HashMap, path::Path};
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-pub use self::problem::Error;
-use self::{
-    problem::{Problem, nearest},
-    table::{Findings, Place, Table},
-    value::Wrong,
-};
-use super::{
-    Config, ListenAddress, Listener, LogAddresses, LogFormat, LogLevel, Metrics, listener::Protocol,
-};
-
-/// Bound (process, bytes): configuration, and each file of domains. Beyond: it is refused at the start. Why: a
-/// million domains fit.
-const LONGEST_FILE: u64 = 64 << 20;
+use super::Config;
+pub use crate::settings::domains::STANDARD_INPUT;
+use crate::settings::domains::read_text;
+use crate::settings::dovecot::{self, Dovecot};
+use crate::settings::key::Keys;
+use crate::settings::listener::Listener;
+pub use crate::settings::problem::Error;
+use crate::settings::problem::Problem;
+use crate::settings::process::{LogFormat, Metrics};
+use crate::settings::protocol::Protocol;
+use crate::settings::socket::ListenAddress;
+use crate::settings::table::{Findings, Place, Table};
 
 /// Something about a configuration that is no error and that its author should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +35,6 @@ pub struct Note {
     /// One sentence or two.
     pub text: String,
 }
-
-/// The name that stands for standard input.
-pub const STANDARD_INPUT: &str = "-";
 
 /// Reads a configuration file, or [`STANDARD_INPUT`], and the files of domains that it names.
 ///
@@ -73,25 +60,10 @@ pub fn parse(path: &Path, text: &str) -> Result<(Config, Vec<Note>), Error> {
     let mut found = Findings::default();
     let config = file(&mut found, document.get_ref());
     if found.problems.is_empty() {
-        Ok((config, found.into_notes(text)))
+        Ok((config, notes(found, text)))
     } else {
         Err(Error::render(path, text, found.problems))
     }
-}
-
-/// A whole text file within [`LONGEST_FILE`].
-fn read_text(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let input: Box<dyn Read> = if path == Path::new(STANDARD_INPUT) {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(std::fs::File::open(path)?)
-    };
-    let read = input.take(LONGEST_FILE + 1).read_to_string(&mut text)?;
-    if read as u64 > LONGEST_FILE {
-        return Err(std::io::Error::other("longer than 64 MiB"));
-    }
-    Ok(text)
 }
 
 /// What the TOML parser did not like.
@@ -110,6 +82,24 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problem {
     Problem::new(title, place, label)
 }
 
+/// The notes in the order of the file, those about the whole file first.
+fn notes(mut found: Findings, text: &str) -> Vec<Note> {
+    found
+        .notes
+        .sort_by_key(|(place, _)| place.as_ref().map(|place| place.start));
+    let line = |place: Place| {
+        let before = text.bytes().take(place.start);
+        before.filter(|byte| *byte == b'\n').count() + 1
+    };
+    let notes = found.notes.into_iter();
+    notes
+        .map(|(place, text)| Note {
+            line: place.map(line),
+            text,
+        })
+        .collect()
+}
+
 fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
     let mut config = Config::default();
     let mut file = Table::new("", 0..0, document);
@@ -120,15 +110,17 @@ fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
             config.directory.push(directory::read(found, &name, table));
         }
     }
-    let mut listeners: Vec<(Listener, listener::Places)> = Vec::new();
+    let mut listeners: Vec<(Listener, Place)> = Vec::new();
     if let Some(tables) = file.table(found, "listener") {
         for (name, table) in tables.tables(found) {
-            listeners.extend(listener::read(found, &name, table));
+            let place = table.place.clone();
+            listeners.extend(listener::read(found, &name, table).map(|listener| (listener, place)));
         }
     }
-    let dovecot = file
-        .table(found, "dovecot")
-        .map(|table| dovecot::read(found, table));
+    let dovecot = file.table(found, "dovecot").map(|table| {
+        let place = table.place.clone();
+        (dovecot(found, table), place)
+    });
     if listeners.is_empty() && dovecot.is_none() && found.problems.is_empty() {
         found.notes.push((
             None,
@@ -142,37 +134,28 @@ fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
             "no directory: there is no server that could be asked".to_owned(),
         ));
     }
-    for (listener, places) in &listeners {
-        let key = format!("listener.\"{}\".directory", listener.name);
-        listener_asks(found, &config, listener, &key, places);
-        relay::check(found, &config, listener, places);
+    for (of, place) in &listeners {
+        let table = format!("listener.\"{}\"", of.name);
+        listener::check_directories(found, &config, of, &format!("{table}.directory"), place);
+        relay::check(found, &config, of, &table);
     }
-    config.dovecot = dovecot.map(|(dovecot, places)| {
-        let asking = [
+    config.dovecot = dovecot.map(|(dovecot, place)| {
+        for (key, protocol) in [
             ("dovecot.logins", Protocol::Login),
             ("dovecot.users", Protocol::Master),
-        ];
-        for ((key, protocol), places) in asking.into_iter().zip(&places) {
+        ] {
             let listener = dovecot.listener("dovecot", protocol, 1);
-            listener_asks(found, &config, &listener, key, places);
-            relay::check(found, &config, &listener, places);
+            listener::check_directories(found, &config, &listener, key, &place);
+            if protocol == Protocol::Login {
+                relay::check(found, &config, &listener, "dovecot");
+            }
         }
         dovecot
     });
-    own_sockets(found, &listeners);
+    listener::check_sockets(found, &listeners);
     config.listener = listeners.into_iter().map(|(listener, _)| listener).collect();
-    metrics(found, &mut file, &mut config);
-    if let Some(mut table) = file.table(found, "control") {
-        table.read_some(found, "socket", &mut config.control.socket, value::socket_path);
-        table.finish(found, &["control.socket"]);
-    }
-    log(found, &mut file, &mut config);
-    if let Some(mut table) = file.table(found, "service") {
-        table.read_some(found, "user", &mut config.service.user, value::filled);
-        table.read(found, "landlock", &mut config.service.landlock, value::flag);
-        table.finish(found, &["service.user", "service.landlock"]);
-    }
-    file.finish(found, &[]);
+    process(found, &mut file, &mut config);
+    file.finish(found);
     for directory in &config.directory {
         if let Some(place) = places.get(&directory.name) {
             directory::notes(found, directory, place);
@@ -181,26 +164,52 @@ fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
     config
 }
 
-fn metrics(found: &mut Findings, file: &mut Table<'_>, config: &mut Config) {
-    let Some(mut table) = file.table(found, "metrics") else {
-        return;
-    };
-    let mut listen = None;
-    let at = table.read_some(found, "listen", &mut listen, address_or_path);
-    match (&listen, &at) {
-        (Some(listen), Some(at)) => metrics_socket(found, config, listen, at),
-        (None, None) => {
-            let what = "an address such as `\"127.0.0.1:9143\"`, or the path of a socket";
-            missing(found, &table, "listen", what);
-        }
-        _ => {}
+/// Reads `[dovecot]`.
+fn dovecot(found: &mut Findings, mut table: Table<'_>) -> Dovecot {
+    let mut dovecot = Dovecot::new(Vec::new(), Vec::new());
+    table.context.keys = dovecot::names;
+    dovecot.read_keys(found, &mut table);
+    table.context.protocol = Some(Protocol::Login);
+    table.context.dovecot = true;
+    dovecot.keys.read_keys(found, &mut table);
+    listener::check(found, &dovecot.keys, "dovecot");
+    table.finish(found);
+    dovecot
+}
+
+/// Reads the tables of the process itself.
+fn process(found: &mut Findings, file: &mut Table<'_>, config: &mut Config) {
+    if let Some(mut table) = file.table(found, "metrics") {
+        let mut metrics = Metrics::new(ListenAddress::Dovecot);
+        metrics.read_keys(found, &mut table);
+        metrics_socket(found, config, &metrics.listen);
+        config.metrics = Some(metrics).filter(|metrics| metrics.listen != ListenAddress::Dovecot);
+        table.finish(found);
     }
-    config.metrics = listen.map(|listen| Metrics { listen });
-    table.finish(found, &["metrics.listen"]);
+    if let Some(mut table) = file.table(found, "control") {
+        config.control.read_keys(found, &mut table);
+        table.finish(found);
+    }
+    if let Some(mut table) = file.table(found, "log") {
+        config.log.read_keys(found, &mut table);
+        table.finish(found);
+    }
+    if let (Some(file), LogFormat::Journal) = (found.given("log.file"), config.log.format) {
+        let title = "`log.file` is for a log that does not go to the journal";
+        let problem = Problem::new(title, file.key.clone(), "`log.format` is `\"journal\"`");
+        found.problem(problem.help("leave one of the two out"));
+    }
+    if let Some(mut table) = file.table(found, "service") {
+        config.service.read_keys(found, &mut table);
+        table.finish(found);
+    }
 }
 
 /// No listener uses it, and a note names the users that can read there.
-fn metrics_socket(found: &mut Findings, config: &Config, listen: &ListenAddress, at: &Place) {
+fn metrics_socket(found: &mut Findings, config: &Config, listen: &ListenAddress) {
+    let Some(at) = found.given("metrics.listen").map(|given| given.key.clone()) else {
+        return;
+    };
     let mut listeners = config.listener.iter();
     if let Some(listener) = listeners.find(|listener| listener.socket == *listen) {
         let title = format!("`metrics.listen` is the socket of listener \"{}\"", listener.name);
@@ -216,201 +225,6 @@ fn metrics_socket(found: &mut Findings, config: &Config, listen: &ListenAddress,
             "`metrics.listen`: every host that can reach {address} may read the numbers of questions, and the addresses \
              and health of the remotes, but no user"
         );
-        found.note(at, text);
-    }
-}
-
-/// `IP ":" port`, or an absolute path.
-fn address_or_path(value: &DeValue<'_>) -> Result<ListenAddress, Wrong> {
-    let text = value::filled(value)?;
-    if text.starts_with('/') {
-        return value::socket_path(value).map(ListenAddress::Path);
-    }
-    match text.parse::<std::net::SocketAddr>() {
-        Ok(address) if address.port() != 0 => Ok(ListenAddress::Tcp(address)),
-        Ok(_) => Err(Wrong::new("cannot have port 0", "a port from 1 to 65535, please")),
-        Err(_) => Err(Wrong::new(
-            "is no address", "neither an IP address with port nor an absolute path",
-        )
-        .help("write `\"127.0.0.1:9143\"` or `\"/run/vouch/metrics\"`")),
-    }
-}
-
-fn log(found: &mut Findings, file: &mut Table<'_>, config: &mut Config) {
-    let Some(mut table) = file.table(found, "log") else {
-        return;
-    };
-    table.read(found, "level", &mut config.log.level, value::word(LogLevel::ALL));
-    table.read(
-        found,
-        "format",
-        &mut config.log.format,
-        value::word(LogFormat::ALL),
-    );
-    let at = table.read_some(found, "file", &mut config.log.file, value::path);
-    if let (Some(at), LogFormat::Journal) = (at, config.log.format) {
-        let title = "`log.file` is for a log that does not go to the journal";
-        found.problem(
-            Problem::new(title, at, "`log.format` is `\"journal\"`").help("leave one of the two out"),
-        );
-    }
-    table.read(
-        found,
-        "addresses",
-        &mut config.log.addresses,
-        value::word(LogAddresses::ALL),
-    );
-    table.finish(found, &["log.level", "log.format", "log.file", "log.addresses"]);
-}
-
-/// Says that a key must be there.
-fn missing(found: &mut Findings, table: &Table<'_>, key: &str, what: &str) {
-    let title = format!("`{}` is missing", table.full(key));
-    found.problem(
-        Problem::new(title, table.place.clone(), format!("this needs `{key}`")).help(format!("give {what}")),
-    );
-}
-
-/// Each name under the key `full` must be a directory's, and one of these must be able to answer.
-fn listener_asks(
-    found: &mut Findings,
-    config: &Config,
-    listener: &Listener,
-    full: &str,
-    places: &listener::Places,
-) {
-    let mut known = Vec::new();
-    for (name, place) in listener.directory.iter().zip(&places.names) {
-        match config.directory(name) {
-            Some(directory) => known.push((directory, place)),
-            None => {
-                let problem = Problem::new(
-                    format!("`{full}` names an unknown directory"),
-                    place.clone(),
-                    "no such directory",
-                );
-                let all = || config.directory.iter().map(|directory| directory.name.as_str());
-                found.problem(match nearest(name, all()) {
-                    Some(near) => problem.help(format!("did you mean `\"{near}\"`?")),
-                    None if config.directory.is_empty() => problem.help("the file has no directory at all"),
-                    None => problem.help(format!("there are: {}", all().collect::<Vec<_>>().join(", "))),
-                });
-            }
-        }
-    }
-    let (kind, wanted) = if listener.protocol.asks_logins() {
-        ("logins", "`imap` or `smtp`")
-    } else {
-        ("recipients", "`smtp` or `lmtp`")
-    };
-    let able = |directory: &super::Directory| listener.can_ask(directory.kind);
-    if known.len() == listener.directory.len() && !known.iter().any(|(directory, _)| able(directory)) {
-        let Some(place) = &places.directory else { return };
-        let title = format!("`{full}` names no directory that can answer about {kind}");
-        let label = format!("protocol `{}` asks about {kind}", listener.protocol);
-        found.problem(
-            Problem::new(title, place.clone(), label).help(format!("name a directory of type {wanted}")),
-        );
-        return;
-    }
-    for (directory, place) in &known {
-        if !able(directory) {
-            let text = format!(
-                "`{full}`: \"{}\" is never asked here: type `{}` knows no {kind}",
-                directory.name, directory.kind
-            );
-            found.note(place, text);
-        }
-    }
-    let unlisted = |directory: &super::Directory| directory.lookup.domains.all.is_empty();
-    let mut answering = known
-        .iter()
-        .map(|(directory, _)| *directory)
-        .filter(|directory| able(directory))
-        .peekable();
-    if kind == "recipients" && answering.peek().is_some() && answering.all(unlisted) {
-        let text =
-            format!("`{full}`: none of these has `lookup.domains`: no recipient is ever asked for here");
-        found.note(&places.listener, text);
-    }
-}
-
-/// No two listeners on one socket.
-fn own_sockets(found: &mut Findings, listeners: &[(Listener, listener::Places)]) {
-    let mut taken: HashMap<_, (&str, Place)> = HashMap::new();
-    for (listener, places) in listeners {
-        let Some(place) = &places.socket else { continue };
-        if let Some((other, first)) = taken.get(&listener.socket) {
-            let title = format!(
-                "listeners \"{other}\" and \"{}\" have the same socket",
-                listener.name
-            );
-            found.problem(
-                Problem::new(title, place.clone(), "given again here")
-                    .also(first.clone(), "first given here")
-                    .help("give each listener a socket of its own"),
-            );
-        } else {
-            taken.insert(&listener.socket, (&listener.name, place.clone()));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Holds every key.
-    const FULL: &str = include_str!("../../../tests/configs/good/full.toml");
-
-    #[test]
-    fn no_text_makes_it_panic() {
-        // Cut anywhere, and every byte changed into what TOML minds.
-        for at in 0..FULL.len() {
-            if let Some(cut) = FULL.get(..at) {
-                let _ = parse(Path::new("cut.toml"), cut).map_err(|error| error.to_string());
-            }
-        }
-        for noise in ["\"", "[", "]", "{", "=", ".", "\n", "0", "\u{fc}", "\u{0}"] {
-            for at in (0..FULL.len()).step_by(7).filter(|at| FULL.is_char_boundary(*at)) {
-                let (before, after) = FULL.split_at(at);
-                let text = format!("{before}{noise}{after}");
-                let _ = parse(Path::new("noise.toml"), &text).map_err(|error| error.to_string());
-            }
-        }
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_read_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("vouch.toml");
-        let error = load(&path).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            format!(
-                "error: cannot read {}: No such file or directory (os error 2)",
-                path.display()
-            )
-        );
-        std::fs::write(&path, b"\xff").unwrap();
-        assert!(load(&path).is_err());
-        std::fs::write(&path, "").unwrap();
-        assert!(load(&path).is_ok());
-    }
-
-    // Fills MOST_PROBLEMS.
-    #[test]
-    fn many_errors_are_told_in_part() {
-        let text: String = (0..50).map(|number| format!("key-{number} = 1\n")).collect();
-        let error = parse(Path::new("many.toml"), &text).unwrap_err().to_string();
-        assert_eq!(error.matches("unknown key").count(), 20);
-        assert!(error.ends_with("error: and 30 more"), "{error}");
-    }
-
-    // Fills read::LONGEST_FILE.
-    #[test]
-    fn a_file_that_is_too_long_is_not_read_to_its_end() {
-        let error = load(Path::new("/dev/zero")).unwrap_err().to_string();
-        assert_eq!(error, "error: cannot read /dev/zero: longer than 64 MiB");
+        found.note(&at, text);
     }
 }

@@ -1,11 +1,10 @@
 //! What must hold where mechanisms are for a remote to judge.
 
-use super::{
-    listener::Places,
-    problem::Problem,
-    table::{Findings, Place},
-};
-use crate::config::{Config, Listener, Template};
+use crate::config::Config;
+use crate::settings::listener::Listener;
+use crate::settings::problem::Problem;
+use crate::settings::table::{Findings, Place};
+use crate::template::Template;
 
 /// A dialog holds a session, as a client that just failed may do: another must be left for
 /// everybody else.
@@ -13,11 +12,15 @@ const FEWEST_SESSIONS: u32 = 3;
 
 /// Refuses a mechanism that could not be carried faithfully, or only at the cost of the
 /// passwords beside it.
-pub(super) fn check(found: &mut Findings, config: &Config, listener: &Listener, places: &Places) {
+pub(super) fn check(found: &mut Findings, config: &Config, listener: &Listener, table: &str) {
+    let given = found.given(&format!("{table}.mechanisms"));
+    let places = given.map(|given| given.items.clone()).unwrap_or_default();
+    let relayed = listener.mechanisms.iter().zip(&places);
+    let relayed: Vec<_> = relayed.filter(|(mechanism, _)| mechanism.is_relayed()).collect();
     let mut refuse = |place: &Place, title: String, label: String, help: &str| {
         found.problem(Problem::new(title, place.clone(), label).help(help));
     };
-    if let (true, Some((mechanism, place))) = (listener.ok.pass, places.relayed.first()) {
+    if let (true, Some((mechanism, place))) = (listener.ok.pass, relayed.first()) {
         let title = format!(
             "listener \"{}\" cannot offer {mechanism} and have `ok.pass`",
             listener.name
@@ -25,8 +28,7 @@ pub(super) fn check(found: &mut Findings, config: &Config, listener: &Listener, 
         let label = "a client that logs in by this gives no password".to_owned();
         refuse(place, title, label, "leave one of the two out");
     }
-    let mut relayed = places
-        .relayed
+    let mut relayed = relayed
         .iter()
         .filter(|(mechanism, _)| mechanism.is_challenge_response());
     let Some((mechanism, place)) = relayed.next() else {

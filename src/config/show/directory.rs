@@ -1,8 +1,11 @@
 //! A directory, in words.
 
 use super::{Text, at_most};
-use crate::config::directory::{CatchAll, Code252, KeyExchange, Kind, LoginMethod, Policy, StartTls};
-use crate::config::{Config, Directory, Endpoint, duration_text};
+use crate::config::Config;
+use crate::settings::address::RemoteAddress;
+use crate::settings::directory::{CatchAll, Code252, Directory, KeyExchange, LoginMethod, Policy, StartTls};
+use crate::settings::kind::Kind;
+use crate::settings::scalar::duration_text;
 
 pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
     let knows = match directory.kind {
@@ -13,8 +16,8 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
     text.head(format!("Directory \"{}\": knows {knows}.", directory.name));
     let kind = directory.kind.as_str().to_ascii_uppercase();
     match &directory.address {
-        Endpoint::Host { .. } => text.say(format!("{kind} to {}.", directory.address)),
-        Endpoint::Socket(path) => text.say(format!("{kind} over the Unix socket {}.", path.display())),
+        RemoteAddress::Host(_) => text.say(format!("{kind} to {}.", directory.endpoint())),
+        RemoteAddress::Socket(path) => text.say(format!("{kind} over the Unix socket {}.", path.display())),
     }
     if !config.is_asked(&directory.name) {
         text.say("No listener asks it.");
@@ -117,7 +120,7 @@ fn memory_words(text: &mut Text, directory: &Directory) {
 
 fn tls_words(text: &mut Text, directory: &Directory) {
     let tls = &directory.tls;
-    if let (Endpoint::Socket(_), None) = (&directory.address, &tls.server_name) {
+    if let (RemoteAddress::Socket(_), None) = (&directory.address, &tls.server_name) {
         text.say("No TLS: a Unix socket does not leave this machine.");
         return;
     }
@@ -131,9 +134,9 @@ fn tls_words(text: &mut Text, directory: &Directory) {
         }
     };
     let name = match (&tls.server_name, &directory.address) {
-        (Some(name), _) | (None, Endpoint::Host { host: name, .. }) => name.as_str(),
+        (Some(name), _) | (None, RemoteAddress::Host(name)) => name.as_str(),
         // Returned above.
-        (None, Endpoint::Socket(_)) => "",
+        (None, RemoteAddress::Socket(_)) => "",
     };
     let trust = match (&tls.ca_file, tls.allow_invalid_certs) {
         (_, true) => "ANY certificate is accepted, from any machine that answers".to_owned(),

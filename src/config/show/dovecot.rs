@@ -1,7 +1,9 @@
 //! `[dovecot]`, in words.
 
 use super::{Text, listener};
-use crate::config::{Config, Dovecot, listener::Protocol};
+use crate::config::Config;
+use crate::settings::dovecot::Dovecot;
+use crate::settings::protocol::Protocol;
 
 pub(super) fn words(text: &mut Text, config: &Config, dovecot: &Dovecot) {
     for (asks, protocol) in [

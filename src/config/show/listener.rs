@@ -4,9 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Text, at_most, trust};
 use crate::address::Domain;
-use crate::config::listener::{Any, Exists, Fields, Mechanism};
-use crate::config::protocol::{Asks, Protocol};
-use crate::config::{Config, Directory, Limit, ListenAddress, Listener, duration_text};
+use crate::config::Config;
+use crate::settings::directory::Directory;
+use crate::settings::fields::Fields;
+use crate::settings::limit::Limit;
+use crate::settings::listener::{Any, Exists, Listener, TempFail};
+use crate::settings::mechanism::Mechanism;
+use crate::settings::protocol::{Asks, Protocol};
+use crate::settings::scalar::duration_text;
+use crate::settings::socket::ListenAddress;
 
 /// Up to this many domains are listed; above it, their number is shown.
 const MOST_DOMAINS: usize = 8;
@@ -22,23 +28,24 @@ pub(super) fn words(text: &mut Text, config: &Config, listener: &Listener) {
 pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
     let protocol = listener.protocol;
     routes(text, config, listener);
-    match listener.deadline {
-        Some(deadline) => text.say(format!("Every answer comes within {}.", duration_text(deadline))),
-        None if protocol.depends_on_service() => {
-            let (smtp, other) = (listener.deadline_for(Some(b"smtp")), listener.deadline_for(None));
-            let (smtp, other) = (duration_text(smtp), duration_text(other));
-            text.say(format!(
-                "Every answer comes within {smtp} for service=smtp, within {other} for others."
-            ));
+    let [smtp, other] = [listener.deadline.smtp, listener.deadline.other].map(duration_text);
+    text.say(if smtp == other {
+        format!("Every answer comes within {other}.")
+    } else {
+        format!("Every answer comes within {smtp} for service=smtp, within {other} for others.")
+    });
+    match (protocol, listener.join_realm) {
+        (Protocol::Saslauthd, true) => {
+            text.say("A login with a realm is login@realm, as with saslauthd -r.");
         }
-        None => text.say(format!(
-            "Every answer comes within {}.",
-            duration_text(listener.deadline_for(None))
-        )),
-    }
-    let words = (protocol.row().says)(listener);
-    if !words.is_empty() {
-        text.say(words);
+        (Protocol::Saslauthd, false) => {
+            text.say("A login's realm is ignored, as with saslauthd without -r.");
+        }
+        (Protocol::Socketmap, _) => text.say(
+            "Maps: recipients (OK ok, NOTFOUND, or TEMP where there is no answer), domains (the same), access (the \
+             actions below).",
+        ),
+        _ => {}
     }
     // What is said follows from the keys that there are.
     let about: [(&str, Words); 8] = [
@@ -52,7 +59,7 @@ pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
         ("allow", trust::access),
     ];
     for (key, words) in about {
-        if protocol.has(key) {
+        if listener.has(key) {
             words(text, listener);
         }
     }
@@ -129,7 +136,7 @@ fn socket_words(text: &mut Text, listener: &Listener) {
                 .as_ref()
                 .map_or("group of its directory".to_owned(), |it| format!("group {it}"));
             text.say(format!(
-                "Unix socket {}, mode {:04o}{owner}, {group}; at most {connections} connections.",
+                "Unix socket {}, mode {}{owner}, {group}; at most {connections} connections.",
                 path.display(),
                 listener.mode
             ));
@@ -149,7 +156,7 @@ fn socket_words(text: &mut Text, listener: &Listener) {
             };
             let postfix = listener.protocol.row().postfix;
             if !postfix.is_empty() {
-                let patience = listener.deadline_for(None) + std::time::Duration::from_secs(5);
+                let patience = listener.deadline.other + std::time::Duration::from_secs(5);
                 let postfix = postfix.replace("{patience}", &duration_text(patience));
                 text.say(postfix.replace("{socket}", relative));
             }
@@ -233,7 +240,7 @@ impl<'a> Routes<'a> {
         let comes = if first.len() > 1 { "come" } else { "comes" };
         let first: Vec<_> = first.iter().map(|name| format!("\"{name}\"")).collect();
         let first = first.join(" and ");
-        let hint = if listener.protocol.has("any") {
+        let hint = if listener.has("any") {
             "; any = \"all\" asks both"
         } else {
             ""
@@ -285,7 +292,7 @@ fn action_words(text: &mut Text, listener: &Listener) {
     text.say(format!("mailbox disabled    -> {}", action.disabled.as_str()));
     text.say(format!("no answer           -> {}", action.defer.as_str()));
     text.say(format!("client over a limit -> {}", action.limit.as_str()));
-    if listener.protocol.has("vrfy") {
+    if listener.protocol == Protocol::Policy {
         text.say(if action.vrfy {
             "VRFY is answered too."
         } else {
@@ -298,7 +305,7 @@ fn mechanism_words(text: &mut Text, listener: &Listener) {
     let named = |which: fn(Mechanism) -> bool| {
         let names = listener.mechanisms.iter().filter(|it| which(**it));
         names
-            .map(|mechanism| mechanism.as_str())
+            .map(|mechanism| mechanism.name())
             .collect::<Vec<_>>()
             .join(", ")
     };
@@ -320,7 +327,7 @@ fn mechanism_words(text: &mut Text, listener: &Listener) {
 }
 
 fn tempfail_words(text: &mut Text, listener: &Listener) {
-    text.say(format!("No answer: {}.", listener.tempfail.says()));
+    text.say(format!("No answer: {}.", tempfail(listener.tempfail)));
 }
 
 /// What is kept of a login, and added to OK.
@@ -364,5 +371,17 @@ fn field_words(text: &mut Text, what: &str, fields: &Fields) {
             .map(|(name, template)| format!("{name}={template}"))
             .collect();
         text.say(format!("{what} {}.", fields.join(", ")));
+    }
+}
+
+/// How "no answer" is expressed.
+fn tempfail(word: TempFail) -> &'static str {
+    match word {
+        TempFail::Auto => {
+            "hangs up when service=smtp asked alone (Postfix then answers 454), else FAIL with temp_fail"
+        }
+        TempFail::Close => "hangs up (Postfix then answers 454)",
+        TempFail::Fail => "FAIL with temp_fail (Postfix takes it for a wrong password)",
+        TempFail::No => "NO, as for a wrong password",
     }
 }

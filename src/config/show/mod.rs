@@ -2,12 +2,16 @@
 
 mod directory;
 mod dovecot;
+mod keys;
 mod listener;
 mod trust;
 
 use std::fmt::Write;
 
-use super::{Config, Limit, ListenAddress, Metrics, keys, read::Note};
+use super::{Config, read::Note};
+use crate::settings::limit::Limit;
+use crate::settings::process::Metrics;
+use crate::settings::socket::ListenAddress;
 
 /// Explains each listener, each directory, the effective value of every key, where `keys` are wanted, and
 /// the notes. Plain text of whole lines; the keys read back as TOML to the same configuration.

@@ -2,7 +2,9 @@
 
 use super::Text;
 use crate::address::access::{Access, List};
-use crate::config::{Listener, Penalty, duration_text};
+use crate::settings::listener::Listener;
+use crate::settings::penalty::Penalty;
+use crate::settings::scalar::duration_text;
 
 pub(super) fn penalties(text: &mut Text, listener: &Listener) {
     let logins = listener.protocol.asks_logins();
@@ -14,7 +16,7 @@ pub(super) fn penalties(text: &mut Text, listener: &Listener) {
 }
 
 pub(super) fn access(text: &mut Text, listener: &Listener) {
-    access_words(text, &listener.access, listener.protocol.row().denied);
+    access_words(text, &listener.access(), listener.protocol.row().denied);
 }
 
 fn penalty_words(text: &mut Text, penalty: &Penalty, logins: bool) {

@@ -15,7 +15,6 @@ use super::directories::{Built, build_all};
 use super::listeners::{AnyListener, asked};
 use super::prepare::{Opened, open, peers_of};
 use super::{DaemonError, ServiceUser, drain, files, longest_deadline, status};
-use crate::config::listener::Protocol;
 use crate::config::{self, Config};
 use crate::directory::health::State;
 use crate::engine::CachedDirectory;
@@ -27,6 +26,7 @@ use crate::service::activation::Units;
 use crate::service::bind::BindError;
 use crate::service::bound_path::{BoundPath, Place};
 use crate::service::folder_lock::FolderLocks;
+use crate::settings::protocol::Protocol;
 use changes::Changes;
 use sockets::Troubles;
 

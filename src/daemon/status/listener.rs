@@ -13,7 +13,7 @@ use crate::server::counts::ListenerCounts;
 #[derive(Clone)]
 pub struct Listener {
     name: String,
-    protocol: config::listener::Protocol,
+    protocol: crate::settings::protocol::Protocol,
     socket: String,
     admission: Arc<Admission>,
     counts: Arc<ListenerCounts>,

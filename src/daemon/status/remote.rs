@@ -25,7 +25,7 @@ const TEXTS_SHOWN: usize = 3;
 #[derive(Clone)]
 pub struct Remote {
     name: String,
-    kind: config::directory::Kind,
+    kind: crate::settings::kind::Kind,
     address: String,
     member: Arc<CachedDirectory>,
 }
@@ -37,7 +37,7 @@ impl Remote {
         let remote = |(directory, member): (&config::Directory, &Arc<CachedDirectory>)| Self {
             name: directory.name.clone(),
             kind: directory.kind,
-            address: directory.address.to_string(),
+            address: directory.endpoint(),
             member: member.clone(),
         };
         both.map(remote).collect()

@@ -1,6 +1,7 @@
 //! A table of the file while it is read: each key is asked for by name, and what was never asked for is
 //! unknown.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use toml::{
@@ -9,98 +10,143 @@ use toml::{
 };
 
 use super::{
-    Note,
-    earlier::earlier,
+    earlier::{earlier, ignored},
+    kind::Kind,
     problem::{Problem, nearest},
-    value::{self, Wrong},
+    protocol::Protocol,
+    scalar::{Wrong, filled},
 };
 
 /// A place in the file, in bytes.
-pub(super) type Place = Range<usize>;
+pub(crate) type Place = Range<usize>;
 
-/// What was found so far: what is wrong, and what is worth knowing.
+/// What was found so far: what is wrong, what is worth knowing, and what is given where.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     /// What is wrong.
-    pub(super) problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
     /// What is worth knowing; the place becomes a line at the end.
-    pub(super) notes: Vec<(Option<Place>, String)>,
+    pub(crate) notes: Vec<(Option<Place>, String)>,
+    /// The keys that the file gives, by their names in full.
+    given: HashMap<String, Given>,
+}
+
+/// Where a key is given.
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
+    /// The key.
+    pub(crate) key: Place,
+    /// Its value.
+    pub(crate) value: Place,
+    /// Of a list, each item that was taken.
+    pub(crate) items: Vec<Place>,
 }
 
 impl Findings {
-    pub(super) fn problem(&mut self, problem: Problem) {
+    pub(crate) fn problem(&mut self, problem: Problem) {
         self.problems.push(problem);
     }
 
-    pub(super) fn note(&mut self, place: &Place, text: impl Into<String>) {
+    pub(crate) fn note(&mut self, place: &Place, text: impl Into<String>) {
         self.notes.push((Some(place.clone()), text.into()));
     }
 
-    /// The notes in the order of the file, those about the whole file first.
-    pub(super) fn into_notes(mut self, text: &str) -> Vec<Note> {
-        self.notes
-            .sort_by_key(|(place, _)| place.as_ref().map(|place| place.start));
-        let line = |place: Place| {
-            text.bytes()
-                .take(place.start)
-                .filter(|byte| *byte == b'\n')
-                .count()
-                + 1
+    /// Where the file gives the key of this name in full, if it does.
+    pub(crate) fn given(&self, name: &str) -> Option<&Given> {
+        self.given.get(name)
+    }
+
+    /// Notes where the key of this name in full is given.
+    pub(crate) fn gives(&mut self, name: String, field: &Field<'_>) {
+        let given = Given {
+            key: field.key.clone(),
+            value: field.place.clone(),
+            items: Vec::new(),
         };
-        self.notes
-            .into_iter()
-            .map(|(place, text)| Note {
-                line: place.map(line),
-                text,
-            })
-            .collect()
+        self.given.insert(name, given);
+    }
+
+    /// Notes that the item at this place of a list was taken.
+    pub(crate) fn takes(&mut self, field: &Field<'_>, item: Place) {
+        if let Some(given) = self.given.get_mut(&field.name) {
+            given.items.push(item);
+        }
+    }
+}
+
+/// What is known of the directory or listener that a table belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context {
+    /// A directory's type.
+    pub(crate) kind: Option<Kind>,
+    /// A listener's protocol.
+    pub(crate) protocol: Option<Protocol>,
+    /// Only the keys that stand in `[dovecot]` as well.
+    pub(crate) dovecot: bool,
+    /// Every key of the part, to recognise one in the wrong table.
+    pub(crate) keys: fn() -> Vec<String>,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self {
+            kind: None,
+            protocol: None,
+            dovecot: false,
+            keys: Vec::new,
+        }
     }
 }
 
 /// A table and the keys asked of it so far.
-pub(super) struct Table<'t> {
+pub(crate) struct Table<'t> {
     /// Its name in full, as messages say it; empty for the file's own.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Where it is named first.
-    pub(super) place: Place,
+    pub(crate) place: Place,
+    pub(crate) context: Context,
     entries: &'t DeTable<'t>,
     known: Vec<&'static str>,
     passed: Vec<&'static str>,
 }
 
 /// A key that is there.
-pub(super) struct Field<'t> {
+pub(crate) struct Field<'t> {
     /// Its name in full.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Where the key stands.
-    pub(super) key: Place,
+    pub(crate) key: Place,
     /// Where its value stands.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     /// The value.
-    pub(super) value: &'t DeValue<'t>,
+    pub(crate) value: &'t DeValue<'t>,
+    /// That of its table.
+    pub(crate) context: Context,
 }
 
 impl Field<'_> {
     /// Tells why the value cannot be used.
-    pub(super) fn wrong(&self, found: &mut Findings, wrong: Wrong) {
-        let problem = Problem::new(
-            format!("`{}` {}", self.name, wrong.what),
-            self.place.clone(),
-            wrong.label,
-        );
-        found.problem(match wrong.help {
+    pub(crate) fn wrong(&self, found: &mut Findings, wrong: Wrong) {
+        found.problem(self.problem(self.place.clone(), wrong));
+    }
+
+    /// Why an item of a list cannot be used, which stands at `place`.
+    pub(crate) fn problem(&self, place: Place, wrong: Wrong) -> Problem {
+        let problem = Problem::new(format!("`{}` {}", self.name, wrong.what), place, wrong.label);
+        match wrong.help {
             Some(help) => problem.help(help),
             None => problem,
-        });
+        }
     }
 }
 
 impl<'t> Table<'t> {
     /// A table by its full name.
-    pub(super) fn new(name: impl Into<String>, place: Place, entries: &'t DeTable<'t>) -> Self {
+    pub(crate) fn new(name: impl Into<String>, place: Place, entries: &'t DeTable<'t>) -> Self {
         Self {
             name: name.into(),
             place,
+            context: Context::default(),
             entries,
             known: Vec::new(),
             passed: Vec::new(),
@@ -108,7 +154,7 @@ impl<'t> Table<'t> {
     }
 
     /// The full name of a key of this table.
-    pub(super) fn full(&self, key: &str) -> String {
+    pub(crate) fn full(&self, key: &str) -> String {
         if self.name.is_empty() {
             key.to_owned()
         } else {
@@ -117,23 +163,25 @@ impl<'t> Table<'t> {
     }
 
     /// A key, if it is there. From here on it is known.
-    pub(super) fn field(&mut self, key: &'static str) -> Option<Field<'t>> {
+    pub(crate) fn field(&mut self, key: &'static str) -> Option<Field<'t>> {
         self.known.push(key);
         self.peek(key)
     }
 
-    fn peek(&self, key: &str) -> Option<Field<'t>> {
+    /// A key, if it is there, without a note that it is known.
+    pub(crate) fn peek(&self, key: &str) -> Option<Field<'t>> {
         let (name, value) = self.entries.get_key_value(key)?;
         Some(Field {
             name: self.full(key),
             key: name.span(),
             place: value.span(),
             value: value.get_ref(),
+            context: self.context,
         })
     }
 
     /// A key, or Stalwart's name for it.
-    pub(super) fn field_or_alias(
+    pub(crate) fn field_or_alias(
         &mut self,
         found: &mut Findings,
         key: &'static str,
@@ -160,45 +208,13 @@ impl<'t> Table<'t> {
         Some(other)
     }
 
-    /// Reads a key into its place; the default stays when it is absent or wrong. Says where the key stands.
-    pub(super) fn read<T>(
-        &mut self,
-        found: &mut Findings,
-        key: &'static str,
-        into: &mut T,
-        parse: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>,
-    ) -> Option<Place> {
-        let field = self.field(key)?;
-        read_field(found, field, into, parse)
-    }
-
-    /// The same for a key whose default is absence.
-    pub(super) fn read_some<T>(
-        &mut self,
-        found: &mut Findings,
-        key: &'static str,
-        into: &mut Option<T>,
-        parse: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>,
-    ) -> Option<Place> {
-        self.read(found, key, into, |value| parse(value).map(Some))
-    }
-
-    /// Passes over a key of Stalwart's, saying why.
-    pub(super) fn pass_over(&mut self, found: &mut Findings, key: &'static str, why: &str) {
-        self.passed.push(key);
-        if let Some(field) = self.peek(key) {
-            found.note(&field.key, format!("`{}`: ignored: {why}", field.name));
-        }
-    }
-
     /// A table inside this one, if it is there.
-    pub(super) fn table(&mut self, found: &mut Findings, key: &'static str) -> Option<Table<'t>> {
-        let field = self.field(key)?;
-        as_table(found, field)
+    pub(crate) fn table(&mut self, found: &mut Findings, key: &'static str) -> Option<Table<'t>> {
+        self.field(key)?.as_table(found)
     }
 
     /// The tables inside this one, by names that the file chooses, in the order of the file.
-    pub(super) fn tables(mut self, found: &mut Findings) -> Vec<(String, Table<'t>)> {
+    pub(crate) fn tables(mut self, found: &mut Findings) -> Vec<(String, Table<'t>)> {
         let mut names: Vec<_> = self.entries.iter().collect();
         names.sort_by_key(|(name, _)| name.span().start);
         let mut tables = Vec::with_capacity(names.len());
@@ -214,8 +230,9 @@ impl<'t> Table<'t> {
                 key: name.span(),
                 place: value.span(),
                 value: value.get_ref(),
+                context: self.context,
             };
-            if let Some(table) = as_table(found, field) {
+            if let Some(table) = field.as_table(found) {
                 tables.push((key.to_string(), table));
             }
         }
@@ -224,7 +241,7 @@ impl<'t> Table<'t> {
     }
 
     /// Every key with its value, in the order of the file; for tables whose keys the file chooses.
-    pub(super) fn entries(&self) -> Vec<(&'t Spanned<toml::de::DeString<'t>>, Field<'t>)> {
+    pub(crate) fn entries(&self) -> Vec<(&'t Spanned<toml::de::DeString<'t>>, Field<'t>)> {
         let mut entries: Vec<_> = self
             .entries
             .iter()
@@ -234,6 +251,7 @@ impl<'t> Table<'t> {
                     key: name.span(),
                     place: value.span(),
                     value: value.get_ref(),
+                    context: self.context,
                 };
                 (name, field)
             })
@@ -243,10 +261,14 @@ impl<'t> Table<'t> {
     }
 
     /// Tells every key that was never asked for.
-    pub(super) fn finish(self, found: &mut Findings, elsewhere: &[&'static str]) {
+    pub(crate) fn finish(self, found: &mut Findings) {
         for (name, _) in self.entries.iter() {
             let key: &str = name.get_ref();
             if self.known.iter().chain(&self.passed).any(|known| *known == key) {
+                continue;
+            }
+            if let Some(why) = ignored(&self.name, key) {
+                found.note(&name.span(), format!("`{}`: ignored: {why}", self.full(key)));
                 continue;
             }
             if let Some(earlier) = earlier(&self.name, key) {
@@ -266,8 +288,9 @@ impl<'t> Table<'t> {
                 format!("not a key of {of}"),
             );
             let leaf = |known: &&str| known.rsplit('.').next() == Some(key);
+            let elsewhere = (self.context.keys)();
             let near = nearest(key, self.known.iter().copied())
-                .or_else(|| elsewhere.iter().copied().find(leaf))
+                .or_else(|| elsewhere.iter().map(String::as_str).find(leaf))
                 .map_or_else(
                     || {
                         let mut known = self.known.clone();
@@ -281,48 +304,36 @@ impl<'t> Table<'t> {
     }
 }
 
-/// Reads a key that is there.
-pub(super) fn read_field<T>(
-    found: &mut Findings,
-    field: Field<'_>,
-    into: &mut T,
-    parse: impl FnOnce(&DeValue<'_>) -> Result<T, Wrong>,
-) -> Option<Place> {
-    match parse(field.value) {
-        Ok(value) => *into = value,
-        Err(wrong) => field.wrong(found, wrong),
+impl<'t> Field<'t> {
+    /// The table that the value is.
+    pub(crate) fn as_table(&self, found: &mut Findings) -> Option<Table<'t>> {
+        let Some(entries) = self.value.as_table() else {
+            let example = format!("its keys below a line `[{}]`", self.name);
+            self.wrong(found, Wrong::mistyped("a table", self.value, &example));
+            return None;
+        };
+        let context = Context {
+            dovecot: false,
+            ..self.context
+        };
+        Some(Table {
+            context,
+            ..Table::new(self.name.clone(), self.key.clone(), entries)
+        })
     }
-    Some(field.key)
-}
-
-fn as_table<'t>(found: &mut Findings, field: Field<'t>) -> Option<Table<'t>> {
-    let Some(entries) = field.value.as_table() else {
-        let example = format!("its keys below a line `[{}]`", field.name);
-        field.wrong(found, Wrong::mistyped("a table", field.value, &example));
-        return None;
-    };
-    Some(Table::new(field.name, field.key, entries))
 }
 
 /// The strings of a list, each with its place; a single string is a list of one where `alone` allows it.
-pub(super) fn strings(
+pub(crate) fn strings(
     found: &mut Findings,
     field: &Field<'_>,
     example: &str,
     alone: bool,
 ) -> Vec<(String, Place)> {
     let mut read = Vec::new();
-    let mut one = |found: &mut Findings, value: &DeValue<'_>, place: Place| {
-        let item = Field {
-            name: field.name.clone(),
-            key: field.key.clone(),
-            place: place.clone(),
-            value,
-        };
-        match value::filled(value) {
-            Ok(text) => read.push((text, place)),
-            Err(wrong) => item.wrong(found, wrong),
-        }
+    let mut one = |found: &mut Findings, value: &DeValue<'_>, place: Place| match filled(value) {
+        Ok(text) => read.push((text, place)),
+        Err(wrong) => found.problem(field.problem(place, wrong)),
     };
     match field.value {
         DeValue::Array(items) => {

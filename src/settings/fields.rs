@@ -1,37 +1,110 @@
-//! Reads the fields that a listener adds to its answers: `ok` and `fields`.
+//! The fields that a listener adds to its answers: `ok` and `fields`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{
-    problem::Problem,
-    table::{Field, Findings, Table},
-    value::{self, Wrong},
-};
-use crate::{
-    address::network::Network,
-    config::{
-        Template,
-        listener::{Fields, OkFields, Protocol},
-    },
-};
+use toml::de::DeValue;
+
+use super::key::{Key, Keyed, Shown, Value};
+use super::problem::Problem;
+use super::protocol::Protocol;
+use super::scalar::{Bound, Wrong, filled, quoted};
+use super::table::{Field, Findings, Table};
+use crate::address::network::Network;
+use crate::template::Template;
+
+/// Names, each with its template. Every name is allowed; Dovecot reads unknown ones as settings of the user.
+pub type Fields = BTreeMap<String, Template>;
 
 /// `fields`: a table of fields whose names the file chooses, each a template.
-pub(super) fn fields(found: &mut Findings, table: &mut Table<'_>, into: &mut Fields) {
-    let Some(fields) = table.table(found, "fields") else {
-        return;
-    };
-    for (name, field) in named(found, &fields) {
-        template(found, &field, name, into);
+impl Value for Fields {
+    fn read(&mut self, found: &mut Findings, field: &Field<'_>, _: &Bound) {
+        let Some(fields) = field.as_table(found) else {
+            return;
+        };
+        for (name, field) in named(found, &fields) {
+            template(found, &field, name, self);
+        }
+    }
+
+    fn show(&self) -> Shown {
+        Shown::Set(inline(
+            self.iter().map(|(name, template)| (name, template.to_string())),
+        ))
     }
 }
 
+/// An inline table.
+fn inline(fields: impl Iterator<Item = (impl ToString, String)>) -> String {
+    let fields: Vec<_> = fields
+        .map(|(name, text)| format!("{} = {}", quoted(name), quoted(text)))
+        .collect();
+    if fields.is_empty() {
+        "{}".to_owned()
+    } else {
+        format!("{{ {} }}", fields.join(", "))
+    }
+}
+
+/// What is added to OK.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OkFields {
+    /// By template.
+    pub fields: Fields,
+    /// `pass=`: the password that the remote accepted, for a proxy to log in with.
+    pub pass: bool,
+    /// Where logins may come from; everywhere, where it is `None`.
+    pub allow_nets: Option<Vec<Network>>,
+}
+
+impl Value for OkFields {
+    fn read(&mut self, found: &mut Findings, field: &Field<'_>, _: &Bound) {
+        if let Some(table) = field.as_table(found) {
+            ok(found, &table, field.context.protocol, self);
+        }
+    }
+
+    fn show(&self) -> Shown {
+        let mut text: BTreeMap<&str, String> = self
+            .fields
+            .iter()
+            .map(|(name, template)| (name.as_str(), template.to_string()))
+            .collect();
+        if self.pass {
+            text.insert("pass", PASSWORD.to_owned());
+        }
+        if let Some(networks) = &self.allow_nets {
+            let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+            text.insert("allow_nets", networks.join(","));
+        }
+        let key = |name, about| Key::<Option<String>>::new(name, about).entry(&None);
+        Shown::Table(Keyed {
+            about: " Fields added to OK, which tell Dovecot's login processes to do more with a login than start a session. \
+                    Any name, by template. `proxy = \"y\"` forwards the user to `host`, an IP address, and needs `pass`; \
+                    `nologin = \"y\"` refuses every session, with `reason`. Names that vouch sends itself, such as `user`, \
+                    are refused.",
+            inline: Some(inline(text.into_iter())),
+            keys: vec![
+                key(
+                    "pass",
+                    " `\"{password}\"`: the password that the remote accepted, for the proxy.",
+                ),
+                key(
+                    "allow_nets",
+                    " A list of networks, separated by commas. A login from another or an unknown address is refused \
+                     without asking the remote. vouch applies it and does not send it to clients.",
+                ),
+            ],
+        })
+    }
+}
+
+/// The only value of `pass`.
+const PASSWORD: &str = "{password}";
+
 /// `ok`: the same, with some names that mean more to us or to Dovecot.
-pub(super) fn ok(found: &mut Findings, table: &mut Table<'_>, protocol: Option<Protocol>, ok: &mut OkFields) {
-    let Some(table) = table.table(found, "ok") else {
-        return;
-    };
-    let entries = named(found, &table);
+fn ok(found: &mut Findings, table: &Table<'_>, protocol: Option<Protocol>, ok: &mut OkFields) {
+    let entries = named(found, table);
     let has = |name| entries.iter().any(|(known, _)| *known == name);
     let has_hostip = has("hostip");
     for (name, field) in &entries {
@@ -66,7 +139,7 @@ pub(super) fn ok(found: &mut Findings, table: &mut Table<'_>, protocol: Option<P
         let help = "add `host = \"192.0.2.1\"`, the server's address, and `pass = \"{password}\"`";
         found.problem(Problem::new(title, table.place.clone(), label).help(help));
     }
-    notes(found, &table, protocol, ok);
+    notes(found, table, protocol, ok);
 }
 
 /// What is taken and should not go unnoticed.
@@ -97,7 +170,7 @@ fn notes(found: &mut Findings, table: &Table<'_>, protocol: Option<Protocol>, ok
 /// The password is the user's own. Another one is not shown again.
 fn pass(field: &Field<'_>, ok: &mut OkFields) -> Option<Wrong> {
     ok.pass = true;
-    let wrong = only(field, "must be \"{password}\"", |text| text == "{password}")?;
+    let wrong = only(field, "must be \"{password}\"", |text| text == PASSWORD)?;
     Some(Wrong {
         label: "a password in a file does not stay secret".to_owned(),
         ..wrong
@@ -105,7 +178,7 @@ fn pass(field: &Field<'_>, ok: &mut OkFields) -> Option<Wrong> {
 }
 
 fn allow_nets(field: &Field<'_>, ok: &mut OkFields) -> Option<Wrong> {
-    let read = value::filled(field.value).and_then(|text| {
+    let read = filled(field.value).and_then(|text| {
         let networks = text.split(',').map(|network| Network::parse(network.trim()));
         networks.collect::<Result<Vec<_>, _>>().map_err(|why| {
             Wrong::new("is no list of networks", why.to_string())
@@ -123,7 +196,7 @@ fn allow_nets(field: &Field<'_>, ok: &mut OkFields) -> Option<Wrong> {
 
 /// A text that must be of one kind.
 fn only(field: &Field<'_>, what: &str, fits: impl Fn(&str) -> bool) -> Option<Wrong> {
-    match value::filled(field.value) {
+    match filled(field.value) {
         Ok(text) if fits(&text) => None,
         Ok(text) => Some(Wrong::new(what, format!("this is \"{text}\""))),
         Err(wrong) => Some(wrong),
@@ -154,10 +227,21 @@ fn named<'t>(found: &mut Findings, table: &Table<'t>) -> Vec<(&'t str, Field<'t>
 }
 
 fn template(found: &mut Findings, field: &Field<'_>, name: &str, into: &mut BTreeMap<String, Template>) {
-    match value::field_template(field.value) {
+    match field_template(field.value) {
         Ok(template) => {
             into.insert(name.to_owned(), template);
         }
         Err(wrong) => field.wrong(found, wrong),
     }
+}
+
+/// A template for a field of an answer, which may hold what is known of the request.
+fn field_template(value: &DeValue<'_>) -> Result<Template, Wrong> {
+    let text = filled(value)?;
+    Template::parse_for_request(&text).map_err(|why| {
+        Wrong::new("is not a template", why.to_string()).help(
+            "`{user}` is the whole name, `{local}` and `{domain}` what is left and right of the last `@`; `{service}`, \
+             `{rip}` and `{session}` are the request's",
+        )
+    })
 }

@@ -1,0 +1,466 @@
+//! `[directory."NAME"]`: a remote server, and how to ask it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::address::{RemoteAddress, ehlo_name, host_name};
+use super::domains::Domains;
+use super::key::{Keys as _, Shown, Value, keys};
+use super::kind::Kind;
+use super::limit::{Limit, Rate, rate_or_off};
+use super::scalar::{Bound, DAY, HOUR, INSTANT, MINUTE, SECOND, Scalar as _, Wrong, text};
+use super::table::{Field, Findings, strings};
+use super::words::words;
+use crate::address::{Address, Domain};
+use crate::template::Template;
+
+keys! {
+    /// A remote server, and how to ask it.
+    pub struct Directory(name: &str, kind: Kind, address: RemoteAddress) {
+        of {
+            /// NAME, by which listeners, the log and the metrics call it.
+            name: String = name.to_owned();
+        }
+        /// The remote's protocol. `imap` knows logins, `lmtp` recipients, `smtp` both.
+        "type" kind: Kind = kind,
+            required "`\"imap\"`, `\"smtp\"` or `\"lmtp\"`", hint "imap: logins; lmtp: recipients; smtp: both";
+        /// A host name, an IP address, or (`lmtp`) the absolute path of a socket.
+        "address" address: RemoteAddress = address.clone(),
+            alias "host", required "a host name, an IP address, or (lmtp) the path of a socket",
+            hint "host, IP address, or (lmtp) /path/to/socket";
+        /// The port at `address`. A socket has none. Default imap 143, or 993 with `tls.implicit`; smtp 25, or 465; lmtp 24.
+        "port" port: Option<u16> = address.port(kind, false),
+            within 1..=65_535, unset "a socket has none", default "",
+            hint "imap 143, with implicit TLS 993; smtp 25, 465; lmtp 24";
+        /// Bound on connecting and on each command. The whole answer is bounded by the listener's `deadline`, which is
+        /// usually shorter.
+        "timeout" timeout: Duration = 30 * SECOND,
+            within INSTANT..=HOUR, hint "for connecting, and for each command, within the listener's deadline";
+        /// vouch's own name in EHLO and LHLO.
+        "ehlo-name" ehlo_name: Option<String> = None,
+            parse |value, _| ehlo_name(value).map(Some), unset "the host's name", example "\"mx.example.org\"",
+            hint "the host's name by default";
+        /// TLS.
+        "tls" tls: Tls = Tls::new();
+        /// Of one remote session.
+        "limits" limits: Limits = Limits::new(kind);
+        /// The domains that it serves.
+        "lookup" lookup: Lookup = Lookup::new();
+        /// How doubtful replies to RCPT are interpreted.
+        "rcpt" rcpt: Rcpt = Rcpt::new();
+        /// Phrases of this remote, and what they mean.
+        "replies" replies: Replies = Replies::new();
+        /// How a login is sent.
+        "auth" auth: Auth = Auth::new();
+        /// The sessions.
+        "pool" pool: Pool = Pool::new(kind);
+        /// Cached answers.
+        "cache" cache: Cache = Cache::new();
+    }
+}
+
+impl Directory {
+    /// Whether a password may be sent over a connection without TLS: never, unless `auth.allow-cleartext`
+    /// is set or the remote is on this machine.
+    pub fn password_in_clear(&self) -> bool {
+        self.auth.allow_cleartext || self.address.is_local()
+    }
+
+    /// Where the remote is reached: `HOST:PORT`, or the path of a socket.
+    pub fn endpoint(&self) -> String {
+        match (&self.address, self.port) {
+            (RemoteAddress::Host(host), Some(port)) if host.contains(':') => format!("[{host}]:{port}"),
+            (address, Some(port)) => format!("{address}:{port}"),
+            (address, None) => address.to_string(),
+        }
+    }
+}
+
+/// Every key of a directory, by its name in full.
+pub(crate) fn names() -> Vec<String> {
+    let nowhere = RemoteAddress::Host(String::new());
+    Directory::new("", Kind::Smtp, nowhere)
+        .keyed()
+        .names("directory.NAME")
+}
+
+keys! {
+    /// TLS to the remote.
+    pub struct Tls() {
+        /// TLS from the first byte.
+        "implicit" implicit: bool = false, alias "enable", hint "true: TLS from the first byte";
+        /// Accept any certificate, from any machine that answers; warns at every start. For a private authority, use
+        /// `ca-file` instead.
+        "allow-invalid-certs" allow_invalid_certs: bool = false,
+            hint "true: accept any certificate; better name its authority in ca-file";
+        /// What happens without `implicit`. A password still needs TLS unless `auth.allow-cleartext` is set or the
+        /// remote is on this machine. If the remote offers STARTTLS and it fails, the session ends, whatever the value.
+        "starttls" starttls: StartTls = StartTls::IfAvailable,
+            hint "if-available | required | never; without implicit only";
+        /// PEM file of authorities that are trusted in addition to the system's. A self-signed certificate, as
+        /// `openssl req -x509` makes it, is accepted from the server that it names.
+        "ca-file" ca_file: Option<PathBuf> = None,
+            unset "the system's authorities alone", example "\"/etc/ssl/own-ca.pem\"",
+            hint "none by default; trusted besides the system's authorities";
+        /// The name that the certificate must have.
+        "server-name" server_name: Option<String> = None,
+            parse |value, _| host_name(value).map(Some), unset "`address`", example "\"mail.example.org\"",
+            hint "the name in the certificate; by default the address";
+        /// PEM file of vouch's own certificate, with `key-file`.
+        "cert-file" cert_file: Option<PathBuf> = None,
+            unset "no certificate of our own", example "\"/etc/ssl/vouch.pem\"",
+            hint "none by default: vouch's own certificate, if the server requires one";
+        /// PEM file of its key, with `cert-file`.
+        "key-file" key_file: Option<PathBuf> = None,
+            unset "no certificate of our own", example "\"/etc/ssl/private/vouch.pem\"",
+            hint "none by default: its key";
+        /// The key exchange that TLS offers first. `hybrid` protects recorded traffic against a later quantum computer;
+        /// `classic` is for a remote or firewall that stalls on the larger first message.
+        "key-exchange" key_exchange: KeyExchange = KeyExchange::Hybrid,
+            hint "classic: for a firewall that stalls on the larger first message";
+    }
+}
+
+words! {
+    /// Whether a session that starts without TLS changes to it (RFC 3207, RFC 9051 §6.2.1).
+    StartTls {
+        /// When the remote offers it.
+        IfAvailable = "if-available",
+        /// Always; a remote that does not offer it gives no answer.
+        Required = "required",
+        /// Not even when offered.
+        Never = "never",
+    }
+}
+
+words! {
+    /// The key exchange that TLS offers first.
+    KeyExchange {
+        /// X25519 with ML-KEM-768.
+        Hybrid = "hybrid",
+        /// Elliptic curves only.
+        Classic = "classic",
+    }
+}
+
+keys! {
+    /// Of one session with the remote, so that it sees no reason to disconnect or block vouch.
+    pub struct Limits(kind: Kind) {
+        /// RCPT commands sent, accepted or not; then QUIT and a new session.
+        "rcpt" rcpt: Limit = Limit::At(if kind == Kind::Lmtp { 1000 } else { 10 }),
+            hint "recipients asked for; smtp 10";
+        /// Refused recipients among these: many servers slow down or hang up at 10 or 20; LMTP servers count none.
+        "rcpt-errors" rcpt_errors: Limit = Limit::At(if kind == Kind::Lmtp { 100 } else { 5 }),
+            hint "refused ones among these; smtp 5";
+        /// Failed logins, IMAP too; then LOGOUT or QUIT.
+        "auth-errors" auth_errors: Limit = Limit::At(3), hint "failed logins";
+        /// Of all sessions together: beyond so many refused recipients within any second, minute or hour (`"600/min"`;
+        /// `s`, `min`, `h`; 1 to 100000), recipients without a cached answer are deferred without asking, and known ones
+        /// are served, so that an address harvest through vouch does not get this host's address banned.
+        "unknown-rate" unknown_rate: Option<Rate> = None,
+            parse rate_or_off, none "off",
+            hint "\"600/min\", for all sessions together: beyond, recipients without a cached answer are deferred, so that \
+                  an address harvest does not get this host banned there";
+    }
+}
+
+keys! {
+    /// The domains that the remote serves.
+    pub struct Lookup() {
+        /// The domains that it serves, and `"file:///path"` entries, each a file with one domain per line (`#` starts a
+        /// comment), read again on reload. Without any it serves every login and no recipient.
+        "domains" domains: Domains = Domains::default(),
+            example "[\"example.org\"]", hint "the domains that it serves; also \"file:///etc/vouch/domains\", one per line";
+        /// Addresses that must exist; while one is refused, refusals in its domain are deferred.
+        "canary" canary: Vec<Address> = Vec::new(),
+            hint "addresses that exist; while one is refused, refusals are deferred";
+        /// `detect` asks for an address that cannot exist; in domains where the remote accepts it, vouch neither accepts
+        /// nor rejects.
+        "catch-all" catch_all: CatchAll = CatchAll::Off,
+            hint "detect: find domains where the server accepts every address";
+        /// Local parts that differ only in the case of ASCII letters are the same; other letters keep theirs. RFC 5321
+        /// §2.4 leaves that to the remote.
+        "fold-case" fold_case: bool = false, hint "true: Jane@ and jane@ are the same mailbox";
+        /// With `"+"`, `name+detail` is looked up as `name`. At most 8 characters, none of them `@` or a space.
+        "recipient-delimiter" recipient_delimiter: String = String::new(),
+            parse delimiter, hint "\"+\": jane+list@ is looked up as jane@";
+    }
+}
+
+fn delimiter(value: &DeValue<'_>, _: &Bound) -> Result<String, Wrong> {
+    let text = text(value)?;
+    if text.chars().count() > 8 || text.contains(['@', ' ']) {
+        return Err(Wrong::new(
+            "is not a delimiter", "at most 8 characters, none of them `@` or a space",
+        ));
+    }
+    Ok(text)
+}
+
+words! {
+    /// Whether domains that accept every address are detected.
+    CatchAll {
+        /// No.
+        Off = "off",
+        /// Yes.
+        Detect = "detect",
+    }
+}
+
+keys! {
+    /// The question about a recipient, and how doubtful replies are interpreted.
+    pub struct Rcpt() {
+        /// The sender of the probe; empty is the null sender `<>`.
+        "mail-from" mail_from: String = String::new(),
+            parse mail_from, hint "the sender of a probe; empty is <>, which every server must accept";
+        /// How "cannot verify, will try" is interpreted (RFC 5321 §3.5.3).
+        "code-252" code_252: Code252 = Code252::Exists,
+            hint "exists | defer: for \"cannot verify, but will accept\"";
+        /// How a refusal for policy reasons is interpreted.
+        "policy" policy: Policy = Policy::Defer,
+            hint "defer | unknown: for a refusal for policy reasons; defer: no answer";
+        /// 550 5.4.1 means unknown, as with Exchange Online.
+        "microsoft" microsoft: bool = false, hint "true: 550 5.4.1 means unknown (Exchange Online)";
+    }
+}
+
+fn mail_from(value: &DeValue<'_>, _: &Bound) -> Result<String, Wrong> {
+    let text = text(value)?;
+    let valid = |text: &str| {
+        text.rsplit_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty() && Domain::parse(domain).is_ok() && !text.contains(['<', '>', ' '])
+        })
+    };
+    if text.is_empty() || valid(&text) {
+        return Ok(text);
+    }
+    Err(
+        Wrong::new("is not an address", "must be as in `\"probe@example.org\"`")
+            .help("write `\"\"` for the null sender `<>`"),
+    )
+}
+
+words! {
+    /// How 252 is interpreted.
+    Code252 {
+        /// The recipient exists.
+        Exists = "exists",
+        /// No answer.
+        Defer = "defer",
+    }
+}
+
+words! {
+    /// How a refusal for policy reasons is interpreted.
+    Policy {
+        /// No answer.
+        Defer = "defer",
+        /// The recipient is unknown.
+        Unknown = "unknown",
+    }
+}
+
+keys! {
+    /// Phrases of this remote, matched before those that vouch knows. A phrase is words, whatever their case and the
+    /// signs between them; `*` stands for any words. Each list takes at most 100, of at most 200 bytes. `vouch probe
+    /// reply -d NAME TEXT` shows how a reply is interpreted.
+    pub struct Replies() {
+        /// There is no such recipient, or no such user.
+        "unknown" unknown: Vec<String> = Vec::new(),
+            read phrases, hint "as in [\"recipient * fail\"]: no such recipient, or no such user";
+        /// The recipient exists, and its mailbox is full.
+        "full" full: Vec<String> = Vec::new(), read phrases, hint "its mailbox is full";
+        /// No answer about this recipient or user. Counts before the others.
+        "later" later: Vec<String> = Vec::new(), read phrases, hint "no answer about it";
+        /// The password or token is wrong; for logins only.
+        "wrong" wrong: Vec<String> = Vec::new(), read phrases, hint "the password is wrong";
+    }
+}
+
+/// Bound (process): phrases in one list of directory.NAME.replies. Beyond: they are refused at the start. Why: a
+/// server with more languages has a name for each.
+pub(crate) const MAX_PHRASES: usize = 100;
+
+/// Bound (process, bytes): phrase in a list of directory.NAME.replies. Beyond: it is refused at the start. Why: as
+/// much as a log line shows of a reply.
+pub(crate) const MAX_PHRASE: usize = 200;
+
+fn phrases(phrases: &mut Vec<String>, found: &mut Findings, field: &Field<'_>) {
+    let given = strings(found, field, "`[\"recipient * fail\"]`", true);
+    if given.len() > MAX_PHRASES {
+        let wrong = Wrong::new("has too many phrases", format!("at most {MAX_PHRASES}"));
+        field.wrong(found, wrong);
+    }
+    for (phrase, place) in given {
+        if phrase.len() > MAX_PHRASE || !phrase.contains(char::is_alphanumeric) {
+            let label = format!("a phrase has a word, and at most {MAX_PHRASE} bytes");
+            found.problem(field.problem(place, Wrong::new("has a phrase that is none", label)));
+        } else {
+            phrases.push(phrase);
+        }
+    }
+}
+
+keys! {
+    /// How a login is sent.
+    pub struct Auth() {
+        /// Send a password over a connection without TLS, also to a remote that is neither loopback nor a Unix socket.
+        "allow-cleartext" allow_cleartext: bool = false,
+            hint "true: passwords may be sent without TLS, readable on the network path";
+        /// The user name for the remote, made of `{user}`, `{local}` and `{domain}`.
+        "username" username: Template = Template::user(),
+            hint "the user name for the server: also \"{local}\", \"{local}@{domain}\"";
+        /// The only way in which a password is sent. A remote that does not offer it gives no answer. `vouch probe login
+        /// --mechanism` tries one.
+        "mechanism" mechanism: LoginMethod = LoginMethod::Auto,
+            hint "PLAIN, LOGIN, or of imap login-command: the only way to send a password";
+        /// Of `imap` only: after OK, one cheap command must succeed too (Microsoft answers OK and then refuses the
+        /// mailbox).
+        "confirm" confirm: bool = false, hint "imap: true: after OK, one more command must succeed (Microsoft)";
+        /// Pass the client's address to the remote with each question, so that the remote's own defences see the attacker
+        /// instead of vouch: by IMAP ID (Dovecot accepts it from `login_trusted_networks`) or XCLIENT (Postfix from
+        /// `smtpd_authorized_xclient_hosts`), where the remote offers that. Recipients of different clients are then not
+        /// asked together, and a login is cached for its client address only.
+        "forward-client" forward_client: bool = false,
+            hint "true: pass the client's address to the server (IMAP ID, XCLIENT)";
+    }
+}
+
+words! {
+    /// How a password is sent to a remote.
+    LoginMethod {
+        /// The first that the remote offers of `PLAIN`, `login-command` and `LOGIN`. Once a remote has refused one, another is
+        /// tried only if neither the user name nor the password had been sent.
+        Auto = "auto",
+        /// SASL PLAIN: AUTHENTICATE PLAIN, or AUTH PLAIN.
+        Plain = "PLAIN",
+        /// SASL LOGIN: AUTHENTICATE LOGIN, or AUTH LOGIN.
+        Login = "LOGIN",
+        /// `imap` only: the command LOGIN.
+        LoginCommand = "login-command",
+    }
+}
+
+keys! {
+    /// The sessions with the remote.
+    pub struct Pool(kind: Kind) {
+        /// Sessions at once, including those being opened or closed; of `smtp`, for recipients and for logins each: Postfix
+        /// accepts 50 connections of one client.
+        "max-sessions" max_sessions: MaxSessions = MaxSessions::new(kind),
+            alias "max-connections", within 1..=10_000,
+            hint "sessions with the server at once; logins: imap 50, smtp 40";
+        /// Sessions kept open and ready for 10 minutes after the last login; at most `max-sessions`, 0 for none.
+        "warm-sessions" warm_sessions: u32 = 1,
+            within 0..=10_000, hint "kept open and ready for logins, while some arrive";
+        /// Questions that wait for a session; one more gets no answer at once.
+        "queue" queue: u32 = 2000,
+            within 1..=1_000_000, hint "questions that may wait for a session; one more is deferred at once";
+        /// How long an unused session is kept.
+        "idle-timeout" idle_timeout: Duration = 30 * SECOND, within INSTANT..=DAY;
+        /// How old a session may become. Servers close an IMAP session without a login after a minute.
+        "max-age" max_age: Duration = if kind == Kind::Imap { 50 * SECOND } else { 2 * MINUTE },
+            within INSTANT..=DAY, hint "smtp, lmtp 2m; imap 50s";
+    }
+}
+
+/// Sessions for each kind of question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxSessions {
+    /// For logins.
+    pub logins: u32,
+    /// For recipients.
+    pub recipients: u32,
+}
+
+impl MaxSessions {
+    /// The same number for each.
+    pub const fn each(number: u32) -> Self {
+        Self {
+            logins: number,
+            recipients: number,
+        }
+    }
+
+    const fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Imap => Self::each(50),
+            Kind::Smtp => Self {
+                logins: 40,
+                recipients: 10,
+            },
+            Kind::Lmtp => Self::each(10),
+        }
+    }
+}
+
+impl Value for MaxSessions {
+    fn read(&mut self, found: &mut Findings, field: &Field<'_>, bound: &Bound) {
+        match u32::parse(field.value, bound) {
+            Ok(number) => *self = Self::each(number),
+            Err(wrong) => field.wrong(found, wrong),
+        }
+    }
+
+    /// One number, where it is one.
+    fn show(&self) -> Shown {
+        if self.logins == self.recipients {
+            Shown::Set(self.logins.to_string())
+        } else {
+            Shown::Unset(self.to_string())
+        }
+    }
+}
+
+impl fmt::Display for MaxSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { logins, recipients } = self;
+        if logins == recipients {
+            write!(f, "{logins}")
+        } else {
+            write!(f, "{logins} for logins, {recipients} for recipients")
+        }
+    }
+}
+
+keys! {
+    /// Cached answers.
+    pub struct Cache() {
+        /// Recipients cached at most; 0 caches none.
+        "entries" entries: u32 = 100_000, within 0..=100_000_000;
+        /// Absolute path of a file in which recipients survive a restart.
+        "file" file: Option<PathBuf> = None,
+            unset "memory only", example "\"/var/lib/vouch/mailbox.redb\"",
+            hint "none by default: keeps recipients across restarts";
+        /// How long recipients are cached.
+        "ttl" ttl: Ttl = Ttl::new();
+        /// How long logins are cached; in memory only, as keyed hashes.
+        "credentials" credentials: Credentials = Credentials::new();
+    }
+}
+
+keys! {
+    /// How long recipients are cached.
+    pub struct Ttl() {
+        /// That a recipient exists.
+        "positive" positive: Duration = 4 * HOUR;
+        /// When it is asked again in the background, at most `positive`.
+        "refresh" refresh: Duration = 30 * MINUTE;
+        /// That a recipient is unknown.
+        "negative" negative: Duration = 2 * MINUTE;
+        /// Up to which age an answer is served while the directory cannot answer, at least `positive`.
+        "stale" stale: Duration = 7 * DAY;
+    }
+}
+
+keys! {
+    /// How long logins are cached; in memory only, as keyed hashes.
+    pub struct Credentials() {
+        /// That a login was good, counted from the probe. 0s: not cached.
+        "positive" positive: Duration = Duration::ZERO;
+        /// That exactly this user and password were refused.
+        "negative" negative: Duration = 30 * SECOND;
+    }
+}
