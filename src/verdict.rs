@@ -250,104 +250,73 @@ impl fmt::Display for Cause {
     }
 }
 
-/// The classes of causes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
+/// Makes the enum of classes, each with its name.
+macro_rules! classes {
+    ($($(#[$doc:meta])+ $class:ident = $name:literal,)+) => {
+        /// The classes of causes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Class { $($(#[$doc])+ $class,)+ }
+
+        impl Class {
+            /// Every class.
+            pub const ALL: &'static [Self] = &[$(Self::$class),+];
+
+            /// The name used in logs, metrics and `--json`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$class => $name,)+ }
+            }
+        }
+    };
+}
+
+classes! {
     /// No such mailbox.
-    UnknownUser,
+    UnknownUser = "unknown-user",
     /// The remote refused the credential.
-    BadCredentials,
+    BadCredentials = "bad-credentials",
     /// The account or mailbox was closed by its administrator.
-    Disabled,
+    Disabled = "disabled",
     /// The password must be changed first.
-    Expired,
+    Expired = "expired",
     /// The mailbox exists and takes no more mail for now.
-    Full,
+    Full = "full",
     /// The remote refuses us, the client or the kind of message, or our own
     /// configuration does; it says nothing about the mailbox.
-    Policy,
+    Policy = "policy",
     /// The remote refused the sender of the probe.
-    SenderRefused,
+    SenderRefused = "sender-refused",
     /// The remote asked to come back later.
-    Temporary,
+    Temporary = "temporary",
     /// The remote refused, in words that nobody has told us the meaning of: of the recipient, or of a login
     /// whose whole credential it heard.
-    NotUnderstood,
+    NotUnderstood = "not-understood",
     /// The remote refused, and nothing shows that it has not lost its users: it refuses as well an address that must
     /// exist or was accepted lately, or that one got no answer.
-    NotBelieved,
+    NotBelieved = "not-believed",
     /// No connection to the remote, or it broke.
-    Unreachable,
+    Unreachable = "unreachable",
     /// No answer in time.
-    Timeout,
+    Timeout = "timeout",
     /// The remote said something that its protocol does not allow.
-    Protocol,
+    Protocol = "protocol",
     /// TLS could not be agreed on, or the certificate is not good.
-    Tls,
+    Tls = "tls",
     /// Too many questions wait already.
-    Overload,
+    Overload = "overload",
     /// The client's session has used up its limit, or the client failed too often.
-    Limit,
+    Limit = "limit",
     /// It will not heal without a change of configuration, here or there.
-    Config,
+    Config = "config",
     /// The name or password has no form in the protocol that would carry it.
-    Syntax,
+    Syntax = "syntax",
 }
 
 impl Class {
-    /// Every class.
-    pub const ALL: [Self; 18] = [
-        Self::UnknownUser,
-        Self::BadCredentials,
-        Self::Disabled,
-        Self::Expired,
-        Self::Full,
-        Self::Policy,
-        Self::SenderRefused,
-        Self::Temporary,
-        Self::NotUnderstood,
-        Self::NotBelieved,
-        Self::Unreachable,
-        Self::Timeout,
-        Self::Protocol,
-        Self::Tls,
-        Self::Overload,
-        Self::Limit,
-        Self::Config,
-        Self::Syntax,
-    ];
-
     /// The class of this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.name() == name)
+        Self::ALL.iter().copied().find(|class| class.name() == name)
     }
 
-    /// The name used in logs, metrics and `--json`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::UnknownUser => "unknown-user",
-            Self::BadCredentials => "bad-credentials",
-            Self::Disabled => "disabled",
-            Self::Expired => "expired",
-            Self::Full => "full",
-            Self::Policy => "policy",
-            Self::SenderRefused => "sender-refused",
-            Self::Temporary => "temporary",
-            Self::NotUnderstood => "not-understood",
-            Self::NotBelieved => "not-believed",
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::Protocol => "protocol",
-            Self::Tls => "tls",
-            Self::Overload => "overload",
-            Self::Limit => "limit",
-            Self::Config => "config",
-            Self::Syntax => "syntax",
-        }
-    }
-}
-
-impl Class {
     /// What to do about trouble of this class that a remote has told in its own words.
     const fn advice(self) -> &'static str {
         match self {

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn each_answer_is_counted_under_the_names_that_the_log_gives_it() {
-        let causes = Class::ALL.map(|class| Cause::ours(class, "x"));
+        let causes: Vec<_> = Class::ALL.iter().map(|class| Cause::ours(*class, "x")).collect();
         let remarked = |cause: &Cause| {
             Verdict::Accept(Identity {
                 name: b"x".to_vec(),
