@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::domains::Domains;
 use crate::address::{Address, Domain};
 use crate::verdict::Verdict;
 
@@ -30,6 +31,7 @@ const LETTERS: usize = 20;
 /// Which domains of one directory accept everything.
 pub struct CatchAll {
     directory: Arc<str>,
+    ours: Domains,
     /// One entry a domain of the directory at most.
     domains: Mutex<HashMap<Domain, Tested>>,
 }
@@ -52,10 +54,11 @@ struct Tested {
 }
 
 impl CatchAll {
-    /// For the directory called `directory`, of which nothing is known.
-    pub fn new(directory: Arc<str>) -> Self {
+    /// For the directory called `directory`, of which nothing is known. Only its own domains, `ours`, are tested.
+    pub fn new(directory: Arc<str>, ours: Domains) -> Self {
         Self {
             directory,
+            ours,
             domains: Mutex::default(),
         }
     }
@@ -86,8 +89,11 @@ impl CatchAll {
     }
 
     /// An address to test `domain` with, if a test is due. It is counted as under
-    /// way, and a domain must be one of the directory's own: it is remembered.
+    /// way.
     pub fn due(&self, domain: &Domain) -> Option<Address> {
+        if !self.ours.has(domain) {
+            return None;
+        }
         let now = Instant::now();
         let due = self.with(|domains| {
             let tested = domains.entry(domain.clone()).or_insert(Tested {

@@ -10,14 +10,13 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use quick_cache::sync::{Cache, EntryAction, EntryResult};
-use tokio::task::yield_now;
 use tokio::time::Instant;
 use vouch_protocol::secret::Secret;
 
+use super::entry::{Entry, State, in_pieces};
 use super::epoch::Epoch;
 use super::hash;
 use super::lookups::{self, Lookups};
-use super::remembered::{Entry, PIECE, State};
 use crate::verdict::{Cause, Class, UserName, Verdict};
 
 /// Bound (cache): addresses that a user is known to log in from, where auth.forward-client passes them to the server.
@@ -245,12 +244,10 @@ impl Logins {
         let refused = self.refused.len();
         self.refused.clear();
         let mut accepted = 0;
-        for (looked, (user, _)) in self.accepted.iter().enumerate() {
+        let forget = |(user, _): (UserName, _)| {
             accepted += usize::from(whom(&user) && self.accepted.remove(&user).is_some());
-            if looked % PIECE == 0 {
-                yield_now().await;
-            }
-        }
+        };
+        in_pieces(self.accepted.iter(), forget).await;
         (accepted, refused)
     }
 }

@@ -7,14 +7,18 @@ pub mod cached_directory;
 pub mod catch_all;
 pub mod credibility;
 pub mod domains;
+pub(crate) mod entry;
 pub mod epoch;
 pub mod flight;
 mod hash;
+mod kept;
+mod login_lookup;
 pub mod logins;
+mod lookup;
 pub mod lookups;
 pub mod not_understood;
 pub(crate) mod phrase;
-pub(crate) mod recipient_lookup;
+mod recipient_lookup;
 pub mod recipients;
 pub mod refusals;
 pub mod remembered;
@@ -22,6 +26,7 @@ mod several;
 pub mod store;
 pub mod trust;
 pub mod unknown_rate;
+pub mod witnesses;
 
 use std::sync::Arc;
 

@@ -8,29 +8,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use quick_cache::sync::{Cache, GuardResult};
-use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::credibility::witnesses::Witnesses;
+use super::entry::{Entry, State, in_pieces};
 use super::epoch::Epoch;
+pub use super::kept::Ttl;
+use super::kept::{Remembered, Said, end, key, read};
 use super::lookups::{self, Lookups};
-use super::remembered::{Entry, PIECE, State};
 use super::store::{self, KeyScope, Store};
+use super::witnesses::Witnesses;
 use crate::address::{Address, Domain};
-use crate::verdict::{Cause, Identity, Verdict};
-
-/// How long verdicts are kept (`directory.NAME.cache.ttl`).
-#[derive(Debug, Clone, Copy)]
-pub struct Ttl {
-    /// An Accept is the answer.
-    pub positive: Duration,
-    /// It is asked again in the background.
-    pub refresh: Duration,
-    /// A Reject is the answer.
-    pub negative: Duration,
-    /// An Accept is the answer while there is no other.
-    pub stale: Duration,
-}
+use crate::verdict::{Identity, Verdict};
 
 /// Verdicts on the recipients of one directory.
 pub struct Recipients {
@@ -44,17 +32,6 @@ pub struct Recipients {
     pub(super) witnesses: Witnesses,
     /// Where they survive a restart.
     store: OnceLock<Store>,
-}
-
-/// What is remembered of a recipient.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Remembered {
-    /// The answer.
-    Fresh(Verdict),
-    /// The answer for now; ask again in the background.
-    Ageing(Verdict),
-    /// No answer, unless the directory gives none.
-    Stale(Verdict),
 }
 
 #[derive(Debug, Clone)]
@@ -74,15 +51,6 @@ impl Kept {
             refused: None,
         }
     }
-}
-
-/// What the directory said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
-    /// It exists; with what the directory remarked.
-    Yes(Option<Box<Cause>>),
-    /// It does not.
-    No(Box<Cause>),
 }
 
 impl Recipients {
@@ -133,7 +101,7 @@ impl Recipients {
     }
 
     /// What is remembered of `address`.
-    pub fn recall(&self, address: &Address) -> Option<Remembered> {
+    pub(super) fn recall(&self, address: &Address) -> Option<Remembered> {
         let name = address.to_wire();
         let Kept { said, since, .. } = self.kept.get(&*name)?;
         let age = since.elapsed();
@@ -327,12 +295,10 @@ impl Recipients {
             return usize::from(self.kept.remove(key).is_some());
         }
         let mut forgotten = 0;
-        for (looked, (key, _)) in self.kept.iter().enumerate() {
+        let forget = |(key, _): (Box<[u8]>, _)| {
             forgotten += usize::from(whom.matches(&key) && self.kept.remove(&key).is_some());
-            if looked % PIECE == 0 {
-                yield_now().await;
-            }
-        }
+        };
+        in_pieces(self.kept.iter(), forget).await;
         forgotten
     }
 
@@ -348,28 +314,12 @@ impl Recipients {
     }
 }
 
-/// One form for each mailbox: the domain is in lower case already, and needless
-/// quotes were taken away when the address was read.
-pub(super) fn key(address: &Address) -> Box<[u8]> {
-    address.to_wire().into()
-}
-
-/// The address of a key.
-fn read(key: &[u8]) -> Option<Address> {
-    Address::from_typed(str::from_utf8(key).ok()?).ok()
-}
-
-/// What the one form of every mailbox of a domain ends with.
-pub(super) fn end(domain: &Domain) -> Box<[u8]> {
-    [b"@", domain.as_str().as_bytes()].concat().into()
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::verdict::Class;
+    use crate::verdict::{Cause, Class};
 
     const TTL: Ttl = Ttl {
         positive: Duration::from_secs(400),

@@ -6,67 +6,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::yield_now;
-
+use super::cached_directory::CachedDirectory;
+use super::entry::in_pieces;
+pub use super::entry::{Entry, State};
+use super::kept::{end, key};
 use super::lookups::Summary;
-use super::recipients::{end, key};
-use super::{CachedDirectory, store};
+use super::store::KeyScope;
 use crate::address::{Address, Domain, DomainError, NotAnAddress};
-use crate::verdict::{Cause, UserName};
-
-/// Bound (process): cache entries searched in one go. Beyond: other requests are served in between. Why: it takes
-/// less than a millisecond.
-pub(crate) const PIECE: usize = 1000;
-
-/// What is remembered of a recipient or a login.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// `accept` or `reject`.
-    pub verdict: &'static str,
-    /// Why it was refused, or the remark on an accepted one.
-    pub cause: Option<Cause>,
-    /// The address that a login was accepted from, where the directory hands that on.
-    pub client: Option<IpAddr>,
-    /// Since the directory said so.
-    pub age: Duration,
-    /// What it is good for.
-    pub state: State,
-    /// When it will be ageing, where it is fresh and will be.
-    pub refresh_in: Option<Duration>,
-    /// When it is of no use any more.
-    pub ends_in: Duration,
-}
-
-impl Entry {
-    /// The directory's status and words, where it had any.
-    pub fn detail(&self) -> Option<String> {
-        self.cause.as_ref().map(Cause::detail)
-    }
-}
-
-/// What an entry is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It is the answer.
-    Fresh,
-    /// It is the answer, and the directory is asked again meanwhile.
-    Ageing,
-    /// It is the answer only while the directory gives none.
-    Stale,
-}
-
-impl State {
-    /// As in the metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fresh => "fresh",
-            Self::Ageing => "ageing",
-            Self::Stale => "stale",
-        }
-    }
-}
+use crate::verdict::UserName;
 
 /// What an entry is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -192,23 +140,19 @@ impl CachedDirectory {
         let domain = domain.as_ref();
         let ending = domain.map(end);
         let is_asked_for = |name: &[u8]| ending.as_ref().is_none_or(|end| name.ends_with(end));
-        for (looked, (name, entry)) in self.recipients().entries().enumerate() {
+        let recipient = |(name, entry): (Box<[u8]>, _)| {
             if let (true, Some(entry)) = (is_asked_for(&name), entry) {
                 listing.take(self.about(name, "recipient", &entry), entry);
             }
-            if looked % PIECE == 0 {
-                yield_now().await;
-            }
-        }
-        for (looked, (user, entries)) in self.logins().entries().enumerate() {
+        };
+        in_pieces(self.recipients().entries(), recipient).await;
+        let login = |(user, entries): (UserName, Vec<Entry>)| {
             let is_asked_for = domain.is_none_or(|domain| is_of(&user, domain));
             for entry in entries.into_iter().filter(|_| is_asked_for) {
                 listing.take(self.about(user.as_bytes().into(), "login", &entry), entry);
             }
-            if looked % PIECE == 0 {
-                yield_now().await;
-            }
-        }
+        };
+        in_pieces(self.logins().entries(), login).await;
         listing.refused_logins += self.logins().refused();
     }
 
@@ -216,22 +160,14 @@ impl CachedDirectory {
     pub(super) async fn sum_up(&self, summary: &mut Summary) {
         summary.count(&self.recipients().lookups);
         summary.count(&self.logins().lookups);
-        for (looked, (_, entry)) in self.recipients().entries().enumerate() {
-            match entry.map(|entry| entry.verdict) {
-                Some("accept") => summary.positive += 1,
-                Some(_) => summary.negative += 1,
-                None => {}
-            }
-            if looked % PIECE == 0 {
-                yield_now().await;
-            }
-        }
-        for (looked, (_, entries)) in self.logins().entries().enumerate() {
-            summary.positive += entries.len();
-            if looked % PIECE == 0 {
-                yield_now().await;
-            }
-        }
+        let recipient = |(_, entry): (_, Option<Entry>)| match entry.map(|entry| entry.verdict) {
+            Some("accept") => summary.positive += 1,
+            Some(_) => summary.negative += 1,
+            None => {}
+        };
+        in_pieces(self.recipients().entries(), recipient).await;
+        let login = |(_, entries): (_, Vec<Entry>)| summary.positive += entries.len();
+        in_pieces(self.logins().entries(), login).await;
         summary.negative += self.logins().refused();
     }
 
@@ -239,10 +175,10 @@ impl CachedDirectory {
     /// ones are not kept, whenever they come.
     pub async fn purge(&self, whom: &PurgeScope) -> Purged {
         let recipients = match whom {
-            PurgeScope::Mailbox(address) => Some(store::KeyScope::One(key(&self.canonical(address.clone())))),
+            PurgeScope::Mailbox(address) => Some(KeyScope::One(key(&self.canonical(address.clone())))),
             PurgeScope::User(_) => None,
-            PurgeScope::Domain(domain) => Some(store::KeyScope::Ending(end(domain))),
-            PurgeScope::All => Some(store::KeyScope::All),
+            PurgeScope::Domain(domain) => Some(KeyScope::Ending(end(domain))),
+            PurgeScope::All => Some(KeyScope::All),
         };
         let (recipients, written) = match recipients {
             Some(whom) => self.recipients().purge(&whom).await,

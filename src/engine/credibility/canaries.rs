@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::Credibility;
 use crate::address::{Address, Domain};
+use crate::engine::witnesses::Credibility;
 use crate::telemetry::addresses::without;
 use crate::verdict::{Cause, Class, Verdict};
 

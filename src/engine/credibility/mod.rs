@@ -4,7 +4,7 @@
 //! that the remote must know:
 //!
 //! 1. the [canaries] of its domain, where the configuration names some;
-//! 2. a [witness](witnesses): a recipient of the domain that was accepted lately. It is asked before a recipient is
+//! 2. a [witness](super::witnesses): a recipient of the domain that was accepted lately. It is asked before a recipient is
 //!    refused that was accepted lately itself, and before a run of refusals without a yes between goes on being
 //!    believed.
 //!
@@ -12,70 +12,94 @@
 //! is accepted again.
 
 pub mod canaries;
-mod record;
 #[cfg(test)]
 mod tests;
-pub mod witnesses;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::epoch::Generation;
-use super::recipient_lookup::{BACKGROUND, RecipientLookup};
+use super::flight::Flights;
+use super::lookup::{Asked, BACKGROUND};
+use super::not_understood::NotUnderstood;
+use super::recipients::Recipients;
+use super::unknown_rate::UnknownRate;
+use super::witnesses::{Assessment, Credibility};
 use crate::address::{Address, Domain};
-use crate::verdict::{Cause, Client, Verdict};
+use crate::directory::{Directory, Terms};
+use crate::verdict::{Client, Kind, Question, Verdict};
+use crate::waiting::Waiters;
+use canaries::Canaries;
 
-/// What a refusal is worth.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credibility {
-    /// It is believed.
-    Believed,
-    /// It is deferred, for this reason.
-    Doubted(Cause),
+/// The mailbox that a question is about; and the client's address where it is handed on, as the answer may be of that
+/// address alone.
+pub(super) type RecipientKey = (Address, Option<IpAddr>);
+
+/// Asks about recipients, and confirms refusals or does not.
+pub(super) struct Confirmer {
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) memory: Arc<Recipients>,
+    pub(super) not_understood: Arc<NotUnderstood>,
+    /// What the remote has refused lately; `None` where it may refuse any number.
+    pub(super) unknown_rate: Option<Arc<UnknownRate>>,
+    pub(super) canaries: Canaries,
+    /// Questions about recipients that are under way, canaries among them.
+    pub(super) flights: Flights<(Generation, RecipientKey), Verdict>,
+    /// Questions about witnesses, by their domains.
+    pub(super) checks: Flights<Domain, ()>,
 }
 
-impl Credibility {
-    /// The verdict that is left of a refusal.
-    fn of(self, refusal: Verdict) -> Verdict {
-        match self {
-            Self::Believed => refusal,
-            Self::Doubted(cause) => Verdict::Defer(cause),
+impl Confirmer {
+    /// Asks for those who wait.
+    pub(super) async fn ask(&self, question: &Question, waiters: Waiters) -> Verdict {
+        let terms = Terms {
+            trusted: false,
+            waiters,
+        };
+        let verdict = self.directory.probe(question, terms).await;
+        self.not_understood.note(&question.kind, &verdict);
+        if let (Verdict::Reject(_), Some(unknown)) = (&verdict, &self.unknown_rate) {
+            unknown.refused();
         }
+        verdict
     }
-}
 
-/// A recipient that was asked about.
-pub(super) struct Subject<'a> {
-    pub(super) address: &'a Address,
-    pub(super) client: Client,
-    /// When the question was asked that has the verdict.
-    pub(super) at: Instant,
-    /// Between which purges.
-    pub(super) epoch: Generation,
-    pub(super) deadline: Instant,
-}
+    /// Asks for nobody in particular, until `deadline`.
+    pub(super) async fn ask_until(&self, address: &Address, client: Client, deadline: Instant) -> Verdict {
+        let waiters = Waiters::default();
+        let _waiter = waiters.join(deadline);
+        let kind = Kind::Recipient(address.clone());
+        self.ask(&Question { kind, client }, waiters).await
+    }
 
-impl RecipientLookup {
     /// The verdict on a recipient, unless it is a refusal that is not to be believed: then it is deferred.
-    pub(super) async fn confirm(self: &Arc<Self>, subject: Subject<'_>, verdict: Verdict) -> Verdict {
+    pub(super) async fn confirm(self: &Arc<Self>, asked: &Asked<RecipientKey>, verdict: Verdict) -> Verdict {
+        let (address, _) = &asked.key;
         match verdict {
+            verdict if self.canaries.has(address) => self.weigh_canary(address, verdict),
             Verdict::Accept(_) => {
                 let witnesses = &self.memory.witnesses;
-                let note = || witnesses.accepted(subject.address, subject.at);
-                self.memory.epoch.keep(subject.epoch, note);
+                let note = || witnesses.accepted(address, asked.at);
+                self.memory.epoch.keep(asked.generation, note);
                 verdict
             }
             Verdict::Reject(_) => {
-                let domain = subject.address.domain();
-                match self.confirm_by_canaries(domain, verdict, subject.deadline).await {
-                    refusal @ Verdict::Reject(_) => self.confirm_by_witness(subject, refusal).await,
+                let domain = address.domain();
+                match self.confirm_by_canaries(domain, verdict, asked.deadline).await {
+                    refusal @ Verdict::Reject(_) => self.confirm_by_witness(asked, refusal).await,
                     doubted => doubted,
                 }
             }
             Verdict::Defer(_) | Verdict::Abstain(_) => verdict,
         }
+    }
+
+    /// Whether a refusal in this domain that is remembered is not believed any more.
+    pub(super) fn doubts(&self, domain: &Domain) -> bool {
+        self.canaries.any_refused(domain) || self.memory.witnesses.is_doubted(domain)
     }
 
     /// As [`Self::confirm`], for an address that nobody has: its verdict tells nothing of others.
@@ -107,14 +131,14 @@ impl RecipientLookup {
         let canaries = due.canaries.into_iter();
         if due.wait {
             let answers = canaries.map(|canary| {
-                let key = (asked, canary.clone(), None);
+                let key = (asked, (canary.clone(), None));
                 self.flights
                     .join(key, deadline, None, move |_| self.probe_canary(canary, asked))
             });
             join_all(answers).await;
         } else {
             for canary in canaries {
-                let key = (asked, canary.clone(), None);
+                let key = (asked, (canary.clone(), None));
                 self.flights.start(key, |_| self.probe_canary(canary, asked));
             }
         }
@@ -131,34 +155,32 @@ impl RecipientLookup {
         let this = self.clone();
         async move {
             let deadline = Instant::now() + BACKGROUND;
-            let verdict = this.ask(&canary, Client::default(), deadline).await;
-            this.note_canary(&canary, verdict, asked)
+            let verdict = this.ask_until(&canary, Client::default(), deadline).await;
+            let verdict = this.weigh_canary(&canary, verdict);
+            let memory = &this.memory;
+            memory.epoch.keep(asked, || memory.keep(&canary, &verdict));
+            verdict
         }
     }
 
-    pub(super) fn note_canary(&self, canary: &Address, verdict: Verdict, asked: Generation) -> Verdict {
+    fn weigh_canary(&self, canary: &Address, verdict: Verdict) -> Verdict {
         let refused = matches!(verdict, Verdict::Reject(_));
         let verdict = self.canaries.note(canary, verdict);
         if refused {
             // Some of them may be from the time since the canary was last accepted.
             self.memory.forget_refusals(canary.domain());
         }
-        self.memory
-            .epoch
-            .keep(asked, || self.memory.keep(canary, &verdict));
         verdict
     }
 
     /// A refusal that may show that the remote has lost its users is believed on the word of a witness.
-    async fn confirm_by_witness(self: &Arc<Self>, subject: Subject<'_>, refusal: Verdict) -> Verdict {
-        let Subject {
-            address, at, epoch, ..
-        } = subject;
+    async fn confirm_by_witness(self: &Arc<Self>, asked: &Asked<RecipientKey>, refusal: Verdict) -> Verdict {
+        let ((address, _), at) = (&asked.key, asked.at);
         let known_until = self.memory.note_refusal(address, at);
         let assessed = self.memory.witnesses.assess(address, known_until, at);
         let (refused_since, ask_again) = match assessed {
-            record::Assessment::Is(credibility) => return credibility.of(refusal),
-            record::Assessment::NeedsWitness {
+            Assessment::Is(credibility) => return credibility.of(refusal),
+            Assessment::NeedsWitness {
                 refused_since,
                 ask_again,
             } => (refused_since, ask_again),
@@ -168,7 +190,7 @@ impl RecipientLookup {
         // Where it has no result in time, the witnesses say so.
         let _ = self
             .checks
-            .join(domain.clone(), subject.deadline, None, check)
+            .join(domain.clone(), asked.deadline, None, check)
             .await;
         if let Credibility::Doubted(cause) = self.memory.witnesses.finding(domain, refused_since) {
             return Verdict::Defer(cause);
@@ -178,16 +200,17 @@ impl RecipientLookup {
         }
         // The first refusal may be from before the remote had its users back.
         let at = Instant::now();
-        let verdict = self.ask(address, subject.client, subject.deadline).await;
+        let client = asked.question.client.clone();
+        let verdict = self.ask_until(address, client, asked.deadline).await;
         if let Verdict::Accept(_) = verdict {
             let note = || self.memory.witnesses.accepted(address, at);
-            self.memory.epoch.keep(epoch, note);
+            self.memory.epoch.keep(asked.generation, note);
         }
         verdict
     }
 
     /// Asks about a witness of the domain of `refused`, in time of its own, unless one was asked within
-    /// [`witnesses::CHECK_INTERVAL`]. Its refusal is held against nothing else.
+    /// [`super::witnesses::CHECK_INTERVAL`]. Its refusal is held against nothing else.
     fn check(self: &Arc<Self>, refused: Address) -> impl Future<Output = ()> + Send + 'static {
         let this = self.clone();
         async move {
@@ -196,7 +219,7 @@ impl RecipientLookup {
                 return;
             };
             let (epoch, at) = (memory.epoch.current(), Instant::now());
-            let verdict = this.ask(&witness, Client::default(), at + BACKGROUND).await;
+            let verdict = this.ask_until(&witness, Client::default(), at + BACKGROUND).await;
             match &verdict {
                 Verdict::Accept(_) => memory.epoch.keep(epoch, || {
                     memory.keep(&witness, &verdict);

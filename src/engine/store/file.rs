@@ -12,7 +12,7 @@ use redb::{
 
 use super::batch::{Batch, KeyScope};
 use super::{Finding, Key, Settings};
-use crate::engine::recipients::Said;
+use crate::engine::kept::Said;
 use crate::verdict::{Cause, Class};
 
 /// Bound (cache, bytes): pages of cache.file in memory. Beyond: they are read again. Why: enough for what is written

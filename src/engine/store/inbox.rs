@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::Order;
-use super::writer::{Ended, Writer};
 
 /// A thread that has nothing to do ends after this long: a busy file is not worked on by another thread each second.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
@@ -21,8 +20,8 @@ pub(super) struct Inbox {
     came: Condvar,
     /// Findings that wait at most.
     most: usize,
-    /// Held by the thread while it works; none once the file is closed.
-    writer: Mutex<Option<Writer>>,
+    /// Held by the thread that does it; none once the file is closed.
+    work: Mutex<Option<Box<Work>>>,
 }
 
 #[derive(Default)]
@@ -32,6 +31,18 @@ struct Waiting {
     working: bool,
     /// The file is closed: its successor writes to it now.
     closed: bool,
+}
+
+/// Does what the orders say until there is no more to do.
+pub(super) type Work = dyn FnMut(&Inbox) -> Ended + Send;
+
+/// Why a thread has no more to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// For now.
+    Idle,
+    /// The file is closed.
+    Closed,
 }
 
 /// What a thread is to do next.
@@ -44,12 +55,12 @@ pub(super) enum Next {
 }
 
 impl Inbox {
-    pub(super) fn new(most: usize, writer: Option<Writer>) -> Self {
+    pub(super) fn new(most: usize, work: Option<Box<Work>>) -> Self {
         Self {
             waiting: Mutex::default(),
             came: Condvar::new(),
             most,
-            writer: Mutex::new(writer),
+            work: Mutex::new(work),
         }
     }
 
@@ -101,11 +112,11 @@ impl Inbox {
 
     fn spawn(self: &Arc<Self>) -> io::Result<()> {
         let inbox = self.clone();
-        let work = move || {
+        let thread = move || {
             // Its last holder is about to let it go.
-            let mut place = inbox.writer.lock();
-            if let Some(writer) = place.as_mut()
-                && writer.run(&inbox) == Ended::Closed
+            let mut place = inbox.work.lock();
+            if let Some(work) = place.as_mut()
+                && work(&inbox) == Ended::Closed
             {
                 *place = None;
                 let mut waiting = inbox.waiting();
@@ -116,7 +127,7 @@ impl Inbox {
         };
         thread::Builder::new()
             .name("vouch-store".into())
-            .spawn(work)
+            .spawn(thread)
             .map(drop)
     }
 

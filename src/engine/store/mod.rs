@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use super::recipients::{Said, Ttl};
+use super::kept::{Said, Ttl};
 pub use batch::KeyScope;
 use inbox::Inbox;
 use writer::Writer;
@@ -95,8 +95,11 @@ impl Store {
         remember: impl FnMut(Key, Said, Duration) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (dropped, trouble) = (Arc::<AtomicU64>::default(), Trouble::default());
-        let writer = Writer::new(settings, Box::new(remember), dropped.clone(), trouble.clone());
-        let inbox = Arc::new(Inbox::new(WAITING, Some(writer)));
+        let mut writer = Writer::new(settings, Box::new(remember), dropped.clone(), trouble.clone());
+        let inbox = Arc::new(Inbox::new(
+            WAITING,
+            Some(Box::new(move |inbox| writer.run(inbox))),
+        ));
         inbox.start()?;
         Ok(Self {
             inbox,

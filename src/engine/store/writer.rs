@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::file::{self, File, Refusal};
-use super::inbox::{Inbox, Next};
+use super::inbox::{Ended, Inbox, Next};
 use super::{Finding, Key, Order, Settings, Trouble};
-use crate::engine::recipients::Said;
+use crate::engine::kept::Said;
 
 /// Bound (cache): time until results are written to cache.file. Beyond: they are written. Why: a crash loses so much.
 const COMMIT: Duration = Duration::from_secs(1);
@@ -47,15 +47,6 @@ pub(super) struct Writer {
 
 /// Takes a recipient, what was said and how long ago.
 pub(super) type Remember = dyn FnMut(Key, Said, Duration) + Send;
-
-/// Why a thread has no more to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// For now.
-    Idle,
-    /// The file is closed.
-    Closed,
-}
 
 impl Writer {
     /// One that has not opened its file yet. `remember` gets its content.

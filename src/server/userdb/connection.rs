@@ -14,7 +14,7 @@ use vouch_protocol::auth::master::{Codec, Lookup, Reply, Request};
 
 use super::mask::Mask;
 use super::{UserdbListener, Wanted};
-use crate::engine::remembered::PIECE;
+use crate::engine::entry::PIECE;
 use crate::server::current::Current;
 use crate::server::{Peer, REQUEST_TIMEOUT, WRITE_TIMEOUT, note_end};
 use crate::wire::{LEFT_CHECK, Stream, Wire, WireError};

@@ -1,10 +1,10 @@
 //! Refusals of recently accepted recipients, and runs of refusals.
 
 use super::*;
-use crate::engine::credibility::witnesses::{
+use crate::engine::remembered::PurgeScope;
+use crate::engine::witnesses::{
     CHECK_INTERVAL, ONLY_WITNESS_REFUSED, REFUSALS_IN_A_ROW, WITNESS_LIFE, WITNESSES_PER_DOMAIN,
 };
-use crate::engine::remembered::PurgeScope;
 
 const fn hours(hours: u64) -> Duration {
     Duration::from_secs(3600 * hours)

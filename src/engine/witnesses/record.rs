@@ -3,18 +3,17 @@
 
 use tokio::time::Instant;
 
-use super::Credibility;
-use super::witnesses::{
-    CHECK_INTERVAL, Change, Doubt, ONLY_WITNESS_REFUSED, REFUSALS_IN_A_ROW, REFUSED_AGAIN_WITHIN,
-    WITNESS_LIFE, WITNESSES_PER_DOMAIN,
+use super::{
+    CHECK_INTERVAL, Change, Credibility, Doubt, ONLY_WITNESS_REFUSED, REFUSALS_IN_A_ROW,
+    REFUSED_AGAIN_WITHIN, WITNESS_LIFE, WITNESSES_PER_DOMAIN,
 };
 use crate::address::{Address, Domain};
-use crate::engine::recipient_lookup::BACKGROUND;
+use crate::engine::lookup::BACKGROUND;
 use crate::verdict::{Cause, Class};
 
 /// What is known of a refusal's worth.
 #[derive(Debug)]
-pub(super) enum Assessment {
+pub(in crate::engine) enum Assessment {
     /// So much.
     Is(Credibility),
     /// A witness must be asked.

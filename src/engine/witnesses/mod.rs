@@ -5,6 +5,8 @@
 //! All times of answers are those at which their questions were asked: an answer that was long on its way tells
 //! nothing of what was said meanwhile.
 
+mod record;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -13,12 +15,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::Credibility;
-use super::record::{Assessment, Check, CheckResult, Record, Witness};
+use super::domains::Domains;
 use crate::address::{Address, Domain};
-use crate::engine::domains::Domains;
 use crate::telemetry::addresses::without;
-use crate::verdict::{Cause, Class};
+use crate::verdict::{Cause, Class, Verdict};
+pub(super) use record::Assessment;
+use record::{Check, CheckResult, Record, Witness};
 
 /// Bound (cache): witnesses of a domain: recipients that were accepted last. Beyond: the one that was accepted first
 /// makes room. Why: if three are deleted on one day, a fourth remains.
@@ -55,6 +57,25 @@ pub struct Witnesses {
     hasher: RandomState,
 }
 
+/// What a refusal is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credibility {
+    /// It is believed.
+    Believed,
+    /// It is deferred, for this reason.
+    Doubted(Cause),
+}
+
+impl Credibility {
+    /// The verdict that is left of a refusal.
+    pub(super) fn of(self, refusal: Verdict) -> Verdict {
+        match self {
+            Self::Believed => refusal,
+            Self::Doubted(cause) => Verdict::Defer(cause),
+        }
+    }
+}
+
 /// A domain whose refusals are deferred.
 #[derive(Debug, Clone)]
 pub struct Doubt {
@@ -82,7 +103,7 @@ pub(super) enum Change {
 
 impl Witnesses {
     /// Has records of these domains alone. They are logged under the directory's name.
-    pub(in crate::engine) fn serve(&self, directory: Arc<str>, domains: Domains) {
+    pub(super) fn serve(&self, directory: Arc<str>, domains: Domains) {
         let mut state = self.state.lock();
         state.records.retain(|domain, _| domains.has(domain));
         (state.directory, state.domains) = (directory, domains);
@@ -112,7 +133,7 @@ impl Witnesses {
     }
 
     /// Takes in that a recipient was accepted so long ago, by what was remembered of it.
-    pub(in crate::engine) fn restore(&self, address: &Address, at: Instant) {
+    pub(super) fn restore(&self, address: &Address, at: Instant) {
         if at.elapsed() < WITNESS_LIFE {
             self.with(address.domain(), |record, _| record.remember(address, at));
         }
@@ -210,12 +231,12 @@ impl Witnesses {
     }
 
     /// Whether refusals of `domain` are deferred.
-    pub(in crate::engine) fn is_doubted(&self, domain: &Domain) -> bool {
+    pub(super) fn is_doubted(&self, domain: &Domain) -> bool {
         self.credibility(domain) != Credibility::Believed
     }
 
     /// The number of domains whose refusals are deferred, and the first `most` of them by name.
-    pub(in crate::engine) fn doubted(&self, most: usize) -> (usize, Vec<Doubt>) {
+    pub(super) fn doubted(&self, most: usize) -> (usize, Vec<Doubt>) {
         let state = self.state.lock();
         let doubts = state.records.values().filter_map(|it| it.doubt.clone());
         let mut doubts: Vec<_> = doubts.collect();
@@ -227,21 +248,21 @@ impl Witnesses {
     }
 
     /// These are no witnesses, and no reason to doubt, any more.
-    pub(in crate::engine) fn forget(&self, is: impl Fn(&Address) -> bool) {
+    pub(super) fn forget(&self, is: impl Fn(&Address) -> bool) {
         for record in self.state.lock().records.values_mut() {
             record.forget(&is, &mut None);
         }
     }
 
     /// As [`Self::forget`], of one recipient.
-    pub(in crate::engine) fn forget_one(&self, address: &Address) {
+    pub(super) fn forget_one(&self, address: &Address) {
         self.with(address.domain(), |record, change| {
             record.forget(|it| it == address, change);
         });
     }
 
     /// As [`Self::forget`], of a domain.
-    pub(in crate::engine) fn forget_domain(&self, domain: &Domain) {
+    pub(super) fn forget_domain(&self, domain: &Domain) {
         self.state.lock().records.remove(domain);
     }
 

@@ -1,0 +1,56 @@
+//! What is kept of an answer: of a recipient, in memory and on disk, what the directory said, for how long, and under
+//! which key; and what that is good for when it is asked for again.
+
+use std::time::Duration;
+
+use crate::address::{Address, Domain};
+use crate::verdict::{Cause, Verdict};
+
+/// How long verdicts are kept (`directory.NAME.cache.ttl`).
+#[derive(Debug, Clone, Copy)]
+pub struct Ttl {
+    /// An Accept is the answer.
+    pub positive: Duration,
+    /// It is asked again in the background.
+    pub refresh: Duration,
+    /// A Reject is the answer.
+    pub negative: Duration,
+    /// An Accept is the answer while there is no other.
+    pub stale: Duration,
+}
+
+/// What the directory said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It exists; with what the directory remarked.
+    Yes(Option<Box<Cause>>),
+    /// It does not.
+    No(Box<Cause>),
+}
+
+/// What a memory has of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Remembered {
+    /// The answer.
+    Fresh(Verdict),
+    /// The answer for now; ask again in the background.
+    Ageing(Verdict),
+    /// No answer, unless the directory gives none.
+    Stale(Verdict),
+}
+
+/// One form for each mailbox: the domain is in lower case already, and needless
+/// quotes were taken away when the address was read.
+pub(super) fn key(address: &Address) -> Box<[u8]> {
+    address.to_wire().into()
+}
+
+/// The address of a key.
+pub(super) fn read(key: &[u8]) -> Option<Address> {
+    Address::from_typed(str::from_utf8(key).ok()?).ok()
+}
+
+/// What the one form of every mailbox of a domain ends with.
+pub(super) fn end(domain: &Domain) -> Box<[u8]> {
+    [b"@", domain.as_str().as_bytes()].concat().into()
+}

@@ -1,0 +1,196 @@
+//! The one way from a question to a verdict, of recipients and of logins: recall, join a probe or lead one, weigh, keep.
+
+use std::future::{Future, ready};
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Source;
+use super::epoch::{Epoch, Generation};
+use super::flight::{self, Flights, LATE_ANSWER_GRACE, Late, Role, Unanswered, WAITING};
+use super::kept::Remembered;
+use super::lookups::Lookups;
+use crate::verdict::{Cause, Class, Question, Verdict};
+use crate::waiting::Waiters;
+
+/// Bound (questions): wait for a new answer about a recipient with an old one (cache.ttl.stale). Beyond: the old
+/// answer is used. Why: a server that hangs must not delay known recipients.
+const STALE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Bound (questions): time of a question that no client waits for. Beyond: it is given up, and the old answer stays.
+/// Why: enough for a slow server; a stuck one is given up.
+pub(super) const BACKGROUND: Duration = Duration::from_secs(30);
+
+/// What recipients and logins do differently on the way.
+pub(super) trait Lookup: Send + Sync + Sized + 'static {
+    /// What a question is about: equal ones have the same answer, and share a probe.
+    type Key: Clone + Eq + Hash + Send + Sync + 'static;
+
+    /// Counts what the memory was good for.
+    fn lookups(&self) -> &Lookups;
+
+    /// Counts its purges.
+    fn epoch(&self) -> &Epoch;
+
+    /// Probes under way. None is shared with a question after a purge.
+    fn flights(&self) -> &Flights<(Generation, Self::Key), Verdict>;
+
+    /// What is remembered.
+    fn recall(&self, key: &Self::Key) -> Option<Remembered>;
+
+    /// The verdict where the remote is not to be asked now.
+    fn put_off(&self, _key: &Self::Key) -> Option<Verdict> {
+        None
+    }
+
+    /// Asks the remote, for those who wait.
+    fn ask(&self, question: &Question, waiters: Waiters) -> impl Future<Output = Verdict> + Send;
+
+    /// What the remote's verdict is worth.
+    fn weigh(&self, _asked: &Asked<Self::Key>, verdict: Verdict) -> impl Future<Output = Verdict> + Send {
+        ready(verdict)
+    }
+
+    /// Keeps a verdict, if it is one to be kept.
+    fn keep(&self, key: &Self::Key, verdict: &Verdict);
+}
+
+/// A question that is asked.
+#[derive(Clone)]
+pub(super) struct Asked<K> {
+    pub(super) key: K,
+    pub(super) question: Question,
+    pub(super) deadline: Instant,
+    /// When, and between which purges of the memory.
+    pub(super) at: Instant,
+    pub(super) generation: Generation,
+}
+
+/// What is remembered of a question, or what the remote says by `deadline`; `late` hears what it says after that. One
+/// without a key is like no other: it is neither remembered nor shared.
+pub(super) async fn decide<L: Lookup>(
+    this: &Arc<L>,
+    key: Option<L::Key>,
+    question: Question,
+    deadline: Instant,
+    late: Option<Arc<Late<Verdict>>>,
+) -> (Verdict, Source) {
+    let Some(key) = key else {
+        let this = this.clone();
+        let probe = |waiters| async move { this.ask(&question, waiters).await };
+        let answered = flight::alone(deadline, late, probe).await;
+        return answer(answered.map(|verdict| (verdict, Role::Leader)));
+    };
+    let lookups = this.lookups();
+    let remembered = this.recall(&key);
+    if let Some(Remembered::Fresh(verdict)) = remembered {
+        lookups.fresh.count();
+        return (verdict, Source::Cache);
+    }
+    let (at, generation) = (Instant::now(), this.epoch().current());
+    let asked = Asked {
+        key,
+        question,
+        deadline,
+        at,
+        generation,
+    };
+    match remembered {
+        Some(Remembered::Fresh(verdict) | Remembered::Ageing(verdict)) => {
+            lookups.ageing.count();
+            refresh(this, asked);
+            (verdict, Source::Cache)
+        }
+        Some(Remembered::Stale(known)) => {
+            lookups.stale.count();
+            let patience = deadline.min(at + STALE_PATIENCE);
+            match join(this, asked, patience, None).await {
+                // Nobody is let in whom the remote refuses by now: its mail would be bounced.
+                (Verdict::Defer(cause), _) if cause.class != Class::NotBelieved => (known, Source::Cache),
+                answered => answered,
+            }
+        }
+        None => {
+            lookups.miss.count();
+            match this.put_off(&asked.key) {
+                Some(verdict) => (verdict, Source::UnknownRate),
+                None => join(this, asked, deadline, late).await,
+            }
+        }
+    }
+}
+
+/// Asks again in the background.
+fn refresh<L: Lookup>(this: &Arc<L>, mut asked: Asked<L::Key>) {
+    asked.deadline = asked.at + BACKGROUND;
+    let of = (asked.generation, asked.key.clone());
+    let probe = |waiters: Waiters| {
+        // Nobody else does.
+        let waiter = waiters.join(asked.deadline);
+        let probe = probe(this.clone(), asked, waiters);
+        async move {
+            let _waiter = waiter;
+            probe.await
+        }
+    };
+    this.flights().start(of, probe);
+}
+
+/// The verdict of a probe that is shared by equal questions, waited for until `patience`. One that ran out of time had
+/// less of it than those that joined late: they ask again.
+async fn join<L: Lookup>(
+    this: &Arc<L>,
+    asked: Asked<L::Key>,
+    patience: Instant,
+    late: Option<Arc<Late<Verdict>>>,
+) -> (Verdict, Source) {
+    let of = (asked.generation, asked.key.clone());
+    let probe = |waiters| probe(this.clone(), asked.clone(), waiters);
+    let flights = this.flights();
+    match flights.join(of.clone(), patience, late.clone(), &probe).await {
+        Ok((Verdict::Defer(cause), Role::Follower))
+            if cause.class == Class::Timeout && Instant::now() + LATE_ANSWER_GRACE < patience =>
+        {
+            answer(flights.join(of, patience, late, probe).await)
+        }
+        answered => answer(answered),
+    }
+}
+
+/// A probe for those who wait for it, its verdict weighed and kept.
+async fn probe<L: Lookup>(this: Arc<L>, mut asked: Asked<L::Key>, waiters: Waiters) -> Verdict {
+    // Somebody's probe may have landed since the memory was looked into.
+    if let Some(Remembered::Fresh(verdict)) = this.recall(&asked.key) {
+        return verdict;
+    }
+    asked.at = Instant::now();
+    let verdict = this.ask(&asked.question, waiters).await;
+    let verdict = this.weigh(&asked, verdict).await;
+    let keep = || this.keep(&asked.key, &verdict);
+    this.epoch().keep(asked.generation, keep);
+    verdict
+}
+
+/// What to do about a remote that does not answer in time.
+const SLOW: &str = "the server is slow or hangs: see its log; directory.NAME.timeout bounds its answer, the \
+                    listener's deadline how long it is waited for";
+
+fn answer(answered: Result<(Verdict, Role), Unanswered>) -> (Verdict, Source) {
+    let cause = match answered {
+        Ok((verdict, Role::Leader)) => return (verdict, Source::Probe),
+        Ok((verdict, Role::Follower)) => return (verdict, Source::Shared),
+        Err(Unanswered::Late { sent: true }) => {
+            let cause = Cause::ours(Class::Timeout, "it was asked, and has not answered in time");
+            let advice = Some(SLOW.to_owned());
+            return (Verdict::Defer(Cause { advice, ..cause }), Source::Probe);
+        }
+        Err(Unanswered::Late { sent: false }) => Cause::ours(Class::Timeout, "no answer in time"),
+        Err(Unanswered::Crowded) => {
+            let why = format!("{WAITING} questions wait for the directory already");
+            Cause::ours(Class::Overload, why)
+        }
+    };
+    (Verdict::Defer(cause), Source::Probe)
+}
