@@ -17,6 +17,7 @@
 //! | [`directory`] | the questions to each kind of remote, and [`directory::judge`]: the interpretation of its replies |
 //! | [`session`] | connections to remotes: name, TCP, TLS, the dialogs, and [`session::pool`] that keeps them |
 //! | [`waiting`] | the callers that wait for an answer, and until when: a question without one is not asked |
+//! | [`chance`] | a source of chance, which tests replace by one that repeats itself |
 //! | `unseen` | characters that are never shown literally |
 //! | [`wire`] | a stream with a codec and deadlines, for both sides |
 //! | [`settings`] | the keys of `vouch.toml`, an entry for each |
@@ -60,6 +61,7 @@
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 pub mod address;
+pub mod chance;
 pub mod cli;
 #[allow(
     clippy::too_many_lines,

@@ -70,6 +70,7 @@ impl Waiters {
             changed.as_mut().enable();
             let Some(until) = self.until() else { return };
             tokio::select! {
+                biased;
                 () = sleep_until(until) => {
                     if !self.any() {
                         return;

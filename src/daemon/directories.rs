@@ -12,6 +12,7 @@ use vouch_protocol::sasl::Mechanism;
 use vouch_protocol::smtp::Protocol as SmtpProtocol;
 
 use super::DaemonError;
+use crate::chance::Chance;
 use crate::config::{self, Config};
 use crate::directory::judge::recipient;
 use crate::directory::judge::replies::{Means, Replies};
@@ -25,7 +26,7 @@ use crate::settings::directory::{
 };
 use crate::settings::kind::Kind;
 
-use crate::session::{Remote, connect, connect::Dial, imap::Options, lookup::Host, pool, tls};
+use crate::session::{Remote, connect, imap::Options, lookup::Host, pool, tls};
 use crate::template::Filling;
 
 /// The directories of a configuration, each ready to be asked. Where there is a `method`, logins use it, whatever
@@ -37,18 +38,17 @@ pub fn members(
     config: &Config,
     method: Option<LoginMethod>,
 ) -> Result<Vec<Arc<CachedDirectory>>, DaemonError> {
-    members_by(config, method, |_, remote| remote.dial.clone())
+    members_by(config, method, |_, _| ())
 }
 
-/// As [`members`], where `dial` opens the connections: tests have remotes in
-/// memory.
+/// As [`members`], where `change` may change each remote first: tests have theirs in memory.
 ///
 /// # Errors
 /// As [`members`].
 pub fn members_by(
     config: &Config,
     method: Option<LoginMethod>,
-    dial: impl Fn(&config::Directory, &Remote) -> Arc<dyn Dial>,
+    change: impl Fn(&config::Directory, &mut Remote),
 ) -> Result<Vec<Arc<CachedDirectory>>, DaemonError> {
     let roots = tls::Roots::of_system();
     let member = |directory: &config::Directory| {
@@ -56,11 +56,13 @@ pub fn members_by(
         directory.auth.mechanism = method.unwrap_or(directory.auth.mechanism);
         let mut remote = remote(&directory, &roots)
             .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
-        remote.dial = dial(&directory, &remote);
+        change(&directory, &mut remote);
+        let chance = remote.chance.clone();
         let member = CachedDirectory::new(
             memory(&directory),
             Arc::new(Watched::new(build(&directory, Arc::new(remote)))),
-            random()?,
+            key(&chance)?,
+            chance,
         );
         Ok(Arc::new(member))
     };
@@ -86,17 +88,18 @@ type Version = (SystemTime, u64, u64);
 /// # Errors
 /// A certificate or key file that cannot be used.
 pub(super) fn build_all(config: &Config, old: &[Built]) -> Result<Vec<Built>, DaemonError> {
-    let roots = tls::Roots::of_system();
+    let (roots, chance) = (tls::Roots::of_system(), Chance::default());
     let built = |directory: &config::Directory| {
         let files = files_of(directory);
         let old = old.iter().find(|old| old.from.name == directory.name);
         let member = match old {
             Some(old) if old.from == *directory && old.files == files => old.member.clone(),
-            Some(old) => Arc::new(succeed(old, directory, &files, &roots)?),
+            Some(old) => Arc::new(succeed(old, directory, &files, (&roots, &chance))?),
             None => Arc::new(CachedDirectory::new(
                 memory(directory),
                 remote_of(directory, &roots)?,
-                random()?,
+                key(&chance)?,
+                chance.clone(),
             )),
         };
         let goes_on = old.is_some_and(|old| old.member.remembers_with(&member));
@@ -114,7 +117,7 @@ fn succeed(
     old: &Built,
     directory: &config::Directory,
     files: &[Option<Version>],
-    roots: &tls::Roots,
+    (roots, chance): (&tls::Roots, &Chance),
 ) -> Result<CachedDirectory, DaemonError> {
     let same_sessions = old.files == files
         && old.from
@@ -141,7 +144,7 @@ fn succeed(
     Ok(if same_answers {
         old.member.succeeded_by(memory(directory), asked)
     } else {
-        let member = CachedDirectory::new(memory(directory), asked, random()?);
+        let member = CachedDirectory::new(memory(directory), asked, key(chance)?, chance.clone());
         // A user whom the same server accepted goes first, however it is asked from now on.
         if same_server {
             member.with_trust_of(&old.member)
@@ -184,10 +187,8 @@ fn remote_of(directory: &config::Directory, roots: &tls::Roots) -> Result<Arc<dy
 }
 
 /// A key for what is remembered of passwords.
-fn random() -> Result<[u8; 32], DaemonError> {
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(|_| DaemonError::Random)?;
-    Ok(key)
+fn key(chance: &Chance) -> Result<[u8; 32], DaemonError> {
+    chance.bytes().ok_or(DaemonError::Random)
 }
 
 fn memory(directory: &config::Directory) -> cached_directory::Settings {
@@ -259,6 +260,7 @@ pub fn remote(directory: &config::Directory, roots: &tls::Roots) -> Result<Remot
         encryption,
         timeout: directory.timeout,
         password_in_clear: directory.password_in_clear(),
+        chance: Chance::default(),
     })
 }
 

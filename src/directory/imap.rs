@@ -10,7 +10,7 @@ use vouch_protocol::sasl::RelayedMechanism;
 use super::judge::replies::Replies;
 use super::{Directory, Logins, Offers, Report, Terms, Username, judge, judged_answer, origin};
 use crate::session::imap::{LoginSession, Options};
-use crate::session::pool::Limits;
+use crate::session::pool::{Gate, Limits};
 use crate::session::{self, Pool, Remote, tls};
 use crate::verdict::{Abstention, Kind, Question, UserName, Verdict};
 
@@ -33,6 +33,7 @@ impl Imap {
         replies: Replies,
     ) -> Self {
         let (peer, tls) = (remote.peer.clone(), remote.tls.clone());
+        let gate = Arc::new(Gate::new(remote.chance.clone()));
         let offers = Offers::default();
         let heard = offers.clone();
         let open = Box::new(move |deadline| {
@@ -51,7 +52,7 @@ impl Imap {
             let user = UserName::new(question.attempt.user());
             judged_answer(answer, |outcome| judge::imap::judge(&replies, &user, outcome))
         });
-        let pool = Pool::new(peer, limits, &Arc::default(), open, judge);
+        let pool = Pool::new(peer, limits, &gate, open, judge);
         Self {
             logins: Logins::new(pool, username, offers),
             forward_client,

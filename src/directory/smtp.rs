@@ -51,7 +51,7 @@ impl Smtp {
     /// A directory that has not called its remote yet. `recipients` and `logins`
     /// are the limits of the two kinds of session.
     pub fn new(remote: Arc<Remote>, settings: Settings, recipients: Limits, logins: Limits) -> Self {
-        let (tls, gate) = (remote.tls.clone(), Arc::default());
+        let (tls, gate) = (remote.tls.clone(), Arc::new(Gate::new(remote.chance.clone())));
         let recipients = recipient_pool(remote.clone(), &settings, recipients, &gate);
         let offers = Offers::default();
         let logins = login_pool(remote, &settings, logins, &gate, offers.clone());

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::domains::Domains;
 use crate::address::{Address, Domain};
+use crate::chance::Chance;
 use crate::verdict::Verdict;
 
 /// Bound (cache): time between tests whether a domain takes every address. Beyond: it is tested again. Why: such
@@ -32,6 +33,7 @@ const LETTERS: usize = 20;
 pub struct CatchAll {
     directory: Arc<str>,
     ours: Domains,
+    chance: Chance,
     /// One entry a domain of the directory at most.
     domains: Mutex<HashMap<Domain, Tested>>,
 }
@@ -55,10 +57,11 @@ struct Tested {
 
 impl CatchAll {
     /// For the directory called `directory`, of which nothing is known. Only its own domains, `ours`, are tested.
-    pub fn new(directory: Arc<str>, ours: Domains) -> Self {
+    pub fn new(directory: Arc<str>, ours: Domains, chance: Chance) -> Self {
         Self {
             directory,
             ours,
+            chance,
             domains: Mutex::default(),
         }
     }
@@ -106,7 +109,7 @@ impl CatchAll {
             }
             due
         });
-        if due { nobody(domain) } else { None }
+        due.then(|| nobody(domain, &self.chance)).flatten()
     }
 
     /// Takes down the verdict on an address that nobody has. One without an answer
@@ -117,7 +120,7 @@ impl CatchAll {
             Verdict::Reject(_) => false,
             Verdict::Defer(_) | Verdict::Abstain(_) => return Change::None,
         };
-        let next = Instant::now() + TESTED + jitter();
+        let next = Instant::now() + TESTED + self.chance.up_to(JITTER);
         let before = self.with(|domains| {
             let tested = Tested {
                 accepts_everything,
@@ -158,19 +161,8 @@ impl CatchAll {
 
 /// An address of `domain` that nobody has and nobody has seen. `None` where
 /// the system gives no random bytes: a guessable one would prove nothing.
-fn nobody(domain: &Domain) -> Option<Address> {
-    let mut letters = [0; LETTERS];
-    aws_lc_rs::rand::fill(&mut letters).ok()?;
-    for letter in &mut letters {
-        *letter = b'a' + *letter % 26;
-    }
+fn nobody(domain: &Domain, chance: &Chance) -> Option<Address> {
+    let letters = chance.bytes::<LETTERS>()?.map(|byte| b'a' + byte % 26);
     let address = [&letters, &b"@"[..], domain.as_str().as_bytes()].concat();
     Address::from_unquoted(&address).ok()
-}
-
-fn jitter() -> Duration {
-    let mut random = [0; 2];
-    // Without it the tests come a little more together.
-    let _ = aws_lc_rs::rand::fill(&mut random);
-    JITTER * u32::from(u16::from_le_bytes(random)) / u32::from(u16::MAX)
 }

@@ -332,6 +332,7 @@ mod tests {
 
     use super::*;
     use crate::address::Address;
+    use crate::chance::Chance;
     use crate::directory::{Directory, Terms};
     use crate::verdict::{Client, Proof};
 
@@ -384,7 +385,12 @@ mod tests {
             forward_client: false,
             unknown_rate: None,
         };
-        Arc::new(CachedDirectory::new(settings, Arc::new(Yes { logins }), [0; 32]))
+        Arc::new(CachedDirectory::new(
+            settings,
+            Arc::new(Yes { logins }),
+            [0; 32],
+            Chance::default(),
+        ))
     }
 
     async fn ask(engine: &Engine, kind: Kind) -> (Option<String>, Verdict) {

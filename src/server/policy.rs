@@ -286,6 +286,7 @@ impl InTurn for Policy {
         let delay = delay.min(deadline.saturating_duration_since(decided));
         if !delay.is_zero() {
             tokio::select! {
+                biased;
                 () = sleep(delay) => {}
                 () = draining.cancelled() => {}
             }

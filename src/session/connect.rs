@@ -173,6 +173,7 @@ async fn first_of(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TcpSt
         }
         let more = addresses.len() > 0;
         tokio::select! {
+            biased;
             tried = trying.next() => match tried {
                 Some(Ok(stream)) => return Ok(stream),
                 Some(Err(failure)) => failures.push(failure),

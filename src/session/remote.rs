@@ -9,6 +9,7 @@ use vouch_protocol::encryption::Encryption;
 use super::connect::Dial;
 use super::error::{Error, Kind, LOGIN};
 use super::tls;
+use crate::chance::Chance;
 
 /// A remote server and the way to it.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub struct Remote {
     pub timeout: Duration,
     /// Whether a password may go out without TLS.
     pub password_in_clear: bool,
+    /// Draws the pauses between tries.
+    pub chance: Chance,
 }
 
 impl Remote {

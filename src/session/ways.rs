@@ -63,6 +63,7 @@ where
                 .is_some_and(|reached| reached.others)
         };
         goes_on = tokio::select! {
+            biased;
             opened = trying.next() => match opened {
                 Some((way, Ok(session))) => {
                     prefer(dial, &ways, &way);
@@ -101,6 +102,7 @@ mod tests {
     use vouch_protocol::encryption::Encryption;
 
     use super::*;
+    use crate::chance::Chance;
     use crate::session::connect::Endpoint;
     use crate::session::imap::{LoginSession, Options};
     use crate::session::lookup::Host;
@@ -141,6 +143,7 @@ mod tests {
             encryption: Encryption::Never,
             timeout: Duration::from_secs(30),
             password_in_clear: false,
+            chance: Chance::default(),
         })
     }
 

@@ -71,7 +71,7 @@ fn directory(kind: &str, remote: &Arc<Here>) -> Arc<CachedDirectory> {
                 [listener.policy]\nprotocol = \"policy\"\nsocket = \"/tmp/policy\"\ndirectory = [\"mail\"]\n";
     let text = text.replace("KIND", kind);
     let config = read::parse(Path::new("both.toml"), &text).unwrap().0;
-    let members = daemon::members_by(&config, None, |_, _| remote.clone()).unwrap();
+    let members = daemon::members_by(&config, None, |_, to| to.dial = remote.clone()).unwrap();
     members.into_iter().next().unwrap()
 }
 

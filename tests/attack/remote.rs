@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use vouch::address::network::Network;
+use vouch::chance::Chance;
 use vouch::dialog::{Dialog, HalfDone};
 use vouch::directory::{Directory, Terms};
 use vouch::engine::cached_directory::Settings;
@@ -293,5 +294,6 @@ pub(crate) fn member(mail: &Arc<Mail>) -> Arc<CachedDirectory> {
         settings,
         Arc::new(Front { pool, half_done }),
         [3; 32],
+        Chance::default(),
     ))
 }

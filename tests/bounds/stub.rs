@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vouch::address::Domain;
 use vouch::address::access::Access;
+use vouch::chance::Chance;
 use vouch::directory::{Directory, Terms};
 use vouch::engine::{CachedDirectory, Engine, cached_directory, logins, recipients};
 use vouch::server::actions::Actions;
@@ -95,7 +96,12 @@ pub(crate) fn member(directory: Arc<dyn Directory>, detect_catch_all: bool) -> A
         forward_client: false,
         unknown_rate: None,
     };
-    Arc::new(CachedDirectory::new(settings, directory, [7; 32]))
+    Arc::new(CachedDirectory::new(
+        settings,
+        directory,
+        [7; 32],
+        Chance::default(),
+    ))
 }
 
 fn engine(member: &Arc<CachedDirectory>) -> Engine {

@@ -16,7 +16,7 @@ mod circles;
 mod source;
 
 /// Each part, and what it may import: another part, or only what is below a path.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -47,7 +47,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
         "daemon",
         &[
             "config", "settings", "control", "server", "engine", "directory", "session", "service",
-            "telemetry", "template", "metrics",
+            "telemetry", "template", "metrics", "chance",
             // It translates the configuration's words into those that the parts take for their settings.
             "vouch_protocol::encryption::Encryption", "vouch_protocol::imap::login::Method",
             "vouch_protocol::sasl::Mechanism", "vouch_protocol::sasl::RelayedMechanism",
@@ -76,6 +76,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
         "engine",
         &[
             "directory::Directory", "directory::Terms", "verdict", "address", "telemetry", "waiting",
+            "chance",
             // A question holds one, so its tests make one; and what cannot be a password is refused here.
             "vouch_protocol::secret::Secret",
             // What a remote offers of these is known here; and a refusal's test makes a dialog.
@@ -95,7 +96,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     (
         "session",
         &[
-            "wire", "vouch_protocol", "telemetry", "waiting",
+            "wire", "vouch_protocol", "telemetry", "waiting", "chance",
             "unseen", // It holds the remote's end of one.
             "dialog", // Dialogs of one network leave room for others.
             "address::network",
@@ -123,6 +124,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
         ],
     ),
     ("address", &[]),
+    ("chance", &[]),
     ("control", &["wire"]),
     ("service", &["unseen"]),
     ("telemetry", &["unseen"]),

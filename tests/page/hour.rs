@@ -130,13 +130,13 @@ impl Hour {
         let config = names.config();
         let (mailboxes, imap) = (Remote::new(Protocol::Lmtp), Remote::new(Protocol::Imap));
         let remotes = [mailboxes.clone(), imap.clone()];
-        let members = daemon::members_by(&config, None, |directory, _| {
+        let members = daemon::members_by(&config, None, |directory, remote| {
             let at = config
                 .directory
                 .iter()
                 .position(|it| it.name == directory.name)
                 .unwrap();
-            Arc::new(remotes[at.min(1)].clone())
+            remote.dial = Arc::new(remotes[at.min(1)].clone());
         })
         .unwrap();
         let (listeners, counted, shown) = listeners(&config, &members);

@@ -11,6 +11,15 @@ impl Chance {
         Self(Mutex::new(seed))
     }
 
+    /// What vouch draws in the world of this seed.
+    pub(crate) fn of_vouch(seed: u64) -> vouch::chance::Chance {
+        let own = Self::new(!seed);
+        vouch::chance::Chance::new(move |bytes| {
+            bytes.fill_with(|| own.among(0, 255) as u8);
+            true
+        })
+    }
+
     fn next(&self) -> u64 {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

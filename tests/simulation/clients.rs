@@ -1,5 +1,5 @@
 //! Clients of the listeners, in each protocol: one question or several at once, in pieces, over pipes that hold little.
-//! Some close their half once they have asked, some break off in the middle of a word.
+//! Some close their half once they have asked, some break off in the middle of a word, or reset the connection.
 //!
 //! Each question has one reply, and nothing comes behind the last. What a reply means is held against the ledger.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use vouch::config::{self, Config};
@@ -23,7 +23,7 @@ use vouch::settings::protocol::Protocol;
 use vouch::settings::socket::ListenAddress;
 
 use crate::askers::{Answer, Tally, check_answer};
-use crate::line::PIPE;
+use crate::pipe::{PIPE, State, connection};
 use crate::world::World;
 
 /// All that a client waits for: longer than any deadline, as questions on one connection may be asked one after another.
@@ -33,7 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const QUESTIONS: u64 = 5;
 
 /// The listeners of a world.
-pub(crate) struct Listeners(Vec<(Protocol, Arc<dyn Listener>)>);
+pub(crate) struct Listeners {
+    all: Vec<(Protocol, Arc<dyn Listener>)>,
+    connections: AtomicU64,
+}
 
 /// A listener for each protocol that a directory of this kind can answer.
 pub(crate) fn configured(kind: Kind) -> Vec<config::Listener> {
@@ -59,7 +62,10 @@ impl Listeners {
     pub(crate) fn open(config: &Config, members: &[Arc<CachedDirectory>]) -> Self {
         let handover = Arc::new(Handover::new(1));
         let open = |keys: &config::Listener| (keys.protocol, daemon::listener(keys, members, &handover));
-        Self(config.listener.iter().map(open).collect())
+        Self {
+            all: config.listener.iter().map(open).collect(),
+            connections: AtomicU64::new(1),
+        }
     }
 }
 
@@ -112,18 +118,18 @@ impl Question {
 
 /// One client, from its first word to its last.
 pub(crate) async fn visit(world: Arc<World>, listeners: Arc<Listeners>, tally: Arc<Tally>) {
-    static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
     sleep_until(world.moment(0, 20_000)).await;
-    let number = world.chance.among(0, listeners.0.len() as u64 - 1) as usize;
-    let (protocol, listener) = &listeners.0[number];
+    let number = world.chance.among(0, listeners.all.len() as u64 - 1) as usize;
+    let (protocol, listener) = &listeners.all[number];
     let (protocol, questions) = match protocol {
         Protocol::Saslauthd => (Protocol::Saslauthd, 1),
         other => (*other, world.chance.among(1, QUESTIONS)),
     };
-    let (ours, theirs) = duplex(world.chance.one(&[7, 64, PIPE]));
+    let room = world.chance.one(&[7, 64, PIPE]);
+    let (theirs, ours, state) = connection(&world, room);
     tokio::spawn(listener.clone().serve(Caller {
         stream: Box::new(theirs),
-        connection: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
+        connection: listeners.connections.fetch_add(1, Ordering::Relaxed),
         peer: None,
         draining: CancellationToken::new(),
         deaf: CancellationToken::new(),
@@ -148,7 +154,7 @@ pub(crate) async fn visit(world: Arc<World>, listeners: Arc<Listeners>, tally: A
     }
     let (reader, writer) = split(ours);
     if world.chance.once_in(50) {
-        return client.break_off(reader, writer, &bytes).await;
+        return client.break_off(reader, writer, &bytes, &state).await;
     }
     let leaves_half = world.chance.coin();
     let visit = async { tokio::join!(client.hear(reader), send(&world, writer, &bytes, leaves_half)) };
@@ -198,11 +204,15 @@ impl Client {
         reader: ReadHalf<DuplexStream>,
         mut writer: WriteHalf<DuplexStream>,
         bytes: &[u8],
+        state: &State,
     ) {
         let part = self.world.chance.among(0, bytes.len() as u64) as usize;
         let patience = self.world.chance.ms(0, 2000);
         let _ = timeout(patience, writer.write_all(&bytes[..part])).await;
         sleep(self.world.chance.ms(0, 1000)).await;
+        if self.world.chance.coin() {
+            state.reset(&self.world);
+        }
         drop((reader, writer));
         self.tally.many_given_up(self.waiting.len() as u64);
     }

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep, timeout_at};
 use vouch::session::connect::{Dial, Dialled};
 use vouch::session::{Error, Kind};
 use vouch::settings::kind::Kind as Protocol;
 
 use crate::imap::{self, Imap};
-use crate::line::{Line, PIPE};
+use crate::line::Line;
+use crate::pipe::{End, PIPE, connection};
 use crate::smtp::{self, Smtp};
 use crate::world::World;
 
@@ -47,8 +48,8 @@ impl Dial for Telephone {
             if (world.is_shut() && world.chance.coin()) || world.chance.once_in(world.rate / 3) {
                 return Err(Error::new(Kind::Unreachable, peer, "connect", "refused"));
             }
-            let (stream, theirs) = duplex(PIPE);
-            let (id, world) = (seat.id, world.clone());
+            let (stream, theirs, state) = connection(world, PIPE);
+            let (id, world, theirs) = (seat.id, world.clone(), (theirs, state));
             if world.directory.kind == Protocol::Imap {
                 tokio::spawn(Imap::new(Line::new(theirs, id, world, imap::MANNERS)).serve());
             } else {
@@ -76,7 +77,7 @@ impl Drop for Seat {
 
 /// vouch's end of a connection.
 struct Ours {
-    stream: DuplexStream,
+    stream: End,
     seat: Seat,
 }
 

@@ -9,12 +9,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use vouch::address::Address;
 use vouch::config::Config;
-use vouch::daemon;
 use vouch::engine::{Decision, Engine};
 use vouch::verdict::{Client, Kind, Question, Verdict};
 
 use crate::askers::{Tally, check};
+use crate::chance::Chance;
 use crate::dial::Telephone;
+use crate::members;
+use crate::trace::Trace;
 use crate::world::World;
 
 /// Each is such a day.
@@ -62,14 +64,14 @@ struct Day {
 async fn day(seed: u64) -> Result<(), String> {
     let traced =
         std::env::var("VOUCH_FORGETFUL").is_ok_and(|wanted| wanted == "all" || wanted == seed.to_string());
-    let world = Arc::new(World::forgetful(seed, traced, HOURS, 0..DELETED));
+    let trace = if traced { Trace::Told } else { Trace::Nowhere };
+    let world = Arc::new(World::forgetful(seed, trace, HOURS, 0..DELETED));
     let config = Config {
         directory: vec![world.directory.clone()],
         ..Config::default()
     };
     let dial = Arc::new(Telephone(world.clone()));
-    let members =
-        daemon::members_by(&config, None, |_, _| dial.clone()).map_err(|error| error.to_string())?;
+    let members = members(&config, &dial, &Chance::of_vouch(seed))?;
     let day = Arc::new(Day {
         world: world.clone(),
         engine: Engine::new(members, None),

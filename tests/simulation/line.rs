@@ -11,10 +11,8 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{sleep, timeout_at};
 
+use crate::pipe::{PIPE, State};
 use crate::world::World;
-
-/// Room in a pipe for whatever is said at once.
-pub(crate) const PIPE: usize = 1 << 16;
 
 /// The connection is over.
 pub(crate) struct Over;
@@ -34,6 +32,7 @@ pub(crate) struct Manners {
 
 pub(crate) struct Line {
     stream: DuplexStream,
+    state: Arc<State>,
     input: BytesMut,
     pub(crate) id: u64,
     pub(crate) world: Arc<World>,
@@ -43,10 +42,16 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(stream: DuplexStream, id: u64, world: Arc<World>, manners: Manners) -> Self {
+    pub(crate) fn new(
+        (stream, state): (DuplexStream, Arc<State>),
+        id: u64,
+        world: Arc<World>,
+        manners: Manners,
+    ) -> Self {
         let (input, lies) = (BytesMut::new(), Vec::new());
         Self {
             stream,
+            state,
             input,
             id,
             world,
@@ -61,7 +66,7 @@ impl Line {
 
     /// The next command. Meanwhile the remote may lose patience, or its mind.
     pub(crate) async fn command(&mut self) -> Result<String, Over> {
-        if self.fault() && self.input.is_empty() {
+        if self.fault() && self.is_idle() {
             let patience = self.world.moment(1, self.world.chance.one(&[100, 4000]));
             // When the time is over nothing has come, and what follows is said before anything can.
             if timeout_at(patience, self.more()).await.is_err() {
@@ -103,8 +108,10 @@ impl Line {
     /// Says or does something that nobody asked for.
     async fn speak_up(&mut self) -> Result<(), Over> {
         let lie = self.lie();
-        match self.world.chance.among(0, 3) {
+        match self.world.chance.among(0, 5) {
             0 => Err(Over),
+            4 => Err(self.reset()),
+            5 => Err(self.close_half().await),
             1 => {
                 self.write(self.manners.goodbye).await?;
                 Err(Over)
@@ -125,6 +132,25 @@ impl Line {
             .to_owned()
     }
 
+    /// All commands have come, and have their answers.
+    fn is_idle(&self) -> bool {
+        self.input.is_empty() && !self.state.is_writing()
+    }
+
+    fn reset(&self) -> Over {
+        self.world.note(|| format!("session {} is reset", self.id));
+        self.state.reset(&self.world);
+        Over
+    }
+
+    /// Says no more, and listens on.
+    async fn close_half(&mut self) -> Over {
+        self.world
+            .note(|| format!("session {} is closed by half", self.id));
+        let _ = self.stream.shutdown().await;
+        self.stall().await
+    }
+
     /// Hears nothing and says nothing until the other end gives up.
     async fn stall(&mut self) -> Over {
         self.world.note(|| format!("session {} stalls", self.id));
@@ -143,9 +169,11 @@ impl Line {
             return self.say(&text, about).await;
         }
         let chance = &self.world.chance;
-        match chance.among(0, 8) {
+        match chance.among(0, 10) {
             0 => Err(self.stall().await),
             1 => Err(Over),
+            9 => Err(self.reset()),
+            10 => Err(self.close_half().await),
             2 => {
                 // Without its last CRLF nothing was said.
                 let part = chance.among(0, text.len() as u64 - 2) as usize;
@@ -161,7 +189,7 @@ impl Line {
                 self.write(garbage).await
             }
             // Only behind the last command that came: see above.
-            5 if self.input.is_empty() => {
+            5 if self.is_idle() => {
                 let lie = self.lie();
                 self.say(&format!("{text}{lie}"), about).await
             }

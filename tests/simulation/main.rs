@@ -13,9 +13,8 @@
 //! and those that were deleted are.
 //!
 //! A seed that breaks one of these is named, and `VOUCH_SEED=n cargo test --test simulation -- --nocapture` plays
-//! it again and tells every event. One thing of vouch is left to the process's own chance: the length of the
-//! pauses that a remote is given which refuses connections. A replay therefore plays the seed until it fails, and
-//! at most [`REPLAYS`] times.
+//! it again and tells every event, with vouch's own log: a seed is the same day to the byte, as all that is drawn in it
+//! is drawn from the seed, vouch's own draws ([`vouch::chance`]) among them.
 #![allow(clippy::panic, reason = "a test stops at the first surprise")]
 
 mod askers;
@@ -25,7 +24,9 @@ mod dial;
 mod forgetful;
 mod imap;
 mod line;
+mod pipe;
 mod smtp;
+mod trace;
 mod world;
 
 use std::env;
@@ -38,18 +39,20 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use vouch::config::Config;
 use vouch::daemon;
-use vouch::engine::Engine;
+use vouch::engine::{CachedDirectory, Engine};
 
 use askers::{Tally, ask_some};
+use chance::Chance;
 use clients::{Listeners, configured, visit};
 use dial::Telephone;
+use trace::Trace;
 use world::World;
 
 /// Seeds are played until so many questions were asked.
 const QUESTIONS: u64 = 30_000;
 
-/// A seed that fails by a rare chance of the process is given this many chances to do it again.
-const REPLAYS: usize = 20;
+/// Days that are played twice.
+const REPLAYED: u64 = 60;
 
 /// The longest that askers take: the last arrives, and asks a few questions.
 const DAY: Duration = Duration::from_secs(300);
@@ -61,10 +64,8 @@ const NIGHT: Duration = Duration::from_secs(700);
 #[test]
 fn the_invariants_hold() {
     if let Some(seed) = env::var("VOUCH_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        for _ in 0..REPLAYS {
-            if let Err(why) = play(seed, true) {
-                panic!("seed {seed}:\n  {why}");
-            }
+        if let Err(why) = play(seed, Chance::of_vouch(seed), Trace::Told) {
+            panic!("seed {seed}:\n  {why}");
         }
         return;
     }
@@ -72,7 +73,7 @@ fn the_invariants_hold() {
     let mut seed = 0;
     while asked < QUESTIONS {
         seed += 1;
-        match play(seed, false) {
+        match play(seed, Chance::of_vouch(seed), Trace::Nowhere) {
             Ok(tally) => {
                 asked += tally.asked.load(Ordering::Relaxed);
                 accepted += tally.accepted.load(Ordering::Relaxed);
@@ -92,18 +93,50 @@ fn the_invariants_hold() {
     assert!(accepted > asked / 5 && rejected > asked / 5 && deferred > asked / 50);
 }
 
+/// The first line in which two days differ that begin alike.
+fn difference(seed: u64, draws: fn(u64) -> vouch::chance::Chance) -> Option<String> {
+    let day = || {
+        let trace = Trace::kept();
+        let _ = play(seed, draws(seed), trace.clone());
+        trace.text()
+    };
+    let (one, other) = (day(), day());
+    assert!(one.lines().count() > 20, "seed {seed}: nothing happens");
+    let mut lines = one.lines().zip(other.lines()).enumerate();
+    let differs = lines.find(|(_, (one, other))| one != other);
+    let differs = differs.map(|(at, (one, other))| format!("line {at}:\n  {one}\n  {other}"));
+    differs.or_else(|| (one != other).then(|| "one is longer".to_owned()))
+}
+
+#[test]
+fn a_seed_is_the_same_day_to_the_byte() {
+    for seed in 1..=REPLAYED {
+        if let Some(difference) = difference(seed, Chance::of_vouch) {
+            panic!("seed {seed}, played twice, differs in {difference}");
+        }
+    }
+}
+
+/// What is not drawn from the seed shows, so that the test above can fail.
+#[test]
+fn a_draw_of_the_system_is_another_day() {
+    let of_system = |_| vouch::chance::Chance::default();
+    assert!((1..=REPLAYED).any(|seed| difference(seed, of_system).is_some()));
+}
+
 /// Plays a seed to its end, or says what does not hold.
-fn play(seed: u64, traced: bool) -> Result<Arc<Tally>, String> {
+fn play(seed: u64, vouch: vouch::chance::Chance, trace: Trace) -> Result<Arc<Tally>, String> {
+    let _log = trace.takes_the_log();
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    runtime.block_on(day(seed, traced))
+    runtime.block_on(day(seed, vouch, trace))
 }
 
-async fn day(seed: u64, traced: bool) -> Result<Arc<Tally>, String> {
-    let world = Arc::new(World::new(seed, traced));
+async fn day(seed: u64, vouch: vouch::chance::Chance, trace: Trace) -> Result<Arc<Tally>, String> {
+    let world = Arc::new(World::new(seed, trace));
     world.note(|| format!("seed {seed}: {:#?}", world.directory));
     let config = Config {
         directory: vec![world.directory.clone()],
@@ -111,8 +144,7 @@ async fn day(seed: u64, traced: bool) -> Result<Arc<Tally>, String> {
         ..Config::default()
     };
     let dial = Arc::new(Telephone(world.clone()));
-    let members =
-        daemon::members_by(&config, None, |_, _| dial.clone()).map_err(|error| error.to_string())?;
+    let members = members(&config, &dial, &vouch)?;
     let listeners = Arc::new(Listeners::open(&config, &members));
     let engine = Arc::new(Engine::new(members, None));
     let tally = Arc::new(Tally::default());
@@ -147,4 +179,17 @@ async fn day(seed: u64, traced: bool) -> Result<Arc<Tally>, String> {
     // Until here, so that it is not their end that has closed what is open.
     drop((engine, listeners));
     Ok(tally)
+}
+
+/// The directories of a configuration, whose remotes are on the telephone.
+fn members(
+    config: &Config,
+    dial: &Arc<Telephone>,
+    chance: &vouch::chance::Chance,
+) -> Result<Vec<Arc<CachedDirectory>>, String> {
+    let members = daemon::members_by(config, None, |_, remote| {
+        remote.dial = dial.clone();
+        remote.chance = chance.clone();
+    });
+    members.map_err(|error| error.to_string())
 }

@@ -12,6 +12,7 @@ use vouch::settings::kind::Kind;
 use vouch::settings::limit::Limit;
 
 use crate::chance::Chance;
+use crate::trace::Trace;
 
 /// Users at the remote, each with a mailbox; some exist, some do not, some come or go.
 const USERS: u64 = 14;
@@ -51,7 +52,7 @@ pub(crate) struct World {
     /// From and until when it has no users.
     losses: Vec<(Instant, Instant)>,
     began: Instant,
-    traced: bool,
+    trace: Trace,
     book: Mutex<Book>,
 }
 
@@ -67,7 +68,7 @@ struct Book {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, traced: bool) -> Self {
+    pub(crate) fn new(seed: u64, trace: Trace) -> Self {
         let chance = Chance::new(seed);
         let kind = chance.one(&[Kind::Imap, Kind::Smtp, Kind::Lmtp]);
         let host = "127.0.0.1".to_owned();
@@ -110,7 +111,7 @@ impl World {
             outage,
             losses: Vec::new(),
             began,
-            traced,
+            trace,
             book: Mutex::new(book),
             chance,
         }
@@ -118,8 +119,8 @@ impl World {
 
     /// A remote that loses its users now and then, for good some of those in `deleted`. It is asked about
     /// recipients, and what it says is remembered for long.
-    pub(crate) fn forgetful(seed: u64, traced: bool, hours: u64, deleted: Range<u64>) -> Self {
-        let mut world = Self::new(seed, traced);
+    pub(crate) fn forgetful(seed: u64, trace: Trace, hours: u64, deleted: Range<u64>) -> Self {
+        let mut world = Self::new(seed, trace);
         let (chance, began) = (&world.chance, world.began);
         world.directory.kind = chance.one(&[Kind::Smtp, Kind::Lmtp]);
         world.directory.pool.queue = 1000;
@@ -238,8 +239,9 @@ impl World {
     }
 
     pub(crate) fn note(&self, event: impl FnOnce() -> String) {
-        if self.traced {
-            eprintln!("{:>10.3} {}", self.began.elapsed().as_secs_f64(), event());
+        if self.trace.is_wanted() {
+            let at = self.began.elapsed().as_secs_f64();
+            self.trace.line(&format!("{at:>10.3} {}", event()));
         }
     }
 

@@ -94,11 +94,11 @@ impl Stage {
     fn new(path: &Path, config: &str) -> Result<Self, String> {
         let (config, _) = read::parse(path, config).map_err(|error| error.to_string())?;
         let (caller, calls) = mpsc::unbounded_channel();
-        let dial = |directory: &vouch::config::Directory, _: &vouch::session::Remote| -> Arc<dyn Dial> {
-            Arc::new(Telephone {
+        let dial = |directory: &vouch::config::Directory, remote: &mut vouch::session::Remote| {
+            remote.dial = Arc::new(Telephone {
                 directory: directory.name.clone(),
                 calls: caller.clone(),
-            })
+            });
         };
         let members = daemon::members_by(&config, None, dial).map_err(|error| error.to_string())?;
         Ok(Self {

@@ -23,6 +23,7 @@ use super::unknown_rate::{self, UnknownRate};
 use super::witnesses::Doubt;
 use super::{Decision, Source, lookups, refusals, store};
 use crate::address::{Address, Domain};
+use crate::chance::Chance;
 use crate::directory::Directory;
 use crate::verdict::{Kind, Proof, Question, UserName, Verdict};
 
@@ -95,18 +96,20 @@ struct Memory {
     recipients: Arc<Recipients>,
     logins: Arc<Logins>,
     trust: Arc<Trust>,
+    chance: Chance,
     not_understood: Arc<NotUnderstood>,
     unknown_rate: Option<Arc<UnknownRate>>,
 }
 
 impl CachedDirectory {
     /// A directory that remembers nothing yet. `key` is random, and new in each
-    /// life of the process.
-    pub fn new(settings: Settings, directory: Arc<dyn Directory>, key: [u8; 32]) -> Self {
+    /// life of the process; tests of its domains are drawn from `chance`.
+    pub fn new(settings: Settings, directory: Arc<dyn Directory>, key: [u8; 32], chance: Chance) -> Self {
         let memory = Memory {
             recipients: Arc::new(Recipients::new(settings.entries, settings.recipients)),
             logins: Arc::new(Logins::new(settings.entries, settings.logins, key)),
             trust: Arc::new(Trust::new(&key)),
+            chance,
             not_understood: Arc::new(NotUnderstood::new(settings.name.clone())),
             unknown_rate: None,
         };
@@ -139,7 +142,7 @@ impl CachedDirectory {
             same.unwrap_or_else(|| Arc::new(UnknownRate::new(name.clone(), rate)))
         });
         let canonical = |canary: &Address| settings.canonical(canary.clone());
-        let catch_all = || CatchAll::new(name.clone(), domains.clone());
+        let catch_all = || CatchAll::new(name.clone(), domains.clone(), memory.chance.clone());
         let confirmer = Confirmer {
             directory: directory.clone(),
             memory: memory.recipients.clone(),

@@ -71,7 +71,7 @@ fn member_with(remote: &Arc<Remote>, logins: logins::Ttl) -> CachedDirectory {
         forward_client: false,
         unknown_rate: None,
     };
-    CachedDirectory::new(settings, remote.clone(), [1; 32])
+    CachedDirectory::new(settings, remote.clone(), [1; 32], Chance::default())
 }
 
 async fn recipient(member: &CachedDirectory, address: &str) -> (&'static str, Source) {
@@ -300,7 +300,12 @@ async fn a_large_memory_is_listed_and_purged_in_pieces() {
     let remote = Arc::new(Remote::default());
     let mut member = member(&remote);
     member.settings.entries = 10 * PIECE;
-    let member = Arc::new(CachedDirectory::new(member.settings.clone(), remote, [1; 32]));
+    let member = Arc::new(CachedDirectory::new(
+        member.settings.clone(),
+        remote,
+        [1; 32],
+        Chance::default(),
+    ));
     let address = |number| Address::from_typed(&format!("u{number:05}@e.org")).unwrap();
     for number in 0..5 * PIECE {
         let address = address(number);

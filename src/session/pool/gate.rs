@@ -13,10 +13,12 @@ use tokio::time::timeout;
 
 use super::ceiling::Ceiling;
 use super::count::{Count, Held};
+use crate::chance::Chance;
 
 /// What the pools of a directory share of its remote.
 #[derive(Debug, Default)]
 pub struct Gate {
+    pub(super) chance: Chance,
     ceiling: Mutex<Ceiling>,
     connections: Count,
     living: Count,
@@ -35,6 +37,14 @@ pub(super) struct Connection {
 }
 
 impl Gate {
+    /// Draws the pauses from `chance`.
+    pub fn new(chance: Chance) -> Self {
+        Self {
+            chance,
+            ..Self::default()
+        }
+    }
+
     /// Waits for its turn, and until the remote bears one more.
     pub(super) async fn pass(self: &Arc<Self>) -> Connection {
         let _waiting = self.waiting.hold(1);

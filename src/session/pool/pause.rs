@@ -1,9 +1,10 @@
 //! The pauses that a refusing remote is given.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::chance::Chance;
 
 /// Bound (sessions): first pause after a failed connection; each further one is twice as long. Beyond: it is tried
 /// again when a question comes. Why: most failures are over at once.
@@ -28,7 +29,7 @@ pub(super) struct Pause {
 impl Pause {
     /// An opening that began then has failed. Several that failed side by side
     /// are one failure.
-    pub(super) fn failed(&mut self, began: Instant) {
+    pub(super) fn failed(&mut self, began: Instant, chance: &Chance) {
         let now = Instant::now();
         if self.failed.is_some_and(|failed| began < failed) {
             return;
@@ -36,10 +37,8 @@ impl Pause {
         let length = MAX_PAUSE.min(FIRST.saturating_mul(1 << self.failures.min(10)));
         self.failures = self.failures.saturating_add(1);
         self.failed = Some(now);
-        // Between half and all of it, so that many daemons do not return at one moment. The
-        // hasher's keys are random in each process; nothing here needs more chance than that.
-        let chance = (RandomState::new().hash_one(self.failures) % 512) as u32;
-        self.until = Some(now + length / 2 + length / 2 * chance / 512);
+        // Between half and all of it, so that many daemons do not return at one moment.
+        self.until = Some(now + length / 2 + chance.up_to(length / 2));
     }
 
     /// An opening succeeded.
@@ -81,12 +80,12 @@ mod tests {
     async fn pauses_grow_to_half_a_second_and_end() {
         let mut pause = Pause::default();
         assert!(pause.until().is_none() && !pause.is_trial());
-        pause.failed(Instant::now());
+        pause.failed(Instant::now(), &Chance::default());
         assert!(pause.until().is_some() && !pause.is_long() && pause.is_trial());
         advance(FIRST).await;
         assert!(pause.until().is_none() && pause.is_trial());
         for _ in 0..20 {
-            pause.failed(Instant::now());
+            pause.failed(Instant::now(), &Chance::default());
         }
         assert!(pause.is_long());
         advance(MAX_PAUSE / 4).await;
@@ -103,7 +102,7 @@ mod tests {
         let began = Instant::now();
         advance(FIRST).await;
         for _ in 0..100 {
-            pause.failed(began);
+            pause.failed(began, &Chance::default());
         }
         assert!(!pause.is_long());
     }

@@ -307,7 +307,7 @@ impl<Q, V> State<Q, V> {
             let news = self.gate.ceiling().turned_away(living);
             return Failed::Ceiling { living, news };
         }
-        self.pause.failed(began);
+        self.pause.failed(began, &self.gate.chance);
         let others = self.places.serving() > 1;
         // No session can be expected any more: all that waited for one get the error. A later question gets
         // its own try.

@@ -58,9 +58,9 @@ impl<'a> Stage<'a> {
             .collect();
         let text = configuration(protocol, mode, &ca_file, cases.len(), keys);
         let (config, _) = read::parse(Path::new("study.toml"), &text).unwrap();
-        let members = daemon::members_by(&config, None, |directory, _| {
+        let members = daemon::members_by(&config, None, |directory, remote| {
             let case: usize = directory.name.parse().unwrap();
-            Arc::new(Elsewhere(thieves[case].clone()))
+            remote.dial = Arc::new(Elsewhere(thieves[case].clone()));
         });
         let members = members.unwrap();
         let handover = Arc::new(Handover::new(1));

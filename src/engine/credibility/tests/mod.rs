@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::address::{Address, Domain};
+use crate::chance::Chance;
 use crate::directory::{Directory, Terms};
 use crate::engine::{CachedDirectory, Source, cached_directory, logins, recipients};
 use crate::verdict::{Cause, Class, Client, Kind, Question, Verdict};
@@ -91,7 +92,12 @@ fn settings(canaries: &[&str], detect_catch_all: bool) -> cached_directory::Sett
 }
 
 fn member(remote: &Arc<Remote>, canaries: &[&str], detect_catch_all: bool) -> CachedDirectory {
-    CachedDirectory::new(settings(canaries, detect_catch_all), remote.clone(), [1; 32])
+    CachedDirectory::new(
+        settings(canaries, detect_catch_all),
+        remote.clone(),
+        [1; 32],
+        Chance::default(),
+    )
 }
 
 async fn decide(member: &CachedDirectory, address: &str) -> (Verdict, Source) {
