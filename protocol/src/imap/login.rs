@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use super::UNTAGGED_LIMIT;
 use super::capability::Capabilities;
 use super::command::{Command, Sendable, Tag, Tags};
+pub use super::exchange::Outcome;
+use super::exchange::{Exchange, Last, STRANGE_TAG};
 use super::response::{Code, Response, Status, StatusKind, Untagged};
 use crate::error::EncodeError;
 use crate::secret::Secret;
@@ -18,19 +19,14 @@ use crate::secret::Secret;
 /// against the user.
 #[derive(Debug)]
 pub struct Login<'t> {
-    tags: &'t mut Tags,
+    exchange: Exchange<'t>,
     offered: Capabilities,
     credentials: Sendable,
-    confirm: bool,
     /// Ways to ask that were not tried yet, the best first.
     methods: VecDeque<Method>,
     state: State,
     /// The whole password was handed out to be sent.
     said_password: bool,
-    goodbye: Option<Status>,
-    /// Capabilities told since the dialog began.
-    capabilities: Option<Capabilities>,
-    untagged: usize,
 }
 
 /// What to do next.
@@ -42,29 +38,6 @@ pub enum Step {
     Send(Command),
     /// The dialog is over.
     Done(Outcome),
-}
-
-/// How the dialog ended. Only [`Outcome::Status`] says something about the user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The server's answer to these credentials: OK, NO or BAD.
-    Status {
-        /// The answer. Its code and text tell what a NO is worth.
-        status: Status,
-        /// With OK: the capabilities that came with it, if any. They may
-        /// list UNAUTHENTICATE.
-        capabilities: Option<Capabilities>,
-    },
-    /// The server wanted more although all was said. The exchange was cancelled and the
-    /// reply to that read.
-    Surprise,
-    /// Refused before the password was sent, and nothing else is left to try, or
-    /// nothing may be tried since the user name was sent.
-    Unsupported(Status),
-    /// OK, and then the command that should confirm it was refused, as told here.
-    Unconfirmed(Status),
-    /// The server broke the order of the protocol. The text says how.
-    Unexpected(&'static str),
 }
 
 /// Why nothing was asked.
@@ -109,10 +82,7 @@ impl Method {
 enum State {
     New,
     Asking(Attempt),
-    /// `*` was sent.
-    Cancelled(Tag),
-    /// The login was accepted, as told here; the next command must succeed as well.
-    Confirming(Tag, Status),
+    Ending(Last),
     Over,
 }
 
@@ -150,16 +120,12 @@ impl<'t> Login<'t> {
             return Err(LoginError::NoMechanism);
         }
         Ok(Self {
-            tags,
+            exchange: Exchange::new(tags, confirm),
             offered: offered.clone(),
             credentials,
-            confirm,
             methods,
             state: State::New,
             said_password: false,
-            goodbye: None,
-            capabilities: None,
-            untagged: 0,
         })
     }
 
@@ -188,11 +154,11 @@ impl<'t> Login<'t> {
 
     /// The server's goodbye. Its answer may follow in the same breath, and is the answer all the same.
     pub const fn goodbye(&self) -> Option<&Status> {
-        self.goodbye.as_ref()
+        self.exchange.goodbye()
     }
 
     fn attempt(&mut self, method: Method) -> Step {
-        let tag = self.tags.next_tag();
+        let tag = self.exchange.next_tag();
         let credentials = &self.credentials;
         let mut unsaid = VecDeque::from(match method {
             Method::AuthenticatePlain if self.offered.sasl_ir => {
@@ -221,25 +187,21 @@ impl<'t> Login<'t> {
     }
 
     fn on_untagged(&mut self, untagged: Untagged) -> Step {
-        self.untagged += 1;
         if matches!(self.state, State::New | State::Over) {
             return self.unexpected("a response to nothing");
         }
-        if self.untagged > UNTAGGED_LIMIT {
-            return self.unexpected("untagged responses without an end");
+        let credentials = &self.credentials;
+        match self
+            .exchange
+            .hear(untagged, |status| without_echo(credentials, status))
+        {
+            Ok(()) => Step::Read,
+            Err(outcome) => self.done(outcome),
         }
-        match untagged {
-            Untagged::Status(status) if status.kind == StatusKind::Bye => {
-                let status = self.without_echo(status);
-                self.goodbye.get_or_insert(status);
-            }
-            other => self.capabilities = other.into_capabilities().or(self.capabilities.take()),
-        }
-        Step::Read
     }
 
     fn on_continuation(&mut self) -> Step {
-        if self.goodbye.is_some() {
+        if self.goodbye().is_some() {
             return self.unexpected("a continuation request behind a goodbye");
         }
         let State::Asking(attempt) = &mut self.state else {
@@ -254,20 +216,19 @@ impl<'t> Login<'t> {
             // The command is whole; `*` would begin another.
             return self.unexpected("a continuation request after LOGIN");
         }
-        self.state = State::Cancelled(attempt.tag);
+        self.state = State::Ending(Last::Cancel(attempt.tag));
         Step::Send(Command::cancel())
     }
 
     fn on_tagged(&mut self, tag: &str, status: Status) -> Step {
-        let status = self.without_echo(status);
+        let status = without_echo(&self.credentials, status);
         match mem::replace(&mut self.state, State::Over) {
             State::Asking(attempt) if attempt.tag.is(tag) => self.on_answer(&attempt, status),
-            State::Cancelled(ours) if ours.is(tag) => self.done(Outcome::Surprise),
-            State::Confirming(ours, accepted) if ours.is(tag) => match status.kind {
-                StatusKind::Ok => self.accepted(accepted),
-                _ => self.done(Outcome::Unconfirmed(status)),
-            },
-            _ => self.unexpected("a tag that is not in use"),
+            State::Ending(last) => {
+                let outcome = self.exchange.end(last, tag, status);
+                self.done(outcome)
+            }
+            _ => self.done(STRANGE_TAG),
         }
     }
 
@@ -275,12 +236,13 @@ impl<'t> Login<'t> {
         let said_all = attempt.unsaid.is_empty();
         match status.kind {
             StatusKind::Ok if !said_all => self.unexpected("OK before the password was sent"),
-            StatusKind::Ok if self.confirm => {
-                let tag = self.tags.next_tag();
-                self.state = State::Confirming(tag, status);
-                Step::Send(Command::list(tag))
-            }
-            StatusKind::Ok => self.accepted(status),
+            StatusKind::Ok => match self.exchange.accept(status) {
+                Ok((command, last)) => {
+                    self.state = State::Ending(last);
+                    Step::Send(command)
+                }
+                Err(outcome) => self.done(outcome),
+            },
             _ if said_all || attempt.named_user && speaks_of_user(&status) => self.done(Outcome::Status {
                 status,
                 capabilities: None,
@@ -299,23 +261,6 @@ impl<'t> Login<'t> {
         }
     }
 
-    fn accepted(&mut self, status: Status) -> Step {
-        let told = status.clone().into_capabilities();
-        let capabilities = told.or(self.capabilities.take());
-        self.done(Outcome::Status { status, capabilities })
-    }
-
-    /// Servers quote the line that they did not understand, and ours may hold the password.
-    /// The text of a NO is left alone: a verdict may hang on its words, and a password
-    /// may be one of them.
-    fn without_echo(&self, mut status: Status) -> Status {
-        let quotes = matches!(status.kind, StatusKind::Bad | StatusKind::Bye);
-        if quotes && self.credentials.are_repeated_in(status.words()) {
-            status.withhold_text();
-        }
-        status
-    }
-
     fn unexpected(&mut self, how: &'static str) -> Step {
         self.done(Outcome::Unexpected(how))
     }
@@ -324,6 +269,17 @@ impl<'t> Login<'t> {
         self.state = State::Over;
         Step::Done(outcome)
     }
+}
+
+/// Servers quote the line that they did not understand, and ours may hold the password.
+/// The text of a NO is left alone: a verdict may hang on its words, and a password
+/// may be one of them.
+fn without_echo(credentials: &Sendable, mut status: Status) -> Status {
+    let quotes = matches!(status.kind, StatusKind::Bad | StatusKind::Bye);
+    if quotes && credentials.are_repeated_in(status.words()) {
+        status.withhold_text();
+    }
+    status
 }
 
 /// The ways to ask, the best first.
@@ -360,6 +316,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::imap::UNTAGGED_LIMIT;
 
     /// One login, and what the server offers.
     #[derive(Clone, Copy)]

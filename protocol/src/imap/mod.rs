@@ -62,6 +62,7 @@
 
 pub mod capability;
 pub mod command;
+mod exchange;
 pub mod login;
 pub mod opening;
 pub mod relay;

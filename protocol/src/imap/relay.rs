@@ -3,10 +3,9 @@
 
 use std::mem;
 
-use super::UNTAGGED_LIMIT;
 use super::capability::Capabilities;
 use super::command::{Command, Tag, Tags};
-use super::login::Outcome;
+use super::exchange::{Exchange, Last, Outcome, STRANGE_TAG};
 use super::response::{Response, Status, StatusKind, Untagged};
 use crate::sasl::relayed::{CHALLENGE_LIMIT, CHALLENGES};
 use crate::sasl::repeated::repeats;
@@ -16,21 +15,17 @@ use crate::secret::Secret;
 /// Carries one dialog, once.
 #[derive(Debug)]
 pub struct Relay<'t> {
-    tags: &'t mut Tags,
+    exchange: Exchange<'t>,
     mechanism: RelayedMechanism,
     /// The client's first message, until it is sent.
     initial: Option<Secret<[u8]>>,
     at_once: bool,
-    confirm: bool,
     state: State,
-    goodbye: Option<Status>,
     /// Messages of the client that were sent.
     sent: usize,
     challenges: usize,
     /// The last message that was sent, in base64: a server may quote it.
     last: Secret<[u8]>,
-    capabilities: Option<Capabilities>,
-    untagged: usize,
 }
 
 /// What to do next.
@@ -54,10 +49,7 @@ enum State {
     Asking(Tag),
     /// The client has a challenge.
     Client(Tag),
-    /// `*` was sent.
-    Cancelled(Tag),
-    /// Accepted, as told here; the next command must succeed as well.
-    Confirming(Tag, Status),
+    Ending(Last),
     Over,
 }
 
@@ -73,24 +65,20 @@ impl<'t> Relay<'t> {
         confirm: bool,
     ) -> Self {
         Self {
-            tags,
+            exchange: Exchange::new(tags, confirm),
             mechanism,
             initial,
             at_once: offered.sasl_ir,
-            confirm,
             state: State::New,
-            goodbye: None,
             sent: 0,
             challenges: 0,
             last: Secret::copy_from(b""),
-            capabilities: None,
-            untagged: 0,
         }
     }
 
     /// The first step.
     pub fn start(&mut self) -> Step {
-        let tag = self.tags.next_tag();
+        let tag = self.exchange.next_tag();
         self.state = State::Asking(tag);
         let initial = self.initial.take_if(|_| self.at_once);
         if let Some(message) = &initial {
@@ -116,7 +104,7 @@ impl<'t> Relay<'t> {
 
     /// The server's goodbye. Its answer may follow in the same breath, and is the answer all the same.
     pub const fn goodbye(&self) -> Option<&Status> {
-        self.goodbye.as_ref()
+        self.exchange.goodbye()
     }
 
     /// The step after the client's answer to the challenge.
@@ -131,7 +119,7 @@ impl<'t> Relay<'t> {
     pub fn cancel(&mut self) -> Step {
         match mem::replace(&mut self.state, State::Over) {
             State::Client(tag) => {
-                self.state = State::Cancelled(tag);
+                self.state = State::Ending(Last::Cancel(tag));
                 Step::Send(Command::cancel())
             }
             _ => self.unexpected("nothing to cancel"),
@@ -150,25 +138,18 @@ impl<'t> Relay<'t> {
     }
 
     fn on_untagged(&mut self, untagged: Untagged) -> Step {
-        self.untagged += 1;
         if matches!(self.state, State::New | State::Client(_) | State::Over) {
             return self.unexpected("a response to nothing");
         }
-        if self.untagged > UNTAGGED_LIMIT {
-            return self.unexpected("untagged responses without an end");
+        let sent = &self.last;
+        match self.exchange.hear(untagged, |status| without_echo(sent, status)) {
+            Ok(()) => Step::Read,
+            Err(outcome) => self.done(outcome),
         }
-        match untagged {
-            Untagged::Status(status) if status.kind == StatusKind::Bye => {
-                let status = self.without_echo(status);
-                self.goodbye.get_or_insert(status);
-            }
-            other => self.capabilities = other.into_capabilities().or(self.capabilities.take()),
-        }
-        Step::Read
     }
 
     fn on_continuation(&mut self, text: &str) -> Step {
-        if self.goodbye.is_some() {
+        if self.goodbye().is_some() {
             return self.unexpected("a continuation request behind a goodbye");
         }
         let State::Asking(tag) = self.state else {
@@ -192,15 +173,14 @@ impl<'t> Relay<'t> {
     }
 
     fn on_tagged(&mut self, tag: &str, status: Status) -> Step {
-        let status = self.without_echo(status);
+        let status = without_echo(&self.last, status);
         match mem::replace(&mut self.state, State::Over) {
             State::Asking(ours) if ours.is(tag) => self.on_answer(status),
-            State::Cancelled(ours) if ours.is(tag) => self.done(Outcome::Surprise),
-            State::Confirming(ours, accepted) if ours.is(tag) => match status.kind {
-                StatusKind::Ok => self.accepted(accepted),
-                _ => self.done(Outcome::Unconfirmed(status)),
-            },
-            _ => self.unexpected("a tag that is not in use"),
+            State::Ending(last) => {
+                let outcome = self.exchange.end(last, tag, status);
+                self.done(outcome)
+            }
+            _ => self.done(STRANGE_TAG),
         }
     }
 
@@ -209,12 +189,13 @@ impl<'t> Relay<'t> {
             StatusKind::Ok if self.sent < self.mechanism.proof_within() => {
                 self.unexpected("OK before anything was proved")
             }
-            StatusKind::Ok if self.confirm => {
-                let tag = self.tags.next_tag();
-                self.state = State::Confirming(tag, status);
-                Step::Send(Command::list(tag))
-            }
-            StatusKind::Ok => self.accepted(status),
+            StatusKind::Ok => match self.exchange.accept(status) {
+                Ok((command, last)) => {
+                    self.state = State::Ending(last);
+                    Step::Send(command)
+                }
+                Err(outcome) => self.done(outcome),
+            },
             // It has not heard yet whom this is about.
             _ if self.sent == 0 => self.done(Outcome::Unsupported(status)),
             _ => self.done(Outcome::Status {
@@ -222,25 +203,6 @@ impl<'t> Relay<'t> {
                 capabilities: None,
             }),
         }
-    }
-
-    fn accepted(&mut self, status: Status) -> Step {
-        let told = status.clone().into_capabilities();
-        let capabilities = told.or(self.capabilities.take());
-        self.done(Outcome::Status { status, capabilities })
-    }
-
-    /// Whether a text of the server quotes the client's last message. Servers quote the line
-    /// that they did not understand.
-    fn is_repeated_in(&self, text: &str) -> bool {
-        repeats(text, &self.last)
-    }
-
-    fn without_echo(&self, mut status: Status) -> Status {
-        if self.is_repeated_in(status.words()) {
-            status.withhold_text();
-        }
-        status
     }
 
     fn unexpected(&mut self, how: &'static str) -> Step {
@@ -251,6 +213,14 @@ impl<'t> Relay<'t> {
         self.state = State::Over;
         Step::Done(outcome)
     }
+}
+
+/// Servers quote the line that they did not understand: `sent` is the client's last message.
+fn without_echo(sent: &Secret<[u8]>, mut status: Status) -> Status {
+    if repeats(status.words(), sent) {
+        status.withhold_text();
+    }
+    status
 }
 
 #[cfg(test)]
