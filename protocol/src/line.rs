@@ -9,35 +9,30 @@ use crate::error::DecodeError;
 ///
 /// Bytes that were searched once are not searched again, so a peer that sends
 /// one byte at a time costs no more than one that sends whole lines.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LineCutter {
-    limit: usize,
     searched: usize,
 }
 
 impl LineCutter {
-    /// A cutter for lines of at most `limit` bytes, line end included.
-    pub const fn new(limit: usize) -> Self {
-        Self { limit, searched: 0 }
-    }
-
-    /// The next line without its line end, or `None` until it is complete.
+    /// The next line without its line end, or `None` until it is complete. Lines have at most `limit` bytes, line end
+    /// included.
     ///
     /// # Errors
     /// [`DecodeError::TooLong`] as soon as a line cannot end within the limit.
-    pub fn cut(&mut self, buffer: &mut BytesMut) -> Result<Option<BytesMut>, DecodeError> {
-        let too_long = DecodeError::TooLong { limit: self.limit };
+    pub fn cut(&mut self, buffer: &mut BytesMut, limit: usize) -> Result<Option<BytesMut>, DecodeError> {
+        let too_long = DecodeError::TooLong { limit };
         let unread = buffer.get(self.searched..).unwrap_or_default();
         let Some(at) = memchr(b'\n', unread) else {
             self.searched = buffer.len();
-            return if buffer.len() >= self.limit {
+            return if buffer.len() >= limit {
                 Err(too_long)
             } else {
                 Ok(None)
             };
         };
         let end = self.searched + at;
-        if end >= self.limit {
+        if end >= limit {
             return Err(too_long);
         }
         self.searched = 0;
@@ -55,12 +50,12 @@ mod tests {
     use super::*;
 
     fn lines(limit: usize, pieces: &[&[u8]]) -> Result<Vec<Vec<u8>>, DecodeError> {
-        let mut cutter = LineCutter::new(limit);
+        let mut cutter = LineCutter::default();
         let mut buffer = BytesMut::new();
         let mut out = Vec::new();
         for piece in pieces {
             buffer.extend_from_slice(piece);
-            while let Some(line) = cutter.cut(&mut buffer)? {
+            while let Some(line) = cutter.cut(&mut buffer, limit)? {
                 out.push(line.to_vec());
             }
         }

@@ -24,7 +24,7 @@ const NO_BOUNDS: &[&str] = &[
     "cli::USAGE", "cli::NO_INPUT", "cli::UNAVAILABLE", "cli::OS_ERROR", "cli::CANNOT_CREATE",
     "cli::IO_ERROR", "cli::TEMPORARY", "cli::CONFIG", "cli::REFUSED", "session::pool::pace::WEIGHT",
     "session::pool::quota::NETWORKS", // Parts of protocols and of texts.
-    "vouch_protocol::auth::ESCAPE", "vouch_protocol::imap::command::LITERAL_MINUS_LIMIT",
+    "vouch_protocol::auth::ESCAPE", "vouch_protocol::imap::command::draft::LITERAL_MINUS_LIMIT",
     "server::auth::connection::CANCELLED_SINCE", "server::userdb::connection::COMMAND_SHOWN",
     "service::dovecot::STATUS", "service::dovecot::DEAD", "service::dovecot::LISTEN_FIRST",
     "telemetry::clock::SECOND", "config::show::keys::REMARK_COLUMN", "config::show::listener::MOST_DOMAINS",

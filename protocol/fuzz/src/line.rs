@@ -7,14 +7,14 @@ use vouch_protocol::line::LineCutter;
 
 use crate::pieces;
 
-struct Lines(LineCutter);
+struct Lines(LineCutter, usize);
 
 impl Decoder for Lines {
     type Item = Vec<u8>;
     type Error = DecodeError;
 
     fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Vec<u8>>, DecodeError> {
-        let line = self.0.cut(buffer)?;
+        let line = self.0.cut(buffer, self.1)?;
         Ok(line.map(|line| line.to_vec()))
     }
 }
@@ -26,7 +26,7 @@ pub fn run(input: &[u8]) {
     };
     let limit = usize::from(limit).max(1);
     let read = pieces::read(
-        || Lines(LineCutter::new(limit)),
+        || Lines(LineCutter::default(), limit),
         text,
         limit,
         false,

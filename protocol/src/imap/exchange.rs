@@ -48,6 +48,12 @@ pub(super) enum Last {
     Confirm(Tag, Status),
 }
 
+/// What follows an OK.
+pub(super) enum Accepted {
+    Confirm(Command, Last),
+    Done(Outcome),
+}
+
 impl<'t> Exchange<'t> {
     /// With `confirm` one cheap command must succeed after OK.
     pub(super) const fn new(tags: &'t mut Tags, confirm: bool) -> Self {
@@ -74,10 +80,10 @@ impl<'t> Exchange<'t> {
         &mut self,
         untagged: Untagged,
         withhold: impl FnOnce(Status) -> Status,
-    ) -> Result<(), Outcome> {
+    ) -> Result<(), &'static str> {
         self.untagged += 1;
         if self.untagged > UNTAGGED_LIMIT {
-            return Err(Outcome::Unexpected("untagged responses without an end"));
+            return Err("untagged responses without an end");
         }
         match untagged {
             Untagged::Status(status) if status.kind == StatusKind::Bye => {
@@ -89,12 +95,12 @@ impl<'t> Exchange<'t> {
     }
 
     /// After OK: the command that is to confirm it, or the end.
-    pub(super) fn accept(&mut self, status: Status) -> Result<(Command, Last), Outcome> {
+    pub(super) fn accept(&mut self, status: Status) -> Accepted {
         if !self.confirm {
-            return Err(self.accepted(status));
+            return Accepted::Done(self.accepted(status));
         }
         let tag = self.tags.next_tag();
-        Ok((Command::list(tag), Last::Confirm(tag, status)))
+        Accepted::Confirm(Command::list(tag), Last::Confirm(tag, status))
     }
 
     /// How it ended, with the answer to the last command.

@@ -102,7 +102,7 @@ fn printable(text: &str) -> String {
 ///
 /// Use a new one after STARTTLS: what was half read in cleartext must not be
 /// finished by what comes after.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Codec {
     cutter: LineCutter,
     /// Bytes of a literal that are still to be skipped.
@@ -115,13 +115,8 @@ pub struct Codec {
 
 impl Codec {
     /// A codec for the beginning of a session.
-    pub const fn new() -> Self {
-        Self {
-            cutter: LineCutter::new(LINE_LIMIT),
-            literal: 0,
-            size: 0,
-            continued: false,
-        }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     fn count(&mut self, more: usize) -> Result<usize, DecodeError> {
@@ -137,12 +132,6 @@ impl Codec {
     }
 }
 
-impl Default for Codec {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Decoder for Codec {
     type Item = Response;
     type Error = DecodeError;
@@ -155,7 +144,7 @@ impl Decoder for Codec {
             if self.literal > 0 {
                 return Ok(None);
             }
-            let Some(line) = self.cutter.cut(buffer)? else {
+            let Some(line) = self.cutter.cut(buffer, LINE_LIMIT)? else {
                 return Ok(None);
             };
             self.count(line.len())?;

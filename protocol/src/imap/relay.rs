@@ -5,7 +5,7 @@ use std::mem;
 
 use super::capability::Capabilities;
 use super::command::{Command, Tag, Tags};
-use super::exchange::{Exchange, Last, Outcome, STRANGE_TAG};
+use super::exchange::{Accepted, Exchange, Last, Outcome, STRANGE_TAG};
 use super::response::{Response, Status, StatusKind, Untagged};
 use crate::sasl::relayed::{CHALLENGE_LIMIT, CHALLENGES};
 use crate::sasl::repeated::repeats;
@@ -144,7 +144,7 @@ impl<'t> Relay<'t> {
         let sent = &self.last;
         match self.exchange.hear(untagged, |status| without_echo(sent, status)) {
             Ok(()) => Step::Read,
-            Err(outcome) => self.done(outcome),
+            Err(how) => self.unexpected(how),
         }
     }
 
@@ -190,11 +190,11 @@ impl<'t> Relay<'t> {
                 self.unexpected("OK before anything was proved")
             }
             StatusKind::Ok => match self.exchange.accept(status) {
-                Ok((command, last)) => {
+                Accepted::Confirm(command, last) => {
                     self.state = State::Ending(last);
                     Step::Send(command)
                 }
-                Err(outcome) => self.done(outcome),
+                Accepted::Done(outcome) => self.done(outcome),
             },
             // It has not heard yet whom this is about.
             _ if self.sent == 0 => self.done(Outcome::Unsupported(status)),

@@ -110,7 +110,7 @@ pub enum Protocol {
 /// A reply may come in any number of pieces. After an error the connection is of
 /// no use any more. Commands that may leave in one write are encoded one after
 /// another into the same buffer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Codec {
     cutter: LineCutter,
     lines: Vec<String>,
@@ -121,20 +121,8 @@ pub struct Codec {
 
 impl Codec {
     /// A codec at the beginning of a connection.
-    pub const fn new() -> Self {
-        Self {
-            cutter: LineCutter::new(MAX_LINE),
-            lines: Vec::new(),
-            first_code: None,
-            codes_differ: false,
-            size: 0,
-        }
-    }
-}
-
-impl Default for Codec {
-    fn default() -> Self {
-        Self::new()
+    pub fn new() -> Self {
+        Self::default()
     }
 }
 
@@ -143,7 +131,7 @@ impl Decoder for Codec {
     type Error = DecodeError;
 
     fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Reply>, DecodeError> {
-        while let Some(line) = self.cutter.cut(buffer)? {
+        while let Some(line) = self.cutter.cut(buffer, MAX_LINE)? {
             self.size += line.len();
             if self.size > MAX_REPLY {
                 return Err(DecodeError::TooLong { limit: MAX_REPLY });

@@ -69,7 +69,7 @@ use crate::line::LineCutter;
 ///
 /// A line is overwritten once it is read, for it may hold a password; so is
 /// all that was received when reading fails.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Codec {
     cutter: LineCutter,
     expected: Expected,
@@ -77,8 +77,9 @@ pub struct Codec {
 }
 
 /// How far the client is in its handshake.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 enum Expected {
+    #[default]
     Version,
     Cpid,
     Requests,
@@ -87,11 +88,7 @@ enum Expected {
 impl Codec {
     /// A codec for a new connection.
     pub fn new() -> Self {
-        Self {
-            cutter: LineCutter::new(LINE_LIMIT),
-            expected: Expected::Version,
-            minor: 0,
-        }
+        Self::default()
     }
 
     /// The client's minor version; 0 before it said so.
@@ -100,7 +97,7 @@ impl Codec {
     }
 
     fn read(&mut self, buffer: &mut BytesMut) -> Result<Option<Command>, DecodeError> {
-        let Some(mut line) = self.cutter.cut(buffer)? else {
+        let Some(mut line) = self.cutter.cut(buffer, LINE_LIMIT)? else {
             return Ok(None);
         };
         let command = Command::parse(&mut line)?;
@@ -126,12 +123,6 @@ impl Codec {
             (Expected::Requests, _) => Expected::Requests,
         };
         Ok(())
-    }
-}
-
-impl Default for Codec {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

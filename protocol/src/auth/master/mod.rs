@@ -63,7 +63,7 @@ pub fn greeting(spid: u32) -> Vec<u8> {
 ///
 /// Lines end in LF or CRLF (Dovecot 2.4). Every [`DecodeError`] is the end of
 /// the connection, without a reply, as Dovecot ends it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Codec {
     cutter: LineCutter,
     version_read: bool,
@@ -72,16 +72,7 @@ pub struct Codec {
 impl Codec {
     /// A codec for a new connection.
     pub fn new() -> Self {
-        Self {
-            cutter: LineCutter::new(LINE_LIMIT),
-            version_read: false,
-        }
-    }
-}
-
-impl Default for Codec {
-    fn default() -> Self {
-        Self::new()
+        Self::default()
     }
 }
 
@@ -90,7 +81,7 @@ impl Decoder for Codec {
     type Error = DecodeError;
 
     fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Request>, DecodeError> {
-        while let Some(mut line) = self.cutter.cut(buffer)? {
+        while let Some(mut line) = self.cutter.cut(buffer, LINE_LIMIT)? {
             if self.version_read {
                 return Request::parse(&mut line).map(Some);
             }
