@@ -26,6 +26,7 @@
 //! | [`service`] | sockets, signals and limits of the system, what Dovecot passes to vouch, and dropping privileges |
 //! | [`control`] | the control socket |
 //! | [`telemetry`] | the log, and the counters |
+//! | [`report`] | how the daemon is, as plain data: what all that shows it reads |
 //! | [`metrics`] | the counters as text and as a page with the last hour, and the HTTP server for both |
 //! | [`manual`] | the manual pages, generated from the program's own texts, and `bounds.txt`, the table of every bound |
 //! | [`cli`] | the commands |
@@ -79,6 +80,7 @@ pub mod manual;
     reason = "its lists of keys and of counters are to be split"
 )]
 pub mod metrics;
+pub mod report;
 pub mod server;
 pub mod service;
 pub mod session;

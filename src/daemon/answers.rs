@@ -19,7 +19,7 @@ pub(super) fn answers(now: watch::Receiver<Arc<Daemon>>) -> Arc<Answer> {
 
 async fn answer(daemon: &Daemon, ask: &str, request: &Value) -> Result<Value, String> {
     match ask {
-        "status" => Ok(daemon.report()),
+        "status" => serde_json::to_value(daemon.report()).map_err(|error| error.to_string()),
         "cache-list" => daemon.list(request).await,
         "cache-get" => daemon.look_up(request),
         "cache-purge" => daemon.purge(request).await,

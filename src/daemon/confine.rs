@@ -14,6 +14,10 @@ use crate::service::privilege::{Account, account, become_user, no_new_privileges
 use crate::service::user;
 use crate::telemetry::file::LogFile;
 
+/// Why what an order asks for may fail, and a start would not: a file or folder that was none of ours at the start is
+/// closed to us.
+pub(super) const DENIED: &str = "; what its user and Landlock keep from a running vouch, a restart can open";
+
 /// The user that a daemon started as root drops to by default, if there is such a
 /// user.
 const DEFAULT_USER: &str = "vouch";

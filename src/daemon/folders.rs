@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::confine::ServiceUser;
-use super::prepare::{control_ownership, metrics_ownership, ownership};
+use super::ownership::{control_ownership, metrics_ownership, ownership};
 use crate::config::Config;
 use crate::service::bind::{BindError, Ownership, address_obstacle, folder_problem, obstacle};
 use crate::settings::socket::ListenAddress;

@@ -9,11 +9,13 @@ pub(crate) mod files;
 mod folders;
 mod listeners;
 mod metrics;
+mod ownership;
 mod prepare;
 mod reload;
 pub(crate) mod remembered;
 mod running;
 pub mod status;
+mod troubles;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,7 @@ use crate::session::tls;
 use reload::reload;
 use running::sockets::{self, Beside};
 use running::{Common, Running};
+use troubles::Troubles;
 
 pub use confine::{ServiceUser, log_file};
 pub use detail::show_addresses;
@@ -138,11 +141,11 @@ pub async fn run(
         descriptors,
         tasks: TaskTracker::new(),
         draining: CancellationToken::new(),
-        troubles: sockets::Troubles::default(),
+        troubles: Troubles::default(),
     };
     let mut running = Running::start(config, sockets, common)?;
     // Both answer to the last, and their paths go with them.
-    let (_metrics, metrics) = metrics::serve(metrics, running.watched(), status::reports(running.daemon()))?;
+    let (_metrics, metrics) = metrics::serve(metrics, status::reports(running.daemon()))?;
     let control = answer(control, running.daemon())?;
     let mut beside: Vec<Beside> = metrics.into_iter().chain(control).collect();
     tracing::info!(ms = started.elapsed().as_millis() as u64, "ready");
@@ -220,7 +223,7 @@ fn answer(
     Ok(Some(Beside {
         of: "control.socket",
         path: control.path,
-        ownership: prepare::control_ownership(&ServiceUser::ours()),
+        ownership: ownership::control_ownership(&ServiceUser::ours()),
         serve: Box::new(serve),
     }))
 }

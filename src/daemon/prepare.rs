@@ -6,11 +6,10 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use nix::unistd::getegid;
-
+use super::DaemonError;
 use super::confine::{ServiceUser, confine, unreadable, unwritable};
 use super::folders;
-use super::{DaemonError, metrics};
+use super::ownership::{control_ownership, metrics_ownership, ownership};
 use crate::config::{self, Config};
 use crate::server::Socket;
 use crate::server::admission::Peers;
@@ -31,7 +30,7 @@ pub struct Prepared {
     /// The file that the configuration was read from, where it may be read again.
     pub(super) file: Option<PathBuf>,
     pub(super) control: Option<Bound>,
-    pub(super) metrics: Option<metrics::Opened>,
+    pub(super) metrics: Option<MetricsSocket>,
     /// What is in force, in words; nothing where nothing was given up.
     confined: Option<String>,
     /// What to log once there is a log.
@@ -43,6 +42,13 @@ pub(super) struct Opened {
     pub(super) socket: Listening,
     pub(super) path: Option<BoundPath>,
     pub(super) peers: Option<Peers>,
+}
+
+/// The socket of `[metrics]` as the configuration names it, and its place in the file system where it has one.
+pub(super) struct MetricsSocket {
+    pub(super) listen: ListenAddress,
+    pub(super) socket: Listening,
+    pub(super) path: Option<BoundPath>,
 }
 
 /// A socket that no runtime knows of yet.
@@ -139,17 +145,6 @@ fn systemd_names(config: &Config) -> impl Iterator<Item = &str> {
 
 fn bind_control(config: &Config, user: &ServiceUser, locks: &mut FolderLocks) -> Result<Bound, BindError> {
     bind_path(config.control.path(), control_ownership(user), locks)
-}
-
-/// For root and the daemon's user alone.
-pub(super) fn control_ownership(user: &ServiceUser) -> Ownership {
-    let account = user.account.as_ref();
-    let group = account.map_or_else(|| getegid().as_raw(), |account| account.gid);
-    Ownership {
-        mode: 0o600,
-        owner: account.map(|account| account.uid),
-        group: Some(group),
-    }
 }
 
 impl Prepared {
@@ -267,24 +262,15 @@ fn peers(named: &[Peer]) -> Result<Peers, user::UserError> {
     Ok(peers)
 }
 
-/// Whose a socket of metrics is: the daemon's own, and it is for the group of its folder.
-pub(super) fn metrics_ownership(user: &ServiceUser) -> Ownership {
-    Ownership {
-        mode: metrics::MODE,
-        owner: user.account.as_ref().map(|account| account.uid),
-        group: None,
-    }
-}
-
 fn open_metrics(
     listen: &ListenAddress,
     user: &ServiceUser,
     units: &Units,
     remarks: &mut Vec<String>,
     locks: &mut FolderLocks,
-) -> Result<metrics::Opened, BindError> {
+) -> Result<MetricsSocket, BindError> {
     let (socket, path) = take(listen, metrics_ownership(user), units, remarks, locks)?;
-    Ok(metrics::Opened {
+    Ok(MetricsSocket {
         listen: listen.clone(),
         socket,
         path,
@@ -314,17 +300,4 @@ fn take(
         // In no file.
         ListenAddress::Dovecot => Err(BindError::new(address, "it is Dovecot's to hand over")),
     }
-}
-
-/// A socket is the daemon's own where the configuration gives it to nobody.
-pub(super) fn ownership(listener: &config::Listener, user: &ServiceUser) -> Result<Ownership, BindError> {
-    let known = |number: Option<Result<u32, user::UserError>>| {
-        let known = number.transpose();
-        known.map_err(|error| BindError::new(&listener.socket, error.to_string()))
-    };
-    Ok(Ownership {
-        mode: listener.mode.0,
-        owner: known(listener.owner.as_deref().map(user::uid))?.or(user.account.as_ref().map(|it| it.uid)),
-        group: known(listener.group.as_deref().map(user::gid))?,
-    })
 }

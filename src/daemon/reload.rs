@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::confine::unreadable;
+use super::confine::{DENIED, unreadable};
 use super::detail::show_addresses;
 use super::running::Running;
 use super::tell;
@@ -13,10 +13,6 @@ use crate::service::activation::Units;
 use crate::settings::socket::ListenAddress;
 use crate::telemetry::file::reopen;
 use crate::telemetry::level;
-
-/// Why what an order asks for may fail, and a start would not: a file or folder that was none of ours at the start is
-/// closed to us.
-pub(super) const DENIED: &str = "; what its user and Landlock keep from a running vouch, a restart can open";
 
 /// Reads `file` again, and serves what it says. Says in the log what came of it.
 ///

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use vouch_protocol::sasl::RelayedMechanism;
 
@@ -36,20 +37,25 @@ pub struct Health {
 }
 
 /// How a directory is; the worst last. It is the same wherever it is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum State {
     /// Nobody has asked it anything.
+    #[default]
+    #[serde(rename = "not asked")]
     Unasked,
     /// It answers.
+    #[serde(rename = "answers")]
     Answers,
     /// The last question got no answer, but others did lately; or all that it says is "later".
+    #[serde(rename = "answers in part")]
     Falters,
     /// It gives no answer.
+    #[serde(rename = "no answer")]
     Silent,
 }
 
 impl State {
-    /// Its name in the report of the control socket.
+    /// Its name in `vouch status`, as in the report.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unasked => "not asked",
@@ -74,11 +80,6 @@ impl Health {
             (_, false) => State::Silent,
             (_, true) => State::Falters,
         }
-    }
-
-    /// Whether it gives no answer.
-    pub fn is_silent(&self) -> bool {
-        self.state() == State::Silent
     }
 
     /// Whether all that it says is "later".
@@ -227,6 +228,37 @@ mod tests {
         health.note(&Verdict::accept("jane"));
         health.note(&unasked);
         assert_eq!(health.state(), State::Answers);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn how_a_directory_is_follows_from_its_last_answers() {
+        use State::{Answers, Falters, Silent, Unasked};
+        let (recent, old) = (RECENT_ANSWER.as_secs(), RECENT_ANSWER.as_secs() + 1);
+        advance(RECENT_ANSWER * 2).await;
+        // Seconds since it answered, questions without an answer since, answers that were "later" since a yes or no.
+        for (answered, unanswered, later, expected) in [
+            (None, 0, 0, Unasked),
+            (None, 1, 0, Silent),
+            (Some(0), 0, 0, Answers),
+            (Some(old), 0, 0, Answers),
+            (Some(0), 0, LATER_IN_A_ROW - 1, Answers),
+            (Some(0), 0, LATER_IN_A_ROW, Falters),
+            (Some(recent), 1, 0, Falters),
+            (Some(recent), 1000, LATER_IN_A_ROW, Falters),
+            (Some(old), 1, 0, Silent),
+            (Some(old), 1, LATER_IN_A_ROW, Silent),
+        ] {
+            let now = Instant::now();
+            let health = Health {
+                answered: answered.map(|seconds| now - Duration::from_secs(seconds)),
+                unanswered: (unanswered > 0).then_some((unanswered, now)),
+                later: (later > 0).then_some((later, now)),
+                ..Health::default()
+            };
+            let row = format!("{answered:?} {unanswered} {later}");
+            assert_eq!(health.state(), expected, "{row}");
+            assert_eq!(serde_json::json!(expected), expected.name(), "{row}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

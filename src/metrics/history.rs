@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::{Watched, WatchedListener};
-use crate::engine::CachedDirectory;
+use super::Reports;
+use crate::report::{Directory, Listener, Report};
 use crate::telemetry::histogram::Durations;
 
 /// Bound (process): time of a step of the history that the status page shows. Beyond: the next step begins. Why: a
@@ -25,7 +24,7 @@ pub(super) const EVERY: Duration = Duration::from_secs(30);
 /// some 250 bytes a step for each listener and each directory, 30 KiB in all.
 const STEPS: usize = 120;
 
-/// Verdicts, in the order of [`ListenerCounts::took`](crate::server::counts::ListenerCounts::took).
+/// Verdicts, in the order of the report.
 pub(super) const VERDICTS: usize = 4;
 
 /// What happened lately. It begins empty. A reload of the configuration does not end it: listeners and directories are
@@ -45,9 +44,9 @@ pub(super) struct Step {
     /// How long it was since the look before.
     pub(super) took: Duration,
     /// Of each listener that there was.
-    pub(super) listeners: BTreeMap<Arc<str>, ListenerStep>,
+    pub(super) listeners: BTreeMap<String, ListenerStep>,
     /// Of each directory that there was.
-    pub(super) directories: BTreeMap<Arc<str>, DirectoryStep>,
+    pub(super) directories: BTreeMap<String, DirectoryStep>,
 }
 
 /// What a listener did.
@@ -90,12 +89,9 @@ impl History {
         steps.iter().cloned().collect()
     }
 
-    /// Looks at what is `watched` twice a minute, for ever.
-    pub(super) async fn keep(&self, watched: &watch::Receiver<Arc<Watched>>) {
-        let look = || {
-            let watched = watched.borrow().clone();
-            Counted::of(&watched)
-        };
+    /// Looks at the `reports` twice a minute, for ever.
+    pub(super) async fn keep(&self, reports: &Reports) {
+        let look = || Counted::of(reports());
         let (mut last, mut before) = (self.since, look());
         let mut pace = interval_at(last + EVERY, EVERY);
         // A look that comes late makes a longer step, not two.
@@ -124,20 +120,20 @@ impl History {
 
 /// What was counted since they were there.
 struct Counted {
-    listeners: BTreeMap<Arc<str>, ListenerStep>,
-    directories: BTreeMap<Arc<str>, DirectoryStep>,
+    listeners: BTreeMap<String, ListenerStep>,
+    directories: BTreeMap<String, DirectoryStep>,
 }
 
 impl Counted {
-    fn of(watched: &Watched) -> Self {
-        let listeners = watched.listeners.iter();
-        let members = watched.members.iter();
+    fn of(report: Report) -> Self {
+        let listeners = report.listeners.into_iter();
+        let directories = report.directories.into_iter();
         Self {
             listeners: listeners
-                .map(|listener| (listener.name.clone(), ListenerStep::of(listener)))
+                .map(|it| (it.name.clone(), ListenerStep::of(&it)))
                 .collect(),
-            directories: members
-                .map(|member| (member.name().clone(), DirectoryStep::of(member)))
+            directories: directories
+                .map(|it| (it.name.clone(), DirectoryStep::of(&it)))
                 .collect(),
         }
     }
@@ -145,12 +141,12 @@ impl Counted {
 
 /// The differences, by name. A new one has counted from zero.
 fn since<T: Default>(
-    now: &BTreeMap<Arc<str>, T>,
-    before: &BTreeMap<Arc<str>, T>,
+    now: &BTreeMap<String, T>,
+    before: &BTreeMap<String, T>,
     difference: impl Fn(&T, &T) -> T,
-) -> BTreeMap<Arc<str>, T> {
+) -> BTreeMap<String, T> {
     let nothing = T::default();
-    let since = |(name, now): (&Arc<str>, &T)| {
+    let since = |(name, now): (&String, &T)| {
         let before = before.get(name).unwrap_or(&nothing);
         (name.clone(), difference(now, before))
     };
@@ -158,11 +154,11 @@ fn since<T: Default>(
 }
 
 impl ListenerStep {
-    fn of(listener: &WatchedListener) -> Self {
+    fn of(listener: &Listener) -> Self {
         let mut step = Self::default();
-        for (count, (_, took)) in step.verdicts.iter_mut().zip(listener.counts.took()) {
-            *count = took.count();
-            step.took.add(&took);
+        for (count, answers) in step.verdicts.iter_mut().zip(&listener.verdicts) {
+            *count = answers.count;
+            step.took.add(&answers.took);
         }
         step
     }
@@ -198,16 +194,15 @@ impl AddAssign<&Self> for ListenerStep {
 }
 
 impl DirectoryStep {
-    fn of(member: &CachedDirectory) -> Self {
-        let directory = member.directory();
-        let health = directory.health();
+    fn of(directory: &Directory) -> Self {
         let mut probed = Durations::default();
-        for (_, pool) in directory.report().into_iter().flat_map(|report| report.pools) {
-            probed.add(&pool.counts.probed.get());
-        }
+        directory
+            .sessions
+            .values()
+            .for_each(|pool| probed.add(&pool.probed.took));
         Self {
-            answers: health.answers,
-            failures: health.failures,
+            answers: directory.answers,
+            failures: directory.failures,
             probed,
         }
     }
@@ -238,53 +233,55 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::engine::{Decision, Source};
-    use crate::metrics::tests::listener;
-    use crate::verdict::{Abstention, Verdict};
+    use crate::report::Answers;
+    use crate::telemetry::histogram::Histogram;
 
-    fn decision(verdict: Verdict) -> Decision {
-        Decision {
-            verdict,
-            source: Source::Probe,
-            directory: None,
+    /// Listeners, by name: the answers of each, by verdict.
+    type Counts = Arc<Mutex<BTreeMap<&'static str, [Histogram; VERDICTS]>>>;
+
+    fn report(counts: &Counts) -> Report {
+        let counts = counts.lock();
+        let listener = |(name, verdicts): (&&str, &[Histogram; VERDICTS])| Listener {
+            name: (*name).to_owned(),
+            verdicts: verdicts
+                .iter()
+                .map(|verdict| Answers {
+                    count: verdict.get().count(),
+                    took: verdict.get(),
+                    ..Answers::default()
+                })
+                .collect(),
+            ..Listener::default()
+        };
+        Report {
+            listeners: counts.iter().map(listener).collect(),
+            ..Report::default()
         }
     }
 
-    /// A history that is kept, of a listener that is returned with what watches it.
-    fn kept() -> (Arc<History>, WatchedListener, watch::Sender<Arc<Watched>>) {
-        let listener = listener("in");
-        let counts = listener.counts.clone();
-        counts.answered(&decision(Verdict::accept("a")), Duration::from_millis(1), None);
-        let (sender, watched) = watch::channel(watched(&listener));
-        let history = Arc::new(History::new());
-        let keeping = history.clone();
-        tokio::spawn(async move { keeping.keep(&watched).await });
-        (history, listener, sender)
+    fn count(counts: &Counts, name: &'static str, verdict: usize, times: usize) {
+        let mut counts = counts.lock();
+        let verdicts = counts.entry(name).or_default();
+        (0..times).for_each(|_| verdicts[verdict].observe(Duration::from_secs(2)));
     }
 
-    fn watched(listener: &WatchedListener) -> Arc<Watched> {
-        let same = WatchedListener {
-            name: listener.name.clone(),
-            counts: listener.counts.clone(),
-            admission: listener.admission.clone(),
-        };
-        Arc::new(Watched::new(vec![same], Vec::new()))
+    /// A history that is kept, of a listener that has counted something.
+    fn kept() -> (Arc<History>, Counts) {
+        let counts = Counts::default();
+        count(&counts, "in", 0, 1);
+        let history = Arc::new(History::new());
+        let (keeping, looked_at) = (history.clone(), counts.clone());
+        tokio::spawn(async move { keeping.keep(&move || report(&looked_at)).await });
+        (history, counts)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_step_has_what_came_since_the_step_before() {
-        let (history, listener, _sender) = kept();
+        let (history, counts) = kept();
         sleep(EVERY - Duration::from_millis(1)).await;
         assert!(history.steps().is_empty());
-        for verdict in [
-            Verdict::accept("a"),
-            Verdict::accept("b"),
-            Verdict::Abstain(Abstention::NotOurs),
-        ] {
-            listener
-                .counts
-                .answered(&decision(verdict), Duration::from_secs(2), None);
-        }
+        count(&counts, "in", 0, 2);
+        count(&counts, "in", 3, 1);
         sleep(EVERY * 2).await;
         let steps = history.steps();
         let verdicts: Vec<_> = steps.iter().map(|step| step.listeners["in"].verdicts).collect();
@@ -296,7 +293,7 @@ mod tests {
     // Fills history::STEPS, history::EVERY.
     #[tokio::test(start_paused = true)]
     async fn an_hour_is_kept_and_no_more() {
-        let (history, _listener, _sender) = kept();
+        let (history, _counts) = kept();
         sleep(Duration::from_secs(2 * 3600 + 1)).await;
         let steps = history.steps();
         assert_eq!(steps.len(), STEPS);
@@ -310,22 +307,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_goes_on_over_a_reload() {
-        let (history, old, sender) = kept();
+        let (history, counts) = kept();
         sleep(EVERY + Duration::from_millis(1)).await;
-        let count = |listener: &WatchedListener, times: usize| {
-            for _ in 0..times {
-                listener
-                    .counts
-                    .answered(&decision(Verdict::accept("a")), Duration::ZERO, None);
-            }
-        };
-        count(&old, 5);
+        count(&counts, "in", 0, 5);
         sleep(EVERY).await;
         // Another of its name counts from nothing; a third one is there as well.
-        let (anew, other) = (listener("in"), listener("other"));
-        count(&anew, 2);
-        count(&other, 3);
-        sender.send_replace(Arc::new(Watched::new(vec![anew, other], Vec::new())));
+        counts.lock().clear();
+        count(&counts, "in", 0, 2);
+        count(&counts, "other", 0, 3);
         sleep(EVERY).await;
         let steps = history.steps();
         let accepted = |name: &str| -> Vec<_> {

@@ -166,17 +166,14 @@ fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Re
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-    use tokio::sync::watch;
     use tokio::time::Instant;
 
     use super::*;
-    use crate::metrics::Watched;
+    use crate::report::Report;
 
     fn served() -> Arc<Served> {
-        let (_, watched) = watch::channel(Arc::new(Watched::new(Vec::new(), Vec::new())));
-        Arc::new(Served::new(watched, Box::new(|| Value::Null)))
+        Arc::new(Served::new(Box::new(Report::default)))
     }
 
     // Fills HEAD.

@@ -1,72 +1,65 @@
 //! The listeners' answers and clients.
 
 use super::text::Text;
-use super::{Watched, WatchedListener};
+use crate::report::Listener;
 
-pub(super) fn write(text: &mut Text, watched: &Watched) {
-    answers(text, watched);
+pub(super) fn write(text: &mut Text, listeners: &[Listener]) {
+    answers(text, listeners);
     text.counter(
         "vouch_connections_accepted_total", "Connections of clients that were served.",
     );
-    each(text, watched, |listener| {
-        listener.admission.clients.accepted.get()
-    });
+    each(text, listeners, |it| it.accepted);
     text.counter(
         "vouch_connections_turned_away_total",
         "Connections that were closed at once because max-connections were open, or no descriptor was left.",
     );
-    each(text, watched, |listener| {
-        listener.admission.clients.turned_away.get()
-    });
+    each(text, listeners, |it| it.refused);
     text.counter(
         "vouch_connections_denied_total",
         "Connections that were closed at once because the client is not among the peers.",
     );
-    each(text, watched, |listener| {
-        listener.admission.clients.strangers.get()
-    });
+    each(text, listeners, |it| it.strangers);
     text.gauge("vouch_connections_open", "Connections of clients that are open.");
-    each(text, watched, |listener| listener.admission.connections() as u64);
+    each(text, listeners, |it| it.connections);
     text.gauge("vouch_connections_limit", "Setting max-connections.");
-    each(text, watched, |listener| {
-        listener.admission.max_connections() as u64
-    });
+    each(text, listeners, |it| it.max_connections);
 }
 
-fn answers(text: &mut Text, watched: &Watched) {
+fn answers(text: &mut Text, listeners: &[Listener]) {
     text.counter(
         "vouch_questions_total",
         "Answered questions: the verdict, the cause (- without one), and the source (probe, shared, cache, local, \
          limit, penalty, access).",
     );
-    for listener in &watched.listeners {
-        for answers in listener.counts.answers() {
+    for listener in listeners {
+        for reason in &listener.reasons {
             let labels = [
                 ("listener", &*listener.name),
-                ("verdict", answers.verdict),
-                ("cause", answers.cause),
-                ("source", answers.source),
+                ("verdict", &reason.verdict),
+                ("cause", &reason.cause),
+                ("source", &reason.source),
             ];
-            text.sample(&labels, answers.count);
+            text.sample(&labels, reason.count);
         }
     }
     text.histogram(
         "vouch_question_duration_seconds", "Time from a question to its verdict.",
     );
-    for listener in &watched.listeners {
-        for (verdict, took) in listener.counts.took().filter(|(_, took)| took.count() > 0) {
-            text.durations(&[("listener", &*listener.name), ("verdict", verdict)], &took);
+    for listener in listeners {
+        for answers in listener.verdicts.iter().filter(|answers| answers.count > 0) {
+            let labels = [("listener", &*listener.name), ("verdict", &answers.verdict)];
+            text.durations(&labels, &answers.took);
         }
     }
     text.counter(
         "vouch_answers_delayed_total", "Answers that were delayed after their verdict (penalty).",
     );
-    each(text, watched, |listener| listener.counts.delayed.get());
+    each(text, listeners, |it| it.delayed);
 }
 
 /// One number for each listener.
-fn each(text: &mut Text, watched: &Watched, number: impl Fn(&WatchedListener) -> u64) {
-    for listener in &watched.listeners {
+fn each(text: &mut Text, listeners: &[Listener], number: impl Fn(&Listener) -> u64) {
+    for listener in listeners {
         text.sample(&[("listener", &*listener.name)], number(listener));
     }
 }

@@ -2,38 +2,26 @@
 //! for it.
 
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::time::TimeValLike;
 
 use super::text::Text;
-use crate::telemetry::log;
+use crate::report::Report;
 
-/// When this process began its work.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Started(SystemTime);
-
-impl Started {
-    pub(super) fn now() -> Self {
-        Self(SystemTime::now())
-    }
-}
-
-pub(super) fn write(text: &mut Text, started: Started) {
+pub(super) fn write(text: &mut Text, report: &Report) {
     text.gauge("vouch_build_info", "Always 1; the label has the running version.");
-    text.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    text.sample(&[("version", &report.version)], 1);
     text.counter(
         "vouch_log_lines_lost_total",
         "Log lines that were lost because they were not read in time.",
     );
-    text.sample(&[], log::lines_lost());
+    text.sample(&[], report.log.lines_lost);
 
     text.gauge(
         "process_start_time_seconds", "When the process started, in seconds since 1970.",
     );
-    let began = started.0.duration_since(UNIX_EPOCH).unwrap_or_default();
-    text.sample(&[], began.as_secs_f64());
+    text.sample(&[], report.began);
     if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
         text.counter(
             "process_cpu_seconds_total",
@@ -42,7 +30,7 @@ pub(super) fn write(text: &mut Text, started: Started) {
         let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
         text.sample(&[], micros as f64 / 1e6);
     }
-    if let Some(bytes) = resident() {
+    if let Some(bytes) = report.memory {
         text.gauge("process_resident_memory_bytes", "Memory that is in use.");
         text.sample(&[], bytes);
     }

@@ -16,12 +16,13 @@ mod circles;
 mod source;
 
 /// Each part, and what it may import: another part, or only what is below a path.
-const ARROWS: [(&str, &[&str]); 22] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("main", &["cli"]),
     (
         "cli",
         &[
-            "daemon", "config", "settings", "control", "verdict", "address", "telemetry", "manual", "unseen",
+            "daemon", "config", "settings", "control", "verdict", "address", "telemetry", "manual", "report",
+            "unseen",
             // `probe` asks an engine, with no daemon around it. `daemon` builds it all the same.
             "engine",
             // `check --online` opens bare sessions, to show what a remote offers; `probe --trace` names their dialog.
@@ -40,28 +41,26 @@ const ARROWS: [(&str, &[&str]); 22] = [
         "manual",
         &[
             // Its pages are made of the entries of the keys, and of examples that the interpreter of replies evaluates.
-            "settings", "daemon::plain_reading", "directory::judge::explain",
+            "settings", "daemon::plain_reading", "directory::judge::explain", "report::members",
         ],
     ),
     (
         "daemon",
         &[
             "config", "settings", "control", "server", "engine", "directory", "session", "service",
-            "telemetry", "template", "metrics", "chance",
+            "telemetry", "template", "metrics", "report", "chance",
             // It translates the configuration's words into those that the parts take for their settings.
             "vouch_protocol::encryption::Encryption", "vouch_protocol::imap::login::Method",
             "vouch_protocol::sasl::Mechanism", "vouch_protocol::sasl::RelayedMechanism",
             "vouch_protocol::smtp::Protocol",
         ],
     ),
-    // It reads what these count, and answers at a socket as the server's. None of them knows of it.
+    // Plain data. How a directory is, the directory knows.
+    ("report", &["directory::health::State", "telemetry"]),
+    // It shows the report, and answers at a socket as the server's.
     (
         "metrics",
-        &[
-            "server", "engine", "session", "telemetry", "wire", "unseen",
-            // A test of the history makes verdicts for a listener to count.
-            "verdict",
-        ],
+        &["report", "server::Socket", "telemetry", "wire::Stream", "unseen"],
     ),
     (
         "server",

@@ -38,8 +38,8 @@ const NO_BOUNDS: &[&str] = &[
     "daemon::status::remote::TEXTS_SHOWN", "daemon::STATUS_SHOWN", "settings::domains::LINE_SHOWN",
     // What a client takes from connecting to its question.
     "daemon::running::JUST_ACCEPTED", "daemon::running::EMPTY_CHECK", "server::auth::connection::QUIET_CHECK",
-    "daemon::status::attention::CERTIFICATE_DAYS", // Permissions.
-    "daemon::metrics::MODE", "telemetry::file::MODE", "telemetry::addresses::HASH",
+    "report::attention::CERTIFICATE_DAYS", // Permissions.
+    "daemon::ownership::METRICS_MODE", "telemetry::file::MODE", "telemetry::addresses::HASH",
     "telemetry::addresses::SHORT",
     // What others do, and what the reader asks of them.
     "config::read::relay::FEWEST_SESSIONS",

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use vouch::config::{Config, read};
 use vouch::daemon::{self, status};
 use vouch::engine::CachedDirectory;
-use vouch::metrics::{Served, Watched, WatchedListener, http};
+use vouch::metrics::{Served, http};
 use vouch::server::admission::{Admission, Descriptors};
 use vouch::server::handover::Handover;
 use vouch::server::{Caller, Listener, Socket};
@@ -113,8 +113,7 @@ pub(crate) struct Hour {
     logins: Client,
     chance: u64,
     asked: usize,
-    /// What keeps on watching ends with these.
-    _watched: watch::Sender<Arc<Watched>>,
+    /// What keeps on watching ends with it.
     _daemon: watch::Sender<Arc<status::Daemon>>,
 }
 
@@ -139,7 +138,7 @@ impl Hour {
             remote.dial = Arc::new(remotes[at.min(1)].clone());
         })
         .unwrap();
-        let (listeners, counted, shown) = listeners(&config, &members);
+        let (listeners, shown) = listeners(&config, &members);
         let [recipients, logins] = &listeners[..] else {
             panic!()
         };
@@ -159,9 +158,8 @@ impl Hour {
             directories: status::Remote::all(&config, &members),
             troubles: status::Troubles::default(),
         };
-        let (watching, watched) = watch::channel(Arc::new(Watched::new(counted, members)));
         let (reporting, daemon) = watch::channel(Arc::new(daemon));
-        let served = Arc::new(Served::new(watched, status::reports(daemon)));
+        let served = Arc::new(Served::new(status::reports(daemon)));
         let keeping = served.clone();
         tokio::spawn(async move { keeping.keep().await });
         Self {
@@ -172,7 +170,6 @@ impl Hour {
             logins,
             chance: 7,
             asked: 0,
-            _watched: watching,
             _daemon: reporting,
         }
     }
@@ -321,11 +318,7 @@ impl Dial for Remote {
     }
 }
 
-type Listeners = (
-    Vec<Arc<dyn Listener>>,
-    Vec<WatchedListener>,
-    Vec<status::Listener>,
-);
+type Listeners = (Vec<Arc<dyn Listener>>, Vec<status::Listener>);
 
 fn listeners(config: &Config, members: &[Arc<CachedDirectory>]) -> Listeners {
     let handover = Arc::new(Handover::new(4711));
@@ -334,12 +327,7 @@ fn listeners(config: &Config, members: &[Arc<CachedDirectory>]) -> Listeners {
         let listener = daemon::listener(keys, members, &handover);
         let most = keys.max_connections as usize;
         let admission = Arc::new(Admission::new(&keys.name, most, None, Descriptors::new(most)));
-        all.1.push(WatchedListener {
-            name: keys.name.as_str().into(),
-            counts: listener.counts(),
-            admission: admission.clone(),
-        });
-        all.2
+        all.1
             .push(status::Listener::new(keys, admission, listener.counts()));
         all.0.push(listener);
     }

@@ -199,7 +199,7 @@ fn listed(answer: &Value) -> String {
     for entry in each(&answer["entries"]) {
         shown += 1;
         table.row(vec![
-            name(&entry["directory"]),
+            name(&word(&entry["directory"])),
             word(&entry["kind"]),
             word(&entry["verdict"]),
             word(&entry["cause"]),

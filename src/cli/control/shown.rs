@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::columns::Side::{Left, Right};
-use super::columns::{Table, count, each, micros, name, paragraph, plain, warning, word};
+use super::columns::{Table, count, micros, name, paragraph, plain, warning};
+use crate::report::{Directory, Report, State};
 use crate::telemetry::words::spoken;
 
-/// A member that an older or newer daemon does not send is shown as `-`.
-pub(super) fn text(report: &Value, coloured: bool) -> String {
+/// All of it.
+pub(super) fn text(report: &Report, coloured: bool) -> String {
     let mut text = head(report);
-    let mut attention = each(&report["attention"]).filter_map(Value::as_str).peekable();
-    if attention.peek().is_some() {
+    if !report.attention.is_empty() {
         text.push('\n');
     }
-    attention.for_each(|sentence| warning(&mut text, sentence, coloured));
+    for sentence in &report.attention {
+        warning(&mut text, sentence, coloured);
+    }
     listeners(report).write(&mut text);
     verdicts(report).write(&mut text);
     directories(report).write(&mut text);
@@ -26,23 +26,19 @@ pub(super) fn text(report: &Value, coloured: bool) -> String {
     text
 }
 
-fn head(report: &Value) -> String {
-    let draining = if report["draining"] == true {
-        ", draining"
-    } else {
-        ""
-    };
+fn head(report: &Report) -> String {
+    let draining = if report.draining { ", draining" } else { "" };
     format!(
         "vouch {}, process {}, up {}, {} of memory, log level {}{draining}\n",
-        word(&report["version"]),
-        word(&report["process"]),
-        seconds(&report["uptime"]),
-        mebibytes(&report["memory"]),
-        word(&report["log"]["level"]),
+        plain(&report.version),
+        report.process,
+        seconds(report.uptime),
+        mebibytes(report.memory),
+        plain(&report.log.level),
     )
 }
 
-fn listeners(report: &Value) -> Table {
+fn listeners(report: &Report) -> Table {
     let mut table = Table::new(&[
         ("LISTENER", Left),
         ("PROTOCOL", Left),
@@ -51,23 +47,21 @@ fn listeners(report: &Value) -> Table {
         ("REFUSED", Right),
         ("SOCKET", Left),
     ]);
-    for it in each(&report["listeners"]) {
-        let turned_away = it["refused"].as_u64().unwrap_or_default();
-        let strangers = it["strangers"].as_u64().unwrap_or_default();
+    for it in &report.listeners {
         table.row(vec![
-            name(&it["name"]),
-            word(&it["protocol"]),
-            count(&it["connections"]),
-            count(&it["max-connections"]),
-            count(&(turned_away + strangers).into()),
-            word(&it["socket"]),
+            name(&it.name),
+            plain(&it.protocol),
+            count(it.connections),
+            count(it.max_connections),
+            count(it.refused + it.strangers),
+            plain(&it.socket),
         ]);
     }
     table
 }
 
 /// For each listener, the verdicts that occurred.
-fn verdicts(report: &Value) -> Table {
+fn verdicts(report: &Report) -> Table {
     let mut table = Table::new(&[
         ("ANSWERS", Left),
         ("VERDICT", Left),
@@ -76,24 +70,23 @@ fn verdicts(report: &Value) -> Table {
         ("90%", Right),
         ("99%", Right),
     ]);
-    for it in each(&report["listeners"]) {
-        let counted = each(&it["verdicts"]).filter(|verdict| verdict["count"].as_u64() > Some(0));
-        for verdict in counted {
-            let us = &verdict["us"];
+    for it in &report.listeners {
+        for verdict in it.verdicts.iter().filter(|verdict| verdict.count > 0) {
+            let us = &verdict.us;
             table.row(vec![
-                name(&it["name"]),
-                word(&verdict["verdict"]),
-                count(&verdict["count"]),
-                micros(&us["p50"]),
-                micros(&us["p90"]),
-                micros(&us["p99"]),
+                name(&it.name),
+                plain(&verdict.verdict),
+                count(verdict.count),
+                micros(us.p50),
+                micros(us.p90),
+                micros(us.p99),
             ]);
         }
     }
     table
 }
 
-fn directories(report: &Value) -> Table {
+fn directories(report: &Report) -> Table {
     let mut table = Table::new(&[
         ("DIRECTORY", Left),
         ("TYPE", Left),
@@ -103,25 +96,22 @@ fn directories(report: &Value) -> Table {
         ("CERT", Right),
         ("ADDRESS", Left),
     ]);
-    for it in each(&report["directories"]) {
-        let certificate = match it["tls"]["certificate"]["days-left"].as_i64() {
-            Some(days) => format!("{days} days"),
-            None => "-".to_owned(),
-        };
+    for it in &report.directories {
+        let certificate = it.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
         table.row(vec![
-            name(&it["name"]),
-            word(&it["type"]),
-            word(&it["state"]),
-            ago(&it["last-answer"]),
-            ago(&it["last-failure"]["ago"]),
-            certificate,
-            word(&it["address"]),
+            name(&it.name),
+            plain(&it.r#type),
+            it.state.name().to_owned(),
+            ago(it.last_answer),
+            ago(it.last_failure.as_ref().map(|failure| failure.ago)),
+            certificate.map_or("-".to_owned(), |it| format!("{} days", it.days_left)),
+            plain(&it.address),
         ]);
     }
     table
 }
 
-fn sessions(report: &Value) -> Table {
+fn sessions(report: &Report) -> Table {
     let mut table = Table::new(&[
         ("SESSIONS", Left),
         ("FOR", Left),
@@ -134,27 +124,29 @@ fn sessions(report: &Value) -> Table {
         ("MEDIAN", Right),
         ("99%", Right),
     ]);
-    for it in each(&report["directories"]) {
-        for (what, pool) in it["sessions"].as_object().into_iter().flatten() {
-            let mut row = vec![name(&it["name"]), plain(what)];
-            row.extend(
-                ["busy", "idle", "opening", "failures", "max", "waiting"].map(|member| {
-                    match pool["ceiling"].as_u64() {
-                        // What the server was found to allow.
-                        Some(ceiling) if member == "max" => format!("{ceiling}/{}", count(&pool["max"])),
-                        _ => count(&pool[member]),
-                    }
-                }),
-            );
-            let us = &pool["probed"]["us"];
-            row.extend([micros(&us["p50"]), micros(&us["p99"])]);
-            table.row(row);
+    for it in &report.directories {
+        for (what, pool) in &it.sessions {
+            let max = count(pool.max);
+            table.row(vec![
+                name(&it.name),
+                plain(what),
+                count(pool.busy),
+                count(pool.idle),
+                count(pool.opening),
+                count(pool.failures),
+                // What the server was found to allow.
+                pool.ceiling
+                    .map_or(max.clone(), |ceiling| format!("{ceiling}/{max}")),
+                count(pool.waiting),
+                micros(pool.probed.us.p50),
+                micros(pool.probed.us.p99),
+            ]);
         }
     }
     table
 }
 
-fn memory(report: &Value) -> Table {
+fn memory(report: &Report) -> Table {
     let mut table = Table::new(&[
         ("CACHE", Left),
         ("WHAT", Left),
@@ -165,18 +157,16 @@ fn memory(report: &Value) -> Table {
         ("STALE", Right),
         ("MISS", Right),
     ]);
-    for it in each(&report["directories"]) {
-        for (what, memory) in it["remembered"].as_object().into_iter().flatten() {
-            let looked = |found: &str| memory["lookups"][found].as_u64().unwrap_or_default();
-            let used = ["fresh", "ageing", "stale", "miss"]
-                .iter()
-                .any(|found| looked(found) > 0);
-            if memory["entries"].as_u64() == Some(0) && !used {
+    for it in &report.directories {
+        for (what, memory) in &it.remembered {
+            let looked = &memory.lookups;
+            let looked = [looked.fresh, looked.ageing, looked.stale, looked.miss];
+            if memory.entries == 0 && looked == [0; 4] {
                 continue;
             }
-            let mut row = vec![name(&it["name"]), plain(what)];
-            row.extend([count(&memory["entries"]), count(&memory["max"])]);
-            row.extend(["fresh", "ageing", "stale", "miss"].map(|found| count(&looked(found).into())));
+            let mut row = vec![name(&it.name), plain(what)];
+            row.extend([memory.entries, memory.max].map(count));
+            row.extend(looked.map(count));
             table.row(row);
         }
     }
@@ -184,75 +174,62 @@ fn memory(report: &Value) -> Table {
 }
 
 /// The last failures of directories that answer again; those of the others are shown above.
-fn failures(report: &Value, text: &mut String) {
-    let mut first = true;
-    for it in each(&report["directories"]) {
-        let failure = &it["last-failure"];
-        let is_told = matches!(it["state"].as_str(), Some("answers in part" | "no answer"));
-        if is_told || !failure.is_object() {
-            continue;
-        }
-        if std::mem::take(&mut first) {
+fn failures(report: &Report, text: &mut String) {
+    let well = |it: &&Directory| it.state < State::Falters;
+    let failures = report.directories.iter().filter(well);
+    let failures = failures.filter_map(|it| Some((it, it.last_failure.as_ref()?)));
+    for (number, (it, failure)) in failures.enumerate() {
+        if number == 0 {
             text.push_str("\nLAST FAILURE\n");
         }
+        paragraph(
+            text,
+            &format!("{}, {}: {}", it.name, ago(Some(failure.ago)), failure.why),
+        );
+    }
+}
+
+/// The refusals that vouch does not understand, the most frequent of each directory.
+fn not_understood(report: &Report, text: &mut String) {
+    let refusals = report.directories.iter();
+    let refusals = refusals.flat_map(|it| it.not_understood.shown.iter().map(move |refusal| (it, refusal)));
+    for (number, (it, refusal)) in refusals.enumerate() {
+        if number == 0 {
+            text.push_str("\nNOT UNDERSTOOD\n");
+        }
         let told = format!(
-            "{}, {}: {}",
-            word(&it["name"]),
-            ago(&failure["ago"]),
-            word(&failure["why"])
+            "{}, {} times, {}: {} {}",
+            it.name, refusal.count, refusal.question, refusal.status, refusal.phrase
         );
         paragraph(text, &told);
     }
 }
 
-/// The refusals that vouch does not understand, the most frequent of each directory.
-fn not_understood(report: &Value, text: &mut String) {
-    let mut first = true;
-    for it in each(&report["directories"]) {
-        for refusal in each(&it["not-understood"]["shown"]) {
-            if std::mem::take(&mut first) {
-                text.push_str("\nNOT UNDERSTOOD\n");
-            }
-            let told = format!(
-                "{}, {} times, {}: {} {}",
-                word(&it["name"]),
-                word(&refusal["count"]),
-                word(&refusal["question"]),
-                word(&refusal["status"]),
-                word(&refusal["phrase"]),
-            );
-            paragraph(text, &told);
-        }
-    }
+fn ago(at: Option<u64>) -> String {
+    at.map_or("never".to_owned(), |at| format!("{} ago", seconds(at)))
 }
 
-fn ago(value: &Value) -> String {
-    if value.is_u64() {
-        format!("{} ago", seconds(value))
-    } else {
-        "never".to_owned()
-    }
+fn seconds(seconds: u64) -> String {
+    spoken(Duration::from_secs(seconds))
 }
 
-fn seconds(value: &Value) -> String {
-    value
-        .as_u64()
-        .map_or_else(|| "-".to_owned(), |seconds| spoken(Duration::from_secs(seconds)))
-}
-
-fn mebibytes(value: &Value) -> String {
-    match value.as_u64() {
-        Some(bytes) => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
-        None => "-".to_owned(),
-    }
+fn mebibytes(bytes: Option<u64>) -> String {
+    bytes.map_or("-".to_owned(), |bytes| {
+        format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde::Deserialize;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::cli::control::columns::WIDTH;
+
+    fn text(report: &Value, coloured: bool) -> String {
+        super::text(&Report::deserialize(report).unwrap(), coloured)
+    }
 
     fn report() -> Value {
         let pool = json!({
@@ -377,7 +354,7 @@ mailbox, 1 times, login: NO cannot? be
     fn an_answer_without_anything_is_shown_too() {
         assert_eq!(
             text(&json!({}), true),
-            "vouch -, process -, up -, - of memory, log level -\n"
+            "vouch , process 0, up 0 s, - of memory, log level \n"
         );
     }
 }

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::shown;
 use crate::cli::{ConfigFile, fail, print, runtime, status};
 use crate::control::client::{self, ControlError};
+use crate::report::Report;
 use crate::telemetry::colour;
 use crate::telemetry::words::spoken;
 
@@ -45,21 +47,34 @@ pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
         Ok(answer) => answer,
         Err(error) => return fail(status::UNAVAILABLE, &format!("vouch status: {error}")),
     };
-    match print(&text(&answer, arguments.json)) {
+    match print(&answer.text(arguments.json)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(status) => status,
     }
 }
 
-fn ask(socket: &Path) -> Result<Value, ControlError> {
-    client::ask(socket, &json!({ "ask": "status" }))
+/// The daemon's answer, and the report that it is.
+struct Answer {
+    whole: Value,
+    report: Report,
 }
 
-fn text(answer: &Value, json: bool) -> String {
-    if json {
-        format!("{answer}\n")
-    } else {
-        shown::text(answer, colour::wanted(&io::stdout()))
+fn ask(socket: &Path) -> Result<Answer, ControlError> {
+    let whole = client::ask(socket, &json!({ "ask": "status" }))?;
+    match Report::deserialize(&whole) {
+        Ok(report) => Ok(Answer { whole, report }),
+        Err(error) => Err(ControlError::NoAnswer(socket.into(), error.to_string())),
+    }
+}
+
+impl Answer {
+    fn text(&self, json: bool) -> String {
+        if json {
+            // With what this version does not know.
+            format!("{}\n", self.whole)
+        } else {
+            shown::text(&self.report, colour::wanted(&io::stdout()))
+        }
     }
 }
 
@@ -118,11 +133,11 @@ impl Watch {
         }
     }
 
-    fn show(&mut self, answer: Result<Value, ControlError>) -> Result<(), ExitCode> {
+    fn show(&mut self, answer: Result<Answer, ControlError>) -> Result<(), ExitCode> {
         match answer {
             Ok(answer) => {
                 self.gone = None;
-                self.last = text(&answer, self.json);
+                self.last = answer.text(self.json);
                 self.draw("")
             }
             // That will not change by trying.

@@ -14,11 +14,10 @@ use tokio_util::task::TaskTracker;
 use super::directories::{Built, build_all};
 use super::listeners::{AnyListener, asked};
 use super::prepare::{Opened, open, peers_of};
+use super::troubles::Troubles;
 use super::{DaemonError, ServiceUser, drain, files, longest_deadline, status};
 use crate::config::{self, Config};
-use crate::directory::health::State;
 use crate::engine::CachedDirectory;
-use crate::metrics::{Watched, WatchedListener};
 use crate::server::admission::{Admission, Descriptors, Peers};
 use crate::server::handover::Handover;
 use crate::server::{self, Closing, Socket};
@@ -28,7 +27,6 @@ use crate::service::bound_path::{BoundPath, Place};
 use crate::service::folder_lock::FolderLocks;
 use crate::settings::protocol::Protocol;
 use changes::Changes;
-use sockets::Troubles;
 
 /// A client that was let in just before the end has so long to read the greeting and to send its question: enough for
 /// one on a busy machine. Refused, Postfix tries no third connection.
@@ -48,6 +46,19 @@ pub(super) struct Common {
 }
 
 impl Common {
+    /// No listener is open yet, and no directory known.
+    fn starting(&self) -> status::Daemon {
+        status::Daemon {
+            started: self.started,
+            draining: self.draining.clone(),
+            configured: Instant::now(),
+            refused: None,
+            listeners: Vec::new(),
+            directories: Vec::new(),
+            troubles: self.troubles.clone(),
+        }
+    }
+
     /// Accepts clients on the listener's socket, until told to stop.
     fn accept(&self, listener: &OpenListener) {
         let closing = Closing {
@@ -79,9 +90,7 @@ pub(super) struct Running {
     pub(super) config: Config,
     directories: Vec<Built>,
     listeners: Vec<OpenListener>,
-    /// What monitoring sees.
-    watched: watch::Sender<Arc<Watched>>,
-    /// What the control socket tells of.
+    /// What monitoring and the control socket tell of.
     daemon: watch::Sender<Arc<status::Daemon>>,
 }
 
@@ -179,8 +188,7 @@ impl Running {
         let mut running = Self {
             directories: build_all(config, &[])?,
             listeners: Vec::new(),
-            watched: watch::Sender::new(Arc::new(Watched::new(Vec::new(), Vec::new()))),
-            daemon: watch::Sender::new(Arc::new(status::Daemon::starting(&common))),
+            daemon: watch::Sender::new(Arc::new(common.starting())),
             config: config.clone(),
             common,
         };
@@ -337,14 +345,6 @@ impl Running {
     /// Has monitoring and the control socket tell of what there is now.
     fn show(&self) {
         let members = self.members();
-        let watched = |listener: &OpenListener| WatchedListener {
-            name: listener.keys.name.as_str().into(),
-            counts: listener.listener.as_listener().counts(),
-            admission: listener.admission.clone(),
-        };
-        let watched = self.listeners.iter().map(watched).collect();
-        let succeeding = self.watched.borrow().succeeded_by(watched, members.clone());
-        self.watched.send_replace(Arc::new(succeeding));
         let listeners = self.listeners.iter();
         let listeners = listeners.map(|listener| {
             let counts = listener.listener.as_listener().counts();
@@ -353,7 +353,7 @@ impl Running {
         self.daemon.send_replace(Arc::new(status::Daemon {
             listeners: listeners.collect(),
             directories: status::Remote::all(&self.config, &members),
-            ..status::Daemon::starting(&self.common)
+            ..self.common.starting()
         }));
     }
 
@@ -370,23 +370,7 @@ impl Running {
 
     /// How it is, for `systemctl status`.
     pub(super) fn in_words(&self) -> String {
-        let is_sick = |built: &&Built| built.member.directory().health().state() >= State::Falters;
-        let sick: Vec<&str> = self
-            .directories
-            .iter()
-            .filter(is_sick)
-            .map(|built| &**built.member.name())
-            .collect();
-        let served = format!("listeners: {}", self.listeners.len());
-        match sick[..] {
-            [] => format!("{served}; every directory answers"),
-            _ => format!("{served}; no answer last from {}", sick.join(", ")),
-        }
-    }
-
-    /// What is counted, as it is at each time.
-    pub(super) fn watched(&self) -> watch::Receiver<Arc<Watched>> {
-        self.watched.subscribe()
+        self.daemon.borrow().report().in_words()
     }
 
     /// How the daemon is, as it is at each time.

@@ -3,18 +3,17 @@
 //! A daemon that drains looks after none: its sockets are to be gone. One that Dovecot or systemd has bound is theirs to
 //! make anew.
 
-use std::collections::BTreeMap;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::{OpenListener, Running};
 use crate::config;
-use crate::daemon::prepare::ownership;
-use crate::daemon::reload::DENIED;
+use crate::daemon::confine::DENIED;
+use crate::daemon::ownership::ownership;
+use crate::daemon::troubles::{Looked, Trouble};
 use crate::daemon::{DaemonError, ServiceUser};
 use crate::server::Socket;
 use crate::service::bind::{BindError, Bound, Ownership, bind_free_path, bind_path};
@@ -23,61 +22,6 @@ use crate::service::folder_lock::FolderLocks;
 
 /// How often it is looked whether each socket is where its clients look for it.
 pub(crate) const LOOK: Duration = Duration::from_secs(5);
-
-/// Sockets that no client can connect to, by what each is for, and why.
-#[derive(Debug, Clone, Default)]
-pub struct Troubles(Arc<Mutex<BTreeMap<String, Trouble>>>);
-
-/// What is in a socket's place, and why it is there still.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Trouble {
-    found: Found,
-    why: String,
-}
-
-impl Troubles {
-    /// Each in a sentence.
-    pub fn all(&self) -> Vec<String> {
-        let all = self.0.lock();
-        all.iter()
-            .map(|(of, Trouble { why, .. })| format!("{of}: {why}"))
-            .collect()
-    }
-
-    /// Notes how the socket `of` is, and logs what is news. What an `order` came to is news, and stands
-    /// until something else is in its place.
-    fn note(&self, of: &str, looked: &Looked, order: bool) {
-        let mut all = self.0.lock();
-        let before = all.remove(of);
-        match looked {
-            Looked::There if before.is_some() => tracing::info!("{of}: its socket is in its place again"),
-            Looked::There => {}
-            Looked::Anew(bound) => {
-                let path = bound.path.place().path().display();
-                tracing::warn!("{of}: somebody removed its socket {path}: it is bound anew");
-            }
-            Looked::Lost(trouble) => {
-                let known = before.filter(|before| before.found == trouble.found && !order);
-                if known.is_none() {
-                    let why = &trouble.why;
-                    tracing::error!("{of}: no client can connect: {why}");
-                }
-                all.insert(of.to_owned(), known.unwrap_or_else(|| trouble.clone()));
-            }
-        }
-    }
-}
-
-/// What came of looking at a socket.
-#[derive(Debug)]
-enum Looked {
-    /// It is where it should be.
-    There,
-    /// It was gone, and this is another.
-    Anew(Bound),
-    /// It is gone still.
-    Lost(Trouble),
-}
 
 /// A socket beside those of listeners, and how it is served anew.
 pub(in crate::daemon) struct Beside {

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-
-use super::durations;
 use crate::config;
+use crate::report::{self, Answers, Reason, ShareOfNo, Timed};
 use crate::server::admission::Admission;
 use crate::server::counts::ListenerCounts;
 
@@ -31,40 +29,42 @@ impl Listener {
         }
     }
 
-    pub(super) fn report(&self) -> Value {
+    pub(super) fn report(&self) -> report::Listener {
         let (admission, counts) = (&self.admission, &self.counts);
         let verdicts = counts.took().map(|(verdict, took)| {
-            let mut row = durations(&took);
-            row["verdict"] = verdict.into();
-            row
+            let Timed { count, us, took } = took.into();
+            Answers {
+                verdict: verdict.to_owned(),
+                count,
+                us,
+                took,
+            }
         });
-        let reasons = counts.answers().map(|answers| {
-            json!({
-                "verdict": answers.verdict,
-                "cause": answers.cause,
-                "source": answers.source,
-                "count": answers.count,
-            })
+        let reasons = counts.answers().map(|answers| Reason {
+            verdict: answers.verdict.to_owned(),
+            cause: answers.cause.to_owned(),
+            source: answers.source.to_owned(),
+            count: answers.count,
         });
         let shares = counts.shares();
-        json!({
-            "name": self.name,
-            "protocol": self.protocol.as_str(),
-            "socket": self.socket,
-            "connections": admission.connections(),
-            "max-connections": admission.max_connections(),
-            "accepted": admission.clients.accepted.get(),
-            "refused": admission.clients.turned_away.get(),
-            "strangers": admission.clients.strangers.get(),
-            "delayed": counts.delayed.get(),
-            "verdicts": verdicts.collect::<Vec<_>>(),
-            "reasons": reasons.collect::<Vec<_>>(),
-            "share-of-no": {
-                "lately": shares.lately.percent(),
-                "before": shares.before.percent(),
-                "answers": shares.lately.count(),
-                "far": shares.are_far(),
+        report::Listener {
+            name: self.name.clone(),
+            protocol: self.protocol.as_str().to_owned(),
+            socket: self.socket.clone(),
+            connections: admission.connections() as u64,
+            max_connections: admission.max_connections() as u64,
+            accepted: admission.clients.accepted.get(),
+            refused: admission.clients.turned_away.get(),
+            strangers: admission.clients.strangers.get(),
+            delayed: counts.delayed.get(),
+            verdicts: verdicts.collect(),
+            reasons: reasons.collect(),
+            share_of_no: ShareOfNo {
+                lately: shares.lately.percent(),
+                before: shares.before.percent(),
+                answers: shares.lately.count(),
+                far: shares.are_far(),
             },
-        })
+        }
     }
 }

@@ -1,25 +1,18 @@
-//! The daemon's status as one report: the answer of the control socket, which `vouch
-//! status` and the status page show.
-//!
-//! The report is plain data. Points in time are in whole seconds ago, durations in
-//! microseconds (`us`), memory in bytes. A member keeps its name and meaning from version
-//! to version; one that does not apply, or is not known yet, is `null`.
+//! Fills the report of how the daemon is: the answer of the control socket, which `vouch status` shows, the status page and
+//! the metrics.
 
-mod attention;
 mod listener;
 mod remote;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::running::Common;
-pub use super::running::sockets::Troubles;
-use crate::metrics::{Report, process};
-use crate::telemetry::histogram::Durations;
+pub use super::troubles::Troubles;
+use crate::metrics::{Reports, process};
+use crate::report::{Configuration, Log, Refused, Report};
 use crate::telemetry::{level, log};
 pub use listener::Listener;
 pub use remote::Remote;
@@ -43,59 +36,44 @@ pub struct Daemon {
     pub troubles: Troubles,
 }
 
-/// What the status page shows: as the daemon is `now`.
-pub fn reports(now: watch::Receiver<Arc<Daemon>>) -> Box<Report> {
+/// What the status page and the metrics show: as the daemon is `now`.
+pub fn reports(now: watch::Receiver<Arc<Daemon>>) -> Box<Reports> {
+    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Box::new(move || {
         let daemon = now.borrow().clone();
-        daemon.report()
+        Report {
+            began: began.as_secs_f64(),
+            ..daemon.report()
+        }
     })
 }
 
 impl Daemon {
-    /// No listener is open yet, and no directory known.
-    pub(super) fn starting(common: &Common) -> Self {
-        Self {
-            started: common.started,
-            draining: common.draining.clone(),
-            configured: Instant::now(),
-            refused: None,
-            listeners: Vec::new(),
-            directories: Vec::new(),
-            troubles: common.troubles.clone(),
-        }
-    }
-
     /// The whole report, as it is now. It waits for nothing.
-    pub(super) fn report(&self) -> Value {
-        let mut report = json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "process": std::process::id(),
-            "uptime": self.started.elapsed().as_secs(),
-            "draining": self.draining.is_cancelled(),
-            "configuration": {
-                "ago": self.configured.elapsed().as_secs(),
-                "refused": self.refused.as_ref().map(|(at, why)| json!({ "ago": at.elapsed().as_secs(), "why": why })),
+    pub(super) fn report(&self) -> Report {
+        Report {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            process: std::process::id(),
+            uptime: self.started.elapsed().as_secs(),
+            draining: self.draining.is_cancelled(),
+            configuration: Configuration {
+                ago: self.configured.elapsed().as_secs(),
+                refused: self.refused.as_ref().map(|(at, why)| Refused {
+                    ago: at.elapsed().as_secs(),
+                    why: why.clone(),
+                }),
             },
-            "memory": process::resident(),
-            "log": {
-                "level": level::name(),
-                "configured": level::configured(),
-                "lines-lost": log::lines_lost(),
+            memory: process::resident(),
+            log: Log {
+                level: level::name().to_owned(),
+                configured: level::configured().to_owned(),
+                lines_lost: log::lines_lost(),
             },
-            "sockets-lost": self.troubles.all(),
-            "listeners": self.listeners.iter().map(Listener::report).collect::<Vec<_>>(),
-            "directories": self.directories.iter().map(Remote::report).collect::<Vec<_>>(),
-        });
-        report["attention"] = attention::of(&report).into();
-        report
+            sockets_lost: self.troubles.all(),
+            listeners: self.listeners.iter().map(Listener::report).collect(),
+            directories: self.directories.iter().map(Remote::report).collect(),
+            ..Report::default()
+        }
+        .with_attention()
     }
-}
-
-/// The count, and the times within which 50, 90 and 99 % of them finished.
-fn durations(took: &Durations) -> Value {
-    let within = |part| took.quantile(part).map(|time| time.as_micros() as u64);
-    json!({
-        "count": took.count(),
-        "us": { "p50": within(0.5), "p90": within(0.9), "p99": within(0.99) },
-    })
 }

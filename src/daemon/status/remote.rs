@@ -1,17 +1,20 @@
 //! A directory in the report.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::durations;
 use crate::config::{self, Config};
 use crate::directory::health::Health;
+use crate::engine::CachedDirectory;
 use crate::engine::credibility::canaries::State;
-use crate::engine::{CachedDirectory, lookups};
-use crate::session::{certificate, pool, tls};
+use crate::report::{
+    self, Canaries, Canary, CatchAll, Certificate, Doubt, Doubted, LastFailure, Lookups, Memory,
+    NotUnderstood, Pool, Refusal, Timed, Tls, UnknownRate,
+};
+use crate::session::{Kind, certificate, pool, tls};
 use crate::telemetry::words::named;
 
 /// Canaries, and domains that accept everything, that are shown of each directory. A provider
@@ -51,175 +54,200 @@ impl Remote {
         &self.member
     }
 
-    pub(super) fn report(&self) -> Value {
+    pub(super) fn report(&self) -> report::Directory {
         let directory = self.member.directory();
         let health = directory.health();
-        let known = directory.report();
-        let (pools, tls) = match known {
+        let (pools, tls) = match directory.report() {
             Some(report) => (report.pools, Some(report.tls)),
             None => (Vec::new(), None),
         };
-        let sessions: Map<_, _> = pools
-            .iter()
-            .map(|(what, pool)| (format!("{what}s"), sessions(pool)))
-            .collect();
-        json!({
-            "name": self.name,
-            "type": self.kind.as_str(),
-            "address": self.address,
-            "state": health.state().name(),
-            "answers": health.answers,
-            "failures": health.failures,
-            "last-answer": health.answered.map(ago),
-            "last-failure": last_failure(&self.name, &health),
-            "unanswered": health.unanswered.map_or(0, |(count, _)| count),
-            "unanswered-for": health.unanswered.map(|(_, since)| ago(since)),
-            "later": health.says_later().then_some(health.later).flatten().map(|(count, _)| count),
-            "sessions": sessions,
-            "remembered": self.remembered(),
-            "file-trouble": self.member.file_trouble(),
-            "allow-invalid-certs": tls.as_ref().is_some_and(|tls| !tls.checked),
-            "tls": tls.as_ref().map(encryption),
-            "canaries": self.canaries(),
-            "doubted": self.doubted(),
-            "catch-all": self.catch_all(),
-            "not-understood": self.not_understood(),
-            "unknown-rate": self.member.unknown_rate().map(|(refused, rate)| json!({
-                "refused": refused,
-                "most": rate.most,
-                "seconds": rate.within.as_secs(),
-            })),
+        report::Directory {
+            name: self.name.clone(),
+            r#type: self.kind.as_str().to_owned(),
+            address: self.address.clone(),
+            state: health.state(),
+            answers: health.answers,
+            failures: health.failures,
+            last_answer: health.answered.map(ago),
+            last_failure: self.last_failure(&health),
+            unanswered: health.unanswered.map_or(0, |(count, _)| count),
+            unanswered_for: health.unanswered.map(|(_, since)| ago(since)),
+            later: health
+                .later
+                .filter(|_| health.says_later())
+                .map(|(count, _)| count),
+            sessions: pools
+                .iter()
+                .map(|(what, pool)| (format!("{what}s"), sessions(pool)))
+                .collect(),
+            remembered: self.remembered(),
+            file_trouble: self.member.file_trouble(),
+            allow_invalid_certs: tls.as_ref().is_some_and(|tls| !tls.checked),
+            tls: tls.as_ref().map(encryption),
+            canaries: self.canaries(),
+            doubted: self.doubted(),
+            catch_all: self.catch_all(),
+            not_understood: self.not_understood(),
+            unknown_rate: self.member.unknown_rate().map(|(refused, rate)| UnknownRate {
+                refused: refused as u64,
+                most: rate.most.into(),
+                seconds: rate.within.as_secs(),
+            }),
+        }
+    }
+
+    fn last_failure(&self, health: &Health) -> Option<LastFailure> {
+        let (at, why) = health.failed.as_ref()?;
+        Some(LastFailure {
+            ago: ago(*at),
+            class: why.class.name().to_owned(),
+            // Where there is one, the words are the remote's, and may name whom it was asked about.
+            status: why.status.clone(),
+            why: why.to_string(),
+            advice: named(why.advice(), &self.name),
         })
     }
 
-    fn remembered(&self) -> Value {
+    fn remembered(&self) -> BTreeMap<String, Memory> {
         let report = self.member.report();
-        let memory = |memory: lookups::Report| {
-            let lookups: Map<_, _> = memory
-                .lookups
-                .into_iter()
-                .map(|(found, count)| (found.to_owned(), count.into()))
-                .collect();
-            json!({ "entries": memory.entries, "max": memory.limit, "lookups": lookups })
-        };
-        json!({ "recipients": memory(report.recipients), "logins": memory(report.logins) })
+        let memories = [("recipients", report.recipients), ("logins", report.logins)];
+        let memories = memories.map(|(what, memory)| {
+            let [fresh, ageing, stale, miss] = memory.lookups.map(|(_, count)| count);
+            let memory = Memory {
+                entries: memory.entries as u64,
+                max: memory.limit as u64,
+                lookups: Lookups {
+                    fresh,
+                    ageing,
+                    stale,
+                    miss,
+                },
+            };
+            (what.to_owned(), memory)
+        });
+        memories.into()
     }
 
-    fn canaries(&self) -> Value {
+    fn canaries(&self) -> Canaries {
         let states = self.member.canaries();
         let refused = states
             .iter()
             .filter(|(_, state)| matches!(state, State::Refused(_)));
-        let (count, refused) = (states.len(), refused.count());
+        let (count, refused) = (states.len() as u64, refused.count() as u64);
         let shown = states.into_iter().take(SHOWN).map(|(canary, state)| {
-            let mut shown = json!({ "address": canary.to_string(), "ago": null, "why": null });
-            shown["state"] = match state {
-                State::Unasked => "not asked".into(),
-                State::Accepted(at) => {
-                    shown["ago"] = ago(at).into();
-                    "accepted".into()
-                }
-                State::Refused(words) => {
-                    shown["why"] = words.into();
-                    "refused".into()
-                }
-                State::Silent(class) => {
-                    shown["why"] = class.name().into();
-                    "no answer".into()
-                }
+            let (state, ago, why) = match state {
+                State::Unasked => ("not asked", None, None),
+                State::Accepted(at) => ("accepted", Some(ago(at)), None),
+                State::Refused(words) => ("refused", None, Some(words.to_string())),
+                State::Silent(class) => ("no answer", None, Some(class.name().to_owned())),
             };
-            shown
+            Canary {
+                address: canary.to_string(),
+                state: state.to_owned(),
+                ago,
+                why,
+            }
         });
-        json!({ "count": count, "refused": refused, "shown": shown.collect::<Vec<_>>() })
+        Canaries {
+            count,
+            refused,
+            shown: shown.collect(),
+        }
     }
 
-    fn doubted(&self) -> Value {
+    fn doubted(&self) -> Doubted {
         let (count, doubts) = self.member.doubts(SHOWN);
-        let shown = doubts.into_iter().map(|doubt| {
-            json!({
-                "domain": doubt.witness.domain().to_string(),
-                "recipient": doubt.witness.to_string(),
-                "why": doubt.words,
-                "ago": ago(doubt.since),
-            })
+        let shown = doubts.into_iter().map(|doubt| Doubt {
+            domain: doubt.witness.domain().to_string(),
+            recipient: doubt.witness.to_string(),
+            why: doubt.words.to_string(),
+            ago: ago(doubt.since),
         });
-        json!({ "count": count, "shown": shown.collect::<Vec<_>>() })
+        Doubted {
+            count: count as u64,
+            shown: shown.collect(),
+        }
     }
 
-    fn not_understood(&self) -> Value {
+    fn not_understood(&self) -> NotUnderstood {
         let not_understood = self.member.not_understood();
-        let count: u64 = not_understood.counts().iter().map(|(_, count)| count).sum();
+        let questions = not_understood.counts();
         let texts = not_understood.most_frequent(TEXTS_SHOWN).into_iter();
-        let shown = texts.map(|(text, count)| {
-            json!({
-                "question": text.question,
-                "status": text.status,
-                "phrase": text.phrase,
-                "count": count,
-            })
+        let shown = texts.map(|(text, count)| Refusal {
+            question: text.question.to_owned(),
+            status: text.status,
+            phrase: text.phrase,
+            count,
         });
-        json!({ "count": count, "shown": shown.collect::<Vec<_>>() })
+        NotUnderstood {
+            count: questions.iter().map(|(_, count)| count).sum(),
+            shown: shown.collect(),
+            questions: questions.into(),
+        }
     }
 
-    fn catch_all(&self) -> Value {
-        let Some(domains) = self.member.catch_alls(SHOWN) else {
-            return Value::Null;
-        };
-        let domains: Vec<_> = domains.iter().map(ToString::to_string).collect();
-        json!({ "count": self.member.report().catch_all_domains, "shown": domains })
+    fn catch_all(&self) -> Option<CatchAll> {
+        let domains = self.member.catch_alls(SHOWN)?;
+        Some(CatchAll {
+            count: self.member.report().catch_all_domains as u64,
+            shown: domains.iter().map(ToString::to_string).collect(),
+        })
     }
 }
 
-fn last_failure(directory: &str, health: &Health) -> Value {
-    let Some((at, why)) = &health.failed else {
-        return Value::Null;
-    };
-    json!({
-        "ago": ago(*at),
-        "class": why.class.name(),
-        // Where there is one, the words are the remote's, and may name whom it was asked about.
-        "status": why.status,
-        "why": why.to_string(),
-        "advice": named(why.advice(), directory),
-    })
+fn sessions(pool: &pool::Report) -> Pool {
+    let (sessions, counts) = (&pool.sessions, &pool.counts);
+    let opening_took = Timed::from(counts.opened.get());
+    Pool {
+        busy: sessions.busy as u64,
+        idle: sessions.idle as u64,
+        opening: sessions.opening as u64,
+        closing: sessions.closing as u64,
+        max: sessions.max as u64,
+        ceiling: sessions.ceiling.map(|ceiling| ceiling as u64),
+        waiting: sessions.waiting as u64,
+        queue: pool.queue as u64,
+        failures: pool.failures.into(),
+        pause_us: pool.pause.map(|pause| pause.as_micros() as u64),
+        opened: opening_took.count,
+        reused: counts.reused.get(),
+        queued: counts.queued.get().into(),
+        probed: counts.probed.get().into(),
+        opening_took,
+        errors: counts
+            .errors
+            .get()
+            .map(|(kind, count)| (kind.name(), count))
+            .collect(),
+        // Opening one waits in no queue.
+        not_opened: (counts.not_opened.get())
+            .filter(|(kind, _)| *kind != Kind::Overload)
+            .map(|(kind, count)| (kind.name(), count))
+            .collect(),
+        closed: counts
+            .closed()
+            .map(|(reason, count)| (reason.name(), count))
+            .collect(),
+    }
 }
 
-fn sessions(pool: &pool::Report) -> Value {
-    json!({
-        "busy": pool.sessions.busy,
-        "idle": pool.sessions.idle,
-        "opening": pool.sessions.opening,
-        "closing": pool.sessions.closing,
-        "max": pool.sessions.max,
-        "ceiling": pool.sessions.ceiling,
-        "waiting": pool.sessions.waiting,
-        "queue": pool.queue,
-        "failures": pool.failures,
-        "pause-us": pool.pause.map(|pause| pause.as_micros() as u64),
-        "opened": pool.counts.opened.get().count(),
-        "reused": pool.counts.reused.get(),
-        "queued": durations(&pool.counts.queued.get()),
-        "probed": durations(&pool.counts.probed.get()),
-    })
-}
-
-fn encryption(tls: &tls::Report) -> Value {
+fn encryption(tls: &tls::Report) -> Tls {
     let certificate = |der: Option<&Vec<u8>>| {
         let ends = der.and_then(|der| certificate::end_of(der))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
         let left = i128::from(ends) - i128::from(now);
-        let days = i64::try_from(left.div_euclid(24 * 3600)).ok()?;
-        Some(json!({ "ends": ends, "days-left": days }))
+        let days_left = i64::try_from(left.div_euclid(24 * 3600)).ok()?;
+        Some(Certificate { ends, days_left })
     };
     let last = tls.last.as_ref();
-    json!({
-        "agreed": tls.agreed,
-        "failed": tls.failed,
+    Tls {
+        agreed: tls.agreed,
+        failed: tls.failed,
         // As its standard writes it; the library has it as TLSv1_3.
-        "version": last.map(|details| details.version.replace("TLSv1_", "TLS 1.")),
-        "certificate": certificate(last.map(|details| &details.certificate)),
-        "own-certificate": certificate(tls.own_certificate.as_ref()),
-    })
+        version: last.map(|details| details.version.replace("TLSv1_", "TLS 1.")),
+        certificate: certificate(last.map(|details| &details.certificate)),
+        own_certificate: certificate(tls.own_certificate.as_ref()),
+    }
 }
 
 fn ago(at: Instant) -> u64 {

@@ -1,269 +1,174 @@
 //! A directory on the page.
 
-use serde_json::Value;
+use maud::{Markup, html};
 
+use super::ago;
 use super::chart::{self, Frame};
 use super::hour::{Hour, Past, key_of_times, minutes_ago, within};
-use super::html::Html;
-use super::table::Table;
+use super::html::{class, fact, facts, numbers, outside, path, sign, swatch, warning};
 use super::words::percent;
-use super::{ago, count, swatch, text, word};
 use crate::metrics::history::DirectoryStep;
+use crate::report::{CERTIFICATE_DAYS, Certificate, Directory, LastFailure, Pool, State};
+use crate::telemetry::words::thousands;
 
-/// How a directory is; the worst last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum State {
-    /// Nobody asked it anything.
-    Unasked,
-    /// It answers.
-    Well,
-    /// The last questions got no answer, but others did lately.
-    Troubled,
-    /// It gives no answer.
-    Silent,
-}
-
-impl State {
-    /// Of a directory in the report.
-    pub(super) fn of(it: &Value) -> Self {
-        match it["state"].as_str() {
-            Some("answers") => Self::Well,
-            Some("answers in part") => Self::Troubled,
-            Some("no answer") => Self::Silent,
-            _ => Self::Unasked,
-        }
-    }
-
-    /// Its class in the style.
-    pub(super) const fn class(self) -> &'static str {
-        match self {
-            Self::Unasked => "unasked",
-            Self::Well => "well",
-            Self::Troubled => "troubled",
-            Self::Silent => "silent",
-        }
-    }
-
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Unasked => "not asked yet",
-            Self::Well => "answers",
-            Self::Troubled => "answers some questions",
-            Self::Silent => "gives no answer",
-        }
-    }
-
-    /// A sign for it, told by its shape.
-    pub(super) fn sign(self, html: &mut Html) {
-        html.markup("<svg class=\"sign ")
-            .markup(self.class())
-            .markup("\" aria-hidden=\"true\" viewBox=\"0 0 16 16\"><use href=\"#sign-")
-            .markup(self.class())
-            .markup("\"/></svg> ");
+const fn words(state: State) -> &'static str {
+    match state {
+        State::Unasked => "not asked yet",
+        State::Answers => "answers",
+        State::Falters => "answers some questions",
+        State::Silent => "gives no answer",
     }
 }
 
-/// Writes the card of the directory at this place.
-pub(super) fn card(html: &mut Html, hour: &Hour, at: usize, it: &Value, state: State) {
-    html.markup("<article id=\"d").text(at);
-    html.markup("\" aria-labelledby=\"d").text(at);
-    html.markup("-name\"><h3 id=\"d").text(at);
-    html.markup("-name\">")
-        .outside(text(&it["name"]))
-        .markup(" <small>")
-        .text(text(&it["type"]))
-        .markup("</small></h3><p class=\"state ")
-        .markup(state.class())
-        .markup("\">");
-    state.sign(html);
-    html.markup(state.words()).markup("</p>");
-    facts(html, it);
-    let past = hour.of(|step| step.directories.get(text(&it["name"])));
-    if !past.is_empty() {
-        last_hour(html, &format!("d{at}"), &past);
+/// The card of the directory at this place.
+pub(super) fn card(hour: &Hour, at: usize, it: &Directory) -> Markup {
+    let past = hour.of(|step| step.directories.get(&it.name));
+    html! {
+        article id={ "d" (at) } aria-labelledby={ "d" (at) "-name" } {
+            h3 id={ "d" (at) "-name" } { (outside(&it.name)) " " small { (it.r#type) } }
+            p.state.(class(it.state)) { (sign(it.state)) (words(it.state)) }
+            (facts("The directory", &rows(it)))
+            @if !past.is_empty() { (last_hour(&format!("d{at}"), &past)) }
+        }
     }
-    html.markup("</article>");
 }
 
-fn last_hour(html: &mut Html, id: &str, past: &Past<'_, DirectoryStep>) {
+fn last_hour(id: &str, past: &Past<'_, DirectoryStep>) -> Markup {
     let sum = past.sum();
-    html.markup("<h4>Questions answered</h4>");
-    if sum.answers + sum.failures > 0 {
-        html.piece(&answered(id, past, &sum));
-        html.markup("<p class=\"key\">");
-        for (class, words) in [("answered", "answered"), ("unanswered", "without an answer")] {
-            html.markup("<span>");
-            swatch(html, class);
-            html.markup(words).markup("</span> ");
-        }
-        html.markup("</p>");
-    }
-    html.markup("<p>").text(in_words(&sum)).markup("</p>");
-    if sum.probed.count() > 0 {
-        let title = "Time between sending a question and receiving the answer";
-        html.markup("<h4>Time to its answer</h4>").piece(&past.times(
-            &format!("{id}-probed"),
-            title,
-            |step| &step.probed,
-        ));
-        key_of_times(html);
-        html.markup("<details><summary>In numbers</summary>");
-        numbers(html, past);
-        html.markup("</details>");
-    }
-}
-
-fn facts(html: &mut Html, it: &Value) {
-    let mut facts = Table::facts("The directory");
-    facts.fact("Address", |html| {
-        html.path(text(&it["address"]));
-    });
-    answers(&mut facts, it);
-    for (what, pool) in it["sessions"].as_object().into_iter().flatten() {
-        facts.fact("Sessions", |html| sessions(html, what, pool));
-        let memory = &it["remembered"][what];
-        if memory["max"].as_u64() > Some(0) {
-            facts.fact("Cached", |html| {
-                html.text(what)
-                    .markup(": ")
-                    .text(word(&memory["entries"]))
-                    .markup(" of at most ")
-                    .text(word(&memory["max"]));
-            });
-        }
-    }
-    encryption(&mut facts, it);
-    doubts(&mut facts, it);
-    facts.end(html);
-}
-
-fn answers(facts: &mut Table, it: &Value) {
-    facts.fact("Last answer", |html| match it["last-answer"].as_u64() {
-        Some(seconds) => {
-            html.text(ago(seconds)).markup(" ago");
-        }
-        None => {
-            html.markup("none yet");
-        }
-    });
-    let failure = &it["last-failure"];
-    if let Some(seconds) = failure["ago"].as_u64() {
-        facts.fact("Last failure", |html| {
-            html.text(ago(seconds)).markup(" ago: ");
-            match (failure["status"].as_str(), failure["why"].as_str()) {
-                // In the remote's words, which may name a user.
-                (Some(status), _) => html.text(text(&failure["class"])).markup(", ").outside(status),
-                (None, Some(why)) => html.outside(why),
-                (None, None) => html.text(text(&failure["class"])),
-            };
-        });
-        if let Some(advice) = failure["advice"].as_str().filter(|advice| !advice.is_empty()) {
-            facts.fact("What to do", |html| {
-                html.outside(advice);
-            });
-        }
-    }
-    if let (Some(number @ 2..), Some(seconds)) = (it["unanswered"].as_u64(), it["unanswered-for"].as_u64()) {
-        facts.warning("Without an answer", |html| {
-            html.text(count(number))
-                .markup(" questions in a row, for ")
-                .text(ago(seconds));
-        });
-    }
-}
-
-fn sessions(html: &mut Html, what: &str, pool: &Value) {
-    html.text(what)
-        .markup(": ")
-        .text(word(&pool["busy"]))
-        .markup(" busy, ");
-    html.text(word(&pool["idle"])).markup(" idle");
-    if let Some(opening @ 1..) = pool["opening"].as_u64() {
-        html.markup(", ").text(count(opening)).markup(" opening");
-    }
-    html.markup(" of at most ");
-    if let Some(ceiling) = pool["ceiling"].as_u64() {
-        html.text(count(ceiling)).markup(" that the server allows, of ");
-    }
-    html.text(word(&pool["max"]));
-    if let Some(waiting @ 1..) = pool["waiting"].as_u64() {
-        html.markup("; ").text(count(waiting)).markup(" questions wait");
-        if pool["queue"].is_u64() {
-            html.markup(", of at most ").text(word(&pool["queue"]));
-        }
-    }
-    if pool["pause-us"].as_u64() > Some(0) {
-        html.markup("; paused briefly, since the last one failed to open");
-    }
-}
-
-fn encryption(facts: &mut Table, it: &Value) {
-    if it["allow-invalid-certs"] == true {
-        facts.warning("Certificate", |html| {
-            html.markup("any is accepted (tls.allow-invalid-certs)");
-        });
-    }
-    let tls = &it["tls"];
-    if let Some(version) = tls["version"].as_str() {
-        facts.fact("Encryption", |html| {
-            html.text(version);
-        });
-    }
-    for (member, name) in [
-        ("certificate", "Its certificate"),
-        ("own-certificate", "Own certificate"),
-    ] {
-        let Some(days) = tls[member]["days-left"].as_i64() else {
-            continue;
-        };
-        let left = |html: &mut Html| {
-            if days < 0 {
-                html.markup("has expired");
-            } else {
-                html.markup("expires in ").text(days).markup(" days");
+    html! {
+        h4 { "Questions answered" }
+        @if sum.answers + sum.failures > 0 {
+            (answered(id, past, &sum))
+            p.key {
+                span { (swatch("answered")) "answered" } " "
+                span { (swatch("unanswered")) "without an answer" } " "
             }
-        };
-        // As the alerts in contrib/ do.
-        if days < 14 {
-            facts.warning(name, left);
-        } else {
-            facts.fact(name, left);
         }
+        p { (in_words(&sum)) }
+        @if sum.probed.count() > 0 {
+            h4 { "Time to its answer" }
+            (past.times(
+                &format!("{id}-probed"),
+                "Time between sending a question and receiving the answer",
+                |step| &step.probed,
+            ))
+            (key_of_times())
+            details { summary { "In numbers" } (by_five_minutes(past)) }
+        }
+    }
+}
+
+fn rows(it: &Directory) -> Markup {
+    html! {
+        (fact("Address", &path(&it.address)))
+        (answers(it))
+        @for (what, pool) in &it.sessions {
+            (fact("Sessions", &sessions(what, pool)))
+            @if let Some(memory) = it.remembered.get(what).filter(|memory| memory.max > 0) {
+                (fact("Cached", &html! {
+                    (what) ": " (thousands(memory.entries)) " of at most " (thousands(memory.max))
+                }))
+            }
+        }
+        (encryption(it))
+        (doubts(it))
+    }
+}
+
+fn answers(it: &Directory) -> Markup {
+    html! {
+        (fact("Last answer", &html! {
+            @if let Some(seconds) = it.last_answer { (ago(seconds)) " ago" } @else { "none yet" }
+        }))
+        @if let Some(failure) = &it.last_failure { (last_failure(failure)) }
+        @if let (2.., Some(seconds)) = (it.unanswered, it.unanswered_for) {
+            (warning("Without an answer", &html! {
+                (thousands(it.unanswered)) " questions in a row, for " (ago(seconds))
+            }))
+        }
+    }
+}
+
+fn last_failure(it: &LastFailure) -> Markup {
+    html! {
+        (fact("Last failure", &html! {
+            (ago(it.ago)) " ago: "
+            // With a status, it is in the remote's words, which may name a user.
+            @match &it.status {
+                Some(status) => { (it.class) ", " (outside(status)) }
+                None => (outside(&it.why)),
+            }
+        }))
+        @if !it.advice.is_empty() { (fact("What to do", &outside(&it.advice))) }
+    }
+}
+
+fn sessions(what: &str, pool: &Pool) -> Markup {
+    html! {
+        (what) ": " (thousands(pool.busy)) " busy, " (thousands(pool.idle)) " idle"
+        @if pool.opening > 0 { ", " (thousands(pool.opening)) " opening" }
+        " of at most "
+        @if let Some(ceiling) = pool.ceiling { (thousands(ceiling)) " that the server allows, of " }
+        (thousands(pool.max))
+        @if pool.waiting > 0 {
+            "; " (thousands(pool.waiting)) " questions wait, of at most " (thousands(pool.queue))
+        }
+        @if pool.pause_us > Some(0) { "; paused briefly, since the last one failed to open" }
+    }
+}
+
+fn encryption(it: &Directory) -> Markup {
+    html! {
+        @if it.allow_invalid_certs {
+            (warning("Certificate", &html! { "any is accepted (tls.allow-invalid-certs)" }))
+        }
+        @if let Some(tls) = &it.tls {
+            @if let Some(version) = &tls.version { (fact("Encryption", &html! { (version) })) }
+            (certificate("Its certificate", tls.certificate.as_ref()))
+            (certificate("Own certificate", tls.own_certificate.as_ref()))
+        }
+    }
+}
+
+fn certificate(name: &str, it: Option<&Certificate>) -> Markup {
+    let Some(Certificate { days_left, .. }) = it else {
+        return Markup::default();
+    };
+    let left = html! {
+        @if *days_left < 0 { "has expired" } @else { "expires in " (days_left) " days" }
+    };
+    if *days_left < CERTIFICATE_DAYS {
+        warning(name, &left)
+    } else {
+        fact(name, &left)
     }
 }
 
 /// Whether its answers are believed. Canaries are addresses, and not named here.
-fn doubts(facts: &mut Table, it: &Value) {
-    let canaries = &it["canaries"];
-    match (canaries["count"].as_u64(), canaries["refused"].as_u64()) {
-        (Some(all @ 1..), Some(refused @ 1..)) => facts.warning("Canaries", |html| {
-            html.text(format_args!("{refused} of {all} refused"))
-                .markup(": refusals in their domains are deferred");
-        }),
-        (Some(all @ 1..), _) => facts.fact("Canaries", |html| {
-            html.text(all).markup(", none refused");
-        }),
-        _ => {}
-    }
-    if let Some(domains @ 1..) = it["doubted"]["count"].as_u64() {
-        facts.warning("Refuses known recipients", |html| {
-            html.markup("of ")
-                .text(domains)
-                .markup(" domains: their refusals are deferred");
-        });
-    }
-    if let Some(replies @ 1..) = it["not-understood"]["count"].as_u64() {
-        facts.fact("Replies not understood", |html| {
-            html.text(replies)
-                .markup(" since the start: <code>vouch status</code> shows the texts");
-        });
-    }
-    if let Some(domains @ 1..) = it["catch-all"]["count"].as_u64() {
-        facts.warning("Accepts every address", |html| {
-            html.markup("of ")
-                .text(domains)
-                .markup(" domains, whose recipients vouch neither accepts nor rejects");
-        });
+fn doubts(it: &Directory) -> Markup {
+    html! {
+        @match (it.canaries.count, it.canaries.refused) {
+            (0, _) => {}
+            (all, 0) => (fact("Canaries", &html! { (all) ", none refused" })),
+            (all, refused) => (warning("Canaries", &html! {
+                (refused) " of " (all) " refused: refusals in their domains are deferred"
+            })),
+        }
+        @if it.doubted.count > 0 {
+            (warning("Refuses known recipients", &html! {
+                "of " (it.doubted.count) " domains: their refusals are deferred"
+            }))
+        }
+        @if it.not_understood.count > 0 {
+            (fact("Replies not understood", &html! {
+                (it.not_understood.count) " since the start: " code { "vouch status" } " shows the texts"
+            }))
+        }
+        @if let Some(catch_all) = it.catch_all.as_ref().filter(|it| it.count > 0) {
+            (warning("Accepts every address", &html! {
+                "of " (catch_all.count) " domains, whose recipients vouch neither accepts nor rejects"
+            }))
+        }
     }
 }
 
@@ -271,17 +176,17 @@ fn in_words(sum: &DirectoryStep) -> String {
     let asked = sum.answers + sum.failures;
     match (asked, sum.failures) {
         (0, _) => "No questions in the time shown.".to_owned(),
-        (_, 0) => format!("{} questions in the time shown, all answered.", count(asked)),
+        (_, 0) => format!("{} questions in the time shown, all answered.", thousands(asked)),
         (_, failures) => format!(
             "{} questions in the time shown, {} of them ({}) without an answer.",
-            count(asked),
-            count(failures),
+            thousands(asked),
+            thousands(failures),
             percent(failures, asked)
         ),
     }
 }
 
-fn answered(id: &str, past: &Past<'_, DirectoryStep>, sum: &DirectoryStep) -> Html {
+fn answered(id: &str, past: &Past<'_, DirectoryStep>, sum: &DirectoryStep) -> Markup {
     let shares = |part: fn(&DirectoryStep) -> u64| {
         let steps = past.steps.iter();
         steps.map(move |(_, it)| part(it) as f64 / (it.answers + it.failures).max(1) as f64)
@@ -301,46 +206,27 @@ fn answered(id: &str, past: &Past<'_, DirectoryStep>, sum: &DirectoryStep) -> Ht
     chart::chart(&frame, &chart::areas(id, &past.spans, &layers))
 }
 
-fn numbers(html: &mut Html, past: &Past<'_, DirectoryStep>) {
-    let mut table = Table::numbers(
+fn by_five_minutes(past: &Past<'_, DirectoryStep>) -> Markup {
+    let rows = past.rows().into_iter().map(|(minutes, it)| {
+        let mut cells = vec![thousands(it.answers), thousands(it.failures)];
+        cells.extend([0.5, 0.95].map(|share| within(&it.probed, share)));
+        (html! { (minutes_ago(minutes)) }, cells)
+    });
+    numbers(
         "The last hour, by five minutes",
         &["when", "answered", "without an answer", "median", "95 % within"],
-    );
-    for (minutes, it) in past.rows() {
-        let mut cells = vec![count(it.answers), count(it.failures)];
-        cells.extend([0.5, 0.95].map(|share| within(&it.probed, share)));
-        table.row(
-            |html| {
-                html.text(minutes_ago(minutes));
-            },
-            &cells,
-        );
-    }
-    table.end_numbers(html);
+        rows,
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    #[test]
-    fn each_state_of_a_directory_is_told() {
-        for (health, state) in [
-            ("not asked", State::Unasked),
-            ("answers", State::Well),
-            ("answers in part", State::Troubled),
-            ("no answer", State::Silent),
-        ] {
-            assert_eq!(State::of(&json!({ "state": health })), state);
-        }
-    }
-
     fn shown(it: &Value) -> String {
-        let mut html = Html::default();
-        facts(&mut html, it);
-        html.end()
+        rows(&serde_json::from_value(it.clone()).unwrap()).0
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Duration;
 
+use maud::{Markup, html};
 use tokio::time::Instant;
 
 use super::chart::{self, Decades, Frame, Span};
-use super::html::Html;
 use super::words::lasting;
 use crate::metrics::history::{History, Step};
 use crate::telemetry::histogram::Durations;
@@ -103,7 +103,7 @@ impl<T> Past<'_, T> {
     }
 
     /// A chart of how long things took: within which time half of them were over, and 95 of a hundred.
-    pub(super) fn times(&self, id: &str, title: &str, took: impl Fn(&T) -> &Durations) -> Html {
+    pub(super) fn times(&self, id: &str, title: &str, took: impl Fn(&T) -> &Durations) -> Markup {
         let took: Vec<_> = self.steps.iter().map(|(_, step)| took(step)).collect();
         let within = |share: f64| -> Vec<_> { took.iter().map(|took| took.quantile(share)).collect() };
         let (half, most) = (within(0.5), within(0.95));
@@ -112,8 +112,10 @@ impl<T> Past<'_, T> {
             let share = |time: &Option<Duration>| time.map(|time| scale.share(time));
             times.iter().map(share).collect()
         };
-        let mut marks = chart::line("most", &self.spans, &shares(&most));
-        marks.piece(&chart::line("half", &self.spans, &shares(&half)));
+        let marks = html! {
+            (chart::line("most", &self.spans, &shares(&most)))
+            (chart::line("half", &self.spans, &shares(&half)))
+        };
         let mut all = Durations::default();
         took.iter().for_each(|took| all.add(took));
         let description = match (all.quantile(0.5), all.quantile(0.95)) {
@@ -142,16 +144,17 @@ fn most_of(times: &[Option<Duration>]) -> Option<Duration> {
 }
 
 /// What the two lines of a chart of times are.
-pub(super) fn key_of_times(html: &mut Html) {
-    html.markup("<p class=\"key\">");
-    for (class, words) in [("half", "median"), ("most", "95\u{a0}% within this time")] {
-        html.markup("<span><svg aria-hidden=\"true\" width=\"28\" height=\"10\"><line x2=\"28\" y1=\"5\" y2=\"5\" class=\"")
-            .markup(class)
-            .markup("\"/></svg> ")
-            .markup(words)
-            .markup("</span> ");
+pub(super) fn key_of_times() -> Markup {
+    html! {
+        p.key {
+            @for (class, words) in [("half", "median"), ("most", "95\u{a0}% within this time")] {
+                span {
+                    svg aria-hidden="true" width="28" height="10" { line x2="28" y1="5" y2="5" class=(class) {} } " " (words)
+                }
+                " "
+            }
+        }
     }
-    html.markup("</p>");
 }
 
 /// Within which time a share of these were over; a dash where there were none.

@@ -1,75 +1,93 @@
-//! HTML that grows: markup comes from the source alone, and all else is escaped.
+//! Pieces of markup that all of the page is made of. `maud` escapes what is spliced into markup; here is what makes a text
+//! from outside harmless to its reader as well.
 
-use std::fmt::{self, Display, Write};
+use maud::{Markup, html};
 
+use crate::report::State;
 use crate::unseen::is_unseen;
 
-/// A piece of a page.
-#[derive(Debug, Default)]
-pub(super) struct Html(String);
-
-impl Html {
-    /// Appends markup. What comes from outside is not `'static`, and cannot get here.
-    pub(super) fn markup(&mut self, markup: &'static str) -> &mut Self {
-        self.0.push_str(markup);
-        self
-    }
-
-    /// Appends text, for an element or for an attribute between quotes.
-    pub(super) fn text(&mut self, text: impl Display) -> &mut Self {
-        // Writing to a string cannot fail.
-        let _ = write!(Escaped(&mut self.0), "{text}");
-        self
-    }
-
-    /// Appends a name of the configuration or a remote's words, whose direction of writing stays theirs.
-    pub(super) fn outside(&mut self, text: impl Display) -> &mut Self {
-        self.markup("<bdi>").text(text).markup("</bdi>")
-    }
-
-    /// The same for a path or an address, which may go on in the next line behind each part.
-    pub(super) fn path(&mut self, path: &str) -> &mut Self {
-        self.markup("<bdi>");
-        for part in path.split_inclusive('/') {
-            self.text(part).markup("<wbr>");
+/// A text with nothing that a reader cannot see.
+pub(super) fn seen(text: &str) -> String {
+    let seen = |letter| {
+        if is_unseen(letter) {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            letter
         }
-        self.markup("</bdi>")
-    }
+    };
+    text.chars().map(seen).collect()
+}
 
-    /// Appends another piece.
-    pub(super) fn piece(&mut self, other: &Self) -> &mut Self {
-        self.0.push_str(&other.0);
-        self
-    }
+/// A name of the configuration or a remote's words, whose direction of writing stays theirs.
+pub(super) fn outside(text: &str) -> Markup {
+    html! { bdi { (seen(text)) } }
+}
 
-    /// How often it has this markup.
-    pub(super) fn count(&self, markup: &'static str) -> usize {
-        self.0.matches(markup).count()
-    }
+/// The same for a path or an address, which may go on in the next line behind each part.
+pub(super) fn path(path: &str) -> Markup {
+    html! { bdi { @for part in path.split_inclusive('/') { (seen(part)) wbr; } } }
+}
 
-    /// All of it.
-    pub(super) fn end(self) -> String {
-        self.0
+/// The class of a state in the style.
+pub(super) const fn class(state: State) -> &'static str {
+    match state {
+        State::Unasked => "unasked",
+        State::Answers => "well",
+        State::Falters => "troubled",
+        State::Silent => "silent",
     }
 }
 
-/// Writes what has no meaning in HTML, and nothing that a reader cannot see.
-struct Escaped<'a>(&'a mut String);
+/// A sign for a state, told by its shape.
+pub(super) fn sign(state: State) -> Markup {
+    html! {
+        svg.sign.(class(state)) aria-hidden="true" viewBox="0 0 16 16" { use href={ "#sign-" (class(state)) } {} } " "
+    }
+}
 
-impl Write for Escaped<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for letter in text.chars() {
-            match letter {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '"' => self.0.push_str("&quot;"),
-                '\'' => self.0.push_str("&#39;"),
-                _ if is_unseen(letter) => self.0.push(char::REPLACEMENT_CHARACTER),
-                _ => self.0.push(letter),
+/// A small piece of what fills an area of a chart.
+pub(super) fn swatch(class: &str) -> Markup {
+    html! {
+        svg.swatch aria-hidden="true" width="22" height="12" { rect width="100%" height="100%" class=(class) {} } " "
+    }
+}
+
+/// A table with a row for each fact. `caption` is for those who hear it.
+pub(super) fn facts(caption: &str, facts: &Markup) -> Markup {
+    html! { table.facts { caption.heard { (caption) } tbody { (facts) } } }
+}
+
+/// A row of a table of facts.
+pub(super) fn fact(name: &str, value: &Markup) -> Markup {
+    html! { tr { th scope="row" { (name) } td { (value) } } }
+}
+
+/// How a row begins that somebody should do something about.
+pub(super) const WARNING: &str = "<tr class=\"warning\">";
+
+/// A row of a table of facts that somebody should do something about.
+pub(super) fn warning(name: &str, value: &Markup) -> Markup {
+    html! { tr.warning { th scope="row" { (name) } td { (sign(State::Falters)) (value) } } }
+}
+
+/// A table with these columns of numbers, behind one of words: of each row what it is about, and its numbers.
+pub(super) fn numbers(
+    caption: &str,
+    columns: &[&str],
+    rows: impl IntoIterator<Item = (Markup, Vec<String>)>,
+) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="group" aria-label=(caption) {
+            table.numbers {
+                caption { (caption) }
+                thead { tr { @for column in columns { th scope="col" { (column) } } } }
+                tbody {
+                    @for (about, cells) in rows {
+                        tr { th scope="row" { (about) } @for cell in cells { td { (cell) } } }
+                    }
+                }
             }
         }
-        Ok(())
     }
 }
 
@@ -79,31 +97,15 @@ mod tests {
 
     #[test]
     fn nothing_from_outside_is_markup() {
-        let mut html = Html::default();
-        html.markup("<p title=\"")
-            .text("\"><script>alert('1')</script>&amp;")
-            .markup("\">")
-            .outside("a\u{202e}b\0c\u{1b}[2J\r\n<b>")
-            .markup("</p>");
-        assert_eq!(
-            html.end(),
-            "<p title=\"&quot;&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;amp;\"><bdi>a\u{fffd}b\u{fffd}c\
-             \u{fffd}[2J\u{fffd}\u{fffd}&lt;b&gt;</bdi></p>"
-        );
+        let nasty = "\"><script>alert('1')</script>&amp;a\u{202e}b\0c\u{1b}[2J\r\n<b>";
+        let escaped = "&quot;&gt;&lt;script&gt;alert('1')&lt;/script&gt;&amp;amp;a\u{fffd}b\u{fffd}c\u{fffd}[2J\u{fffd}\
+                       \u{fffd}&lt;b&gt;";
+        assert_eq!(outside(nasty).0, format!("<bdi>{escaped}</bdi>"));
+        assert_eq!(path("/run/<b>").0, "<bdi>/<wbr>run/<wbr>&lt;b&gt;<wbr></bdi>");
     }
 
     #[test]
-    fn a_path_breaks_between_its_parts() {
-        let mut html = Html::default();
-        html.path("/run/<b>");
-        assert_eq!(html.end(), "<bdi>/<wbr>run/<wbr>&lt;b&gt;<wbr></bdi>");
-    }
-
-    #[test]
-    fn a_piece_is_not_escaped_twice() {
-        let (mut inner, mut outer) = (Html::default(), Html::default());
-        inner.text("<");
-        outer.piece(&inner).text(7);
-        assert_eq!(outer.end(), "&lt;7");
+    fn a_warning_is_found_by_its_begin() {
+        assert!(warning("a", &html! { "b" }).0.starts_with(WARNING));
     }
 }

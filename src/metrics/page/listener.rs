@@ -2,84 +2,63 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use maud::{Markup, html};
 
 use super::chart::{self, Frame};
 use super::hour::{Hour, Past, key_of_times, minutes_ago, within};
-use super::html::Html;
-use super::table::Table;
+use super::html::{fact, facts, numbers, outside, path, swatch, warning};
 use super::words::{lasting, percent, rate};
-use super::{count, each, swatch, text, word};
 use crate::metrics::history::{ListenerStep, VERDICTS};
+use crate::report::Listener;
+use crate::telemetry::words::thousands;
 
 /// The verdicts as the history counts them: names, and classes of the style.
 const NAMES: [&str; VERDICTS] = ["accept", "reject", "defer", "abstain"];
 
-/// Writes the card of the listener at this place.
-pub(super) fn card(html: &mut Html, hour: &Hour, at: usize, it: &Value) {
-    html.markup("<article aria-labelledby=\"l")
-        .text(at)
-        .markup("-name\"><h3 id=\"l");
-    html.text(at)
-        .markup("-name\">")
-        .outside(text(&it["name"]))
-        .markup(" <small>")
-        .text(text(&it["protocol"]))
-        .markup("</small></h3>");
-    facts(html, it);
-    let past = hour.of(|step| step.listeners.get(text(&it["name"])));
-    let id = format!("l{at}");
-    let sum = past.sum();
-    if sum.answers() > 0 {
-        html.markup("<h4>Answers, by verdict</h4>")
-            .piece(&answers(&id, &past, &sum));
-        last_hour(html, &past, &sum);
-        let title = "Time from a question to its verdict";
-        html.markup("<h4>Time to a verdict</h4>")
-            .piece(&past.times(&format!("{id}-took"), title, |step| &step.took));
-        key_of_times(html);
-    } else if !past.is_empty() {
-        html.markup("<p>No questions in the time shown.</p>");
-    }
-    html.markup("<details><summary>In numbers</summary>");
-    if sum.answers() > 0 {
-        numbers(html, &past);
-    }
-    since_start(html, it);
-    html.markup("</details></article>");
-}
-
-fn facts(html: &mut Html, it: &Value) {
-    let mut facts = Table::facts("The listener");
-    facts.fact("Socket", |html| {
-        html.path(text(&it["socket"]));
-    });
-    let (open, most) = (it["connections"].as_u64(), it["max-connections"].as_u64());
-    let connections = |html: &mut Html| {
-        html.text(word(&it["connections"]))
-            .markup(" of at most ")
-            .text(word(&it["max-connections"]));
-    };
-    if open >= most && open > Some(0) {
-        facts.warning("Connections", |html| {
-            connections(html);
-            html.markup(": others are closed at once (max-connections)");
-        });
-    } else {
-        facts.fact("Connections", connections);
-    }
-    for (member, name) in [
-        ("refused", "Connections refused (limit)"),
-        ("strangers", "Connections refused (peers)"),
-        ("delayed", "Answers delayed (penalty)"),
-    ] {
-        if let Some(number @ 1..) = it[member].as_u64() {
-            facts.fact(name, |html| {
-                html.text(count(number));
-            });
+/// The card of the listener at this place.
+pub(super) fn card(hour: &Hour, at: usize, it: &Listener) -> Markup {
+    let past = hour.of(|step| step.listeners.get(&it.name));
+    let (id, sum) = (format!("l{at}"), past.sum());
+    html! {
+        article aria-labelledby={ (id) "-name" } {
+            h3 id={ (id) "-name" } { (outside(&it.name)) " " small { (it.protocol) } }
+            (facts("The listener", &rows(it)))
+            @if sum.answers() > 0 {
+                h4 { "Answers, by verdict" }
+                (answers(&id, &past, &sum))
+                (last_hour(&past, &sum))
+                h4 { "Time to a verdict" }
+                (past.times(&format!("{id}-took"), "Time from a question to its verdict", |step| &step.took))
+                (key_of_times())
+            } @else if !past.is_empty() {
+                p { "No questions in the time shown." }
+            }
+            details {
+                summary { "In numbers" }
+                @if sum.answers() > 0 { (by_five_minutes(&past)) }
+                (since_start(it))
+            }
         }
     }
-    facts.end(html);
+}
+
+fn rows(it: &Listener) -> Markup {
+    let connections = html! { (thousands(it.connections)) " of at most " (thousands(it.max_connections)) };
+    html! {
+        (fact("Socket", &path(&it.socket)))
+        @if it.is_full() {
+            (warning("Connections", &html! { (connections) ": others are closed at once (max-connections)" }))
+        } @else {
+            (fact("Connections", &connections))
+        }
+        @for (number, name) in [
+            (it.refused, "Connections refused (limit)"),
+            (it.strangers, "Connections refused (peers)"),
+            (it.delayed, "Answers delayed (penalty)"),
+        ] {
+            @if number > 0 { (fact(name, &html! { (thousands(number)) })) }
+        }
+    }
 }
 
 /// How many there were in a second of such a step.
@@ -87,7 +66,7 @@ fn a_second(took: Duration, count: u64) -> f64 {
     count as f64 / took.as_secs_f64().max(1.0)
 }
 
-fn answers(id: &str, past: &Past<'_, ListenerStep>, sum: &ListenerStep) -> Html {
+fn answers(id: &str, past: &Past<'_, ListenerStep>, sum: &ListenerStep) -> Markup {
     let rates = past.steps.iter().map(|(took, it)| a_second(*took, it.answers()));
     let rates: Vec<_> = rates.collect();
     let most = rates.iter().copied().fold(0.0, f64::max);
@@ -107,7 +86,7 @@ fn answers(id: &str, past: &Past<'_, ListenerStep>, sum: &ListenerStep) -> Html 
     });
     let verdicts = NAMES.iter().zip(sum.verdicts);
     let verdicts: Vec<_> = verdicts
-        .map(|(name, number)| format!("{} {name}", count(number)))
+        .map(|(name, number)| format!("{} {name}", thousands(number)))
         .collect();
     let description = format!(
         "Lately {}, at most {}. In all: {}.",
@@ -127,92 +106,59 @@ fn answers(id: &str, past: &Past<'_, ListenerStep>, sum: &ListenerStep) -> Html 
 }
 
 /// What the areas of the chart are, and how much of each there was.
-fn last_hour(html: &mut Html, past: &Past<'_, ListenerStep>, sum: &ListenerStep) {
+fn last_hour(past: &Past<'_, ListenerStep>, sum: &ListenerStep) -> Markup {
     let nothing = ListenerStep::default();
     let (took, lately) = past.steps.last().copied().unwrap_or((Duration::ZERO, &nothing));
-    let mut table = Table::numbers("In the time shown", &["verdict", "answers", "share", "lately"]);
-    for ((name, number), lately) in NAMES.into_iter().zip(sum.verdicts).zip(lately.verdicts) {
-        let cells = [
-            count(number),
+    let verdicts = NAMES.into_iter().zip(sum.verdicts).zip(lately.verdicts);
+    let rows = verdicts.map(|((name, number), lately)| {
+        let cells = vec![
+            thousands(number),
             percent(number, sum.answers()),
             rate(a_second(took, lately)),
         ];
-        table.row(
-            |html| {
-                swatch(html, name);
-                html.markup(name);
-            },
-            &cells,
-        );
-    }
-    table.end_numbers(html);
+        (html! { (swatch(name)) (name) }, cells)
+    });
+    numbers(
+        "In the time shown",
+        &["verdict", "answers", "share", "lately"],
+        rows,
+    )
 }
 
-fn numbers(html: &mut Html, past: &Past<'_, ListenerStep>) {
-    let mut table = Table::numbers(
+fn by_five_minutes(past: &Past<'_, ListenerStep>) -> Markup {
+    let rows = past.rows().into_iter().map(|(minutes, it)| {
+        let mut cells: Vec<_> = it.verdicts.map(thousands).into();
+        cells.extend([0.5, 0.95].map(|share| within(&it.took, share)));
+        (html! { (minutes_ago(minutes)) }, cells)
+    });
+    numbers(
         "The last hour, by five minutes",
         &[
             "when", "accept", "reject", "defer", "abstain", "median", "95 % within",
         ],
-    );
-    for (minutes, it) in past.rows() {
-        let mut cells: Vec<_> = it.verdicts.iter().map(|number| count(*number)).collect();
-        cells.extend([0.5, 0.95].map(|share| within(&it.took, share)));
-        table.row(
-            |html| {
-                html.text(minutes_ago(minutes));
-            },
-            &cells,
-        );
-    }
-    table.end_numbers(html);
+        rows,
+    )
 }
 
 /// What the report has since the start of the process.
-fn since_start(html: &mut Html, it: &Value) {
-    let mut table = Table::numbers(
-        "Since it was opened",
-        &["verdict", "answers", "median", "99 % within"],
-    );
-    let micros = |value: &Value| {
-        value
-            .as_u64()
-            .map_or("–".to_owned(), |us| lasting(Duration::from_micros(us)))
-    };
-    for row in each(&it["verdicts"]) {
-        let cells = [
-            word(&row["count"]),
-            micros(&row["us"]["p50"]),
-            micros(&row["us"]["p99"]),
-        ];
-        table.row(
-            |html| {
-                html.text(text(&row["verdict"]));
-            },
-            &cells,
-        );
-    }
-    table.end_numbers(html);
-    let mut table = Table::numbers(
-        "By cause and source, since it was opened",
-        &["verdict", "cause", "source", "answers"],
-    );
-    let mut any = false;
-    for row in each(&it["reasons"]) {
-        any = true;
-        let cells = [
-            text(&row["cause"]).to_owned(),
-            text(&row["source"]).to_owned(),
-            word(&row["count"]),
-        ];
-        table.row(
-            |html| {
-                html.text(text(&row["verdict"]));
-            },
-            &cells,
-        );
-    }
-    if any {
-        table.end_numbers(html);
+fn since_start(it: &Listener) -> Markup {
+    let micros = |us: Option<u64>| us.map_or("–".to_owned(), |us| lasting(Duration::from_micros(us)));
+    let verdicts = it.verdicts.iter().map(|row| {
+        let cells = vec![thousands(row.count), micros(row.us.p50), micros(row.us.p99)];
+        (html! { (row.verdict) }, cells)
+    });
+    let reasons = it.reasons.iter().map(|row| {
+        let cells = vec![row.cause.clone(), row.source.clone(), thousands(row.count)];
+        (html! { (row.verdict) }, cells)
+    });
+    html! {
+        (numbers("Since it was opened", &["verdict", "answers", "median", "99 % within"], verdicts))
+        @if !it.reasons.is_empty() {
+            (numbers(
+                "By cause and source, since it was opened",
+                &["verdict", "cause", "source", "answers"],
+                reasons,
+            ))
+        }
     }
 }

@@ -9,19 +9,19 @@ mod directory;
 mod hour;
 mod html;
 mod listener;
-mod table;
 mod words;
 
-use serde_json::Value;
+use std::time::Duration;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use tokio::time::Instant;
 
 use super::history::{EVERY, History};
+use crate::report::{Directory, Report, State};
 use crate::telemetry::clock;
-use crate::telemetry::words::spoken;
-use directory::State;
+use crate::telemetry::words::{spoken, thousands};
 use hour::Hour;
-use html::Html;
-use table::Table;
+use html::{class, fact, facts, outside, seen, sign, warning};
 
 /// How it looks. Its digest is in [`policy`].
 const STYLE: &str = include_str!("style.css");
@@ -40,74 +40,65 @@ pub(super) fn policy() -> String {
 }
 
 /// The page about a report of this host. It loads itself again now and then, if it `refreshes`.
-pub(super) fn page(report: &Value, history: &History, host: Option<&str>, refreshes: bool) -> String {
+pub(super) fn page(report: &Report, history: &History, host: Option<&str>, refreshes: bool) -> String {
     let hour = Hour::new(history, Instant::now());
-    let mut directories: Vec<_> = each(&report["directories"]).collect();
+    let mut directories: Vec<_> = report.directories.iter().collect();
     // What somebody should see to comes first.
-    directories.sort_by_key(|it| std::cmp::Reverse(State::of(it).max(State::Well)));
-    let states: Vec<_> = directories.iter().map(|it| State::of(it)).collect();
-    let mut html = Html::default();
-    let main = cards(report, &hour, &directories, &states);
-    head(&mut html, host, &states, refreshes);
-    html.markup("<body>")
-        .markup(DEFINITIONS)
-        .markup("<header><h1>vouch");
-    if let Some(host) = host {
-        html.markup(" <small>on ").outside(host).markup("</small>");
-    }
-    html.markup("</h1>");
-    summary(&mut html, report, &directories, &states);
-    match main.count(table::WARNING) {
-        0 => &mut html,
-        1 => html.markup("<p>1 item below needs attention.</p>"),
-        more => html
-            .markup("<p>")
-            .text(more)
-            .markup(" items below need attention.</p>"),
+    directories.sort_by_key(|it| std::cmp::Reverse(it.state.max(State::Answers)));
+    let states: Vec<_> = directories.iter().map(|it| it.state).collect();
+    let main = cards(report, &hour, &directories);
+    let page = html! {
+        (DOCTYPE) "\n"
+        html lang="en" {
+            (head(host, &states, refreshes))
+            body {
+                (PreEscaped(DEFINITIONS))
+                header {
+                    h1 { "vouch" @if let Some(host) = host { " " small { "on " (outside(host)) } } }
+                    (summary(report, &directories, &states))
+                    @match main.0.matches(html::WARNING).count() {
+                        0 => {}
+                        1 => p { "1 item below needs attention." }
+                        more => p { (more) " items below need attention." }
+                    }
+                    (freshness(&hour, refreshes))
+                }
+                main { (main) }
+                footer {
+                    p {
+                        "All numbers: " a href="metrics" { "metrics" } ". In the terminal: " code { "vouch status" }
+                        ", which has the remotes\u{2019} own words as well; they may name users, so they are not on this page."
+                    }
+                }
+            }
+        }
+        "\n"
     };
-    freshness(&mut html, &hour, refreshes);
-    html.markup("</header><main>").piece(&main);
-    html.markup(
-        "</main><footer><p>All numbers: <a href=\"metrics\">metrics</a>. In the terminal: <code>vouch status</code>, which has the \
-         remotes\u{2019} own words as well; they may name users, so they are not on this page.</p></footer></body></html>\n",
-    );
-    html.end()
+    page.0
 }
 
 /// Everything below the header.
-fn cards(report: &Value, hour: &Hour, directories: &[&Value], states: &[State]) -> Html {
-    let mut html = Html::default();
-    let shown = directories.iter().zip(states).enumerate();
-    section(&mut html, "Directories", shown, |html, (at, (it, state))| {
-        directory::card(html, hour, at, it, *state);
-    });
-    let listeners = each(&report["listeners"]).enumerate();
-    section(&mut html, "Listeners", listeners, |html, (at, it)| {
-        listener::card(html, hour, at, it);
-    });
-    process(&mut html, report);
-    html
+fn cards(report: &Report, hour: &Hour, directories: &[&Directory]) -> Markup {
+    let directories = directories.iter().enumerate();
+    let listeners = report.listeners.iter().enumerate();
+    html! {
+        (section("Directories", directories.map(|(at, it)| directory::card(hour, at, it))))
+        (section("Listeners", listeners.map(|(at, it)| listener::card(hour, at, it))))
+        (process(report))
+    }
 }
 
-fn head(html: &mut Html, host: Option<&str>, states: &[State], refreshes: bool) {
-    html.markup("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
-    if refreshes {
-        html.markup("<meta http-equiv=\"refresh\" content=\"")
-            .text(EVERY.as_secs())
-            .markup("\">");
+fn head(host: Option<&str>, states: &[State], refreshes: bool) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            @if refreshes { meta http-equiv="refresh" content=(EVERY.as_secs()); }
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { "vouch" @if let Some(host) = host { " on " (seen(host)) } ": " (headline(states)) }
+            style { (PreEscaped(STYLE)) }
+        }
     }
-    html.markup(
-        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>vouch",
-    );
-    if let Some(host) = host {
-        html.markup(" on ").text(host);
-    }
-    html.markup(": ")
-        .text(headline(states))
-        .markup("</title><style>")
-        .markup(STYLE)
-        .markup("</style></head>");
 }
 
 /// How the directories are, in one sentence.
@@ -120,11 +111,7 @@ fn headline(states: &[State]) -> String {
         (1, _) => format!("1 of {all} directories {one}"),
         _ => format!("{some} of {all} directories {more}"),
     };
-    match (
-        count(State::Silent),
-        count(State::Troubled),
-        count(State::Unasked),
-    ) {
+    match (count(State::Silent), count(State::Falters), count(State::Unasked)) {
         _ if all == 0 => "no directory is known".to_owned(),
         (0, 0, unasked) if unasked == all => "no directory was asked yet".to_owned(),
         (0, 0, 0) => are(all, "answers", "answer"),
@@ -139,173 +126,92 @@ fn headline(states: &[State]) -> String {
     }
 }
 
-fn summary(html: &mut Html, report: &Value, directories: &[&Value], states: &[State]) {
-    let worst = states.iter().copied().max().unwrap_or(State::Unasked);
-    html.markup("<p class=\"summary ")
-        .markup(worst.class())
-        .markup("\">");
-    worst.sign(html);
+fn summary(report: &Report, directories: &[&Directory], states: &[State]) -> Markup {
+    let worst = states.iter().copied().max().unwrap_or_default();
     let sentence = headline(states);
     let mut letters = sentence.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    html.text(first.chain(letters).collect::<String>());
-    let named = directories.iter().zip(states).enumerate();
-    let mut before = ": ";
-    for (at, (it, state)) in named.filter(|(_, (_, state))| **state >= State::Troubled) {
-        html.markup(before).markup("<a href=\"#d").text(at).markup("\">");
-        html.outside(text(&it["name"])).markup("</a>");
-        if *state != worst {
-            html.markup(" (in part)");
+    let sick = directories
+        .iter()
+        .enumerate()
+        .filter(|(_, it)| it.state >= State::Falters);
+    html! {
+        p.summary.(class(worst)) {
+            (sign(worst)) (first.chain(letters).collect::<String>())
+            @for (nth, (at, it)) in sick.enumerate() {
+                @if nth == 0 { ": " } @else { ", " }
+                a href={ "#d" (at) } { (outside(&it.name)) }
+                @if it.state != worst { " (in part)" }
+            }
+            "."
         }
-        before = ", ";
-    }
-    html.markup(".</p>");
-    if report["draining"] == true {
-        html.markup("<p class=\"summary troubled\">");
-        State::Troubled.sign(html);
-        html.markup("Shutting down: new connections are refused.</p>");
+        @if report.draining {
+            p.summary.troubled { (sign(State::Falters)) "Shutting down: new connections are refused." }
+        }
     }
 }
 
 /// When the page was made, and whether it stays so.
-fn freshness(html: &mut Html, hour: &Hour, refreshes: bool) {
-    html.markup("<p>As of <time>")
-        .text(clock::second())
-        .markup("</time>. ");
-    if refreshes {
-        html.markup("Refreshes every ")
-            .text(EVERY.as_secs())
-            .markup("\u{a0}s (<a href=\"?still\">pause</a>).");
-    } else {
-        html.markup("Paused (<a href=\".\">refresh every ")
-            .text(EVERY.as_secs())
-            .markup("\u{a0}s</a>).");
+fn freshness(hour: &Hour, refreshes: bool) -> Markup {
+    let began = html! { (spoken(hour.age)) " ago, with this process." };
+    html! {
+        p {
+            "As of " time { (clock::second()) } ". "
+            @if refreshes {
+                "Refreshes every " (EVERY.as_secs()) "\u{a0}s (" a href="?still" { "pause" } ")."
+            } @else {
+                "Paused (" a href="." { "refresh every " (EVERY.as_secs()) "\u{a0}s" } ")."
+            }
+        }
+        p {
+            @if hour.is_empty() {
+                "No history yet: it began " (began)
+            } @else if hour.begins > 0.0 {
+                "The history began " (began)
+            }
+            " The charts show the last hour, in steps of " (EVERY.as_secs()) "\u{a0}s."
+        }
     }
-    html.markup("</p><p>");
-    let began = |html: &mut Html| {
-        html.text(spoken(hour.age)).markup(" ago, with this process");
-    };
-    if hour.is_empty() {
-        html.markup("No history yet: it began ");
-        began(html);
-        html.markup(".");
-    } else if hour.begins > 0.0 {
-        html.markup("The history began ");
-        began(html);
-        html.markup(".");
-    }
-    html.markup(" The charts show the last hour, in steps of ")
-        .text(EVERY.as_secs())
-        .markup("\u{a0}s.</p>");
 }
 
 /// Cards below a heading; nothing where there is none.
-fn section<T>(
-    html: &mut Html,
-    title: &'static str,
-    items: impl Iterator<Item = T>,
-    card: impl Fn(&mut Html, T),
-) {
-    let mut items = items.peekable();
-    if items.peek().is_none() {
-        return;
-    }
-    html.markup("<section><h2>")
-        .markup(title)
-        .markup("</h2><div class=\"cards\">");
-    items.for_each(|item| card(html, item));
-    html.markup("</div></section>");
-}
-
-fn process(html: &mut Html, report: &Value) {
-    html.markup("<section><h2>Process</h2><div class=\"cards\"><article>");
-    let mut facts = Table::facts("The process");
-    facts.fact("Version", |html| {
-        html.text(word(&report["version"]));
-    });
-    facts.fact("Process", |html| {
-        html.text(&report["process"]);
-    });
-    if let Some(up) = report["uptime"].as_u64() {
-        facts.fact("Up", |html| {
-            html.text(ago(up));
-        });
-    }
-    configuration(&mut facts, &report["configuration"]);
-    if let Some(memory) = report["memory"].as_u64() {
-        facts.fact("Memory", |html| {
-            html.text(format_args!("{:.1} MiB", memory as f64 / 1_048_576.0));
-        });
-    }
-    let log = &report["log"];
-    if let Some(level) = log["level"].as_str() {
-        facts.fact("Log level", |html| {
-            html.text(level);
-            if log["level"] != log["configured"] {
-                html.markup("; the configuration sets ")
-                    .text(word(&log["configured"]));
-            }
-        });
-    }
-    if let Some(lost @ 1..) = log["lines-lost"].as_u64() {
-        facts.warning("Log lines lost", |html| {
-            html.text(count(lost))
-                .markup(": standard error was not read in time");
-        });
-    }
-    facts.end(html);
-    html.markup("</article></div></section>");
-}
-
-/// Why one was refused may quote it, and the log has it.
-fn configuration(facts: &mut Table, it: &Value) {
-    if let Some(read) = it["ago"].as_u64() {
-        facts.fact("Configuration", |html| {
-            html.markup("read ").text(ago(read)).markup(" ago");
-        });
-    }
-    if let Some(refused) = it["refused"]["ago"].as_u64() {
-        facts.warning("Not reloaded", |html| {
-            html.markup("a changed file was rejected ")
-                .text(ago(refused))
-                .markup(" ago; see the log or vouch status");
-        });
+fn section(title: &str, cards: impl ExactSizeIterator<Item = Markup>) -> Markup {
+    html! {
+        @if cards.len() > 0 {
+            section { h2 { (title) } div.cards { @for card in cards { (card) } } }
+        }
     }
 }
 
-/// A small piece of what fills an area of a chart.
-fn swatch(html: &mut Html, class: &'static str) {
-    html.markup(
-        "<svg class=\"swatch\" aria-hidden=\"true\" width=\"22\" height=\"12\"><rect width=\"100%\" height=\"100%\" class=\"",
-    )
-    .markup(class)
-    .markup("\"/></svg> ");
-}
-
-/// The members of a list.
-fn each(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("-")
-}
-
-/// A word or a number; `-` for what is neither.
-fn word(value: &Value) -> String {
-    match value {
-        Value::Number(number) => number.as_u64().map_or_else(|| number.to_string(), count),
-        other => text(other).to_owned(),
-    }
-}
-
-fn count(number: u64) -> String {
-    crate::telemetry::words::thousands(number)
+fn process(report: &Report) -> Markup {
+    let log = &report.log;
+    let rows = html! {
+        (fact("Version", &html! { (report.version) }))
+        (fact("Process", &html! { (report.process) }))
+        (fact("Up", &html! { (ago(report.uptime)) }))
+        (fact("Configuration", &html! { "read " (ago(report.configuration.ago)) " ago" }))
+        // Why one was refused may quote it, and the log has it.
+        @if let Some(refused) = &report.configuration.refused {
+            (warning("Not reloaded", &html! {
+                "a changed file was rejected " (ago(refused.ago)) " ago; see the log or vouch status"
+            }))
+        }
+        @if let Some(memory) = report.memory {
+            (fact("Memory", &html! { (format!("{:.1} MiB", memory as f64 / 1_048_576.0)) }))
+        }
+        (fact("Log level", &html! {
+            (log.level) @if log.level != log.configured { "; the configuration sets " (log.configured) }
+        }))
+        @if log.lines_lost > 0 {
+            (warning("Log lines lost", &html! { (thousands(log.lines_lost)) ": standard error was not read in time" }))
+        }
+    };
+    html! { section { h2 { "Process" } div.cards { article { (facts("The process", &rows)) } } } }
 }
 
 /// How long something is ago or has lasted, from seconds.
 fn ago(seconds: u64) -> String {
-    spoken(std::time::Duration::from_secs(seconds))
+    spoken(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]
@@ -314,7 +220,7 @@ mod tests {
 
     #[test]
     fn one_sentence_tells_how_all_directories_are() {
-        use State::{Silent, Troubled, Unasked, Well};
+        use State::{Answers as Well, Falters as Troubled, Silent, Unasked};
         let cases: [(&[State], &str); 12] = [
             (&[], "no directory is known"),
             (&[Unasked], "no directory was asked yet"),
@@ -345,7 +251,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_report_without_anything_is_shown_too() {
-        let page = page(&Value::Null, &History::new(), None, true);
+        let page = page(&Report::default(), &History::new(), None, true);
         assert!(
             page.contains("No directory is known.") && page.ends_with("</body></html>\n"),
             "{page}"

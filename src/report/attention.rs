@@ -2,224 +2,203 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
+use super::{Certificate, Directory, Listener, Log, Report, State};
 use crate::telemetry::words::spoken;
 
 /// A certificate that expires within this many days is reported, as in the alerts of `contrib/`.
-const CERTIFICATE_DAYS: i64 = 14;
+pub(crate) const CERTIFICATE_DAYS: i64 = 14;
 
 /// The sentences, the most pressing first; none where all is well.
-pub(super) fn of(report: &Value) -> Vec<String> {
+pub(super) fn of(report: &Report) -> Vec<String> {
     let mut told = Vec::new();
-    if report["draining"] == true {
+    if report.draining {
         told.push("shutting down: new connections are refused".to_owned());
     }
-    let refused = &report["configuration"]["refused"];
-    if refused.is_object() {
+    if let Some(refused) = &report.configuration.refused {
         told.push(format!(
             "not reloaded {} ago, so the file and the running configuration differ: {}",
-            ago(&refused["ago"]),
-            text(&refused["why"])
+            ago(refused.ago),
+            refused.why
         ));
     }
-    for lost in report["sockets-lost"].as_array().into_iter().flatten() {
-        told.push(format!("{}: no client can connect", text(lost)));
+    for lost in &report.sockets_lost {
+        told.push(format!("{lost}: no client can connect"));
     }
-    let directories = || report["directories"].as_array().into_iter().flatten();
+    let directories = || report.directories.iter();
     directories().for_each(|it| silence(it, &mut told));
     directories().for_each(|it| queues(it, &mut told));
-    for listener in report["listeners"].as_array().into_iter().flatten() {
-        let (open, most) = (&listener["connections"], &listener["max-connections"]);
-        if number(most) > 0 && number(open) >= number(most) {
-            told.push(format!(
-                "{}: all {most} connections are taken (max-connections): others are closed at once",
-                name(listener)
-            ));
-        }
+    for listener in report.listeners.iter().filter(|it| it.is_full()) {
+        told.push(format!(
+            "{}: all {} connections are taken (max-connections): others are closed at once",
+            listener.name, listener.max_connections
+        ));
     }
     directories().for_each(|it| harvests(it, &mut told));
     directories().for_each(|it| doubts(it, &mut told));
-    for listener in report["listeners"].as_array().into_iter().flatten() {
-        share_of_no(listener, &mut told);
-    }
+    report.listeners.iter().for_each(|it| share_of_no(it, &mut told));
     for it in directories() {
-        if let Some(why) = it["file-trouble"].as_str() {
+        if let Some(why) = &it.file_trouble {
             told.push(format!(
                 "{}: recipients are cached in memory only: {why}",
-                name(it)
+                it.name
             ));
         }
     }
     directories().for_each(|it| certificates(it, &mut told));
-    log(&report["log"], &mut told);
+    log(&report.log, &mut told);
     told
 }
 
-fn silence(directory: &Value, told: &mut Vec<String>) {
-    if !matches!(directory["state"].as_str(), Some("answers in part" | "no answer")) {
+fn silence(directory: &Directory, told: &mut Vec<String>) {
+    let Some(failure) = &directory.last_failure else {
+        return;
+    };
+    if directory.state < State::Falters {
         return;
     }
-    let failure = &directory["last-failure"];
-    let what = match (number(&directory["unanswered"]), number(&directory["later"])) {
+    let what = match (directory.unanswered, directory.later.unwrap_or_default()) {
         (0, later) => format!("\"later\" was the answer to the last {later} questions; the latest"),
         (1, _) => "no answer to the last question".to_owned(),
         (unanswered, _) => {
-            let since = ago(&directory["unanswered-for"]);
+            let since = ago(directory.unanswered_for.unwrap_or_default());
             format!("no answer to {unanswered} questions for {since}; the latest")
         }
     };
-    let advice = failure["advice"].as_str().unwrap_or_default();
     told.push(format!(
-        "{}: {what}, {} ago: {}{}{advice}",
-        name(directory),
-        ago(&failure["ago"]),
-        text(&failure["why"]),
-        if advice.is_empty() { "" } else { "; " },
+        "{}: {what}, {} ago: {}{}{}",
+        directory.name,
+        ago(failure.ago),
+        failure.why,
+        if failure.advice.is_empty() { "" } else { "; " },
+        failure.advice,
     ));
 }
 
-fn queues(directory: &Value, told: &mut Vec<String>) {
-    for (what, pool) in directory["sessions"].as_object().into_iter().flatten() {
-        let (waiting, queue) = (number(&pool["waiting"]), number(&pool["queue"]));
+fn queues(directory: &Directory, told: &mut Vec<String>) {
+    for (what, pool) in &directory.sessions {
+        let (waiting, queue) = (pool.waiting, pool.queue);
         if queue > 0 && waiting >= queue - queue / 5 {
             told.push(format!(
                 "{}: {waiting} of {queue} {what} wait for a session (pool.queue): the remote is slow, or \
                  pool.max-sessions too small",
-                name(directory)
+                directory.name
             ));
         }
     }
 }
 
-fn harvests(directory: &Value, told: &mut Vec<String>) {
-    let unknown = &directory["unknown-rate"];
-    let (refused, most) = (number(&unknown["refused"]), number(&unknown["most"]));
-    if most > 0 && refused >= most {
+fn harvests(directory: &Directory, told: &mut Vec<String>) {
+    if let Some(unknown) = &directory.unknown_rate
+        && unknown.refused >= unknown.most
+    {
         told.push(format!(
-            "{}: {refused} recipients were refused within {} (limits.unknown-rate): recipients without a \
+            "{}: {} recipients were refused within {} (limits.unknown-rate): recipients without a \
              cached answer are deferred without asking the server",
-            name(directory),
-            ago(&unknown["seconds"])
+            directory.name,
+            unknown.refused,
+            ago(unknown.seconds)
         ));
     }
 }
 
-fn doubts(directory: &Value, told: &mut Vec<String>) {
-    let name = name(directory);
-    let canaries = &directory["canaries"];
-    for canary in canaries["shown"].as_array().into_iter().flatten() {
-        if canary["state"] == "refused" {
-            told.push(format!(
-                "{name}: the canary {} is refused ({}): every refusal in its domain is deferred",
-                text(&canary["address"]),
-                text(&canary["why"])
-            ));
-        }
+fn doubts(directory: &Directory, told: &mut Vec<String>) {
+    let name = &directory.name;
+    for canary in directory.canaries.shown.iter().filter(|it| it.state == "refused") {
+        told.push(format!(
+            "{name}: the canary {} is refused ({}): every refusal in its domain is deferred",
+            canary.address,
+            canary.why.as_deref().unwrap_or("-")
+        ));
     }
-    for doubt in directory["doubted"]["shown"].as_array().into_iter().flatten() {
+    for doubt in &directory.doubted.shown {
         told.push(format!(
             "{name}: {} was accepted recently and is now refused ({}): refusals in {} have been deferred for {}",
-            text(&doubt["recipient"]),
-            text(&doubt["why"]),
-            text(&doubt["domain"]),
-            ago(&doubt["ago"])
+            doubt.recipient,
+            doubt.why,
+            doubt.domain,
+            ago(doubt.ago)
         ));
     }
-    let domains = &directory["catch-all"]["shown"];
-    let domains: Vec<&str> = domains
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let more = number(&directory["catch-all"]["count"]).saturating_sub(domains.len() as u64);
-    if !domains.is_empty() {
-        let more = if more > 0 {
-            format!(", and {more} more")
-        } else {
-            String::new()
-        };
-        told.push(format!(
-            "{name}: the remote accepts every address of {}{more}: vouch neither accepts nor rejects its recipients",
-            domains.join(", ")
-        ));
-    }
+    let Some(catch_all) = directory.catch_all.as_ref().filter(|it| !it.shown.is_empty()) else {
+        return;
+    };
+    let more = match catch_all.count.saturating_sub(catch_all.shown.len() as u64) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    told.push(format!(
+        "{name}: the remote accepts every address of {}{more}: vouch neither accepts nor rejects its recipients",
+        catch_all.shown.join(", ")
+    ));
 }
 
 /// A share that is far from the one of the hours before.
-fn share_of_no(listener: &Value, told: &mut Vec<String>) {
-    let share = &listener["share-of-no"];
-    if share["far"] == true {
+fn share_of_no(listener: &Listener, told: &mut Vec<String>) {
+    let share = &listener.share_of_no;
+    if share.far {
         told.push(format!(
             "{}: {}% of the last {} answers of its servers were \"no\", and {}% in the six hours before: the log lines \
              with verdict=reject show the current answers",
-            name(listener),
-            number(&share["lately"]),
-            number(&share["answers"]),
-            number(&share["before"])
+            listener.name,
+            share.lately.unwrap_or_default(),
+            share.answers,
+            share.before.unwrap_or_default()
         ));
     }
 }
 
-fn certificates(directory: &Value, told: &mut Vec<String>) {
-    let name = name(directory);
-    if directory["allow-invalid-certs"] == true {
+fn certificates(directory: &Directory, told: &mut Vec<String>) {
+    let name = &directory.name;
+    if directory.allow_invalid_certs {
         told.push(format!(
             "{name}: any certificate is accepted (tls.allow-invalid-certs): anyone on the network path can read and forge answers"
         ));
     }
-    for (member, whose) in [
-        ("certificate", "the remote's certificate"),
-        ("own-certificate", "our certificate (tls.cert-file)"),
+    let Some(tls) = &directory.tls else {
+        return;
+    };
+    for (certificate, whose) in [
+        (&tls.certificate, "the remote's certificate"),
+        (&tls.own_certificate, "our certificate (tls.cert-file)"),
     ] {
-        match directory["tls"][member]["days-left"].as_i64() {
-            Some(days) if days < 0 => told.push(format!("{name}: {whose} has expired; renew it")),
-            Some(days) if days < CERTIFICATE_DAYS => {
-                told.push(format!("{name}: {whose} expires in {days} days; renew it"));
+        match certificate {
+            Some(Certificate { days_left: ..0, .. }) => {
+                told.push(format!("{name}: {whose} has expired; renew it"));
+            }
+            Some(Certificate { days_left, .. }) if *days_left < CERTIFICATE_DAYS => {
+                told.push(format!("{name}: {whose} expires in {days_left} days; renew it"));
             }
             _ => {}
         }
     }
 }
 
-fn log(log: &Value, told: &mut Vec<String>) {
-    let lost = number(&log["lines-lost"]);
-    if lost > 0 {
+fn log(log: &Log, told: &mut Vec<String>) {
+    if log.lines_lost > 0 {
         told.push(format!(
-            "{lost} log lines were lost: standard error was not read in time"
+            "{} log lines were lost: standard error was not read in time",
+            log.lines_lost
         ));
     }
-    if log["level"] != log["configured"] {
+    if log.level != log.configured {
         told.push(format!(
             "the log level is {}; the configuration sets {}",
-            text(&log["level"]),
-            text(&log["configured"])
+            log.level, log.configured
         ));
     }
 }
 
-fn name(of: &Value) -> &str {
-    text(&of["name"])
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("-")
-}
-
-fn ago(value: &Value) -> String {
-    spoken(Duration::from_secs(number(value)))
-}
-
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_default()
+fn ago(seconds: u64) -> String {
+    spoken(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::*;
+    fn of(report: &Value) -> Vec<String> {
+        super::of(&serde_json::from_value(report.clone()).unwrap())
+    }
 
     /// A report of a daemon that is well, with one listener and one directory.
     fn well() -> Value {
@@ -232,7 +211,7 @@ mod tests {
                 "share-of-no": { "lately": 40, "before": 12, "answers": 60, "far": false },
             }],
             "directories": [{
-                "name": "mailbox", "unanswered": 0, "unanswered-for": null, "last-failure": null,
+                "name": "mailbox", "state": "answers", "unanswered": 0, "unanswered-for": null, "last-failure": null,
                 "sessions": { "recipients": { "waiting": 79, "queue": 100 } },
                 "allow-invalid-certs": false, "file-trouble": null,
                 "tls": { "certificate": { "days-left": 14 }, "own-certificate": null },
@@ -314,7 +293,7 @@ mod tests {
             ),
             (
                 "/directories/0/tls/own-certificate",
-                json!({ "days-left": 0 }),
+                json!({ "ends": 0, "days-left": 0 }),
                 "our certificate (tls.cert-file) expires in 0 days",
             ),
             (
