@@ -21,6 +21,7 @@ mod dovecot;
 mod exim;
 mod forward;
 mod front;
+mod gateways;
 mod init;
 mod language;
 mod listeners;
