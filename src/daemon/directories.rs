@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use vouch_protocol::encryption::Encryption;
 use vouch_protocol::imap::login::Method;
@@ -18,11 +18,11 @@ use crate::directory::judge::recipient;
 use crate::directory::judge::replies::{Means, Replies};
 use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Directory, Username, health::Watched, imap::Imap, smtp::Smtp};
-use crate::engine::{CachedDirectory, cached_directory, logins, recipients, unknown_rate};
+use crate::engine::CachedDirectory;
 use crate::session::smtp::Hello;
 use crate::settings::address::RemoteAddress;
 use crate::settings::directory::{
-    self as keys, CatchAll, Code252, KeyExchange, LoginMethod, Policy as RcptPolicy, StartTls,
+    self as keys, Code252, KeyExchange, LoginMethod, Policy as RcptPolicy, StartTls,
 };
 use crate::settings::kind::Kind;
 
@@ -59,7 +59,7 @@ pub fn members_by(
         change(&directory, &mut remote);
         let chance = remote.chance.clone();
         let member = CachedDirectory::new(
-            memory(&directory),
+            (&directory).into(),
             Arc::new(Watched::new(build(&directory, Arc::new(remote)))),
             key(&chance)?,
             chance,
@@ -96,7 +96,7 @@ pub(super) fn build_all(config: &Config, old: &[Built]) -> Result<Vec<Built>, Da
             Some(old) if old.from == *directory && old.files == files => old.member.clone(),
             Some(old) => Arc::new(succeed(old, directory, &files, (&roots, &chance))?),
             None => Arc::new(CachedDirectory::new(
-                memory(directory),
+                directory.into(),
                 remote_of(directory, &roots)?,
                 key(&chance)?,
                 chance.clone(),
@@ -142,9 +142,9 @@ fn succeed(
     }
     let same_answers = same_server && old.from.auth == directory.auth && old.from.cache == directory.cache;
     Ok(if same_answers {
-        old.member.succeeded_by(memory(directory), asked)
+        old.member.succeeded_by(directory.into(), asked)
     } else {
-        let member = CachedDirectory::new(memory(directory), asked, key(chance)?, chance.clone());
+        let member = CachedDirectory::new(directory.into(), asked, key(chance)?, chance.clone());
         // A user whom the same server accepted goes first, however it is asked from now on.
         if same_server {
             member.with_trust_of(&old.member)
@@ -189,35 +189,6 @@ fn remote_of(directory: &config::Directory, roots: &tls::Roots) -> Result<Arc<dy
 /// A key for what is remembered of passwords.
 fn key(chance: &Chance) -> Result<[u8; 32], DaemonError> {
     chance.bytes().ok_or(DaemonError::Random)
-}
-
-fn memory(directory: &config::Directory) -> cached_directory::Settings {
-    let cache = &directory.cache;
-    let kept = |ttl: Duration| if cache.entries == 0 { Duration::ZERO } else { ttl };
-    cached_directory::Settings {
-        name: directory.name.as_str().into(),
-        domains: directory.lookup.domains.all.iter().cloned().collect(),
-        fold_case: directory.lookup.fold_case,
-        recipient_delimiter: directory.lookup.recipient_delimiter.clone(),
-        canaries: directory.lookup.canary.clone(),
-        detect_catch_all: directory.lookup.catch_all == CatchAll::Detect,
-        entries: cache.entries.max(1) as usize,
-        recipients: recipients::Ttl {
-            positive: kept(cache.ttl.positive),
-            refresh: kept(cache.ttl.refresh),
-            negative: kept(cache.ttl.negative),
-            stale: kept(cache.ttl.stale),
-        },
-        logins: logins::Ttl {
-            positive: kept(cache.credentials.positive),
-            negative: kept(cache.credentials.negative),
-        },
-        forward_client: directory.auth.forward_client,
-        unknown_rate: directory.limits.unknown_rate.map(|rate| unknown_rate::Rate {
-            most: rate.most,
-            within: rate.within,
-        }),
-    }
 }
 
 /// The remote of a directory and the way to it.

@@ -1,23 +1,8 @@
 //! What is kept of an answer: of a recipient, in memory and on disk, what the directory said, for how long, and under
 //! which key; and what that is good for when it is asked for again.
 
-use std::time::Duration;
-
 use crate::address::{Address, Domain};
 use crate::verdict::{Cause, Verdict};
-
-/// How long verdicts are kept (`directory.NAME.cache.ttl`).
-#[derive(Debug, Clone, Copy)]
-pub struct Ttl {
-    /// An Accept is the answer.
-    pub positive: Duration,
-    /// It is asked again in the background.
-    pub refresh: Duration,
-    /// A Reject is the answer.
-    pub negative: Duration,
-    /// An Accept is the answer while there is no other.
-    pub stale: Duration,
-}
 
 /// What the directory said.
 #[derive(Debug, Clone, PartialEq, Eq)]

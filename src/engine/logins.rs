@@ -5,7 +5,6 @@
 //! the remembered one always goes to the remote: it may be the new one.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
@@ -24,15 +23,7 @@ use crate::verdict::{Cause, Class, UserName, Verdict};
 /// telephone uses.
 const ADDRESSES: usize = 16;
 
-/// How long verdicts are kept (`directory.NAME.cache.credentials`); zero is not
-/// at all.
-#[derive(Debug, Clone, Copy)]
-pub struct Ttl {
-    /// An accepted login is accepted.
-    pub positive: Duration,
-    /// A refused login is refused.
-    pub negative: Duration,
-}
+pub use crate::settings::directory::Credentials as Ttl;
 
 /// What a login is known by.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -255,6 +246,8 @@ impl Logins {
 #[cfg(test)]
 mod tests {
     use tokio::time::advance;
+
+    use std::time::Duration;
 
     use super::*;
 

@@ -322,11 +322,24 @@ impl Engine {
     }
 }
 
+/// The keys of a directory that caches nothing, and takes jane+list for jane.
+#[cfg(test)]
+fn keys_of_tests(name: &str, domains: &[&str]) -> crate::settings::directory::Directory {
+    use crate::settings::{address::RemoteAddress, directory::Directory, kind::Kind};
+    let mut keys = Directory::new(name, Kind::Smtp, RemoteAddress::Host(String::new()));
+    let domains = domains.iter().map(|domain| Domain::parse(domain).unwrap());
+    keys.lookup.domains.all = domains.collect();
+    keys.lookup.fold_case = true;
+    keys.lookup.recipient_delimiter = "+".into();
+    keys.cache.entries = 0;
+    keys.cache.credentials.negative = std::time::Duration::ZERO;
+    keys
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::{Future, ready};
     use std::pin::Pin;
-    use std::time::Duration;
 
     use vouch_protocol::secret::Secret;
 
@@ -360,31 +373,7 @@ mod tests {
     }
 
     fn member(name: &str, logins: bool, domains: &[&str]) -> Arc<CachedDirectory> {
-        let ttl = Duration::ZERO;
-        let settings = cached_directory::Settings {
-            name: name.into(),
-            domains: domains
-                .iter()
-                .map(|domain| Domain::parse(domain).unwrap())
-                .collect(),
-            fold_case: true,
-            recipient_delimiter: "+".into(),
-            canaries: Vec::new(),
-            detect_catch_all: false,
-            entries: 10,
-            recipients: recipients::Ttl {
-                positive: ttl,
-                refresh: ttl,
-                negative: ttl,
-                stale: ttl,
-            },
-            logins: logins::Ttl {
-                positive: ttl,
-                negative: ttl,
-            },
-            forward_client: false,
-            unknown_rate: None,
-        };
+        let settings = cached_directory::Settings::from(&keys_of_tests(name, domains));
         Arc::new(CachedDirectory::new(
             settings,
             Arc::new(Yes { logins }),

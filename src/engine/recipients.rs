@@ -12,12 +12,12 @@ use tokio::time::Instant;
 
 use super::entry::{Entry, State, in_pieces};
 use super::epoch::Epoch;
-pub use super::kept::Ttl;
 use super::kept::{Remembered, Said, end, key, read};
 use super::lookups::{self, Lookups};
 use super::store::{self, KeyScope, Store};
 use super::witnesses::Witnesses;
 use crate::address::{Address, Domain};
+use crate::settings::directory::Ttl;
 use crate::verdict::{Identity, Verdict};
 
 /// Verdicts on the recipients of one directory.

@@ -4,19 +4,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-/// So many refused recipients within so long (`directory.NAME.limits.unknown-rate`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// At least 1.
-    pub most: u32,
-    /// Any such time counts, not only whole minutes.
-    pub within: Duration,
-}
+pub use crate::settings::limit::Rate;
 
 /// What one directory's remote has refused lately. Questions under way count once they are answered: a burst of good
 /// ones is not deferred on suspicion.
@@ -110,6 +102,8 @@ impl UnknownRate {
 #[cfg(test)]
 mod tests {
     use tokio::time::advance;
+
+    use std::time::Duration;
 
     use super::*;
 

@@ -346,6 +346,7 @@ words! {
 
 keys! {
     /// The sessions with the remote.
+    #[derive(Copy)]
     pub struct Pool(kind: Kind) {
         /// Sessions at once, including those being opened or closed; of `smtp`, for recipients and for logins each: Postfix
         /// accepts 50 connections of one client.
@@ -441,8 +442,27 @@ keys! {
     }
 }
 
+impl Cache {
+    /// Recipients cached, and users with a cached login; at least one.
+    pub fn room(&self) -> usize {
+        self.entries.max(1) as usize
+    }
+
+    /// How long recipients are cached: not at all where there are no entries.
+    pub fn ttl(&self) -> Ttl {
+        let kept = |ttl| if self.entries == 0 { Duration::ZERO } else { ttl };
+        Ttl {
+            positive: kept(self.ttl.positive),
+            refresh: kept(self.ttl.refresh),
+            negative: kept(self.ttl.negative),
+            stale: kept(self.ttl.stale),
+        }
+    }
+}
+
 keys! {
     /// How long recipients are cached.
+    #[derive(Copy)]
     pub struct Ttl() {
         /// That a recipient exists.
         "positive" positive: Duration = 4 * HOUR;
@@ -457,6 +477,7 @@ keys! {
 
 keys! {
     /// How long logins are cached; in memory only, as keyed hashes.
+    #[derive(Copy)]
     pub struct Credentials() {
         /// That a login was good, counted from the probe. 0s: not cached.
         "positive" positive: Duration = Duration::ZERO;

@@ -374,6 +374,7 @@ impl Keyed {
 macro_rules! keys {
     (
         $(#[doc = $about:literal])+
+        $(#[derive($copy:ident)])?
         pub struct $name:ident($($given:ident: $given_type:ty),*) {
             $(of { $($(#[doc = $own_text:literal])+ $own:ident: $own_type:ty = $own_value:expr;)+ })?
             $($(#[doc = $text:literal])+ $key:literal $field:ident: $type:ty = $default:expr $(, $word:ident $value:expr)*;)+
@@ -381,6 +382,7 @@ macro_rules! keys {
     ) => {
         $(#[doc = $about])+
         #[derive(Debug, Clone, PartialEq, Eq)]
+        $(#[derive($copy)])?
         pub struct $name {
             $($($(#[doc = $own_text])+ pub $own: $own_type,)+)?
             $($(#[doc = $text])+ pub $field: $type,)+

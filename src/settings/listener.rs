@@ -262,6 +262,7 @@ fn domain_or_none(value: &DeValue<'_>, bound: &Bound) -> Result<Option<Domain>, 
 
 keys! {
     /// Of one client's message or session; beyond, the answer is "later", without asking the remote.
+    #[derive(Copy)]
     pub struct ClientLimits(protocol: Protocol) {
         /// Recipients of one message, each once. At `socketmap`, where requests do not name the SMTP client, this and the
         /// next count by connection, which Postfix renews after 100 s and which serves many SMTP clients.

@@ -11,11 +11,13 @@ use vouch::address::network::Network;
 use vouch::chance::Chance;
 use vouch::dialog::{Dialog, HalfDone};
 use vouch::directory::{Directory, Terms};
+use vouch::engine::CachedDirectory;
 use vouch::engine::cached_directory::Settings;
-use vouch::engine::{CachedDirectory, logins, recipients};
 use vouch::session::error::Kind as ErrorKind;
 use vouch::session::pool::{Asker, Limits, Open, Pool, Priority};
 use vouch::session::{After, Error, Judged, Session};
+use vouch::settings::address::RemoteAddress;
+use vouch::settings::{directory, kind};
 use vouch::verdict::{Cause, Class, Kind, Proof, Question, Verdict};
 
 /// The default of `pool.max-sessions` for logins by IMAP.
@@ -268,28 +270,11 @@ pub(crate) fn member(mail: &Arc<Mail>) -> Arc<CachedDirectory> {
     });
     let pool = Pool::new("mail".into(), limits, &Arc::default(), open, judge);
     let half_done = Arc::new(HalfDone::new(pool.dialogs()));
-    let never = Duration::ZERO;
-    let settings = Settings {
-        name: "mail".into(),
-        domains: std::iter::empty().collect(),
-        fold_case: false,
-        recipient_delimiter: String::new(),
-        canaries: Vec::new(),
-        detect_catch_all: false,
-        entries: 1000,
-        recipients: recipients::Ttl {
-            positive: never,
-            refresh: never,
-            negative: never,
-            stale: never,
-        },
-        logins: logins::Ttl {
-            positive: never,
-            negative: never,
-        },
-        forward_client: false,
-        unknown_rate: None,
-    };
+    let nowhere = RemoteAddress::Host(String::new());
+    let mut keys = directory::Directory::new("mail", kind::Kind::Imap, nowhere);
+    keys.cache.entries = 0;
+    keys.cache.credentials.negative = Duration::ZERO;
+    let settings = Settings::from(&keys);
     Arc::new(CachedDirectory::new(
         settings,
         Arc::new(Front { pool, half_done }),

@@ -14,7 +14,8 @@ use vouch::address::Domain;
 use vouch::address::access::Access;
 use vouch::chance::Chance;
 use vouch::directory::{Directory, Terms};
-use vouch::engine::{CachedDirectory, Engine, cached_directory, logins, recipients};
+use vouch::engine::cached_directory::Settings;
+use vouch::engine::{CachedDirectory, Engine};
 use vouch::server::actions::Actions;
 use vouch::server::auth::{self, AuthListener, OfferedMechanism, Tempfail};
 use vouch::server::current::Current;
@@ -23,6 +24,8 @@ use vouch::server::policy::{self, Policy};
 use vouch::server::socketmap::{self, Socketmap};
 use vouch::server::userdb::{self, Exists, UserdbListener};
 use vouch::server::{Caller, Deadline, Listener, login_limits, recipient_limits};
+use vouch::settings::address::RemoteAddress;
+use vouch::settings::{directory, kind};
 use vouch::verdict::{Kind, Question, Verdict};
 use vouch::wire::Stream;
 use vouch_protocol::policy::Action;
@@ -73,35 +76,23 @@ impl Directory for Stub {
 }
 
 /// A directory of example.org that remembers recipients.
-pub(crate) fn member(directory: Arc<dyn Directory>, detect_catch_all: bool) -> Arc<CachedDirectory> {
+pub(crate) fn member(asked: Arc<dyn Directory>, detect_catch_all: bool) -> Arc<CachedDirectory> {
     let hour = Duration::from_secs(3600);
-    let settings = cached_directory::Settings {
-        name: "stub".into(),
-        domains: [Domain::parse("example.org").unwrap()].into_iter().collect(),
-        fold_case: false,
-        recipient_delimiter: String::new(),
-        canaries: Vec::new(),
-        detect_catch_all,
-        entries: 100_000,
-        recipients: recipients::Ttl {
-            positive: hour,
-            refresh: hour,
-            negative: hour,
-            stale: hour,
-        },
-        logins: logins::Ttl {
-            positive: Duration::ZERO,
-            negative: Duration::ZERO,
-        },
-        forward_client: false,
-        unknown_rate: None,
+    let nowhere = RemoteAddress::Host(String::new());
+    let mut keys = directory::Directory::new("stub", kind::Kind::Smtp, nowhere);
+    keys.lookup.domains.all = [Domain::parse("example.org").unwrap()].into();
+    if detect_catch_all {
+        keys.lookup.catch_all = directory::CatchAll::Detect;
+    }
+    keys.cache.ttl = directory::Ttl {
+        positive: hour,
+        refresh: hour,
+        negative: hour,
+        stale: hour,
     };
-    Arc::new(CachedDirectory::new(
-        settings,
-        directory,
-        [7; 32],
-        Chance::default(),
-    ))
+    keys.cache.credentials.negative = Duration::ZERO;
+    let settings = Settings::from(&keys);
+    Arc::new(CachedDirectory::new(settings, asked, [7; 32], Chance::default()))
 }
 
 fn engine(member: &Arc<CachedDirectory>) -> Engine {

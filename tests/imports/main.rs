@@ -65,7 +65,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     (
         "server",
         &[
-            "engine", "verdict", "address", "wire", "vouch_protocol", "telemetry",
+            "engine", "verdict", "address", "wire", "vouch_protocol", "telemetry", "settings",
             // The fields that a listener adds to its answers are the configuration's, filled in for each user.
             "template", // It holds the client's end of one.
             "dialog",
@@ -75,7 +75,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
         "engine",
         &[
             "directory::Directory", "directory::Terms", "verdict", "address", "telemetry", "waiting",
-            "chance",
+            "chance", "settings",
             // A question holds one, so its tests make one; and what cannot be a password is refused here.
             "vouch_protocol::secret::Secret",
             // What a remote offers of these is known here; and a refusal's test makes a dialog.
@@ -87,7 +87,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     (
         "directory",
         &[
-            "session", "verdict", "address", "vouch_protocol", "waiting",
+            "session", "verdict", "address", "vouch_protocol", "waiting", "settings",
             // Whether a client left its dialog is asked of it; and the test of that makes one.
             "dialog",
         ],
@@ -95,7 +95,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     (
         "session",
         &[
-            "wire", "vouch_protocol", "telemetry", "waiting", "chance",
+            "wire", "vouch_protocol", "telemetry", "waiting", "chance", "settings",
             "unseen", // It holds the remote's end of one.
             "dialog", // Dialogs of one network leave room for others.
             "address::network",

@@ -14,17 +14,18 @@ use super::credibility::canaries::{self, Canaries};
 use super::domains::Domains;
 use super::flight::{Flights, Late};
 use super::login_lookup::LoginLookup;
-use super::logins::{self, Logins, Tag};
+use super::logins::{Logins, Tag};
 use super::not_understood::NotUnderstood;
 use super::recipient_lookup::RecipientLookup;
-use super::recipients::{self, Recipients};
+use super::recipients::Recipients;
 use super::trust::Trust;
-use super::unknown_rate::{self, UnknownRate};
+use super::unknown_rate::{Rate, UnknownRate};
 use super::witnesses::Doubt;
 use super::{Decision, Source, lookups, refusals, store};
 use crate::address::{Address, Domain};
 use crate::chance::Chance;
 use crate::directory::Directory;
+use crate::settings::directory as settings;
 use crate::verdict::{Kind, Proof, Question, UserName, Verdict};
 
 /// Bound (sessions): connection to learn which mechanisms a server offers. Beyond: it is repeated later. Why: nobody
@@ -45,25 +46,26 @@ pub struct Settings {
     pub name: Arc<str>,
     /// The domains it is asked about.
     pub domains: Domains,
-    /// Local parts that differ in case only are one.
-    pub fold_case: bool,
-    /// Characters behind which a local part's detail begins.
-    pub recipient_delimiter: String,
-    /// Addresses that must exist: while one is refused, no refusal of its domain
-    /// is believed.
-    pub canaries: Vec<Address>,
-    /// Domains that accept every address are looked for.
-    pub detect_catch_all: bool,
-    /// Recipients remembered, and users with a remembered login.
-    pub entries: usize,
-    /// How long verdicts on recipients are kept.
-    pub recipients: recipients::Ttl,
-    /// How long verdicts on logins are kept.
-    pub logins: logins::Ttl,
-    /// It hands the client's address on, so that what it says may be of that address alone.
-    pub forward_client: bool,
-    /// How many recipients its remote may refuse; `None` is without limit.
-    pub unknown_rate: Option<unknown_rate::Rate>,
+    /// Its keys, but for the domains.
+    pub keys: settings::Directory,
+}
+
+impl From<&settings::Directory> for Settings {
+    fn from(directory: &settings::Directory) -> Self {
+        let lookup = &directory.lookup;
+        Self {
+            name: directory.name.as_str().into(),
+            domains: lookup.domains.all.iter().cloned().collect(),
+            keys: settings::Directory {
+                // There may be a million.
+                lookup: settings::Lookup {
+                    domains: Default::default(),
+                    ..lookup.clone()
+                },
+                ..directory.clone()
+            },
+        }
+    }
 }
 
 /// What a directory remembers, and what it is not believed in.
@@ -105,9 +107,10 @@ impl CachedDirectory {
     /// A directory that remembers nothing yet. `key` is random, and new in each
     /// life of the process; tests of its domains are drawn from `chance`.
     pub fn new(settings: Settings, directory: Arc<dyn Directory>, key: [u8; 32], chance: Chance) -> Self {
+        let cache = &settings.keys.cache;
         let memory = Memory {
-            recipients: Arc::new(Recipients::new(settings.entries, settings.recipients)),
-            logins: Arc::new(Logins::new(settings.entries, settings.logins, key)),
+            recipients: Arc::new(Recipients::new(cache.room(), cache.ttl())),
+            logins: Arc::new(Logins::new(cache.room(), cache.credentials, key)),
             trust: Arc::new(Trust::new(&key)),
             chance,
             not_understood: Arc::new(NotUnderstood::new(settings.name.clone())),
@@ -136,8 +139,9 @@ impl CachedDirectory {
 
     fn with(settings: Settings, directory: Arc<dyn Directory>, mut memory: Memory) -> Self {
         let (name, domains) = (&settings.name, &settings.domains);
+        let lookup = &settings.keys.lookup;
         memory.recipients.witnesses.serve(name.clone(), domains.clone());
-        memory.unknown_rate = settings.unknown_rate.map(|rate| {
+        memory.unknown_rate = settings.keys.limits.unknown_rate.map(|rate| {
             let same = memory.unknown_rate.filter(|refused| refused.rate() == rate);
             same.unwrap_or_else(|| Arc::new(UnknownRate::new(name.clone(), rate)))
         });
@@ -148,21 +152,21 @@ impl CachedDirectory {
             memory: memory.recipients.clone(),
             not_understood: memory.not_understood.clone(),
             unknown_rate: memory.unknown_rate.clone(),
-            canaries: Canaries::new(name.clone(), settings.canaries.iter().map(canonical)),
+            canaries: Canaries::new(name.clone(), lookup.canary.iter().map(canonical)),
             flights: Flights::default(),
             checks: Flights::default(),
         };
         let recipients = Arc::new(RecipientLookup {
             confirmer: Arc::new(confirmer),
-            catch_all: settings.detect_catch_all.then(catch_all),
-            forward_client: settings.forward_client,
+            catch_all: (lookup.catch_all == settings::CatchAll::Detect).then(catch_all),
+            forward_client: settings.keys.auth.forward_client,
         });
         let logins = Arc::new(LoginLookup {
             directory: directory.clone(),
             not_understood: memory.not_understood.clone(),
             memory: memory.logins.clone(),
             trust: memory.trust.clone(),
-            forward_client: settings.forward_client,
+            forward_client: settings.keys.auth.forward_client,
             flights: Flights::default(),
         });
         Self {
@@ -212,7 +216,7 @@ impl CachedDirectory {
     }
 
     /// How many recipients its remote has refused lately, and how many it may; `None` where any number.
-    pub fn unknown_rate(&self) -> Option<(usize, unknown_rate::Rate)> {
+    pub fn unknown_rate(&self) -> Option<(usize, Rate)> {
         let unknown = self.memory.unknown_rate.as_ref()?;
         Some((unknown.count(), unknown.rate()))
     }
@@ -246,8 +250,8 @@ impl CachedDirectory {
             directory: self.settings.name.clone(),
             path,
             source,
-            entries: self.settings.entries,
-            ttl: self.settings.recipients,
+            entries: self.settings.keys.cache.room(),
+            ttl: self.settings.keys.cache.ttl(),
         });
     }
 
@@ -263,7 +267,7 @@ impl CachedDirectory {
 
     /// Whether local parts that differ in case only are one.
     pub(super) fn folds_case(&self) -> bool {
-        self.settings.fold_case
+        self.settings.keys.lookup.fold_case
     }
 
     /// One form for each mailbox.
@@ -384,8 +388,13 @@ impl CachedDirectory {
 impl Settings {
     /// One form for each mailbox, as the configuration has it.
     fn canonical(&self, address: Address) -> Address {
-        let address = address.without_detail(&self.recipient_delimiter);
-        if self.fold_case { address.folded() } else { address }
+        let lookup = &self.keys.lookup;
+        let address = address.without_detail(&lookup.recipient_delimiter);
+        if lookup.fold_case {
+            address.folded()
+        } else {
+            address
+        }
     }
 }
 

@@ -45,32 +45,24 @@ fn hours(hours: u64) -> Duration {
 }
 
 fn member(remote: &Arc<Remote>) -> CachedDirectory {
-    let no_accepts = logins::Ttl {
+    let no_accepts = settings::Credentials {
         positive: Duration::ZERO,
         negative: Duration::from_secs(30),
     };
     member_with(remote, no_accepts)
 }
 
-fn member_with(remote: &Arc<Remote>, logins: logins::Ttl) -> CachedDirectory {
-    let settings = Settings {
-        name: "m".into(),
-        domains: Domains::default(),
-        fold_case: true,
-        recipient_delimiter: "+".into(),
-        canaries: Vec::new(),
-        detect_catch_all: false,
-        entries: 100,
-        recipients: recipients::Ttl {
-            positive: hours(4),
-            refresh: hours(1),
-            negative: Duration::from_secs(60),
-            stale: hours(100),
-        },
-        logins,
-        forward_client: false,
-        unknown_rate: None,
+fn member_with(remote: &Arc<Remote>, logins: settings::Credentials) -> CachedDirectory {
+    let mut keys = crate::engine::keys_of_tests("m", &[]);
+    keys.cache.entries = 100;
+    keys.cache.ttl = settings::Ttl {
+        positive: hours(4),
+        refresh: hours(1),
+        negative: Duration::from_secs(60),
+        stale: hours(100),
     };
+    keys.cache.credentials = logins;
+    let settings = Settings::from(&keys);
     CachedDirectory::new(settings, remote.clone(), [1; 32], Chance::default())
 }
 
@@ -248,7 +240,7 @@ async fn nothing_comes_back_that_was_asked_before_a_purge() {
 #[tokio::test(start_paused = true)]
 async fn no_login_comes_back_either() {
     let remote = Arc::new(Remote::default());
-    let memory = logins::Ttl {
+    let memory = settings::Credentials {
         positive: hours(1),
         negative: hours(1),
     };
@@ -299,7 +291,7 @@ async fn no_login_comes_back_either() {
 async fn a_large_memory_is_listed_and_purged_in_pieces() {
     let remote = Arc::new(Remote::default());
     let mut member = member(&remote);
-    member.settings.entries = 10 * PIECE;
+    member.settings.keys.cache.entries = 10 * PIECE as u32;
     let member = Arc::new(CachedDirectory::new(
         member.settings.clone(),
         remote,

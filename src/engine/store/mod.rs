@@ -20,7 +20,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use super::kept::{Said, Ttl};
+use super::kept::Said;
+use crate::settings::directory::Ttl;
 pub use batch::KeyScope;
 use inbox::Inbox;
 use writer::Writer;

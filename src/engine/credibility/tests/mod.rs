@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep};
 use crate::address::{Address, Domain};
 use crate::chance::Chance;
 use crate::directory::{Directory, Terms};
-use crate::engine::{CachedDirectory, Source, cached_directory, logins, recipients};
+use crate::engine::{CachedDirectory, Source, cached_directory};
+use crate::settings::directory::{CatchAll, Ttl};
 use crate::verdict::{Cause, Class, Client, Kind, Question, Verdict};
 
 /// What it says of an address, and of every other.
@@ -65,30 +66,20 @@ impl Directory for Remote {
 
 fn settings(canaries: &[&str], detect_catch_all: bool) -> cached_directory::Settings {
     let hours = |hours: u64| Duration::from_secs(3600 * hours);
-    cached_directory::Settings {
-        name: "m".into(),
-        domains: [Domain::parse("e.org").unwrap()].into_iter().collect(),
-        fold_case: true,
-        recipient_delimiter: "+".into(),
-        canaries: canaries
-            .iter()
-            .map(|canary| Address::from_typed(canary).unwrap())
-            .collect(),
-        detect_catch_all,
-        entries: 100,
-        recipients: recipients::Ttl {
-            positive: hours(4),
-            refresh: hours(1),
-            negative: Duration::from_secs(120),
-            stale: hours(100),
-        },
-        logins: logins::Ttl {
-            positive: Duration::ZERO,
-            negative: Duration::ZERO,
-        },
-        forward_client: false,
-        unknown_rate: None,
+    let mut keys = crate::engine::keys_of_tests("m", &["e.org"]);
+    let canaries = canaries.iter().map(|canary| Address::from_typed(canary).unwrap());
+    keys.lookup.canary = canaries.collect();
+    if detect_catch_all {
+        keys.lookup.catch_all = CatchAll::Detect;
     }
+    keys.cache.entries = 100;
+    keys.cache.ttl = Ttl {
+        positive: hours(4),
+        refresh: hours(1),
+        negative: Duration::from_secs(120),
+        stale: hours(100),
+    };
+    (&keys).into()
 }
 
 fn member(remote: &Arc<Remote>, canaries: &[&str], detect_catch_all: bool) -> CachedDirectory {
