@@ -1,12 +1,12 @@
 //! How much is logged. It can be changed while the daemon runs.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::OnceLock;
 
+use parking_lot::Mutex;
 use tracing::level_filters::LevelFilter;
-use tracing::subscriber::Interest;
-use tracing::{Metadata, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::Context;
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::reload;
 
 /// The levels, each with more detail than those before it.
 const LEVELS: [(LevelFilter, &str); 5] = [
@@ -17,151 +17,110 @@ const LEVELS: [(LevelFilter, &str); 5] = [
     (LevelFilter::TRACE, "trace"),
 ];
 
-/// The place of `info` in [`LEVELS`].
-const INFO: usize = 2;
-
 /// A change of the level is logged at every level.
 const TARGET: &str = "vouch::level";
 
-static LEVEL: Steps = Steps::new();
+static LEVEL: Mutex<Levels> = Mutex::new(Levels::at(LevelFilter::INFO));
 
-/// Two places in [`LEVELS`].
-struct Steps {
-    configured: AtomicUsize,
-    now: AtomicUsize,
+/// What lets events pass, once there is a log.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
+/// The level that the configuration asks for, and that of now.
+#[derive(Debug, Clone, Copy)]
+struct Levels {
+    configured: LevelFilter,
+    now: LevelFilter,
 }
 
-impl Steps {
-    const fn new() -> Self {
+impl Levels {
+    const fn at(level: LevelFilter) -> Self {
         Self {
-            configured: AtomicUsize::new(INFO),
-            now: AtomicUsize::new(INFO),
+            configured: level,
+            now: level,
         }
     }
 
-    fn now(&self) -> (LevelFilter, &'static str) {
-        at(self.now.load(Ordering::Relaxed))
+    fn more(&mut self) {
+        let more = LEVELS
+            .into_iter()
+            .map(|(level, _)| level)
+            .find(|level| *level > self.now);
+        self.now = more.unwrap_or(self.now);
     }
 
-    fn set(&self, level: LevelFilter) {
-        self.now.store(place(level), Ordering::Relaxed);
-    }
-
-    fn configure(&self, level: LevelFilter) {
-        self.configured.store(place(level), Ordering::Relaxed);
-        self.set(level);
-    }
-
-    fn more(&self) {
-        let more = self.now.load(Ordering::Relaxed) + 1;
-        self.now.store(more.min(LEVELS.len() - 1), Ordering::Relaxed);
-    }
-
-    fn configured(&self) -> (LevelFilter, &'static str) {
-        at(self.configured.load(Ordering::Relaxed))
+    /// Lets our events of the level and above pass, and the warnings of others. A log that says nothing at all (`OFF`)
+    /// is of no use to anybody.
+    fn filter(self) -> Targets {
+        Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_target("vouch", self.now.max(LevelFilter::ERROR))
+            .with_target(TARGET, LevelFilter::INFO)
     }
 }
 
-fn at(place: usize) -> (LevelFilter, &'static str) {
-    LEVELS
-        .get(place)
-        .copied()
-        .unwrap_or((LevelFilter::TRACE, "trace"))
+fn name_of(level: LevelFilter) -> &'static str {
+    let found = LEVELS.iter().find(|(known, _)| *known == level);
+    found.map_or("error", |(_, name)| name)
 }
 
-/// A level that is none of ours (`OFF`) is `error`: a log that says nothing at all is
-/// of no use to anybody.
-fn place(level: LevelFilter) -> usize {
-    let found = LEVELS.iter().position(|(known, _)| *known == level);
-    found.unwrap_or_default()
-}
-
-/// The level of what is logged now.
-pub fn get() -> LevelFilter {
-    LEVEL.now().0
-}
-
-/// Its name: `error`, `warn`, `info`, `debug` or `trace`.
+/// The name of the level of what is logged now: `error`, `warn`, `info`, `debug` or `trace`.
 pub fn name() -> &'static str {
-    LEVEL.now().1
+    name_of(LEVEL.lock().now)
 }
 
 /// The name of the level that the configuration asks for.
 pub fn configured() -> &'static str {
-    LEVEL.configured().1
+    name_of(LEVEL.lock().configured)
 }
 
 /// The level of this name.
 pub fn named(name: &str) -> Option<LevelFilter> {
-    LEVELS
-        .iter()
-        .find(|(_, known)| *known == name)
-        .map(|(level, _)| *level)
+    let found = LEVELS.iter().find(|(_, known)| *known == name);
+    found.map(|(level, _)| *level)
 }
 
 /// Logs events of `level` and above from now on, and says so.
 pub fn set(level: LevelFilter) {
-    LEVEL.set(level);
-    changed();
+    change(|levels| levels.now = level);
+    tell();
 }
 
 /// One step more detail, and says so.
 pub fn more() {
-    LEVEL.more();
-    changed();
+    change(Levels::more);
+    tell();
 }
 
 /// Back to the level of the configuration, and says so.
 pub fn reset() {
-    LEVEL.set(LEVEL.configured().0);
-    changed();
+    change(|levels| levels.now = levels.configured);
+    tell();
 }
 
 /// Takes `level` as the one of the configuration, and logs by it.
 pub fn configure(level: LevelFilter) {
-    LEVEL.configure(level);
-    tracing::callsite::rebuild_interest_cache();
+    change(|levels| *levels = Levels::at(level));
 }
 
-fn changed() {
-    tracing::callsite::rebuild_interest_cache();
+fn change(change: impl FnOnce(&mut Levels)) {
+    let mut levels = LEVEL.lock();
+    change(&mut levels);
+    if let Some(filter) = FILTER.get() {
+        // It fails where the log is gone.
+        let _ = filter.reload(levels.filter());
+    }
+}
+
+fn tell() {
     let (level, configured) = (name(), configured());
     tracing::info!(target: TARGET, level, configured, "the log level is now {level}");
 }
 
-/// Lets our events of the level and above pass, and the warnings of others. It asks
-/// for the level where an event is met for the first time, and again after a change.
-pub(super) struct Filter;
-
-impl Filter {
-    fn lets_pass(metadata: &Metadata<'_>) -> bool {
-        let target = metadata.target();
-        let least = if target.starts_with("vouch") {
-            get()
-        } else {
-            LevelFilter::WARN
-        };
-        *metadata.level() <= least || target == TARGET
-    }
-}
-
-impl<S: Subscriber> Layer<S> for Filter {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if Self::lets_pass(metadata) {
-            Interest::always()
-        } else {
-            Interest::never()
-        }
-    }
-
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        Self::lets_pass(metadata)
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        // What is said at every level is an info.
-        Some(get().max(LevelFilter::INFO))
-    }
+/// What lets events pass by the level of each time. A process has one log.
+pub(super) fn filter() -> reload::Layer<Targets, Registry> {
+    let (layer, handle) = reload::Layer::new(LEVEL.lock().filter());
+    let _ = FILTER.set(handle);
+    layer
 }
 
 #[cfg(test)]
@@ -169,28 +128,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_at_a_time_up_to_the_end_and_back() {
-        let steps = Steps::new();
-        assert_eq!(steps.now().1, "info");
-        steps.configure(LevelFilter::WARN);
+    fn a_step_at_a_time_up_to_the_end() {
+        let mut levels = Levels::at(LevelFilter::WARN);
         let mut seen = Vec::new();
         for _ in 0..5 {
-            steps.more();
-            seen.push(steps.now().1);
+            levels.more();
+            seen.push(name_of(levels.now));
         }
         assert_eq!(seen, ["info", "debug", "trace", "trace", "trace"]);
-        steps.set(steps.configured().0);
-        assert_eq!(steps.now(), (LevelFilter::WARN, "warn"));
-        steps.set(LevelFilter::OFF);
-        assert_eq!(steps.now().1, "error");
+        assert_eq!(name_of(levels.configured), "warn");
     }
 
     #[test]
     fn a_level_has_one_name() {
         for (level, name) in LEVELS {
-            assert_eq!(named(name), Some(level));
-            assert_eq!(at(place(level)), (level, name));
+            assert_eq!((named(name), name_of(level)), (Some(level), name));
         }
         assert_eq!(named("off"), None);
+    }
+
+    #[test]
+    fn our_events_pass_by_the_level_and_others_as_warnings() {
+        use tracing::Level;
+        let passes = |level, target, of| Levels::at(level).filter().would_enable(target, &of);
+        for (level, target, of, expected) in [
+            (LevelFilter::OFF, "vouch::a", Level::ERROR, true),
+            (LevelFilter::ERROR, "vouch::a", Level::WARN, false),
+            (LevelFilter::ERROR, "rustls", Level::WARN, true),
+            (LevelFilter::ERROR, TARGET, Level::INFO, true),
+            (LevelFilter::INFO, "vouch::a", Level::INFO, true),
+            (LevelFilter::INFO, "vouch_protocol::a", Level::DEBUG, false),
+            (LevelFilter::TRACE, "vouch_protocol::a", Level::TRACE, true),
+            (LevelFilter::TRACE, "rustls", Level::INFO, false),
+        ] {
+            assert_eq!(passes(level, target, of), expected, "{level} {target} {of}");
+        }
     }
 }

@@ -203,7 +203,7 @@ pub(super) fn init(
     level::configure(level);
     let records = Records { record, out };
     tracing_subscriber::registry()
-        .with(level::Filter)
+        .with(level::filter())
         .with(records)
         .try_init()
 }

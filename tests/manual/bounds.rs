@@ -60,7 +60,7 @@ const NO_BOUNDS: &[&str] = &[
     // What is read of a word.
     "directory::challenge::VALUE", "vouch_protocol::smtp::named::KEYS",
     // Where something begins.
-    "server::failures::EXPECTED", "telemetry::level::INFO",
+    "server::failures::EXPECTED",
 ];
 
 #[test]
