@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::{ANSWER, LONGEST_REQUEST, MOST_CLIENTS, REQUEST_TIMEOUT};
+use super::{ANSWER, LONGEST_REQUEST, MOST_CLIENTS, REQUEST_TIMEOUT, Refusal};
 use crate::wire::write_within;
 
 /// When the system has no descriptor left, others must be given time to end.
@@ -24,7 +24,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub type Answer = dyn Fn(String, Value) -> Answering + Send + Sync;
 
 /// An answer on its way.
-pub type Answering = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
+pub type Answering = Pin<Box<dyn Future<Output = Result<Value, Refusal>> + Send>>;
 
 /// Answers root and our own user, and nobody else, until it is dropped.
 pub async fn serve(listener: UnixListener, answer: Arc<Answer>) {
@@ -68,9 +68,9 @@ async fn converse(mut stream: UnixStream, answer: &Answer) -> io::Result<()> {
     };
     let answered = match line {
         Ok(line) => answered(&line, answer).await,
-        Err(why) => Err(why.to_owned()),
+        Err(refusal) => Err(refusal),
     };
-    let answer = answered.unwrap_or_else(|error| json!({ "error": error }));
+    let answer = answered.unwrap_or_else(|refusal| json!({ "error": refusal.to_string() }));
     // All names of a large cache are many bytes: a client that reads some of them is waited for.
     let written = write_within(&mut stream, format!("{answer}\n").as_bytes(), REQUEST_TIMEOUT).await;
     match written {
@@ -83,27 +83,26 @@ async fn converse(mut stream: UnixStream, answer: &Answer) -> io::Result<()> {
 }
 
 /// A whole line, or why it is none that is answered; `None` where the client left before its end.
-async fn read(stream: &mut UnixStream) -> io::Result<Option<Result<Vec<u8>, &'static str>>> {
+async fn read(stream: &mut UnixStream) -> io::Result<Option<Result<Vec<u8>, Refusal>>> {
     let mut line = Vec::new();
     let mut reader = BufReader::new(stream.take(LONGEST_REQUEST as u64));
     reader.read_until(b'\n', &mut line).await?;
     Ok(if line.ends_with(b"\n") {
         Some(Ok(line))
     } else if line.len() >= LONGEST_REQUEST {
-        Some(Err("the request is too long"))
+        Some(Err(Refusal::TooLong))
     } else {
         None
     })
 }
 
-async fn answered(line: &[u8], answer: &Answer) -> Result<Value, String> {
-    let request: Value = serde_json::from_slice(line).map_err(|_| "the request is not JSON".to_owned())?;
+async fn answered(line: &[u8], answer: &Answer) -> Result<Value, Refusal> {
+    let request: Value = serde_json::from_slice(line).map_err(|_| Refusal::NotJson)?;
     let Some(ask) = request.get("ask").and_then(Value::as_str) else {
-        return Err("the request asks nothing".to_owned());
+        return Err(Refusal::AsksNothing);
     };
     let answering = answer(ask.to_owned(), request);
-    let late = |_| Err("it takes too long; what was begun may still be done".to_owned());
-    timeout(ANSWER, answering).await.unwrap_or_else(late)
+    timeout(ANSWER, answering).await.unwrap_or(Err(Refusal::Late))
 }
 
 #[cfg(test)]
@@ -133,7 +132,7 @@ mod tests {
             Box::pin(async move {
                 match &*ask {
                     "name" => Ok(json!({ "name": request["of"] })),
-                    _ => Err(format!("cannot answer \"{ask}\"")),
+                    _ => Err(Refusal::Unknown(ask)),
                 }
             })
         });
@@ -141,7 +140,10 @@ mod tests {
         let ours = say(&path, b"{\"ask\":\"name\",\"of\":\"a\\nb\"}\n").await;
         assert_eq!(ours, "{\"name\":\"a\\nb\"}\n");
         for (bytes, error) in [
-            (&b"{\"ask\":\"else\"}\n"[..], "cannot answer \\\"else\\\""),
+            (
+                &b"{\"ask\":\"else\"}\n"[..],
+                "this version, 0.1.0, cannot answer \\\"else\\\"",
+            ),
             (b"{}\n", "the request asks nothing"),
             (b"status\n", "the request is not JSON"),
             (b"\n", "the request is not JSON"),
@@ -171,6 +173,6 @@ mod tests {
     async fn an_answer_that_takes_too_long_is_given_up() {
         let answer: Arc<Answer> = Arc::new(|_, _| Box::pin(pending()));
         let error = answered(b"{\"ask\":\"x\"}\n", &*answer).await.unwrap_err();
-        assert!(error.starts_with("it takes too long"), "{error}");
+        assert!(matches!(error, Refusal::Late), "{error}");
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::status::Daemon;
+use crate::control::Refusal;
 use crate::control::serve::Answer;
 use crate::telemetry::level;
 
@@ -17,30 +18,27 @@ pub(super) fn answers(now: watch::Receiver<Arc<Daemon>>) -> Arc<Answer> {
     })
 }
 
-async fn answer(daemon: &Daemon, ask: &str, request: &Value) -> Result<Value, String> {
+async fn answer(daemon: &Daemon, ask: &str, request: &Value) -> Result<Value, Refusal> {
     match ask {
-        "status" => serde_json::to_value(daemon.report()).map_err(|error| error.to_string()),
+        "status" => Ok(serde_json::to_value(daemon.report())?),
         "cache-list" => daemon.list(request).await,
         "cache-get" => daemon.look_up(request),
         "cache-purge" => daemon.purge(request).await,
         "log-level" => set_level(&request["set"]),
-        _ => Err(format!(
-            "this version, {}, cannot answer \"{ask}\"",
-            env!("CARGO_PKG_VERSION")
-        )),
+        _ => Err(Refusal::Unknown(ask.to_owned())),
     }
 }
 
 /// Sets the level of the log where that is asked for: to a level, or to `reset`.
-fn set_level(set: &Value) -> Result<Value, String> {
+fn set_level(set: &Value) -> Result<Value, Refusal> {
     match set {
         Value::Null => {}
         Value::String(word) if word == "reset" => level::reset(),
         Value::String(word) => match level::named(word) {
             Some(level) => level::set(level),
-            None => return Err(format!("there is no level \"{word}\"")),
+            None => return Err(Refusal::NoLevel(word.clone())),
         },
-        _ => return Err("set is no text".to_owned()),
+        _ => return Err(Refusal::NoText("set".to_owned())),
     }
     Ok(json!({ "level": level::name(), "configured": level::configured() }))
 }

@@ -157,7 +157,7 @@ pub async fn run(
         systemd.tell(Event::Reloading, "reads its configuration again".to_owned());
         let reloaded = reload(&mut running, file.as_deref(), &units).await;
         running.look_after_sockets(&mut beside, true).await;
-        let remark = reloaded.map_or_else(|why| not_reloaded(&why), |()| String::new());
+        let remark = reloaded.map_or_else(|why| not_reloaded(&why.to_string()), |()| String::new());
         told = running.in_words();
         systemd.tell(Event::Ready, format!("{told}{remark}"));
     }

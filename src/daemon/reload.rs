@@ -7,18 +7,41 @@ use std::time::Instant;
 use super::confine::{DENIED, unreadable};
 use super::detail::show_addresses;
 use super::running::Running;
-use super::tell;
+use super::{DaemonError, tell};
 use crate::config::{self, Config, read};
 use crate::service::activation::Units;
 use crate::settings::socket::ListenAddress;
 use crate::telemetry::file::reopen;
 use crate::telemetry::level;
 
+/// Why the configuration of before stays in force.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReloadError {
+    #[error("it was read from no file")]
+    NoFile,
+    #[error("{0}, or restart vouch")]
+    Unreadable(String),
+    #[error("{}{}", .0.brief(), hint(.0.is_denied()))]
+    Configuration(read::Error),
+    #[error("it has no listener, so no client could connect")]
+    NoListener,
+    #[error("{}{}", .0, hint(.0.is_denied()))]
+    NotServed(DaemonError),
+}
+
+fn hint(denied: bool) -> &'static str {
+    if denied { DENIED } else { "" }
+}
+
 /// Reads `file` again, and serves what it says. Says in the log what came of it.
 ///
 /// # Errors
 /// Why the configuration of before stays in force.
-pub(super) async fn reload(running: &mut Running, file: Option<&Path>, units: &Units) -> Result<(), String> {
+pub(super) async fn reload(
+    running: &mut Running,
+    file: Option<&Path>,
+    units: &Units,
+) -> Result<(), ReloadError> {
     let (began, level) = (Instant::now(), running.config.log.level);
     // The new log records the outcome.
     reopen();
@@ -34,36 +57,30 @@ pub(super) async fn reload(running: &mut Running, file: Option<&Path>, units: &U
             Ok(())
         }
         Err(why) => {
-            running.note_refusal(&why);
+            running.note_refusal(&why.to_string());
             tracing::error!("not reloaded, the previous configuration stays in force: {why}");
             Err(why)
         }
     }
 }
 
-async fn try_to(running: &mut Running, file: Option<&Path>, units: &Units) -> Result<String, String> {
-    let file = file.ok_or("it was read from no file")?;
+async fn try_to(running: &mut Running, file: Option<&Path>, units: &Units) -> Result<String, ReloadError> {
+    let file = file.ok_or(ReloadError::NoFile)?;
     let (config, notes) = read::load(file).map_err(|error| match unreadable(file) {
-        Some(hint) => format!("{hint}, or restart vouch"),
-        None => explain(error.brief(), error.is_denied()),
+        Some(hint) => ReloadError::Unreadable(hint),
+        None => ReloadError::Configuration(error),
     })?;
     if config.listener.is_empty() {
-        return Err("it has no listener, so no client could connect".to_owned());
+        return Err(ReloadError::NoListener);
     }
     let later = at_the_next_start(&running.config, &config);
-    let changes = running
-        .change_to(config, units)
-        .await
-        .map_err(|error| explain(&error.to_string(), error.is_denied()))?;
+    let changes = running.change_to(config, units).await;
+    let changes = changes.map_err(ReloadError::NotServed)?;
     tell(&notes);
     for key in later {
         tracing::warn!("{key} has changed: this takes effect at the next start (systemctl restart vouch)");
     }
     Ok(changes.to_string())
-}
-
-fn explain(said: &str, denied: bool) -> String {
-    format!("{said}{}", if denied { DENIED } else { "" })
 }
 
 /// Keys that are heeded before the daemon gives up what it would need to heed them again.

@@ -1,11 +1,12 @@
 //! What the control socket answers about the memory of the directories.
 
-use std::fmt::Display;
+use std::error::Error;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::status::{Daemon, Remote};
+use crate::control::Refusal;
 use crate::engine::remembered::{About, Entry, Listing, PurgeScope, Purged};
 
 /// Bound (process): cache entries listed in one answer. Beyond: the others are counted. Why: nobody reads more at
@@ -24,7 +25,7 @@ fn limit(request: &Value) -> usize {
 impl Daemon {
     /// `cache-list`: the first entries by their names, of `directory`, of `domain`, at most
     /// `limit`.
-    pub(super) async fn list(&self, request: &Value) -> Result<Value, String> {
+    pub(super) async fn list(&self, request: &Value) -> Result<Value, Refusal> {
         let domain = text(request, "domain")?;
         let mut listing =
             Listing::new(limit(request), domain).map_err(|error| of(domain.unwrap_or_default(), error))?;
@@ -40,8 +41,8 @@ impl Daemon {
     }
 
     /// `cache-get`: all about an address or a user's `name`.
-    pub(super) fn look_up(&self, request: &Value) -> Result<Value, String> {
-        let name = text(request, "name")?.ok_or("the request names nobody")?;
+    pub(super) fn look_up(&self, request: &Value) -> Result<Value, Refusal> {
+        let name = text(request, "name")?.ok_or(Refusal::NamesNobody)?;
         let mut entries = Vec::new();
         for remote in self.asked(request)? {
             let found = remote.member().look_up(name.as_bytes());
@@ -56,7 +57,7 @@ impl Daemon {
 
     /// `cache-purge`: of one of `mailbox`, `user`, `domain` and `all`, in `directory` or in every
     /// one.
-    pub(super) async fn purge(&self, request: &Value) -> Result<Value, String> {
+    pub(super) async fn purge(&self, request: &Value) -> Result<Value, Refusal> {
         let whom = whom(request)?;
         let directories = self.asked(request)?;
         let purges = directories.iter().map(|remote| remote.member().purge(&whom));
@@ -85,18 +86,18 @@ impl Daemon {
     }
 
     /// The directory that a request names, or all.
-    fn asked(&self, request: &Value) -> Result<Vec<&Remote>, String> {
+    fn asked(&self, request: &Value) -> Result<Vec<&Remote>, Refusal> {
         let Some(name) = text(request, "directory")? else {
             return Ok(self.directories.iter().collect());
         };
         match self.directories.iter().find(|remote| remote.name() == name) {
             Some(remote) => Ok(vec![remote]),
-            None => Err(format!("there is no directory \"{name}\"")),
+            None => Err(Refusal::NoDirectory(name.to_owned())),
         }
     }
 }
 
-fn whom(request: &Value) -> Result<PurgeScope, String> {
+fn whom(request: &Value) -> Result<PurgeScope, Refusal> {
     if let Some(address) = text(request, "mailbox")? {
         return PurgeScope::mailbox(address).map_err(|error| of(address, error));
     }
@@ -109,20 +110,20 @@ fn whom(request: &Value) -> Result<PurgeScope, String> {
     if request["all"] == true {
         return Ok(PurgeScope::All);
     }
-    Err("the request names nobody".to_owned())
+    Err(Refusal::NamesNobody)
 }
 
 /// A member of a request that is a text, where it is there.
-fn text<'a>(request: &'a Value, member: &str) -> Result<Option<&'a str>, String> {
+fn text<'a>(request: &'a Value, member: &str) -> Result<Option<&'a str>, Refusal> {
     match &request[member] {
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text)),
-        _ => Err(format!("{member} is no text")),
+        _ => Err(Refusal::NoText(member.to_owned())),
     }
 }
 
-fn of(name: &str, error: impl Display) -> String {
-    format!("{name}: {error}")
+fn of(name: &str, error: impl Error + Send + Sync + 'static) -> Refusal {
+    Refusal::NoName(name.to_owned(), Box::new(error))
 }
 
 /// Times in seconds.
