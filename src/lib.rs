@@ -36,11 +36,12 @@
 //!
 //! # One request, from socket to answer
 //!
-//! 1. Postfix connects to a listener's socket; [`server::serve`] hands the
-//!    connection to the listener's protocol, [`server::policy::Policy`].
-//! 2. The listener reads a request through [`wire::Wire`], makes an
-//!    [`address::Address`] of the recipient, and asks
-//!    [`server::recipient_limits`] whether this SMTP session may ask more.
+//! 1. Postfix connects to a listener's socket; [`server::serve`] lets the client in, and
+//!    `server::conversation` reads its requests through [`wire::Wire`] for the listener's
+//!    protocol, [`server::policy::Policy`].
+//! 2. The protocol makes an [`address::Address`] of the recipient, and asks at the
+//!    `server::gate`: whether the listener answers this client, and whether this SMTP
+//!    session may ask more ([`server::recipient_limits`]).
 //! 3. [`engine::Engine::decide`] finds the directory by the domain, or all that serve
 //!    it where the listener has `any = "all"`;
 //!    [`engine::CachedDirectory::decide`] refuses what cannot be asked of any remote
@@ -55,8 +56,8 @@
 //! 5. `RCPT TO` goes out, the reply comes in, and
 //!    [`directory::judge::recipient`] decides the verdict for the client and what
 //!    happens to the session.
-//! 6. The listener turns the verdict into an action, logs one line
-//!    ([`telemetry::log::answered`]), and writes it.
+//! 6. The protocol turns the verdict into an action, logs one line
+//!    ([`telemetry::log::answered`]), and returns it; the conversation writes it.
 
 // A test may be a long table.
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]

@@ -237,6 +237,11 @@ impl<C> Wire<C> {
         Ok(self.codec.encode(message, &mut self.output.0)?)
     }
 
+    /// Puts bytes into the output buffer that were encoded before.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.output.0.extend_from_slice(bytes);
+    }
+
     /// Bytes that wait to be flushed.
     pub fn pending_output(&self) -> usize {
         self.output.0.len()

@@ -49,33 +49,48 @@ impl AnyListener {
     ) -> Self {
         let engine = engine(keys, members);
         match keys.protocol {
-            Protocol::Policy => Self::Policy(current(Policy::new(policy(keys), engine))),
-            Protocol::Auth | Protocol::Login => {
-                Self::Auth(current(AuthListener::new(auth(keys), engine, handover.clone())))
-            }
-            Protocol::Socketmap => Self::Socketmap(current(Socketmap::new(socketmap(keys), engine))),
-            Protocol::Saslauthd => Self::Saslauthd(current(Saslauthd::new(saslauthd(keys), engine))),
+            Protocol::Policy => Self::Policy(current(Policy::new(policy(keys), engine, None))),
+            Protocol::Auth | Protocol::Login => Self::Auth(current(AuthListener::new(
+                auth(keys),
+                engine,
+                handover.clone(),
+                None,
+            ))),
+            Protocol::Socketmap => Self::Socketmap(current(Socketmap::new(socketmap(keys), engine, None))),
+            Protocol::Saslauthd => Self::Saslauthd(current(Saslauthd::new(saslauthd(keys), engine, None))),
             Protocol::Userdb | Protocol::Master => Self::Userdb(current(UserdbListener::new(
                 userdb(keys),
                 engine,
                 handover.clone(),
+                None,
             ))),
         }
     }
 
     /// Answers by `keys`, of the same protocol, from the next question on.
-    pub(super) fn change(&self, keys: &config::Listener, members: &[Arc<CachedDirectory>]) {
-        let engine = engine(keys, members);
+    pub(super) fn change(
+        &self,
+        keys: &config::Listener,
+        members: &[Arc<CachedDirectory>],
+        handover: &Arc<Handover>,
+    ) {
+        let (engine, handover) = (engine(keys, members), handover.clone());
         match self {
-            Self::Policy(listener) => listener.change(|before| before.succeeded_by(policy(keys), engine)),
-            Self::Auth(listener) => listener.change(|before| before.succeeded_by(auth(keys), engine)),
+            Self::Policy(listener) => {
+                listener.change(|before| Policy::new(policy(keys), engine, Some(before)));
+            }
+            Self::Auth(listener) => {
+                listener.change(|before| AuthListener::new(auth(keys), engine, handover, Some(before)));
+            }
             Self::Socketmap(listener) => {
-                listener.change(|before| before.succeeded_by(socketmap(keys), engine));
+                listener.change(|before| Socketmap::new(socketmap(keys), engine, Some(before)));
             }
             Self::Saslauthd(listener) => {
-                listener.change(|before| before.succeeded_by(saslauthd(keys), engine));
+                listener.change(|before| Saslauthd::new(saslauthd(keys), engine, Some(before)));
             }
-            Self::Userdb(listener) => listener.change(|before| before.succeeded_by(userdb(keys), engine)),
+            Self::Userdb(listener) => {
+                listener.change(|before| UserdbListener::new(userdb(keys), engine, handover, Some(before)));
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use crate::engine::{Decision, Source};
 use crate::telemetry::counter::Counter;
 use crate::telemetry::histogram::{Durations, Histogram};
 use crate::telemetry::log::{self, Answered};
-use crate::verdict::{Abstention, Class, Verdict};
+use crate::verdict::{Abstention, Class, Client, Verdict};
 
 /// The names of the verdicts, in the order of [`verdict`].
 const VERDICTS: [&str; 4] = ["accept", "reject", "defer", "abstain"];
@@ -47,16 +47,14 @@ pub struct Answers {
 
 /// A question and its answer, as the log has them.
 pub(super) struct Entry<'a> {
-    /// The listener's name.
-    pub(super) listener: &'a str,
     /// What kind of thing was asked about: `recipient`, `login` and so on.
     pub(super) question: &'static str,
     /// The address or user name.
     pub(super) about: &'a [u8],
-    /// The end user's network address.
-    pub(super) client: &'a str,
-    /// What ties questions of one message or session together.
-    pub(super) instance: &'a str,
+    /// The end user.
+    pub(super) client: &'a Client,
+    /// What ties questions of one message or session together; `None` where it is the client's session.
+    pub(super) instance: Option<&'a str>,
     pub(super) decision: &'a Decision,
     /// From the question to the verdict.
     pub(super) took: Duration,
@@ -89,12 +87,12 @@ impl Default for ListenerCounts {
 }
 
 impl ListenerCounts {
-    /// Counts an answer, and logs it as one line.
-    pub(super) fn tell(&self, entry: &Entry<'_>) {
+    /// Counts an answer of `listener`, and logs it as one line.
+    pub(super) fn tell(&self, listener: &str, entry: &Entry<'_>) {
         let decision = entry.decision;
         self.answered(decision, entry.took, entry.delayed);
         log::answered(&Answered {
-            listener: entry.listener,
+            listener,
             question: entry.question,
             about: &String::from_utf8_lossy(entry.about),
             verdict: decision.verdict.name(),
@@ -104,8 +102,8 @@ impl ListenerCounts {
             directory: decision.directory.as_deref().unwrap_or("-"),
             took: entry.took,
             delayed: entry.delayed,
-            client: entry.client,
-            instance: entry.instance,
+            client: &entry.client.shown(),
+            instance: entry.instance.or(entry.client.session.as_deref()).unwrap_or("-"),
             answer: entry.answer,
         });
     }

@@ -12,7 +12,6 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use super::failures::Table;
+use super::gate::SessionLimits;
 use crate::address::network::Network;
 use crate::engine::{Decision, Source, Tag};
 use crate::verdict::{Client, Verdict};
@@ -73,9 +73,21 @@ pub enum Session {
     },
 }
 
-impl Sessions {
-    /// No session yet.
-    pub fn new(limits: Limits) -> Self {
+/// A login, as its session counts it.
+#[derive(Clone)]
+pub struct Attempt {
+    /// `None` where nothing is counted.
+    pub session: Option<Session>,
+    /// Equal logins have one, and `None` is equal to no other.
+    pub tag: Option<Tag>,
+}
+
+impl SessionLimits for Sessions {
+    type Settings = Limits;
+    type Attempt<'a> = Attempt;
+    type Ticket = Attempt;
+
+    fn new(limits: Limits) -> Self {
         let most = limits.auth_errors.unwrap_or_default();
         Self {
             failures: Table::new(WINDOW, u32::MAX, most.max(1) as usize),
@@ -87,14 +99,24 @@ impl Sessions {
         }
     }
 
-    /// The sessions of a listener that had `before`, which continue if its limits are the same.
-    pub fn under(limits: &Limits, before: &Arc<Self>) -> Arc<Self> {
-        if before.limits == *limits {
-            return before.clone();
-        }
-        Arc::new(Self::new(limits.clone()))
+    fn settings(&self) -> &Limits {
+        &self.limits
     }
 
+    fn admit(&self, attempt: Attempt) -> Result<Attempt, String> {
+        if self.may_try(attempt.session) {
+            Ok(attempt)
+        } else {
+            Err("the client's session has used up listener limit auth-errors".to_owned())
+        }
+    }
+
+    fn note(&self, attempt: Attempt, decision: &Decision) {
+        self.count(&attempt, decision);
+    }
+}
+
+impl Sessions {
     /// The number under which a new connection is counted. Closing the
     /// connection is the only "not now" for Postfix; it connects again at once. Such a connection
     /// goes on where the old one ended, or the limit would undo itself.
@@ -127,7 +149,7 @@ impl Sessions {
     }
 
     /// Whether the session may try another login.
-    pub fn admit(&self, session: Option<Session>) -> bool {
+    fn may_try(&self, session: Option<Session>) -> bool {
         let (Some(limit), Some(session)) = (self.limits.auth_errors, session) else {
             return true;
         };
@@ -145,17 +167,17 @@ impl Sessions {
         }
     }
 
-    /// Notes how a login of the session ended. Equal failures have one `tag`, and count once; what was refused from
+    /// Notes how a login ended. Equal failures count once; what was refused from
     /// memory was counted where the remote refused it, and what needed no remote was no guess.
-    pub fn note(&self, session: Option<Session>, tag: Option<&Tag>, decision: &Decision) {
-        let Some(session) = session else { return };
+    pub fn count(&self, Attempt { session, tag }: &Attempt, decision: &Decision) {
+        let Some(session) = *session else { return };
         match (&decision.verdict, session) {
             (Verdict::Accept(_), Session::Unnamed { address, .. }) => {
                 let before = self.accepted.get(&address).unwrap_or_default();
                 self.accepted.insert(address, before.wrapping_add(1));
             }
             _ if decision.is_failed_attempt() && decision.source != Source::Cache => {
-                self.failed(session, tag);
+                self.failed(session, tag.as_ref());
             }
             _ => {}
         }
@@ -227,7 +249,11 @@ mod tests {
     fn refuse(sessions: &Sessions, connection: u64, client: &Client, password: &str, source: Source) {
         let verdict = Verdict::Reject(Cause::ours(Class::BadCredentials, "no"));
         let session = sessions.of(connection, client);
-        sessions.note(session, Some(&tag(password)), &decision(verdict, source));
+        note(sessions, session, Some(tag(password)), &decision(verdict, source));
+    }
+
+    fn note(sessions: &Sessions, session: Option<Session>, tag: Option<Tag>, decision: &Decision) {
+        sessions.note(Attempt { session, tag }, decision);
     }
 
     fn fail(sessions: &Sessions, connection: u64, client: &Client, password: &str) {
@@ -235,7 +261,7 @@ mod tests {
     }
 
     fn admits(sessions: &Sessions, connection: u64, client: &Client) -> bool {
-        sessions.admit(sessions.of(connection, client))
+        sessions.may_try(sessions.of(connection, client))
     }
 
     // Fills WINDOW.
@@ -289,7 +315,7 @@ mod tests {
             fail(&sessions, 2, client, "a");
         }
         let good = decision(Verdict::accept("jane"), Source::Probe);
-        sessions.note(sessions.of(3, &office), Some(&tag("good")), &good);
+        note(&sessions, sessions.of(3, &office), Some(tag("good")), &good);
         assert!(admits(&sessions, 1, &office) && admits(&sessions, 2, &office));
         assert!(!admits(&sessions, 1, &other));
     }
@@ -326,7 +352,7 @@ mod tests {
         let dialog = sessions.of(2, &phone).unwrap();
         sessions.failed(dialog, None);
         sessions.failed(dialog, None);
-        assert!(!sessions.admit(Some(dialog)));
+        assert!(!sessions.may_try(Some(dialog)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -352,7 +378,7 @@ mod tests {
             sessions.hanging_up(number, Some(i32::try_from(number).unwrap()));
             let good = decision(Verdict::accept("jane"), Source::Probe);
             let address = IpAddr::from(u128::from(number).to_be_bytes()).to_string();
-            sessions.note(sessions.of(1, &from(&address)), None, &good);
+            note(&sessions, sessions.of(1, &from(&address)), None, &good);
             assert!(!admits(&sessions, number, &mallory), "the latest is remembered");
         }
         assert!(sessions.failures.weight() <= super::super::failures::FAILURES + 2);

@@ -1,20 +1,23 @@
 //! Listeners: sockets on which clients ask, each in its own protocol.
 //!
-//! [`serve`] accepts, as [`admission`] has it; the module of each protocol speaks. [`recipient_limits`] and [`login_limits`]
-//! count what a client's session has used up, and [`penalty`] counts guesses; a reload changes a listener under its clients
-//! ([`current`]). A login goes from a login process to a mail process by way of
+//! [`serve`] accepts, as [`admission`] has it; `conversation` reads and writes, and the module of each protocol has its
+//! answers. Each question passes a `gate`: access, [`penalty`] for guesses, what a client's session has used up
+//! ([`recipient_limits`], [`login_limits`]), then the engine. A reload changes a listener under its clients ([`current`]). A
+//! login goes from a login process to a mail process by way of
 //! [`handover`], and of [`sibling`] while Dovecot replaces one vouch process by another.
 
 pub mod actions;
 pub mod admission;
 pub mod auth;
+pub(crate) mod conversation;
 pub mod counts;
 pub mod current;
 mod draining_stream;
 pub(crate) mod failures;
 pub mod fields;
+mod gate;
 pub mod handover;
-mod in_turn;
+mod login;
 pub mod login_limits;
 pub mod penalty;
 pub mod policy;
@@ -41,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::verdict::Client;
-use crate::wire::{Stream, WireError, write_within};
+use crate::wire::Stream;
 use admission::Admission;
 use counts::ListenerCounts;
 use draining_stream::DrainingStream;
@@ -66,12 +69,6 @@ pub trait Listener: Send + Sync + 'static {
     /// What it has answered.
     fn counts(&self) -> Arc<ListenerCounts>;
 
-    /// Whether it says itself when a client can send nothing more ([`Caller::deaf`]): what a client says in several
-    /// messages is not cut off in the middle.
-    fn chooses_when_to_part(&self) -> bool {
-        false
-    }
-
     /// Serves one client until it leaves or the listener closes.
     fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
@@ -87,8 +84,8 @@ pub struct Caller {
     /// Cancelled when the listener closes: questions under way are answered,
     /// then the connection is closed.
     pub draining: CancellationToken,
-    /// Of a Unix socket: once this is cancelled, the client can send nothing more. It goes with
-    /// `draining`, unless the listener [chooses the moment](Listener::chooses_when_to_part).
+    /// Of a Unix socket: once this is cancelled, the client can send nothing more. What serves it chooses the moment, so
+    /// that a client's words in several messages are not cut off in the middle.
     pub deaf: CancellationToken,
 }
 
@@ -142,21 +139,21 @@ pub enum Socket {
 }
 
 impl Socket {
-    async fn accept(
-        &self,
-        access: Option<&Access>,
-        deaf: &CancellationToken,
-    ) -> io::Result<(Stream, Option<Peer>)> {
+    async fn accept(&self, access: Option<&Access>) -> io::Result<Accepted> {
         match self {
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(accepted(stream, access, deaf))
+                Ok(accepted(stream, access))
             }
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 // A client that is gone already fails this; it will fail its first read as well.
                 let _ = stream.set_nodelay(true);
-                Ok((Box::new(stream), None))
+                Ok(Accepted {
+                    stream: Box::new(stream),
+                    peer: None,
+                    deaf: CancellationToken::new(),
+                })
             }
         }
     }
@@ -184,8 +181,14 @@ impl Socket {
     }
 }
 
-/// A client that has connected, and the process that it is.
-fn accepted(stream: UnixStream, access: Option<&Access>, deaf: &CancellationToken) -> (Stream, Option<Peer>) {
+/// A client that has connected, see [`Caller`].
+struct Accepted {
+    stream: Stream,
+    peer: Option<Peer>,
+    deaf: CancellationToken,
+}
+
+fn accepted(stream: UnixStream, access: Option<&Access>) -> Accepted {
     let peer = stream.peer_cred().ok().map(|peer| {
         let (uid, gid) = (peer.uid(), peer.gid());
         Peer {
@@ -197,7 +200,12 @@ fn accepted(stream: UnixStream, access: Option<&Access>, deaf: &CancellationToke
             stranger: access.is_some_and(|access| access.is_stranger(uid, gid)),
         }
     });
-    (Box::new(DrainingStream::new(stream, deaf.clone())), peer)
+    let deaf = CancellationToken::new();
+    Accepted {
+        stream: Box::new(DrainingStream::new(stream, deaf.clone())),
+        peer,
+        deaf,
+    }
 }
 
 /// A socket's owner, group and mode.
@@ -225,41 +233,13 @@ fn is_root(uid: u32) -> bool {
     Uid::from_raw(uid).is_root()
 }
 
-/// Notes why a connection ended. A client that disconnects is normal; one that
-/// sends nonsense is reported to the administrator, with `hint`.
-fn note_end(listener: &str, error: &WireError, hint: &str) {
-    match error {
-        WireError::Decode(error) => {
-            tracing::warn!(
-                listener = listener,
-                "closed: the client's request is {error}; {hint}"
-            );
-        }
-        WireError::Unread(patience) => {
-            let seconds = patience.as_secs();
-            tracing::warn!(
-                listener = listener,
-                "closed: the client read none of its answers for {seconds} s; does it hang?"
-            );
-        }
-        WireError::Unfinished(patience) => {
-            let seconds = patience.as_secs();
-            tracing::warn!(
-                listener = listener,
-                "closed: the client began a request and did not end it within {seconds} s; {hint}"
-            );
-        }
-        error => tracing::debug!(listener = listener, "closed: {error}"),
+/// Holds an answer back; not beyond the end of the daemon, which nobody that guesses holds up.
+async fn hold_back(delay: Duration, draining: &CancellationToken) {
+    tokio::select! {
+        biased;
+        () = sleep(delay) => {}
+        () = draining.cancelled() => {}
     }
-}
-
-/// Greets a client, before anything is read: some wait for it, and some read only once. Whether it may go on.
-async fn greet(stream: &mut Stream, greeting: &[u8], listener: &str) -> bool {
-    let greeted = write_within(stream, greeting, WRITE_TIMEOUT).await;
-    if let Err(error) = &greeted {
-        note_end(listener, error, "");
-    }
-    greeted.is_ok()
 }
 
 /// Numbers of connections, over all listeners.
@@ -292,13 +272,12 @@ pub async fn serve(
         closing,
     };
     loop {
-        let deaf = inside.deaf();
         let accepted = tokio::select! {
-            accepted = socket.accept(access.as_ref(), &deaf) => accepted,
+            accepted = socket.accept(access.as_ref()) => accepted,
             () = inside.closing.accepting.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) => inside.let_in(stream, peer, deaf),
+            Ok(accepted) => inside.let_in(accepted),
             // It hung up while it waited: no fault of ours, and nothing to wait for.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -312,9 +291,7 @@ pub async fn serve(
         && let Some(socket) = Arc::into_inner(socket)
     {
         while let Ok(stream) = socket.accept_waiting() {
-            let deaf = inside.deaf();
-            let (stream, peer) = accepted(stream, access.as_ref(), &deaf);
-            inside.let_in(stream, peer, deaf);
+            inside.let_in(accepted(stream, access.as_ref()));
         }
     }
 }
@@ -328,16 +305,7 @@ struct Inside {
 }
 
 impl Inside {
-    /// See [`Caller::deaf`].
-    fn deaf(&self) -> CancellationToken {
-        if self.listener.chooses_when_to_part() {
-            CancellationToken::new()
-        } else {
-            self.closing.draining.clone()
-        }
-    }
-
-    fn let_in(&self, stream: Stream, peer: Option<Peer>, deaf: CancellationToken) {
+    fn let_in(&self, Accepted { stream, peer, deaf }: Accepted) {
         let Some(place) = self.admission.admit(peer.as_ref()) else {
             return;
         };

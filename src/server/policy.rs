@@ -1,26 +1,26 @@
 //! The policy listener: Postfix asks whether to accept a recipient (Postfix
 //! `SMTPD_POLICY_README`).
 
-use std::future::Future;
-use std::pin::Pin;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vouch_protocol::policy::{Action, Codec, Request};
 
 use super::actions::Actions;
-use super::counts::{Entry, ListenerCounts};
+use super::conversation::{Answer, AnswerOf, Protocol};
+use super::counts::Entry;
 use super::current::Current;
-use super::in_turn::{self, InTurn};
-use super::penalty::{self, Failure, Offender, Penalty};
-use super::recipient_limits::{Limits, RcptAttempt, Sessions, Used};
-use super::{Caller, Listener};
+use super::gate::{Gate, Guards};
+use super::penalty::{self, Failure, Offender};
+use super::recipient_limits::{Limits, RcptAttempt, Sessions};
+use super::{Caller, hold_back};
 use crate::address::Address;
 use crate::address::access::Access;
-use crate::engine::{Decision, Engine, Source};
-use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
+use crate::engine::{Decision, Engine};
+use crate::verdict::{Client, Kind, Question};
 
 /// Bound (questions): time from a recipient's question to its answer while Postfix is under stress (stress=yes).
 /// Beyond: no answer (action.defer). Why: a process of Postfix that waits serves no client.
@@ -54,33 +54,21 @@ pub struct Settings {
 /// Answers policy requests.
 pub struct Policy {
     settings: Settings,
-    engine: Engine,
-    sessions: Arc<Sessions>,
-    penalty: Option<Arc<Penalty>>,
-    counts: Arc<ListenerCounts>,
+    gate: Arc<Gate<Sessions>>,
 }
 
 impl Policy {
-    /// A listener in front of `engine`.
-    pub fn new(settings: Settings, engine: Engine) -> Self {
+    /// A listener in front of `engine`, instead of `before` where there was one.
+    pub fn new(settings: Settings, engine: Engine, before: Option<&Self>) -> Self {
+        let guards = Guards {
+            penalty: settings.penalty.clone(),
+            access: settings.access.clone(),
+            networks: None,
+        };
+        let before = before.map(|before| &*before.gate);
         Self {
-            sessions: Arc::new(Sessions::new(settings.limits)),
-            penalty: Penalty::under(settings.penalty.clone(), None),
-            counts: Arc::default(),
+            gate: Gate::new(&settings.name, settings.limits, guards, engine, before),
             settings,
-            engine,
-        }
-    }
-
-    /// The same listener with other settings or directories. What was counted under limits that are still the
-    /// same counts on.
-    pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
-        Self {
-            sessions: Sessions::under(settings.limits, &self.sessions),
-            penalty: Penalty::under(settings.penalty.clone(), self.penalty.as_ref()),
-            counts: self.counts.clone(),
-            settings,
-            engine,
         }
     }
 
@@ -98,14 +86,11 @@ impl Policy {
     /// is forgotten. A Postfix without a process to spare waits for nothing, nor does one
     /// whose mail is not to be touched.
     fn delay(&self, request: &Request, offender: Option<Offender>, decision: &Decision) -> Duration {
-        let Some((penalty, offender)) = self.penalty.as_ref().zip(offender) else {
-            return Duration::ZERO;
-        };
         let failure = decision.is_refusal().then_some(Failure {
             user: None,
             what: Some(&request.recipient),
         });
-        let delay = penalty.delay(offender, failure);
+        let delay = self.gate.delay(offender, failure);
         if request.stress || self.settings.dry_run {
             Duration::ZERO
         } else {
@@ -127,64 +112,6 @@ impl Policy {
         }
     }
 
-    async fn decide(
-        &self,
-        request: &Request,
-        connection: u64,
-        question: Question,
-        offender: Option<Offender>,
-        deadline: Instant,
-    ) -> Decision {
-        // What is not ours costs nothing and counts for nothing.
-        if self.is_denied(&question) {
-            return Decision {
-                verdict: Verdict::Abstain(Abstention::NotOurs),
-                source: Source::Access,
-                directory: None,
-            };
-        }
-        let Some(directory) = self.engine.directory_for(&question.kind) else {
-            let verdict = Verdict::Abstain(Abstention::NotOurs);
-            return Decision {
-                verdict,
-                source: Source::Local,
-                directory: None,
-            };
-        };
-        let put_off = |why, source| Decision {
-            verdict: Verdict::Defer(Cause::ours(Class::Limit, why)),
-            source,
-            directory: Some(directory),
-        };
-        let penalty = self.penalty.as_ref().zip(offender);
-        if penalty.is_some_and(|(penalty, offender)| penalty.refuses(offender)) {
-            let why = "the client has failed as often as listener penalty refuse-after says";
-            return put_off(why, Source::Penalty);
-        }
-        let ticket = match self.sessions.admit(&attempt(request, connection)) {
-            Ok(ticket) => ticket,
-            Err(used) => return put_off(used_up(used), Source::Limit),
-        };
-        let decision = self.engine.decide(question, deadline).await;
-        match decision.verdict {
-            Verdict::Accept(_) | Verdict::Abstain(Abstention::NoOpinion) => ticket.accepted(),
-            Verdict::Reject(_) => ticket.refused(),
-            Verdict::Defer(_) | Verdict::Abstain(Abstention::NotOurs) => {}
-        }
-        decision
-    }
-
-    /// Whether the listener does not answer this client, or nothing about this domain. It
-    /// has no opinion then: whether to refuse a client is for Postfix to know.
-    fn is_denied(&self, question: &Question) -> bool {
-        let access = &self.settings.access;
-        let domain = match &question.kind {
-            Kind::Recipient(address) => Some(address.domain()),
-            Kind::Login { .. } => None,
-        };
-        access.client(question.client.address).is_err() || access.domain(domain).is_err()
-    }
-
     /// `delayed` is how long the answer was held back behind the verdict.
     fn tell(
         &self,
@@ -197,28 +124,19 @@ impl Policy {
             .settings
             .dry_run
             .then(|| format!("DUNNO (dry-run; else {})", action.as_str()));
-        let client = Client {
-            address: Client::address_in(&request.client_address),
-            ..Client::default()
-        };
-        self.counts.tell(&Entry {
-            listener: &self.settings.name,
+        self.gate.tell(&Entry {
             question: "recipient",
             about: &request.recipient,
             decision,
             took,
             delayed,
-            client: &client.shown(),
-            instance: &String::from_utf8_lossy(&request.instance),
+            client: &Client {
+                address: Client::address_in(&request.client_address),
+                ..Client::default()
+            },
+            instance: Some(&String::from_utf8_lossy(&request.instance)),
             answer: dry_run.as_deref().unwrap_or(action.as_str()),
         });
-    }
-}
-
-fn used_up(limit: Used) -> &'static str {
-    match limit {
-        Used::Rcpt => "the message has used up listener limit rcpt",
-        Used::RcptErrors => "the SMTP session has used up listener limit rcpt-errors",
     }
 }
 
@@ -230,6 +148,7 @@ fn attempt(request: &Request, connection: u64) -> RcptAttempt<'_> {
         port: &request.client_port,
         helo: &request.helo_name,
         recipient: &request.recipient,
+        whose: ["message", "SMTP session"],
     }
 }
 
@@ -243,53 +162,57 @@ fn client(request: &Request) -> Client {
     }
 }
 
-impl Listener for Current<Policy> {
-    fn counts(&self) -> Arc<ListenerCounts> {
-        self.get().counts.clone()
+impl Protocol for Policy {
+    type Client = Asker;
+    type Message = Request;
+    type Reply = Action;
+    type News = Infallible;
+    type Codec = Codec;
+    type Limits = Sessions;
+    const HINT: &'static str = "is it a Postfix?";
+
+    fn gate(&self) -> &Gate<Sessions> {
+        &self.gate
     }
 
-    fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(in_turn::serve(self, caller))
+    fn greet(_: &Arc<Current<Self>>, caller: &Caller) -> Option<(Asker, Vec<u8>)> {
+        let (connection, draining) = (caller.connection, caller.draining.clone());
+        Some((Asker { connection, draining }, Vec::new()))
+    }
+
+    async fn heard(self: Arc<Self>, asker: &mut Asker, request: Request) -> Option<AnswerOf<Self>> {
+        let action = self.answer(request, asker).await;
+        Some(Answer::Reply(action))
     }
 }
 
-impl InTurn for Policy {
-    type Question = Request;
-    type Answer = Action;
-    type Codec = Codec;
-    const HINT: &'static str = "is it a Postfix?";
+/// One connection of Postfix.
+pub(crate) struct Asker {
+    connection: u64,
+    /// Nothing holds an answer back beyond it.
+    draining: CancellationToken,
+}
 
-    fn name(&self) -> &str {
-        &self.settings.name
-    }
-
-    async fn answer(&self, request: Request, connection: u64, draining: &CancellationToken) -> Action {
+impl Policy {
+    async fn answer(&self, request: Request, asker: &Asker) -> Action {
         let Some(address) = self.asks_about(&request) else {
             return Action::dunno();
         };
         let asked = Instant::now();
         let client = client(&request);
         let deadline = asked + self.patience(&request);
-        let offender = self
-            .penalty
-            .as_ref()
-            .and_then(|penalty| penalty.offender(&client));
+        let offender = self.gate.offender(&client);
         let question = Question {
             kind: Kind::Recipient(address),
             client,
         };
-        let decision = self
-            .decide(&request, connection, question, offender, deadline)
-            .await;
+        let attempt = attempt(&request, asker.connection);
+        let decision = self.gate.ask(question, offender, attempt, deadline, None).await;
         let decided = Instant::now();
         let delay = self.delay(&request, offender, &decision);
         let delay = delay.min(deadline.saturating_duration_since(decided));
         if !delay.is_zero() {
-            tokio::select! {
-                biased;
-                () = sleep(delay) => {}
-                () = draining.cancelled() => {}
-            }
+            hold_back(delay, &asker.draining).await;
         }
         let delayed = (!delay.is_zero()).then(|| decided.elapsed());
         let action = self.settings.actions.to_action(&decision);

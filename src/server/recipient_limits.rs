@@ -19,6 +19,10 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
+use super::gate::SessionLimits;
+use crate::engine::Decision;
+use crate::verdict::{Abstention, Verdict};
+
 /// Bound (questions): SMTP sessions of one listener that are counted. Beyond: some are dropped and start from zero.
 /// Why: more than any Postfix has processes.
 const SESSIONS: usize = 4096;
@@ -64,6 +68,8 @@ pub struct RcptAttempt<'a> {
     pub helo: &'a [u8],
     /// The recipient that is asked about.
     pub recipient: &'a [u8],
+    /// What uses up [`Limits::rcpt`] and [`Limits::rcpt_errors`], for the log.
+    pub whose: [&'static str; 2],
 }
 
 /// The SMTP sessions of one listener.
@@ -92,9 +98,12 @@ pub struct Ticket {
     question: u64,
 }
 
-impl Sessions {
-    /// No session yet.
-    pub fn new(limits: Limits) -> Self {
+impl SessionLimits for Sessions {
+    type Settings = Limits;
+    type Attempt<'a> = RcptAttempt<'a>;
+    type Ticket = Ticket;
+
+    fn new(limits: Limits) -> Self {
         Self {
             limits,
             table: Cache::new(SESSIONS),
@@ -102,19 +111,33 @@ impl Sessions {
         }
     }
 
-    /// The sessions of a listener that had `before`, which continue if its limits are the same.
-    pub fn under(limits: Limits, before: &Arc<Self>) -> Arc<Self> {
-        if before.limits == limits {
-            return before.clone();
-        }
-        Arc::new(Self::new(limits))
+    fn settings(&self) -> &Limits {
+        &self.limits
     }
 
+    fn admit(&self, attempt: RcptAttempt<'_>) -> Result<Ticket, String> {
+        let [message, session] = attempt.whose;
+        self.may_ask(&attempt).map_err(|used| match used {
+            Used::Rcpt => format!("the {message} has used up listener limit rcpt"),
+            Used::RcptErrors => format!("the {session} has used up listener limit rcpt-errors"),
+        })
+    }
+
+    fn note(&self, ticket: Ticket, decision: &Decision) {
+        match decision.verdict {
+            Verdict::Accept(_) | Verdict::Abstain(Abstention::NoOpinion) => ticket.accepted(),
+            Verdict::Reject(_) => ticket.refused(),
+            Verdict::Defer(_) | Verdict::Abstain(Abstention::NotOurs) => {}
+        }
+    }
+}
+
+impl Sessions {
     /// Counts a question. What was counted before may be asked again, as often as Postfix retries it.
     ///
     /// # Errors
     /// The limit that is used up.
-    pub fn admit(&self, asked: &RcptAttempt<'_>) -> Result<Ticket, Used> {
+    pub fn may_ask(&self, asked: &RcptAttempt<'_>) -> Result<Ticket, Used> {
         let question = self.hasher.hash_one((asked.instance, asked.recipient));
         let session = self.session(asked);
         {
@@ -237,6 +260,7 @@ mod tests {
             address: b"192.0.2.1",
             port: b"50918",
             helo: b"",
+            whose: ["message", "session"],
         }
     }
 
@@ -250,22 +274,22 @@ mod tests {
     #[test]
     fn recipients_of_a_message_are_counted_once_over_connections() {
         let sessions = sessions(2, 10);
-        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_ok());
+        assert!(sessions.may_ask(&request("1.a.b.0", "a@e.org", 1)).is_ok());
         assert!(
-            sessions.admit(&request("1.a.b.0", "a@e.org", 2)).is_ok(),
+            sessions.may_ask(&request("1.a.b.0", "a@e.org", 2)).is_ok(),
             "a retry on another connection"
         );
-        assert!(sessions.admit(&request("1.a.b.0", "b@e.org", 2)).is_ok());
+        assert!(sessions.may_ask(&request("1.a.b.0", "b@e.org", 2)).is_ok());
         assert!(
-            sessions.admit(&request("1.a.b.0", "c@e.org", 2)).is_err(),
+            sessions.may_ask(&request("1.a.b.0", "c@e.org", 2)).is_err(),
             "a third one"
         );
         assert!(
-            sessions.admit(&request("1.a.b.0", "b@e.org", 3)).is_ok(),
+            sessions.may_ask(&request("1.a.b.0", "b@e.org", 3)).is_ok(),
             "still a retry"
         );
         assert!(
-            sessions.admit(&request("1.a.c.1", "c@e.org", 3)).is_ok(),
+            sessions.may_ask(&request("1.a.c.1", "c@e.org", 3)).is_ok(),
             "the next message, same session"
         );
     }
@@ -275,7 +299,7 @@ mod tests {
         let sessions = sessions(100, 2);
         let admit = |message: usize, recipient: &str| {
             let instance = format!("1.a.{message:x}.{message}");
-            sessions.admit(&request(&instance, recipient, 1))
+            sessions.may_ask(&request(&instance, recipient, 1))
         };
         // One known and one unknown recipient in each of sixty messages.
         for message in 0..60 {
@@ -294,12 +318,12 @@ mod tests {
     #[test]
     fn an_accepted_recipient_makes_up_for_refused_ones_with_the_next_message_alone() {
         let sessions = sessions(100, 2);
-        let first = |recipient| sessions.admit(&request("1.a.b.0", recipient, 1));
+        let first = |recipient| sessions.may_ask(&request("1.a.b.0", recipient, 1));
         first("jane@e.org").unwrap().accepted();
         first("a@e.org").unwrap().refused();
         first("b@e.org").unwrap().refused();
         assert!(first("joe@e.org").is_err());
-        assert!(sessions.admit(&request("1.a.c.1", "joe@e.org", 1)).is_ok());
+        assert!(sessions.may_ask(&request("1.a.c.1", "joe@e.org", 1)).is_ok());
     }
 
     #[test]
@@ -307,26 +331,26 @@ mod tests {
         let sessions = sessions(100, 2);
         for recipient in ["a@e.org", "a@e.org", "b@e.org"] {
             sessions
-                .admit(&request("1.a.b.0", recipient, 1))
+                .may_ask(&request("1.a.b.0", recipient, 1))
                 .unwrap()
                 .refused();
         }
-        let third = sessions.admit(&request("1.a.b.0", "c@e.org", 1));
+        let third = sessions.may_ask(&request("1.a.b.0", "c@e.org", 1));
         assert_eq!(third.err(), Some(Used::RcptErrors));
-        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_ok());
+        assert!(sessions.may_ask(&request("1.a.b.0", "a@e.org", 1)).is_ok());
     }
 
     #[test]
     fn other_clients_are_other_sessions() {
         let sessions = sessions(1, 1);
-        assert!(sessions.admit(&request("1.a.b.0", "a@e.org", 1)).is_ok());
-        assert!(sessions.admit(&request("1.a.b.0", "b@e.org", 1)).is_err());
+        assert!(sessions.may_ask(&request("1.a.b.0", "a@e.org", 1)).is_ok());
+        assert!(sessions.may_ask(&request("1.a.b.0", "b@e.org", 1)).is_err());
         let other_port = RcptAttempt {
             port: b"50919",
             ..request("1.a.c.0", "b@e.org", 1)
         };
-        assert!(sessions.admit(&other_port).is_ok());
-        assert!(sessions.admit(&request("2.a.b.0", "b@e.org", 1)).is_ok());
+        assert!(sessions.may_ask(&other_port).is_ok());
+        assert!(sessions.may_ask(&request("2.a.b.0", "b@e.org", 1)).is_ok());
     }
 
     #[test]
@@ -336,9 +360,9 @@ mod tests {
             port: b"",
             ..request(instance, recipient, 1)
         };
-        sessions.admit(&old("1.a.b.0", "a@e.org")).unwrap().refused();
-        assert!(sessions.admit(&old("1.a.c.1", "b@e.org")).is_err());
-        assert!(sessions.admit(&old("1.a.d.0", "b@e.org")).is_ok());
+        sessions.may_ask(&old("1.a.b.0", "a@e.org")).unwrap().refused();
+        assert!(sessions.may_ask(&old("1.a.c.1", "b@e.org")).is_err());
+        assert!(sessions.may_ask(&old("1.a.d.0", "b@e.org")).is_ok());
     }
 
     // Fills FORGET.
@@ -346,20 +370,20 @@ mod tests {
     async fn a_silent_session_is_over() {
         let sessions = sessions(1, 1);
         sessions
-            .admit(&request("1.a.b.0", "a@e.org", 1))
+            .may_ask(&request("1.a.b.0", "a@e.org", 1))
             .unwrap()
             .refused();
-        assert!(sessions.admit(&request("1.a.c.1", "b@e.org", 1)).is_err());
+        assert!(sessions.may_ask(&request("1.a.c.1", "b@e.org", 1)).is_err());
         tokio::time::advance(FORGET).await;
-        assert!(sessions.admit(&request("1.a.d.2", "b@e.org", 1)).is_ok());
+        assert!(sessions.may_ask(&request("1.a.d.2", "b@e.org", 1)).is_ok());
     }
 
     #[test]
     fn vrfy_is_counted_by_connection() {
         let sessions = sessions(1, 1);
-        assert!(sessions.admit(&request("", "a@e.org", 1)).is_ok());
-        assert!(sessions.admit(&request("", "b@e.org", 1)).is_err());
-        assert!(sessions.admit(&request("", "b@e.org", 2)).is_ok());
+        assert!(sessions.may_ask(&request("", "a@e.org", 1)).is_ok());
+        assert!(sessions.may_ask(&request("", "b@e.org", 1)).is_err());
+        assert!(sessions.may_ask(&request("", "b@e.org", 2)).is_ok());
     }
 
     #[test]
@@ -367,7 +391,7 @@ mod tests {
         let sessions = Sessions::new(Limits::default());
         for number in 0..1000 {
             let ticket = sessions
-                .admit(&request("1.a.b.0", &format!("{number}@e.org"), 1))
+                .may_ask(&request("1.a.b.0", &format!("{number}@e.org"), 1))
                 .unwrap();
             let session = ticket.session.clone();
             ticket.refused();
@@ -381,9 +405,9 @@ mod tests {
         let sessions = sessions(1, 1);
         for number in 0..2 * SESSIONS {
             let instance = format!("{number}.a.b.0");
-            assert!(sessions.admit(&request(&instance, "a@e.org", 1)).is_ok());
+            assert!(sessions.may_ask(&request(&instance, "a@e.org", 1)).is_ok());
             assert!(
-                sessions.admit(&request(&instance, "b@e.org", 1)).is_err(),
+                sessions.may_ask(&request(&instance, "b@e.org", 1)).is_err(),
                 "the latest is remembered"
             );
         }

@@ -3,21 +3,21 @@
 //!
 //! A connection brings one question, and its client waits for the answer without any time of its own.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use vouch_protocol::saslauthd::{Codec, Reply, Request};
 
-use super::counts::{Entry, ListenerCounts};
+use super::Caller;
+use super::conversation::{Answer, AnswerOf, Protocol};
 use super::current::Current;
-use super::login_limits::{Limits, Session, Sessions};
-use super::{Caller, Listener, WRITE_TIMEOUT, note_end};
-use crate::engine::{Decision, Engine, Source, Tag};
-use crate::verdict::{Cause, Class, Client, Kind, Proof, Question, UserName, Verdict};
-use crate::wire::{Wire, WireError};
+use super::gate::{Gate, Guards};
+use super::login::{Login, LoginGate};
+use super::login_limits::{Limits, Sessions};
+use crate::engine::Engine;
+use crate::verdict::{Client, Kind, Proof, UserName, Verdict};
 
 /// Bound (clients): time from the connection of a saslauthd client to the end of its question. Beyond: its connection
 /// is closed. Why: its question comes in one packet with the connection, and there is but one.
@@ -50,107 +50,72 @@ pub struct Settings {
 /// Answers saslauthd requests.
 pub struct Saslauthd {
     settings: Settings,
-    engine: Engine,
-    sessions: Arc<Sessions>,
-    counts: Arc<ListenerCounts>,
+    gate: Arc<LoginGate>,
 }
 
 impl Saslauthd {
-    /// A listener in front of `engine`.
-    pub fn new(settings: Settings, engine: Engine) -> Self {
+    /// A listener in front of `engine`, instead of `before` where there was one.
+    pub fn new(settings: Settings, engine: Engine, before: Option<&Self>) -> Self {
+        let (limits, before) = (settings.limits.clone(), before.map(|before| &*before.gate));
         Self {
-            sessions: Arc::new(Sessions::new(settings.limits.clone())),
-            counts: Arc::default(),
+            gate: Gate::new(&settings.name, limits, Guards::default(), engine, before),
             settings,
-            engine,
         }
     }
+}
 
-    /// The same listener with other settings or directories. What was counted under limits that are still the
-    /// same counts on.
-    pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
-        Self {
-            sessions: Sessions::under(&settings.limits, &self.sessions),
-            counts: self.counts.clone(),
-            settings,
-            engine,
-        }
+/// A client, which asks once.
+pub(crate) struct Asker {
+    /// The process, as each question has a connection of its own.
+    process: u64,
+    /// When it is left, unless it has asked by then.
+    leaves: Option<Instant>,
+}
+
+impl Protocol for Saslauthd {
+    type Client = Asker;
+    type Message = Request;
+    type Reply = Reply;
+    type News = Infallible;
+    type Codec = Codec;
+    type Limits = Sessions;
+    const HINT: &'static str = "is it a client of saslauthd?";
+
+    fn gate(&self) -> &LoginGate {
+        &self.gate
     }
 
-    /// The answer to a question of `process`; `None` if it is expressed by closing the connection.
-    async fn answer(self: Arc<Self>, request: Request, process: u64) -> Option<Reply> {
-        let began = Instant::now();
+    fn greet(_: &Arc<Current<Self>>, caller: &Caller) -> Option<(Asker, Vec<u8>)> {
+        let pid = caller.peer.and_then(|peer| peer.pid);
+        let asker = Asker {
+            // Where nobody knows the process, each connection is another, and none has its number.
+            process: pid.map_or(u64::MAX - caller.connection, |pid| u64::from(pid.unsigned_abs())),
+            leaves: Some(Instant::now() + REQUEST_TIME),
+        };
+        Some((asker, Vec::new()))
+    }
+
+    async fn heard(self: Arc<Self>, asker: &mut Asker, request: Request) -> Option<AnswerOf<Self>> {
+        asker.leaves = None;
+        let user = self
+            .gate
+            .engine
+            .complete(&name(&request, self.settings.join_realm));
         let client = client(&request);
-        let user = self.engine.complete(&name(&request, self.settings.join_realm));
         let kind = Kind::Login {
             user: user.clone(),
             proof: Proof::Password(request.password),
         };
-        let session = self.sessions.of(process, &client);
-        let tag = session.and_then(|_| self.engine.tag(&kind));
-        let asked = RequestContext {
-            listener: self.clone(),
-            user,
-            client: client.clone(),
-            session,
-            tag,
-            began,
-        };
-        let decision = if self.sessions.admit(session) {
-            let deadline = began + self.settings.deadline;
-            let overdue = asked.clone();
-            let late = move |decision| overdue.hear_late(&decision);
-            self.engine
-                .decide_or_late(Question { kind, client }, deadline, late)
-                .await
-        } else {
-            let why = "the client's session has used up listener limit auth-errors";
-            Decision {
-                verdict: Verdict::Defer(Cause::ours(Class::Limit, why)),
-                source: Source::Limit,
-                directory: self.engine.directory_for(&kind),
-            }
-        };
+        let login = Login::new(&self.gate, &kind, client, asker.process, false);
+        let decision = login.decide(kind, self.settings.deadline).await;
         let reply = to_reply(&decision.verdict, self.settings.tempfail);
-        asked.note(&decision, reply.map_or("hang up", Reply::word));
-        reply
-    }
-}
-
-/// A login that is asked about.
-#[derive(Clone)]
-struct RequestContext {
-    listener: Arc<Saslauthd>,
-    user: UserName,
-    client: Client,
-    session: Option<Session>,
-    tag: Option<Tag>,
-    began: Instant,
-}
-
-impl RequestContext {
-    /// Counts and logs a decision.
-    fn note(&self, decision: &Decision, answer: &str) {
-        let listener = &self.listener;
-        listener.sessions.note(self.session, self.tag.as_ref(), decision);
-        listener.counts.tell(&Entry {
-            listener: &listener.settings.name,
-            question: "login",
-            about: self.user.as_bytes(),
-            client: &self.client.shown(),
-            instance: "-",
-            decision,
-            took: self.began.elapsed(),
-            delayed: None,
-            answer,
-        });
+        let answer = reply.map_or("hang up", Reply::word);
+        login.log(&user, &decision, (login.began.elapsed(), None), answer);
+        Some(reply.map_or(Answer::HangUp, Answer::Last))
     }
 
-    /// Counts what the remote said when the client waited no more: the remote has counted the attempt.
-    fn hear_late(&self, decision: &Decision) {
-        if decision.is_failed_attempt() || matches!(decision.verdict, Verdict::Accept(_)) {
-            self.note(decision, "too late");
-        }
+    fn forgets(asker: &mut Asker) -> Option<Instant> {
+        asker.leaves
     }
 }
 
@@ -190,64 +155,12 @@ fn to_reply(verdict: &Verdict, tempfail: Tempfail) -> Option<Reply> {
     }
 }
 
-impl Listener for Current<Saslauthd> {
-    fn counts(&self) -> Arc<ListenerCounts> {
-        self.get().counts.clone()
-    }
-
-    fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            let Caller {
-                stream,
-                connection,
-                peer,
-                draining,
-                ..
-            } = caller;
-            let pid = peer.and_then(|peer| peer.pid);
-            // Where nobody knows the process, each connection is another, and none has its number.
-            let process = pid.map_or(u64::MAX - connection, |pid| u64::from(pid.unsigned_abs()));
-            let mut wire = Wire::new(stream, Codec::new());
-            let question = tokio::select! {
-                // What was asked before the drain is answered first.
-                biased;
-                question = wire.read(Instant::now() + REQUEST_TIME) => question,
-                () = draining.cancelled() => return,
-            };
-            let listener = self.get();
-            let ended = match question {
-                Ok(question) => {
-                    let reply = tokio::select! {
-                        biased;
-                        reply = listener.clone().answer(question, process) => reply,
-                        // Nobody asks the remote for a client that has gone.
-                        () = wire.left() => None,
-                    };
-                    match reply {
-                        Some(reply) => send(&mut wire, reply).await,
-                        None => return,
-                    }
-                }
-                Err(error) => Err(error),
-            };
-            if let Err(error) = ended {
-                note_end(&listener.settings.name, &error, "is it a client of saslauthd?");
-            }
-        })
-    }
-}
-
-async fn send(wire: &mut Wire<Codec>, reply: Reply) -> Result<(), WireError> {
-    wire.push(reply)?;
-    wire.flush_within(WRITE_TIMEOUT).await
-}
-
 #[cfg(test)]
 mod tests {
     use vouch_protocol::secret::Secret;
 
     use super::*;
-    use crate::verdict::Abstention;
+    use crate::verdict::{Abstention, Cause, Class};
 
     #[test]
     fn every_verdict_has_its_words() {

@@ -2,24 +2,23 @@
 //!
 //! There are several maps, by name; nobody says on whose behalf a key is looked up.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use vouch_protocol::socketmap::{Codec, Data, Reply, Request};
 
+use super::Caller;
 use super::actions::Actions;
-use super::counts::{Entry, ListenerCounts};
+use super::conversation::{Answer, AnswerOf, Protocol};
+use super::counts::Entry;
 use super::current::Current;
-use super::in_turn::{self, InTurn};
-use super::recipient_limits::{Limits, RcptAttempt, Sessions, Used};
-use super::{Caller, Listener};
+use super::gate::{Gate, Guards};
+use super::recipient_limits::{Limits, RcptAttempt, Sessions};
 use crate::address::{Address, Domain};
 use crate::engine::{Decision, Engine, Source};
-use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
+use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
 
 /// A map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,30 +54,16 @@ pub struct Settings {
 /// Answers socketmap requests.
 pub struct Socketmap {
     settings: Settings,
-    engine: Engine,
-    sessions: Arc<Sessions>,
-    counts: Arc<ListenerCounts>,
+    gate: Arc<Gate<Sessions>>,
 }
 
 impl Socketmap {
-    /// A listener in front of `engine`.
-    pub fn new(settings: Settings, engine: Engine) -> Self {
+    /// A listener in front of `engine`, instead of `before` where there was one.
+    pub fn new(settings: Settings, engine: Engine, before: Option<&Self>) -> Self {
+        let (guards, before) = (Guards::default(), before.map(|before| &*before.gate));
         Self {
-            sessions: Arc::new(Sessions::new(settings.limits)),
-            counts: Arc::default(),
+            gate: Gate::new(&settings.name, settings.limits, guards, engine, before),
             settings,
-            engine,
-        }
-    }
-
-    /// The same listener with other settings or directories. What was counted under limits that are still the
-    /// same counts on.
-    pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
-        Self {
-            sessions: Sessions::under(settings.limits, &self.sessions),
-            counts: self.counts.clone(),
-            settings,
-            engine,
         }
     }
 
@@ -88,7 +73,7 @@ impl Socketmap {
         let directory = domain.and_then(|domain| {
             let anybody = [b"postmaster@", domain.as_str().as_bytes()].concat();
             let anybody = Address::from_unquoted(&anybody).ok()?;
-            self.engine.directory_for(&Kind::Recipient(anybody))
+            self.gate.engine.directory_for(&Kind::Recipient(anybody))
         });
         let verdict = match directory {
             Some(_) => Verdict::accept(key),
@@ -104,45 +89,28 @@ impl Socketmap {
     /// Whether a recipient exists. Postfix looks it up as SMTP writes it, and then without its quotes: two keys of
     /// one mailbox. What is no address, such as a part of one, is nobody's.
     async fn recipient(&self, key: &[u8], connection: u64, deadline: Instant) -> Decision {
-        let local = |verdict, source, directory| Decision {
-            verdict,
-            source,
-            directory,
-        };
-        let not_ours = Verdict::Abstain(Abstention::NotOurs);
         let Ok(address) = Address::from_quoted(key) else {
-            return local(not_ours, Source::Local, None);
+            return Decision {
+                verdict: Verdict::Abstain(Abstention::NotOurs),
+                source: Source::Local,
+                directory: None,
+            };
         };
         let recipient = address.to_unquoted();
-        let kind = Kind::Recipient(address);
-        let Some(directory) = self.engine.directory_for(&kind) else {
-            return local(not_ours, Source::Local, None);
-        };
-        let asked = RcptAttempt {
+        let attempt = RcptAttempt {
             connection,
             recipient: &recipient,
+            whose: ["connection"; 2],
             ..RcptAttempt::default()
         };
-        let ticket = match self.sessions.admit(&asked) {
-            Ok(ticket) => ticket,
-            Err(used) => {
-                let why = match used {
-                    Used::Rcpt => "the connection has used up listener limit rcpt",
-                    Used::RcptErrors => "the connection has used up listener limit rcpt-errors",
-                };
-                let put_off = Verdict::Defer(Cause::ours(Class::Limit, why));
-                return local(put_off, Source::Limit, Some(directory));
-            }
+        let question = Question {
+            kind: Kind::Recipient(address),
+            client: Client {
+                service: Some("smtp".into()),
+                ..Client::default()
+            },
         };
-        let client = Client {
-            service: Some("smtp".into()),
-            ..Client::default()
-        };
-        let decision = self.engine.decide(Question { kind, client }, deadline).await;
-        if matches!(decision.verdict, Verdict::Reject(_)) {
-            ticket.refused();
-        }
-        decision
+        self.gate.ask(question, None, attempt, deadline, None).await
     }
 
     fn to_reply(&self, map: Map, decision: &Decision) -> Reply {
@@ -159,27 +127,32 @@ impl Socketmap {
     }
 }
 
-impl Listener for Current<Socketmap> {
-    fn counts(&self) -> Arc<ListenerCounts> {
-        self.get().counts.clone()
+impl Protocol for Socketmap {
+    /// The number of its connection.
+    type Client = u64;
+    type Message = Request;
+    type Reply = Reply;
+    type News = Infallible;
+    type Codec = Codec;
+    type Limits = Sessions;
+    const HINT: &'static str = "is it a Postfix's socketmap table?";
+
+    fn gate(&self) -> &Gate<Sessions> {
+        &self.gate
     }
 
-    fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(in_turn::serve(self, caller))
+    fn greet(_: &Arc<Current<Self>>, caller: &Caller) -> Option<(u64, Vec<u8>)> {
+        Some((caller.connection, Vec::new()))
+    }
+
+    async fn heard(self: Arc<Self>, connection: &mut u64, request: Request) -> Option<AnswerOf<Self>> {
+        let reply = self.answer(request, *connection).await;
+        Some(Answer::Reply(reply))
     }
 }
 
-impl InTurn for Socketmap {
-    type Question = Request;
-    type Answer = Reply;
-    type Codec = Codec;
-    const HINT: &'static str = "is it a Postfix's socketmap table?";
-
-    fn name(&self) -> &str {
-        &self.settings.name
-    }
-
-    async fn answer(&self, request: Request, connection: u64, _: &CancellationToken) -> Reply {
+impl Socketmap {
+    async fn answer(&self, request: Request, connection: u64) -> Reply {
         let asked = Instant::now();
         let Request { map: name, key } = request;
         let listener = &self.settings.name;
@@ -196,12 +169,11 @@ impl InTurn for Socketmap {
             }
         };
         let reply = self.to_reply(*map, &decision);
-        self.counts.tell(&Entry {
-            listener,
+        self.gate.tell(&Entry {
             question,
             about: &key,
-            client: "-",
-            instance: "-",
+            client: &Client::default(),
+            instance: None,
             decision: &decision,
             took: asked.elapsed(),
             delayed: None,
@@ -216,6 +188,7 @@ mod tests {
     use vouch_protocol::policy::Action;
 
     use super::*;
+    use crate::verdict::{Cause, Class};
 
     fn listener() -> Socketmap {
         let action = |text| Action::new(text).unwrap();
@@ -232,7 +205,7 @@ mod tests {
             deadline: Duration::from_secs(20),
             limits: Limits::default(),
         };
-        Socketmap::new(settings, Engine::new(Vec::new(), None))
+        Socketmap::new(settings, Engine::new(Vec::new(), None), None)
     }
 
     #[test]

@@ -273,7 +273,7 @@ async fn a_list_goes_out_in_pieces() {
         .unwrap();
     read_lines(&mut client, "LIST\t1\tu", USERS).await;
     read_lines(&mut client, "DONE\t1", 1).await;
-    let piece = number("server::userdb::connection::LIST_PIECE");
+    let piece = number("server::conversation::LIST_PIECE");
     let largest = largest.load(Ordering::Relaxed);
     assert!((piece..piece + 100).contains(&largest), "{largest}");
     drop(client);

@@ -122,6 +122,7 @@ pub(crate) fn auth_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
         settings,
         engine(member),
         Arc::new(Handover::new(1)),
+        None,
     )))
 }
 
@@ -137,6 +138,7 @@ pub(crate) fn userdb_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> 
         settings,
         engine(member),
         Arc::new(Handover::new(1)),
+        None,
     )))
 }
 
@@ -162,7 +164,7 @@ pub(crate) fn policy_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> 
         penalty: None,
         access: Access::default(),
     };
-    Arc::new(Current::new(Policy::new(settings, engine(member))))
+    Arc::new(Current::new(Policy::new(settings, engine(member), None)))
 }
 
 pub(crate) fn socketmap_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
@@ -172,7 +174,7 @@ pub(crate) fn socketmap_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listene
         deadline: DEADLINE.other,
         limits: recipient_limits::Limits::default(),
     };
-    Arc::new(Current::new(Socketmap::new(settings, engine(member))))
+    Arc::new(Current::new(Socketmap::new(settings, engine(member), None)))
 }
 
 /// A client of a listener, and the listener's side of it.

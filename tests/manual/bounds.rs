@@ -37,7 +37,8 @@ const NO_BOUNDS: &[&str] = &[
     "daemon::status::remote::SHOWN", "cli::init::draft::REMARK_COLUMN",
     "daemon::status::remote::TEXTS_SHOWN", "daemon::STATUS_SHOWN", "settings::domains::LINE_SHOWN",
     // What a client takes from connecting to its question.
-    "daemon::running::JUST_ACCEPTED", "daemon::running::EMPTY_CHECK", "server::auth::connection::QUIET_CHECK",
+    "daemon::running::JUST_ACCEPTED", "daemon::running::EMPTY_CHECK", "server::conversation::QUIET_CHECK",
+    "server::userdb::connection::NAMES_AHEAD",
     "report::attention::CERTIFICATE_DAYS", // Permissions.
     "daemon::ownership::METRICS_MODE", "telemetry::file::MODE", "telemetry::addresses::HASH",
     "telemetry::addresses::SHORT",

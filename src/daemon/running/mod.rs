@@ -119,7 +119,7 @@ impl OpenListener {
         peers: Option<Peers>,
         common: &Common,
     ) {
-        self.listener.change(keys, members);
+        self.listener.change(keys, members, &common.handover);
         let most = keys.max_connections as usize;
         self.admission = Arc::new(self.admission.succeeded_by(&keys.name, most, peers));
         self.accepting.cancel();

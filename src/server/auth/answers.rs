@@ -1,97 +1,75 @@
 //! What a connection answers: yes, no, or nothing that a client could take for a no.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use vouch_protocol::auth::client::{Failure, Reply};
 
-use super::connection::{Connection, Flow, GO_ON, HANG_UP};
+use super::connection::{Answer, Connection, HELD};
 use super::exchange::Exchange;
 use super::outcome::{Outcome, failure_name, outcome};
+use super::relay::Turn;
 use super::{Decided, RequestContext, Tempfail, ok};
 use crate::server::handover::Accepted;
-use crate::server::is_smtp;
+use crate::server::{hold_back, is_smtp};
 use crate::verdict::UserName;
 
 impl Connection {
-    /// Answers, or holds the answer back. It is counted as well where the request was
-    /// given up meanwhile.
-    pub(super) fn decided(&mut self, mut decided: Box<Decided>) -> Flow {
-        let delay = decided.listener.delay(&decided);
-        if delay.is_zero() || !self.requests.is_deciding_on(decided.asked.id, decided.serial) {
+    /// The answer, which may be held back; none where the request was given up. It is counted then as well.
+    pub(super) fn decide(&mut self, mut decided: Box<Decided>) -> Option<Answer> {
+        let delay = decided.delay();
+        let waits = self.requests.is_deciding_on(decided.asked.id, decided.serial);
+        if delay.is_zero() || !waits || self.held >= HELD {
             return self.answer_now(decided);
         }
-        let now = Instant::now();
-        decided.held = Some(now);
-        match self.late.hold(decided, now + delay) {
-            None => GO_ON,
-            Some(decided) => self.answer_now(decided),
-        }
+        self.held += 1;
+        decided.held = Some(Instant::now());
+        let draining = self.draining.clone();
+        Some(Answer::Later(Box::pin(async move {
+            hold_back(delay, &draining).await;
+            Turn::Due(decided)
+        })))
     }
 
-    /// Answers, unless the request was given up.
-    pub(super) fn answer_now(&mut self, decided: Box<Decided>) -> Flow {
-        if self.requests.take_decided(decided.asked.id, decided.serial) {
-            self.answer(decided)
-        } else {
-            GO_ON
-        }
+    /// The answer, unless the request was given up.
+    pub(super) fn answer_now(&mut self, decided: Box<Decided>) -> Option<Answer> {
+        let waits = self.requests.take_decided(decided.asked.id, decided.serial);
+        waits.then(|| self.answer(decided))
     }
 
-    /// Answers what is due by now; `all` that is held back, where the daemon ends.
-    pub(super) fn answer_late(&mut self, all: bool) -> Flow {
-        while let Some(decided) = self.late.take(all) {
-            self.answer_now(decided)?;
-        }
-        GO_ON
-    }
-
-    fn answer(&mut self, decided: Box<Decided>) -> Flow {
+    fn answer(&mut self, decided: Box<Decided>) -> Answer {
         let closes = self.closes(is_smtp(&decided.asked.client));
         match outcome(&decided.decision.verdict, closes) {
             Outcome::Ok(name) => {
-                let (answer, flow) = self.accept(&decided, name);
-                self.log(&decided, answer);
-                flow
+                let (word, answer) = self.accept(&decided, name);
+                log(&decided, word);
+                answer
             }
             Outcome::Fail(failure) => {
-                self.log(&decided, failure_name(failure));
+                log(&decided, failure_name(failure));
                 self.refuse(decided, failure)
             }
             Outcome::HangUp => {
-                self.log(&decided, "hang up");
+                log(&decided, "hang up");
                 self.hang_up()
             }
         }
     }
 
-    fn log(&self, decided: &Decided, answer: &str) {
-        let Decided {
-            asked,
-            user,
-            decision,
-            took,
-            held,
-            ..
-        } = decided;
-        let delayed = held.map(|since| since.elapsed());
-        decided
-            .listener
-            .log(user, &asked.client, decision, (*took, delayed), answer);
-    }
-
     /// Answers "no"; for a token, only once the client got the reason.
-    fn refuse(&mut self, decided: Box<Decided>, failure: Failure) -> Flow {
+    fn refuse(&mut self, decided: Box<Decided>, failure: Failure) -> Answer {
         let cause = decided.decision.verdict.cause();
         match cause.and_then(|cause| cause.challenge.clone()) {
             Some(why) => {
                 let asked = decided.asked.clone();
                 self.challenge(Exchange::Refused(decided, failure), asked, why)
             }
-            None => self.fail(decided.asked.id, Some(&decided), failure),
+            None => Self::fail(decided.asked.id, Some(&decided), failure),
         }
     }
 
     /// Says OK, and keeps the login where a mail process will ask for it.
-    fn accept(&mut self, decided: &Decided, name: Vec<u8>) -> (&'static str, Flow) {
+    fn accept(&mut self, decided: &Decided, name: Vec<u8>) -> (&'static str, Answer) {
         let Decided {
             asked, given, pass, ..
         } = decided;
@@ -121,29 +99,30 @@ impl Connection {
             };
             accepted.keep(id, login);
         }
-        let flow = self.reply(Reply::Ok {
+        let ok = Reply::Ok {
             id,
             user: name,
             fields: told.fields,
             pass: pass.clone(),
-        });
-        ("OK", flow)
+        };
+        ("OK", Answer::Reply(ok))
     }
 
     /// Says that there is no answer now.
-    pub(super) fn fail_for_now(&mut self, asked: &RequestContext) -> (&'static str, Flow) {
+    pub(super) fn fail_for_now(&self, asked: &RequestContext) -> (&'static str, Answer) {
         if self.closes(is_smtp(&asked.client)) {
             return ("hang up", self.hang_up());
         }
         let failure = Failure::Temporary;
-        (failure_name(failure), self.fail(asked.id, None, failure))
+        (failure_name(failure), Self::fail(asked.id, None, failure))
     }
 
-    pub(super) fn fail(&mut self, id: u32, of: Option<&Decided>, failure: Failure) -> Flow {
+    /// "No", with the name where it is known.
+    pub(super) fn fail(id: u32, of: Option<&Decided>, failure: Failure) -> Answer {
         let name = |login: &UserName| login.as_bytes().to_vec();
         // A dialog that ended early has named nobody.
         let of = of.filter(|decided| !decided.given.as_bytes().is_empty());
-        self.reply(Reply::Fail {
+        Answer::Reply(Reply::Fail {
             id,
             user: of.map(|decided| name(&decided.user)),
             original_user: of
@@ -163,14 +142,14 @@ impl Connection {
         }
     }
 
-    fn hang_up(&self) -> Flow {
-        self.listener().sessions.hanging_up(self.session, self.pid);
-        HANG_UP
+    fn hang_up(&self) -> Answer {
+        self.listener().gate.limits.hanging_up(self.session, self.pid);
+        Answer::HangUp
     }
 
     /// A request that nobody was asked about: nothing was said of the user, so it
     /// is no wrong password.
-    pub(super) fn no_answer(&mut self, id: u32, reason: &str) -> Flow {
+    pub(super) fn no_answer(&self, id: u32, reason: &str) -> Answer {
         let listener = self.listener();
         tracing::info!(
             listener = listener.settings.name,
@@ -180,30 +159,39 @@ impl Connection {
         if self.closes(self.smtp) {
             return self.hang_up();
         }
-        let reason = Some(reason.into());
-        self.reply(Reply::Fail {
-            id,
-            user: None,
-            original_user: None,
-            failure: Failure::Temporary,
-            reason,
-        })
+        fail_because(id, Failure::Temporary, reason)
     }
 
-    pub(super) fn bad_base64(&mut self, id: u32, reason: &str) -> Flow {
+    pub(super) fn bad_base64(&self, id: u32, reason: &str) -> Answer {
         let listener = self.listener();
         tracing::info!(
             listener = listener.settings.name,
             id,
             "refused a request: {reason}"
         );
-        let reason = Some(reason.into());
-        self.reply(Reply::Fail {
-            id,
-            user: None,
-            original_user: None,
-            failure: Failure::InvalidBase64,
-            reason,
-        })
+        fail_because(id, Failure::InvalidBase64, reason)
     }
+}
+
+fn log(decided: &Decided, answer: &str) {
+    let Decided {
+        user,
+        login,
+        decision,
+        took,
+        held,
+        ..
+    } = decided;
+    let delayed = held.map(|since: Instant| -> Duration { since.elapsed() });
+    login.log(user, decision, (*took, delayed), answer);
+}
+
+fn fail_because(id: u32, failure: Failure, reason: &str) -> Answer {
+    Answer::Reply(Reply::Fail {
+        id,
+        user: None,
+        original_user: None,
+        failure,
+        reason: Some(reason.into()),
+    })
 }

@@ -1,174 +1,128 @@
-//! One connection of an auth client: commands in, answers out, by id.
+//! One connection of an auth client: what becomes of its commands, by id.
 
-use std::future::Future;
-use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use vouch_protocol::auth::client::{Auth, Codec, Command, Failure, Reply};
+use vouch_protocol::auth::client::{Auth, Command, Failure, Reply};
 use vouch_protocol::sasl::base64_decode;
 use vouch_protocol::secret::Secret;
 
 use super::exchange::{Exchange, OfferedMechanism, Step};
-use super::late::Late;
 use super::relay::{Relay, Turn};
 use super::requests::{Pending, Requests};
-use super::{AuthListener, REQUEST_TIMEOUT, RequestContext, WRITE_TIMEOUT};
+use super::{AuthListener, Decided, RequestContext};
 use crate::engine::{Decision, Source};
+use crate::server::conversation;
+use crate::server::counts::Entry;
 use crate::server::current::Current;
 use crate::server::handover::Connected;
-use crate::server::{is_smtp, note_end};
-use crate::verdict::{Cause, Class, Client, Proof, UserName, Verdict};
-use crate::wire::{LEFT_CHECK, Stream, Wire, WireError};
+use crate::server::is_smtp;
+use crate::verdict::{Cause, Class, Client, Kind, Proof, UserName, Verdict};
 
 /// Bound (questions): logins of one connection at once. Beyond: further ones wait unread until one is answered. Why:
 /// Dovecot's login processes send thousands.
-const IN_FLIGHT: usize = 4096;
+pub(super) const IN_FLIGHT: usize = 4096;
 
-/// While the listener closes, how often to check whether a login of a connection is still under way.
-const QUIET_CHECK: Duration = Duration::from_millis(20);
+/// Bound (clients): answers of one connection that a penalty delays. Beyond: one more is sent at once. Why: the
+/// busiest of Dovecot's login processes serve a thousand clients.
+pub(super) const HELD: usize = 4096;
 
 /// Bound (questions): time to go on with a dialog, or for a mail process to ask for a login, while a listener closes.
 /// Beyond: the connection is closed. Why: each takes a moment, and no client may delay the end.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
-/// Bound (questions): time for a login process to close its side. Beyond: the connection is closed. Why: it only has
-/// to close.
-const FAREWELL: Duration = Duration::from_secs(1);
-
 /// Clients of this minor version and above are informed that a request was given up.
 const CANCELLED_SINCE: u32 = 4;
 
-type Deciding = FuturesUnordered<Pin<Box<dyn Future<Output = Turn> + Send>>>;
+/// What comes of a request: a challenge is an answer too.
+pub(super) type Answer = conversation::Answer<Reply, Turn>;
 
 /// A connection.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     listener: Arc<Current<AuthListener>>,
     cookie: [u8; 16],
+    /// The minor version that the client speaks.
+    minor: u32,
     /// Logins accepted here that wait for a mail process; at a `login` listener, once
     /// the client has sent its process id.
     pub(super) accepted: Option<Connected>,
     /// The number under which failures are counted.
     pub(super) session: u64,
     pub(super) pid: Option<i32>,
-    wire: Wire<Codec>,
     pub(super) requests: Requests,
-    deciding: Deciding,
-    pub(super) late: Late,
+    /// Answers that are held back.
+    pub(super) held: usize,
     /// Whether the last request was an SMTP server's.
     pub(super) smtp: bool,
+    pub(super) draining: CancellationToken,
 }
-
-/// Whether a connection goes on.
-pub(super) type Flow = ControlFlow<()>;
-
-pub(super) const GO_ON: Flow = Flow::Continue(());
-pub(super) const HANG_UP: Flow = Flow::Break(());
 
 impl Connection {
     /// A connection that was greeted with `cookie`. Its failures are counted under the
     /// number `session`.
     pub(super) fn new(
         listener: Arc<Current<AuthListener>>,
-        stream: Stream,
         cookie: [u8; 16],
         (session, pid): (u64, Option<i32>),
+        draining: CancellationToken,
     ) -> Self {
         Self {
             listener,
             cookie,
+            minor: 0,
             accepted: None,
             session,
             pid,
-            wire: Wire::new(stream, Codec::new()).with_patience(REQUEST_TIMEOUT),
             requests: Requests::default(),
-            deciding: FuturesUnordered::new(),
-            late: Late::default(),
+            held: 0,
             smtp: false,
+            draining,
         }
     }
 
-    /// Serves the client until it leaves, breaks the protocol, or the listener closes and no login is under way. Once
-    /// `deaf`, the client can send nothing more.
-    pub(super) async fn serve(mut self, draining: &CancellationToken, deaf: &CancellationToken) {
-        let mut client_done = false;
-        loop {
-            let times = [self.requests.next_timeout(), self.late.next_due()];
-            let next = times.into_iter().flatten().min();
-            let closes = draining.is_cancelled();
-            // Of a connection of which one half is closed, nothing tells that the other is, but that it is tried.
-            let look = Instant::now() + if closes { QUIET_CHECK } else { LEFT_CHECK };
-            let under_way = !self.deciding.is_empty() || self.is_under_way();
-            let flow = tokio::select! {
-                // What time has come for does not wait until a busy client pauses.
-                biased;
-                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
-                    self.requests.forget_old();
-                    self.answer_late(false)
-                }
-                Some(turn) = self.deciding.next(), if !self.deciding.is_empty() => match turn {
-                    Turn::Decided(decided) => self.decided(decided),
-                    Turn::GivenUp => GO_ON,
-                    Turn::Challenge { serial, relay, challenge } => self.turned(serial, relay, challenge),
-                },
-                command = self.wire.next(), if !client_done && self.deciding.len() < IN_FLIGHT => match command {
-                    Ok(Some(command)) => self.command(command),
-                    Ok(None) => {
-                        // A half-closed connection still wants its answers.
-                        client_done = true;
-                        if self.wire.is_closed() { HANG_UP } else { GO_ON }
-                    }
-                    Err(error) => self.complain(&error),
-                },
-                // From here on it is looked for a quiet moment.
-                () = draining.cancelled(), if !closes && under_way => GO_ON,
-                () = draining.cancelled(), if !under_way => {
-                    // Nobody who guesses holds up the end of a daemon.
-                    let _ = self.answer_late(true);
-                    if self.accepted.is_some() || deaf.is_cancelled() {
-                        HANG_UP
-                    } else {
-                        // What was sent before is read first.
-                        deaf.cancel();
-                        GO_ON
-                    }
-                }
-                () = sleep_until(look), if client_done || closes => {
-                    if client_done && self.wire.is_closed() { HANG_UP } else { GO_ON }
-                }
-            };
-            if self.wire.pending_output() > 0
-                && let Err(error) = self.wire.flush_within(WRITE_TIMEOUT).await
-            {
-                let _ = self.complain(&error);
-                return;
+    pub(super) fn command(&mut self, command: Command) -> Option<Answer> {
+        match command {
+            Command::Version { minor, .. } => {
+                self.minor = minor;
+                None
             }
-            let is_answered = self.deciding.is_empty() && self.late.is_empty();
-            if flow == HANG_UP || (client_done && is_answered) {
-                break;
+            Command::Cpid(cpid) => {
+                let listener = self.listener();
+                let keeps = listener.settings.hands_over;
+                self.accepted = keeps.then(|| listener.handover.connected(cpid, self.cookie));
+                None
             }
+            Command::Auth(auth) => Some(self.auth(auth)),
+            Command::Cont { id, data } => Some(self.cont(id, &data)),
+            Command::Cancel { id } => self.cancel(id),
         }
-        if draining.is_cancelled() && self.accepted.is_some() {
-            self.part().await;
+    }
+
+    pub(super) fn turned(&mut self, turn: Turn) -> Option<Answer> {
+        match turn {
+            Turn::Decided(decided) => self.decide(decided),
+            Turn::Due(decided) => {
+                self.held -= 1;
+                self.answer_now(decided)
+            }
+            Turn::GivenUp => None,
+            Turn::Challenge {
+                serial,
+                relay,
+                challenge,
+            } => {
+                let asked = relay.asked().clone();
+                let waits = self.requests.take_decided(asked.id, serial);
+                waits.then(|| self.challenge(Exchange::Relay(relay), asked, challenge))
+            }
         }
     }
 
     /// Whether a client is in the middle of a login, or a mail process is about to ask for one.
-    fn is_under_way(&self) -> bool {
+    pub(super) fn is_under_way(&self) -> bool {
         let accepted = self.accepted.as_ref();
         self.requests.has_dialog(UNDER_WAY) || accepted.is_some_and(|accepted| accepted.holds_any(UNDER_WAY))
-    }
-
-    /// Ends the connection of a login process of Dovecot, which treats a socket that it cannot write to as a wrong
-    /// password: vouch signals the end, and the process closes the socket itself.
-    async fn part(self) {
-        let Self { wire, .. } = self;
-        let _ = timeout(FAREWELL, wire.finish()).await;
     }
 
     /// The listener for the client's next question.
@@ -176,22 +130,7 @@ impl Connection {
         self.listener.get()
     }
 
-    fn command(&mut self, command: Command) -> Flow {
-        match command {
-            Command::Version { .. } => GO_ON,
-            Command::Cpid(cpid) => {
-                let listener = self.listener();
-                let keeps = listener.settings.hands_over;
-                self.accepted = keeps.then(|| listener.handover.connected(cpid, self.cookie));
-                GO_ON
-            }
-            Command::Auth(auth) => self.auth(auth),
-            Command::Cont { id, data } => self.cont(id, &data),
-            Command::Cancel { id } => self.cancel(id),
-        }
-    }
-
-    fn auth(&mut self, auth: Auth) -> Flow {
+    fn auth(&mut self, auth: Auth) -> Answer {
         let id = auth.id;
         let awaited = self.accepted.as_ref().is_some_and(|accepted| accepted.holds(id));
         let listener = self.listener();
@@ -201,9 +140,9 @@ impl Connection {
                 id,
                 "closed: the client used a request id again before it was answered; does it speak Dovecot auth?"
             );
-            return HANG_UP;
+            return Answer::HangUp;
         }
-        let initial = auth.initial_response(self.wire.codec().minor());
+        let initial = auth.initial_response(self.minor);
         let said = *auth.parameters;
         let client = Client {
             address: said.remote.ip.and_then(|ip| Client::address_in(ip.as_bytes())),
@@ -230,7 +169,7 @@ impl Connection {
         self.step(asked, Exchange::start(spoken, initial))
     }
 
-    fn cont(&mut self, id: u32, data: &Secret<[u8]>) -> Flow {
+    fn cont(&mut self, id: u32, data: &Secret<[u8]>) -> Answer {
         let (exchange, asked) = match self.requests.take(id) {
             Some(Pending::Dialog { exchange, asked, .. }) => (exchange, asked),
             Some(Pending::Deciding { .. }) => return self.no_answer(id, "Unexpected continuation"),
@@ -243,17 +182,14 @@ impl Connection {
         self.step(asked, exchange.next(data))
     }
 
-    fn cancel(&mut self, id: u32) -> Flow {
+    fn cancel(&mut self, id: u32) -> Option<Answer> {
         if self.requests.take(id).is_none() {
             self.withdraw(id);
         }
         // Older clients take the answer for an error, newer ones wait for it: also where
         // the request was over already (Dovecot 2.4.4, `auth-request-handler.c`).
-        if self.wire.codec().minor() >= CANCELLED_SINCE {
-            self.reply(Reply::Cancelled { id })
-        } else {
-            GO_ON
-        }
+        let answered = self.minor >= CANCELLED_SINCE;
+        answered.then_some(Answer::Reply(Reply::Cancelled { id }))
     }
 
     /// Forgets a login that waits for a mail process; `false` where there is none.
@@ -263,7 +199,7 @@ impl Connection {
             .is_some_and(|accepted| accepted.withdraw(id))
     }
 
-    fn step(&mut self, asked: RequestContext, step: Step) -> Flow {
+    fn step(&mut self, asked: RequestContext, step: Step) -> Answer {
         match step {
             Step::Challenge(exchange, challenge) => self.challenge(exchange, asked, challenge),
             Step::Ask(user, proof) => self.ask(asked, user, proof),
@@ -273,105 +209,93 @@ impl Connection {
             }
             Step::GoOn(mut relay, message) => match relay.answer(message) {
                 Ok(()) => self.turn(relay),
-                Err(mut decided) => {
-                    let (serial, _given_up) = self.requests.ask_engine(asked.id);
-                    decided.serial = serial;
-                    self.decided(decided)
-                }
+                Err(decided) => self.turn_into(asked.id, |serial| async move {
+                    Turn::Decided(Box::new(Decided { serial, ..*decided }))
+                }),
             },
-            Step::Refused(decided, failure) => self.fail(asked.id, Some(&decided), failure),
-            Step::Malformed(why) => self.malformed(&asked, why),
-            Step::TooLong(why) => self.too_long(&asked, why),
+            Step::Refused(decided, failure) => Self::fail(asked.id, Some(&decided), failure),
+            Step::Malformed(why) => {
+                self.log_unasked(&asked, Verdict::Reject(Cause::ours(Class::Syntax, why)), "FAIL");
+                Self::fail(asked.id, None, Failure::Credentials)
+            }
+            // It goes to no remote: a bound of ours says nothing of the login.
+            Step::TooLong(why) => {
+                let (word, answer) = self.fail_for_now(&asked);
+                self.log_unasked(&asked, Verdict::Defer(Cause::ours(Class::Syntax, why)), word);
+                answer
+            }
         }
     }
 
-    pub(super) fn challenge(&mut self, exchange: Exchange, asked: RequestContext, data: Vec<u8>) -> Flow {
+    pub(super) fn challenge(&mut self, exchange: Exchange, asked: RequestContext, data: Vec<u8>) -> Answer {
         let id = asked.id;
         if !self.requests.wait_for_client(exchange, asked) {
             return self.no_answer(id, "Too many unfinished requests");
         }
-        self.reply(Reply::Cont { id, data })
+        Answer::Reply(Reply::Cont { id, data })
     }
 
-    fn ask(&mut self, asked: RequestContext, user: UserName, proof: Proof) -> Flow {
-        let (serial, given_up) = self.requests.ask_engine(asked.id);
-        let deciding = self.listener().decide(serial, asked, user, proof, self.session);
-        self.deciding.push(Box::pin(async {
-            tokio::select! {
-                biased;
-                decided = deciding => Turn::Decided(Box::new(decided)),
-                _ = given_up => Turn::GivenUp,
-            }
-        }));
-        GO_ON
+    fn ask(&mut self, asked: RequestContext, given: UserName, proof: Proof) -> Answer {
+        let listener = self.listener();
+        let pass = match &proof {
+            Proof::Password(password) if listener.settings.ok.pass => Some(password.clone()),
+            _ => None,
+        };
+        let user = listener.gate.engine.complete(&given);
+        let kind = Kind::Login {
+            user: user.clone(),
+            proof,
+        };
+        let login = listener.login(&kind, &asked, self.session);
+        let time = listener.settings.deadline.of(&asked.client);
+        self.turn_into(asked.id, |serial| async move {
+            let decided = listener.decide(asked, given, kind, login, time).await;
+            Turn::Decided(Box::new(Decided {
+                serial,
+                user,
+                pass,
+                ..decided
+            }))
+        })
     }
 
     /// The remote's turn in a client's dialog.
-    fn turn(&mut self, relay: Box<Relay>) -> Flow {
-        let (serial, given_up) = self.requests.ask_engine(relay.asked().id);
-        self.deciding.push(Box::pin(async move {
+    fn turn(&mut self, relay: Box<Relay>) -> Answer {
+        self.turn_into(relay.asked().id, |serial| relay.turn(serial))
+    }
+
+    /// The answer to a request is what `turn` comes to, unless the client gives it up.
+    fn turn_into<T: Future<Output = Turn> + Send + 'static>(
+        &mut self,
+        id: u32,
+        turn: impl FnOnce(u64) -> T,
+    ) -> Answer {
+        let (serial, given_up) = self.requests.ask_engine(id);
+        let turn = turn(serial);
+        Answer::Later(Box::pin(async move {
             tokio::select! {
                 biased;
-                turn = relay.turn(serial) => turn,
+                turn = turn => turn,
                 _ = given_up => Turn::GivenUp,
             }
-        }));
-        GO_ON
+        }))
     }
 
-    /// The client's turn.
-    fn turned(&mut self, serial: u64, relay: Box<Relay>, challenge: Vec<u8>) -> Flow {
-        let asked = relay.asked().clone();
-        if !self.requests.take_decided(asked.id, serial) {
-            return GO_ON;
-        }
-        self.challenge(Exchange::Relay(relay), asked, challenge)
-    }
-
-    /// A message that is no login of anybody.
-    fn malformed(&mut self, asked: &RequestContext, why: String) -> Flow {
-        let decision = Decision {
-            verdict: Verdict::Reject(Cause::ours(Class::Syntax, why)),
-            source: Source::Local,
-            directory: None,
-        };
-        self.listener().log(
-            &UserName::new(b""),
-            &asked.client,
-            &decision,
-            (Duration::ZERO, None),
-            "FAIL",
-        );
-        self.fail(asked.id, None, Failure::Credentials)
-    }
-
-    /// A message that goes to no remote: a bound of ours says nothing of the login.
-    fn too_long(&mut self, asked: &RequestContext, why: String) -> Flow {
-        let decision = Decision {
-            verdict: Verdict::Defer(Cause::ours(Class::Syntax, why)),
-            source: Source::Local,
-            directory: None,
-        };
-        let (answer, flow) = self.fail_for_now(asked);
-        let nobody = UserName::new(b"");
-        self.listener()
-            .log(&nobody, &asked.client, &decision, (Duration::ZERO, None), answer);
-        flow
-    }
-
-    pub(super) fn reply(&mut self, reply: Reply) -> Flow {
-        match self.wire.push(reply) {
-            Ok(()) => GO_ON,
-            Err(error) => self.complain(&error),
-        }
-    }
-
-    fn complain(&self, error: &WireError) -> Flow {
-        note_end(
-            &self.listener().settings.name,
-            error,
-            "does it speak Dovecot auth?",
-        );
-        HANG_UP
+    /// Counts and logs a message that was decided on without its login, as it holds none of anybody.
+    fn log_unasked(&self, asked: &RequestContext, verdict: Verdict, answer: &str) {
+        self.listener().gate.tell(&Entry {
+            question: "login",
+            about: b"",
+            client: &asked.client,
+            instance: None,
+            decision: &Decision {
+                verdict,
+                source: Source::Local,
+                directory: None,
+            },
+            took: Duration::ZERO,
+            delayed: None,
+            answer,
+        });
     }
 }

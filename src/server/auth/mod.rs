@@ -4,46 +4,41 @@
 //! A `login` listener does the same for login processes of Dovecot; a mail
 //! process fetches their logins at a master listener.
 //!
-//! `connection` reads, `answers` answers, `late` holds back what a penalty delays, `overdue` counts what
-//! comes when its client waits no more, `exchange`
+//! `connection` hears commands, `answers` has the answers, `exchange`
 //! knows the mechanisms' steps, `relay` holds a client's dialog with the remote, `requests`
-//! keeps what is not answered yet, `told` puts verdicts into the protocol's words, `ok` adds
+//! keeps what is not answered yet, `outcome` puts verdicts into the protocol's words, `ok` adds
 //! fields to a good answer.
 
 mod answers;
 pub(crate) mod connection;
 mod exchange;
-pub(crate) mod late;
 mod ok;
 mod outcome;
-mod overdue;
 pub(crate) mod relay;
 pub(crate) mod requests;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vouch_protocol::auth::client::{Greeting, Mech};
+use vouch_protocol::auth::client::{Codec, Command, Greeting, Mech, Reply};
 use vouch_protocol::secret::Secret;
 
-use super::counts::{Entry, ListenerCounts};
+use super::conversation::{AnswerOf, Protocol};
 use super::current::Current;
 use super::fields::Fields;
+use super::gate::{Gate, Guards};
 use super::handover::Handover;
-use super::login_limits::{self, Session, Sessions};
-use super::penalty::{self, Failure, Offender, Penalty};
-use super::{Caller, Deadline, Listener, REQUEST_TIMEOUT, WRITE_TIMEOUT, greet};
-use crate::address::Domain;
+use super::login::{Login, LoginGate};
+use super::login_limits::{self, Sessions};
+use super::{Caller, Deadline, penalty};
 use crate::address::access::Access;
-use crate::engine::{Decision, Engine, Source, Tag};
-use crate::verdict::{Cause, Class, Client, Kind, Proof, Question, UserName, Verdict};
-use connection::Connection;
+use crate::engine::{Decision, Engine};
+use crate::verdict::{Client, Kind, UserName};
+use connection::{Connection, IN_FLIGHT};
 pub use exchange::OfferedMechanism;
 pub use ok::OkFields;
-use overdue::Overdue;
+use relay::Turn;
 
 /// How a question without an answer is expressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,11 +81,8 @@ pub struct Settings {
 /// Answers auth-client requests.
 pub struct AuthListener {
     settings: Settings,
-    engine: Engine,
-    sessions: Arc<Sessions>,
-    penalty: Option<Arc<Penalty>>,
+    gate: Arc<LoginGate>,
     handover: Arc<Handover>,
-    counts: Arc<ListenerCounts>,
 }
 
 /// What is known of a request besides its login.
@@ -106,7 +98,7 @@ struct RequestContext {
 }
 
 /// A login that was decided on.
-struct Decided {
+pub(crate) struct Decided {
     /// The listener as it was when the client asked.
     listener: Arc<AuthListener>,
     /// Which of a connection's questions it was.
@@ -117,8 +109,8 @@ struct Decided {
     user: UserName,
     /// The password, where OK is to hold it.
     pass: Option<Secret<[u8]>>,
-    /// What the login is known by; `None` where each is another.
-    tag: Option<Tag>,
+    /// What its outcome counts for.
+    login: Login,
     decision: Decision,
     took: Duration,
     /// When the client's patience ends: the answer may be held back until then.
@@ -128,28 +120,19 @@ struct Decided {
 }
 
 impl AuthListener {
-    /// A listener in front of `engine`. All listeners of one Dovecot share a `handover`.
-    pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
+    /// A listener in front of `engine`, instead of `before` where there was one. All listeners of one Dovecot share a
+    /// `handover`.
+    pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>, before: Option<&Self>) -> Self {
+        let guards = Guards {
+            penalty: settings.penalty.clone(),
+            access: settings.access.clone(),
+            networks: settings.ok.allow_nets.clone(),
+        };
+        let (limits, before) = (settings.limits.clone(), before.map(|before| &*before.gate));
         Self {
-            sessions: Arc::new(Sessions::new(settings.limits.clone())),
-            penalty: Penalty::under(settings.penalty.clone(), None),
+            gate: Gate::new(&settings.name, limits, guards, engine, before),
             handover,
-            counts: Arc::default(),
             settings,
-            engine,
-        }
-    }
-
-    /// The same listener with other settings or directories. What was counted under limits that are still the
-    /// same counts on.
-    pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
-        Self {
-            sessions: Sessions::under(&settings.limits, &self.sessions),
-            penalty: Penalty::under(settings.penalty.clone(), self.penalty.as_ref()),
-            handover: self.handover.clone(),
-            counts: self.counts.clone(),
-            settings,
-            engine,
         }
     }
 
@@ -160,7 +143,7 @@ impl AuthListener {
         let all = &self.settings.mechanisms;
         let known = |spoken: &OfferedMechanism| match *spoken {
             OfferedMechanism::Password(_) => true,
-            OfferedMechanism::Relayed(mechanism) => self.engine.relays(mechanism),
+            OfferedMechanism::Relayed(mechanism) => self.gate.engine.relays(mechanism),
         };
         let offered: Vec<_> = all.iter().copied().filter(known).collect();
         if offered.is_empty() { all.clone() } else { offered }
@@ -186,239 +169,122 @@ impl AuthListener {
         .to_bytes()
     }
 
-    /// Decides on a login. `connection` is the number under which the connection's
+    /// A login that begins. `connection` is the number under which the connection's
     /// failures are counted.
+    fn login(&self, kind: &Kind, asked: &RequestContext, connection: u64) -> Login {
+        Login::new(
+            &self.gate,
+            kind,
+            asked.client.clone(),
+            connection,
+            asked.no_penalty,
+        )
+    }
+
+    /// Decides on a login within `time`.
     async fn decide(
         self: Arc<Self>,
-        serial: u64,
         asked: RequestContext,
         given: UserName,
-        proof: Proof,
-        connection: u64,
+        kind: Kind,
+        login: Login,
+        time: Duration,
     ) -> Decided {
-        let began = Instant::now();
-        let user = match &proof {
-            Proof::Relay(_) => given.clone(),
-            Proof::Password(_) | Proof::Token { .. } => self.engine.complete(&given),
-        };
-        let pass = match &proof {
-            Proof::Password(password) if self.settings.ok.pass => Some(password.clone()),
-            Proof::Password(_) | Proof::Token { .. } | Proof::Relay(_) => None,
-        };
-        let kind = Kind::Login {
-            user: user.clone(),
-            proof,
-        };
-        // Before the password is the engine's.
-        let session = self.session(&asked, connection);
-        let is_counted = session.is_some() || self.offender(&asked).is_some();
-        let tag = is_counted.then(|| self.engine.tag(&kind)).flatten();
-        let overdue = Overdue {
-            listener: self.clone(),
-            asked: asked.clone(),
-            login: overdue::name(&kind),
-            tag: tag.clone(),
-            session,
-            began,
-        };
-        let decision = self.decision(kind, overdue).await;
-        self.sessions.note(session, tag.as_ref(), &decision);
-        Decided {
-            serial,
-            given,
-            user,
-            pass,
-            tag,
-            decision,
-            took: began.elapsed(),
-            patience: began + self.settings.deadline.of(&asked.client),
-            held: None,
-            asked,
-            listener: self,
-        }
-    }
-
-    async fn decision(&self, kind: Kind, overdue: Overdue) -> Decision {
-        let Overdue {
-            asked,
-            session,
-            began,
-            ..
-        } = &overdue;
-        if let Some((verdict, source)) = self.refuse(&kind, asked, *session) {
-            return Decision {
-                verdict,
-                source,
-                directory: self.engine.directory_for(&kind),
-            };
-        }
-        let time = match &kind {
-            // Each turn of it has the client's patience.
-            Kind::Login {
-                proof: Proof::Relay(_),
-                ..
-            } => relay::DIALOG_TIME,
-            _ => self.settings.deadline.of(&asked.client),
-        };
-        let (client, deadline) = (asked.client.clone(), *began + time);
-        let question = Question { kind, client };
-        let late = move |decision| overdue.hear(&decision);
-        self.engine.decide_or_late(question, deadline, late).await
-    }
-
-    /// The verdict where nobody is to be asked for this client.
-    fn refuse(
-        &self,
-        kind: &Kind,
-        asked: &RequestContext,
-        session: Option<Session>,
-    ) -> Option<(Verdict, Source)> {
-        let client = &asked.client;
-        if let Kind::Login { user, .. } = kind
-            && let Some(verdict) = self.denied(user, client)
-        {
-            return Some((verdict, Source::Access));
-        }
-        let put_off = |why| Verdict::Defer(Cause::ours(Class::Limit, why));
-        if !self.sessions.admit(session) {
-            let why = "the client's session has used up listener limit auth-errors";
-            return Some((put_off(why), Source::Limit));
-        }
-        let penalty = self.penalty.as_ref().zip(self.offender(asked));
-        if penalty.is_some_and(|(penalty, offender)| penalty.refuses(offender)) {
-            let why = "the client has failed as often as listener penalty refuse-after says";
-            return Some((put_off(why), Source::Penalty));
-        }
-        if !self.settings.ok.allows(client) {
-            let why = "the client's address is not in ok.allow_nets";
-            return Some((Verdict::Reject(Cause::ours(Class::Policy, why)), Source::Local));
-        }
-        None
-    }
-
-    /// The verdict where the listener does not answer this client, or nothing about this
-    /// user. Its login may be good, so it is no refusal: our administrator has decided this,
-    /// and nobody has said anything about the password. The name of a dialog may be empty as
-    /// yet; it is asked about once it is known.
-    fn denied(&self, user: &UserName, client: &Client) -> Option<Verdict> {
-        let access = &self.settings.access;
-        let mut denied = access.client(client.address).err();
-        if denied.is_none() && access.names_domains() && !user.as_bytes().is_empty() {
-            let domain = user.domain().and_then(|domain| str::from_utf8(domain).ok());
-            let domain = domain.and_then(|domain| Domain::parse(domain).ok());
-            denied = access.domain(domain.as_ref()).err();
-        }
-        denied.map(|why| Verdict::Defer(Cause::ours(Class::Policy, why.to_string())))
-    }
-
-    /// The session whose limit a request counts towards; `None` where it counts towards none.
-    fn session(&self, asked: &RequestContext, connection: u64) -> Option<Session> {
-        let is_guess = !asked.no_penalty;
-        is_guess
-            .then(|| self.sessions.of(connection, &asked.client))
-            .flatten()
-    }
-
-    /// To whom the failures of a request are laid.
-    fn offender(&self, asked: &RequestContext) -> Option<Offender> {
-        let penalty = self.penalty.as_ref().filter(|_| !asked.no_penalty)?;
-        penalty.offender(&asked.client)
-    }
-
-    /// How long an answer is held back; a failure is counted.
-    fn delay(&self, decided: &Decided) -> Duration {
-        let Decided {
-            asked,
-            user,
-            tag,
-            decision,
-            patience,
-            ..
-        } = decided;
-        let delay = self.count(asked, user, tag.as_ref(), decision);
-        delay.min(patience.saturating_duration_since(Instant::now()))
-    }
-
-    /// Counts a failure. How late the penalty would have the answer.
-    fn count(
-        &self,
-        asked: &RequestContext,
-        user: &UserName,
-        tag: Option<&Tag>,
-        decision: &Decision,
-    ) -> Duration {
-        let Some((penalty, offender)) = self.penalty.as_ref().zip(self.offender(asked)) else {
-            return Duration::ZERO;
-        };
-        let has_failed = decision.is_failed_attempt();
-        let account = has_failed.then(|| self.engine.account(user));
-        let failure = account.as_ref().map(|account| Failure {
-            user: Some(account.as_bytes()),
-            what: tag,
-        });
-        penalty.delay(offender, failure)
-    }
-
-    /// Counts and logs a decision. `delayed` is how long the answer was held back behind
-    /// the verdict.
-    fn log(
-        &self,
-        user: &UserName,
-        client: &Client,
-        decision: &Decision,
-        (took, delayed): (Duration, Option<Duration>),
-        answer: &str,
-    ) {
-        self.counts.tell(&Entry {
-            listener: &self.settings.name,
-            question: "login",
-            about: user.as_bytes(),
-            decision,
-            took,
-            delayed,
-            client: &client.shown(),
-            instance: client.session.as_deref().unwrap_or("-"),
-            answer,
-        });
+        let decision = login.decide(kind, time).await;
+        Decided::new(self, asked, given, login, decision)
     }
 }
 
-impl Listener for Current<AuthListener> {
-    fn chooses_when_to_part(&self) -> bool {
+impl Decided {
+    /// A decision on a login of `given`, made now.
+    fn new(
+        listener: Arc<AuthListener>,
+        asked: RequestContext,
+        given: UserName,
+        login: Login,
+        decision: Decision,
+    ) -> Self {
+        Self {
+            serial: 0,
+            user: given.clone(),
+            given,
+            pass: None,
+            took: login.began.elapsed(),
+            patience: login.began + listener.settings.deadline.of(&asked.client),
+            held: None,
+            decision,
+            login,
+            asked,
+            listener,
+        }
+    }
+
+    /// How long the answer is held back; a failure is counted.
+    fn delay(&self) -> Duration {
+        let delay = self.login.delay(&self.user, &self.decision);
+        delay.min(self.patience.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl Protocol for AuthListener {
+    type Client = Connection;
+    type Message = Command;
+    type Reply = Reply;
+    type News = Turn;
+    type Codec = Codec;
+    type Limits = Sessions;
+    const HINT: &'static str = "does it speak Dovecot auth?";
+
+    fn gate(&self) -> &LoginGate {
+        &self.gate
+    }
+
+    fn in_flight() -> usize {
+        IN_FLIGHT
+    }
+
+    fn greet(current: &Arc<Current<Self>>, caller: &Caller) -> Option<(Connection, Vec<u8>)> {
+        let listener = current.get();
+        let Some(cookie) = listener.cookie() else {
+            tracing::error!(
+                listener = listener.settings.name,
+                "closed: the system gives no random bytes to greet a client with; does a system call filter forbid getrandom?"
+            );
+            return None;
+        };
+        let pid = caller.peer.and_then(|peer| peer.pid);
+        let session = listener.gate.limits.connected(caller.connection, pid);
+        let connection = Connection::new(current.clone(), cookie, (session, pid), caller.draining.clone());
+        Some((connection, listener.greeting(caller.connection, cookie)))
+    }
+
+    async fn heard(self: Arc<Self>, client: &mut Connection, command: Command) -> Option<AnswerOf<Self>> {
+        client.command(command)
+    }
+
+    fn decided(client: &mut Connection, turn: Turn) -> Option<AnswerOf<Self>> {
+        client.turned(turn)
+    }
+
+    fn held(client: &Connection) -> usize {
+        client.held
+    }
+
+    fn forgets(client: &mut Connection) -> Option<Instant> {
+        client.requests.next_timeout()
+    }
+
+    fn forget(client: &mut Connection) -> bool {
+        client.requests.forget_old();
         true
     }
 
-    fn counts(&self) -> Arc<ListenerCounts> {
-        self.get().counts.clone()
+    fn is_under_way(client: &Connection) -> bool {
+        client.is_under_way()
     }
 
-    fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            let Caller {
-                mut stream,
-                connection,
-                peer,
-                draining,
-                deaf,
-            } = caller;
-            let listener = self.get();
-            let Some(cookie) = listener.cookie() else {
-                tracing::error!(
-                    listener = listener.settings.name,
-                    "closed: the system gives no random bytes to greet a client with; does a system call filter forbid getrandom?"
-                );
-                return;
-            };
-            let greeting = listener.greeting(connection, cookie);
-            // In one write: some clients read only once.
-            if greet(&mut stream, &greeting, &listener.settings.name).await {
-                let pid = peer.and_then(|peer| peer.pid);
-                let session = listener.sessions.connected(connection, pid);
-                drop(listener);
-                Connection::new(self, stream, cookie, (session, pid))
-                    .serve(&draining, &deaf)
-                    .await;
-            }
-        })
+    /// A login process of Dovecot does.
+    fn closes_itself(client: &Connection) -> bool {
+        client.accepted.is_some()
     }
 }

@@ -27,19 +27,6 @@ pub(super) struct Outcome {
     pub(super) is_awaited: bool,
 }
 
-impl OkFields {
-    /// Whether a login may come from there. A client without a known address is in
-    /// no allowed network.
-    pub(super) fn allows(&self, client: &Client) -> bool {
-        let Some(networks) = &self.allow_nets else {
-            return true;
-        };
-        client
-            .address
-            .is_some_and(|address| networks.iter().any(|network| network.has(address)))
-    }
-}
-
 /// The fields for `user`, given as `given`.
 ///
 /// # Errors
@@ -69,29 +56,4 @@ pub(super) fn to_reply(
         fields,
         is_awaited: settings.hands_over && !goes_elsewhere,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_must_be_known_and_allowed() {
-        let ok = OkFields {
-            allow_nets: Some(vec![
-                Network::parse("192.0.2.0/24").unwrap(),
-                Network::parse("::1").unwrap(),
-            ]),
-            ..OkFields::default()
-        };
-        let client = |address: Option<&str>| Client {
-            address: address.and_then(|address| Client::address_in(address.as_bytes())),
-            ..Client::default()
-        };
-        assert!(ok.allows(&client(Some("192.0.2.9"))) && ok.allows(&client(Some("::1"))));
-        for address in [Some("198.51.100.1"), Some("NULL"), Some(""), None] {
-            assert!(!ok.allows(&client(address)), "{address:?}");
-            assert!(OkFields::default().allows(&client(address)));
-        }
-    }
 }

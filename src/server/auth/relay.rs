@@ -15,28 +15,30 @@ use vouch_protocol::secret::Secret;
 use super::{AuthListener, Decided, RequestContext};
 use crate::dialog::{Asker, Dialog};
 use crate::engine::{Decision, Source};
-use crate::verdict::{Cause, Class, Proof, UserName, Verdict};
+use crate::server::login::Login;
+use crate::verdict::{Cause, Class, Kind, Proof, UserName, Verdict};
 
 /// Bound (questions): time of a whole dialog. Beyond: the dialog is cancelled, no answer. Why: two or three answers
 /// of each side, which a client has at hand.
 pub(super) const DIALOG_TIME: Duration = Duration::from_secs(60);
 
 /// A dialog under way. Dropping it ends it at the remote, too.
-pub(super) struct Relay {
+pub(crate) struct Relay {
     listener: Arc<AuthListener>,
-    connection: u64,
     asked: RequestContext,
+    login: Login,
     asker: Asker,
     deciding: Pin<Box<dyn Future<Output = Decided> + Send>>,
-    began: Instant,
     /// Whether it counts against its client when it ends now.
     abandoned: bool,
 }
 
 /// How a turn of the remote ended.
-pub(super) enum Turn {
+pub(crate) enum Turn {
     /// The question was decided on.
     Decided(Box<Decided>),
+    /// The answer was held back, and is due.
+    Due(Box<Decided>),
     /// The client waits for it no more.
     GivenUp,
     /// The client is to answer this.
@@ -57,16 +59,20 @@ impl Relay {
         (asker, dialog): (Asker, Dialog),
     ) -> Self {
         let user = UserName::new(asker.user().unwrap_or_default());
-        let proof = Proof::Relay(dialog);
-        // The serial number is that of the turn in which it ends.
-        let deciding = listener.clone().decide(0, asked.clone(), user, proof, connection);
+        let kind = Kind::Login {
+            user: user.clone(),
+            proof: Proof::Relay(dialog),
+        };
+        let login = listener.login(&kind, &asked, connection);
+        let deciding = listener
+            .clone()
+            .decide(asked.clone(), user, kind, login.clone(), DIALOG_TIME);
         Self {
             listener,
-            connection,
             asked,
+            login,
             asker,
             deciding: Box::pin(deciding),
-            began: Instant::now(),
             abandoned: false,
         }
     }
@@ -91,10 +97,10 @@ impl Relay {
         }
         let user = self.user();
         if !known {
-            if let Some(verdict) = self.listener.denied(&user, &self.asked.client) {
+            if let Some(verdict) = self.listener.gate.denies(&user, &self.asked.client) {
                 return Err(self.decided(verdict, Source::Access));
             }
-            if let Some(Decision { verdict, source, .. }) = self.listener.engine.refuse(&user) {
+            if let Some(Decision { verdict, source, .. }) = self.listener.gate.engine.refuse(&user) {
                 return Err(self.decided(verdict, source));
             }
         }
@@ -130,23 +136,16 @@ impl Relay {
     }
 
     fn decided(&self, verdict: Verdict, source: Source) -> Box<Decided> {
-        let directory = self.listener.engine.only_directory();
+        let decision = Decision {
+            verdict,
+            source,
+            directory: self.listener.gate.engine.only_directory(),
+        };
+        let (listener, asked, login) = (self.listener.clone(), self.asked.clone(), self.login.clone());
+        let patience = Instant::now() + listener.settings.deadline.of(&asked.client);
         Box::new(Decided {
-            listener: self.listener.clone(),
-            serial: 0,
-            asked: self.asked.clone(),
-            given: self.user(),
-            user: self.user(),
-            pass: None,
-            tag: None,
-            decision: Decision {
-                verdict,
-                source,
-                directory,
-            },
-            took: self.began.elapsed(),
-            patience: Instant::now() + self.listener.settings.deadline.of(&self.asked.client),
-            held: None,
+            patience,
+            ..Decided::new(listener, asked, self.user(), login, decision)
         })
     }
 }
@@ -156,10 +155,7 @@ impl Drop for Relay {
     /// nothing: it counts as a failure, or guessing and probing for names would cost nothing.
     fn drop(&mut self) {
         if self.abandoned {
-            let session = self.listener.session(&self.asked, self.connection);
-            if let Some(session) = session {
-                self.listener.sessions.failed(session, None);
-            }
+            self.login.is_abandoned();
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Baseline {
 impl UserdbListener {
     /// The answer to CACHE-STATUS.
     pub(super) async fn status(&self, id: u32, reset: bool) -> Reply {
-        let summary = self.engine.summary().await;
+        let summary = self.gate.engine.summary().await;
         let counters = summary.map(|summary| {
             let counters = CacheCounters {
                 hits: limited(since(&self.baseline.hits, summary.hits)),
@@ -38,7 +38,7 @@ impl UserdbListener {
     /// The answer to CACHE-FLUSH.
     pub(super) fn flush(&self, id: u32, users: &[Vec<u8>]) -> Reply {
         let users: Vec<_> = users.iter().map(|user| UserName::new(user)).collect();
-        let count = self.engine.forget(&users);
+        let count = self.gate.engine.forget(&users);
         let (listener, of) = (&self.settings.name, users.len());
         tracing::info!(listener = listener, count, users = of, "CACHE-FLUSH answered");
         Reply::Flushed {

@@ -7,25 +7,25 @@ mod cache;
 pub(crate) mod connection;
 mod mask;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 use vouch_protocol::auth::Parameters;
-use vouch_protocol::auth::master::{Claim, Field, Lookup, Reply, greeting};
+use vouch_protocol::auth::master::{Claim, Codec, Field, Lookup, Reply, Request, greeting};
 
-use super::counts::{Entry, ListenerCounts};
+use super::conversation::{Answer, AnswerOf, Protocol};
+use super::counts::Entry;
 use super::current::Current;
 use super::fields::Fields;
+use super::gate::{Gate, Guards, Unlimited};
 use super::handover::Handover;
 use super::sibling;
-use super::{Caller, Deadline, Listener, Peer, greet};
+use super::{Caller, Deadline, Peer};
 use crate::address::Address;
 use crate::engine::{Decision, Engine, Source};
 use crate::verdict::{Abstention, Client, Kind, Question, UserName, Verdict};
 use cache::Baseline;
-use connection::Connection;
+use connection::{Connection, IN_FLIGHT};
 use mask::Mask;
 
 /// When a user is said to exist.
@@ -55,9 +55,8 @@ pub struct Settings {
 /// Answers auth-master requests.
 pub struct UserdbListener {
     settings: Settings,
-    engine: Engine,
+    gate: Arc<Gate<Unlimited>>,
     handover: Arc<Handover>,
-    counts: Arc<ListenerCounts>,
     baseline: Arc<Baseline>,
 }
 
@@ -79,25 +78,15 @@ enum Outcome {
 }
 
 impl UserdbListener {
-    /// A listener in front of `engine`. All listeners of one Dovecot share a `handover`.
-    pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>) -> Self {
+    /// A listener in front of `engine`, instead of `before` where there was one. All listeners of one Dovecot share a
+    /// `handover`.
+    pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>, before: Option<&Self>) -> Self {
+        let gate = before.map(|before| &*before.gate);
         Self {
-            settings,
-            engine,
+            gate: Gate::new(&settings.name, (), Guards::default(), engine, gate),
             handover,
-            counts: Arc::default(),
-            baseline: Arc::default(),
-        }
-    }
-
-    /// The same listener with other settings or directories.
-    pub fn succeeded_by(&self, settings: Settings, engine: Engine) -> Self {
-        Self {
+            baseline: before.map(|before| before.baseline.clone()).unwrap_or_default(),
             settings,
-            engine,
-            handover: self.handover.clone(),
-            counts: self.counts.clone(),
-            baseline: self.baseline.clone(),
         }
     }
 
@@ -106,7 +95,7 @@ impl UserdbListener {
         let asked = Instant::now();
         let Lookup { id, user, parameters } = lookup;
         let client = client(*parameters);
-        let user = self.engine.complete(&UserName::new(&user));
+        let user = self.gate.engine.complete(&UserName::new(&user));
         if wanted == Wanted::Name && is_stranger(peer) {
             self.turn_away("PASS", &user.to_string());
             return Reply::Fail { id };
@@ -141,7 +130,7 @@ impl UserdbListener {
         let Ok(address) = Address::from_unquoted(user.as_bytes()) else {
             return (user, local(Verdict::Abstain(Abstention::NotOurs), None));
         };
-        let address = self.engine.mailbox(address);
+        let address = self.gate.engine.mailbox(address);
         let user = UserName::new(&address.to_unquoted());
         let decision = match self.settings.exists {
             Exists::Probe => {
@@ -150,10 +139,10 @@ impl UserdbListener {
                     kind: Kind::Recipient(address),
                     client: client.clone(),
                 };
-                self.engine.decide(question, deadline).await
+                self.gate.ask(question, None, (), deadline, None).await
             }
             // A name that nobody can have is no user in any domain.
-            Exists::Domain => match self.engine.directory_of(address.domain()) {
+            Exists::Domain => match self.gate.engine.directory_of(address.domain()) {
                 Some(directory) if address.fault().is_none() => {
                     local(Verdict::accept(user.as_bytes()), Some(directory))
                 }
@@ -203,7 +192,7 @@ impl UserdbListener {
             return None;
         }
         let known = match self.settings.exists {
-            Exists::Probe => self.engine.known(),
+            Exists::Probe => self.gate.engine.known(),
             Exists::Domain => None,
         };
         if known.is_none() {
@@ -234,7 +223,7 @@ impl UserdbListener {
         if let Err(why) = is_itself(claim, peer) {
             return refused(&why);
         }
-        let user = self.engine.account(&accepted.user);
+        let user = self.gate.engine.account(&accepted.user);
         let filled = self.settings.fields.fill_paths(user.as_bytes(), &accepted.client);
         let mut fields = match filled {
             Ok(fields) => fields,
@@ -302,15 +291,14 @@ impl UserdbListener {
 
     /// Counts and logs a decision.
     fn log(&self, user: &UserName, client: &Client, decision: &Decision, asked: Instant, answer: &str) {
-        self.counts.tell(&Entry {
-            listener: &self.settings.name,
+        self.gate.tell(&Entry {
             question: "user",
             about: user.as_bytes(),
             decision,
             took: asked.elapsed(),
             delayed: None,
-            client: &client.shown(),
-            instance: client.session.as_deref().unwrap_or("-"),
+            client,
+            instance: None,
             answer,
         });
     }
@@ -361,32 +349,37 @@ fn uid(fields: &[Field]) -> Option<u32> {
     str::from_utf8(value).ok()?.parse().ok()
 }
 
-impl Listener for Current<UserdbListener> {
-    fn counts(&self) -> Arc<ListenerCounts> {
-        self.get().counts.clone()
+impl Protocol for UserdbListener {
+    type Client = Connection;
+    type Message = Request;
+    type Reply = Reply;
+    type News = Reply;
+    type Codec = Codec;
+    type Limits = Unlimited;
+    const HINT: &'static str = "does it speak Dovecot auth-master?";
+
+    fn gate(&self) -> &Gate<Unlimited> {
+        &self.gate
     }
 
-    fn serve(self: Arc<Self>, caller: Caller) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            let Caller {
-                mut stream,
-                peer,
-                draining,
-                ..
-            } = caller;
-            let listener = self.get();
-            // In one write: chasquid waits for it.
-            let greeted = greet(
-                &mut stream,
-                &greeting(listener.handover.spid()),
-                &listener.settings.name,
-            )
-            .await;
-            drop(listener);
-            if greeted {
-                Connection::new(self, stream, peer).serve(&draining).await;
-            }
-        })
+    fn in_flight() -> usize {
+        IN_FLIGHT
+    }
+
+    fn greet(current: &Arc<Current<Self>>, caller: &Caller) -> Option<(Connection, Vec<u8>)> {
+        let connection = Connection {
+            peer: caller.peer,
+            complained: false,
+        };
+        Some((connection, greeting(current.get().handover.spid())))
+    }
+
+    async fn heard(self: Arc<Self>, client: &mut Connection, request: Request) -> Option<AnswerOf<Self>> {
+        Some(client.answer(self, request))
+    }
+
+    fn decided(_: &mut Connection, reply: Reply) -> Option<AnswerOf<Self>> {
+        Some(Answer::Reply(reply))
     }
 }
 
