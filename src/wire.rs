@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::codec::{Decoder, Encoder};
 use vouch_protocol::error::{DecodeError, EncodeError};
+use vouch_protocol::line::LineCutter;
 use zeroize::Zeroize;
 
 /// Bound (clients, bytes): room made for one more read. Beyond: a buffer grows to twice the longest message and this,
@@ -69,6 +70,29 @@ impl From<EncodeError> for WireError {
             EncodeError::Io(error) => Self::Io(error),
             other => Self::Encode(other),
         }
+    }
+}
+
+/// Lines of any bytes, without their ends.
+pub struct Lines {
+    cutter: LineCutter,
+    limit: usize,
+}
+
+impl Lines {
+    /// Lines of at most so many bytes, with their ends.
+    pub fn new(limit: usize) -> Self {
+        let cutter = LineCutter::default();
+        Self { cutter, limit }
+    }
+}
+
+impl Decoder for Lines {
+    type Item = BytesMut;
+    type Error = DecodeError;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<BytesMut>, DecodeError> {
+        self.cutter.cut(buffer, self.limit)
     }
 }
 
@@ -345,29 +369,14 @@ mod tests {
     use std::time::Duration;
 
     use tokio::io::duplex;
-    use tokio_util::codec::LinesCodec;
 
     use super::*;
-
-    /// Lines, with our kind of error.
-    struct Lines(LinesCodec);
-
-    impl Decoder for Lines {
-        type Item = String;
-        type Error = DecodeError;
-        fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<String>, DecodeError> {
-            self.0
-                .decode(buffer)
-                .map_err(|_| DecodeError::Malformed("a line"))
-        }
-    }
 
     impl Encoder<&str> for Lines {
         type Error = EncodeError;
         fn encode(&mut self, line: &str, buffer: &mut BytesMut) -> Result<(), EncodeError> {
-            self.0
-                .encode(line, buffer)
-                .map_err(|_| EncodeError::Unsendable("a line"))
+            buffer.extend_from_slice(format!("{line}\n").as_bytes());
+            Ok(())
         }
     }
 
@@ -378,7 +387,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn messages_deadlines_and_the_end() {
         let (ours, mut theirs) = duplex(1024);
-        let mut wire = Wire::new(Box::new(ours), Lines(LinesCodec::new()));
+        let mut wire = Wire::new(Box::new(ours), Lines::new(1 << 20));
         theirs.write_all(b"one\ntwo\npart").await.unwrap();
         assert_eq!(wire.read(soon()).await.unwrap(), "one");
         assert!(wire.has_residue() && wire.heard());
@@ -397,7 +406,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_never_reads_costs_one_deadline() {
         let (ours, _theirs) = duplex(4);
-        let mut wire = Wire::new(Box::new(ours), Lines(LinesCodec::new()));
+        let mut wire = Wire::new(Box::new(ours), Lines::new(1 << 20));
         wire.push("longer than the pipe").unwrap();
         assert!(matches!(wire.flush(soon()).await, Err(WireError::Timeout)));
     }
@@ -406,7 +415,7 @@ mod tests {
     async fn a_message_that_has_begun_ends_in_time_however_many_pieces_it_comes_in() {
         const PATIENCE: Duration = Duration::from_secs(60);
         let (ours, mut theirs) = duplex(1024);
-        let mut wire = Wire::new(Box::new(ours), Lines(LinesCodec::new())).with_patience(PATIENCE);
+        let mut wire = Wire::new(Box::new(ours), Lines::new(1 << 20)).with_patience(PATIENCE);
         // Nobody is hurried to begin.
         assert!(timeout(10 * PATIENCE, wire.next()).await.is_err());
         let pieces = async {
@@ -454,7 +463,7 @@ mod tests {
     async fn one_long_message_does_not_keep_its_buffer() {
         const LONG: usize = 100 * READ_CHUNK;
         let (ours, mut theirs) = duplex(LONG);
-        let mut wire = Wire::new(Box::new(ours), Lines(LinesCodec::new()));
+        let mut wire = Wire::new(Box::new(ours), Lines::new(1 << 20));
         theirs.write_all(&[b'x'; LONG]).await.unwrap();
         let half = timeout(Duration::from_millis(100), wire.next()).await;
         assert!(half.is_err(), "its end has not come");

@@ -1,23 +1,19 @@
 //! The daemon's side of the control socket.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nix::unistd::Uid;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout};
+use vouch_protocol::error::DecodeError;
 
 use super::{ANSWER, LONGEST_REQUEST, MOST_CLIENTS, REQUEST_TIMEOUT, Refusal};
-use crate::wire::write_within;
-
-/// When the system has no descriptor left, others must be given time to end.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::server::{Accepted, Peer, Socket};
+use crate::wire::{Lines, Stream, Wire, WireError};
 
 /// Answers what `ask` names, from the whole request, or says why not. It runs on threads that
 /// serve listeners as well, and never blocks one for long.
@@ -29,71 +25,49 @@ pub type Answering = Pin<Box<dyn Future<Output = Result<Value, Refusal>> + Send>
 /// Answers root and our own user, and nobody else, until it is dropped.
 pub async fn serve(listener: UnixListener, answer: Arc<Answer>) {
     let places = Arc::new(Semaphore::new(MOST_CLIENTS));
-    loop {
-        // When all places are taken, a new client waits in the kernel's queue.
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
-        };
-        let Ok((stream, _)) = listener.accept().await else {
-            sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        if !is_ours(&stream) {
-            continue;
-        }
+    let let_in = |client: Accepted| {
         let answer = answer.clone();
-        tokio::spawn(async move {
-            // A client that left, or that says nothing, is no matter to anybody.
-            let _ = converse(stream, &*answer).await;
-            drop(place);
-        });
-    }
+        if is_ours(client.peer) {
+            tokio::spawn(async move {
+                converse(client.stream, &*answer).await;
+                drop(client.place);
+            });
+        }
+    };
+    Socket::Unix(listener)
+        .accept_each(Some(&places), let_in, |_| ())
+        .await;
 }
 
 /// The mode of the socket lets nobody else in either; but a mode can be changed.
-fn is_ours(stream: &UnixStream) -> bool {
-    let Ok(peer) = stream.peer_cred() else {
+fn is_ours(peer: Option<Peer>) -> bool {
+    let Some(Peer { uid, .. }) = peer else {
         return false;
     };
-    let ours = peer.uid() == 0 || peer.uid() == Uid::effective().as_raw();
+    let ours = uid == 0 || uid == Uid::effective().as_raw();
     if !ours {
-        tracing::warn!("control socket: closed: user {} may not ask", peer.uid());
+        tracing::warn!("control socket: closed: user {uid} may not ask");
     }
     ours
 }
 
-async fn converse(mut stream: UnixStream, answer: &Answer) -> io::Result<()> {
-    let Some(line) = timeout(REQUEST_TIMEOUT, read(&mut stream)).await?? else {
-        return Ok(());
-    };
-    let answered = match line {
+async fn converse(stream: Stream, answer: &Answer) {
+    let mut wire = Wire::new(stream, Lines::new(LONGEST_REQUEST));
+    let answered = match wire.read(Instant::now() + REQUEST_TIMEOUT).await {
         Ok(line) => answered(&line, answer).await,
-        Err(refusal) => Err(refusal),
+        Err(WireError::Decode(DecodeError::TooLong { .. })) => Err(Refusal::TooLong),
+        // A client that left, or that says nothing, is no matter to anybody.
+        Err(_) => return,
     };
     let answer = answered.unwrap_or_else(|refusal| json!({ "error": refusal.to_string() }));
+    wire.push_bytes(format!("{answer}\n").as_bytes());
     // All names of a large cache are many bytes: a client that reads some of them is waited for.
-    let written = write_within(&mut stream, format!("{answer}\n").as_bytes(), REQUEST_TIMEOUT).await;
-    match written {
-        Ok(()) => timeout(REQUEST_TIMEOUT, stream.shutdown()).await?,
-        Err(error) => {
-            tracing::warn!("control socket: an answer was cut off: {error}");
-            Ok(())
+    match wire.flush_within(REQUEST_TIMEOUT).await {
+        Ok(()) => {
+            let _ = timeout(REQUEST_TIMEOUT, wire.finish()).await;
         }
+        Err(error) => tracing::warn!("control socket: an answer was cut off: {error}"),
     }
-}
-
-/// A whole line, or why it is none that is answered; `None` where the client left before its end.
-async fn read(stream: &mut UnixStream) -> io::Result<Option<Result<Vec<u8>, Refusal>>> {
-    let mut line = Vec::new();
-    let mut reader = BufReader::new(stream.take(LONGEST_REQUEST as u64));
-    reader.read_until(b'\n', &mut line).await?;
-    Ok(if line.ends_with(b"\n") {
-        Some(Ok(line))
-    } else if line.len() >= LONGEST_REQUEST {
-        Some(Err(Refusal::TooLong))
-    } else {
-        None
-    })
 }
 
 async fn answered(line: &[u8], answer: &Answer) -> Result<Value, Refusal> {
@@ -109,7 +83,8 @@ async fn answered(line: &[u8], answer: &Answer) -> Result<Value, Refusal> {
 mod tests {
     use std::future::pending;
 
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
 
     use super::*;
 

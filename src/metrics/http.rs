@@ -20,11 +20,11 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::text::Format;
 use super::{Served, host, page};
-use crate::server::Socket;
+use crate::server::{Accepted, Socket};
 use crate::wire::Stream;
 
 /// Bound (clients): clients that read the metrics. Beyond: one more waits. Why: two Prometheus servers that watch
@@ -50,41 +50,19 @@ const HEAD_FIELDS: usize = 64;
 const OF_ANOTHER: &str = "vouch answers here for localhost, a loopback address or this host's name, and the Host of this \
                           request is none of them. A proxy in front of it must send one of these as Host.\n";
 
-/// When the system has no descriptor left for one more connection, others must be
-/// given time to end.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// Answers whoever connects to `socket`, until it is dropped.
 pub async fn serve(socket: Socket, served: Arc<Served>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    // It is never closed.
-    while let Ok(place) = places.clone().acquire_owned().await {
-        match accept(&socket).await {
-            Ok((stream, on_loopback)) => {
-                let served = served.clone();
-                tokio::spawn(async move {
-                    converse(stream, served, on_loopback).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::debug!("metrics: cannot accept a connection, trying on: {error}");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// A connection, and whether it is to a loopback address, where any browser on this machine can connect to.
-async fn accept(socket: &Socket) -> io::Result<(Stream, bool)> {
-    Ok(match socket {
-        Socket::Unix(listener) => (Box::new(listener.accept().await?.0), false),
-        Socket::Tcp(listener) => {
-            let stream = listener.accept().await?.0;
-            let at = stream.local_addr().map(|at| at.ip().to_canonical());
-            (Box::new(stream), at.is_ok_and(|at| at.is_loopback()))
-        }
-    })
+    let let_in = |client: Accepted| {
+        let served = served.clone();
+        tokio::spawn(async move {
+            converse(client.stream, served, client.on_loopback).await;
+            drop(client.place);
+        });
+    };
+    let failed =
+        |error: &io::Error| tracing::debug!("metrics: cannot accept a connection, trying on: {error}");
+    socket.accept_each(Some(&places), let_in, failed).await;
 }
 
 /// One request and its answer.

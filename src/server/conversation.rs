@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::codec::{Decoder, Encoder};
 use tokio_util::sync::CancellationToken;
@@ -200,7 +201,7 @@ async fn exchange<P: Protocol>(
                 }
             },
             // From here on it is looked for a quiet moment.
-            () = draining.cancelled(), if !closes || !under_way => {
+            () = quiet(draining), if !closes || !under_way => {
                 over = closes;
                 None
             }
@@ -245,6 +246,12 @@ async fn list<P: Protocol>(
         }
     }
     Ok(true)
+}
+
+/// The listener closes, and the runtime has heard of what had arrived by then.
+async fn quiet(draining: &CancellationToken) {
+    draining.cancelled().await;
+    yield_now().await;
 }
 
 /// Nothing is made of a time that is not waited for.

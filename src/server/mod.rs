@@ -25,20 +25,16 @@ pub mod recipient_limits;
 pub(crate) mod refused_share;
 pub mod saslauthd;
 pub mod sibling;
+mod socket;
 pub mod socketmap;
 pub mod userdb;
 
 use std::future::Future;
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use nix::unistd::Uid;
-use socket2::SockRef;
-use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,11 +43,7 @@ use crate::verdict::Client;
 use crate::wire::Stream;
 use admission::Admission;
 use counts::ListenerCounts;
-use draining_stream::DrainingStream;
-
-/// When the system has no descriptor left for one more connection, others must
-/// be given time to end.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub use socket::{Accepted, Peer, Socket};
 
 /// Bound (clients): time in which a client reads no byte of what is written to it. Beyond: its connection is closed,
 /// with a warning in the log. Why: Postfix and Dovecot read at once; a client that does not is gone or stuck.
@@ -89,22 +81,6 @@ pub struct Caller {
     pub deaf: CancellationToken,
 }
 
-/// A process at the other end of a Unix socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// Its id; not known where it is of another pid namespace.
-    pub pid: Option<i32>,
-    /// Its user's.
-    pub uid: u32,
-    /// Its group's.
-    pub gid: u32,
-    /// Root, or the socket's owner.
-    pub owner: bool,
-    /// Everybody may connect (mode 0666), and it is neither an owner nor of the socket's
-    /// group.
-    pub stranger: bool,
-}
-
 /// The patience of those who ask about logins and users differs by service: Postfix
 /// drops the connection after ten seconds (`src/xsasl/xsasl_dovecot_server.c`),
 /// Dovecot after 150.
@@ -128,109 +104,6 @@ fn is_smtp(client: &Client) -> bool {
         .service
         .as_deref()
         .is_some_and(|service| service.eq_ignore_ascii_case("smtp"))
-}
-
-/// A listening socket.
-pub enum Socket {
-    /// Of a path.
-    Unix(UnixListener),
-    /// Of an address.
-    Tcp(TcpListener),
-}
-
-impl Socket {
-    async fn accept(&self, access: Option<&Access>) -> io::Result<Accepted> {
-        match self {
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok(accepted(stream, access))
-            }
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                // A client that is gone already fails this; it will fail its first read as well.
-                let _ = stream.set_nodelay(true);
-                Ok(Accepted {
-                    stream: Box::new(stream),
-                    peer: None,
-                    deaf: CancellationToken::new(),
-                })
-            }
-        }
-    }
-
-    /// The next client in the backlog, if one is there. The kernel is asked: the runtime may not have heard of it yet.
-    fn accept_waiting(&self) -> io::Result<UnixStream> {
-        let Self::Unix(listener) = self else {
-            return Err(io::ErrorKind::WouldBlock.into());
-        };
-        let (socket, _) = SockRef::from(listener).accept()?;
-        socket.set_nonblocking(true)?;
-        UnixStream::from_std(socket.into())
-    }
-
-    /// The peers that may connect, if the socket has a path.
-    fn access(&self) -> Option<Access> {
-        let Self::Unix(listener) = self else { return None };
-        let address = listener.local_addr().ok()?;
-        let metadata = std::fs::metadata(address.as_pathname()?).ok()?;
-        Some(Access {
-            mode: metadata.mode() & 0o777,
-            uid: metadata.uid(),
-            gid: metadata.gid(),
-        })
-    }
-}
-
-/// A client that has connected, see [`Caller`].
-struct Accepted {
-    stream: Stream,
-    peer: Option<Peer>,
-    deaf: CancellationToken,
-}
-
-fn accepted(stream: UnixStream, access: Option<&Access>) -> Accepted {
-    let peer = stream.peer_cred().ok().map(|peer| {
-        let (uid, gid) = (peer.uid(), peer.gid());
-        Peer {
-            // A process in another pid namespace shows as 0.
-            pid: peer.pid().filter(|&pid| pid > 0),
-            uid,
-            gid,
-            owner: access.map_or(is_root(uid), |access| access.is_owner(uid)),
-            stranger: access.is_some_and(|access| access.is_stranger(uid, gid)),
-        }
-    });
-    let deaf = CancellationToken::new();
-    Accepted {
-        stream: Box::new(DrainingStream::new(stream, deaf.clone())),
-        peer,
-        deaf,
-    }
-}
-
-/// A socket's owner, group and mode.
-struct Access {
-    mode: u32,
-    uid: u32,
-    gid: u32,
-}
-
-impl Access {
-    /// Root may do what the owner may.
-    fn is_owner(&self, uid: u32) -> bool {
-        is_root(uid) || uid == self.uid
-    }
-
-    /// As Dovecot has it (`auth-master-connection.c`): any mode other than 0666 is
-    /// the administrator's own choice of clients, and root, as which LMTP and
-    /// `doveadm` ask, is never restricted.
-    fn is_stranger(&self, uid: u32, gid: u32) -> bool {
-        self.mode == 0o666 && !self.is_owner(uid) && gid != self.gid
-    }
-}
-
-fn is_root(uid: u32) -> bool {
-    Uid::from_raw(uid).is_root()
 }
 
 /// Holds an answer back; not beyond the end of the daemon, which nobody that guesses holds up.
@@ -264,35 +137,22 @@ pub async fn serve(
     tasks: TaskTracker,
     closing: Closing,
 ) {
-    let access = socket.access();
     let inside = Inside {
         listener,
         admission,
         tasks,
         closing,
     };
-    loop {
-        let accepted = tokio::select! {
-            accepted = socket.accept(access.as_ref()) => accepted,
-            () = inside.closing.accepting.cancelled() => break,
-        };
-        match accepted {
-            Ok(accepted) => inside.let_in(accepted),
-            // It hung up while it waited: no fault of ours, and nothing to wait for.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                inside.admission.cannot_accept(&error);
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+    let let_in = |client| inside.let_in(client);
+    tokio::select! {
+        () = socket.accept_each(None, let_in, |error| inside.admission.cannot_accept(error)) => {}
+        () = inside.closing.accepting.cancelled() => {}
     }
     // Only the last to hold the socket closes it with those who wait in it: a reload gives it to a successor.
     if inside.closing.takes_backlog
         && let Some(socket) = Arc::into_inner(socket)
     {
-        while let Ok(stream) = socket.accept_waiting() {
-            inside.let_in(accepted(stream, access.as_ref()));
-        }
+        socket.waiting().for_each(let_in);
     }
 }
 
@@ -305,7 +165,10 @@ struct Inside {
 }
 
 impl Inside {
-    fn let_in(&self, Accepted { stream, peer, deaf }: Accepted) {
+    fn let_in(&self, client: Accepted) {
+        let Accepted {
+            stream, peer, deaf, ..
+        } = client;
         let Some(place) = self.admission.admit(peer.as_ref()) else {
             return;
         };
@@ -320,41 +183,5 @@ impl Inside {
             served.await;
             drop(place);
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stranger_is_one_whom_only_the_mode_lets_in() {
-        let access = |mode| Access {
-            mode,
-            uid: 1,
-            gid: 10,
-        };
-        assert!(access(0o666).is_stranger(2, 20));
-        assert!(!access(0o666).is_stranger(1, 20) && !access(0o666).is_stranger(2, 10));
-        for mode in [0o600, 0o660, 0o777] {
-            assert!(!access(mode).is_stranger(2, 20), "{mode:o}");
-        }
-    }
-
-    #[test]
-    fn root_is_an_owner_of_every_socket_and_a_stranger_at_none() {
-        for mode in 0..=0o777 {
-            let access = Access {
-                mode,
-                uid: 110,
-                gid: 118,
-            };
-            assert!(access.is_owner(0) && access.is_owner(110), "{mode:o}");
-            assert!(
-                !access.is_stranger(0, 0) && !access.is_stranger(0, 20),
-                "{mode:o}"
-            );
-            assert!(!access.is_owner(118) && !access.is_owner(20), "{mode:o}");
-        }
     }
 }

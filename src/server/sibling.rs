@@ -7,27 +7,28 @@
 //! cookie asks that one, at a socket without a path, as the mail process would.
 
 use std::future::Future;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::time::timeout;
+use tokio::time::Instant;
 use vouch_protocol::auth::master::Claim;
+use vouch_protocol::error::DecodeError;
 
 use super::counts::ListenerCounts;
 use super::{Caller, Listener};
+use crate::wire::{Lines, Stream, Wire, WireError};
 
 /// Bound (questions): wait for another vouch that has accepted a login (Dovecot reloads). Beyond: the mail process is
 /// refused. Why: that process looks into its memory only.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bound (questions, bytes): answer of another vouch that has accepted a login. Beyond: the mail process is refused.
-/// Why: two short lines and the answer, each of 8 KiB at most.
-const MAX_REPLY_BYTES: u64 = 3 * 8192;
+/// Bound (questions, bytes): line of another vouch that has accepted a login. Beyond: the mail process is refused.
+/// Why: the protocol's own limit.
+const MAX_LINE_BYTES: usize = 8192;
 
 /// The socket at which other processes of ours reach this one.
 ///
@@ -82,17 +83,7 @@ impl Listener for SiblingListener {
 /// # Errors
 /// When there is no such process any more, or it is not ours, or has no answer.
 pub(super) async fn ask(pid: u32, claim: &Claim) -> io::Result<Vec<u8>> {
-    within_patience(exchange(pid, claim)).await
-}
-
-async fn within_patience(asking: impl Future<Output = io::Result<Vec<u8>>>) -> io::Result<Vec<u8>> {
-    timeout(REPLY_TIMEOUT, asking)
-        .await
-        .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
-}
-
-async fn exchange(pid: u32, claim: &Claim) -> io::Result<Vec<u8>> {
-    let mut stream = UnixStream::connect(address(pid)).await?;
+    let stream = UnixStream::connect(address(pid)).await?;
     let peer = stream.peer_cred()?;
     // Once a process has ended, anybody may take the name of its socket.
     let same_pid = peer.pid().is_some_and(|other| i64::from(other) == i64::from(pid));
@@ -100,23 +91,29 @@ async fn exchange(pid: u32, claim: &Claim) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("another process has its socket"));
     }
     let request = [b"VERSION\t1\t1\n".as_slice(), claim.to_line().expose()].concat();
-    stream.write_all(&request).await?;
-    read_answer(stream, claim).await
+    exchange(Box::new(stream), &request, claim.id)
+        .await
+        .map_err(io::Error::other)
 }
 
-async fn read_answer(stream: impl AsyncRead + Unpin, claim: &Claim) -> io::Result<Vec<u8>> {
-    let mut lines = BufReader::new(stream.take(MAX_REPLY_BYTES));
-    let mut line = Vec::new();
-    // VERSION, SPID, the answer.
-    for _ in 0..3 {
-        line.clear();
-        lines.read_until(b'\n', &mut line).await?;
+async fn exchange(stream: Stream, request: &[u8], id: u32) -> Result<Vec<u8>, WireError> {
+    let deadline = Instant::now() + REPLY_TIMEOUT;
+    let mut wire = Wire::new(stream, Lines::new(MAX_LINE_BYTES));
+    wire.push_bytes(request);
+    wire.flush(deadline).await?;
+    // VERSION and SPID stand before the answer.
+    for _ in 0..2 {
+        wire.read(deadline).await?;
     }
-    let known = [format!("USER\t{}\t", claim.id), format!("FAIL\t{}\n", claim.id)];
-    if line.ends_with(b"\n") && known.iter().any(|known| line.starts_with(known.as_bytes())) {
-        Ok(line)
+    let mut line = wire.read(deadline).await?;
+    line.extend_from_slice(b"\n");
+    let known = [format!("USER\t{id}\t"), format!("FAIL\t{id}\n")];
+    if known.iter().any(|known| line.starts_with(known.as_bytes())) {
+        Ok(line.to_vec())
     } else {
-        Err(ErrorKind::InvalidData.into())
+        Err(WireError::Decode(DecodeError::Malformed(
+            "an answer to another request",
+        )))
     }
 }
 
@@ -125,6 +122,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use bytes::BytesMut;
+    use tokio::io::AsyncWriteExt;
     use tokio_util::codec::Decoder;
     use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
@@ -199,13 +197,13 @@ mod tests {
     }
 
     /// What `exchange` makes of a process that says these bytes, over and over where `endless`.
-    async fn told(bytes: &'static [u8], endless: bool) -> io::Result<Vec<u8>> {
+    async fn told(bytes: &'static [u8], endless: bool) -> Result<Vec<u8>, WireError> {
         let (ours, mut theirs) = tokio::io::duplex(1024);
         let talking = tokio::spawn(async move {
             while theirs.write_all(bytes).await.is_ok() && endless {}
             std::future::pending::<()>().await;
         });
-        let answer = within_patience(read_answer(ours, &claim())).await;
+        let answer = exchange(Box::new(ours), b"REQUEST\n", 9).await;
         talking.abort();
         answer
     }
@@ -213,16 +211,16 @@ mod tests {
     // Fills REPLY_TIMEOUT.
     #[tokio::test(start_paused = true)]
     async fn a_process_that_says_nothing_is_given_up() {
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         let error = told(b"VERSION\t1\t1\n", false).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(matches!(error, WireError::Timeout), "{error}");
         assert_eq!(began.elapsed(), REPLY_TIMEOUT);
     }
 
-    // Fills MAX_REPLY_BYTES.
+    // Fills MAX_LINE_BYTES.
     #[tokio::test(start_paused = true)]
     async fn a_process_that_says_too_much_is_given_up() {
         let error = told(b"xxxxxxxxxxxxxxxx", true).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert!(matches!(error, WireError::Decode(_)), "{error}");
     }
 }

@@ -60,7 +60,9 @@ const ARROWS: [(&str, &[&str]); 23] = [
     // It shows the report, and answers at a socket as the server's.
     (
         "metrics",
-        &["report", "server::Socket", "telemetry", "wire::Stream", "unseen"],
+        &[
+            "report", "server::Socket", "server::Accepted", "telemetry", "wire::Stream", "unseen",
+        ],
     ),
     (
         "server",
@@ -124,7 +126,8 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ),
     ("address", &[]),
     ("chance", &[]),
-    ("control", &["wire"]),
+    // It is a socket of the daemon as the listeners' are.
+    ("control", &["wire", "server", "vouch_protocol::error"]),
     ("service", &["unseen"]),
     ("telemetry", &["unseen"]),
     ("template", &[]),

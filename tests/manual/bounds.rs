@@ -38,8 +38,8 @@ const NO_BOUNDS: &[&str] = &[
     "daemon::status::remote::TEXTS_SHOWN", "daemon::STATUS_SHOWN", "settings::domains::LINE_SHOWN",
     // What a client takes from connecting to its question.
     "daemon::running::JUST_ACCEPTED", "daemon::running::EMPTY_CHECK", "server::conversation::QUIET_CHECK",
-    "server::userdb::connection::NAMES_AHEAD",
-    "report::attention::CERTIFICATE_DAYS", // Permissions.
+    // Names of a list that are ready before its client has read those before them.
+    "server::userdb::connection::NAMES_AHEAD", "report::attention::CERTIFICATE_DAYS", // Permissions.
     "daemon::ownership::METRICS_MODE", "telemetry::file::MODE", "telemetry::addresses::HASH",
     "telemetry::addresses::SHORT",
     // What others do, and what the reader asks of them.
@@ -50,8 +50,7 @@ const NO_BOUNDS: &[&str] = &[
     "directory::health::RECENT_ANSWER", "directory::health::LATER_IN_A_ROW", "metrics::page::hour::ROWS",
     "metrics::page::chart::BELOW", "metrics::history::VERDICTS",
     // What happens at a certain pace, and never at a faster one.
-    "daemon::dovecot::REPORT", "server::ACCEPT_PAUSE", "control::serve::ACCEPT_PAUSE",
-    "metrics::http::ACCEPT_PAUSE", "daemon::running::sockets::LOOK",
+    "daemon::dovecot::REPORT", "server::socket::ACCEPT_PAUSE", "daemon::running::sockets::LOOK",
     // Descriptors kept for ourselves, and what is taken for granted of a kernel that does not tell.
     "service::limits::RESERVE", "service::limits::PER_SESSION", "service::limits::UNKNOWN",
     // What a key may say.
