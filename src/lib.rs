@@ -45,10 +45,10 @@
 //! 3. [`engine::Engine::decide`] finds the directory by the domain, or all that serve
 //!    it where the listener has `any = "all"`;
 //!    [`engine::CachedDirectory::decide`] refuses what cannot be asked of any remote
-//!    ([`engine::refusals`]). From there recipients and logins go one way, `engine::lookup`: what the cache has
-//!    ([`engine::recipients`], which [`engine::store`] keeps on disk, and [`engine::logins`]), else a probe that equal
-//!    questions share ([`engine::flight`]). The answer is checked before it is kept:
-//!    [`engine::credibility`], [`engine::witnesses`], [`engine::catch_all`].
+//!    (`engine::refusals`). From there recipients and logins go one way, `engine::lookup`: what the cache has
+//!    ([`engine::recipients`], which `engine::store` keeps on disk, and [`engine::logins`]), else a probe that equal
+//!    questions share (`engine::flight`). The answer is checked before it is kept:
+//!    `engine::credibility`, `engine::witnesses`, `engine::catch_all`.
 //! 4. [`directory::smtp::Smtp`] puts the recipient into the queue of its
 //!    [`session::pool::Pool`]. A task that owns an idle session takes it, with
 //!    whatever else waits for the same domain, or a new session is opened: [`session::connect`], [`session::tls`], then the

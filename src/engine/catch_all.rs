@@ -30,7 +30,7 @@ const RETEST_INTERVAL: Duration = Duration::from_secs(60);
 const LETTERS: usize = 20;
 
 /// Which domains of one directory accept everything.
-pub struct CatchAll {
+pub(super) struct CatchAll {
     directory: Arc<str>,
     ours: Domains,
     chance: Chance,
@@ -40,7 +40,7 @@ pub struct CatchAll {
 
 /// What a test changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub(super) enum Change {
     /// Nothing.
     None,
     /// The domain accepts everything.
@@ -57,7 +57,7 @@ struct Tested {
 
 impl CatchAll {
     /// For the directory called `directory`, of which nothing is known. Only its own domains, `ours`, are tested.
-    pub fn new(directory: Arc<str>, ours: Domains, chance: Chance) -> Self {
+    pub(super) fn new(directory: Arc<str>, ours: Domains, chance: Chance) -> Self {
         Self {
             directory,
             ours,
@@ -67,7 +67,7 @@ impl CatchAll {
     }
 
     /// Whether an Accept of `domain` says nothing.
-    pub fn accepts_everything(&self, domain: &Domain) -> bool {
+    pub(super) fn accepts_everything(&self, domain: &Domain) -> bool {
         self.with(|domains| {
             domains
                 .get(domain)
@@ -76,12 +76,12 @@ impl CatchAll {
     }
 
     /// Domains that accept everything, as far as is known.
-    pub fn domains(&self) -> usize {
+    pub(super) fn domains(&self) -> usize {
         self.with(|domains| domains.values().filter(|it| it.accepts_everything).count())
     }
 
     /// The first `most` of these by their names.
-    pub fn first(&self, most: usize) -> Vec<Domain> {
+    pub(super) fn first(&self, most: usize) -> Vec<Domain> {
         let mut found: Vec<Domain> = self.with(|domains| {
             let found = domains.iter().filter(|(_, it)| it.accepts_everything);
             found.map(|(domain, _)| domain.clone()).collect()
@@ -93,7 +93,7 @@ impl CatchAll {
 
     /// An address to test `domain` with, if a test is due. It is counted as under
     /// way.
-    pub fn due(&self, domain: &Domain) -> Option<Address> {
+    pub(super) fn due(&self, domain: &Domain) -> Option<Address> {
         if !self.ours.has(domain) {
             return None;
         }
@@ -114,7 +114,7 @@ impl CatchAll {
 
     /// Takes down the verdict on an address that nobody has. One without an answer
     /// changes nothing.
-    pub fn note(&self, domain: &Domain, verdict: &Verdict) -> Change {
+    pub(super) fn note(&self, domain: &Domain, verdict: &Verdict) -> Change {
         let accepts_everything = match verdict {
             Verdict::Accept(_) => true,
             Verdict::Reject(_) => false,

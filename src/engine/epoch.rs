@@ -5,26 +5,26 @@ use parking_lot::RwLock;
 
 /// Counts the purges of a memory.
 #[derive(Debug, Default)]
-pub struct Epoch(RwLock<u64>);
+pub(super) struct Epoch(RwLock<u64>);
 
 /// When a question was asked: between two purges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Generation(u64);
+pub(super) struct Generation(u64);
 
 impl Epoch {
     /// Something is asked now.
-    pub fn current(&self) -> Generation {
+    pub(super) fn current(&self) -> Generation {
         Generation(*self.0.read())
     }
 
     /// A purge begins. Once this returns, nothing that was asked before is being kept, or will be.
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         let mut now = self.0.write();
         *now = now.wrapping_add(1);
     }
 
     /// Keeps an answer to what was asked then, unless a purge has begun since.
-    pub fn keep(&self, asked: Generation, keep: impl FnOnce()) {
+    pub(super) fn keep(&self, asked: Generation, keep: impl FnOnce()) {
         // Held while it is kept: a purge that begins meanwhile waits, and finds it.
         let now = self.0.read();
         if *now == asked.0 {

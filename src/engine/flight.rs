@@ -26,7 +26,7 @@ pub(super) const WAITING: usize = 100_000;
 pub(super) const LATE_ANSWER_GRACE: Duration = Duration::from_millis(100);
 
 /// Probes under way, by what they ask.
-pub struct Flights<K, V> {
+pub(super) struct Flights<K, V> {
     table: Table<K, V>,
 }
 
@@ -40,7 +40,7 @@ struct Waiting<K, V> {
 
 /// What is done with an answer that comes when its asker does not wait for it any more: it is done
 /// once, if at all.
-pub struct Late<V>(Mutex<Option<Hears<V>>>);
+pub(super) struct Late<V>(Mutex<Option<Hears<V>>>);
 
 type Hears<V> = Box<dyn FnOnce(V) + Send>;
 
@@ -59,7 +59,7 @@ struct Seat<V> {
 
 impl<V> Late<V> {
     /// What is to be done.
-    pub fn new(hears: impl FnOnce(V) + Send + 'static) -> Self {
+    pub(super) fn new(hears: impl FnOnce(V) + Send + 'static) -> Self {
         Self(Mutex::new(Some(Box::new(hears))))
     }
 
@@ -128,7 +128,7 @@ impl<V> Seat<V> {
 ///
 /// # Errors
 /// As [`Flights::join`].
-pub async fn alone<V, F>(
+pub(super) async fn alone<V, F>(
     deadline: Instant,
     late: Option<Arc<Late<V>>>,
     probe: impl FnOnce(Waiters) -> F,
@@ -146,7 +146,7 @@ where
 
 /// Why a question has no answer of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unanswered {
+pub(super) enum Unanswered {
     /// It has waited until its deadline.
     Late {
         /// The remote was asked, and has not answered yet.
@@ -158,7 +158,7 @@ pub enum Unanswered {
 
 /// How an answer came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(super) enum Role {
     /// This question started the probe.
     Leader,
     /// It waited for a probe that was under way.
@@ -187,7 +187,7 @@ where
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn join<F>(
+    pub(super) async fn join<F>(
         &self,
         key: K,
         deadline: Instant,
@@ -202,7 +202,7 @@ where
     }
 
     /// Starts a probe whose answer nobody waits for, unless one is under way.
-    pub fn start<F>(&self, key: K, probe: impl FnOnce(Waiters) -> F)
+    pub(super) fn start<F>(&self, key: K, probe: impl FnOnce(Waiters) -> F)
     where
         F: Future<Output = V> + Send + 'static,
     {

@@ -4,7 +4,7 @@ use crate::telemetry::counter::Counter;
 
 /// Look-ups in a memory, by what was found.
 #[derive(Debug, Default)]
-pub struct Lookups {
+pub(crate) struct Lookups {
     /// The answer.
     pub fresh: Counter,
     /// The answer, which is asked for again in the background.
@@ -49,7 +49,7 @@ impl Summary {
 
 impl Lookups {
     /// What was counted, of a memory with so many of at most `limit` entries.
-    pub fn report(&self, entries: usize, limit: usize) -> Report {
+    pub(crate) fn report(&self, entries: usize, limit: usize) -> Report {
         Report {
             entries,
             limit,

@@ -4,29 +4,29 @@
 //! [`Engine`] finds the directory; [`CachedDirectory`] is the directory with its memory.
 
 pub mod cached_directory;
-pub mod catch_all;
-pub mod credibility;
-pub mod domains;
+mod catch_all;
+pub(crate) mod credibility;
+mod domains;
 pub(crate) mod entry;
-pub mod epoch;
-pub mod flight;
+mod epoch;
+mod flight;
 mod hash;
 mod kept;
 mod login_lookup;
 pub mod logins;
 mod lookup;
-pub mod lookups;
-pub mod not_understood;
-pub(crate) mod phrase;
+pub(crate) mod lookups;
+mod not_understood;
+mod phrase;
 mod recipient_lookup;
 pub mod recipients;
-pub mod refusals;
-pub mod remembered;
+mod refusals;
+pub(crate) mod remembered;
 mod several;
-pub mod store;
-pub mod trust;
-pub mod unknown_rate;
-pub mod witnesses;
+mod store;
+mod trust;
+mod unknown_rate;
+mod witnesses;
 
 use std::sync::Arc;
 

@@ -17,7 +17,7 @@ const MAX_PLAIN: usize = MESSAGE_LIMIT;
 /// The verdict on a question that no remote could be asked: a name or password
 /// that has no form in IMAP or SMTP, or none that could belong to a user. What is only longer than what
 /// we send may be good all the same.
-pub fn refuse(kind: &Kind) -> Option<Verdict> {
+pub(super) fn refuse(kind: &Kind) -> Option<Verdict> {
     match kind {
         Kind::Login { user, proof } => match proof {
             Proof::Password(password) => {
@@ -45,7 +45,7 @@ pub fn refuse(kind: &Kind) -> Option<Verdict> {
 }
 
 /// The verdict on a name that no remote could know.
-pub fn refuse_name(user: &UserName) -> Option<Verdict> {
+pub(super) fn refuse_name(user: &UserName) -> Option<Verdict> {
     wrong_name(user).map(impossible).or_else(|| long_name(user))
 }
 

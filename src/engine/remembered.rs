@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::cached_directory::CachedDirectory;
+pub(crate) use super::entry::Entry;
 use super::entry::in_pieces;
-pub use super::entry::{Entry, State};
 use super::kept::{end, key};
 use super::lookups::Summary;
 use super::store::KeyScope;

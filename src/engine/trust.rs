@@ -34,7 +34,7 @@ const PASSWORDS: usize = 8;
 const BITS: u32 = 12;
 
 /// Users that one directory accepted recently.
-pub struct Trust {
+pub(super) struct Trust {
     key: hmac::Key,
     /// A few bits of each of a user's passwords, the latest last.
     passwords: Cache<UserName, VecDeque<(u16, Instant)>>,
@@ -52,7 +52,7 @@ pub(super) enum Sign {
 
 impl Trust {
     /// Nobody was accepted yet. `key` is random.
-    pub fn new(key: &[u8; 32]) -> Self {
+    pub(super) fn new(key: &[u8; 32]) -> Self {
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, key),
             passwords: Cache::new(USERS),

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-pub use crate::settings::limit::Rate;
+pub(super) use crate::settings::limit::Rate;
 
 /// What one directory's remote has refused lately. Questions under way count once they are answered: a burst of good
 /// ones is not deferred on suspicion.
 #[derive(Debug)]
-pub struct UnknownRate {
+pub(crate) struct UnknownRate {
     directory: Arc<str>,
     rate: Rate,
     refused: Mutex<Refused>,
@@ -29,7 +29,7 @@ struct Refused {
 
 impl UnknownRate {
     /// Nobody was refused yet.
-    pub fn new(directory: Arc<str>, rate: Rate) -> Self {
+    pub(crate) fn new(directory: Arc<str>, rate: Rate) -> Self {
         Self {
             directory,
             rate,
@@ -38,12 +38,12 @@ impl UnknownRate {
     }
 
     /// How many are allowed, and within how long.
-    pub const fn rate(&self) -> Rate {
+    pub(crate) const fn rate(&self) -> Rate {
         self.rate
     }
 
     /// The remote refused a recipient.
-    pub fn refused(&self) {
+    pub(crate) fn refused(&self) {
         let mut refused = self.now();
         if refused.times.len() >= self.rate.most as usize {
             refused.times.pop_front();
@@ -64,13 +64,13 @@ impl UnknownRate {
     }
 
     /// Whether there were too many.
-    pub fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.count() >= self.rate.most as usize
     }
 
     /// How many there were within the time. The log has it that they are few again once they are half as many: near
     /// the limit each question may go either way.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         let mut refused = self.now();
         let count = refused.times.len();
         let ends = refused.told && count <= self.rate.most as usize / 2;

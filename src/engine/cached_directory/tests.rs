@@ -8,8 +8,8 @@ use vouch_protocol::secret::Secret;
 
 use super::*;
 use crate::directory::Terms;
-use crate::engine::entry::PIECE;
-use crate::engine::remembered::{Listing, PurgeScope, State};
+use crate::engine::entry::{PIECE, State};
+use crate::engine::remembered::{Listing, PurgeScope};
 use crate::verdict::{Cause, Class, Client};
 
 /// Gives the prepared answer, a second after the question.

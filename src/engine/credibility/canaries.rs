@@ -26,7 +26,7 @@ const CANARY_REFRESH_AGE: Duration = Duration::from_secs(60);
 const CANARY_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The canaries of one directory, and what was said of each.
-pub struct Canaries {
+pub(crate) struct Canaries {
     directory: Arc<str>,
     by_domain: HashMap<Domain, Vec<Address>>,
     /// One entry a canary at most, and those are in the configuration.
@@ -35,7 +35,7 @@ pub struct Canaries {
 
 /// Canaries to ask before, or while, a refusal is answered.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Due {
+pub(crate) struct Due {
     /// Not asked, or too long ago.
     pub canaries: Vec<Address>,
     /// Their answers decide what the refusal is worth: wait for them.
@@ -69,7 +69,7 @@ struct Told {
 impl Canaries {
     /// Canaries of the directory called `directory`, each in the one form under
     /// which its mailbox is asked about.
-    pub fn new(directory: Arc<str>, canaries: impl IntoIterator<Item = Address>) -> Self {
+    pub(crate) fn new(directory: Arc<str>, canaries: impl IntoIterator<Item = Address>) -> Self {
         let mut by_domain: HashMap<_, Vec<_>> = HashMap::new();
         for canary in canaries {
             let of_domain = by_domain.entry(canary.domain().clone()).or_default();
@@ -85,12 +85,12 @@ impl Canaries {
     }
 
     /// Whether this address is one.
-    pub fn has(&self, address: &Address) -> bool {
+    pub(crate) fn has(&self, address: &Address) -> bool {
         self.of(address.domain()).contains(address)
     }
 
     /// Those to ask now that a refusal of `domain` came.
-    pub fn due(&self, domain: &Domain) -> Due {
+    pub(crate) fn due(&self, domain: &Domain) -> Due {
         let canaries = self.of(domain);
         if canaries.is_empty() {
             return Due::default();
@@ -135,7 +135,7 @@ impl Canaries {
     }
 
     /// Whether a canary of `domain` is refused at present.
-    pub fn any_refused(&self, domain: &Domain) -> bool {
+    pub(crate) fn any_refused(&self, domain: &Domain) -> bool {
         let told = self.told.lock();
         self.of(domain)
             .iter()
@@ -143,7 +143,7 @@ impl Canaries {
     }
 
     /// Every canary, and what was said of it last; those that are refused come first.
-    pub fn states(&self) -> Vec<(Address, State)> {
+    pub(crate) fn states(&self) -> Vec<(Address, State)> {
         let told = self.told.lock();
         let state = |canary: &Address| told.get(canary).map_or(State::Unasked, Told::state);
         let all = self.by_domain.values().flatten();
@@ -155,7 +155,7 @@ impl Canaries {
     }
 
     /// Canaries that are refused at present.
-    pub fn refused(&self) -> usize {
+    pub(crate) fn refused(&self) -> usize {
         self.told
             .lock()
             .values()
@@ -165,7 +165,7 @@ impl Canaries {
 
     /// Takes down what the remote said of a canary, and gives back the verdict on
     /// it: a refusal of a canary is believed least of all.
-    pub fn note(&self, canary: &Address, verdict: Verdict) -> Verdict {
+    pub(crate) fn note(&self, canary: &Address, verdict: Verdict) -> Verdict {
         let now = Instant::now();
         let words = without(&verdict.detail(), &[&canary.to_string()]).into_owned();
         let mut table = self.told.lock();

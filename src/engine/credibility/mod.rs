@@ -11,7 +11,7 @@
 //! If one of these is refused as well, the refusals are deferred until it, or any recipient of the domain,
 //! is accepted again.
 
-pub mod canaries;
+pub(crate) mod canaries;
 #[cfg(test)]
 mod tests;
 

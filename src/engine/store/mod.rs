@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use super::kept::Said;
 use crate::settings::directory::Ttl;
-pub use batch::KeyScope;
+pub(super) use batch::KeyScope;
 use inbox::Inbox;
 use writer::Writer;
 

@@ -52,14 +52,14 @@ pub(super) const REFUSED_AGAIN_WITHIN: Duration = Duration::from_secs(3600);
 
 /// The recipients that were accepted lately, by domain, and what they say of refusals.
 #[derive(Debug, Default)]
-pub struct Witnesses {
+pub(super) struct Witnesses {
     state: Mutex<State>,
     hasher: RandomState,
 }
 
 /// What a refusal is worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credibility {
+pub(super) enum Credibility {
     /// It is believed.
     Believed,
     /// It is deferred, for this reason.
