@@ -1,8 +1,7 @@
-//! What is kept of an answer: of a recipient, in memory and on disk, what the directory said, for how long, and under
-//! which key; and what that is good for when it is asked for again.
+//! What is kept of a recipient, in memory and on disk: what the directory said, for how long, and under which key.
 
 use crate::address::{Address, Domain};
-use crate::verdict::{Cause, Verdict};
+use crate::verdict::Cause;
 
 /// What the directory said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,17 +10,6 @@ pub(super) enum Said {
     Yes(Option<Box<Cause>>),
     /// It does not.
     No(Box<Cause>),
-}
-
-/// What a memory has of a question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Remembered {
-    /// The answer.
-    Fresh(Verdict),
-    /// The answer for now; ask again in the background.
-    Ageing(Verdict),
-    /// No answer, unless the directory gives none.
-    Stale(Verdict),
 }
 
 /// One form for each mailbox: the domain is in lower case already, and needless

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Source;
+use super::entry::State;
 use super::epoch::{Epoch, Generation};
 use super::flight::{Flights, Late};
-use super::kept::Remembered;
 use super::logins::{LoginKey, Logins, Tag};
 use super::lookup::{self, Lookup};
 use super::lookups::Lookups;
@@ -78,8 +78,8 @@ impl Lookup for LoginLookup {
         &self.flights
     }
 
-    fn recall(&self, (user, key): &Self::Key) -> Option<Remembered> {
-        self.memory.recall(user, key).map(Remembered::Fresh)
+    fn recall(&self, (user, key): &Self::Key) -> Option<(State, Verdict)> {
+        Some((State::Fresh, self.memory.recall(user, key)?))
     }
 
     async fn ask(&self, question: &Question, waiters: Waiters) -> Verdict {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Source;
+use super::entry::State;
 use super::epoch::{Epoch, Generation};
 use super::flight::{self, Flights, LATE_ANSWER_GRACE, Late, Role, Unanswered, WAITING};
-use super::kept::Remembered;
 use super::lookups::Lookups;
 use crate::verdict::{Cause, Class, Question, Verdict};
 use crate::waiting::Waiters;
@@ -38,7 +38,7 @@ pub(super) trait Lookup: Send + Sync + Sized + 'static {
     fn flights(&self) -> &Flights<(Generation, Self::Key), Verdict>;
 
     /// What is remembered.
-    fn recall(&self, key: &Self::Key) -> Option<Remembered>;
+    fn recall(&self, key: &Self::Key) -> Option<(State, Verdict)>;
 
     /// The verdict where the remote is not to be asked now.
     fn put_off(&self, _key: &Self::Key) -> Option<Verdict> {
@@ -85,7 +85,7 @@ pub(super) async fn decide<L: Lookup>(
     };
     let lookups = this.lookups();
     let remembered = this.recall(&key);
-    if let Some(Remembered::Fresh(verdict)) = remembered {
+    if let Some((State::Fresh, verdict)) = remembered {
         lookups.fresh.count();
         return (verdict, Source::Cache);
     }
@@ -98,12 +98,12 @@ pub(super) async fn decide<L: Lookup>(
         generation,
     };
     match remembered {
-        Some(Remembered::Fresh(verdict) | Remembered::Ageing(verdict)) => {
+        Some((State::Fresh | State::Ageing, verdict)) => {
             lookups.ageing.count();
             refresh(this, asked);
             (verdict, Source::Cache)
         }
-        Some(Remembered::Stale(known)) => {
+        Some((State::Stale, known)) => {
             lookups.stale.count();
             let patience = deadline.min(at + STALE_PATIENCE);
             match join(this, asked, patience, None).await {
@@ -162,7 +162,7 @@ async fn join<L: Lookup>(
 /// A probe for those who wait for it, its verdict weighed and kept.
 async fn probe<L: Lookup>(this: Arc<L>, mut asked: Asked<L::Key>, waiters: Waiters) -> Verdict {
     // Somebody's probe may have landed since the memory was looked into.
-    if let Some(Remembered::Fresh(verdict)) = this.recall(&asked.key) {
+    if let Some((State::Fresh, verdict)) = this.recall(&asked.key) {
         return verdict;
     }
     asked.at = Instant::now();

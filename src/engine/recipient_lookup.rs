@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use super::Source;
 use super::catch_all::{CatchAll, Change};
 use super::credibility::{Confirmer, RecipientKey};
+use super::entry::State;
 use super::epoch::{Epoch, Generation};
 use super::flight::{Flights, Late};
-use super::kept::Remembered;
 use super::lookup::{self, Asked, BACKGROUND, Lookup};
 use super::lookups::Lookups;
 use super::unknown_rate::Rate;
@@ -94,9 +94,9 @@ impl Lookup for RecipientLookup {
     }
 
     /// A refusal that is doubted by now must be asked for again.
-    fn recall(&self, (address, _): &Self::Key) -> Option<Remembered> {
+    fn recall(&self, (address, _): &Self::Key) -> Option<(State, Verdict)> {
         let remembered = self.confirmer.memory.recall(address)?;
-        let refused = matches!(remembered, Remembered::Fresh(Verdict::Reject(_)));
+        let refused = matches!(remembered, (_, Verdict::Reject(_)));
         (!refused || !self.confirmer.doubts(address.domain())).then_some(remembered)
     }
 

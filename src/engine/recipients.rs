@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::entry::{Entry, State, in_pieces};
 use super::epoch::Epoch;
-use super::kept::{Remembered, Said, end, key, read};
+use super::kept::{Said, end, key, read};
 use super::lookups::{self, Lookups};
 use super::store::{self, KeyScope, Store};
 use super::witnesses::Witnesses;
@@ -101,26 +101,30 @@ impl Recipients {
     }
 
     /// What is remembered of `address`.
-    pub(super) fn recall(&self, address: &Address) -> Option<Remembered> {
+    pub(super) fn recall(&self, address: &Address) -> Option<(State, Verdict)> {
         let name = address.to_wire();
         let Kept { said, since, .. } = self.kept.get(&*name)?;
         let age = since.elapsed();
         match said {
-            Said::No(cause) if age < self.ttl.negative => Some(Remembered::Fresh(Verdict::Reject(*cause))),
+            Said::No(cause) if age < self.ttl.negative => Some((State::Fresh, Verdict::Reject(*cause))),
             Said::No(_) => None,
             Said::Yes(remark) => {
                 let remark = remark.map(|cause| *cause);
                 let verdict = Verdict::Accept(Identity { name, remark });
-                if age < self.ttl.refresh.min(self.ttl.positive) {
-                    Some(Remembered::Fresh(verdict))
-                } else if age < self.ttl.positive {
-                    Some(Remembered::Ageing(verdict))
-                } else if age < self.ttl.stale {
-                    Some(Remembered::Stale(verdict))
-                } else {
-                    None
-                }
+                Some((self.state(age)?, verdict))
             }
+        }
+    }
+
+    /// What an Accept of this age is good for.
+    fn state(&self, age: Duration) -> Option<State> {
+        let ttl = self.ttl;
+        if age < ttl.refresh.min(ttl.positive) {
+            Some(State::Fresh)
+        } else if age < ttl.positive {
+            Some(State::Ageing)
+        } else {
+            (age < ttl.stale).then_some(State::Stale)
         }
     }
 
@@ -228,16 +232,7 @@ impl Recipients {
         let left = |time: Duration| time.checked_sub(age).filter(|left| !left.is_zero());
         let (verdict, cause, state, ends) = match kept.said {
             Said::No(cause) => ("reject", Some(cause), State::Fresh, ttl.negative),
-            Said::Yes(remark) => {
-                let state = if age < ttl.refresh.min(ttl.positive) {
-                    State::Fresh
-                } else if age < ttl.positive {
-                    State::Ageing
-                } else {
-                    State::Stale
-                };
-                ("accept", remark, state, ttl.positive.max(ttl.stale))
-            }
+            Said::Yes(remark) => ("accept", remark, self.state(age)?, ttl.positive.max(ttl.stale)),
         };
         let fresh = verdict == "accept" && state == State::Fresh;
         Some(Entry {
@@ -347,13 +342,13 @@ mod tests {
         let yes = Verdict::accept("jane@e.org");
         assert_eq!(memory.recall(&jane), None);
         memory.keep(&jane, &yes);
-        assert_eq!(memory.recall(&jane), Some(Remembered::Fresh(yes.clone())));
+        assert_eq!(memory.recall(&jane), Some((State::Fresh, yes.clone())));
         advance(TTL.refresh).await;
-        assert_eq!(memory.recall(&jane), Some(Remembered::Ageing(yes.clone())));
+        assert_eq!(memory.recall(&jane), Some((State::Ageing, yes.clone())));
         advance(TTL.positive - TTL.refresh).await;
-        assert_eq!(memory.recall(&jane), Some(Remembered::Stale(yes.clone())));
+        assert_eq!(memory.recall(&jane), Some((State::Stale, yes.clone())));
         memory.keep(&jane, &defer());
-        assert_eq!(memory.recall(&jane), Some(Remembered::Stale(yes)));
+        assert_eq!(memory.recall(&jane), Some((State::Stale, yes)));
         advance(TTL.stale).await;
         assert_eq!(memory.recall(&jane), None);
     }
@@ -364,7 +359,7 @@ mod tests {
         let (memory, jane) = (Recipients::new(100, TTL), address("jane@e.org"));
         memory.keep(&jane, &Verdict::accept("jane@e.org"));
         memory.keep(&jane, &no());
-        assert_eq!(memory.recall(&jane), Some(Remembered::Fresh(no())));
+        assert_eq!(memory.recall(&jane), Some((State::Fresh, no())));
         advance(TTL.negative).await;
         assert_eq!(memory.recall(&jane), None);
     }
@@ -385,20 +380,17 @@ mod tests {
             );
         }
         let yes = Verdict::accept("jane@e.org");
-        assert_eq!(memory.recall(&jane), Some(Remembered::Ageing(yes.clone())));
-        assert_eq!(memory.recall(&joe), Some(Remembered::Fresh(no())));
+        assert_eq!(memory.recall(&jane), Some((State::Ageing, yes.clone())));
+        assert_eq!(memory.recall(&joe), Some((State::Fresh, no())));
         advance(Duration::from_secs(1)).await;
-        assert_eq!(memory.recall(&jane), Some(Remembered::Stale(yes)));
+        assert_eq!(memory.recall(&jane), Some((State::Stale, yes)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_mailbox_is_one_entry() {
         let memory = Recipients::new(100, TTL);
         memory.keep(&address("\"jane\"@E.ORG"), &no());
-        assert_eq!(
-            memory.recall(&address("jane@e.org")),
-            Some(Remembered::Fresh(no()))
-        );
+        assert_eq!(memory.recall(&address("jane@e.org")), Some((State::Fresh, no())));
         assert_eq!(memory.recall(&address("Jane@e.org")), None);
     }
 
