@@ -56,8 +56,8 @@ impl<Q, V> Job<Q, V> {
     }
 
     /// Whether nobody would hear the answer.
-    fn is_for_nobody(&self) -> bool {
-        self.answer.is_closed() || !self.asker.waiters.any()
+    fn is_for_nobody(&self, now: Instant) -> bool {
+        self.answer.is_closed() || self.asker.waiters.until().is_none_or(|until| until <= now)
     }
 
     /// Whether waiting has cost so much of its time that an answer, which lately `takes` so long,
@@ -123,7 +123,7 @@ impl<Q, V> Queue<Q, V> {
         } else {
             Order::OldestFirst
         };
-        pick(lane, order, room, may, together)
+        pick(lane, now, order, room, may, together)
     }
 
     /// As [`Self::take`], of those that are asked again. One that goes out alone does so.
@@ -135,7 +135,8 @@ impl<Q, V> Queue<Q, V> {
             some |= may;
             may
         };
-        pick(&mut self.again, Order::OldestFirst, room, may, together)
+        let now = Instant::now();
+        pick(&mut self.again, now, Order::OldestFirst, room, may, together)
     }
 
     /// Drops those that nobody waits for, and gives those that cannot be answered in time where an
@@ -147,7 +148,7 @@ impl<Q, V> Queue<Q, V> {
             // Of one lane, the oldest have the least time left, as a rule.
             while let Some(oldest) = lane.first_entry() {
                 let job = oldest.get();
-                let (for_nobody, late) = (job.is_for_nobody(), job.is_hopeless(now, takes));
+                let (for_nobody, late) = (job.is_for_nobody(now), job.is_hopeless(now, takes));
                 if !for_nobody && !late {
                     break;
                 }
@@ -162,8 +163,9 @@ impl<Q, V> Queue<Q, V> {
 
     /// Drops all that nobody waits for.
     pub(super) fn drop_cancelled(&mut self) {
+        let now = Instant::now();
         for lane in self.lanes.iter_mut().chain([&mut self.again]) {
-            lane.retain(|_, job| !job.is_for_nobody());
+            lane.retain(|_, job| !job.is_for_nobody(now));
         }
     }
 
@@ -218,6 +220,7 @@ enum Order {
 /// Takes at most `room` that `may` be asked, and go `together` with the first of them.
 fn pick<Q, V>(
     lane: &mut BTreeMap<Number, Job<Q, V>>,
+    now: Instant,
     order: Order,
     room: usize,
     mut may: impl FnMut(&Job<Q, V>) -> bool,
@@ -232,7 +235,7 @@ fn pick<Q, V>(
         && let Some((at, job)) = in_order.next()
     {
         let fits = first.is_none_or(|first| together(first, &job.question));
-        if fits && !job.is_for_nobody() && may(job) {
+        if fits && !job.is_for_nobody(now) && may(job) {
             first.get_or_insert(&job.question);
             picked.push(*at);
         }
