@@ -73,12 +73,31 @@ pub struct Filling<'a> {
 #[error("it wants a domain, and the user's name has none")]
 pub struct NoDomain;
 
+/// Why a text is no template.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// A brace closes nothing.
+    #[error("a `}}` without a `{{` before it")]
+    Unopened,
+    /// A brace is never closed.
+    #[error("a `{{` without a `}}` after it")]
+    Unclosed,
+    /// There is no such place.
+    #[error("`{{{name}}}` is none of {known}")]
+    Unknown {
+        /// What stands between the braces.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+}
+
 impl Template {
     /// Cuts a text for a user's name into its parts.
     ///
     /// # Errors
-    /// A sentence for the operator: an unknown place, or a brace without its partner.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// An unknown place, or a brace without its partner.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
         Self::parse_with(text, Place::is_of_name)
     }
 
@@ -86,11 +105,11 @@ impl Template {
     ///
     /// # Errors
     /// The same.
-    pub fn parse_for_request(text: &str) -> Result<Self, String> {
+    pub fn parse_for_request(text: &str) -> Result<Self, TemplateError> {
         Self::parse_with(text, |_| true)
     }
 
-    fn parse_with(text: &str, allowed: fn(Place) -> bool) -> Result<Self, String> {
+    fn parse_with(text: &str, allowed: fn(Place) -> bool) -> Result<Self, TemplateError> {
         let known = || Place::ALL.iter().filter(|(_, place)| allowed(*place));
         let mut parts = Vec::new();
         let mut rest = text;
@@ -100,14 +119,17 @@ impl Template {
                 parts.push(Part::Text(before.to_owned()));
             }
             let Some(inside) = from.strip_prefix('{') else {
-                return Err("a `}` without a `{` before it".to_owned());
+                return Err(TemplateError::Unopened);
             };
             let Some((name, after)) = inside.split_once('}') else {
-                return Err("a `{` without a `}` after it".to_owned());
+                return Err(TemplateError::Unclosed);
             };
             let Some((_, place)) = known().find(|(known, _)| *known == name) else {
                 let names: Vec<_> = known().map(|(name, _)| format!("`{{{name}}}`")).collect();
-                return Err(format!("`{{{name}}}` is none of {}", names.join(", ")));
+                return Err(TemplateError::Unknown {
+                    name: name.to_owned(),
+                    known: names.join(", "),
+                });
             };
             parts.push(Part::Place(*place));
             rest = after;

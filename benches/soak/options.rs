@@ -17,9 +17,20 @@ pub(crate) struct Options {
     pub(crate) clients: usize,
 }
 
+/// Why it is not understood.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Mistyped {
+    #[error("unknown argument {0}")]
+    Unknown(String),
+    #[error("{0} takes a number, not \"{1}\"")]
+    NoNumber(String, String),
+    #[error("--seconds is at least {LEAST_SECONDS}")]
+    TooShort,
+}
+
 impl Options {
-    pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let (mut seconds, mut seed, mut clients) = (600, 1, 3000);
+    pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, Mistyped> {
+        let (mut seconds, mut seed, mut clients) = (600, 1, 3000_u64);
         while let Some(argument) = arguments.next() {
             let number = match argument.as_str() {
                 "--seconds" => &mut seconds,
@@ -27,20 +38,18 @@ impl Options {
                 "--clients" => &mut clients,
                 // What cargo adds to every benchmark.
                 "--bench" => continue,
-                _ => return Err(format!("unknown argument {argument}")),
+                _ => return Err(Mistyped::Unknown(argument)),
             };
             let typed = arguments.next().unwrap_or_default();
-            *number = typed
-                .parse()
-                .map_err(|_| format!("{argument} takes a number, not \"{typed}\""))?;
+            *number = typed.parse().map_err(|_| Mistyped::NoNumber(argument, typed))?;
         }
         if seconds < LEAST_SECONDS {
-            return Err(format!("--seconds is at least {LEAST_SECONDS}"));
+            return Err(Mistyped::TooShort);
         }
         Ok(Self {
             time: Duration::from_secs(seconds),
             seed,
-            clients: usize::try_from(clients).map_err(|error| error.to_string())?,
+            clients: usize::try_from(clients).unwrap_or(usize::MAX),
         })
     }
 

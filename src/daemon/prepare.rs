@@ -294,7 +294,7 @@ fn take(
         ListenAddress::Tcp(address) => Ok((Listening::Tcp(bind_address(*address)?), None)),
         ListenAddress::Systemd(name) => {
             let socket = units.socket(name);
-            let socket = socket.map_err(|problem| BindError::new(address, problem))?;
+            let socket = socket.map_err(|problem| BindError::new(address, problem.to_string()))?;
             Ok((socket.into(), None))
         }
         // In no file.

@@ -35,6 +35,37 @@ impl Inherited {
 #[derive(Debug, Default)]
 pub struct Units(Vec<(String, RawFd)>);
 
+/// Why there is no such socket, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum UnitError {
+    /// None at all was handed over.
+    #[error(
+        "no socket was handed over: start vouch by systemd, with an enabled socket unit of that FileDescriptorName= and \
+         Service=vouch.service, or give a path"
+    )]
+    Nothing,
+    /// Others were.
+    #[error(
+        "no socket of that name was handed over, only {names}: enable a socket unit with FileDescriptorName={name} and \
+         Service=vouch.service"
+    )]
+    Lacks {
+        /// The name.
+        name: String,
+        /// Those of the others.
+        names: String,
+    },
+    /// It cannot be known which one is meant.
+    #[error(
+        "systemd handed over several sockets of this name: give each ListenStream= a unit with a FileDescriptorName= of \
+         its own"
+    )]
+    Several,
+    /// It is not one on which clients connect.
+    #[error("what systemd handed over {0}; it takes a unit with ListenStream=, and Accept=no")]
+    Unusable(io::Error),
+}
+
 impl Units {
     /// Those in the environment (`$LISTEN_FDS` and related variables,
     /// sd_listen_fds(3)), if meant for this process.
@@ -52,36 +83,24 @@ impl Units {
     ///
     /// # Errors
     /// What is missing, and what to do about it.
-    pub fn socket(&self, name: &str) -> Result<Inherited, String> {
+    pub fn socket(&self, name: &str) -> Result<Inherited, UnitError> {
         let mut named = self.0.iter().filter(|(known, _)| known == name);
         let Some((_, descriptor)) = named.next() else {
-            return Err(self.lacks(name));
+            let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
+            return Err(if names.is_empty() {
+                UnitError::Nothing
+            } else {
+                UnitError::Lacks {
+                    name: name.to_owned(),
+                    names: names.join(", "),
+                }
+            });
         };
         if named.next().is_some() {
-            return Err(
-                "systemd handed over several sockets of this name: give each ListenStream= a unit with a \
-                 FileDescriptorName= of its own"
-                    .to_owned(),
-            );
+            return Err(UnitError::Several);
         }
         let socket = listening(*descriptor).and_then(into_listener);
-        socket.map_err(|error| {
-            format!("what systemd handed over {error}; it takes a unit with ListenStream=, and Accept=no")
-        })
-    }
-
-    fn lacks(&self, name: &str) -> String {
-        if self.0.is_empty() {
-            return "no socket was handed over: start vouch by systemd, with an enabled socket unit of that \
-                    FileDescriptorName= and Service=vouch.service, or give a path"
-                .to_owned();
-        }
-        let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
-        format!(
-            "no socket of that name was handed over, only {}: enable a socket unit with FileDescriptorName={name} and \
-             Service=vouch.service",
-            names.join(", ")
-        )
+        socket.map_err(UnitError::Unusable)
     }
 
     /// Those that none of `used` names.
@@ -189,7 +208,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(units.socket("policy").unwrap().place(), place);
         }
-        let said = |units: &Units, name: &str| units.socket(name).unwrap_err();
+        let said = |units: &Units, name: &str| units.socket(name).unwrap_err().to_string();
         assert!(said(&units, "auth").contains("only policy, twice, twice, datagrams: enable"));
         assert!(said(&units, "twice").contains("several sockets of this name"));
         assert!(said(&units, "datagrams").contains("ListenStream="));

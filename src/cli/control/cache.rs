@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::columns::Side::{Left, Right};
 use super::columns::{Table, each, name, paragraph, warning, word};
-use crate::address::{Address, Domain};
+use crate::address::{Address, Domain, DomainError, NotAnAddress};
 use crate::cli::{ConfigFile, fail, print, status};
 use crate::config::Config;
 use crate::control::client;
@@ -91,17 +91,18 @@ pub struct Common {
     json: bool,
 }
 
-fn domain(text: &str) -> Result<String, String> {
-    Domain::parse(text)
-        .map(|domain| domain.to_string())
-        .map_err(|error| error.to_string())
+/// A name is purged of which there may be logins alone.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; --user takes any name")]
+struct NoMailbox(#[source] NotAnAddress);
+
+fn domain(text: &str) -> Result<String, DomainError> {
+    Domain::parse(text).map(|domain| domain.to_string())
 }
 
-fn mailbox(text: &str) -> Result<String, String> {
+fn mailbox(text: &str) -> Result<String, NoMailbox> {
     let address = Address::from_unquoted(text.as_bytes());
-    address
-        .map(|_| text.to_owned())
-        .map_err(|error| format!("{error}; --user takes any name"))
+    address.map(|_| text.to_owned()).map_err(NoMailbox)
 }
 
 /// Asks, and prints the answer.

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use super::ask::Ask;
 use super::{Arguments, Behind, Front, Tls, complain, status};
-use crate::address::Domain;
+use crate::address::{Domain, DomainError};
 use crate::config::read;
 use crate::settings::address::RemoteAddress;
 use crate::settings::kind::Kind;
@@ -326,41 +326,54 @@ fn domains(
     })
 }
 
+/// What an answer is not.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Mistyped {
+    #[error("neither a host name nor an IP address nor (lmtp) the absolute path of a socket")]
+    Host,
+    #[error("neither a host name nor an IP address")]
+    Name,
+    #[error("{0}: {1}")]
+    Domain(String, DomainError),
+    #[error("a number from 1 to 65535, please")]
+    Port,
+    #[error("{0} is no file; enter none if there is none")]
+    File(String),
+}
+
 /// A host name, an IP address or an absolute path, as the configuration takes them.
-pub(super) fn host(text: &str) -> Result<String, String> {
+pub(super) fn host(text: &str) -> Result<String, Mistyped> {
     let quoted = crate::settings::scalar::quoted(text);
     let sample = format!("[directory.sample]\ntype = \"lmtp\"\naddress = {quoted}\n");
     match read::parse(Path::new("sample"), &sample) {
         Ok(_) if !text.chars().any(char::is_control) => Ok(text.to_owned()),
-        _ => Err("neither a host name nor an IP address nor (lmtp) the absolute path of a socket".to_owned()),
+        _ => Err(Mistyped::Host),
     }
 }
 
 /// The name in a certificate.
-pub(super) fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, Mistyped> {
     let is_name = text.parse::<IpAddr>().is_ok() || Domain::parse(text).is_ok();
-    is_name
-        .then(|| text.to_owned())
-        .ok_or_else(|| "neither a host name nor an IP address".to_owned())
+    is_name.then(|| text.to_owned()).ok_or(Mistyped::Name)
 }
 
 /// A domain, in its one form.
-pub(super) fn domain(text: &str) -> Result<String, String> {
-    let domain = Domain::parse(text).map_err(|error| format!("{text}: {error}"))?;
+pub(super) fn domain(text: &str) -> Result<String, Mistyped> {
+    let domain = Domain::parse(text).map_err(|error| Mistyped::Domain(text.to_owned(), error))?;
     Ok(domain.to_string())
 }
 
-fn port(text: &str) -> Result<u16, String> {
+fn port(text: &str) -> Result<u16, Mistyped> {
     let port = text.parse().ok().filter(|port| *port != 0);
-    port.ok_or_else(|| "a number from 1 to 65535, please".to_owned())
+    port.ok_or(Mistyped::Port)
 }
 
-fn ca_file(text: &str) -> Result<Option<PathBuf>, String> {
+fn ca_file(text: &str) -> Result<Option<PathBuf>, Mistyped> {
     let path = Path::new(text);
     match text {
         "none" => Ok(None),
         _ if path.is_file() => Ok(Some(path.to_owned())),
-        _ => Err(format!("{text} is no file; enter none if there is none")),
+        _ => Err(Mistyped::File(text.to_owned())),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Questions on the terminal, where there is one.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, BufRead, IsTerminal, Write as _};
 use std::process::ExitCode;
 
@@ -27,11 +27,11 @@ impl Ask {
     ///
     /// # Errors
     /// When the input ends.
-    pub(super) fn line<T>(
+    pub(super) fn line<T, E: Display>(
         &mut self,
         question: &str,
         default: Option<&str>,
-        check: impl Fn(&str) -> Result<T, String>,
+        check: impl Fn(&str) -> Result<T, E>,
     ) -> Result<T, ExitCode> {
         loop {
             let shown = default.map(|default| format!(" [{default}]")).unwrap_or_default();

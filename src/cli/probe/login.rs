@@ -43,11 +43,16 @@ pub struct Arguments {
     common: Common,
 }
 
-fn method(name: &str) -> Result<LoginMethod, String> {
+/// No way to send a password has that name.
+#[derive(Debug, thiserror::Error)]
+#[error("supported: auto, PLAIN, LOGIN and login-command")]
+struct UnknownMethod;
+
+fn method(name: &str) -> Result<LoginMethod, UnknownMethod> {
     let mut known = LoginMethod::ALL.iter();
     let method = known.find(|(word, _)| word.eq_ignore_ascii_case(name));
     let method = method.map(|(_, method)| *method);
-    method.ok_or_else(|| "supported: auto, PLAIN, LOGIN and login-command".to_owned())
+    method.ok_or(UnknownMethod)
 }
 
 /// Asks, and prints the answer.

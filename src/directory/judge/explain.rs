@@ -1,5 +1,6 @@
 //! How a reply is read, and why, for people: `vouch probe reply`.
 
+use vouch_protocol::error::DecodeError;
 use vouch_protocol::imap::login::Outcome as ImapOutcome;
 use vouch_protocol::imap::response::Status;
 use vouch_protocol::smtp::auth::Outcome;
@@ -38,40 +39,51 @@ pub struct Explanation {
     pub decided: Option<Statement>,
 }
 
+/// Why a text is not explained.
+#[derive(Debug, thiserror::Error)]
+pub enum NoReply {
+    /// No IMAP server ends a command so.
+    #[error("no line begins with OK, NO or BAD, behind a tag or without one")]
+    NoStatus,
+    /// It is not of the protocol.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+}
+
 /// Reads one reply to `command` about `asked`, an address or a user name. Lines are ended by `\n` or `\r\n`, as line
 /// ends or written so; of IMAP a tag in front is left out, and of several SMTP replies all but the first.
 ///
 /// # Errors
-/// A text that is no reply of this protocol, in words.
+/// A text that is no reply of this protocol.
 pub fn explain(
     command: Command,
     settings: &Settings,
     asked: &[u8],
     text: &str,
-) -> Result<Explanation, String> {
+) -> Result<Explanation, NoReply> {
     let text = text
         .replace("\\r\\n", "\n")
         .replace("\\n", "\n")
         .replace('\r', "");
     match command {
-        Command::Rcpt => rcpt(settings, asked, &smtp_reply(&text)?),
+        Command::Rcpt => Ok(rcpt(settings, asked, &smtp_reply(&text)?)),
         Command::SmtpAuth => Ok(smtp_login(settings, asked, &smtp_reply(&text)?)),
         Command::ImapLogin => imap_login(settings, asked, &text),
     }
 }
 
-fn rcpt(settings: &Settings, asked: &[u8], reply: &Reply) -> Result<Explanation, String> {
+fn rcpt(settings: &Settings, asked: &[u8], reply: &Reply) -> Explanation {
     let verdict = recipient::judge(settings, asked, Answer::Recipient(reply.clone())).verdict;
     if !(400..600).contains(&reply.code()) {
-        return Ok(Explanation::of(verdict));
+        return Explanation::of(verdict);
     }
     let explained = recipient::read(settings, &Asked::new(asked), reply);
-    Ok(Explanation {
+    Explanation {
         verdict,
         reading: explained.reading,
         by_code: explained.by_code,
         decided: explained.decided,
-    })
+    }
 }
 
 fn smtp_login(settings: &Settings, user: &[u8], reply: &Reply) -> Explanation {
@@ -89,12 +101,9 @@ fn smtp_login(settings: &Settings, user: &[u8], reply: &Reply) -> Explanation {
     }
 }
 
-fn imap_login(settings: &Settings, user: &[u8], text: &str) -> Result<Explanation, String> {
-    let line = text
-        .lines()
-        .find_map(tagged)
-        .ok_or("no line begins with OK, NO or BAD, behind a tag or without one")?;
-    let status = Status::parse(line).map_err(|error| error.to_string())?;
+fn imap_login(settings: &Settings, user: &[u8], text: &str) -> Result<Explanation, NoReply> {
+    let line = text.lines().find_map(tagged).ok_or(NoReply::NoStatus)?;
+    let status = Status::parse(line)?;
     let outcome = ImapOutcome::Status {
         status: status.clone(),
         capabilities: None,
@@ -129,7 +138,7 @@ fn tagged(line: &str) -> Option<&str> {
 }
 
 /// The first reply in a text.
-fn smtp_reply(text: &str) -> Result<Reply, String> {
+fn smtp_reply(text: &str) -> Result<Reply, DecodeError> {
     let mut lines = String::new();
     for line in text.trim().lines() {
         lines.push_str(line);
@@ -138,7 +147,7 @@ fn smtp_reply(text: &str) -> Result<Reply, String> {
             break;
         }
     }
-    Reply::parse(&lines).map_err(|error| error.to_string())
+    Reply::parse(&lines)
 }
 
 impl Explanation {
