@@ -85,11 +85,6 @@ impl Statement {
             found: Found::Code(code.into()),
         }
     }
-
-    /// It says that the asked recipient or user is refused for what it is: there is none, or it is closed.
-    pub fn refuses_recipient(&self) -> bool {
-        self.about == About::Recipient && matches!(self.what, What::Missing | What::Closed)
-    }
 }
 
 impl About {
