@@ -1,24 +1,24 @@
 //! TLS as a client: whom we trust, and the handshake.
 
-use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+mod files;
+mod roots;
+
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use nix::unistd::Uid;
 use parking_lot::Mutex;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use zeroize::Zeroizing;
 
 use super::error::{Error, HANDSHAKE, Kind};
 use super::handshake::{own_identity, trouble};
@@ -26,14 +26,13 @@ use super::negotiate::{AT_ONCE, Cleartext, negotiate};
 use super::verifier::{Ends, Taken, Verifier};
 use crate::telemetry::counter::Counter;
 use crate::wire::Stream;
+pub use files::SettingsError;
+use files::{Own, file_error, read_certificates, read_pem};
+pub use roots::Roots;
 
 /// Bound (sessions): TLS handshake. Beyond: no answer, with a hint at tls.key-exchange. Why: some firewalls swallow
 /// the larger first message of the hybrid key exchange.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Bound (sessions, bytes): file of certificates or of a key. Beyond: it is refused at the start. Why: all public
-/// authorities together have a quarter of a megabyte.
-const LONGEST_PEM: u64 = 4 << 20;
 
 /// Bound (sessions): TLS tickets kept for one directory. Beyond: the oldest goes. Why: rustls keeps eight for each
 /// server name, of which there is one.
@@ -54,30 +53,6 @@ pub struct Settings {
     pub classic_key_exchange: bool,
 }
 
-/// Why TLS settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The file that a key names is missing, unreadable or holds no PEM of the right kind.
-    #[error("tls.{key} = \"{path}\": {why}")]
-    File {
-        /// The key.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-        /// The system does not let us read it.
-        denied: bool,
-    },
-    /// Not a host name and not an IP address.
-    #[error("\"{0}\" is not a name that a certificate could be for; set tls.server-name")]
-    Name(String),
-    /// Certificate and key do not belong together, or the key is of a kind
-    /// that is not supported.
-    #[error("tls.cert-file and tls.key-file cannot be used together: {0}")]
-    Identity(&'static str),
-}
-
 /// How TLS begins on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Begun {
@@ -85,13 +60,6 @@ pub(super) enum Begun {
     AtOnce,
     /// Behind an answer to STARTTLS.
     ByStartTls,
-}
-
-impl SettingsError {
-    /// Whether the system does not let us read a file.
-    pub fn is_denied(&self) -> bool {
-        matches!(self, Self::File { denied: true, .. })
-    }
 }
 
 /// What was agreed on in a handshake, for people to read.
@@ -105,59 +73,6 @@ pub struct Details {
     pub key_exchange: String,
     /// The remote's own certificate, DER.
     pub certificate: Vec<u8>,
-}
-
-/// The system's trust anchors, read by a thread of their own: a few hundred files
-/// are no reason to be late at a socket. The same thread has the cryptography gather
-/// its first random bytes, which takes it longer than all the rest of the start.
-#[derive(Clone)]
-pub struct Roots(Arc<OnceLock<RootCertStore>>);
-
-impl Roots {
-    /// Those of the system, which are read from now on.
-    pub fn of_system() -> Self {
-        let roots = Self(Arc::default());
-        let read = roots.clone();
-        // Without a thread, the first handshake reads them.
-        let _ = std::thread::Builder::new()
-            .name("vouch-roots".into())
-            .spawn(move || {
-                read.get();
-                // A connection that needs them will report the error.
-                let _ = aws_lc_rs::default_provider().secure_random.fill(&mut [0]);
-            });
-        roots
-    }
-
-    fn get(&self) -> &RootCertStore {
-        self.0.get_or_init(system_roots)
-    }
-}
-
-impl From<RootCertStore> for Roots {
-    fn from(roots: RootCertStore) -> Self {
-        Self(Arc::new(roots.into()))
-    }
-}
-
-/// Files that cannot be read are logged and passed over: one bad file must not stop
-/// all mail.
-fn system_roots() -> RootCertStore {
-    let loaded = rustls_native_certs::load_native_certs();
-    for error in &loaded.errors {
-        tracing::warn!(
-            "a system certificate was ignored: {error}; the others are trusted, and update-ca-certificates may fix it"
-        );
-    }
-    let mut roots = RootCertStore::empty();
-    let (_, refused) = roots.add_parsable_certificates(loaded.certs);
-    if refused > 0 {
-        tracing::debug!(
-            refused,
-            "system certificates that cannot be trust anchors were ignored"
-        );
-    }
-    roots
 }
 
 /// One client configuration for each directory: session resumption lives in it.
@@ -202,13 +117,6 @@ enum Trust {
     Anybody,
     /// Those that the system trusts, and these.
     System(Roots, Own),
-}
-
-/// The certificates of `tls.ca-file`, and as trust anchors.
-#[derive(Default)]
-struct Own {
-    certificates: Vec<CertificateDer<'static>>,
-    roots: Vec<TrustAnchor<'static>>,
 }
 
 impl Client {
@@ -413,73 +321,8 @@ impl Client {
     }
 }
 
-impl Own {
-    fn read(path: &Path) -> Result<Self, SettingsError> {
-        let certificates = read_certificates("ca-file", path)?;
-        let mut store = RootCertStore::empty();
-        for certificate in &certificates {
-            let refused = |_| {
-                let why = "it holds a certificate that cannot be read as that of an authority";
-                file_error("ca-file", path, why.to_owned())
-            };
-            store.add(certificate.clone()).map_err(refused)?;
-        }
-        Ok(Self {
-            certificates,
-            roots: store.roots,
-        })
-    }
-}
-
 fn is_hybrid(group: rustls::NamedGroup) -> bool {
     group == rustls::NamedGroup::X25519MLKEM768
-}
-
-/// A whole file within [`LONGEST_PEM`]; it may hold a key.
-fn read_pem(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, SettingsError> {
-    let mut pem = Zeroizing::new(Vec::new());
-    let read = fs::File::open(path).and_then(|file| file.take(LONGEST_PEM + 1).read_to_end(&mut pem));
-    match read {
-        Ok(length) if length as u64 > LONGEST_PEM => {
-            let why = format!("longer than {} MiB", LONGEST_PEM >> 20);
-            Err(file_error(key, path, why))
-        }
-        Ok(_) => Ok(pem),
-        // The daemon is not who has written its configuration.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let path_shown = path.display();
-            let why = format!(
-                "user {} may not read it: {error}; let the group vouch do so by `chgrp vouch {path_shown}` and `chmod g+r \
-                 {path_shown}`, and enter its folders",
-                Uid::effective()
-            );
-            Err(SettingsError::File {
-                key,
-                path: path.to_owned(),
-                why,
-                denied: true,
-            })
-        }
-        Err(error) => Err(file_error(key, path, error.to_string())),
-    }
-}
-
-fn read_certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
-    let certificates = CertificateDer::pem_slice_iter(&read_pem(key, path)?).collect::<Result<Vec<_>, _>>();
-    let none = "it holds no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----";
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) | Err(_) => Err(file_error(key, path, none.to_owned())),
-    }
-}
-
-fn file_error(key: &'static str, path: &Path, why: String) -> SettingsError {
-    SettingsError::File {
-        key,
-        path: path.to_owned(),
-        why,
-        denied: false,
-    }
 }
 
 fn details(connection: &ClientConnection) -> Details {

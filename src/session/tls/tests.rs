@@ -1,6 +1,8 @@
 //! Handshakes with servers in memory, and certificates for them.
 
 use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
 
@@ -11,6 +13,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
+use super::files::LONGEST_PEM;
 use super::*;
 
 /// Seconds.
