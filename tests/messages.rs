@@ -10,6 +10,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use strum::VariantArray;
+use vouch::verdict::Class;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -148,7 +151,8 @@ fn each_warning_and_error_is_in_the_manual() {
 
 #[test]
 fn the_manual_lists_nothing_that_is_not_said() {
-    let mut said: String = String::new();
+    // Those that are no literals.
+    let mut said: String = Class::VARIANTS.iter().map(|class| class.name()).collect();
     for (_, text) in sources(&root().join("src")) {
         for (at, _) in text.match_indices('"') {
             let (_, literal) = literals(&text[at..]).swap_remove(0);

@@ -30,6 +30,7 @@ mod witnesses;
 
 use std::sync::Arc;
 
+use strum::{IntoStaticStr, VariantArray};
 use tokio::time::Instant;
 use vouch_protocol::sasl::RelayedMechanism;
 
@@ -58,7 +59,8 @@ pub struct Decision {
 }
 
 /// Where a verdict came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Source {
     /// The remote was asked.
     Probe,
@@ -79,30 +81,9 @@ pub enum Source {
 }
 
 impl Source {
-    /// Every source.
-    pub const ALL: [Self; 8] = [
-        Self::Probe,
-        Self::Shared,
-        Self::Cache,
-        Self::Local,
-        Self::Limit,
-        Self::Penalty,
-        Self::UnknownRate,
-        Self::Access,
-    ];
-
     /// The name used in logs and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Probe => "probe",
-            Self::Shared => "shared",
-            Self::Cache => "cache",
-            Self::Local => "local",
-            Self::Limit => "limit",
-            Self::Penalty => "penalty",
-            Self::UnknownRate => "unknown-rate",
-            Self::Access => "access",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

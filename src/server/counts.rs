@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use strum::VariantArray;
+
 use super::refused_share::{RefusedShare, Shares};
 use crate::engine::{Decision, Source};
 use crate::telemetry::counter::Counter;
@@ -16,7 +18,7 @@ const VERDICTS: [&str; 4] = ["accept", "reject", "defer", "abstain"];
 const OTHER_CAUSES: [&str; 3] = ["-", "not-ours", "no-opinion"];
 
 /// How many causes there are.
-const CAUSES: usize = OTHER_CAUSES.len() + Class::ALL.len();
+const CAUSES: usize = OTHER_CAUSES.len() + Class::VARIANTS.len();
 
 /// The counters of a listener. All of it since the start of the process.
 #[derive(Debug)]
@@ -76,7 +78,7 @@ fn detail(decision: &Decision) -> String {
 
 impl Default for ListenerCounts {
     fn default() -> Self {
-        let places = VERDICTS.len() * CAUSES * Source::ALL.len();
+        let places = VERDICTS.len() * CAUSES * Source::VARIANTS.len();
         Self {
             answers: (0..places).map(|_| Counter::default()).collect(),
             took: Default::default(),
@@ -137,15 +139,15 @@ impl ListenerCounts {
     /// The answers of each kind of which there were any.
     pub fn answers(&self) -> impl Iterator<Item = Answers> {
         let answers = self.answers.iter().enumerate().filter_map(|(place, count)| {
-            let (rest, source) = (place / Source::ALL.len(), place % Source::ALL.len());
+            let (rest, source) = (place / Source::VARIANTS.len(), place % Source::VARIANTS.len());
             let (verdict, cause) = (rest / CAUSES, rest % CAUSES);
             Some(Answers {
                 verdict: VERDICTS.get(verdict)?,
                 cause: match cause.checked_sub(OTHER_CAUSES.len()) {
-                    Some(class) => Class::ALL.get(class)?.name(),
+                    Some(class) => Class::VARIANTS.get(class)?.name(),
                     None => OTHER_CAUSES.get(cause)?,
                 },
-                source: Source::ALL.get(source)?.name(),
+                source: Source::VARIANTS.get(source)?.name(),
                 count: count.get(),
             })
         });
@@ -166,7 +168,7 @@ fn place(said: &Verdict, source: Source) -> usize {
             .cause()
             .map_or(0, |cause| OTHER_CAUSES.len() + cause.class as usize),
     };
-    (verdict(said) * CAUSES + cause) * Source::ALL.len() + source as usize
+    (verdict(said) * CAUSES + cause) * Source::VARIANTS.len() + source as usize
 }
 
 const fn verdict(said: &Verdict) -> usize {
@@ -185,7 +187,10 @@ mod tests {
 
     #[test]
     fn each_answer_is_counted_under_the_names_that_the_log_gives_it() {
-        let causes: Vec<_> = Class::ALL.iter().map(|class| Cause::ours(*class, "x")).collect();
+        let causes: Vec<_> = Class::VARIANTS
+            .iter()
+            .map(|class| Cause::ours(*class, "x"))
+            .collect();
         let remarked = |cause: &Cause| {
             Verdict::Accept(Identity {
                 name: b"x".to_vec(),
@@ -201,7 +206,7 @@ mod tests {
         verdicts.extend(causes.iter().cloned().map(Verdict::Reject));
         verdicts.extend(causes.iter().cloned().map(Verdict::Defer));
         for verdict in verdicts {
-            for source in Source::ALL {
+            for source in Source::VARIANTS.iter().copied() {
                 let counts = ListenerCounts::default();
                 let expected = (verdict.name(), verdict.reason().into_owned(), source.name());
                 let decision = Decision {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
 /// Why a question was refused or deferred.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
@@ -101,71 +103,55 @@ impl fmt::Display for Cause {
     }
 }
 
-/// Makes the enum of classes, each with its name.
-macro_rules! classes {
-    ($($(#[$doc:meta])+ $class:ident = $name:literal,)+) => {
-        /// The classes of causes.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Class { $($(#[$doc])+ $class,)+ }
-
-        impl Class {
-            /// Every class.
-            pub const ALL: &'static [Self] = &[$(Self::$class),+];
-
-            /// The name used in logs, metrics and `--json`.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$class => $name,)+ }
-            }
-        }
-    };
-}
-
-classes! {
+/// The classes of causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, VariantArray, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Class {
     /// No such mailbox.
-    UnknownUser = "unknown-user",
+    UnknownUser,
     /// The remote refused the credential.
-    BadCredentials = "bad-credentials",
+    BadCredentials,
     /// The account or mailbox was closed by its administrator.
-    Disabled = "disabled",
+    Disabled,
     /// The password must be changed first.
-    Expired = "expired",
+    Expired,
     /// The mailbox exists and takes no more mail for now.
-    Full = "full",
+    Full,
     /// The remote refuses us, the client or the kind of message, or our own
     /// configuration does; it says nothing about the mailbox.
-    Policy = "policy",
+    Policy,
     /// The remote refused the sender of the probe.
-    SenderRefused = "sender-refused",
+    SenderRefused,
     /// The remote asked to come back later.
-    Temporary = "temporary",
+    Temporary,
     /// The remote refused, in words that nobody has told us the meaning of: of the recipient, or of a login
     /// whose whole credential it heard.
-    NotUnderstood = "not-understood",
+    NotUnderstood,
     /// The remote refused, and nothing shows that it has not lost its users: it refuses as well an address that must
     /// exist or was accepted lately, or that one got no answer.
-    NotBelieved = "not-believed",
+    NotBelieved,
     /// No connection to the remote, or it broke.
-    Unreachable = "unreachable",
+    Unreachable,
     /// No answer in time.
-    Timeout = "timeout",
+    Timeout,
     /// The remote said something that its protocol does not allow.
-    Protocol = "protocol",
+    Protocol,
     /// TLS could not be agreed on, or the certificate is not good.
-    Tls = "tls",
+    Tls,
     /// Too many questions wait already.
-    Overload = "overload",
+    Overload,
     /// The client's session has used up its limit, or the client failed too often.
-    Limit = "limit",
+    Limit,
     /// It will not heal without a change of configuration, here or there.
-    Config = "config",
+    Config,
     /// The name or password has no form in the protocol that would carry it.
-    Syntax = "syntax",
+    Syntax,
 }
 
 impl Class {
-    /// The class of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|class| class.name() == name)
+    /// The name used in logs, metrics and `--json`.
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// What to do about trouble of this class that a remote has told in its own words.

@@ -334,7 +334,7 @@ fn lines(table: &str) -> Vec<(Says, String)> {
         } else if let Some(section) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             says = section
                 .split_once(' ')
-                .and_then(|(about, what)| Some((About::named(about)?, What::named(what)?)));
+                .and_then(|(about, what)| Some((about.parse().ok()?, what.parse().ok()?)));
         } else if !line.is_empty() {
             found.extend(written_out(line, &lists).into_iter().map(|line| (says, line)));
         }
@@ -400,9 +400,9 @@ mod tests {
         let table = include_str!("phrases.txt");
         for line in table.lines().map(str::trim) {
             if let Some(section) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-                let known = section
-                    .split_once(' ')
-                    .and_then(|(about, what)| Some((About::named(about)?, What::named(what)?)));
+                let known = section.split_once(' ').and_then(|(about, what)| {
+                    Some((about.parse::<About>().ok()?, what.parse::<What>().ok()?))
+                });
                 assert!(known.is_some() || section == "nothing", "[{section}]");
             }
         }

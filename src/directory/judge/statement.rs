@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use strum::{EnumString, IntoStaticStr};
+
 /// What a statement is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "kebab-case")]
 pub enum About {
     /// The recipient that was asked about, or the account that logs in.
     Recipient,
@@ -32,7 +35,8 @@ pub enum About {
 }
 
 /// What is said of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, EnumString)]
+#[strum(serialize_all = "kebab-case")]
 pub enum What {
     /// It does not exist.
     Missing,
@@ -89,40 +93,8 @@ impl Statement {
 
 impl About {
     /// The name in `phrases.txt`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Recipient => "recipient",
-            Self::Credential => "credential",
-            Self::Domain => "domain",
-            Self::Relay => "relay",
-            Self::Sender => "sender",
-            Self::Client => "client",
-            Self::Remote => "remote",
-            Self::Limit => "limit",
-            Self::Message => "message",
-            Self::Login => "login",
-            Self::Service => "service",
-            Self::Policy => "policy",
-        }
-    }
-
-    const ALL: [Self; 12] = [
-        Self::Recipient,
-        Self::Credential,
-        Self::Domain,
-        Self::Relay,
-        Self::Sender,
-        Self::Client,
-        Self::Remote,
-        Self::Limit,
-        Self::Message,
-        Self::Login,
-        Self::Service,
-        Self::Policy,
-    ];
-
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|about| about.name() == name)
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// For people.
@@ -146,34 +118,8 @@ impl About {
 
 impl What {
     /// The name in `phrases.txt`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Wrong => "wrong",
-            Self::Closed => "closed",
-            Self::Expired => "expired",
-            Self::Full => "full",
-            Self::Refused => "refused",
-            Self::Required => "required",
-            Self::Broken => "broken",
-            Self::NotNow => "not-now",
-        }
-    }
-
-    const ALL: [Self; 9] = [
-        Self::Missing,
-        Self::Wrong,
-        Self::Closed,
-        Self::Expired,
-        Self::Full,
-        Self::Refused,
-        Self::Required,
-        Self::Broken,
-        Self::NotNow,
-    ];
-
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|what| what.name() == name)
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// For people.

@@ -13,7 +13,7 @@ use redb::{
 use super::batch::{Batch, KeyScope};
 use super::{Finding, Key, Settings};
 use crate::engine::kept::Said;
-use crate::verdict::{Cause, Class};
+use crate::verdict::Cause;
 
 /// Bound (cache, bytes): pages of cache.file in memory. Beyond: they are read again. Why: enough for what is written
 /// together.
@@ -337,7 +337,7 @@ fn said(&(_, exists, class, status, text): &Row<'_>) -> Option<Said> {
         return exists.then_some(Said::Yes(None));
     };
     let cause = Box::new(Cause {
-        class: Class::named(class)?,
+        class: class.parse().ok()?,
         status: status.map(str::to_owned),
         text: text.to_owned(),
         challenge: None,

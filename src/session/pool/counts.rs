@@ -1,5 +1,7 @@
 //! What happened to the sessions of a pool, and to the questions asked on them.
 
+use strum::{IntoStaticStr, VariantArray};
+
 use crate::session::error::{Error, Kind};
 use crate::telemetry::counter::Counter;
 use crate::telemetry::histogram::Histogram;
@@ -20,11 +22,12 @@ pub struct Counts {
     /// Questions asked on a session that had been asked before.
     pub reused: Counter,
     /// Sessions that ended.
-    closed: [Counter; Closed::ALL.len()],
+    closed: [Counter; Closed::VARIANTS.len()],
 }
 
 /// Why a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Closed {
     /// It was asked, or refused, as often as the directory's limits or the remote's own allow.
     Limit,
@@ -43,28 +46,9 @@ pub enum Closed {
 }
 
 impl Closed {
-    /// Every reason.
-    pub const ALL: [Self; 7] = [
-        Self::Limit,
-        Self::Age,
-        Self::Idle,
-        Self::Spent,
-        Self::Goodbye,
-        Self::Answer,
-        Self::Error,
-    ];
-
     /// The name used in metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Limit => "limit",
-            Self::Age => "age",
-            Self::Idle => "idle",
-            Self::Spent => "spent",
-            Self::Goodbye => "goodbye",
-            Self::Answer => "answer",
-            Self::Error => "error",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -77,7 +61,10 @@ impl Counts {
 
     /// Sessions that ended, by why.
     pub fn closed(&self) -> impl Iterator<Item = (Closed, u64)> {
-        Closed::ALL.into_iter().zip(self.closed.iter().map(Counter::get))
+        Closed::VARIANTS
+            .iter()
+            .copied()
+            .zip(self.closed.iter().map(Counter::get))
     }
 }
 
@@ -250,7 +237,7 @@ mod tests {
     #[test]
     fn each_is_counted_under_its_own_name() {
         let counts = Counts::default();
-        for (times, why) in Closed::ALL.into_iter().enumerate() {
+        for (times, why) in Closed::VARIANTS.iter().copied().enumerate() {
             (0..times).for_each(|_| counts.close(why));
         }
         for (times, (why, counted)) in counts.closed().enumerate() {
