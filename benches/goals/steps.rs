@@ -10,6 +10,7 @@ use tokio_util::codec::Decoder;
 use vouch::directory::judge;
 use vouch::directory::judge::recipient::Settings;
 use vouch::directory::judge::replies::Replies;
+use vouch::settings::directory::{Code252, Rcpt};
 use vouch_protocol::imap;
 use vouch_protocol::imap::capability::Capabilities as Offered;
 use vouch_protocol::imap::response::Response;
@@ -108,9 +109,10 @@ fn replies(table: &mut Table) {
 
 fn settings() -> Settings {
     Settings {
-        code_252_exists: false,
-        policy_means_unknown: false,
-        microsoft: false,
+        rcpt: Rcpt {
+            code_252: Code252::Defer,
+            ..Rcpt::new()
+        },
         replies: Replies::default(),
     }
 }

@@ -21,9 +21,7 @@ use crate::directory::{Directory, Username, health::Watched, imap::Imap, smtp::S
 use crate::engine::CachedDirectory;
 use crate::session::smtp::Hello;
 use crate::settings::address::RemoteAddress;
-use crate::settings::directory::{
-    self as keys, Code252, KeyExchange, LoginMethod, Policy as RcptPolicy, StartTls,
-};
+use crate::settings::directory::{self as keys, LoginMethod, StartTls};
 use crate::settings::kind::Kind;
 
 use crate::session::{Remote, connect, imap::Options, lookup::Host, pool, tls};
@@ -205,13 +203,6 @@ pub fn remote(directory: &config::Directory, roots: &tls::Roots) -> Result<Remot
         RemoteAddress::Socket(path) => (connect::Endpoint::Unix(path.clone()), "localhost"),
     };
     let tls = &directory.tls;
-    let settings = tls::Settings {
-        server_name: tls.server_name.clone().unwrap_or_else(|| host.to_owned()),
-        ca_file: tls.ca_file.clone(),
-        identity: tls.cert_file.clone().zip(tls.key_file.clone()),
-        allow_invalid_certs: tls.allow_invalid_certs,
-        classic_key_exchange: tls.key_exchange == KeyExchange::Classic,
-    };
     let encryption = match (tls.implicit, tls.starttls) {
         (true, _) => Encryption::AlreadyOn,
         // Nobody is between us and a socket, and its certificate could be for no name.
@@ -227,7 +218,7 @@ pub fn remote(directory: &config::Directory, roots: &tls::Roots) -> Result<Remot
     Ok(Remote {
         peer: format!("{} ({})", directory.name, directory.endpoint()).into(),
         dial: Arc::new(endpoint),
-        tls: Arc::new(tls::Client::new(&settings, roots)?),
+        tls: Arc::new(tls::Client::new(tls, host, roots)?),
         encryption,
         timeout: directory.timeout,
         password_in_clear: directory.password_in_clear(),
@@ -268,11 +259,8 @@ fn build(directory: &config::Directory, remote: Arc<Remote>) -> Arc<dyn Director
     let pool = &directory.pool;
     let logins = pool::Limits {
         max_sessions: pool.max_sessions.logins as usize,
-        warm_sessions: pool.warm_sessions as usize,
-        queue: pool.queue as usize,
+        keys: *pool,
         timeout: directory.timeout,
-        idle_timeout: pool.idle_timeout,
-        max_age: pool.max_age,
         questions: None,
         refusals: directory.limits.auth_errors.most(),
     };
@@ -291,7 +279,10 @@ fn build(directory: &config::Directory, remote: Arc<Remote>) -> Arc<dyn Director
         questions: directory.limits.rcpt.most(),
         refusals: directory.limits.rcpt_errors.most(),
         max_sessions: pool.max_sessions.recipients as usize,
-        warm_sessions: 0,
+        keys: keys::Pool {
+            warm_sessions: 0,
+            ..*pool
+        },
         ..logins
     };
     let rcpt = &directory.rcpt;
@@ -332,11 +323,8 @@ pub fn mechanism(directory: &config::Directory) -> Option<Mechanism> {
 
 /// How the replies of a directory's remote are read.
 pub fn reading(directory: &config::Directory) -> recipient::Settings {
-    let rcpt = &directory.rcpt;
     recipient::Settings {
-        code_252_exists: rcpt.code_252 == Code252::Exists,
-        policy_means_unknown: rcpt.policy == RcptPolicy::Unknown,
-        microsoft: rcpt.microsoft,
+        rcpt: directory.rcpt.clone(),
         replies: replies(&directory.replies),
     }
 }

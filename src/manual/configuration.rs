@@ -4,7 +4,7 @@ use super::roff::{Page, sentence};
 use crate::settings::address::RemoteAddress;
 use crate::settings::directory::Directory;
 use crate::settings::dovecot::Dovecot;
-use crate::settings::key::{About, Entry, Keyed, Keys as _, Shown};
+use crate::settings::key::{About, Entry, Keyed, Shown};
 use crate::settings::kind::Kind;
 use crate::settings::listener::Listener;
 use crate::settings::process::{Control, Log, Metrics, Service};
@@ -41,7 +41,7 @@ pub fn tables() -> Vec<Table> {
     let nowhere = ListenAddress::Dovecot;
     let directories = Kind::ALL.iter().map(|(word, kind)| {
         let remote = RemoteAddress::Host(String::new());
-        (*word, Directory::new("", *kind, remote).keyed())
+        (*word, Directory::new("", *kind, remote).every_key())
     });
     let listeners = Protocol::ALL.iter().map(|(word, protocol)| {
         let listener = Listener::new("", *protocol, nowhere.clone(), Vec::new());
@@ -85,10 +85,10 @@ pub fn tables() -> Vec<Table> {
         ));
     }
     for (name, keyed) in [
-        ("metrics", Metrics::new(nowhere).keyed()),
-        ("control", Control::new().keyed()),
-        ("log", Log::new().keyed()),
-        ("service", Service::new().keyed()),
+        ("metrics", Metrics::new(nowhere).every_key()),
+        ("control", Control::new().every_key()),
+        ("log", Log::new().every_key()),
+        ("service", Service::new().every_key()),
     ] {
         add(&mut tables, name, "", &[("", keyed)]);
     }

@@ -130,16 +130,15 @@ mod tests {
     }
 
     fn remote(addresses: Vec<SocketAddr>) -> Arc<Remote> {
-        let settings = tls::Settings {
-            server_name: "localhost".into(),
+        let keys = crate::settings::directory::Tls {
             allow_invalid_certs: true,
-            ..tls::Settings::default()
+            ..Default::default()
         };
         let roots = tls::Roots::from(rustls::RootCertStore::empty());
         Arc::new(Remote {
             peer: "remote".into(),
             dial: Arc::new(Endpoint::Tcp(Host::at(addresses))),
-            tls: Arc::new(tls::Client::new(&settings, &roots).unwrap()),
+            tls: Arc::new(tls::Client::new(&keys, "localhost", &roots).unwrap()),
             encryption: Encryption::Never,
             timeout: Duration::from_secs(30),
             password_in_clear: false,

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::address::{RemoteAddress, ehlo_name, host_name};
 use super::domains::Domains;
-use super::key::{Keys as _, Shown, Value, keys};
+use super::key::{Shown, Value, keys};
 use super::kind::Kind;
 use super::limit::{Limit, Rate, rate_or_off};
 use super::scalar::{Bound, DAY, HOUR, INSTANT, MINUTE, SECOND, Scalar as _, Wrong, text};
@@ -83,7 +83,7 @@ impl Directory {
 pub(crate) fn names() -> Vec<String> {
     let nowhere = RemoteAddress::Host(String::new());
     Directory::new("", Kind::Smtp, nowhere)
-        .keyed()
+        .every_key()
         .names("directory.NAME")
 }
 

@@ -1,6 +1,6 @@
 //! `[dovecot]`: the answers to Dovecot when it runs vouch as its own auth service.
 
-use super::key::{Keyed, Keys, keys};
+use super::key::{Keyed, keys};
 use super::listener::{Deadline, Listener};
 use super::protocol::Protocol;
 use super::socket::ListenAddress;
@@ -16,10 +16,12 @@ keys! {
         }
         /// Names of the directories that are asked about logins, by domain, in this order. At least one must be able to
         /// answer.
-        "logins" logins: Vec<String> = logins, required "the directories to ask, as in `[\"mailbox\"]`";
+        "logins" logins: Vec<String> = logins,
+            required "the directories to ask, as in `[\"mailbox\"]`", example "[\"imap\"]";
         /// Names of the directories that are asked about users. At least one must be able to answer, except with `exists =
         /// "domain"`, which asks none.
-        "users" users: Vec<String> = users, required "the directories to ask, as in `[\"mailbox\"]`";
+        "users" users: Vec<String> = users,
+            required "the directories to ask, as in `[\"mailbox\"]`", example "[\"mailbox\"]";
     }
 }
 
@@ -48,7 +50,7 @@ impl Dovecot {
 
     /// Every key of the table.
     pub fn keyed(&self) -> Keyed {
-        let mut keyed = Keys::keyed(self);
+        let mut keyed = self.every_key();
         keyed.keys.extend(self.keys.of_dovecot().keys);
         keyed
     }

@@ -329,9 +329,6 @@ pub(crate) trait Keys {
     /// Reads every key that stands in a table.
     fn read_keys(&mut self, found: &mut Findings, table: &mut Table<'_>);
 
-    /// Every key, with its value here.
-    fn keyed(&self) -> Keyed;
-
     /// Reads a table that has no other keys.
     fn read_table(&mut self, found: &mut Findings, field: &Field<'_>) {
         if let Some(mut table) = field.as_table(found) {
@@ -360,7 +357,7 @@ impl Keyed {
     }
 
     /// In one line.
-    pub(super) fn to_inline(&self) -> String {
+    pub fn to_inline(&self) -> String {
         let keys = self.keys.iter().filter_map(|entry| match &entry.value {
             Shown::Set(value) => Some(format!("{} = {value}", entry.key.name)),
             _ => None,
@@ -396,6 +393,18 @@ macro_rules! keys {
                     $($field: $default,)+
                 }
             }
+
+            /// Every key, with its value here.
+            pub fn every_key(&self) -> $crate::settings::key::Keyed {
+                use $crate::settings::key::Key;
+                $crate::settings::key::Keyed {
+                    about: concat!($($about),+),
+                    inline: None,
+                    keys: vec![
+                        $(Key::<$type>::new($key, concat!($($text),+))$(.$word($value))*.entry(&self.$field),)+
+                    ],
+                }
+            }
         }
 
         impl $crate::settings::key::Keys for $name {
@@ -406,17 +415,6 @@ macro_rules! keys {
             ) {
                 use $crate::settings::key::Key;
                 $(Key::<$type>::new($key, concat!($($text),+))$(.$word($value))*.read_into(found, table, &mut self.$field);)+
-            }
-
-            fn keyed(&self) -> $crate::settings::key::Keyed {
-                use $crate::settings::key::Key;
-                $crate::settings::key::Keyed {
-                    about: concat!($($about),+),
-                    inline: None,
-                    keys: vec![
-                        $(Key::<$type>::new($key, concat!($($text),+))$(.$word($value))*.entry(&self.$field),)+
-                    ],
-                }
             }
         }
 
@@ -431,7 +429,7 @@ macro_rules! keys {
             }
 
             fn show(&self) -> $crate::settings::key::Shown {
-                $crate::settings::key::Shown::Table($crate::settings::key::Keys::keyed(self))
+                $crate::settings::key::Shown::Table(self.every_key())
             }
         }
 

@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::action::Action;
 use super::fields::{Fields, OkFields};
-use super::key::{Entry, Keyed, Keys, Shown, Value, array, keys};
+use super::key::{Entry, Keyed, Shown, Value, array, keys};
 use super::kind::Kind;
 use super::limit::Limit;
 use super::mechanism::Mechanism;
@@ -50,7 +50,7 @@ keys! {
         /// of. Other connections are closed. Not for TCP addresses, where the user is unknown.
         "peers" peers: Option<Vec<Peer>> = None,
             unset "all that the mode admits", example "[\"postfix\", \"root\", \"@mail\"]",
-            hint "the only ones among these that may connect: users, @groups, numbers; by default all";
+            hint "of these, the only ones that may connect: users, @groups, numbers; by default all";
         /// Names of the directories that are asked, by domain, in this order. At least one must be able to answer what
         /// this protocol asks.
         "directory" directory: Vec<String> = directory,
@@ -119,7 +119,7 @@ keys! {
         /// those of `login` before those of `master`.
         "fields" fields: Fields = Fields::default(),
             at &[Login, Userdb, Master], dovecot true,
-            hint "{ home = \"/srv/mail/{domain}/{local}\" }; also {user}, {service}, {rip}";
+            hint "further fields of a user: { home = \"/srv/mail/{domain}/{local}\" }; also {user}, {service}, {rip}";
         /// Of one client's session.
         "limits" limits: ClientLimits = ClientLimits::new(protocol),
             at &[Policy, Auth, Login, Saslauthd, Socketmap], dovecot true;
@@ -148,21 +148,16 @@ impl Listener {
         }
     }
 
-    /// The keys that any listener has.
-    pub fn every_key(&self) -> Keyed {
-        Keys::keyed(self)
-    }
-
     /// The keys that a listener of its protocol has.
     pub fn keyed(&self) -> Keyed {
-        self.having(Keys::keyed(self), |entry| {
+        self.having(self.every_key(), |entry| {
             entry.key.at.is_empty() || entry.key.at.contains(&self.protocol)
         })
     }
 
     /// The keys that stand in `[dovecot]` as well.
     pub(super) fn of_dovecot(&self) -> Keyed {
-        self.having(Keys::keyed(self), |entry| entry.key.dovecot)
+        self.having(self.every_key(), |entry| entry.key.dovecot)
     }
 
     fn having(&self, mut keyed: Keyed, has: impl Fn(&Entry) -> bool + Copy) -> Keyed {
@@ -181,7 +176,7 @@ impl Listener {
 /// Every key of a listener, by its name in full.
 pub(crate) fn names() -> Vec<String> {
     let listener = Listener::new("", Auth, ListenAddress::Dovecot, Vec::new());
-    Keys::keyed(&listener).names("listener.NAME")
+    listener.every_key().names("listener.NAME")
 }
 
 words! {

@@ -79,7 +79,7 @@ impl Value for Option<Penalty> {
 
     fn show(&self) -> Shown {
         self.as_ref().map_or(Shown::Unset(String::new()), |penalty| {
-            let keyed = penalty.keyed();
+            let keyed = penalty.every_key();
             Shown::Table(Keyed {
                 inline: Some(keyed.to_inline()),
                 ..keyed

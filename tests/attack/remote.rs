@@ -17,6 +17,7 @@ use vouch::session::error::Kind as ErrorKind;
 use vouch::session::pool::{Asker, Limits, Open, Pool, Priority};
 use vouch::session::{After, Error, Judged, Session};
 use vouch::settings::address::RemoteAddress;
+use vouch::settings::directory::{MaxSessions, Pool as Keys};
 use vouch::settings::{directory, kind};
 use vouch::verdict::{Cause, Class, Kind, Proof, Question, Verdict};
 
@@ -244,11 +245,14 @@ impl Directory for Front {
 pub(crate) fn member(mail: &Arc<Mail>) -> Arc<CachedDirectory> {
     let limits = Limits {
         max_sessions: mail.script.max_sessions,
-        warm_sessions: 1,
-        queue: 2000,
+        keys: Keys {
+            max_sessions: MaxSessions::each(1),
+            warm_sessions: 1,
+            queue: 2000,
+            idle_timeout: Duration::from_secs(30),
+            max_age: Duration::from_secs(50),
+        },
         timeout: Duration::from_secs(30),
-        idle_timeout: Duration::from_secs(30),
-        max_age: Duration::from_secs(50),
         questions: None,
         refusals: Some(3),
     };

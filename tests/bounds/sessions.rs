@@ -17,6 +17,7 @@ use vouch::daemon;
 use vouch::engine::Engine;
 use vouch::session::pool::{Asker, Limits, Open, Pool, Priority};
 use vouch::session::{After, Error, Judged, Session};
+use vouch::settings::directory::{MaxSessions, Pool as Keys};
 use vouch::verdict::{Client, Kind, Question};
 
 use crate::stub::settle;
@@ -84,11 +85,14 @@ impl Session for Stubborn {
 fn pool(seen: &Arc<Seen>, max_sessions: usize) -> Pool<Stubborn, ()> {
     let limits = Limits {
         max_sessions,
-        warm_sessions: 0,
-        queue: 1000,
+        keys: Keys {
+            max_sessions: MaxSessions::each(1),
+            warm_sessions: 0,
+            queue: 1000,
+            idle_timeout: Duration::from_secs(60),
+            max_age: Duration::from_secs(60),
+        },
         timeout: Duration::from_secs(3600),
-        idle_timeout: Duration::from_secs(60),
-        max_age: Duration::from_secs(60),
         questions: None,
         refusals: None,
     };

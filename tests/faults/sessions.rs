@@ -10,6 +10,7 @@ use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 use vouch::session::pool::{Asker, Limits, Pool};
 use vouch::session::{After, Error, Judged, Session};
+use vouch::settings::directory::{MaxSessions, Pool as Keys};
 use vouch::wire::WireError;
 
 use crate::Way;
@@ -102,11 +103,14 @@ async fn a_session_that_was_never_asked_is_not_missed() {
     });
     let limits = Limits {
         max_sessions: 2,
-        warm_sessions: 0,
-        queue: 10,
+        keys: Keys {
+            max_sessions: MaxSessions::each(1),
+            warm_sessions: 0,
+            queue: 10,
+            idle_timeout: Duration::from_secs(60),
+            max_age: Duration::from_secs(60),
+        },
         timeout: Duration::from_secs(30),
-        idle_timeout: Duration::from_secs(60),
-        max_age: Duration::from_secs(60),
         questions: None,
         refusals: None,
     };
@@ -168,11 +172,14 @@ fn a_session_that_ends_with_its_runtime_does_not_hold_the_process() {
     });
     let limits = Limits {
         max_sessions: 1,
-        warm_sessions: 1,
-        queue: 10,
+        keys: Keys {
+            max_sessions: MaxSessions::each(1),
+            warm_sessions: 1,
+            queue: 10,
+            idle_timeout: Duration::from_secs(60),
+            max_age: Duration::from_secs(60),
+        },
         timeout: Duration::from_secs(30),
-        idle_timeout: Duration::from_secs(60),
-        max_age: Duration::from_secs(60),
         questions: None,
         refusals: None,
     };

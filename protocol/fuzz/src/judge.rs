@@ -4,6 +4,7 @@ use vouch::directory::judge::recipient::{Settings, judge};
 use vouch::directory::judge::replies::{Means, Replies};
 use vouch::directory::judge::{imap, smtp_auth};
 use vouch::session::{After, Judged};
+use vouch::settings::directory::{Code252, Policy, Rcpt};
 use vouch::verdict::{Cause, Class, UserName, Verdict};
 use vouch_protocol::imap::login::Outcome as ImapOutcome;
 use vouch_protocol::imap::response::{Code, Status, StatusKind};
@@ -22,9 +23,20 @@ const NOBODY: &[u8] = b"zqxj@nobody.invalid";
 /// How doubtful replies are read: `2`: 252 is a yes; `p`: policy is a no; `m`: Microsoft.
 fn reading(settings: &[u8]) -> Settings {
     Settings {
-        code_252_exists: input::has(settings, b'2'),
-        policy_means_unknown: input::has(settings, b'p'),
-        microsoft: input::has(settings, b'm'),
+        rcpt: Rcpt {
+            code_252: if input::has(settings, b'2') {
+                Code252::Exists
+            } else {
+                Code252::Defer
+            },
+            policy: if input::has(settings, b'p') {
+                Policy::Unknown
+            } else {
+                Policy::Defer
+            },
+            microsoft: input::has(settings, b'm'),
+            ..Rcpt::new()
+        },
         replies: Replies::default(),
     }
 }
@@ -90,7 +102,9 @@ fn judged(reading: Settings, address: &[u8], answer: Answer) {
         Verdict::Accept(identity) => {
             assert_eq!(identity.name, address);
             match &identity.remark {
-                None => assert!(matches!(code, 250 | 251) || code == 252 && reading.code_252_exists),
+                None => assert!(
+                    matches!(code, 250 | 251) || code == 252 && reading.rcpt.code_252 == Code252::Exists
+                ),
                 Some(full) => assert_eq!(full.class, Class::Full),
             }
         }
@@ -106,13 +120,13 @@ fn judged(reading: Settings, address: &[u8], answer: Answer) {
                 _ if quotes => {}
                 // The operator wants it so.
                 (Class::Policy, by) => assert!(
-                    reading.policy_means_unknown
+                    reading.rcpt.policy == Policy::Unknown
                         && (matches!(code, 521 | 571) || matches!(by, Some((7, _) | (4, 1)))),
                     "{reply}"
                 ),
                 // About the domain, the remote's own state, its network, the dialog.
                 (_, Some((1, 2) | (3 | 5, 1..) | (4, 2..))) => panic!("not about the mailbox: {reply}"),
-                (_, Some((4, 1))) => assert!(reading.microsoft, "{reply}"),
+                (_, Some((4, 1))) => assert!(reading.rcpt.microsoft, "{reply}"),
                 (Class::UnknownUser | Class::Disabled, _) => {}
                 (class, _) => panic!("a no for {class}: {reply}"),
             }

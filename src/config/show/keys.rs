@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::settings::directory::Directory;
 use crate::settings::dovecot::Dovecot;
-use crate::settings::key::{Entry, Keyed, Keys as _, Shown};
+use crate::settings::key::{Entry, Keyed, Shown};
 use crate::settings::listener::Listener;
 use crate::settings::process::{Control, Log, Service};
 use crate::settings::scalar::quoted;
@@ -23,7 +23,7 @@ pub(super) fn all(config: &Config) -> String {
             ..Directory::new(&directory.name, kind, address)
         };
         let table = format!("directory.{}", quoted(&directory.name));
-        write_table(&mut out, &table, &directory.keyed(), &default.keyed());
+        write_table(&mut out, &table, &directory.every_key(), &default.every_key());
     }
     for listener in &config.listener {
         let (protocol, socket) = (listener.protocol, listener.socket.clone());
@@ -43,12 +43,12 @@ pub(super) fn all(config: &Config) -> String {
         write_table(&mut out, "dovecot", &dovecot.keyed(), &default.keyed());
     }
     if let Some(metrics) = &config.metrics {
-        write_table(&mut out, "metrics", &metrics.keyed(), &metrics.keyed());
+        write_table(&mut out, "metrics", &metrics.every_key(), &metrics.every_key());
     }
     for (table, keyed, default) in [
-        ("control", config.control.keyed(), Control::new().keyed()),
-        ("log", config.log.keyed(), Log::new().keyed()),
-        ("service", config.service.keyed(), Service::new().keyed()),
+        ("control", config.control.every_key(), Control::new().every_key()),
+        ("log", config.log.every_key(), Log::new().every_key()),
+        ("service", config.service.every_key(), Service::new().every_key()),
     ] {
         write_table(&mut out, table, &keyed, &default);
     }

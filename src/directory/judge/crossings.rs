@@ -8,12 +8,11 @@ use super::recipient::{self, Settings};
 use super::replies::Replies;
 use super::statement::{About, What};
 use super::{imap, smtp_auth};
+use crate::settings::directory::{Policy, Rcpt};
 use crate::verdict::{UserName, Verdict};
 
 const CAREFUL: fn() -> Settings = || Settings {
-    code_252_exists: true,
-    policy_means_unknown: false,
-    microsoft: false,
+    rcpt: Rcpt::new(),
     replies: Replies::default(),
 };
 
@@ -113,11 +112,17 @@ fn what_is_about_something_else_is_never_a_no() {
 #[test]
 fn what_an_operator_declares_reaches_no_further() {
     let policy = Settings {
-        policy_means_unknown: true,
+        rcpt: Rcpt {
+            policy: Policy::Unknown,
+            ..Rcpt::new()
+        },
         ..CAREFUL()
     };
     let microsoft = Settings {
-        microsoft: true,
+        rcpt: Rcpt {
+            microsoft: true,
+            ..Rcpt::new()
+        },
         ..CAREFUL()
     };
     assert_eq!(

@@ -98,6 +98,7 @@ mod tests {
     use super::*;
     use crate::session::pool::{Asker, Limits, Pool};
     use crate::session::{After, Judged, Session};
+    use crate::settings::directory::{MaxSessions, Pool as Keys};
 
     /// Takes 300 ms to open and 20 ms to answer, with what is to become of it then. Asked for a
     /// goodbye, it gives up after a second without a question.
@@ -152,11 +153,14 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         max_sessions: 1,
-        warm_sessions: 0,
-        queue: 10,
+        keys: Keys {
+            max_sessions: MaxSessions::each(1),
+            warm_sessions: 0,
+            queue: 10,
+            idle_timeout: Duration::from_secs(10),
+            max_age: Duration::from_secs(60),
+        },
         timeout: Duration::from_secs(30),
-        idle_timeout: Duration::from_secs(10),
-        max_age: Duration::from_secs(60),
         questions: None,
         refusals: None,
     };
@@ -187,7 +191,10 @@ mod tests {
             ..LIMITS
         };
         let short = Limits {
-            max_age: Duration::from_secs(5),
+            keys: Keys {
+                max_age: Duration::from_secs(5),
+                ..LIMITS.keys
+            },
             ..LIMITS
         };
         for (limits, leaves, ask, why) in [
@@ -200,10 +207,10 @@ mod tests {
             (LIMITS, false, Ask::Break, Closed::Error),
         ] {
             let pool = pool(limits, leaves);
-            let (asker, _waiter) = Asker::until(Instant::now() + LIMITS.max_age);
+            let (asker, _waiter) = Asker::until(Instant::now() + LIMITS.keys.max_age);
             let answer = pool.ask(ask, asker).await;
             assert_eq!(answer.is_err(), ask == Ask::Break, "{why:?}");
-            sleep(LIMITS.idle_timeout * 2).await;
+            sleep(LIMITS.keys.idle_timeout * 2).await;
             let counts = pool.report().counts;
             let closed: Vec<_> = counts.closed().filter(|(_, count)| *count > 0).collect();
             assert_eq!(closed, [(why, 1)]);
@@ -216,7 +223,7 @@ mod tests {
     async fn the_queues_time_is_not_the_remotes() {
         let pool = pool(LIMITS, false);
         let ask = async || {
-            let (asker, _waiter) = Asker::until(Instant::now() + LIMITS.max_age);
+            let (asker, _waiter) = Asker::until(Instant::now() + LIMITS.keys.max_age);
             pool.ask(Ask::End(After::Keep), asker).await
         };
         let (one, other) = tokio::join!(ask(), ask());

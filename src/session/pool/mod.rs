@@ -48,6 +48,7 @@ use tokio::time::{Instant, timeout};
 use super::error::{Error, Kind, QUEUE};
 use super::{Judged, Session};
 use crate::address::network::Network;
+use crate::settings::directory::Pool as Keys;
 use crate::telemetry::addresses;
 use crate::telemetry::faults::{Fault, Faults, Wording};
 use crate::waiting::{Waiter, Waiters};
@@ -69,16 +70,10 @@ const WARM_WHILE: Duration = Duration::from_secs(600);
 pub struct Limits {
     /// Sessions at once, from the beginning of their opening until the remote has seen the end of them.
     pub max_sessions: usize,
-    /// Idle sessions kept ready while questions come, beyond their idle time.
-    pub warm_sessions: usize,
-    /// Questions of one standing that wait for a session; one more is refused.
-    pub queue: usize,
+    /// Idle sessions kept ready, questions of one standing that wait, and times.
+    pub keys: Keys,
     /// How long an answer to a sent question may take, whoever waits for it.
     pub timeout: Duration,
-    /// A session that was asked nothing for this long is closed.
-    pub idle_timeout: Duration,
-    /// A session older than this is asked nothing more.
-    pub max_age: Duration,
     /// Questions asked on one session, whatever the answers.
     pub questions: Option<u32>,
     /// Refusals answered on one session.
@@ -321,7 +316,7 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
         let state = self.shared.state();
         Report {
             sessions,
-            queue: self.shared.limits.queue,
+            queue: self.shared.limits.keys.queue as usize,
             failures: state.failures(),
             pause: state.paused_until().map(|until| until - Instant::now()),
             counts: self.shared.counts.clone(),

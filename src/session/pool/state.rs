@@ -113,11 +113,11 @@ impl<Q, V> State<Q, V> {
     /// Those of one standing wait in places of their own, so none takes another's.
     fn check_room(&mut self, job: &Job<Q, V>, limits: &Limits, peer: &Arc<str>) -> Result<(), Error> {
         let standing = job.asker.standing;
-        if self.queue.of(standing) >= limits.queue {
+        if self.queue.of(standing) >= limits.keys.queue as usize {
             self.queue.drop_cancelled();
         }
         let waiting = self.queue.of(standing);
-        if waiting >= limits.queue {
+        if waiting >= limits.keys.queue as usize {
             let detail = format!("{waiting} questions wait already (pool.queue)");
             return Err(Error::new(Kind::Overload, peer, QUEUE, detail));
         }
@@ -126,7 +126,7 @@ impl<Q, V> State<Q, V> {
         }
         let network = job.asker.network;
         let kin = |other: &&Job<Q, V>| other.asker.standing.is_dialog() && other.asker.network == network;
-        let most = (limits.queue / QUEUED_OF_ONE_NETWORK).max(1);
+        let most = (limits.keys.queue as usize / QUEUED_OF_ONE_NETWORK).max(1);
         if waiting >= most && self.queue.all().filter(kin).count() >= most {
             let detail = "too many dialogs of this client's network wait already";
             return Err(Error::new(Kind::Overload, peer, QUEUE, detail));
@@ -234,12 +234,12 @@ impl<Q, V> State<Q, V> {
 
     fn lacks_warm(&self, limits: &Limits) -> bool {
         let ready = self.places.idle() + self.places.opening();
-        self.is_warm_time() && !self.pause.is_trial() && ready < limits.warm_sessions
+        self.is_warm_time() && !self.pause.is_trial() && ready < limits.keys.warm_sessions as usize
     }
 
     /// Whether one more idle session is among those that are kept.
     pub(super) fn keeps_another_idle(&self, limits: &Limits) -> bool {
-        self.is_warm_time() && self.places.idle() < limits.warm_sessions
+        self.is_warm_time() && self.places.idle() < limits.keys.warm_sessions as usize
     }
 
     fn is_warm_time(&self) -> bool {

@@ -152,7 +152,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     async fn open(&self, began: Instant) -> Result<S, Error> {
         let patience = self.state().patience();
         // Nobody waits for a warm one; it has the time that a command has.
-        let deadline = patience.map_or(began + self.limits.max_age, |patience| {
+        let deadline = patience.map_or(began + self.limits.keys.max_age, |patience| {
             patience.max(began + OPENING)
         });
         let opened = (self.open)(deadline).await;
@@ -214,8 +214,8 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         place: &mut Place,
         room: usize,
     ) -> Result<Vec<Job<S::Question, V>>, Closed> {
-        let max_age = served.opened + self.limits.max_age;
-        let mut idle_until = Instant::now() + self.limits.idle_timeout;
+        let max_age = served.opened + self.limits.keys.max_age;
+        let mut idle_until = Instant::now() + self.limits.keys.idle_timeout;
         loop {
             let (asked, wanted) = (self.asked.notified(), self.gate.wanted());
             let batch = self.take_batch(served, place, room, &mut idle_until)?;
@@ -253,7 +253,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         let ended = [
             (gone, Closed::Goodbye),
             (room == 0, Closed::Limit),
-            (now >= served.opened + self.limits.max_age, Closed::Age),
+            (now >= served.opened + self.limits.keys.max_age, Closed::Age),
             (state.gives_way(false), Closed::Limit),
         ];
         if let Some((_, why)) = ended.into_iter().find(|(is, _)| *is) {
@@ -288,7 +288,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             return Err(Closed::Idle);
         }
         if idle_for_long {
-            *idle_until = now + self.limits.idle_timeout;
+            *idle_until = now + self.limits.keys.idle_timeout;
         }
         place.waits();
         Ok(Vec::new())

@@ -24,6 +24,7 @@ use super::error::{Error, HANDSHAKE, Kind};
 use super::handshake::{own_identity, trouble};
 use super::negotiate::{AT_ONCE, Cleartext, negotiate};
 use super::verifier::{Ends, Taken, Verifier};
+use crate::settings::directory::{KeyExchange, Tls};
 use crate::telemetry::counter::Counter;
 use crate::wire::Stream;
 pub use files::SettingsError;
@@ -37,21 +38,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bound (sessions): TLS tickets kept for one directory. Beyond: the oldest goes. Why: rustls keeps eight for each
 /// server name, of which there is one.
 const TICKETS: usize = 16;
-
-/// A directory's TLS settings.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// The name that the certificate must be for: a host name or an IP address.
-    pub server_name: String,
-    /// PEM certificates trusted besides the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Our own certificate chain and key, PEM, for remotes that ask for one.
-    pub identity: Option<(PathBuf, PathBuf)>,
-    /// Take any certificate; signatures are checked all the same.
-    pub allow_invalid_certs: bool,
-    /// Leave the hybrid post-quantum key exchange out.
-    pub classic_key_exchange: bool,
-}
 
 /// How TLS begins on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,33 +106,37 @@ enum Trust {
 }
 
 impl Client {
-    /// A client for one directory. `roots` are the system's.
+    /// A client for one directory, whose certificate names `host` where no key names another. `roots` are the system's.
     ///
     /// # Errors
     /// See [`SettingsError`].
-    pub fn new(settings: &Settings, roots: &Roots) -> Result<Self, SettingsError> {
+    pub fn new(keys: &Tls, host: &str, roots: &Roots) -> Result<Self, SettingsError> {
         let mut provider = aws_lc_rs::default_provider();
-        if settings.classic_key_exchange {
+        if keys.key_exchange == KeyExchange::Classic {
             provider.kx_groups.retain(|group| !is_hybrid(group.name()));
         } else {
             provider.kx_groups.sort_by_key(|group| !is_hybrid(group.name()));
         }
-        let trust = if settings.allow_invalid_certs {
+        let trust = if keys.allow_invalid_certs {
             Trust::Anybody
         } else {
-            let own = settings.ca_file.as_ref().map(|path| Own::read(path));
+            let own = keys.ca_file.as_ref().map(|path| Own::read(path));
             Trust::System(roots.clone(), own.transpose()?.unwrap_or_default())
         };
-        let identity = settings.identity.as_ref().map(|(chain, key)| {
-            let bad_key = |_: pem::Error| {
-                let why = "it holds no private key in PEM, which begins with -----BEGIN PRIVATE KEY-----";
-                file_error("key-file", key, why.to_owned())
-            };
-            let private = PrivateKeyDer::from_pem_slice(&read_pem("key-file", key)?).map_err(bad_key)?;
-            Ok((read_certificates("cert-file", chain)?, private))
-        });
-        let name = ServerName::try_from(settings.server_name.clone())
-            .map_err(|_| SettingsError::Name(settings.server_name.clone()))?;
+        let identity = keys
+            .cert_file
+            .as_ref()
+            .zip(keys.key_file.as_ref())
+            .map(|(chain, key)| {
+                let bad_key = |_: pem::Error| {
+                    let why = "it holds no private key in PEM, which begins with -----BEGIN PRIVATE KEY-----";
+                    file_error("key-file", key, why.to_owned())
+                };
+                let private = PrivateKeyDer::from_pem_slice(&read_pem("key-file", key)?).map_err(bad_key)?;
+                Ok((read_certificates("cert-file", chain)?, private))
+            });
+        let name = keys.server_name.as_deref().unwrap_or(host);
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| SettingsError::Name(name.to_owned()))?;
         let client = Self {
             name,
             provider: Arc::new(provider),

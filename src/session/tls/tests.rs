@@ -136,11 +136,11 @@ impl TimeProvider for Clock {
 
 /// A client that trusts these, and its clock.
 fn client(roots: RootCertStore, seconds: u64) -> (Client, Arc<Clock>) {
-    let settings = Settings {
-        server_name: "mail.example.org".into(),
-        ..Settings::default()
+    let keys = Tls {
+        server_name: Some("mail.example.org".into()),
+        ..Tls::new()
     };
-    let mut client = Client::new(&settings, &Roots::from(roots)).unwrap();
+    let mut client = Client::new(&keys, "mail.example.org", &Roots::from(roots)).unwrap();
     let clock = Arc::new(Clock(AtomicU64::new(seconds), Mutex::default()));
     client.clock = clock.clone();
     (client, clock)
@@ -315,13 +315,14 @@ fn a_certificate_and_a_key_that_cannot_be_used_are_told_apart() {
     let (ours, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     fs::write(&chain, own_params().self_signed(&ours).unwrap().pem()).unwrap();
     fs::write(&key, other.serialize_pem()).unwrap();
-    let settings = Settings {
-        server_name: "mail.example.org".into(),
-        identity: Some((chain.clone(), key.clone())),
-        ..Settings::default()
+    let keys = Tls {
+        server_name: Some("mail.example.org".into()),
+        cert_file: Some(chain.clone()),
+        key_file: Some(key.clone()),
+        ..Tls::new()
     };
     let said = || {
-        Client::new(&settings, &Roots::from(RootCertStore::empty()))
+        Client::new(&keys, "mail.example.org", &Roots::from(RootCertStore::empty()))
             .map(|_| ())
             .unwrap_err()
             .to_string()
@@ -375,11 +376,11 @@ fn tickets_are_those_of_one_server() {
 // Fills HANDSHAKE_TIMEOUT.
 #[tokio::test(start_paused = true)]
 async fn a_handshake_that_hangs_is_given_up() {
-    let settings = Settings {
-        server_name: "mail.example.org".into(),
-        ..Settings::default()
+    let keys = Tls {
+        server_name: Some("mail.example.org".into()),
+        ..Tls::new()
     };
-    let client = Client::new(&settings, &Roots::from(RootCertStore::empty())).unwrap();
+    let client = Client::new(&keys, "mail.example.org", &Roots::from(RootCertStore::empty())).unwrap();
     let (ours, _theirs) = tokio::io::duplex(1 << 16);
     let began = Instant::now();
     let hour = began + Duration::from_secs(3600);

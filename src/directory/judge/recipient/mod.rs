@@ -12,17 +12,14 @@ use super::statement::{About, Found, Statement, What};
 use super::text::Asked;
 use super::{defer, quote, reject};
 use crate::session::{After, Judged};
+use crate::settings::directory::{Code252, Policy, Rcpt};
 use crate::verdict::{Cause, Class, Identity, Verdict};
 
 /// How doubtful replies are read (`directory.NAME.rcpt`, `directory.NAME.replies`).
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// 252 means that the mailbox exists.
-    pub code_252_exists: bool,
-    /// A refusal for reasons of policy means that the mailbox does not exist.
-    pub policy_means_unknown: bool,
-    /// 550 5.4.1 means that the mailbox does not exist.
-    pub microsoft: bool,
+    /// `directory.NAME.rcpt`
+    pub rcpt: Rcpt,
     /// Phrases of this remote, read before ours.
     pub replies: Replies,
 }
@@ -90,7 +87,7 @@ fn recipient(settings: &Settings, address: &[u8], reply: &Reply) -> Judged<Verdi
     match (reply.code(), subject_detail) {
         (200..=299, _) if !reply.is_consistent() => said(Class::Protocol, reply, After::Close),
         (250 | 251, _) => exists(address, None),
-        (252, _) if settings.code_252_exists => exists(address, None),
+        (252, _) if settings.rcpt.code_252 == Code252::Exists => exists(address, None),
         (252, _) => said(Class::Policy, reply, After::Keep),
         (421, _) => said(Class::Temporary, reply, After::Goodbye),
         // About the transaction, not about this address (RFC 5321 §4.5.3.1.10, Postfix
@@ -215,9 +212,10 @@ fn conclude(settings: &Settings, reading: Reading, by_code: Option<Statement>, r
     let enhanced = reply.enhanced().map(|code| (code.subject, code.detail));
     // Of policy by its code; a code that nobody knows is none.
     let is_policy = matches!(reply.code(), 521 | 571) || matches!(enhanced, Some((7, _) | (4, 1)));
-    let policy_is_unknown =
-        settings.policy_means_unknown && is_policy && by_code.is_some_and(|one| one.about == About::Policy);
-    let microsoft_says_unknown = settings.microsoft && enhanced == Some((4, 1));
+    let policy_is_unknown = settings.rcpt.policy == Policy::Unknown
+        && is_policy
+        && by_code.is_some_and(|one| one.about == About::Policy);
+    let microsoft_says_unknown = settings.rcpt.microsoft && enhanced == Some((4, 1));
     let declared = policy_is_unknown || microsoft_says_unknown;
     let not_now = words.iter().find(|one| one.what == What::NotNow);
     let otherwise = words
@@ -313,7 +311,7 @@ fn code_of(settings: &Settings, reply: &Reply, reading: &Reading) -> Option<Stat
         (_, Some((1, 2 | 10))) => says(About::Domain, What::Refused),
         (_, Some((1, 7 | 8))) => says(About::Sender, What::Refused),
         (_, Some((2, 1))) => says(About::Recipient, What::Closed),
-        (_, Some((4, 1))) if settings.microsoft => says(About::Recipient, What::Missing),
+        (_, Some((4, 1))) if settings.rcpt.microsoft => says(About::Recipient, What::Missing),
         (_, Some((4, 1))) => says(About::Policy, What::Refused),
         // Too general to say anything.
         (_, Some((_, 0))) => None,

@@ -4,9 +4,7 @@ use super::*;
 
 fn careful() -> Settings {
     Settings {
-        code_252_exists: true,
-        policy_means_unknown: false,
-        microsoft: false,
+        rcpt: Rcpt::new(),
         replies: Replies::default(),
     }
 }
@@ -206,7 +204,7 @@ fn doubtful_replies_are_read_as_configured() {
     assert_eq!(
         name(
             &Settings {
-                code_252_exists: false,
+                rcpt: Rcpt { code_252: Code252::Defer, ..Rcpt::new() },
                 ..careful()
             },
             "252 cannot verify"
@@ -216,7 +214,7 @@ fn doubtful_replies_are_read_as_configured() {
     assert_eq!(
         name(
             &Settings {
-                policy_means_unknown: true,
+                rcpt: Rcpt { policy: Policy::Unknown, ..Rcpt::new() },
                 ..careful()
             },
             "550 5.7.1 no"
@@ -226,7 +224,7 @@ fn doubtful_replies_are_read_as_configured() {
     assert_eq!(
         name(
             &Settings {
-                microsoft: true,
+                rcpt: Rcpt { microsoft: true, ..Rcpt::new() },
                 ..careful()
             },
             "550 5.4.1 access denied"
@@ -234,7 +232,7 @@ fn doubtful_replies_are_read_as_configured() {
         "reject"
     );
     let policy = Settings {
-        policy_means_unknown: true,
+        rcpt: Rcpt { policy: Policy::Unknown, ..Rcpt::new() },
         ..careful()
     };
     for reply in [
