@@ -24,8 +24,8 @@
 //! | [`config`] | `vouch.toml`: read, checked, explained |
 //! | [`daemon`] | builds all of these from a configuration, runs them, drains |
 //! | [`service`] | sockets, signals and limits of the system, what Dovecot passes to vouch, and dropping privileges |
-//! | [`control`] | the control socket |
-//! | [`telemetry`] | the log, and the counters |
+//! | `control` | the control socket |
+//! | `telemetry` | the log, and the counters |
 //! | [`report`] | how the daemon is, as plain data: what all that shows it reads |
 //! | [`metrics`] | the counters as text and as a page with the last hour, and the HTTP server for both |
 //! | [`manual`] | the manual pages, generated from the program's own texts, and `bounds.txt`, the table of every bound |
@@ -57,7 +57,7 @@
 //!    [`directory::judge::recipient`] decides the verdict for the client and what
 //!    happens to the session.
 //! 6. The protocol turns the verdict into an action, logs one line
-//!    ([`telemetry::log::answered`]), and returns it; the conversation writes it.
+//!    (`telemetry::log::answered`), and returns it; the conversation writes it.
 
 // A test may be a long table.
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
@@ -70,7 +70,7 @@ pub mod cli;
     reason = "its lists of keys and of counters are to be split"
 )]
 pub mod config;
-pub mod control;
+pub(crate) mod control;
 pub mod daemon;
 pub mod dialog;
 pub mod directory;
@@ -86,7 +86,7 @@ pub mod server;
 pub mod service;
 pub mod session;
 pub mod settings;
-pub mod telemetry;
+pub(crate) mod telemetry;
 pub mod template;
 mod unseen;
 pub mod verdict;

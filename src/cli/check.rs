@@ -11,7 +11,7 @@ use crate::daemon;
 
 /// Arguments of `vouch check`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The configuration file, in the place of --config; - is standard input
     #[arg(value_name = "FILE")]
     named: Option<PathBuf>,
@@ -25,7 +25,7 @@ pub struct Arguments {
 
 /// Checks the configuration: prints what it will do to standard output, and
 /// what is wrong with it to standard error.
-pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
+pub(super) fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
     let named = arguments.named.clone().map(|config| ConfigFile { config });
     let file = named.as_ref().unwrap_or(file);
     let (config, notes) = match file.load() {

@@ -11,7 +11,7 @@ use crate::manual::program::{self, Program};
 
 /// Arguments of `vouch man`.
 #[derive(Debug, Args)]
-pub struct Page {
+pub(super) struct Page {
     /// The page of section 8, or of section 5
     #[arg(value_enum, default_value_t = Which::Vouch)]
     page: Which,
@@ -27,14 +27,14 @@ enum Which {
 
 /// Arguments of `vouch completions`.
 #[derive(Debug, Args)]
-pub struct Completions {
+pub(super) struct Completions {
     /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
 /// Prints a page for man(1) to standard output.
-pub fn run(arguments: &Page) -> ExitCode {
+pub(super) fn run(arguments: &Page) -> ExitCode {
     let page = match arguments.page {
         Which::Vouch => vouch_page(),
         Which::Configuration => configuration::page(),
@@ -43,7 +43,7 @@ pub fn run(arguments: &Page) -> ExitCode {
 }
 
 /// Prints what a shell needs to complete our arguments.
-pub fn complete(arguments: &Completions) -> ExitCode {
+pub(super) fn complete(arguments: &Completions) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut super::command(), "vouch", &mut script);
     ended(print(&String::from_utf8_lossy(&script)))

@@ -1,13 +1,13 @@
 //! The command line: arguments, help, exit statuses.
 
-pub mod check;
-pub mod control;
+mod check;
+mod control;
 pub mod dovecot_service;
-pub mod init;
-pub mod man;
+mod init;
+mod man;
 pub mod online;
-pub mod probe;
-pub mod serve;
+mod probe;
+mod serve;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ use crate::service::signals;
 use crate::telemetry::log;
 
 /// Runs the daemon until a signal ends it.
-pub fn run(file: &ConfigFile) -> ExitCode {
+pub(super) fn run(file: &ConfigFile) -> ExitCode {
     signals::hold();
     let (config, notes) = match file.load_to_run("serve") {
         Ok(read) => read,

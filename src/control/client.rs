@@ -20,7 +20,7 @@ const HUNG_UP: &str = "it hung up; only root and the user of vouch may ask";
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum ControlError {
+pub(crate) enum ControlError {
     /// Nobody listens there.
     #[error(
         "no vouch is running that listens at {0}: {1}; start it (systemctl start vouch, or vouch serve), or name its \
@@ -42,7 +42,7 @@ pub enum ControlError {
 ///
 /// # Errors
 /// Why there is no answer.
-pub fn ask(socket: &Path, request: &Value) -> Result<Value, ControlError> {
+pub(crate) fn ask(socket: &Path, request: &Value) -> Result<Value, ControlError> {
     ask_within(socket, request, ANSWER_TIMEOUT)
 }
 

@@ -5,8 +5,8 @@
 //! answered. Then the connection is closed. [`serve`] is the daemon's side, [`client`]
 //! the command line's.
 
-pub mod client;
-pub mod serve;
+pub(crate) mod client;
+pub(crate) mod serve;
 
 use std::error::Error;
 use std::time::Duration;
@@ -29,7 +29,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// Why a request has no answer but this.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// It is no object of JSON.
     #[error("the request is not JSON")]
     NotJson,

@@ -17,13 +17,13 @@ use crate::wire::{Lines, Stream, Wire, WireError};
 
 /// Answers what `ask` names, from the whole request, or says why not. It runs on threads that
 /// serve listeners as well, and never blocks one for long.
-pub type Answer = dyn Fn(String, Value) -> Answering + Send + Sync;
+pub(crate) type Answer = dyn Fn(String, Value) -> Answering + Send + Sync;
 
 /// An answer on its way.
-pub type Answering = Pin<Box<dyn Future<Output = Result<Value, Refusal>> + Send>>;
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Value, Refusal>> + Send>>;
 
 /// Answers root and our own user, and nobody else, until it is dropped.
-pub async fn serve(listener: UnixListener, answer: Arc<Answer>) {
+pub(crate) async fn serve(listener: UnixListener, answer: Arc<Answer>) {
     let places = Arc::new(Semaphore::new(MOST_CLIENTS));
     let let_in = |client: Accepted| {
         let answer = answer.clone();

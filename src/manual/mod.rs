@@ -2,13 +2,13 @@
 //!
 //! [`program`] is vouch(8): the commands, as the command line describes them, and the table of every bound, which
 //! `tests/manual` writes into `bounds.txt` from the comments at the constants. [`configuration`] is vouch.toml(5): the
-//! keys, as their entries in `crate::settings` describe them. [`roff`] writes.
+//! keys, as their entries in `crate::settings` describe them. `roff` writes.
 
 pub mod configuration;
 pub mod program;
 mod replies;
-pub mod report;
-pub mod roff;
+mod report;
+mod roff;
 
 // The bounds that are keys.
 //

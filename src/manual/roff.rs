@@ -5,11 +5,11 @@ const DATE: &str = "2026-11-25";
 
 /// A page, growing.
 #[derive(Debug)]
-pub struct Page(String);
+pub(super) struct Page(String);
 
 impl Page {
     /// An empty page `name`(`section`).
-    pub fn new(name: &str, section: u8, volume: &str) -> Self {
+    pub(super) fn new(name: &str, section: u8, volume: &str) -> Self {
         let (name, version) = (name.to_uppercase(), env!("CARGO_PKG_VERSION"));
         // The first line says that there are tables, the last that lines are not stretched: in columns they could not be.
         Self(format!(
@@ -18,30 +18,30 @@ impl Page {
     }
 
     /// Begins a section.
-    pub fn section(&mut self, title: &str) {
+    pub(super) fn section(&mut self, title: &str) {
         self.line(&format!(".SH \"{}\"", escaped(title)));
     }
 
     /// Begins a part of a section.
-    pub fn part(&mut self, title: &str) {
+    pub(super) fn part(&mut self, title: &str) {
         self.line(&format!(".SS \"{}\"", escaped(title)));
     }
 
     /// A paragraph. What stands between backticks is bold.
-    pub fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &str) {
         self.paragraph();
         self.line(&marked(text));
     }
 
     /// Something with its explanation below it.
-    pub fn item(&mut self, what: &str, text: &str) {
+    pub(super) fn item(&mut self, what: &str, text: &str) {
         self.line(".TP");
         self.line(&marked(what));
         self.line(&marked(text));
     }
 
     /// A word that what was explained last may be, with what it means, further in.
-    pub fn word(&mut self, word: &str, meaning: &str) {
+    pub(super) fn word(&mut self, word: &str, meaning: &str) {
         self.line(".RS\n.TP");
         self.line(&marked(&format!("`{word}`")));
         self.line(&marked(meaning));
@@ -49,7 +49,7 @@ impl Page {
     }
 
     /// Lines that are shown as they are.
-    pub fn example(&mut self, lines: &str) {
+    pub(super) fn example(&mut self, lines: &str) {
         self.paragraph();
         self.line(".RS 4\n.nf");
         lines.lines().for_each(|line| self.line(&escaped(line)));
@@ -57,7 +57,7 @@ impl Page {
     }
 
     /// A table: its heads, then its rows. `widths` are those of all columns but the last.
-    pub fn table<const N: usize>(&mut self, widths: &[u8], heads: [&str; N], rows: &[[String; N]]) {
+    pub(super) fn table<const N: usize>(&mut self, widths: &[u8], heads: [&str; N], rows: &[[String; N]]) {
         let columns = |modifier: &str| {
             let width = |at: usize| {
                 let width = widths.get(at).map(|width| format!("w({width}n)"));
@@ -77,7 +77,7 @@ impl Page {
     }
 
     /// The whole page.
-    pub fn into_text(self) -> String {
+    pub(super) fn into_text(self) -> String {
         self.0
     }
 

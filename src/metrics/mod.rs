@@ -1,4 +1,4 @@
-//! What is counted, for monitoring: as text ([`Served::text`]), as a page for people ([`Served::page`]), and where both are
+//! What is counted, for monitoring: as text (`Served::text`), as a page for people (`Served::page`), and where both are
 //! served ([`http`]).
 //!
 //! All of it comes from the [`Report`]: the parts count by themselves, with atomics that they hold; all else is done when
@@ -14,7 +14,7 @@ pub mod http;
 mod listeners;
 mod page;
 pub(crate) mod process;
-pub mod text;
+pub(crate) mod text;
 
 use crate::report::Report;
 use history::History;
@@ -44,7 +44,7 @@ impl Served {
     }
 
     /// All that is counted, as it is now.
-    pub fn text(&self, format: Format) -> String {
+    pub(crate) fn text(&self, format: Format) -> String {
         let (report, mut text) = ((self.reports)(), Text::new(format));
         listeners::write(&mut text, &report.listeners);
         directories::write(&mut text, &report.directories);
@@ -53,7 +53,7 @@ impl Served {
     }
 
     /// The page, as it is now. It loads itself again now and then, if it `refreshes`.
-    pub fn page(&self, refreshes: bool) -> String {
+    pub(crate) fn page(&self, refreshes: bool) -> String {
         page::page(
             &(self.reports)(),
             &self.history,

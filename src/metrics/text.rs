@@ -8,7 +8,7 @@ use crate::telemetry::histogram::{BOUNDS, Durations};
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// <https://prometheus.io/docs/specs/om/open_metrics_spec/>
     OpenMetrics,
     /// <https://prometheus.io/docs/instrumenting/exposition_formats/>
@@ -17,7 +17,7 @@ pub enum Format {
 
 impl Format {
     /// What an HTTP answer calls it.
-    pub const fn content_type(self) -> &'static str {
+    pub(crate) const fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Plain => "text/plain; version=0.0.4; charset=utf-8",
@@ -26,7 +26,7 @@ impl Format {
 
     /// The one that suits who accepts this; OpenMetrics, unless another kind of text
     /// is asked for by name.
-    pub fn accepted_by(accept: &str) -> Self {
+    pub(crate) fn accepted_by(accept: &str) -> Self {
         let names = |name: &str| accept.contains(name);
         if names("text/") && !names("application/openmetrics-text") {
             Self::Plain

@@ -68,7 +68,7 @@ const MAX_RATE: u32 = 100_000;
 /// So many within one unit of time: `600/min`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// 1 to [`MAX_RATE`].
+    /// 1 to `MAX_RATE`.
     pub most: u32,
     /// Any such time counts, not only whole minutes.
     pub within: Duration,

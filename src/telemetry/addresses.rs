@@ -15,7 +15,7 @@ use tracing::field::{Field, Visit};
 
 /// What is shown of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Addresses {
+pub(crate) enum Addresses {
     /// All of it.
     Full,
     /// A hash, which is the same for the same address until the process ends.
@@ -40,7 +40,7 @@ static SHOWN: AtomicU8 = AtomicU8::new(Addresses::Full as u8);
 static KEY: OnceLock<Option<hmac::Key>> = OnceLock::new();
 
 /// Shows so much of addresses from now on.
-pub fn configure(shown: Addresses) {
+pub(crate) fn configure(shown: Addresses) {
     SHOWN.store(shown as u8, Ordering::Relaxed);
 }
 
@@ -53,13 +53,13 @@ fn shown() -> Addresses {
 }
 
 /// Whether addresses are shown whole.
-pub fn are_full() -> bool {
+pub(crate) fn are_full() -> bool {
     shown() == Addresses::Full
 }
 
 /// `text` about these `names`, each an address or a user's name: without them, and without what stands before their `@`.
 /// With what remotes say, as they quote whom they were asked about.
-pub fn without<'t>(text: &'t str, names: &[&str]) -> Cow<'t, str> {
+pub(crate) fn without<'t>(text: &'t str, names: &[&str]) -> Cow<'t, str> {
     Hiding(shown()).without(text, names)
 }
 
@@ -263,7 +263,7 @@ fn length_of_match(text: &str, part: &str) -> Option<usize> {
 }
 
 /// What a dialog says where addresses are not to be shown: a command or reply may hold a name anywhere, in any code.
-pub struct Withheld<'a>(pub &'a dyn Display);
+pub(crate) struct Withheld<'a>(pub &'a dyn Display);
 
 impl Display for Withheld<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

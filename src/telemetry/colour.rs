@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 
 /// Whether a stream is coloured: a terminal that has colours, unless `NO_COLOR` asks for none
 /// (<https://no-color.org>).
-pub fn wanted(stream: &impl IsTerminal) -> bool {
+pub(crate) fn wanted(stream: &impl IsTerminal) -> bool {
     let variable = |name| env::var_os(name);
     stream.is_terminal() && allowed(variable("NO_COLOR").as_deref(), variable("TERM").as_deref())
 }

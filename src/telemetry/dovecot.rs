@@ -18,7 +18,7 @@ use super::sink::Sink;
 ///
 /// # Errors
 /// As [`log::start`](super::log::start).
-pub fn start(level: LevelFilter) -> Result<Log, Box<dyn Error>> {
+pub(crate) fn start(level: LevelFilter) -> Result<Log, Box<dyn Error>> {
     let sink = Sink::to(Stderr, tell_lost)?;
     init(level, record, sink.taking())?;
     Ok(Log(sink))

@@ -24,7 +24,7 @@ const MOST: usize = 32;
 
 /// What is said when a peer is well again.
 #[derive(Debug, Clone, Copy)]
-pub struct Wording {
+pub(crate) struct Wording {
     /// What it does: "answers again".
     pub again: &'static str,
     /// What went without meanwhile: "questions without an answer".
@@ -32,7 +32,7 @@ pub struct Wording {
 }
 
 /// One fault, as it is met.
-pub struct Fault<'a> {
+pub(crate) struct Fault<'a> {
     /// What was being done.
     pub step: &'static str,
     /// What kind of fault it is. With the step, it tells one fault from another.
@@ -47,7 +47,7 @@ pub struct Fault<'a> {
 }
 
 /// The faults of one peer.
-pub struct Faults(Arc<Inner>);
+pub(crate) struct Faults(Arc<Inner>);
 
 struct Inner {
     peer: Arc<str>,
@@ -83,7 +83,7 @@ struct Entry {
 
 impl Faults {
     /// Of `peer`, which has none so far.
-    pub fn new(peer: Arc<str>, wording: Wording) -> Self {
+    pub(crate) fn new(peer: Arc<str>, wording: Wording) -> Self {
         Self(Arc::new(Inner {
             peer,
             wording,
@@ -93,7 +93,7 @@ impl Faults {
     }
 
     /// Tells or counts a fault. Needs a runtime.
-    pub fn failed(&self, fault: &Fault<'_>) {
+    pub(crate) fn failed(&self, fault: &Fault<'_>) {
         let now = Instant::now();
         let mut table = self.0.table();
         if !fault.lasting {
@@ -127,7 +127,7 @@ impl Faults {
     }
 
     /// Notes a success.
-    pub fn worked(&self) {
+    pub(crate) fn worked(&self) {
         if self.0.failing.load(Ordering::Relaxed) {
             self.0.worked();
         }

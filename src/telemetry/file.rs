@@ -16,7 +16,7 @@ const MODE: u32 = 0o640;
 static REOPEN: AtomicBool = AtomicBool::new(false);
 
 /// Has the file of the log, if there is one, opened anew before the next line is written.
-pub fn reopen() {
+pub(crate) fn reopen() {
     REOPEN.store(true, Ordering::Relaxed);
 }
 

@@ -6,7 +6,7 @@ use super::counter::Counter;
 
 /// Microseconds up to which each bucket reaches: from an answer out of memory to
 /// the longest deadline of a listener. One more bucket holds what took longer.
-pub const BOUNDS: [u64; 18] = [
+pub(crate) const BOUNDS: [u64; 18] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 5_000_000, 20_000_000, 60_000_000,
 ];

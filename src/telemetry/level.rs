@@ -64,41 +64,41 @@ fn name_of(level: LevelFilter) -> &'static str {
 }
 
 /// The name of the level of what is logged now: `error`, `warn`, `info`, `debug` or `trace`.
-pub fn name() -> &'static str {
+pub(crate) fn name() -> &'static str {
     name_of(LEVEL.lock().now)
 }
 
 /// The name of the level that the configuration asks for.
-pub fn configured() -> &'static str {
+pub(crate) fn configured() -> &'static str {
     name_of(LEVEL.lock().configured)
 }
 
 /// The level of this name.
-pub fn named(name: &str) -> Option<LevelFilter> {
+pub(crate) fn named(name: &str) -> Option<LevelFilter> {
     let found = LEVELS.iter().find(|(_, known)| *known == name);
     found.map(|(level, _)| *level)
 }
 
 /// Logs events of `level` and above from now on, and says so.
-pub fn set(level: LevelFilter) {
+pub(crate) fn set(level: LevelFilter) {
     change(|levels| levels.now = level);
     tell();
 }
 
 /// One step more detail, and says so.
-pub fn more() {
+pub(crate) fn more() {
     change(Levels::more);
     tell();
 }
 
 /// Back to the level of the configuration, and says so.
-pub fn reset() {
+pub(crate) fn reset() {
     change(|levels| levels.now = levels.configured);
     tell();
 }
 
 /// Takes `level` as the one of the configuration, and logs by it.
-pub fn configure(level: LevelFilter) {
+pub(crate) fn configure(level: LevelFilter) {
     change(|levels| *levels = Levels::at(level));
 }
 

@@ -20,7 +20,7 @@ use super::{addresses, faults, journal, json, level};
 
 /// One answered question.
 #[derive(Debug)]
-pub struct Answered<'a> {
+pub(crate) struct Answered<'a> {
     /// The listener's name.
     pub listener: &'a str,
     /// What kind of thing was asked about: `recipient`, `login` and so on.
@@ -50,7 +50,7 @@ pub struct Answered<'a> {
 }
 
 /// Logs one verdict as one line.
-pub fn answered(answered: &Answered<'_>) {
+pub(crate) fn answered(answered: &Answered<'_>) {
     let Answered {
         listener,
         question,
@@ -94,7 +94,7 @@ pub fn answered(answered: &Answered<'_>) {
 /// A log that was started. What still waits to be written when it is dropped is
 /// written then.
 #[must_use]
-pub struct Log(pub(super) Sink);
+pub(crate) struct Log(pub(super) Sink);
 
 impl Drop for Log {
     fn drop(&mut self) {
@@ -104,7 +104,7 @@ impl Drop for Log {
 
 /// The shape of the log (`log.format`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// The journal where standard error leads there, else plain.
     Auto,
     /// Plain lines on standard error, coloured on a terminal.
@@ -116,7 +116,7 @@ pub enum Format {
 }
 
 /// Lines that were lost since the start of the process, since nobody read them.
-pub fn lines_lost() -> u64 {
+pub(crate) fn lines_lost() -> u64 {
     sink::LOST.get()
 }
 
@@ -126,7 +126,11 @@ pub fn lines_lost() -> u64 {
 /// # Errors
 /// When the system gives no thread or socket for it, or something else in the process
 /// has started a log already.
-pub fn start(level: LevelFilter, format: Format, file: Option<LogFile>) -> Result<Log, Box<dyn Error>> {
+pub(crate) fn start(
+    level: LevelFilter,
+    format: Format,
+    file: Option<LogFile>,
+) -> Result<Log, Box<dyn Error>> {
     if let Some(file) = file {
         return start_in(level, format, file);
     }
@@ -179,7 +183,7 @@ pub(super) fn tell_lost(lines: u64) {
 
 /// Starts writing warnings and errors to standard error, each at once: the log of
 /// a command that is over soon. What is wrong with a remote is not among them: the command's answer has it.
-pub fn start_warnings() {
+pub(crate) fn start_warnings() {
     let stderr = Stderr::look();
     let record = move |text: &mut String, event: &Event<'_>| {
         if event.metadata().target() != faults::TARGET {
@@ -230,7 +234,7 @@ impl<S: Subscriber, R: Fn(&mut String, &Event<'_>) + 'static, F: Fn(&str) + 'sta
 
 /// Starts showing the dialogs with remotes on standard error, as they are, and
 /// warnings as [`start_warnings`] does.
-pub fn start_trace(target: &'static str) {
+pub(crate) fn start_trace(target: &'static str) {
     let filter = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target(target, LevelFilter::TRACE)

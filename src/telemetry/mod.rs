@@ -1,18 +1,18 @@
 //! What is counted and logged, by name.
 
-pub mod addresses;
+pub(crate) mod addresses;
 pub(crate) mod clock;
-pub mod colour;
-pub mod counter;
-pub mod dovecot;
-pub mod faults;
-pub mod file;
-pub mod histogram;
+pub(crate) mod colour;
+pub(crate) mod counter;
+pub(crate) mod dovecot;
+pub(crate) mod faults;
+pub(crate) mod file;
+pub(crate) mod histogram;
 pub(crate) mod journal;
 mod json;
-pub mod level;
+pub(crate) mod level;
 mod line;
-pub mod log;
+pub(crate) mod log;
 mod plain;
 pub(crate) mod sink;
 pub(crate) mod words;

@@ -18,7 +18,7 @@ use crate::telemetry::words::spoken;
 
 /// What to do with the cache.
 #[derive(Debug, Subcommand)]
-pub enum Cache {
+pub(crate) enum Cache {
     /// List the cached recipients and accepted logins
     #[command(after_help = "Exit status: 0, 69 no daemon is running, 78 bad configuration.")]
     List(List),
@@ -39,7 +39,7 @@ pub enum Cache {
 
 /// Arguments of `vouch cache list`.
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct List {
     #[command(flatten)]
     common: Common,
     /// Only this domain
@@ -52,7 +52,7 @@ pub struct List {
 
 /// Arguments of `vouch cache get`.
 #[derive(Debug, Args)]
-pub struct Get {
+pub(crate) struct Get {
     #[command(flatten)]
     common: Common,
     /// The addresses, or users' names
@@ -63,7 +63,7 @@ pub struct Get {
 /// Arguments of `vouch cache purge`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("whom").required(true).multiple(true).args(["mailbox", "user", "domain", "directory", "all"]))]
-pub struct Purge {
+pub(crate) struct Purge {
     #[command(flatten)]
     common: Common,
     /// This recipient, and logins under this address
@@ -82,7 +82,7 @@ pub struct Purge {
 
 /// Arguments that all of them share.
 #[derive(Debug, Args)]
-pub struct Common {
+pub(crate) struct Common {
     /// Only this directory
     #[arg(short, long, value_name = "NAME")]
     directory: Option<String>,
@@ -106,7 +106,7 @@ fn mailbox(text: &str) -> Result<String, NoMailbox> {
 }
 
 /// Asks, and prints the answer.
-pub fn run(cache: &Cache, file: &ConfigFile) -> ExitCode {
+pub(crate) fn run(cache: &Cache, file: &ConfigFile) -> ExitCode {
     let done = match cache {
         Cache::List(list) => run_list(list, file),
         Cache::Get(get) => run_get(get, file),

@@ -11,7 +11,7 @@ use crate::control::client;
 
 /// What to do with the log.
 #[derive(Debug, Subcommand)]
-pub enum Log {
+pub(crate) enum Log {
     /// Show or change the log level until the daemon ends
     #[command(
         after_help = "SIGUSR1 raises the level by one step; SIGUSR2 resets it. Exit status: 0, 69 no daemon is running, 78 bad \
@@ -22,7 +22,7 @@ pub enum Log {
 
 /// Arguments of `vouch log level`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The new level; reset restores the configured one [default: show the level]
     #[arg(value_enum)]
     level: Option<Level>,
@@ -55,7 +55,7 @@ impl Level {
 }
 
 /// Asks, and prints the answer.
-pub fn run(log: &Log, file: &ConfigFile) -> ExitCode {
+pub(crate) fn run(log: &Log, file: &ConfigFile) -> ExitCode {
     let Log::Level(arguments) = log;
     let (config, _) = match file.load() {
         Ok(read) => read,

@@ -1,7 +1,7 @@
 //! Commands that ask the running daemon, by its control socket.
 
-pub mod cache;
+pub(super) mod cache;
 pub(crate) mod columns;
-pub mod level;
+pub(super) mod level;
 mod shown;
-pub mod status;
+pub(super) mod status;

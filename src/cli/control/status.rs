@@ -18,7 +18,7 @@ use crate::telemetry::words::spoken;
 
 /// Arguments of `vouch status`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -34,7 +34,7 @@ pub struct Arguments {
 }
 
 /// Asks the daemon of that configuration, and prints its report.
-pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
+pub(crate) fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
     let (config, _) = match file.load() {
         Ok(read) => read,
         Err(status) => return status,

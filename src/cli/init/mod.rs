@@ -25,7 +25,7 @@ const OUTPUT: &str = "/etc/vouch/vouch.toml";
 
 /// Arguments of `vouch init`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The protocol of the mail server that holds the accounts
     #[arg(long, value_enum, value_name = "TYPE")]
     behind: Option<Behind>,
@@ -141,7 +141,7 @@ impl Front {
 }
 
 /// Writes a configuration, and prints what else is to be done.
-pub fn run(mut arguments: Arguments, file: &ConfigFile) -> ExitCode {
+pub(super) fn run(mut arguments: Arguments, file: &ConfigFile) -> ExitCode {
     let output = arguments
         .output
         .get_or_insert_with(|| file.config.clone())

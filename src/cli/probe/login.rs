@@ -30,7 +30,7 @@ const MAX_FILE: u64 = 64 * 1024;
 
 /// Arguments of `vouch probe login`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The user name, as a client would send it
     user: String,
     /// Read the password from the first line of this file; - is standard input [default: ask on the terminal]
@@ -56,7 +56,7 @@ fn method(name: &str) -> Result<LoginMethod, UnknownMethod> {
 }
 
 /// Asks, and prints the answer.
-pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
+pub(crate) fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
     match answer(arguments, file) {
         Ok(status) => ExitCode::from(status),
         Err(status) => status,

@@ -1,8 +1,8 @@
 //! `vouch probe`: one question or many, asked directly with the daemon's engine.
 
-pub mod login;
-pub mod recipient;
-pub mod reply;
+pub(super) mod login;
+pub(super) mod recipient;
+pub(super) mod reply;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
@@ -32,7 +32,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is probed.
 #[derive(Debug, Subcommand)]
-pub enum Probe {
+pub(super) enum Probe {
     /// Ask whether recipients exist
     #[command(
         after_help = "Exit status: 0 all exist, 1 one is unknown, 75 one got no answer, 69 no directory serves the address."
@@ -50,7 +50,7 @@ pub enum Probe {
 
 /// What both kinds of probe take.
 #[derive(Debug, Args)]
-pub struct Common {
+pub(super) struct Common {
     /// Ask this directory, whatever its domains [default: by domain, as a listener with all directories]
     #[arg(short, long, value_name = "NAME")]
     directory: Option<String>,
@@ -63,7 +63,7 @@ pub struct Common {
 }
 
 /// Asks, and answers with the exit status.
-pub fn run(probe: &Probe, file: &ConfigFile) -> ExitCode {
+pub(super) fn run(probe: &Probe, file: &ConfigFile) -> ExitCode {
     match probe {
         Probe::Recipient(arguments) => recipient::run(arguments, file),
         Probe::Login(arguments) => login::run(arguments, file),

@@ -31,7 +31,7 @@ const WORDS: Words = Words {
 
 /// Arguments of `vouch probe recipient`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The addresses
     #[arg(value_name = "ADDR", required_unless_present = "file_of_addresses")]
     addresses: Vec<String>,
@@ -43,7 +43,7 @@ pub struct Arguments {
 }
 
 /// Asks about all addresses and prints the answers in their order.
-pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
+pub(crate) fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
     match answers(arguments, file) {
         Ok(status) => ExitCode::from(status),
         Err(status) => status,

@@ -20,7 +20,7 @@ use crate::verdict::Verdict;
 
 /// What a reply answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ReplyType {
+pub(crate) enum ReplyType {
     /// RCPT TO, by SMTP
     Smtp,
     /// RCPT TO, by LMTP
@@ -33,7 +33,7 @@ pub enum ReplyType {
 
 /// Arguments of `vouch probe reply`.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     // Not as documentation, where brackets are links.
     #[arg(
         value_name = "TEXT",
@@ -59,7 +59,7 @@ pub struct Arguments {
 }
 
 /// Reads the replies and explains each reading.
-pub fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
+pub(crate) fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
     match answers(arguments, file) {
         Ok(()) => ExitCode::SUCCESS,
         Err(status) => status,

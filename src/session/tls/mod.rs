@@ -4,7 +4,6 @@ mod files;
 mod roots;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

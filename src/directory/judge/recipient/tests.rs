@@ -204,7 +204,10 @@ fn doubtful_replies_are_read_as_configured() {
     assert_eq!(
         name(
             &Settings {
-                rcpt: Rcpt { code_252: Code252::Defer, ..Rcpt::new() },
+                rcpt: Rcpt {
+                    code_252: Code252::Defer,
+                    ..Rcpt::new()
+                },
                 ..careful()
             },
             "252 cannot verify"
@@ -214,7 +217,10 @@ fn doubtful_replies_are_read_as_configured() {
     assert_eq!(
         name(
             &Settings {
-                rcpt: Rcpt { policy: Policy::Unknown, ..Rcpt::new() },
+                rcpt: Rcpt {
+                    policy: Policy::Unknown,
+                    ..Rcpt::new()
+                },
                 ..careful()
             },
             "550 5.7.1 no"
@@ -224,7 +230,10 @@ fn doubtful_replies_are_read_as_configured() {
     assert_eq!(
         name(
             &Settings {
-                rcpt: Rcpt { microsoft: true, ..Rcpt::new() },
+                rcpt: Rcpt {
+                    microsoft: true,
+                    ..Rcpt::new()
+                },
                 ..careful()
             },
             "550 5.4.1 access denied"
@@ -232,7 +241,10 @@ fn doubtful_replies_are_read_as_configured() {
         "reject"
     );
     let policy = Settings {
-        rcpt: Rcpt { policy: Policy::Unknown, ..Rcpt::new() },
+        rcpt: Rcpt {
+            policy: Policy::Unknown,
+            ..Rcpt::new()
+        },
         ..careful()
     };
     for reply in [
