@@ -77,13 +77,13 @@ pub struct NoDomain;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// A brace closes nothing.
-    #[error("a `}}` without a `{{` before it")]
+    #[error("{}", "a `}` without a `{` before it")]
     Unopened,
     /// A brace is never closed.
-    #[error("a `{{` without a `}}` after it")]
+    #[error("{}", "a `{` without a `}` after it")]
     Unclosed,
     /// There is no such place.
-    #[error("`{{{name}}}` is none of {known}")]
+    #[error("`{}{name}{}` is none of {known}", '{', '}')]
     Unknown {
         /// What stands between the braces.
         name: String,
