@@ -65,10 +65,6 @@
 pub mod address;
 pub mod chance;
 pub mod cli;
-#[allow(
-    clippy::too_many_lines,
-    reason = "its lists of keys and of counters are to be split"
-)]
 pub mod config;
 pub(crate) mod control;
 pub mod daemon;
@@ -76,10 +72,6 @@ pub mod dialog;
 pub mod directory;
 pub mod engine;
 pub mod manual;
-#[allow(
-    clippy::too_many_lines,
-    reason = "its lists of keys and of counters are to be split"
-)]
 pub mod metrics;
 pub mod report;
 pub mod server;

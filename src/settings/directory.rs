@@ -37,6 +37,8 @@ keys! {
             hint "imap 143, with implicit TLS 993; smtp 25, 465; lmtp 24";
         /// Bound on connecting and on each command. The whole answer is bounded by the listener's `deadline`, which is
         /// usually shorter.
+        // Bound (sessions, directory.NAME.timeout): time of connecting and of each command. Beyond: the session is
+        // closed, no answer. Why: the listener's deadline is shorter, as a rule.
         "timeout" timeout: Duration = 30 * SECOND,
             within INSTANT..=HOUR, hint "for connecting, and for each command, within the listener's deadline";
         /// vouch's own name in EHLO and LHLO.
@@ -150,12 +152,18 @@ keys! {
     /// Of one session with the remote, so that it sees no reason to disconnect or block vouch.
     pub struct Limits(kind: Kind) {
         /// RCPT commands sent, accepted or not; then QUIT and a new session.
+        // Bound (sessions, directory.NAME.limits.rcpt): recipients asked in one session. Beyond: QUIT, and a new
+        // session; less where the server says so (RFC 9422). Why: servers may treat more as an attack.
         "rcpt" rcpt: Limit = Limit::At(if kind == Kind::Lmtp { 1000 } else { 10 }),
             hint "recipients asked for; smtp 10";
         /// Refused recipients among these: many servers slow down or hang up at 10 or 20; LMTP servers count none.
+        // Bound (sessions, directory.NAME.limits.rcpt-errors): refused recipients in one session. Beyond: QUIT, and a
+        // new session. Why: many servers slow down or hang up at 10 or 20.
         "rcpt-errors" rcpt_errors: Limit = Limit::At(if kind == Kind::Lmtp { 100 } else { 5 }),
             hint "refused ones among these; smtp 5";
         /// Failed logins, IMAP too; then LOGOUT or QUIT.
+        // Bound (sessions, directory.NAME.limits.auth-errors): failed logins in one session. Beyond: LOGOUT or QUIT,
+        // and a new session. Why: many servers hang up at the next.
         "auth-errors" auth_errors: Limit = Limit::At(3), hint "failed logins";
         /// Of all sessions together: beyond so many refused recipients within any second, minute or hour (`"600/min"`;
         /// `s`, `min`, `h`; 1 to 100000), recipients without a cached answer are deferred without asking, and known ones
@@ -350,18 +358,29 @@ keys! {
     pub struct Pool(kind: Kind) {
         /// Sessions at once, including those being opened or closed; of `smtp`, for recipients and for logins each: Postfix
         /// accepts 50 connections of one client.
+        // Bound (sessions, directory.NAME.pool.max-sessions): sessions with one directory at once, of each kind
+        // (recipients, logins). Beyond: questions wait for one. Why: as many as most servers grant one client; their
+        // own users need some too.
         "max-sessions" max_sessions: MaxSessions = MaxSessions::new(kind),
             alias "max-connections", within 1..=10_000,
             hint "sessions with the server at once; logins: imap 50, smtp 40";
         /// Sessions kept open and ready for 10 minutes after the last login; at most `max-sessions`, 0 for none.
+        // Bound (sessions, directory.NAME.pool.warm-sessions): sessions kept ready for logins. Beyond: others are
+        // closed when unused. Why: a login spends its session.
         "warm-sessions" warm_sessions: u32 = 1,
             within 0..=10_000, hint "kept open and ready for logins, while some arrive";
         /// Questions that wait for a session; one more gets no answer at once.
+        // Bound (sessions, directory.NAME.pool.queue): questions of one priority that wait for a session. Beyond: one
+        // more gets no answer at once (overload). Why: what ten sessions answer within a deadline.
         "queue" queue: u32 = 2000,
             within 1..=1_000_000, hint "questions that may wait for a session; one more is deferred at once";
         /// How long an unused session is kept.
+        // Bound (sessions, directory.NAME.pool.idle-timeout): time that a session may be idle. Beyond: it is closed.
+        // Why: shorter than servers wait.
         "idle-timeout" idle_timeout: Duration = 30 * SECOND, within INSTANT..=DAY;
         /// How old a session may become. Servers close an IMAP session without a login after a minute.
+        // Bound (sessions, directory.NAME.pool.max-age): age of a session. Beyond: it is closed after its answer.
+        // Why: IMAP servers end what has not logged in after a minute.
         "max-age" max_age: Duration = if kind == Kind::Imap { 50 * SECOND } else { 2 * MINUTE },
             within INSTANT..=DAY, hint "smtp, lmtp 2m; imap 50s";
     }
@@ -430,6 +449,11 @@ keys! {
     /// Cached answers.
     pub struct Cache() {
         /// Recipients cached at most; 0 caches none.
+        // Bound (cache, directory.NAME.cache.entries): recipients of one directory; as many accepted, and as many
+        // refused logins. Beyond: the least recently used are dropped. Why: some twenty megabytes when full.
+        //
+        // Bound (cache, directory.NAME.cache.entries): recipients in cache.file. Beyond: the oldest go. Why: the file
+        // is no larger than the memory.
         "entries" entries: u32 = 100_000, within 0..=100_000_000;
         /// Absolute path of a file in which recipients survive a restart.
         "file" file: Option<PathBuf> = None,
@@ -465,12 +489,21 @@ keys! {
     #[derive(Copy)]
     pub struct Ttl() {
         /// That a recipient exists.
+        // Bound (cache, directory.NAME.cache.ttl.positive): time for which a recipient is known to exist. Beyond: it
+        // is asked again. Why: mailboxes are seldom deleted.
         "positive" positive: Duration = 4 * HOUR;
         /// When it is asked again in the background, at most `positive`.
+        // Bound (cache, directory.NAME.cache.ttl.refresh): age at which an accepted recipient is asked again in the
+        // background. Beyond: the answer comes from the cache meanwhile. Why: no request waits, and a deleted mailbox
+        // is noticed.
         "refresh" refresh: Duration = 30 * MINUTE;
         /// That a recipient is unknown.
+        // Bound (cache, directory.NAME.cache.ttl.negative): time for which a recipient is known not to exist. Beyond:
+        // it is asked again. Why: a new mailbox receives mail within minutes.
         "negative" negative: Duration = 2 * MINUTE;
         /// Up to which age an answer is served while the directory cannot answer, at least `positive`.
+        // Bound (cache, directory.NAME.cache.ttl.stale): time for which a recipient is known to exist while the
+        // server gives no answer. Beyond: no answer. Why: a server that is down for a week has other problems.
         "stale" stale: Duration = 7 * DAY;
     }
 }
@@ -480,8 +513,12 @@ keys! {
     #[derive(Copy)]
     pub struct Credentials() {
         /// That a login was good, counted from the probe. 0s: not cached.
+        // Bound (cache, directory.NAME.cache.credentials.positive): time for which a login is known to be good.
+        // Beyond: it is asked again. Why: not at all, unless the operator says so.
         "positive" positive: Duration = Duration::ZERO;
         /// That exactly this user and password were refused.
+        // Bound (cache, directory.NAME.cache.credentials.negative): time for which the same wrong password is refused
+        // without asking. Beyond: it is asked again. Why: a phone with an old password asks every few seconds.
         "negative" negative: Duration = 30 * SECOND;
     }
 }

@@ -60,10 +60,22 @@ keys! {
         "any" any: Any = Any::First,
             at &[Policy, Userdb, Master, Socketmap], hint "first | all: of several directories that serve a domain";
         /// Bound on an answer, shorter than the client waits (Postfix policy: 100 s). 4 s suits chasquid and Radicale.
+        // Bound (clients, listener.NAME.deadline of saslauthd): time from a question at a saslauthd listener to its
+        // answer. Beyond: no answer (see tempfail). Why: clients have no timeout of their own: how long a person
+        // waits.
+        //
+        // Bound (questions, listener.NAME.deadline of policy): time from a recipient's question to its answer.
+        // Beyond: no answer (action.defer). Why: shorter than Postfix waits (100 s), long enough for a slow server.
+        //
+        // Bound (questions, listener.NAME.deadline of auth): time from a login's question to its answer. Beyond: no
+        // answer (see tempfail). Why: Postfix gives up after 10 s, Dovecot after 150 s.
         "deadline" deadline: Deadline = Deadline::new(protocol),
             within INSTANT..=HOUR, dovecot true,
             hint "the latest answer, whatever happens; Postfix must wait longer";
         /// Clients connected at once.
+        // Bound (clients, listener.NAME.max-connections): clients of one listener. Beyond: one more is closed at
+        // once; the log counts them. Why: each costs a file descriptor and a few kilobytes. With vouch
+        // dovecot-service it is client_limit of Dovecot's service.
         "max-connections" max_connections: u32 = 10_000, within 1..=1_000_000;
         /// Added to a login without a domain. Without it, where there is a single directory, the login is sent there as it
         /// is.
@@ -261,10 +273,19 @@ keys! {
     pub struct ClientLimits(protocol: Protocol) {
         /// Recipients of one message, each once. At `socketmap`, where requests do not name the SMTP client, this and the
         /// next count by connection, which Postfix renews after 100 s and which serves many SMTP clients.
+        // Bound (clients, listener.NAME.limits.rcpt of socketmap): recipients, unknown ones and refused logins of one
+        // socketmap connection or process that asks saslauthd. Beyond: no answer, without asking. Why: the request
+        // does not name a client: a connection or process stands for many.
+        //
+        // Bound (questions, listener.NAME.limits.rcpt of policy): recipients of one message. Beyond: no answer
+        // (action.limit), without asking. Why: what Postfix takes for one message (smtpd_recipient_limit).
         "rcpt" rcpt: Limit = if protocol == Socketmap { Limit::Unlimited } else { Limit::At(1000) },
             hint "per message; \"unlimited\" is allowed";
         /// Unknown recipients of one SMTP session; the count restarts with the next message after one that had an accepted
         /// recipient, as Postfix's own count of errors does. At 20 Postfix disconnects too (`smtpd_hard_error_limit`).
+        // Bound (questions, listener.NAME.limits.rcpt-errors of policy): unknown recipients in one SMTP session,
+        // since its last message with an accepted one. Beyond: no answer (action.limit), without asking. Why: Postfix
+        // hangs up there (smtpd_hard_error_limit).
         "rcpt-errors" rcpt_errors: Limit = if protocol == Socketmap { Limit::Unlimited } else { Limit::At(20) },
             hint "unknown ones per SMTP session; the count restarts with the next message after one that had an accepted \
                   recipient";
@@ -274,6 +295,8 @@ keys! {
         /// loopback) or for requests with `no-penalty`. At `saslauthd`, where each question has its own connection, by
         /// process and client address; with a limit there, one user would lock out all users of a server that has one
         /// process for all.
+        // Bound (questions, listener.NAME.limits.auth-errors of auth): refused logins of one session, equal ones
+        // once. Beyond: no answer, without asking. Why: more than a user mistypes.
         "auth-errors" auth_errors: Limit = if protocol == Saslauthd { Limit::Unlimited } else { Limit::At(20) },
             hint "different failed logins in ten minutes: by session= if given, else by connection and address until one from \
                   there is accepted; no limit for clients without address";

@@ -54,6 +54,18 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
              then cached for that address only.",
         );
     }
+    reply_words(text, directory);
+    text.say(format!(
+        "At most {} sessions, each for at most {}, idle for at most {}; {} questions may wait.",
+        pool.max_sessions,
+        duration_text(pool.max_age),
+        duration_text(pool.idle_timeout),
+        pool.queue
+    ));
+    memory_words(text, directory);
+}
+
+fn reply_words(text: &mut Text, directory: &Directory) {
     let replies = &directory.replies;
     for (phrases, meaning) in [
         (&replies.later, "no answer"),
@@ -72,14 +84,6 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
             ));
         }
     }
-    text.say(format!(
-        "At most {} sessions, each for at most {}, idle for at most {}; {} questions may wait.",
-        pool.max_sessions,
-        duration_text(pool.max_age),
-        duration_text(pool.idle_timeout),
-        pool.queue
-    ));
-    memory_words(text, directory);
 }
 
 fn memory_words(text: &mut Text, directory: &Directory) {
