@@ -108,9 +108,18 @@ impl CachedDirectory {
     /// life of the process; tests of its domains are drawn from `chance`.
     pub fn new(settings: Settings, directory: Arc<dyn Directory>, key: [u8; 32], chance: Chance) -> Self {
         let cache = &settings.keys.cache;
+        let nothing = settings::Credentials {
+            positive: Duration::ZERO,
+            negative: Duration::ZERO,
+        };
+        let credentials = if cache.entries == 0 {
+            nothing
+        } else {
+            cache.credentials
+        };
         let memory = Memory {
             recipients: Arc::new(Recipients::new(cache.room(), cache.ttl())),
-            logins: Arc::new(Logins::new(cache.room(), cache.credentials, key)),
+            logins: Arc::new(Logins::new(cache.room(), credentials, key)),
             trust: Arc::new(Trust::new(&key)),
             chance,
             not_understood: Arc::new(NotUnderstood::new(settings.name.clone())),

@@ -331,3 +331,35 @@ async fn a_large_memory_is_listed_and_purged_in_pieces() {
     );
     work.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_entries_nothing_is_remembered() {
+    let remote = Arc::new(Remote::default());
+    let mut keys = crate::engine::keys_of_tests("m", &[]);
+    keys.cache.entries = 0;
+    keys.cache.credentials.positive = hours(1);
+    keys.cache.credentials.negative = hours(1);
+    let member = CachedDirectory::new(Settings::from(&keys), remote.clone(), [1; 32], Chance::default());
+    let refused = Verdict::Reject(Cause::said(Class::BadCredentials, "NO", "no"));
+    for verdict in [refused, Verdict::accept("x")] {
+        says(&remote, verdict.clone());
+        for _ in 0..2 {
+            let proof = Proof::Password(Secret::copy_from(b"pw"));
+            let user = UserName::new(b"jane@e.org");
+            let question = Question {
+                kind: Kind::Login { user, proof },
+                client: Client::default(),
+            };
+            let decision = member.decide(question, Instant::now() + hours(1)).await;
+            assert_eq!(
+                (decision.verdict.name(), decision.source),
+                (verdict.name(), Source::Probe)
+            );
+            assert_eq!(
+                recipient(&member, "jane@e.org").await,
+                (verdict.name(), Source::Probe)
+            );
+        }
+    }
+    assert!(!member.keeps());
+}
