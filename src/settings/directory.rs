@@ -1,17 +1,18 @@
 //! `[directory."NAME"]`: a remote server, and how to ask it.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
 use super::address::{RemoteAddress, ehlo_name, host_name};
+pub use super::cache::{Cache, Credentials, Ttl};
 use super::domains::Domains;
-use super::key::{Shown, Value, keys};
+use super::key::keys;
 use super::kind::Kind;
 use super::limit::{Limit, Rate, rate_or_off};
-use super::scalar::{Bound, DAY, HOUR, INSTANT, MINUTE, SECOND, Scalar as _, Wrong, text};
+pub use super::pool::{MaxSessions, Pool};
+use super::scalar::{Bound, HOUR, INSTANT, SECOND, Wrong, text};
 use super::table::{Field, Findings, strings};
 use super::words::words;
 use crate::address::{Address, Domain};
@@ -349,176 +350,5 @@ words! {
         Login = "LOGIN",
         /// `imap` only: the command LOGIN.
         LoginCommand = "login-command",
-    }
-}
-
-keys! {
-    /// The sessions with the remote.
-    #[derive(Copy)]
-    pub struct Pool(kind: Kind) {
-        /// Sessions at once, including those being opened or closed; of `smtp`, for recipients and for logins each: Postfix
-        /// accepts 50 connections of one client.
-        // Bound (sessions, directory.NAME.pool.max-sessions): sessions with one directory at once, of each kind
-        // (recipients, logins). Beyond: questions wait for one. Why: as many as most servers grant one client; their
-        // own users need some too.
-        "max-sessions" max_sessions: MaxSessions = MaxSessions::new(kind),
-            alias "max-connections", within 1..=10_000,
-            hint "sessions with the server at once; logins: imap 50, smtp 40";
-        /// Sessions kept open and ready for 10 minutes after the last login; at most `max-sessions`, 0 for none.
-        // Bound (sessions, directory.NAME.pool.warm-sessions): sessions kept ready for logins. Beyond: others are
-        // closed when unused. Why: a login spends its session.
-        "warm-sessions" warm_sessions: u32 = 1,
-            within 0..=10_000, hint "kept open and ready for logins, while some arrive";
-        /// Questions that wait for a session; one more gets no answer at once.
-        // Bound (sessions, directory.NAME.pool.queue): questions of one priority that wait for a session. Beyond: one
-        // more gets no answer at once (overload). Why: what ten sessions answer within a deadline.
-        "queue" queue: u32 = 2000,
-            within 1..=1_000_000, hint "questions that may wait for a session; one more is deferred at once";
-        /// How long an unused session is kept.
-        // Bound (sessions, directory.NAME.pool.idle-timeout): time that a session may be idle. Beyond: it is closed.
-        // Why: shorter than servers wait.
-        "idle-timeout" idle_timeout: Duration = 30 * SECOND, within INSTANT..=DAY;
-        /// How old a session may become. Servers close an IMAP session without a login after a minute.
-        // Bound (sessions, directory.NAME.pool.max-age): age of a session. Beyond: it is closed after its answer.
-        // Why: IMAP servers end what has not logged in after a minute.
-        "max-age" max_age: Duration = if kind == Kind::Imap { 50 * SECOND } else { 2 * MINUTE },
-            within INSTANT..=DAY, hint "smtp, lmtp 2m; imap 50s";
-    }
-}
-
-/// Sessions for each kind of question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MaxSessions {
-    /// For logins.
-    pub logins: u32,
-    /// For recipients.
-    pub recipients: u32,
-}
-
-impl MaxSessions {
-    /// The same number for each.
-    pub const fn each(number: u32) -> Self {
-        Self {
-            logins: number,
-            recipients: number,
-        }
-    }
-
-    const fn new(kind: Kind) -> Self {
-        match kind {
-            Kind::Imap => Self::each(50),
-            Kind::Smtp => Self {
-                logins: 40,
-                recipients: 10,
-            },
-            Kind::Lmtp => Self::each(10),
-        }
-    }
-}
-
-impl Value for MaxSessions {
-    fn read(&mut self, found: &mut Findings, field: &Field<'_>, bound: &Bound) {
-        match u32::parse(field.value, bound) {
-            Ok(number) => *self = Self::each(number),
-            Err(wrong) => field.wrong(found, wrong),
-        }
-    }
-
-    /// One number, where it is one.
-    fn show(&self) -> Shown {
-        if self.logins == self.recipients {
-            Shown::Set(self.logins.to_string())
-        } else {
-            Shown::Unset(self.to_string())
-        }
-    }
-}
-
-impl fmt::Display for MaxSessions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { logins, recipients } = self;
-        if logins == recipients {
-            write!(f, "{logins}")
-        } else {
-            write!(f, "{logins} for logins, {recipients} for recipients")
-        }
-    }
-}
-
-keys! {
-    /// Cached answers.
-    pub struct Cache() {
-        /// Recipients cached at most; 0 caches none.
-        // Bound (cache, directory.NAME.cache.entries): recipients of one directory; as many accepted, and as many
-        // refused logins. Beyond: the least recently used are dropped. Why: some twenty megabytes when full.
-        //
-        // Bound (cache, directory.NAME.cache.entries): recipients in cache.file. Beyond: the oldest go. Why: the file
-        // is no larger than the memory.
-        "entries" entries: u32 = 100_000, within 0..=100_000_000;
-        /// Absolute path of a file in which recipients survive a restart.
-        "file" file: Option<PathBuf> = None,
-            unset "memory only", example "\"/var/lib/vouch/mailbox.redb\"",
-            hint "none by default: keeps recipients across restarts";
-        /// How long recipients are cached.
-        "ttl" ttl: Ttl = Ttl::new();
-        /// How long logins are cached; in memory only, as keyed hashes.
-        "credentials" credentials: Credentials = Credentials::new();
-    }
-}
-
-impl Cache {
-    /// Recipients cached, and users with a cached login; at least one.
-    pub fn room(&self) -> usize {
-        self.entries.max(1) as usize
-    }
-
-    /// How long recipients are cached: not at all where there are no entries.
-    pub fn ttl(&self) -> Ttl {
-        let kept = |ttl| if self.entries == 0 { Duration::ZERO } else { ttl };
-        Ttl {
-            positive: kept(self.ttl.positive),
-            refresh: kept(self.ttl.refresh),
-            negative: kept(self.ttl.negative),
-            stale: kept(self.ttl.stale),
-        }
-    }
-}
-
-keys! {
-    /// How long recipients are cached.
-    #[derive(Copy)]
-    pub struct Ttl() {
-        /// That a recipient exists.
-        // Bound (cache, directory.NAME.cache.ttl.positive): time for which a recipient is known to exist. Beyond: it
-        // is asked again. Why: mailboxes are seldom deleted.
-        "positive" positive: Duration = 4 * HOUR;
-        /// When it is asked again in the background, at most `positive`.
-        // Bound (cache, directory.NAME.cache.ttl.refresh): age at which an accepted recipient is asked again in the
-        // background. Beyond: the answer comes from the cache meanwhile. Why: no request waits, and a deleted mailbox
-        // is noticed.
-        "refresh" refresh: Duration = 30 * MINUTE;
-        /// That a recipient is unknown.
-        // Bound (cache, directory.NAME.cache.ttl.negative): time for which a recipient is known not to exist. Beyond:
-        // it is asked again. Why: a new mailbox receives mail within minutes.
-        "negative" negative: Duration = 2 * MINUTE;
-        /// Up to which age an answer is served while the directory cannot answer, at least `positive`.
-        // Bound (cache, directory.NAME.cache.ttl.stale): time for which a recipient is known to exist while the
-        // server gives no answer. Beyond: no answer. Why: a server that is down for a week has other problems.
-        "stale" stale: Duration = 7 * DAY;
-    }
-}
-
-keys! {
-    /// How long logins are cached; in memory only, as keyed hashes.
-    #[derive(Copy)]
-    pub struct Credentials() {
-        /// That a login was good, counted from the probe. 0s: not cached.
-        // Bound (cache, directory.NAME.cache.credentials.positive): time for which a login is known to be good.
-        // Beyond: it is asked again. Why: not at all, unless the operator says so.
-        "positive" positive: Duration = Duration::ZERO;
-        /// That exactly this user and password were refused.
-        // Bound (cache, directory.NAME.cache.credentials.negative): time for which the same wrong password is refused
-        // without asking. Beyond: it is asked again. Why: a phone with an old password asks every few seconds.
-        "negative" negative: Duration = 30 * SECOND;
     }
 }

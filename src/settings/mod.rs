@@ -8,10 +8,12 @@
 
 pub(crate) mod action;
 pub mod address;
+pub mod cache;
 pub mod directory;
 pub mod domains;
 pub mod dovecot;
 pub(crate) mod earlier;
+pub mod entry;
 pub mod fields;
 pub mod key;
 pub mod kind;
@@ -19,6 +21,7 @@ pub mod limit;
 pub mod listener;
 pub mod mechanism;
 pub mod penalty;
+pub mod pool;
 pub(crate) mod problem;
 pub mod process;
 pub mod protocol;
