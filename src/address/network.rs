@@ -1,14 +1,13 @@
 //! IP networks.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 /// A range of IP addresses: `192.0.2.0/24`, `2001:db8::/32`, or one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Network {
-    address: IpAddr,
-    bits: u8,
-}
+pub struct Network(IpNet);
 
 /// The text is neither an IP address nor one with a prefix length that fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,59 +23,28 @@ impl Network {
     /// # Errors
     /// See [`NotANetwork`].
     pub fn parse(text: &str) -> Result<Self, NotANetwork> {
-        let (address, bits) = text
-            .split_once('/')
-            .map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let address: IpAddr = address.parse().map_err(|_| NotANetwork)?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let digits = bits.is_none_or(|bits| bits.bytes().all(|byte| byte.is_ascii_digit()));
-        let bits = bits.map_or(Ok(most), |bits| bits.parse().map_err(|_| NotANetwork))?;
-        if digits && bits <= most {
-            Ok(Self { address, bits })
-        } else {
-            Err(NotANetwork)
-        }
+        let alone = text.parse::<IpAddr>().map(IpNet::from);
+        alone.or_else(|_| text.parse()).map(Self).map_err(|_| NotANetwork)
     }
 
     /// What one host is known by: an IPv4 address alone; of an IPv6 address the /64, as a
     /// host may take any address in it (RFC 4862, RFC 8981).
     pub fn of_host(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            address @ IpAddr::V4(_) => Self { address, bits: 32 },
-            IpAddr::V6(address) => {
-                let prefix = address.to_bits() & (u128::MAX << 64);
-                Self {
-                    address: Ipv6Addr::from_bits(prefix).into(),
-                    bits: 64,
-                }
-            }
-        }
+        let address = address.to_canonical();
+        let bits = if address.is_ipv4() { 32 } else { 64 };
+        Self(IpNet::new(address, bits).map_or(address.into(), |network| network.trunc()))
     }
 
     /// Whether an address is one of it. An IPv4 address that is written as an IPv6
     /// one is what it means.
     pub fn has(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(ours), IpAddr::V4(other)) => {
-                let mask = u32::MAX
-                    .checked_shl(32 - u32::from(self.bits))
-                    .unwrap_or_default();
-                (ours.to_bits() ^ other.to_bits()) & mask == 0
-            }
-            (IpAddr::V6(ours), IpAddr::V6(other)) => {
-                let mask = u128::MAX
-                    .checked_shl(128 - u32::from(self.bits))
-                    .unwrap_or_default();
-                (ours.to_bits() ^ other.to_bits()) & mask == 0
-            }
-            _ => false,
-        }
+        self.0.contains(&address.to_canonical())
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.bits)
+        self.0.fmt(f)
     }
 }
 
