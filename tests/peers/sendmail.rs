@@ -171,7 +171,7 @@ define(`confCONNECTION_RATE_THROTTLE', `0')dnl"
 /// it sleep for a minute.
 const START: &str = r#"
 set -e
-echo mx.example.org >/proc/sys/kernel/hostname
+hostname mx.example.org
 mount -t tmpfs sendmail-run /run
 mount -t tmpfs sendmail-spool /var/spool
 mount -t tmpfs sendmail-lib /var/lib
