@@ -314,7 +314,9 @@ fn places<'c>(code: &'c [(PathBuf, String)], key: &str) -> Vec<&'c Path> {
 }
 
 /// Keys with a name that nothing else has. What else may name one: the file that uses it, and a sentence of `vouch check`.
-const SAMPLE: [&str; 4] = ["idle-timeout", "max-age", "fold-case", "recipient-delimiter"];
+const SAMPLE: [&str; 7] = [
+    "idle-timeout", "max-age", "fold-case", "recipient-delimiter", "join-realm", "vrfy", "refuse-after",
+];
 
 #[test]
 fn a_key_is_its_entry_and_the_line_that_uses_it() {

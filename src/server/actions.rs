@@ -1,33 +1,21 @@
 //! The answer to Postfix about a recipient, as an access(5) action.
 
-use vouch_protocol::policy::Action;
+use vouch_protocol::policy;
 
 use crate::engine::{Decision, Source};
+use crate::settings::action::Action;
 use crate::verdict::{Class, Verdict};
 
-/// The action for each verdict (`listener.NAME.action`).
-#[derive(Debug, Clone)]
-pub struct Actions {
-    /// The recipient exists.
-    pub accept: Action,
-    /// It exists and is full; `{reply}` stands for the remote's words.
-    pub full: Action,
-    /// It does not; `{reply}` stands for the remote's words.
-    pub reject: Action,
-    /// It is closed; `{reply}` likewise.
-    pub disabled: Action,
-    /// There was no answer.
-    pub defer: Action,
-    /// The client's session has used up a limit.
-    pub limit: Action,
-}
-
-impl Actions {
+impl Action {
     /// What each verdict is in Postfix's words.
-    pub(super) fn to_action(&self, decision: &Decision) -> Action {
+    pub(super) fn to_action(&self, decision: &Decision) -> policy::Action {
         match &decision.verdict {
             Verdict::Accept(identity) => match &identity.remark {
-                Some(remark) if remark.class == Class::Full => self.full.with_reply(remark.words()),
+                Some(remark) if remark.class == Class::Full => self
+                    .full
+                    .as_ref()
+                    .unwrap_or(&self.accept)
+                    .with_reply(remark.words()),
                 _ => self.accept.clone(),
             },
             Verdict::Reject(cause) if cause.class == Class::Disabled => {
@@ -41,7 +29,7 @@ impl Actions {
                 self.limit.clone()
             }
             Verdict::Defer(cause) => self.defer.with_reply(cause.words()),
-            Verdict::Abstain(_) => Action::dunno(),
+            Verdict::Abstain(_) => policy::Action::dunno(),
         }
     }
 }
@@ -51,15 +39,16 @@ mod tests {
     use super::*;
     use crate::verdict::{Abstention, Cause, Identity};
 
-    fn actions() -> Actions {
-        let action = |text| Action::new(text).unwrap();
-        Actions {
+    fn actions() -> Action {
+        let action = |text| policy::Action::new(text).unwrap();
+        Action {
             accept: action("DUNNO"),
-            full: action("452 4.2.2 {reply}"),
+            full: Some(action("452 4.2.2 {reply}")),
             reject: action("550 5.1.1 {reply}"),
             disabled: action("550 5.2.1 Mailbox disabled"),
             defer: action("DEFER_IF_PERMIT 4.4.3 later"),
             limit: action("450 4.7.1 too many"),
+            ..Action::new()
         }
     }
 

@@ -2,12 +2,9 @@
 
 use vouch_protocol::auth::master::Field;
 
-use crate::template::{Filling, Template};
+use crate::settings::fields::Fields;
+use crate::template::Filling;
 use crate::verdict::Client;
-
-/// Names with their templates, in the order in which they are sent.
-#[derive(Debug, Clone, Default)]
-pub struct Fields(Vec<(String, Template)>);
 
 /// Why a field cannot be filled in: for the log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,45 +14,43 @@ pub struct Unfilled {
     why: String,
 }
 
-impl Fields {
-    /// The values for a user, told to `client`.
-    ///
-    /// # Errors
-    /// See [`Unfilled`].
-    pub fn fill(&self, user: &[u8], client: &Client) -> Result<Vec<Field>, Unfilled> {
-        let rip = client.address.map(|address| address.to_string());
-        let from = Filling {
-            user,
-            service: client.service.as_deref().unwrap_or_default(),
-            rip: rip.as_deref().unwrap_or_default(),
-            session: client.session.as_deref().unwrap_or_default(),
-        };
-        let filled = self.0.iter().map(|(name, template)| match template.fill(&from) {
-            Ok(value) => Ok((name.clone(), value)),
-            Err(error) => Err(Unfilled {
-                field: name.clone(),
-                why: error.to_string(),
-            }),
-        });
-        filled.collect()
-    }
+/// The values for a user, told to `client`.
+///
+/// # Errors
+/// See [`Unfilled`].
+pub(super) fn fill(fields: &Fields, user: &[u8], client: &Client) -> Result<Vec<Field>, Unfilled> {
+    let rip = client.address.map(|address| address.to_string());
+    let from = Filling {
+        user,
+        service: client.service.as_deref().unwrap_or_default(),
+        rip: rip.as_deref().unwrap_or_default(),
+        session: client.session.as_deref().unwrap_or_default(),
+    };
+    let filled = fields.iter().map(|(name, template)| match template.fill(&from) {
+        Ok(value) => Ok((name.clone(), value)),
+        Err(error) => Err(Unfilled {
+            field: name.clone(),
+            why: error.to_string(),
+        }),
+    });
+    filled.collect()
+}
 
-    /// As [`Fields::fill`], for what Dovecot may take for a path or expand once more
-    /// (`lib-storage/mail-storage-service.c`): a name could lead to another's files.
-    ///
-    /// # Errors
-    /// See [`Unfilled`]; also where a name that has no place in a path would be filled
-    /// in.
-    pub fn fill_paths(&self, user: &[u8], client: &Client) -> Result<Vec<Field>, Unfilled> {
-        let named = self.0.iter().find(|(_, template)| template.holds_name());
-        match named {
-            Some((name, _)) if !is_plain(user) => Err(Unfilled {
-                field: name.clone(),
-                why: "the user's name holds `/` or `%`, or a part of it is `.` or `..` or begins with `~`"
-                    .to_owned(),
-            }),
-            _ => self.fill(user, client),
-        }
+/// As [`fill`], for what Dovecot may take for a path or expand once more
+/// (`lib-storage/mail-storage-service.c`): a name could lead to another's files.
+///
+/// # Errors
+/// See [`Unfilled`]; also where a name that has no place in a path would be filled
+/// in.
+pub(super) fn fill_paths(fields: &Fields, user: &[u8], client: &Client) -> Result<Vec<Field>, Unfilled> {
+    let named = fields.iter().find(|(_, template)| template.holds_name());
+    match named {
+        Some((name, _)) if !is_plain(user) => Err(Unfilled {
+            field: name.clone(),
+            why: "the user's name holds `/` or `%`, or a part of it is `.` or `..` or begins with `~`"
+                .to_owned(),
+        }),
+        _ => fill(fields, user, client),
     }
 }
 
@@ -66,15 +61,10 @@ fn is_plain(user: &[u8]) -> bool {
         && parts.all(|part| part != b"." && part != b".." && !part.starts_with(b"~"))
 }
 
-impl FromIterator<(String, Template)> for Fields {
-    fn from_iter<I: IntoIterator<Item = (String, Template)>>(fields: I) -> Self {
-        Self(fields.into_iter().collect())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template::Template;
 
     fn fields(pairs: &[(&str, &str)]) -> Fields {
         let read = |text| Template::parse_for_request(text).unwrap();
@@ -85,19 +75,18 @@ mod tests {
     }
 
     #[test]
-    fn they_are_filled_in_order() {
+    fn they_are_filled_in() {
         let client = Client {
             service: Some("imap".into()),
             ..Client::default()
         };
-        let filled = fields(&[
+        let fields = fields(&[
             ("uid", "5000"),
             ("home", "/srv/{domain}/{local}"),
             ("x", "{service}{rip}"),
-        ])
-        .fill_paths(b"bob@example.org", &client)
-        .unwrap();
-        let expected = [("uid", "5000"), ("home", "/srv/example.org/bob"), ("x", "imap")];
+        ]);
+        let filled = fill_paths(&fields, b"bob@example.org", &client).unwrap();
+        let expected = [("home", "/srv/example.org/bob"), ("uid", "5000"), ("x", "imap")];
         let expected: Vec<Field> = expected
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
@@ -112,14 +101,14 @@ mod tests {
             "../x@e.org", "..@e.org", ".@e.org", "a/b@e.org", "a%h@e.org", "~root@e.org", "bob@..", "..",
         ] {
             let client = Client::default();
-            assert!(home.fill_paths(user.as_bytes(), &client).is_err(), "{user}");
-            assert!(fixed.fill_paths(user.as_bytes(), &client).is_ok(), "{user}");
+            assert!(fill_paths(&home, user.as_bytes(), &client).is_err(), "{user}");
+            assert!(fill_paths(&fixed, user.as_bytes(), &client).is_ok(), "{user}");
         }
         for user in [
             "bob@e.org", "b..b@e.org", ".bob@e.org", "bob", "o'brien+x~y@e.org",
         ] {
             assert!(
-                home.fill_paths(user.as_bytes(), &Client::default()).is_ok(),
+                fill_paths(&home, user.as_bytes(), &Client::default()).is_ok(),
                 "{user}"
             );
         }
@@ -127,9 +116,8 @@ mod tests {
 
     #[test]
     fn a_domain_that_is_wanted_must_be_there() {
-        let error = fields(&[("home", "/srv/{domain}")])
-            .fill(b"bob", &Client::default())
-            .unwrap_err();
+        let fields = fields(&[("home", "/srv/{domain}")]);
+        let error = fill(&fields, b"bob", &Client::default()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`home` cannot be filled in: it wants a domain, and the user's name has none"

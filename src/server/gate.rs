@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::counts::{Entry, ListenerCounts};
-use super::penalty::{self, Failure, Offender, Penalty};
+use super::penalty::{Failure, Offender, Penalty};
 use crate::address::Domain;
 use crate::address::access::Access;
 use crate::address::network::Network;
 use crate::engine::{Decision, Engine, Source};
+use crate::settings::penalty;
 use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, UserName, Verdict};
 
 /// How much a client's session may ask, or fail.
@@ -66,7 +67,7 @@ impl SessionLimits for Unlimited {
 /// What else stands before a listener's engine; by default nothing does.
 #[derive(Default)]
 pub(super) struct Guards {
-    pub(super) penalty: Option<penalty::Settings>,
+    pub(super) penalty: Option<penalty::Penalty>,
     pub(super) access: Access,
     /// Where logins may come from; everywhere, where it is `None`.
     pub(super) networks: Option<Vec<Network>>,
@@ -97,7 +98,7 @@ impl<L: SessionLimits> Gate<L> {
         Arc::new(Self {
             listener: listener.to_owned(),
             limits: same.map_or_else(|| Arc::new(L::new(limits)), |same| same.limits.clone()),
-            penalty: Penalty::under(guards.penalty, penalty),
+            penalty: Penalty::under(listener, guards.penalty, penalty),
             counts: before.map(|before| before.counts.clone()).unwrap_or_default(),
             access: guards.access,
             networks: guards.networks,

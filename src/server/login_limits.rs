@@ -22,6 +22,8 @@ use super::failures::Table;
 use super::gate::SessionLimits;
 use crate::address::network::Network;
 use crate::engine::{Decision, Source, Tag};
+use crate::settings::listener;
+use crate::settings::penalty::Penalty;
 use crate::verdict::{Client, Verdict};
 
 /// Bound (questions): time for which a refused login counts. Beyond: it is forgotten. Why: a person who tries again
@@ -43,6 +45,17 @@ pub struct Limits {
     pub auth_errors: Option<u32>,
     /// Networks whose clients have no limit.
     pub exempt: Vec<Network>,
+}
+
+impl Limits {
+    /// Those of a listener. Where `penalty` is off, or the protocol has none, those are exempt who are by default.
+    pub(super) fn of(keys: &listener::Listener) -> Self {
+        let penalty = keys.penalty.as_ref();
+        Self {
+            auth_errors: keys.limits.auth_errors.most(),
+            exempt: penalty.map_or_else(|| Penalty::default().exempt, |penalty| penalty.exempt.clone()),
+        }
+    }
 }
 
 /// The sessions of one listener.

@@ -81,23 +81,6 @@ pub struct Caller {
     pub deaf: CancellationToken,
 }
 
-/// The patience of those who ask about logins and users differs by service: Postfix
-/// drops the connection after ten seconds (`src/xsasl/xsasl_dovecot_server.c`),
-/// Dovecot after 150.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline {
-    /// For `service=smtp`.
-    pub smtp: Duration,
-    /// For every other service.
-    pub other: Duration,
-}
-
-impl Deadline {
-    fn of(self, client: &Client) -> Duration {
-        if is_smtp(client) { self.smtp } else { self.other }
-    }
-}
-
 /// Whether Postfix or another SMTP server asks; maddy writes it in capitals.
 fn is_smtp(client: &Client) -> bool {
     client

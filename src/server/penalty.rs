@@ -16,30 +16,14 @@ use std::time::Duration;
 
 use super::failures::{Counted, Table};
 use crate::address::network::Network;
+use crate::settings::penalty as keys;
 use crate::verdict::Client;
-
-/// How a listener answers guesses (`listener.NAME.penalty`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The listener's name, for the log.
-    pub listener: String,
-    /// So many failures cost nothing.
-    pub after: u32,
-    /// The first answer behind these is so late; each failure more doubles it.
-    pub delay: Duration,
-    /// No answer is later.
-    pub max_delay: Duration,
-    /// How long a failure is remembered.
-    pub forget: Duration,
-    /// With so many failures an address is not answered at all; `None` is never.
-    pub refuse_after: Option<u32>,
-    /// Whose failures do not count.
-    pub exempt: Vec<Network>,
-}
 
 /// The failures of one listener.
 pub struct Penalty {
-    settings: Settings,
+    /// The listener's name, for the log.
+    listener: String,
+    keys: keys::Penalty,
     clients: Table,
     users: Table,
     /// Its keys are drawn anew in each life of the process.
@@ -63,38 +47,43 @@ pub struct Failure<'a, T> {
 
 impl Penalty {
     /// Nobody has failed yet.
-    pub fn new(settings: Settings) -> Self {
-        let doublings = (0..u32::BITS).find(|&more| late(&settings, more) >= settings.max_delay);
-        let telling = settings.after.saturating_add(doublings.unwrap_or(u32::BITS));
-        let most = telling.max(settings.refuse_after.unwrap_or(0)).max(1) as usize;
-        let table = || Table::new(settings.forget, settings.after, most);
+    pub fn new(listener: &str, keys: keys::Penalty) -> Self {
+        let doublings = (0..u32::BITS).find(|&more| late(&keys, more) >= keys.max_delay);
+        let telling = keys.after.saturating_add(doublings.unwrap_or(u32::BITS));
+        let most = telling.max(keys.refuse_after.unwrap_or(0)).max(1) as usize;
+        let table = || Table::new(keys.forget, keys.after, most);
         Self {
             clients: table(),
             users: table(),
             hasher: RandomState::new(),
             unique: AtomicU64::new(0),
-            settings,
+            listener: listener.to_owned(),
+            keys,
         }
     }
 
     /// The failures of a listener that had `before`, which continue if its settings are the same.
-    pub fn under(settings: Option<Settings>, before: Option<&Arc<Self>>) -> Option<Arc<Self>> {
-        let settings = settings?;
-        let same = before.filter(|before| before.settings == settings);
-        Some(same.map_or_else(|| Arc::new(Self::new(settings)), Arc::clone))
+    pub fn under(
+        listener: &str,
+        keys: Option<keys::Penalty>,
+        before: Option<&Arc<Self>>,
+    ) -> Option<Arc<Self>> {
+        let keys = keys?;
+        let same = before.filter(|before| before.keys == keys);
+        Some(same.map_or_else(|| Arc::new(Self::new(listener, keys)), Arc::clone))
     }
 
     /// The address that a client's failures count for: none if it reports no address, or one
     /// that is exempt.
     pub fn offender(&self, client: &Client) -> Option<Offender> {
         let address = client.address?;
-        let exempt = self.settings.exempt.iter().any(|network| network.has(address));
+        let exempt = self.keys.exempt.iter().any(|network| network.has(address));
         (!exempt).then(|| Offender(Network::of_host(address)))
     }
 
     /// Whether a question of the offender is deferred without contacting the remote.
     pub fn refuses(&self, offender: Offender) -> bool {
-        let most = self.settings.refuse_after;
+        let most = self.keys.refuse_after;
         most.is_some_and(|most| self.clients.count(self.hasher.hash_one(offender.0)) >= most)
     }
 
@@ -112,7 +101,7 @@ impl Penalty {
         );
         let of_client = self.clients.add(client, mark);
         if of_client.begins {
-            let Settings { listener, after, .. } = &self.settings;
+            let (listener, after) = (&self.listener, self.keys.after);
             let client = offender.0.to_string();
             tracing::info!(
                 listener = listener,
@@ -124,7 +113,7 @@ impl Penalty {
         let of_user = user.map_or_else(Counted::default, |user| {
             let counted = self.users.add(self.hasher.hash_one(user), mark);
             if counted.begins {
-                let Settings { listener, after, .. } = &self.settings;
+                let (listener, after) = (&self.listener, self.keys.after);
                 let about = &*String::from_utf8_lossy(user);
                 tracing::info!(
                     listener = listener,
@@ -140,17 +129,17 @@ impl Penalty {
 
     /// How late the answer is behind so many failures.
     fn after(&self, failures: u32) -> Duration {
-        let more = failures.checked_sub(self.settings.after);
-        more.map_or(Duration::ZERO, |more| late(&self.settings, more))
+        let more = failures.checked_sub(self.keys.after);
+        more.map_or(Duration::ZERO, |more| late(&self.keys, more))
     }
 }
 
 /// How late the answer is behind so many failures more than cost nothing.
-fn late(settings: &Settings, more: u32) -> Duration {
+fn late(keys: &keys::Penalty, more: u32) -> Duration {
     let doubled = 2u32
         .checked_pow(more)
-        .and_then(|times| settings.delay.checked_mul(times));
-    doubled.map_or(settings.max_delay, |delay| delay.min(settings.max_delay))
+        .and_then(|times| keys.delay.checked_mul(times));
+    doubled.map_or(keys.max_delay, |delay| delay.min(keys.max_delay))
 }
 
 #[cfg(test)]
@@ -161,9 +150,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn settings() -> Settings {
-        Settings {
-            listener: "logins".into(),
+    fn settings() -> keys::Penalty {
+        keys::Penalty {
             after: 3,
             delay: SECOND,
             max_delay: 4 * SECOND,
@@ -197,7 +185,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_guesser_is_answered_later_and_later() {
-        let penalty = Penalty::new(settings());
+        let penalty = Penalty::new("in", settings());
         let mallory = "192.0.2.1";
         let late: Vec<_> = (0..7)
             .map(|number| bad(&penalty, mallory, &format!("user{number}"), "x"))
@@ -214,7 +202,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_same_wrong_password_counts_once() {
-        let penalty = Penalty::new(settings());
+        let penalty = Penalty::new("in", settings());
         let phone = "192.0.2.1";
         for _ in 0..100 {
             assert_eq!(bad(&penalty, phone, "jane", "old"), 0);
@@ -238,7 +226,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn guesses_from_everywhere_slow_the_refusals_of_a_user_alone() {
-        let penalty = Penalty::new(settings());
+        let penalty = Penalty::new("in", settings());
         let late: Vec<_> = (0..6)
             .map(|number| {
                 bad(
@@ -259,7 +247,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_address_is_refused_from_a_number_on() {
-        let penalty = Penalty::new(settings());
+        let penalty = Penalty::new("in", settings());
         let refuses = |address| penalty.refuses(offender(&penalty, address).unwrap());
         for number in 0..7 {
             assert!(!refuses("192.0.2.1"));
@@ -268,10 +256,13 @@ mod tests {
         assert!(refuses("192.0.2.1") && !refuses("192.0.2.2"));
         advance(600 * SECOND).await;
         assert!(!refuses("192.0.2.1"));
-        let never = Penalty::new(Settings {
-            refuse_after: None,
-            ..settings()
-        });
+        let never = Penalty::new(
+            "in",
+            keys::Penalty {
+                refuse_after: None,
+                ..settings()
+            },
+        );
         for number in 0..100 {
             bad(&never, "192.0.2.1", "jane", &number.to_string());
         }
@@ -280,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_64_is_one_client_and_some_are_nobody() {
-        let penalty = Penalty::new(settings());
+        let penalty = Penalty::new("in", settings());
         let one = offender(&penalty, "2001:db8:1:2::1");
         assert_eq!(one, offender(&penalty, "2001:db8:1:2:ffff::9"));
         assert_ne!(one, offender(&penalty, "2001:db8:1:3::1"));
@@ -296,7 +287,7 @@ mod tests {
 
     #[test]
     fn failures_that_are_equal_to_no_other_count_each() {
-        let penalty = Penalty::new(settings());
+        let penalty = Penalty::new("in", settings());
         let mallory = offender(&penalty, "192.0.2.1").unwrap();
         let late: Vec<_> = (0..5)
             .map(|_| {
@@ -313,13 +304,16 @@ mod tests {
     #[test]
     fn no_delay_is_longer_than_the_longest() {
         for (after, delay, most) in [(1, 1, 1), (1000, 1, 60_000), (5, 60_000, 60_000), (2, 7, 50)] {
-            let penalty = Penalty::new(Settings {
-                after,
-                delay: Duration::from_millis(delay),
-                max_delay: Duration::from_millis(most),
-                refuse_after: None,
-                ..settings()
-            });
+            let penalty = Penalty::new(
+                "in",
+                keys::Penalty {
+                    after,
+                    delay: Duration::from_millis(delay),
+                    max_delay: Duration::from_millis(most),
+                    refuse_after: None,
+                    ..settings()
+                },
+            );
             let mut last = 0;
             for number in 0..after + 100 {
                 let late = bad(&penalty, "192.0.2.1", "jane", &number.to_string());

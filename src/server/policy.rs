@@ -9,17 +9,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vouch_protocol::policy::{Action, Codec, Request};
 
-use super::actions::Actions;
 use super::conversation::{Answer, AnswerOf, Protocol};
 use super::counts::Entry;
 use super::current::Current;
 use super::gate::{Gate, Guards};
-use super::penalty::{self, Failure, Offender};
-use super::recipient_limits::{Limits, RcptAttempt, Sessions};
+use super::penalty::{Failure, Offender};
+use super::recipient_limits::{RcptAttempt, Sessions};
 use super::{Caller, hold_back};
 use crate::address::Address;
-use crate::address::access::Access;
 use crate::engine::{Decision, Engine};
+use crate::settings::listener;
 use crate::verdict::{Client, Kind, Question};
 
 /// Bound (questions): time from a recipient's question to its answer while Postfix is under stress (stress=yes).
@@ -29,52 +28,30 @@ const STRESSED: Duration = Duration::from_secs(5);
 // Bound (questions, 1): policy requests of one connection at once. Beyond: further ones wait unread, and are answered
 // in order. Why: the protocol requires it.
 
-/// A policy listener's settings.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The listener's name.
-    pub name: String,
-    /// The answers to Postfix.
-    pub actions: Actions,
-    /// The time from a question to its answer.
-    pub deadline: Duration,
-    /// VRFY is answered too.
-    pub vrfy: bool,
-    /// Everything is answered DUNNO; the log says what would have been.
-    pub dry_run: bool,
-    /// How much one message and one SMTP session may ask.
-    pub limits: Limits,
-    /// How those are answered who try one unknown recipient after the other; `None` is like
-    /// all others.
-    pub penalty: Option<penalty::Settings>,
-    /// Which clients are answered, and about which domains.
-    pub access: Access,
-}
-
 /// Answers policy requests.
 pub struct Policy {
-    settings: Settings,
+    keys: listener::Listener,
     gate: Arc<Gate<Sessions>>,
 }
 
 impl Policy {
     /// A listener in front of `engine`, instead of `before` where there was one.
-    pub fn new(settings: Settings, engine: Engine, before: Option<&Self>) -> Self {
+    pub fn new(keys: listener::Listener, engine: Engine, before: Option<&Self>) -> Self {
         let guards = Guards {
-            penalty: settings.penalty.clone(),
-            access: settings.access.clone(),
+            penalty: keys.penalty.clone(),
+            access: keys.access(),
             networks: None,
         };
         let before = before.map(|before| &*before.gate);
         Self {
-            gate: Gate::new(&settings.name, settings.limits, guards, engine, before),
-            settings,
+            gate: Gate::new(&keys.name, keys.limits, guards, engine, before),
+            keys,
         }
     }
 
     /// The time that the answer may take.
     fn patience(&self, request: &Request) -> Duration {
-        let patience = self.settings.deadline;
+        let patience = self.keys.deadline.other;
         if request.stress {
             patience.min(STRESSED)
         } else {
@@ -91,7 +68,7 @@ impl Policy {
             what: Some(&request.recipient),
         });
         let delay = self.gate.delay(offender, failure);
-        if request.stress || self.settings.dry_run {
+        if request.stress || self.keys.action.dry_run {
             Duration::ZERO
         } else {
             delay
@@ -102,7 +79,7 @@ impl Policy {
     fn asks_about(&self, request: &Request) -> Option<Address> {
         let ours = match &request.protocol_state[..] {
             b"RCPT" => true,
-            b"VRFY" => self.settings.vrfy,
+            b"VRFY" => self.keys.action.vrfy,
             _ => false,
         };
         if ours {
@@ -121,7 +98,8 @@ impl Policy {
         (took, delayed): (Duration, Option<Duration>),
     ) {
         let dry_run = self
-            .settings
+            .keys
+            .action
             .dry_run
             .then(|| format!("DUNNO (dry-run; else {})", action.as_str()));
         self.gate.tell(&Entry {
@@ -215,9 +193,9 @@ impl Policy {
             hold_back(delay, &asker.draining).await;
         }
         let delayed = (!delay.is_zero()).then(|| decided.elapsed());
-        let action = self.settings.actions.to_action(&decision);
+        let action = self.keys.action.to_action(&decision);
         self.tell(&request, &decision, &action, (decided - asked, delayed));
-        if self.settings.dry_run {
+        if self.keys.action.dry_run {
             Action::dunno()
         } else {
             action

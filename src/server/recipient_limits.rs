@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::gate::SessionLimits;
 use crate::engine::Decision;
+use crate::settings::listener::ClientLimits;
 use crate::verdict::{Abstention, Verdict};
 
 /// Bound (questions): SMTP sessions of one listener that are counted. Beyond: some are dropped and start from zero.
@@ -35,21 +36,12 @@ const FORGET: Duration = Duration::from_secs(3600);
 /// rest is ignored. Why: a host's name is no longer (RFC 1035 section 2.3.4).
 const PART: usize = 255;
 
-/// How much may be asked; `None` is without limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Recipients of one message.
-    pub rcpt: Option<u32>,
-    /// Refused ones of one session, since its last message with an accepted one.
-    pub rcpt_errors: Option<u32>,
-}
-
 /// The limit that stands against a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Used {
-    /// [`Limits::rcpt`]
+    /// [`ClientLimits::rcpt`]
     Rcpt,
-    /// [`Limits::rcpt_errors`]
+    /// [`ClientLimits::rcpt_errors`]
     RcptErrors,
 }
 
@@ -68,13 +60,13 @@ pub struct RcptAttempt<'a> {
     pub helo: &'a [u8],
     /// The recipient that is asked about.
     pub recipient: &'a [u8],
-    /// What uses up [`Limits::rcpt`] and [`Limits::rcpt_errors`], for the log.
+    /// What uses up [`ClientLimits::rcpt`] and [`ClientLimits::rcpt_errors`], for the log.
     pub whose: [&'static str; 2],
 }
 
 /// The SMTP sessions of one listener.
 pub struct Sessions {
-    limits: Limits,
+    limits: ClientLimits,
     table: Cache<Box<[u8]>, Arc<Mutex<Session>>>,
     hasher: RandomState,
 }
@@ -93,17 +85,17 @@ struct Session {
 
 /// A question that may be asked, and reports its outcome.
 pub struct Ticket {
-    limits: Limits,
+    limits: ClientLimits,
     session: Arc<Mutex<Session>>,
     question: u64,
 }
 
 impl SessionLimits for Sessions {
-    type Settings = Limits;
+    type Settings = ClientLimits;
     type Attempt<'a> = RcptAttempt<'a>;
     type Ticket = Ticket;
 
-    fn new(limits: Limits) -> Self {
+    fn new(limits: ClientLimits) -> Self {
         Self {
             limits,
             table: Cache::new(SESSIONS),
@@ -111,7 +103,7 @@ impl SessionLimits for Sessions {
         }
     }
 
-    fn settings(&self) -> &Limits {
+    fn settings(&self) -> &ClientLimits {
         &self.limits
     }
 
@@ -152,13 +144,13 @@ impl Sessions {
             let Session { counted, refused, .. } = &mut *session;
             let known = counted.contains(&question) || refused.contains(&question);
             if !known {
-                if is_full(refused, self.limits.rcpt_errors) {
+                if is_full(refused, self.limits.rcpt_errors.most()) {
                     return Err(Used::RcptErrors);
                 }
-                if is_full(counted, self.limits.rcpt) {
+                if is_full(counted, self.limits.rcpt.most()) {
                     return Err(Used::Rcpt);
                 }
-                if self.limits.rcpt.is_some() {
+                if self.limits.rcpt.most().is_some() {
                     counted.insert(question);
                 }
             }
@@ -208,7 +200,7 @@ impl Ticket {
 
     /// The remote refused the recipient.
     pub fn refused(self) {
-        if self.limits.rcpt_errors.is_some() {
+        if self.limits.rcpt_errors.most().is_some() {
             self.session.lock().refused.insert(self.question);
         }
     }
@@ -251,6 +243,8 @@ fn starts_again(asked: &RcptAttempt<'_>, last: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::limit::Limit;
+    use crate::settings::protocol::Protocol;
 
     fn request<'a>(instance: &'a str, recipient: &'a str, connection: u64) -> RcptAttempt<'a> {
         RcptAttempt {
@@ -265,9 +259,10 @@ mod tests {
     }
 
     fn sessions(rcpt: u32, rcpt_errors: u32) -> Sessions {
-        Sessions::new(Limits {
-            rcpt: Some(rcpt),
-            rcpt_errors: Some(rcpt_errors),
+        Sessions::new(ClientLimits {
+            rcpt: Limit::At(rcpt),
+            rcpt_errors: Limit::At(rcpt_errors),
+            ..ClientLimits::new(Protocol::Policy)
         })
     }
 
@@ -388,7 +383,7 @@ mod tests {
 
     #[test]
     fn unlimited_keeps_nothing() {
-        let sessions = Sessions::new(Limits::default());
+        let sessions = Sessions::new(ClientLimits::new(Protocol::Socketmap));
         for number in 0..1000 {
             let ticket = sessions
                 .may_ask(&request("1.a.b.0", &format!("{number}@e.org"), 1))

@@ -17,49 +17,26 @@ use super::gate::{Gate, Guards};
 use super::login::{Login, LoginGate};
 use super::login_limits::{Limits, Sessions};
 use crate::engine::Engine;
+use crate::settings::listener::{self, TempFail};
 use crate::verdict::{Client, Kind, Proof, UserName, Verdict};
 
 /// Bound (clients): time from the connection of a saslauthd client to the end of its question. Beyond: its connection
 /// is closed. Why: its question comes in one packet with the connection, and there is but one.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 
-/// How a question without an answer is expressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tempfail {
-    /// By hanging up, which clients do not take for a wrong password.
-    Close,
-    /// By `NO`, as saslauthd itself does.
-    No,
-}
-
-/// A saslauthd listener's settings.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The listener's name.
-    pub name: String,
-    /// How a question without an answer is expressed.
-    pub tempfail: Tempfail,
-    /// Whether a user is `login@realm`, as with `saslauthd -r`; else the login alone.
-    pub join_realm: bool,
-    /// The time from a question to its answer.
-    pub deadline: Duration,
-    /// How often one process may fail on behalf of one address.
-    pub limits: Limits,
-}
-
 /// Answers saslauthd requests.
 pub struct Saslauthd {
-    settings: Settings,
+    keys: listener::Listener,
     gate: Arc<LoginGate>,
 }
 
 impl Saslauthd {
     /// A listener in front of `engine`, instead of `before` where there was one.
-    pub fn new(settings: Settings, engine: Engine, before: Option<&Self>) -> Self {
-        let (limits, before) = (settings.limits.clone(), before.map(|before| &*before.gate));
+    pub fn new(keys: listener::Listener, engine: Engine, before: Option<&Self>) -> Self {
+        let (limits, before) = (Limits::of(&keys), before.map(|before| &*before.gate));
         Self {
-            gate: Gate::new(&settings.name, limits, Guards::default(), engine, before),
-            settings,
+            gate: Gate::new(&keys.name, limits, Guards::default(), engine, before),
+            keys,
         }
     }
 }
@@ -97,18 +74,15 @@ impl Protocol for Saslauthd {
 
     async fn heard(self: Arc<Self>, asker: &mut Asker, request: Request) -> Option<AnswerOf<Self>> {
         asker.leaves = None;
-        let user = self
-            .gate
-            .engine
-            .complete(&name(&request, self.settings.join_realm));
+        let user = self.gate.engine.complete(&name(&request, self.keys.join_realm));
         let client = client(&request);
         let kind = Kind::Login {
             user: user.clone(),
             proof: Proof::Password(request.password),
         };
         let login = Login::new(&self.gate, &kind, client, asker.process, false);
-        let decision = login.decide(kind, self.settings.deadline).await;
-        let reply = to_reply(&decision.verdict, self.settings.tempfail);
+        let decision = login.decide(kind, self.keys.deadline.other).await;
+        let reply = to_reply(&decision.verdict, self.keys.tempfail);
         let answer = reply.map_or("hang up", Reply::word);
         login.log(&user, &decision, (login.began.elapsed(), None), answer);
         Some(reply.map_or(Answer::HangUp, Answer::Last))
@@ -147,11 +121,11 @@ fn client(request: &Request) -> Client {
 }
 
 /// What each verdict is here; `None` is hanging up.
-fn to_reply(verdict: &Verdict, tempfail: Tempfail) -> Option<Reply> {
+fn to_reply(verdict: &Verdict, tempfail: TempFail) -> Option<Reply> {
     match verdict {
         Verdict::Accept(_) => Some(Reply::Ok),
         Verdict::Reject(_) | Verdict::Abstain(_) => Some(Reply::No),
-        Verdict::Defer(_) => (tempfail == Tempfail::No).then_some(Reply::No),
+        Verdict::Defer(_) => (tempfail == TempFail::No).then_some(Reply::No),
     }
 }
 
@@ -176,8 +150,8 @@ mod tests {
             (Verdict::Defer(cause(Class::Timeout)), None, no),
             (Verdict::Defer(cause(Class::Limit)), None, no),
         ] {
-            assert_eq!(to_reply(&verdict, Tempfail::Close), closing, "{verdict:?}");
-            assert_eq!(to_reply(&verdict, Tempfail::No), saying_no, "{verdict:?}");
+            assert_eq!(to_reply(&verdict, TempFail::Close), closing, "{verdict:?}");
+            assert_eq!(to_reply(&verdict, TempFail::No), saying_no, "{verdict:?}");
         }
     }
 

@@ -4,20 +4,19 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 use vouch_protocol::socketmap::{Codec, Data, Reply, Request};
 
 use super::Caller;
-use super::actions::Actions;
 use super::conversation::{Answer, AnswerOf, Protocol};
 use super::counts::Entry;
 use super::current::Current;
 use super::gate::{Gate, Guards};
-use super::recipient_limits::{Limits, RcptAttempt, Sessions};
+use super::recipient_limits::{RcptAttempt, Sessions};
 use crate::address::{Address, Domain};
 use crate::engine::{Decision, Engine, Source};
+use crate::settings::listener;
 use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
 
 /// A map.
@@ -38,32 +37,19 @@ const MAPS: [(&str, Map); 3] = [
     ("domains", Map::Domains),
 ];
 
-/// A socketmap listener's settings.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The listener's name.
-    pub name: String,
-    /// What the map `access` has.
-    pub actions: Actions,
-    /// The time from a question to its answer.
-    pub deadline: Duration,
-    /// How much one connection may ask.
-    pub limits: Limits,
-}
-
 /// Answers socketmap requests.
 pub struct Socketmap {
-    settings: Settings,
+    keys: listener::Listener,
     gate: Arc<Gate<Sessions>>,
 }
 
 impl Socketmap {
     /// A listener in front of `engine`, instead of `before` where there was one.
-    pub fn new(settings: Settings, engine: Engine, before: Option<&Self>) -> Self {
+    pub fn new(keys: listener::Listener, engine: Engine, before: Option<&Self>) -> Self {
         let (guards, before) = (Guards::default(), before.map(|before| &*before.gate));
         Self {
-            gate: Gate::new(&settings.name, settings.limits, guards, engine, before),
-            settings,
+            gate: Gate::new(&keys.name, keys.limits, guards, engine, before),
+            keys,
         }
     }
 
@@ -119,7 +105,7 @@ impl Socketmap {
             (_, Verdict::Abstain(Abstention::NotOurs)) => Reply::NotFound,
             // Found or not, and with what: here a deferral is an action as well, and TEMP would be an error of the
             // server's configuration to the SMTP client.
-            (Map::Access, _) => ok(self.settings.actions.to_action(decision).as_str()),
+            (Map::Access, _) => ok(self.keys.action.to_action(decision).as_str()),
             (_, Verdict::Accept(_) | Verdict::Abstain(Abstention::NoOpinion)) => ok("ok"),
             (_, Verdict::Reject(_)) => Reply::NotFound,
             (_, Verdict::Defer(cause)) => Reply::Temp(cause.class.name()),
@@ -155,7 +141,7 @@ impl Socketmap {
     async fn answer(&self, request: Request, connection: u64) -> Reply {
         let asked = Instant::now();
         let Request { map: name, key } = request;
-        let listener = &self.settings.name;
+        let listener = &self.keys.name;
         let Some((_, map)) = MAPS.iter().find(|(known, _)| known.as_bytes() == &*name) else {
             let map = String::from_utf8_lossy(&name);
             tracing::warn!(listener = listener, %map, "no answer: there is no such map; there are recipients, access and domains");
@@ -164,7 +150,7 @@ impl Socketmap {
         let (question, decision) = match map {
             Map::Domains => ("domain", self.domain(&key)),
             Map::Recipients | Map::Access => {
-                let deadline = asked + self.settings.deadline;
+                let deadline = asked + self.keys.deadline.other;
                 ("recipient", self.recipient(&key, connection, deadline).await)
             }
         };
@@ -188,24 +174,22 @@ mod tests {
     use vouch_protocol::policy::Action;
 
     use super::*;
+    use crate::settings::protocol as config;
+    use crate::settings::socket::ListenAddress;
     use crate::verdict::{Cause, Class};
 
     fn listener() -> Socketmap {
         let action = |text| Action::new(text).unwrap();
-        let settings = Settings {
-            name: "maps".into(),
-            actions: Actions {
-                accept: action("DUNNO"),
-                full: action("DUNNO"),
-                reject: action("550 5.1.1 {reply}"),
-                disabled: action("550 5.2.1 Mailbox disabled"),
-                defer: action("DEFER_IF_PERMIT 4.4.3 later"),
-                limit: action("450 4.7.1 too many"),
-            },
-            deadline: Duration::from_secs(20),
-            limits: Limits::default(),
-        };
-        Socketmap::new(settings, Engine::new(Vec::new(), None), None)
+        let mut keys = listener::Listener::new(
+            "maps",
+            config::Protocol::Socketmap,
+            ListenAddress::Dovecot,
+            Vec::new(),
+        );
+        keys.action.reject = action("550 5.1.1 {reply}");
+        keys.action.defer = action("DEFER_IF_PERMIT 4.4.3 later");
+        keys.action.limit = action("450 4.7.1 too many");
+        Socketmap::new(keys, Engine::new(Vec::new(), None), None)
     }
 
     #[test]

@@ -203,7 +203,8 @@ words! {
     }
 }
 
-/// The time that an answer may take. The patience of those who ask about logins and users differs by service.
+/// The time that an answer may take. The patience of those who ask about logins and users differs by service: Postfix
+/// drops the connection after ten seconds (`src/xsasl/xsasl_dovecot_server.c`), Dovecot after 150.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
     /// For `service=smtp`.
@@ -229,9 +230,9 @@ impl Deadline {
         }
     }
 
-    /// For a service.
-    pub fn of(self, service: Option<&[u8]>) -> Duration {
-        if service == Some(b"smtp") {
+    /// For a service; maddy writes it in capitals.
+    pub fn of(self, service: Option<&str>) -> Duration {
+        if service.is_some_and(|service| service.eq_ignore_ascii_case("smtp")) {
             self.smtp
         } else {
             self.other
@@ -369,8 +370,8 @@ mod tests {
     #[test]
     fn the_deadline_is_shorter_than_the_clients_patience() {
         let of = |protocol| Listener::new("a", protocol, ListenAddress::Dovecot, Vec::new()).deadline;
-        assert_eq!(of(Auth).of(Some(b"smtp")).as_secs(), 8);
-        assert_eq!(of(Auth).of(Some(b"imap")).as_secs(), 25);
+        assert_eq!(of(Auth).of(Some("SMTP")).as_secs(), 8);
+        assert_eq!(of(Auth).of(Some("imap")).as_secs(), 25);
         assert_eq!(of(Auth).of(None).as_secs(), 25);
         assert_eq!(of(Policy).of(None).as_secs(), 20);
     }

@@ -1,8 +1,6 @@
 //! The protocols of listeners' sockets, a row for each: the reader, `vouch check` and the daemon's defaults take all
 //! that depends on the protocol from its row.
 
-use std::time::Duration;
-
 use super::kind::Kind;
 use super::words::words;
 
@@ -50,8 +48,6 @@ pub struct Row {
     pub patience: Option<(u64, &'static str)>,
     /// Whether it may be spoken on a network.
     pub on_networks: bool,
-    /// How clients are identified, where they are limited.
-    pub client: &'static str,
     /// The answer for a domain that no directory serves.
     pub not_ours: &'static str,
     /// The answer where `allow` or `deny` excludes the request.
@@ -70,7 +66,6 @@ static POLICY: Row = Row {
         "Postfix gives up after `smtpd_policy_service_timeout`, by default 100s, and answers by itself",
     )),
     on_networks: true,
-    client: "client",
     not_ours: "DUNNO, the next restriction decides.",
     denied: "DUNNO",
     postfix: "In main.cf: check_policy_service { unix:{socket}, timeout={patience}, default_action=DEFER_IF_PERMIT }",
@@ -83,7 +78,6 @@ static AUTH: Row = Row {
     deadline: (8, 25),
     patience: None,
     on_networks: false,
-    client: "client",
     not_ours: "refused, as no directory serves it.",
     denied: "\"later\", as the password may be good",
     postfix: "In main.cf: smtpd_sasl_type = dovecot, smtpd_sasl_path = {socket}",
@@ -101,7 +95,6 @@ static USERDB: Row = Row {
     deadline: (8, 60),
     patience: None,
     on_networks: false,
-    client: "",
     not_ours: "no such user.",
     denied: "",
     postfix: "",
@@ -119,7 +112,6 @@ static SASLAUTHD: Row = Row {
     deadline: (20, 20),
     patience: None,
     on_networks: false,
-    client: "process",
     not_ours: AUTH.not_ours,
     denied: "",
     postfix: "In smtpd.conf of a Postfix in its chroot: pwcheck_method: saslauthd, saslauthd_path: /{socket}",
@@ -131,7 +123,6 @@ static SOCKETMAP: Row = Row {
     deadline: (20, 20),
     patience: Some((100, "Postfix waits 100s for a table, then answers its client 451")),
     on_networks: false,
-    client: "connection",
     not_ours: "NOTFOUND.",
     denied: "",
     postfix: "In main.cf: relay_recipient_maps = socketmap:unix:{socket}:recipients",
@@ -154,18 +145,6 @@ impl Protocol {
     /// Whether it asks if a login is good; else it asks if a recipient exists.
     pub fn asks_logins(self) -> bool {
         self.row().asks == Asks::Logins
-    }
-
-    /// The time that an answer may take by default.
-    pub fn deadline_for(self, service: Option<&[u8]>) -> Duration {
-        let (smtp, other) = self.row().deadline;
-        Duration::from_secs(if service == Some(b"smtp") { smtp } else { other })
-    }
-
-    /// Whether a request names the service that asks: some wait less long than others.
-    pub fn depends_on_service(self) -> bool {
-        let (smtp, other) = self.row().deadline;
-        smtp != other
     }
 
     /// Whether a directory of that kind can answer what it asks.

@@ -11,25 +11,25 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vouch::address::Domain;
-use vouch::address::access::Access;
 use vouch::chance::Chance;
 use vouch::directory::{Directory, Terms};
 use vouch::engine::cached_directory::Settings;
 use vouch::engine::{CachedDirectory, Engine};
-use vouch::server::actions::Actions;
-use vouch::server::auth::{self, AuthListener, OfferedMechanism, Tempfail};
+use vouch::server::auth::AuthListener;
 use vouch::server::current::Current;
 use vouch::server::handover::Handover;
-use vouch::server::policy::{self, Policy};
-use vouch::server::socketmap::{self, Socketmap};
-use vouch::server::userdb::{self, Exists, UserdbListener};
-use vouch::server::{Caller, Deadline, Listener, login_limits, recipient_limits};
+use vouch::server::policy::Policy;
+use vouch::server::socketmap::Socketmap;
+use vouch::server::userdb::UserdbListener;
+use vouch::server::{Caller, Listener};
 use vouch::settings::address::RemoteAddress;
+use vouch::settings::limit::Limit;
+use vouch::settings::listener::{self, Deadline, TempFail};
+use vouch::settings::protocol::Protocol;
+use vouch::settings::socket::ListenAddress;
 use vouch::settings::{directory, kind};
 use vouch::verdict::{Kind, Question, Verdict};
 use vouch::wire::Stream;
-use vouch_protocol::policy::Action;
-use vouch_protocol::sasl::Mechanism;
 
 /// Says yes to everything, once the gate is open.
 pub(crate) struct Stub {
@@ -99,27 +99,22 @@ fn engine(member: &Arc<CachedDirectory>) -> Engine {
     Engine::new(vec![member.clone()], None)
 }
 
-/// Longer than any test takes.
-const DEADLINE: Deadline = Deadline {
-    smtp: Duration::from_secs(3600),
-    other: Duration::from_secs(3600),
-};
+/// A listener's keys, without limits and with a deadline that is longer than any test takes.
+fn keys(protocol: Protocol) -> listener::Listener {
+    let mut keys = listener::Listener::new("in", protocol, ListenAddress::Dovecot, Vec::new());
+    keys.deadline = Deadline::each(Duration::from_secs(3600));
+    keys.limits.rcpt = Limit::Unlimited;
+    keys.limits.rcpt_errors = Limit::Unlimited;
+    keys.limits.auth_errors = Limit::Unlimited;
+    keys.penalty = None;
+    keys
+}
 
 pub(crate) fn auth_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
-    let settings = auth::Settings {
-        name: "auth".into(),
-        mechanisms: vec![OfferedMechanism::Password(Mechanism::Plain)],
-        tempfail: Tempfail::Fail,
-        deadline: DEADLINE,
-        limits: login_limits::Limits::default(),
-        penalty: None,
-        access: Access::default(),
-        hands_over: false,
-        ok: auth::OkFields::default(),
-        fields: vouch::server::fields::Fields::default(),
-    };
+    let mut keys = keys(Protocol::Auth);
+    keys.tempfail = TempFail::Fail;
     Arc::new(Current::new(AuthListener::new(
-        settings,
+        keys,
         engine(member),
         Arc::new(Handover::new(1)),
         None,
@@ -127,54 +122,22 @@ pub(crate) fn auth_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
 }
 
 pub(crate) fn userdb_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
-    let settings = userdb::Settings {
-        name: "userdb".into(),
-        master: false,
-        exists: Exists::Probe,
-        fields: vouch::server::fields::Fields::default(),
-        deadline: DEADLINE,
-    };
     Arc::new(Current::new(UserdbListener::new(
-        settings,
+        keys(Protocol::Userdb),
         engine(member),
         Arc::new(Handover::new(1)),
         None,
     )))
 }
 
-fn actions() -> Actions {
-    Actions {
-        accept: Action::dunno(),
-        full: Action::dunno(),
-        reject: Action::dunno(),
-        disabled: Action::dunno(),
-        defer: Action::dunno(),
-        limit: Action::dunno(),
-    }
-}
-
 pub(crate) fn policy_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
-    let settings = policy::Settings {
-        name: "policy".into(),
-        actions: actions(),
-        deadline: DEADLINE.other,
-        vrfy: false,
-        dry_run: false,
-        limits: recipient_limits::Limits::default(),
-        penalty: None,
-        access: Access::default(),
-    };
-    Arc::new(Current::new(Policy::new(settings, engine(member), None)))
+    let policy = Policy::new(keys(Protocol::Policy), engine(member), None);
+    Arc::new(Current::new(policy))
 }
 
 pub(crate) fn socketmap_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
-    let settings = socketmap::Settings {
-        name: "socketmap".into(),
-        actions: actions(),
-        deadline: DEADLINE.other,
-        limits: recipient_limits::Limits::default(),
-    };
-    Arc::new(Current::new(Socketmap::new(settings, engine(member), None)))
+    let socketmap = Socketmap::new(keys(Protocol::Socketmap), engine(member), None);
+    Arc::new(Current::new(socketmap))
 }
 
 /// A client of a listener, and the listener's side of it.

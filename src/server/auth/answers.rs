@@ -9,9 +9,11 @@ use super::connection::{Answer, Connection, HELD};
 use super::exchange::Exchange;
 use super::outcome::{Outcome, failure_name, outcome};
 use super::relay::Turn;
-use super::{Decided, RequestContext, Tempfail, ok};
+use super::{Decided, RequestContext, ok};
+use crate::server::fields;
 use crate::server::handover::Accepted;
 use crate::server::{hold_back, is_smtp};
+use crate::settings::listener::TempFail;
 use crate::verdict::UserName;
 
 impl Connection {
@@ -73,16 +75,16 @@ impl Connection {
         let Decided {
             asked, given, pass, ..
         } = decided;
-        let listener = &decided.listener.settings;
+        let listener = &decided.listener;
         let (id, client) = (asked.id, &asked.client);
         let ready = ok::to_reply(listener, &name, given, client).and_then(|told| {
-            let fields = listener.fields.fill_paths(&name, client)?;
+            let fields = fields::fill_paths(&listener.keys.fields, &name, client)?;
             Ok((told, fields))
         });
         let (told, fields) = match ready {
             Ok(ready) => ready,
             Err(error) => {
-                tracing::error!(listener = listener.name, about = %given, "no OK for a good login: {error}; see the listener's ok, fields and default-domain");
+                tracing::error!(listener = listener.keys.name, about = %given, "no OK for a good login: {error}; see the listener's ok, fields and default-domain");
                 return self.fail_for_now(asked);
             }
         };
@@ -135,10 +137,11 @@ impl Connection {
 
     /// Whether a temporary failure is expressed by closing the connection.
     fn closes(&self, smtp: bool) -> bool {
-        match self.listener().settings.tempfail {
-            Tempfail::Close => true,
-            Tempfail::Fail => false,
-            Tempfail::Auto => smtp && !self.requests.is_deciding(),
+        match self.listener().keys.tempfail {
+            TempFail::Close => true,
+            // `NO` is no word of this protocol, and not taken for it.
+            TempFail::Fail | TempFail::No => false,
+            TempFail::Auto => smtp && !self.requests.is_deciding(),
         }
     }
 
@@ -152,7 +155,7 @@ impl Connection {
     pub(super) fn no_answer(&self, id: u32, reason: &str) -> Answer {
         let listener = self.listener();
         tracing::info!(
-            listener = listener.settings.name,
+            listener = listener.keys.name,
             id,
             "no answer to a request: {reason}"
         );
@@ -164,11 +167,7 @@ impl Connection {
 
     pub(super) fn bad_base64(&self, id: u32, reason: &str) -> Answer {
         let listener = self.listener();
-        tracing::info!(
-            listener = listener.settings.name,
-            id,
-            "refused a request: {reason}"
-        );
+        tracing::info!(listener = listener.keys.name, id, "refused a request: {reason}");
         fail_because(id, Failure::InvalidBase64, reason)
     }
 }

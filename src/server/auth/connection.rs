@@ -8,7 +8,7 @@ use vouch_protocol::auth::client::{Auth, Command, Failure, Reply};
 use vouch_protocol::sasl::base64_decode;
 use vouch_protocol::secret::Secret;
 
-use super::exchange::{Exchange, OfferedMechanism, Step};
+use super::exchange::{Exchange, Step};
 use super::relay::{Relay, Turn};
 use super::requests::{Pending, Requests};
 use super::{AuthListener, Decided, RequestContext};
@@ -18,6 +18,7 @@ use crate::server::counts::Entry;
 use crate::server::current::Current;
 use crate::server::handover::Connected;
 use crate::server::is_smtp;
+use crate::settings::mechanism::Mechanism;
 use crate::verdict::{Cause, Class, Client, Kind, Proof, UserName, Verdict};
 
 /// Bound (questions): logins of one connection at once. Beyond: further ones wait unread until one is answered. Why:
@@ -89,7 +90,7 @@ impl Connection {
             }
             Command::Cpid(cpid) => {
                 let listener = self.listener();
-                let keeps = listener.settings.hands_over;
+                let keeps = listener.hands_over();
                 self.accepted = keeps.then(|| listener.handover.connected(cpid, self.cookie));
                 None
             }
@@ -136,7 +137,7 @@ impl Connection {
         let listener = self.listener();
         if awaited || self.requests.has(id) {
             tracing::warn!(
-                listener = listener.settings.name,
+                listener = listener.keys.name,
                 id,
                 "closed: the client used a request id again before it was answered; does it speak Dovecot auth?"
             );
@@ -154,9 +155,8 @@ impl Connection {
         let Ok(initial) = initial else {
             return self.bad_base64(id, "Invalid base64 data in initial response");
         };
-        let offered = &listener.settings.mechanisms;
-        let Some(spoken) = OfferedMechanism::from_name(&auth.mechanism).filter(|one| offered.contains(one))
-        else {
+        let offered = &listener.keys.mechanisms;
+        let Some(spoken) = Mechanism::from_name(&auth.mechanism).filter(|one| offered.contains(one)) else {
             return self.no_answer(id, "Unsupported authentication mechanism");
         };
         let asked = RequestContext {
@@ -238,7 +238,7 @@ impl Connection {
     fn ask(&mut self, asked: RequestContext, given: UserName, proof: Proof) -> Answer {
         let listener = self.listener();
         let pass = match &proof {
-            Proof::Password(password) if listener.settings.ok.pass => Some(password.clone()),
+            Proof::Password(password) if listener.keys.ok.pass => Some(password.clone()),
             _ => None,
         };
         let user = listener.gate.engine.complete(&given);
@@ -247,7 +247,7 @@ impl Connection {
             proof,
         };
         let login = listener.login(&kind, &asked, self.session);
-        let time = listener.settings.deadline.of(&asked.client);
+        let time = listener.patience(&asked.client);
         self.turn_into(asked.id, |serial| async move {
             let decided = listener.decide(asked, given, kind, login, time).await;
             Turn::Decided(Box::new(Decided {

@@ -2,44 +2,20 @@
 
 use vouch_protocol::auth::client::{Failure, Mech};
 use vouch_protocol::sasl::relayed::Unreadable;
-use vouch_protocol::sasl::{self, Mechanism, RelayedMechanism};
+use vouch_protocol::sasl::{self, RelayedMechanism};
 use vouch_protocol::secret::Secret;
 
 use super::Decided;
 use super::relay::Relay;
 use crate::dialog::{Asker, Dialog, dialog};
+use crate::settings::mechanism::Mechanism;
 use crate::verdict::{Proof, UserName};
 
-/// A mechanism on offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OfferedMechanism {
-    /// One that hands us a password.
-    Password(Mechanism),
-    /// One that is for the remote to judge.
-    Relayed(RelayedMechanism),
-}
-
-impl OfferedMechanism {
-    /// The registered name, in upper case.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Password(mechanism) => mechanism.name(),
-            Self::Relayed(mechanism) => mechanism.name(),
-        }
-    }
-
-    /// The mechanism of that name, in upper case or not.
-    pub fn from_name(name: &str) -> Option<Self> {
-        let password = Mechanism::from_name(name).map(Self::Password);
-        password.or_else(|| RelayedMechanism::from_name(name).map(Self::Relayed))
-    }
-}
-
-impl From<OfferedMechanism> for Mech {
-    fn from(spoken: OfferedMechanism) -> Self {
+impl From<Mechanism> for Mech {
+    fn from(spoken: Mechanism) -> Self {
         match spoken {
-            OfferedMechanism::Password(mechanism) => mechanism.into(),
-            OfferedMechanism::Relayed(mechanism) => mechanism.into(),
+            Mechanism::Password(mechanism) => mechanism.into(),
+            Mechanism::Relayed(mechanism) => mechanism.into(),
         }
     }
 }
@@ -77,21 +53,21 @@ pub(super) enum Step {
 
 impl Exchange {
     /// Begins an exchange. `initial` is the decoded initial response, if there was one.
-    pub(super) fn start(spoken: OfferedMechanism, initial: Option<Secret<[u8]>>) -> Step {
+    pub(super) fn start(spoken: Mechanism, initial: Option<Secret<[u8]>>) -> Step {
         match spoken {
-            OfferedMechanism::Password(mechanism) => {
+            Mechanism::Password(mechanism) => {
                 let (exchange, step) = sasl::Exchange::start(mechanism, initial);
                 password(exchange, step)
             }
-            OfferedMechanism::Relayed(mechanism) if mechanism.client_first() => match initial {
+            Mechanism::Relayed(mechanism) if mechanism.client_first() => match initial {
                 Some(message) => first(mechanism, message),
                 None => Step::Challenge(Self::First(mechanism), Vec::new()),
             },
             // The server speaks first, so whatever was said was no answer to its challenge.
-            OfferedMechanism::Relayed(_) if initial.is_some_and(|said| !said.expose().is_empty()) => {
+            Mechanism::Relayed(_) if initial.is_some_and(|said| !said.expose().is_empty()) => {
                 Step::Malformed("an initial response where the mechanism has none".into())
             }
-            OfferedMechanism::Relayed(mechanism) => begin(mechanism, None),
+            Mechanism::Relayed(mechanism) => begin(mechanism, None),
         }
     }
 

@@ -24,63 +24,24 @@ use tokio::time::Instant;
 use vouch_protocol::auth::client::{Codec, Command, Greeting, Mech, Reply};
 use vouch_protocol::secret::Secret;
 
+use super::Caller;
 use super::conversation::{AnswerOf, Protocol};
 use super::current::Current;
-use super::fields::Fields;
 use super::gate::{Gate, Guards};
 use super::handover::Handover;
 use super::login::{Login, LoginGate};
-use super::login_limits::{self, Sessions};
-use super::{Caller, Deadline, penalty};
-use crate::address::access::Access;
+use super::login_limits::{Limits, Sessions};
 use crate::engine::{Decision, Engine};
+use crate::settings::listener;
+use crate::settings::mechanism::Mechanism;
+use crate::settings::protocol;
 use crate::verdict::{Client, Kind, UserName};
 use connection::{Connection, IN_FLIGHT};
-pub use exchange::OfferedMechanism;
-pub use ok::OkFields;
 use relay::Turn;
-
-/// How a question without an answer is expressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tempfail {
-    /// By hanging up where the request is Postfix's and alone on its connection,
-    /// else by words.
-    Auto,
-    /// By hanging up: the only temporary failure that Postfix, Exim and chasquid
-    /// know.
-    Close,
-    /// By `FAIL … temp code=temp_fail`.
-    Fail,
-}
-
-/// An auth listener's settings.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The listener's name.
-    pub name: String,
-    /// What is offered, in this order; what is carried only once a remote is known to take it.
-    pub mechanisms: Vec<OfferedMechanism>,
-    /// How a question without an answer is expressed.
-    pub tempfail: Tempfail,
-    /// The time from a question to its answer.
-    pub deadline: Deadline,
-    /// How much one client's session may fail.
-    pub limits: login_limits::Limits,
-    /// How guesses are answered; `None` is like all others.
-    pub penalty: Option<penalty::Settings>,
-    /// Which clients are answered, and about whom.
-    pub access: Access,
-    /// A `login` listener: an accepted login is kept for the mail process that will fetch it.
-    pub hands_over: bool,
-    /// What is added to OK.
-    pub ok: OkFields,
-    /// The fields of the user for that mail process, before those of the master listener.
-    pub fields: Fields,
-}
 
 /// Answers auth-client requests.
 pub struct AuthListener {
-    settings: Settings,
+    keys: listener::Listener,
     gate: Arc<LoginGate>,
     handover: Arc<Handover>,
 }
@@ -89,7 +50,7 @@ pub struct AuthListener {
 #[derive(Debug, Clone)]
 struct RequestContext {
     id: u32,
-    mechanism: OfferedMechanism,
+    mechanism: Mechanism,
     client: Client,
     /// The client says that no mail process will ask for the login.
     nologin: bool,
@@ -122,28 +83,43 @@ pub(crate) struct Decided {
 impl AuthListener {
     /// A listener in front of `engine`, instead of `before` where there was one. All listeners of one Dovecot share a
     /// `handover`.
-    pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>, before: Option<&Self>) -> Self {
+    pub fn new(
+        keys: listener::Listener,
+        engine: Engine,
+        handover: Arc<Handover>,
+        before: Option<&Self>,
+    ) -> Self {
         let guards = Guards {
-            penalty: settings.penalty.clone(),
-            access: settings.access.clone(),
-            networks: settings.ok.allow_nets.clone(),
+            penalty: keys.penalty.clone(),
+            access: keys.access(),
+            networks: keys.ok.allow_nets.clone(),
         };
-        let (limits, before) = (settings.limits.clone(), before.map(|before| &*before.gate));
+        let (limits, before) = (Limits::of(&keys), before.map(|before| &*before.gate));
         Self {
-            gate: Gate::new(&settings.name, limits, guards, engine, before),
+            gate: Gate::new(&keys.name, limits, guards, engine, before),
             handover,
-            settings,
+            keys,
         }
+    }
+
+    /// The time that an answer to this client may take.
+    fn patience(&self, client: &Client) -> Duration {
+        self.keys.deadline.of(client.service.as_deref())
+    }
+
+    /// A `login` listener: an accepted login is kept for the mail process that will fetch it.
+    fn hands_over(&self) -> bool {
+        self.keys.protocol == protocol::Protocol::Login
     }
 
     /// The mechanisms of the greeting. One that is carried is greeted once a remote is known to
     /// take it; where nothing would be left, all are, as a server without any is taken for
     /// another service.
-    fn offered(&self) -> Vec<OfferedMechanism> {
-        let all = &self.settings.mechanisms;
-        let known = |spoken: &OfferedMechanism| match *spoken {
-            OfferedMechanism::Password(_) => true,
-            OfferedMechanism::Relayed(mechanism) => self.gate.engine.relays(mechanism),
+    fn offered(&self) -> Vec<Mechanism> {
+        let all = &self.keys.mechanisms;
+        let known = |spoken: &Mechanism| match *spoken {
+            Mechanism::Password(_) => true,
+            Mechanism::Relayed(mechanism) => self.gate.engine.relays(mechanism),
         };
         let offered: Vec<_> = all.iter().copied().filter(known).collect();
         if offered.is_empty() { all.clone() } else { offered }
@@ -210,7 +186,7 @@ impl Decided {
             given,
             pass: None,
             took: login.began.elapsed(),
-            patience: login.began + listener.settings.deadline.of(&asked.client),
+            patience: login.began + listener.patience(&asked.client),
             held: None,
             decision,
             login,
@@ -247,7 +223,7 @@ impl Protocol for AuthListener {
         let listener = current.get();
         let Some(cookie) = listener.cookie() else {
             tracing::error!(
-                listener = listener.settings.name,
+                listener = listener.keys.name,
                 "closed: the system gives no random bytes to greet a client with; does a system call filter forbid getrandom?"
             );
             return None;

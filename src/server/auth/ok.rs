@@ -1,24 +1,12 @@
 //! The fields that a listener adds to OK.
 
-use super::Settings;
-use crate::address::network::Network;
-use crate::server::fields::{Fields, Unfilled};
+use super::AuthListener;
+use crate::server::fields::{self, Unfilled};
 use crate::verdict::{Client, UserName};
 
 /// Fields that are bare words to Dovecot's login processes: they look for the whole
 /// field, `proxy` (`login-common/sasl-server.c`).
 const FLAGS: [&str; 2] = ["proxy", "nologin"];
-
-/// What is added to OK (`listener.NAME.ok`).
-#[derive(Debug, Clone, Default)]
-pub struct OkFields {
-    /// By template.
-    pub fields: Fields,
-    /// `pass=`: the password that the remote accepted, for a proxy to log in with.
-    pub pass: bool,
-    /// Where logins may come from; everywhere, where it is `None`.
-    pub allow_nets: Option<Vec<Network>>,
-}
 
 /// The fields of one OK.
 pub(super) struct Outcome {
@@ -32,16 +20,16 @@ pub(super) struct Outcome {
 /// # Errors
 /// See [`Unfilled`].
 pub(super) fn to_reply(
-    settings: &Settings,
+    listener: &AuthListener,
     user: &[u8],
     given: &UserName,
     client: &Client,
 ) -> Result<Outcome, Unfilled> {
-    let filled = settings.ok.fields.fill(user, client)?;
+    let filled = fields::fill(&listener.keys.ok.fields, user, client)?;
     let is_flag = |name: &str| FLAGS.contains(&name);
     let goes_elsewhere = filled.iter().any(|(name, _)| is_flag(name));
     // Other clients than Dovecot's may want a value with every name.
-    let value = |name: &str, value| (!(settings.hands_over && is_flag(name))).then_some(value);
+    let value = |name: &str, value| (!(listener.hands_over() && is_flag(name))).then_some(value);
     let mut fields: Vec<_> = filled
         .into_iter()
         .map(|(name, text)| {
@@ -54,6 +42,6 @@ pub(super) fn to_reply(
     }
     Ok(Outcome {
         fields,
-        is_awaited: settings.hands_over && !goes_elsewhere,
+        is_awaited: listener.hands_over() && !goes_elsewhere,
     })
 }

@@ -110,7 +110,7 @@ impl Relay {
 
     /// Waits until the remote has said something, for as long as the client has patience.
     pub(super) async fn turn(mut self: Box<Self>, serial: u64) -> Turn {
-        let patience = Instant::now() + self.listener.settings.deadline.of(&self.asked.client);
+        let patience = Instant::now() + self.listener.patience(&self.asked.client);
         let mut decided = tokio::select! {
             biased;
             Some(challenge) = self.asker.challenge() => {
@@ -142,7 +142,7 @@ impl Relay {
             directory: self.listener.gate.engine.only_directory(),
         };
         let (listener, asked, login) = (self.listener.clone(), self.asked.clone(), self.login.clone());
-        let patience = Instant::now() + listener.settings.deadline.of(&asked.client);
+        let patience = Instant::now() + listener.patience(&asked.client);
         Box::new(Decided {
             patience,
             ..Decided::new(listener, asked, self.user(), login, decision)

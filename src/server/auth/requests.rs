@@ -168,13 +168,13 @@ mod tests {
     use vouch_protocol::sasl::{Mechanism, RelayedMechanism};
 
     use super::*;
-    use crate::server::auth::OfferedMechanism;
+    use crate::settings::mechanism;
     use crate::verdict::Client;
 
     fn wait(requests: &mut Requests, id: u32) -> bool {
         let asked = RequestContext {
             id,
-            mechanism: OfferedMechanism::Password(Mechanism::Plain),
+            mechanism: mechanism::Mechanism::Password(Mechanism::Plain),
             client: Client::default(),
             nologin: false,
             no_penalty: false,

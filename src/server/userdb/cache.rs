@@ -39,7 +39,7 @@ impl UserdbListener {
     pub(super) fn flush(&self, id: u32, users: &[Vec<u8>]) -> Reply {
         let users: Vec<_> = users.iter().map(|user| UserName::new(user)).collect();
         let count = self.gate.engine.forget(&users);
-        let (listener, of) = (&self.settings.name, users.len());
+        let (listener, of) = (&self.keys.name, users.len());
         tracing::info!(listener = listener, count, users = of, "CACHE-FLUSH answered");
         Reply::Flushed {
             id,

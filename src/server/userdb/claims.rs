@@ -5,12 +5,13 @@ use std::sync::Arc;
 use vouch_protocol::auth::master::{Claim, Reply};
 
 use super::UserdbListener;
+use crate::server::fields;
 use crate::server::{Peer, sibling};
 
 impl UserdbListener {
     /// The answer to REQUEST.
     pub(super) fn hand_over(&self, claim: &Claim, peer: Option<Peer>) -> Reply {
-        let (listener, id) = (&self.settings.name, claim.id);
+        let (listener, id) = (&self.keys.name, claim.id);
         let (cpid, client_id) = (claim.cpid, claim.client_id);
         let refused = |why: &str| {
             tracing::warn!(
@@ -30,7 +31,7 @@ impl UserdbListener {
             return refused(&why);
         }
         let user = self.gate.engine.account(&accepted.user);
-        let filled = self.settings.fields.fill_paths(user.as_bytes(), &accepted.client);
+        let filled = fields::fill_paths(&self.keys.fields, user.as_bytes(), &accepted.client);
         let mut fields = match filled {
             Ok(fields) => fields,
             Err(error) => {
@@ -58,7 +59,7 @@ impl UserdbListener {
 
     /// The answer to REQUEST where another process of ours has accepted the login.
     pub(super) async fn ask_for(self: Arc<Self>, claim: Claim, pid: u32, peer: Option<Peer>) -> Reply {
-        let (listener, cpid, request) = (&self.settings.name, claim.cpid, claim.client_id);
+        let (listener, cpid, request) = (&self.keys.name, claim.cpid, claim.client_id);
         let asked = match is_itself(&claim, peer) {
             Ok(()) => sibling::ask(pid, &claim).await.map_err(|error| error.to_string()),
             Err(why) => Err(why),

@@ -10,6 +10,7 @@ use super::mask::Mask;
 use super::{UserdbListener, Wanted};
 use crate::engine::entry::PIECE;
 use crate::server::{Peer, conversation};
+use crate::settings::protocol;
 
 /// Bound (questions): users of one connection asked for at once. Beyond: further ones wait unread until one is
 /// answered. Why: Dovecot 2.3 asks for one, 2.4 for several.
@@ -38,10 +39,10 @@ impl Connection {
             Request::Pass(lookup) => Answer::Later(Box::pin(listener.look_up(Wanted::Name, lookup, peer))),
             Request::List { id, mask } => list(listener, id, Mask::new(mask), peer),
             Request::Request(_) | Request::CacheFlush { .. } | Request::CacheStatus { .. }
-                if !listener.settings.master =>
+                if listener.keys.protocol != protocol::Protocol::Master =>
             {
                 tracing::warn!(
-                    listener = listener.settings.name,
+                    listener = listener.keys.name,
                     "closed: the client's request is one for a master socket; give it a listener with protocol = \"master\""
                 );
                 Answer::HangUp
@@ -68,7 +69,7 @@ impl Connection {
             let command =
                 String::from_utf8_lossy(command.get(..COMMAND_SHOWN).unwrap_or(command)).into_owned();
             tracing::warn!(
-                listener = listener.settings.name,
+                listener = listener.keys.name,
                 command,
                 "answered FAIL: vouch does not know this command; is this Dovecot newer than vouch?"
             );

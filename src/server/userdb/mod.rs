@@ -18,44 +18,20 @@ use vouch_protocol::auth::master::{Codec, Field, Lookup, Reply, Request, greetin
 use super::conversation::{Answer, AnswerOf, Protocol};
 use super::counts::Entry;
 use super::current::Current;
-use super::fields::Fields;
 use super::gate::{Gate, Guards, Unlimited};
 use super::handover::Handover;
-use super::{Caller, Deadline, Peer};
+use super::{Caller, Peer, fields};
 use crate::address::Address;
 use crate::engine::{Decision, Engine, Source};
+use crate::settings::listener::{self, Exists};
 use crate::verdict::{Abstention, Client, Kind, Question, UserName, Verdict};
 use cache::Baseline;
 use connection::{Connection, IN_FLIGHT};
 use mask::Mask;
 
-/// When a user is said to exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exists {
-    /// When the directory says so.
-    Probe,
-    /// If its domain is one of a directory's, without asking.
-    Domain,
-}
-
-/// A userdb or master listener's settings.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The listener's name.
-    pub name: String,
-    /// A master listener: it also hands logins over and purges the cache.
-    pub master: bool,
-    /// When a user is said to exist.
-    pub exists: Exists,
-    /// The fields of each user.
-    pub fields: Fields,
-    /// The time from a question to its answer.
-    pub deadline: Deadline,
-}
-
 /// Answers auth-master requests.
 pub struct UserdbListener {
-    settings: Settings,
+    keys: listener::Listener,
     gate: Arc<Gate<Unlimited>>,
     handover: Arc<Handover>,
     baseline: Arc<Baseline>,
@@ -81,13 +57,18 @@ enum Outcome {
 impl UserdbListener {
     /// A listener in front of `engine`, instead of `before` where there was one. All listeners of one Dovecot share a
     /// `handover`.
-    pub fn new(settings: Settings, engine: Engine, handover: Arc<Handover>, before: Option<&Self>) -> Self {
+    pub fn new(
+        keys: listener::Listener,
+        engine: Engine,
+        handover: Arc<Handover>,
+        before: Option<&Self>,
+    ) -> Self {
         let gate = before.map(|before| &*before.gate);
         Self {
-            gate: Gate::new(&settings.name, (), Guards::default(), engine, gate),
+            gate: Gate::new(&keys.name, (), Guards::default(), engine, gate),
             handover,
             baseline: before.map(|before| before.baseline.clone()).unwrap_or_default(),
-            settings,
+            keys,
         }
     }
 
@@ -133,9 +114,9 @@ impl UserdbListener {
         };
         let address = self.gate.engine.mailbox(address);
         let user = UserName::new(&address.to_unquoted());
-        let decision = match self.settings.exists {
+        let decision = match self.keys.exists {
             Exists::Probe => {
-                let deadline = asked + self.settings.deadline.of(client);
+                let deadline = asked + self.keys.deadline.of(client.service.as_deref());
                 let question = Question {
                     kind: Kind::Recipient(address),
                     client: client.clone(),
@@ -155,8 +136,8 @@ impl UserdbListener {
 
     /// The fields of a user; `None` where it cannot be, or not to this peer.
     fn fields(&self, user: &UserName, client: &Client, peer: Option<Peer>) -> Option<Vec<Field>> {
-        let listener = &self.settings.name;
-        let fields = match self.settings.fields.fill_paths(user.as_bytes(), client) {
+        let listener = &self.keys.name;
+        let fields = match fields::fill_paths(&self.keys.fields, user.as_bytes(), client) {
             Ok(fields) => fields,
             Err(error) => {
                 tracing::error!(listener = listener, about = %user, "no fields for a user: {error}; see the listener's fields and default-domain");
@@ -175,7 +156,7 @@ impl UserdbListener {
 
     /// A peer that only the mode 0666 lets in may ask about itself alone.
     fn turn_away(&self, what: &str, user: &str) {
-        let listener = &self.settings.name;
+        let listener = &self.keys.name;
         tracing::error!(
             listener = listener,
             about = user,
@@ -187,12 +168,12 @@ impl UserdbListener {
     /// The names of all users that are remembered, as they are asked for; `None` where it cannot be said. An item is
     /// `None` where something else was looked at.
     fn list(&self, peer: Option<Peer>, mask: Mask) -> Option<impl Iterator<Item = Option<Vec<u8>>> + Send> {
-        let listener = &self.settings.name;
+        let listener = &self.keys.name;
         if is_stranger(peer) {
             self.turn_away("LIST", "*");
             return None;
         }
-        let known = match self.settings.exists {
+        let known = match self.keys.exists {
             Exists::Probe => self.gate.engine.known(),
             Exists::Domain => None,
         };
