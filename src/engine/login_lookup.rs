@@ -9,7 +9,7 @@ use super::entry::State;
 use super::epoch::{Epoch, Generation};
 use super::flight::{Flights, Late};
 use super::logins::{LoginKey, Logins, Tag};
-use super::lookup::{self, Lookup};
+use super::lookup::{self, Answer, Lookup};
 use super::lookups::Lookups;
 use super::not_understood::NotUnderstood;
 use super::trust::Trust;
@@ -36,7 +36,10 @@ impl LoginLookup {
         deadline: Instant,
         late: Option<Arc<Late<Verdict>>>,
     ) -> (Verdict, Source) {
-        lookup::decide(self, self.key(&question), question, deadline, late).await
+        match lookup::decide(self, self.key(&question), question, deadline, late) {
+            Answer::Known(decided) => decided,
+            Answer::Waits(decided) => decided.await,
+        }
     }
 
     /// `None` for a dialog, whose answer is to the challenges of this very one.

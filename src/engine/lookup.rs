@@ -2,6 +2,7 @@
 
 use std::future::{Future, ready};
 use std::hash::Hash;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,26 +69,42 @@ pub(super) struct Asked<K> {
     pub(super) generation: Generation,
 }
 
+/// The verdict on a question, and whose it is.
+type Decided = (Verdict, Source);
+
+/// What is known of a question at once, or the wait for its remote. That has a place of its own: an answer from memory, and
+/// each idle connection, does without room for it.
+pub(super) enum Answer<'a> {
+    Known(Decided),
+    Waits(Pin<Box<dyn Future<Output = Decided> + Send + 'a>>),
+}
+
+impl<'a> Answer<'a> {
+    fn waits(decided: impl Future<Output = Decided> + Send + 'a) -> Self {
+        Self::Waits(Box::pin(decided))
+    }
+}
+
 /// What is remembered of a question, or what the remote says by `deadline`; `late` hears what it says after that. One
 /// without a key is like no other: it is neither remembered nor shared.
-pub(super) async fn decide<L: Lookup>(
+pub(super) fn decide<L: Lookup>(
     this: &Arc<L>,
     key: Option<L::Key>,
     question: Question,
     deadline: Instant,
     late: Option<Arc<Late<Verdict>>>,
-) -> (Verdict, Source) {
+) -> Answer<'_> {
     let Some(key) = key else {
-        let this = this.clone();
-        let probe = |waiters| async move { this.ask(&question, waiters).await };
-        let answered = flight::alone(deadline, late, probe).await;
-        return answer(answered.map(|verdict| (verdict, Role::Leader)));
+        let asker = this.clone();
+        let probe = |waiters| async move { asker.ask(&question, waiters).await };
+        let answered = flight::alone(deadline, late, probe);
+        return Answer::waits(async { answer(answered.await.map(|verdict| (verdict, Role::Leader))) });
     };
     let lookups = this.lookups();
     let remembered = this.recall(&key);
     if let Some((State::Fresh, verdict)) = remembered {
         lookups.fresh.count();
-        return (verdict, Source::Cache);
+        return Answer::Known((verdict, Source::Cache));
     }
     let (at, generation) = (Instant::now(), this.epoch().current());
     let asked = Asked {
@@ -101,22 +118,24 @@ pub(super) async fn decide<L: Lookup>(
         Some((State::Fresh | State::Ageing, verdict)) => {
             lookups.ageing.count();
             refresh(this, asked);
-            (verdict, Source::Cache)
+            Answer::Known((verdict, Source::Cache))
         }
         Some((State::Stale, known)) => {
             lookups.stale.count();
             let patience = deadline.min(at + STALE_PATIENCE);
-            match join(this, asked, patience, None).await {
-                // Nobody is let in whom the remote refuses by now: its mail would be bounced.
-                (Verdict::Defer(cause), _) if cause.class != Class::NotBelieved => (known, Source::Cache),
-                answered => answered,
-            }
+            Answer::waits(async move {
+                match join(this, asked, patience, None).await {
+                    // Nobody is let in whom the remote refuses by now: its mail would be bounced.
+                    (Verdict::Defer(cause), _) if cause.class != Class::NotBelieved => (known, Source::Cache),
+                    answered => answered,
+                }
+            })
         }
         None => {
             lookups.miss.count();
             match this.put_off(&asked.key) {
-                Some(verdict) => (verdict, Source::UnknownRate),
-                None => join(this, asked, deadline, late).await,
+                Some(verdict) => Answer::Known((verdict, Source::UnknownRate)),
+                None => Answer::waits(join(this, asked, deadline, late)),
             }
         }
     }
@@ -145,7 +164,7 @@ async fn join<L: Lookup>(
     asked: Asked<L::Key>,
     patience: Instant,
     late: Option<Arc<Late<Verdict>>>,
-) -> (Verdict, Source) {
+) -> Decided {
     let of = (asked.generation, asked.key.clone());
     let probe = |waiters| probe(this.clone(), asked.clone(), waiters);
     let flights = this.flights();
@@ -177,7 +196,7 @@ async fn probe<L: Lookup>(this: Arc<L>, mut asked: Asked<L::Key>, waiters: Waite
 const SLOW: &str = "the server is slow or hangs: see its log; directory.NAME.timeout bounds its answer, the \
                     listener's deadline how long it is waited for";
 
-fn answer(answered: Result<(Verdict, Role), Unanswered>) -> (Verdict, Source) {
+fn answer(answered: Result<(Verdict, Role), Unanswered>) -> Decided {
     let cause = match answered {
         Ok((verdict, Role::Leader)) => return (verdict, Source::Probe),
         Ok((verdict, Role::Follower)) => return (verdict, Source::Shared),

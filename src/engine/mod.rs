@@ -122,18 +122,18 @@ impl Engine {
     }
 
     /// The one answer to `question`, by `deadline`.
-    pub async fn decide(&self, question: Question, deadline: Instant) -> Decision {
-        self.decide_within(question, deadline, None).await
+    pub fn decide(&self, question: Question, deadline: Instant) -> impl Future<Output = Decision> + Send {
+        self.decide_within(question, deadline, None)
     }
 
     /// The same. What the remote says when its asker does not wait any more, be it that the deadline
     /// has passed or that this was dropped, `late` hears: the remote has counted the question.
-    pub async fn decide_or_late(
+    pub fn decide_or_late(
         &self,
         question: Question,
         deadline: Instant,
         late: impl FnOnce(Decision) + Send + 'static,
-    ) -> Decision {
+    ) -> impl Future<Output = Decision> + Send {
         let directory = self.directory_for(&question.kind);
         let late = Late::new(move |verdict| {
             late(Decision {
@@ -142,7 +142,7 @@ impl Engine {
                 directory,
             });
         });
-        self.decide_within(question, deadline, Some(Arc::new(late))).await
+        self.decide_within(question, deadline, Some(Arc::new(late)))
     }
 
     async fn decide_within(
@@ -156,7 +156,7 @@ impl Engine {
         }
         if self.asks_all && matches!(question.kind, Kind::Recipient(_)) {
             let serving = self.members.iter().filter(|member| member.takes(&question.kind));
-            if let Some(decision) = several::decide(serving, &question, deadline).await {
+            if let Some(decision) = Box::pin(several::decide(serving, &question, deadline)).await {
                 return decision;
             }
         }

@@ -11,7 +11,7 @@ use super::credibility::{Confirmer, RecipientKey};
 use super::entry::State;
 use super::epoch::{Epoch, Generation};
 use super::flight::{Flights, Late};
-use super::lookup::{self, Asked, BACKGROUND, Lookup};
+use super::lookup::{self, Answer, Asked, BACKGROUND, Lookup};
 use super::lookups::Lookups;
 use super::unknown_rate::Rate;
 use crate::address::{Address, Domain};
@@ -39,8 +39,11 @@ impl RecipientLookup {
         let domain = self.catch_all.as_ref().map(|_| address.domain().clone());
         let key = (address.clone(), client.address.filter(|_| self.forward_client));
         let kind = Kind::Recipient(address);
-        let (verdict, source) =
-            lookup::decide(self, Some(key), Question { kind, client }, deadline, late).await;
+        let answer = lookup::decide(self, Some(key), Question { kind, client }, deadline, late);
+        let (verdict, source) = match answer {
+            Answer::Known(decided) => decided,
+            Answer::Waits(decided) => decided.await,
+        };
         match domain {
             Some(domain) => (self.opinion(&domain, verdict), source),
             None => (verdict, source),
