@@ -3,7 +3,7 @@
 //! A [`Protocol`] hears a message and returns what comes of it: one [`Answer`], by the shape of its functions.
 
 use std::future::{Future, pending};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,6 +163,7 @@ async fn exchange<P: Protocol>(
     deaf: &CancellationToken,
 ) -> Result<(), WireError> {
     let mut later = FuturesUnordered::new();
+    let mut quiet_now = pin!(quiet(draining));
     let (mut client_done, mut over) = (false, false);
     loop {
         if wire.pending_output() > 0 {
@@ -190,8 +191,7 @@ async fn exchange<P: Protocol>(
             message = wire.next(), if reads => match message? {
                 Some(message) => tokio::select! {
                     biased;
-                    // In a place of its own: most clients are idle, and need none for an answer.
-                    answer = Box::pin(listener.get().heard(client, message)) => answer,
+                    answer = listener.get().heard(client, message) => answer,
                     () = wire.left() => return Ok(()),
                 },
                 // A half-closed connection still wants its answers.
@@ -202,8 +202,9 @@ async fn exchange<P: Protocol>(
                 }
             },
             // From here on it is looked for a quiet moment.
-            () = quiet(draining), if !closes || !under_way => {
+            () = &mut quiet_now, if !closes || !under_way => {
                 over = closes;
+                quiet_now.set(quiet(draining));
                 None
             }
             // Of a connection of which one half is closed, nothing tells that the other is, but that it is tried.

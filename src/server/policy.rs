@@ -158,9 +158,16 @@ impl Protocol for Policy {
         Some((Asker { connection, draining }, Vec::new()))
     }
 
-    async fn heard(self: Arc<Self>, asker: &mut Asker, request: Request) -> Option<AnswerOf<Self>> {
-        let action = self.answer(request, asker).await;
-        Some(Answer::Reply(action))
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "it would hold the request twice, in each idle connection, too"
+    )]
+    fn heard(
+        self: Arc<Self>,
+        asker: &mut Asker,
+        request: Request,
+    ) -> impl Future<Output = Option<AnswerOf<Self>>> + Send {
+        async move { Some(Answer::Reply(self.answer(&request, asker).await)) }
     }
 }
 
@@ -172,29 +179,29 @@ pub(crate) struct Asker {
 }
 
 impl Policy {
-    async fn answer(&self, request: Request, asker: &Asker) -> Action {
-        let Some(address) = self.asks_about(&request) else {
+    async fn answer(&self, request: &Request, asker: &Asker) -> Action {
+        let Some(address) = self.asks_about(request) else {
             return Action::dunno();
         };
         let asked = Instant::now();
-        let client = client(&request);
-        let deadline = asked + self.patience(&request);
+        let client = client(request);
+        let deadline = asked + self.patience(request);
         let offender = self.gate.offender(&client);
         let question = Question {
             kind: Kind::Recipient(address),
             client,
         };
-        let attempt = attempt(&request, asker.connection);
+        let attempt = attempt(request, asker.connection);
         let decision = self.gate.ask(question, offender, attempt, deadline, None).await;
         let decided = Instant::now();
-        let delay = self.delay(&request, offender, &decision);
+        let delay = self.delay(request, offender, &decision);
         let delay = delay.min(deadline.saturating_duration_since(decided));
         if !delay.is_zero() {
-            hold_back(delay, &asker.draining).await;
+            Box::pin(hold_back(delay, &asker.draining)).await;
         }
         let delayed = (!delay.is_zero()).then(|| decided.elapsed());
         let action = self.keys.action.to_action(&decision);
-        self.tell(&request, &decision, &action, (decided - asked, delayed));
+        self.tell(request, &decision, &action, (decided - asked, delayed));
         if self.keys.action.dry_run {
             Action::dunno()
         } else {
