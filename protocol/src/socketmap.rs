@@ -54,14 +54,14 @@ pub enum Reply {
     Temp(&'static str),
 }
 
-/// What a map has for a key: one line of printable ASCII that is not empty.
+/// What a map has for a key: one line of printable text that is not empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Data(String);
 
 impl Data {
     /// `None` where the text is no such line.
     pub fn new(text: &str) -> Option<Self> {
-        let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let printable = !text.chars().any(char::is_control);
         (printable && !text.trim().is_empty()).then(|| Self(text.to_owned()))
     }
 
@@ -269,6 +269,7 @@ mod tests {
     fn writes_what_postfix_reads() {
         for (reply, wire) in [
             (Reply::Ok(Data::new("ok").unwrap()), "5:OK ok,"),
+            (Reply::Ok(Data::new("j\u{f6}rg").unwrap()), "8:OK j\u{f6}rg,"),
             (Reply::NotFound, "9:NOTFOUND ,"),
             (Reply::Temp("why?"), "9:TEMP why?,"),
         ] {
@@ -280,7 +281,7 @@ mod tests {
 
     #[test]
     fn there_is_no_ok_without_data() {
-        for text in ["", " ", "a\nb", "\t", "\u{e4}", "a\0"] {
+        for text in ["", " ", "a\nb", "\t", "\u{85}", "a\0", "a\u{9b}b"] {
             assert_eq!(Data::new(text), None, "{text:?}");
         }
     }

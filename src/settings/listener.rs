@@ -6,18 +6,19 @@ use toml::de::DeValue;
 
 use super::action::Action;
 use super::fields::{Fields, OkFields};
-use super::key::{Entry, Keyed, Shown, Value, array, keys};
+use super::key::{Entry, Item, Keyed, Shown, Value, array, keys};
 use super::kind::Kind;
 use super::limit::Limit;
 use super::mechanism::Mechanism;
 use super::penalty::Penalty;
 use super::protocol::Protocol::{self, Auth, Login, Master, Policy, Saslauthd, Socketmap, Userdb};
-use super::scalar::{Bound, HOUR, INSTANT, Scalar, Wrong, duration_text, quoted};
+use super::scalar::{self, Bound, HOUR, INSTANT, Scalar, Wrong, duration_text, quoted};
 use super::socket::{ListenAddress, Mode, Peer};
 use super::table::{Field, Findings, strings};
 use super::words::{self, words};
 use crate::address::Domain;
 use crate::address::access::{Access, List};
+use crate::template::Template;
 
 keys! {
     /// A socket on which clients ask, and its answers.
@@ -135,6 +136,12 @@ keys! {
         /// Of one client's session.
         "limits" limits: ClientLimits = ClientLimits::new(protocol),
             at &[Policy, Auth, Login, Saslauthd, Socketmap], dovecot true;
+        /// Login names that own an address besides the address itself, for the map `senders` (`smtpd_sender_login_maps`): each
+        /// a template of the address without its detail. `"{local}"` where users log in without their domain,
+        /// `"postmaster@{domain}"` for a login that may send as everybody of its domain.
+        "owners" owners: Vec<Template> = Vec::new(),
+            at &[Socketmap], example "[\"{local}\", \"postmaster@{domain}\"]",
+            hint "logins that own an address besides its own; for the map senders";
         /// The answers to Postfix; at `socketmap`, those of the map `access`.
         "action" action: Action = Action::new(), at &[Policy, Socketmap];
     }
@@ -361,6 +368,30 @@ impl Value for List {
     fn show(&self) -> Shown {
         Shown::Set(array(self.to_text()))
     }
+}
+
+/// `owners`: the names of logins.
+impl Item for Template {
+    fn read_list(list: &mut Vec<Self>, found: &mut Findings, field: &Field<'_>) {
+        list.clear();
+        for (text, place) in strings(found, field, "`[\"{local}\", \"postmaster@{domain}\"]`", false) {
+            match owner(&text) {
+                Ok(owner) => list.push(owner),
+                Err(wrong) => found.problem(field.problem(place, wrong)),
+            }
+        }
+    }
+}
+
+/// A template of one name.
+fn owner(text: &str) -> Result<Template, Wrong> {
+    if text.contains(|char: char| char == ',' || char.is_whitespace()) {
+        let label = "Postfix reads several names: it takes an answer apart at commas and blanks";
+        return Err(
+            Wrong::new("holds a name with a comma or a blank", label).help("give each name by itself")
+        );
+    }
+    scalar::template(text)
 }
 
 #[cfg(test)]

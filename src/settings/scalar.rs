@@ -238,17 +238,21 @@ impl Scalar for Domain {
 /// A template that is not empty.
 impl Scalar for Template {
     fn parse(value: &DeValue<'_>, _: &Bound) -> Result<Self, Wrong> {
-        let text = filled(value)?;
-        Self::parse(&text).map_err(|why| {
-            Wrong::new("is not a template", why.to_string()).help(
-                "`{user}` is the whole name, `{local}` and `{domain}` what is left and right of the last `@`",
-            )
-        })
+        template(&filled(value)?)
     }
 
     fn to_toml(&self) -> String {
         quoted(self)
     }
+}
+
+/// A template of a user's name.
+pub(super) fn template(text: &str) -> Result<Template, Wrong> {
+    Template::parse(text).map_err(|why| {
+        Wrong::new("is not a template", why.to_string()).help(
+            "`{user}` is the whole name, `{local}` and `{domain}` what is left and right of the last `@`",
+        )
+    })
 }
 
 /// A string, perhaps empty, without control characters.

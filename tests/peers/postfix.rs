@@ -226,7 +226,7 @@ postlog unix-dgram n - n - 1 postlogd
 ";
 
 /// The settings of main.cf that check passwords at the socket `auth`.
-fn sasl(auth: &Path) -> String {
+pub(crate) fn sasl(auth: &Path) -> String {
     format!(
         "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {}\n",
         auth.display()

@@ -13,6 +13,7 @@ use crate::settings::mechanism::Mechanism;
 use crate::settings::protocol::{Asks, Protocol};
 use crate::settings::scalar::duration_text;
 use crate::settings::socket::ListenAddress;
+use crate::template::Template;
 
 /// Up to this many domains are listed; above it, their number is shown.
 const MOST_DOMAINS: usize = 8;
@@ -43,12 +44,13 @@ pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
         }
         (Protocol::Socketmap, _) => text.say(
             "Maps: recipients (OK ok, NOTFOUND, or TEMP where there is no answer), domains (the same), access (the \
-             actions below).",
+             actions below), senders (OK with the owners below).",
         ),
         _ => {}
     }
     // What is said follows from the keys that there are.
-    let about: [(&str, Words); 8] = [
+    let about: [(&str, Words); 9] = [
+        ("owners", owner_words),
         ("action", action_words),
         ("mechanisms", mechanism_words),
         ("tempfail", tempfail_words),
@@ -298,6 +300,30 @@ fn action_words(text: &mut Text, listener: &Listener) {
         } else {
             "VRFY is not answered: DUNNO."
         });
+    }
+}
+
+fn owner_words(text: &mut Text, listener: &Listener) {
+    let owners: Vec<_> = listener.owners.iter().map(Template::to_string).collect();
+    match &owners[..] {
+        [] => {
+            text.say("A sender that exists is owned by itself: only the login of the same name may use it.");
+        }
+        some => text.say(format!(
+            "A sender that exists is owned by itself, and by the logins {}.",
+            some.join(", ")
+        )),
+    }
+    for owner in owners {
+        if !owner.contains('{') {
+            text.say(format!(
+                "The login {owner} may send as every address of the domains above."
+            ));
+        } else if !owner.contains("{domain}") && !owner.contains("{user}") {
+            text.say(format!(
+                "A login {owner} may send as this name in every domain above."
+            ));
+        }
     }
 }
 
