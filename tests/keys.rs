@@ -50,7 +50,11 @@ fn same(path: &str, wanted: &str) {
 fn tables(kind: Kind, protocol: Protocol) -> BTreeMap<String, Keyed> {
     let nowhere = ListenAddress::Systemd("nowhere".into());
     let names = || vec!["mailbox".to_owned()];
-    let directory = Directory::new("NAME", kind, RemoteAddress::Host("mail.example.org".into()));
+    let directory = Directory::new(
+        "NAME",
+        kind,
+        RemoteAddress::parse("mail.example.org").unwrap().into(),
+    );
     let listener = Listener::new("NAME", protocol, nowhere.clone(), names());
     let mut tables = BTreeMap::new();
     for (name, keyed) in [

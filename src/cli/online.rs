@@ -14,7 +14,7 @@ use crate::config::{Config, Directory, Listener};
 use crate::daemon;
 use crate::session::imap::LoginSession;
 use crate::session::smtp::recipients::RecipientSession;
-use crate::session::{Error, Session, tls};
+use crate::session::{Error, Servers, Session, tls};
 use crate::settings::kind::Kind;
 use crate::unseen::escaped;
 
@@ -26,7 +26,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// waits for it.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Tries each directory in turn; status 69 if one cannot be reached.
+/// Tries each server of each directory in turn; status 69 if one cannot be reached.
 pub fn run(config: &Config) -> ExitCode {
     match look(config, "check") {
         Ok(true) => ExitCode::SUCCESS,
@@ -44,34 +44,33 @@ pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
     let roots = tls::Roots::of_system();
     let mut reachable = true;
     for directory in &config.directory {
-        let remote = daemon::remote(directory, &roots)
+        let servers = daemon::servers(directory, &roots)
             .map_err(|error| fail(status::CONFIG, &format!("vouch {command}: {error}")))?;
-        let remote = Arc::new(remote);
-        let began = Instant::now();
-        let offered = runtime.block_on(open(directory, remote));
-        let took = began.elapsed().as_millis();
-        let text = match offered {
-            Ok((offered, logins)) => {
-                let mut text = format!("\n{}: reached in {took} ms\n{offered}", directory.name);
-                if let Err(error) = logins
-                    && is_asked_logins(config, directory)
-                {
-                    reachable = false;
-                    text.push_str("  NO LOGIN CAN BE TRIED: ");
-                    text.push_str(&described(&error));
+        let several = directory.address.only().is_none();
+        for server in servers.each() {
+            let name = if several { &*server.peer } else { &directory.name };
+            let began = Instant::now();
+            let offered = runtime.block_on(open(directory, &server));
+            let took = began.elapsed().as_millis();
+            let text = match offered {
+                Ok((offered, logins)) => {
+                    let mut text = format!("\n{name}: reached in {took} ms\n{offered}");
+                    if let Err(error) = logins
+                        && is_asked_logins(config, directory)
+                    {
+                        reachable = false;
+                        text.push_str("  NO LOGIN CAN BE TRIED: ");
+                        text.push_str(&described(&error));
+                    }
+                    text
                 }
-                text
-            }
-            Err(error) => {
-                reachable = false;
-                format!(
-                    "\n{}: NOT REACHED after {took} ms\n  {}",
-                    directory.name,
-                    described(&error)
-                )
-            }
-        };
-        print(&text)?;
+                Err(error) => {
+                    reachable = false;
+                    format!("\n{name}: NOT REACHED after {took} ms\n  {}", described(&error))
+                }
+            };
+            print(&text)?;
+        }
     }
     runtime.shutdown_background();
     Ok(reachable)
@@ -104,13 +103,10 @@ fn is_asked_logins(config: &Config, directory: &Directory) -> bool {
 }
 
 /// What it offers, and what keeps passwords from being sent.
-async fn open(
-    directory: &Directory,
-    remote: Arc<crate::session::Remote>,
-) -> Result<(String, Result<(), Error>), Error> {
+async fn open(directory: &Directory, servers: &Servers) -> Result<(String, Result<(), Error>), Error> {
     let deadline = tokio::time::Instant::now() + PROBE_TIMEOUT;
     if directory.kind == Kind::Imap {
-        let session = LoginSession::open(remote, daemon::options(directory), deadline).await?;
+        let session = LoginSession::open(servers, daemon::options(directory), deadline).await?;
         let (capabilities, tls) = session.offered();
         let text = describe(tls, &capabilities.to_string());
         let logins = session.takes_passwords();
@@ -118,7 +114,7 @@ async fn open(
         return Ok((text, logins));
     }
     let hello = Arc::new(daemon::hello(directory));
-    let session = RecipientSession::open(remote, hello, Arc::default(), Arc::default(), deadline).await?;
+    let session = RecipientSession::open(servers, &hello, Arc::default(), Arc::default(), deadline).await?;
     let (capabilities, tls) = session.offered();
     let text = describe(tls, &capabilities.to_string());
     let logins = session.takes_passwords(daemon::mechanism(directory));

@@ -20,11 +20,11 @@ use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Directory, Username, health::Watched, imap::Imap, smtp::Smtp};
 use crate::engine::CachedDirectory;
 use crate::session::smtp::Hello;
-use crate::settings::address::RemoteAddress;
+use crate::settings::address::{Addresses, RemoteAddress};
 use crate::settings::directory::{self as keys, LoginMethod, StartTls};
 use crate::settings::kind::Kind;
 
-use crate::session::{Remote, connect, imap::Options, lookup::Host, pool, tls};
+use crate::session::{Remote, Servers, connect, imap::Options, lookup::Host, pool, tls};
 use crate::template::Filling;
 
 /// The directories of a configuration, each ready to be asked. Where there is a `method`, logins use it, whatever
@@ -52,13 +52,12 @@ pub fn members_by(
     let member = |directory: &config::Directory| {
         let mut directory = directory.clone();
         directory.auth.mechanism = method.unwrap_or(directory.auth.mechanism);
-        let mut remote = remote(&directory, &roots)
+        let servers = servers_by(&directory, &roots, |remote| change(&directory, remote))
             .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
-        change(&directory, &mut remote);
-        let chance = remote.chance.clone();
+        let chance = servers.chance.clone();
         let member = CachedDirectory::new(
             (&directory).into(),
-            Arc::new(Watched::new(build(&directory, Arc::new(remote)))),
+            Arc::new(Watched::new(build(&directory, Arc::new(servers)))),
             key(&chance)?,
             chance,
         );
@@ -179,9 +178,9 @@ fn files_of(directory: &config::Directory) -> Vec<Option<Version>> {
 }
 
 fn remote_of(directory: &config::Directory, roots: &tls::Roots) -> Result<Arc<dyn Directory>, DaemonError> {
-    let remote =
-        remote(directory, roots).map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
-    Ok(Arc::new(Watched::new(build(directory, Arc::new(remote)))))
+    let servers =
+        servers(directory, roots).map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
+    Ok(Arc::new(Watched::new(build(directory, Arc::new(servers)))))
 }
 
 /// A key for what is remembered of passwords.
@@ -189,25 +188,60 @@ fn key(chance: &Chance) -> Result<[u8; 32], DaemonError> {
     chance.bytes().ok_or(DaemonError::Random)
 }
 
-/// The remote of a directory and the way to it.
+/// The servers of a directory and the ways to them.
 ///
 /// # Errors
 /// A certificate or key file that cannot be used.
-pub fn remote(directory: &config::Directory, roots: &tls::Roots) -> Result<Remote, tls::SettingsError> {
-    let (endpoint, host) = match &directory.address {
-        RemoteAddress::Host(host) => {
-            let port = directory.port.unwrap_or_default();
-            (connect::Endpoint::Tcp(Host::new(host, port)), host.as_str())
+pub fn servers(directory: &config::Directory, roots: &tls::Roots) -> Result<Servers, tls::SettingsError> {
+    servers_by(directory, roots, |_| ())
+}
+
+/// As [`servers`], where `change` may change each first: tests have theirs in memory.
+///
+/// # Errors
+/// As [`servers`].
+pub fn servers_by(
+    directory: &config::Directory,
+    roots: &tls::Roots,
+    change: impl Fn(&mut Remote),
+) -> Result<Servers, tls::SettingsError> {
+    let mut addresses = directory.address.servers().iter();
+    let changed = |mut remote| {
+        change(&mut remote);
+        remote
+    };
+    let (first, others) = (addresses.next(), addresses);
+    let nowhere = RemoteAddress::Socket(PathBuf::new());
+    let first = first.unwrap_or(&nowhere);
+    let client = tls::Client::new(&directory.tls, host(first), roots)?;
+    let others = others.map(|address| Ok(changed(remote(directory, address, client.at(host(address))?))));
+    let others: Result<Vec<_>, _> = others.collect();
+    let others = others?;
+    let first = changed(remote(directory, first, client));
+    let peer = format!("{} ({})", directory.name, directory.endpoint());
+    Ok(Servers::new(peer.into(), first, others))
+}
+
+/// The name in a server's certificate. A socket has none; without tls.server-name no TLS is started over it, see below.
+fn host(address: &RemoteAddress) -> &str {
+    address.host().unwrap_or("localhost")
+}
+
+/// One server of a directory, and the way to it.
+fn remote(directory: &config::Directory, address: &RemoteAddress, client: tls::Client) -> Remote {
+    let endpoint = match address {
+        RemoteAddress::Host { name, port } => {
+            let port = port.or(directory.port).unwrap_or_default();
+            connect::Endpoint::Tcp(Host::new(name, port))
         }
-        // A socket has no name; without tls.server-name no TLS is started over it, see below.
-        RemoteAddress::Socket(path) => (connect::Endpoint::Unix(path.clone()), "localhost"),
+        RemoteAddress::Socket(path) => connect::Endpoint::Unix(path.clone()),
     };
     let tls = &directory.tls;
     let encryption = match (tls.implicit, tls.starttls) {
         (true, _) => Encryption::AlreadyOn,
         // Nobody is between us and a socket, and its certificate could be for no name.
         (false, StartTls::IfAvailable)
-            if matches!(directory.address, RemoteAddress::Socket(_)) && tls.server_name.is_none() =>
+            if matches!(address, RemoteAddress::Socket(_)) && tls.server_name.is_none() =>
         {
             Encryption::Never
         }
@@ -215,15 +249,15 @@ pub fn remote(directory: &config::Directory, roots: &tls::Roots) -> Result<Remot
         (false, StartTls::Required) => Encryption::Required,
         (false, StartTls::Never) => Encryption::Never,
     };
-    Ok(Remote {
-        peer: format!("{} ({})", directory.name, directory.endpoint()).into(),
+    Remote {
+        peer: format!("{} ({})", directory.name, address.endpoint(directory.port)).into(),
         dial: Arc::new(endpoint),
-        tls: Arc::new(tls::Client::new(tls, host, roots)?),
+        tls: Arc::new(client),
         encryption,
         timeout: directory.timeout,
-        password_in_clear: directory.password_in_clear(),
+        password_in_clear: directory.password_in_clear(address),
         chance: Chance::default(),
-    })
+    }
 }
 
 /// How an SMTP or LMTP remote is greeted.
@@ -246,7 +280,7 @@ fn host_name() -> String {
         .unwrap_or_else(|| "[127.0.0.1]".into())
 }
 
-fn build(directory: &config::Directory, remote: Arc<Remote>) -> Arc<dyn Directory> {
+fn build(directory: &config::Directory, servers: Arc<Servers>) -> Arc<dyn Directory> {
     let template = directory.auth.username.clone();
     let username: Username = Arc::new(move |login| {
         // A template that wants a domain where the login has none would make a name of nobody.
@@ -267,7 +301,7 @@ fn build(directory: &config::Directory, remote: Arc<Remote>) -> Arc<dyn Director
     if directory.kind == Kind::Imap {
         let replies = replies(&directory.replies);
         return Arc::new(Imap::new(
-            remote,
+            servers,
             options(directory),
             username,
             logins,
@@ -294,7 +328,7 @@ fn build(directory: &config::Directory, remote: Arc<Remote>) -> Arc<dyn Director
         username,
         forward_client: directory.auth.forward_client,
     };
-    Arc::new(Smtp::new(remote, settings, recipients, logins))
+    Arc::new(Smtp::new(servers, settings, recipients, logins))
 }
 
 /// How logins are tried by IMAP.
@@ -331,8 +365,7 @@ pub fn reading(directory: &config::Directory) -> recipient::Settings {
 
 /// How replies are read where no key says otherwise.
 pub fn plain_reading() -> recipient::Settings {
-    let nowhere = RemoteAddress::Socket(PathBuf::new());
-    reading(&config::Directory::new("", Kind::Smtp, nowhere))
+    reading(&config::Directory::new("", Kind::Smtp, Addresses::nowhere()))
 }
 
 /// The operator's phrases, as the judges take them.

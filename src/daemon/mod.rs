@@ -45,7 +45,9 @@ use troubles::Troubles;
 
 pub use confine::{ServiceUser, log_file};
 pub use detail::show_addresses;
-pub use directories::{hello, mechanism, members, members_by, options, plain_reading, reading, remote};
+pub use directories::{
+    hello, mechanism, members, members_by, options, plain_reading, reading, servers, servers_by,
+};
 pub use listeners::listener;
 pub use prepare::{Prepared, bind, check, has_listeners};
 

@@ -11,7 +11,7 @@ use super::judge::replies::Replies;
 use super::{Directory, Logins, Offers, Report, Terms, Username, judge, judged_answer, origin};
 use crate::session::imap::{LoginSession, Options};
 use crate::session::pool::{Gate, Limits};
-use crate::session::{self, Pool, Remote, tls};
+use crate::session::{self, Pool, Servers, tls};
 use crate::verdict::{Abstention, Kind, Question, UserName, Verdict};
 
 /// An IMAP server that is asked whether logins are good.
@@ -25,24 +25,21 @@ impl Imap {
     /// A directory that has not called its remote yet.
     /// With `forward_client` vouch sends it the address of the client.
     pub fn new(
-        remote: Arc<Remote>,
+        servers: Arc<Servers>,
         options: Options,
         username: Username,
         limits: Limits,
         forward_client: bool,
         replies: Replies,
     ) -> Self {
-        let (peer, tls) = (remote.peer.clone(), remote.tls.clone());
-        let gate = Arc::new(Gate::new(remote.chance.clone()));
+        let (peer, tls) = (servers.peer.clone(), servers.tls.clone());
+        let gate = Arc::new(Gate::new(servers.chance.clone()));
         let offers = Offers::default();
         let heard = offers.clone();
         let open = Box::new(move |deadline| {
-            let (opening, heard) = (
-                LoginSession::open(remote.clone(), options, deadline),
-                heard.clone(),
-            );
+            let (servers, heard) = (servers.clone(), heard.clone());
             let opening = async move {
-                let session = opening.await?;
+                let session = LoginSession::open(&servers, options, deadline).await?;
                 heard.note(session.relays());
                 Ok(session)
             };

@@ -15,7 +15,7 @@ use crate::session::pool::{Asker, Gate, Limits};
 use crate::session::smtp::Hello;
 use crate::session::smtp::auth::{AuthSession, InTwo};
 use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
-use crate::session::{self, Origin, Pool, Remote, tls};
+use crate::session::{self, Origin, Pool, Servers, tls};
 use crate::verdict::{Abstention, Kind, Question, UserName, Verdict};
 
 /// What is particular to an SMTP or LMTP directory.
@@ -50,11 +50,11 @@ pub struct Smtp {
 impl Smtp {
     /// A directory that has not called its remote yet. `recipients` and `logins`
     /// are the limits of the two kinds of session.
-    pub fn new(remote: Arc<Remote>, settings: Settings, recipients: Limits, logins: Limits) -> Self {
-        let (tls, gate) = (remote.tls.clone(), Arc::new(Gate::new(remote.chance.clone())));
-        let recipients = recipient_pool(remote.clone(), &settings, recipients, &gate);
+    pub fn new(servers: Arc<Servers>, settings: Settings, recipients: Limits, logins: Limits) -> Self {
+        let (tls, gate) = (servers.tls.clone(), Arc::new(Gate::new(servers.chance.clone())));
+        let recipients = recipient_pool(servers.clone(), &settings, recipients, &gate);
         let offers = Offers::default();
-        let logins = login_pool(remote, &settings, logins, &gate, offers.clone());
+        let logins = login_pool(servers, &settings, logins, &gate, offers.clone());
         let forward_client = settings.forward_client;
         let logins = Logins::new(logins, settings.username, offers);
         Self {
@@ -84,24 +84,21 @@ impl Smtp {
 }
 
 fn recipient_pool(
-    remote: Arc<Remote>,
+    servers: Arc<Servers>,
     settings: &Settings,
     limits: Limits,
     gate: &Arc<Gate>,
 ) -> Pool<RecipientSession, Verdict> {
-    let peer = remote.peer.clone();
+    let peer = servers.peer.clone();
     let hello = Arc::new(settings.hello.clone());
     let mail_from: Arc<[u8]> = settings.mail_from.as_slice().into();
     let reading = settings.reading.clone();
     let one_each = OneEach::default();
     let open = Box::new(move |deadline| {
-        let opening = RecipientSession::open(
-            remote.clone(),
-            hello.clone(),
-            mail_from.clone(),
-            one_each.clone(),
-            deadline,
-        );
+        let (servers, hello) = (servers.clone(), hello.clone());
+        let (mail_from, one_each) = (mail_from.clone(), one_each.clone());
+        let opening =
+            async move { RecipientSession::open(&servers, &hello, mail_from, one_each, deadline).await };
         Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
     });
     let judge =
@@ -110,21 +107,21 @@ fn recipient_pool(
 }
 
 fn login_pool(
-    remote: Arc<Remote>,
+    servers: Arc<Servers>,
     settings: &Settings,
     limits: Limits,
     gate: &Arc<Gate>,
     offers: Offers,
 ) -> Pool<AuthSession, Verdict> {
-    let peer = remote.peer.clone();
+    let peer = servers.peer.clone();
     let hello = Arc::new(settings.hello.clone());
     let mechanism = settings.mechanism;
     let in_two = InTwo::default();
     let open = Box::new(move |deadline| {
-        let opening = AuthSession::open(remote.clone(), hello.clone(), mechanism, in_two.clone(), deadline);
-        let offers = offers.clone();
+        let (servers, hello) = (servers.clone(), hello.clone());
+        let (in_two, offers) = (in_two.clone(), offers.clone());
         let opening = async move {
-            let session = opening.await?;
+            let session = AuthSession::open(&servers, &hello, mechanism, in_two, deadline).await?;
             offers.note(session.relays());
             Ok(session)
         };

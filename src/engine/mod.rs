@@ -306,8 +306,8 @@ impl Engine {
 /// The keys of a directory that caches nothing, and takes jane+list for jane.
 #[cfg(test)]
 fn keys_of_tests(name: &str, domains: &[&str]) -> crate::settings::directory::Directory {
-    use crate::settings::{address::RemoteAddress, directory::Directory, kind::Kind};
-    let mut keys = Directory::new(name, Kind::Smtp, RemoteAddress::Host(String::new()));
+    use crate::settings::{address::Addresses, directory::Directory, kind::Kind};
+    let mut keys = Directory::new(name, Kind::Smtp, Addresses::nowhere());
     let domains = domains.iter().map(|domain| Domain::parse(domain).unwrap());
     keys.lookup.domains.all = domains.collect();
     keys.lookup.fold_case = true;

@@ -1,7 +1,7 @@
 //! vouch.toml(5).
 
 use super::roff::{Page, sentence};
-use crate::settings::address::RemoteAddress;
+use crate::settings::address::Addresses;
 use crate::settings::directory::Directory;
 use crate::settings::dovecot::Dovecot;
 use crate::settings::key::{About, Entry, Keyed, Shown};
@@ -40,7 +40,7 @@ pub struct Key {
 pub fn tables() -> Vec<Table> {
     let nowhere = ListenAddress::Dovecot;
     let directories = Kind::ALL.iter().map(|(word, kind)| {
-        let remote = RemoteAddress::Host(String::new());
+        let remote = Addresses::nowhere();
         (*word, Directory::new("", *kind, remote).every_key())
     });
     let listeners = Protocol::ALL.iter().map(|(word, protocol)| {

@@ -189,6 +189,15 @@ impl Error {
         Self(Arc::new(inner))
     }
 
+    /// The same, with how another server of the directory failed as well.
+    pub(super) fn and_then(self, other: &Self) -> Self {
+        let inner = Inner {
+            detail: format!("{}; {other}", self.0.detail),
+            ..(*self.0).clone()
+        };
+        Self(Arc::new(inner))
+    }
+
     pub(super) fn after(self, secret_sent: bool) -> Self {
         if secret_sent { self.after_secret() } else { self }
     }

@@ -31,7 +31,8 @@ pub(super) struct Link<C> {
 
 impl<C: Default> Link<C> {
     /// Connects, and turns TLS on where it is on from the first byte.
-    pub(super) async fn open(remote: Arc<Remote>, way: &Way, deadline: Instant) -> Result<Self, Error> {
+    pub(super) async fn open(way: &Way, deadline: Instant) -> Result<Self, Error> {
+        let remote = way.remote.clone();
         let deadline = remote.command_deadline(deadline);
         let dialled = remote
             .dial

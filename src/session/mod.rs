@@ -19,6 +19,7 @@ pub mod pool;
 pub mod relaying;
 pub mod remote;
 pub mod secrets;
+pub mod servers;
 pub mod smtp;
 pub mod tls;
 pub mod trace;
@@ -39,6 +40,7 @@ pub use error::{Error, Kind};
 pub use pool::Pool;
 pub use remote::Remote;
 use secrets::SentSecrets;
+pub use servers::Servers;
 
 /// An open session that answers one kind of question. The defaults are those of logins: one question at a time, each
 /// perhaps counted against its user.

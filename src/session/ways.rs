@@ -1,5 +1,5 @@
-//! Which of a remote's addresses a session is opened by: one that accepts and then says 421, hangs up or stays
-//! silent is passed by for another.
+//! By which server and which of its addresses a session is opened: one that accepts and then says 421, hangs up or
+//! stays silent is passed by for another, and so is one that cannot be reached, or whose TLS fails.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -10,85 +10,175 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
-use super::connect::{Dial, Reached};
+use super::connect::Reached;
 use super::error::Error;
+use super::remote::Remote;
+use super::servers::{Server, Servers};
 
-/// Bound (sessions): wait for an address that accepted the connection, where there are others. Beyond: the next is
-/// tried in parallel, sooner if a third of the time is up. Why: a server that delays unknown clients has not failed.
+/// Bound (sessions): wait for a server or address, where there are others. Beyond: the next is tried in parallel; sooner
+/// if its part of the time is up, which is a third for the addresses of one server, a quarter with two servers, a tenth
+/// with eight. Why: a server that delays unknown clients has not failed.
 const OTHER_ADDRESS_DELAY: Duration = Duration::from_secs(2);
 
 /// One try to open a session.
-#[derive(Debug)]
 pub(super) struct Way {
-    /// Addresses that were tried already.
+    /// The server.
+    pub(super) remote: Arc<Remote>,
+    /// Which it is, in the order in which they are tried.
+    server: usize,
+    /// Addresses of it that were tried already.
     pub(super) tried: Vec<SocketAddr>,
     /// The one that accepted now.
     pub(super) reached: OnceLock<Reached>,
 }
 
-/// The first session that `open` opens, by deadline. As long as an address fails, or is slow, and there is another,
-/// that is tried.
+/// The first session that `open` opens, by deadline. As long as an address or a server fails, or is slow, and there is
+/// another, that is tried.
 ///
 /// # Errors
-/// Why none was opened: the first failure.
-pub(super) async fn by_any_address<S, F>(
-    dial: &dyn Dial,
+/// Why none was opened: how the first server failed, and then the others.
+pub(super) async fn by_any_server<S, F>(
+    servers: &Servers,
     deadline: Instant,
     open: impl Fn(Arc<Way>) -> F,
 ) -> Result<S, Error>
 where
     F: Future<Output = Result<S, Error>>,
 {
-    let patience = OTHER_ADDRESS_DELAY.min(deadline.saturating_duration_since(Instant::now()) / 3);
+    let mut ways = Ways::new(servers.in_order());
+    let parts = u32::try_from(ways.servers.len())
+        .unwrap_or(u32::MAX)
+        .saturating_add(2);
+    let patience = OTHER_ADDRESS_DELAY.min(deadline.saturating_duration_since(Instant::now()) / parts);
     let mut trying = FuturesUnordered::new();
-    let mut ways: Vec<Arc<Way>> = Vec::new();
-    let mut failure = None;
-    let mut goes_on = true;
+    let mut next = ways.after_a_failure();
     loop {
-        if goes_on {
-            let tried = ways.iter().filter_map(|way| way.reached.get());
-            let way = Arc::new(Way {
-                tried: tried.map(|reached| reached.address).collect(),
-                reached: OnceLock::new(),
-            });
+        if let Some(way) = next.take() {
             let opening = open(way.clone());
-            ways.push(way.clone());
             trying.push(async move { (way, opening.await) });
         }
-        // A connection that has reached no address tries all of them by itself.
-        let last = ways.last().and_then(|way| way.reached.get().copied());
-        let has_more = || {
-            ways.last()
-                .and_then(|way| way.reached.get())
-                .is_some_and(|reached| reached.others)
-        };
-        goes_on = tokio::select! {
+        next = tokio::select! {
             biased;
             opened = trying.next() => match opened {
                 Some((way, Ok(session))) => {
-                    prefer(dial, &ways, &way);
+                    ways.prefer(&way);
                     return Ok(session);
                 }
-                Some((_, Err(error))) => {
-                    failure.get_or_insert(error);
-                    has_more()
+                Some((way, Err(error))) => {
+                    ways.failures.push((way.server, error));
+                    ways.after_a_failure()
                 }
-                None => match failure {
-                    Some(error) => return Err(error),
-                    None => false,
-                },
+                None => return Err(ways.failed(servers)),
             },
-            () = sleep(patience), if last.is_none_or(|reached| reached.others) => has_more(),
+            () = sleep(patience), if ways.may_have_more() => ways.after_a_while(),
         };
     }
 }
 
-/// The addresses that were tried before the one that was good are the worse ones, for a while.
-fn prefer(dial: &dyn Dial, ways: &[Arc<Way>], good: &Arc<Way>) {
-    let Some(good) = good.reached.get() else { return };
-    let before = ways.iter().filter_map(|way| way.reached.get());
-    for worse in before.take_while(|way| way.address != good.address) {
-        dial.is_worse(worse.address);
+/// The tries to open one session.
+struct Ways {
+    servers: Vec<Arc<Server>>,
+    /// In the order in which they were begun.
+    begun: Vec<Arc<Way>>,
+    /// Of which server, and how.
+    failures: Vec<(usize, Error)>,
+}
+
+impl Ways {
+    fn new(servers: Vec<Arc<Server>>) -> Self {
+        Self {
+            servers,
+            begun: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// The next one where the last has failed: another address of its server first.
+    fn after_a_failure(&mut self) -> Option<Arc<Way>> {
+        let last = self.begun.last().map(|way| way.server);
+        let server = last.filter(|last| self.has_another_address(*last));
+        self.begin(
+            server
+                .or_else(|| self.next_server())
+                .or_else(|| self.any_other_address())?,
+        )
+    }
+
+    /// The next one where the last is slow: so may be all addresses of its server.
+    fn after_a_while(&mut self) -> Option<Arc<Way>> {
+        self.begin(self.next_server().or_else(|| self.any_other_address())?)
+    }
+
+    fn next_server(&self) -> Option<usize> {
+        let next = self.begun.iter().map(|way| way.server + 1).max().unwrap_or(0);
+        (next < self.servers.len()).then_some(next)
+    }
+
+    fn any_other_address(&self) -> Option<usize> {
+        (0..self.servers.len()).find(|server| self.has_another_address(*server))
+    }
+
+    /// Whether a server has addresses that were not tried. One of which no address accepted has tried them all by itself.
+    fn has_another_address(&self, server: usize) -> bool {
+        let mut last = self.begun.iter().rev();
+        let last = last.find(|way| way.server == server);
+        last.and_then(|way| way.reached.get())
+            .is_some_and(|reached| reached.others)
+    }
+
+    /// Whether there is another way, or may be once an address accepts.
+    fn may_have_more(&self) -> bool {
+        let last = self.begun.last().map(|way| way.reached.get());
+        self.next_server().is_some()
+            || self.any_other_address().is_some()
+            || last.is_some_and(|it| it.is_none())
+    }
+
+    fn begin(&mut self, server: usize) -> Option<Arc<Way>> {
+        let same = self.begun.iter().filter(|way| way.server == server);
+        let tried = same
+            .filter_map(|way| way.reached.get())
+            .map(|reached| reached.address);
+        let way = Arc::new(Way {
+            remote: self.servers.get(server)?.remote.clone(),
+            server,
+            tried: tried.collect(),
+            reached: OnceLock::new(),
+        });
+        self.begun.push(way.clone());
+        Some(way)
+    }
+
+    /// The addresses and servers that were tried before the one that was good are the worse ones, for a while.
+    fn prefer(&self, good: &Arc<Way>) {
+        let server = &self.servers[good.server];
+        server.worked();
+        for other in 0..self.servers.len() {
+            let was_before = |way: &Arc<Way>| way.server == other && other != good.server;
+            let before = self.begun.iter().take_while(|way| !Arc::ptr_eq(way, good));
+            if before.clone().any(was_before) {
+                let mut failures = self.failures.iter();
+                let failure = failures.find(|(failed, _)| *failed == other);
+                self.servers[other].stands_back(failure.map(|(_, error)| error), server);
+            }
+        }
+        let Some(reached) = good.reached.get() else { return };
+        let same = self.begun.iter().filter(|way| way.server == good.server);
+        for worse in same
+            .filter_map(|way| way.reached.get())
+            .take_while(|it| it.address != reached.address)
+        {
+            good.remote.dial.is_worse(worse.address);
+        }
+    }
+
+    /// How each server failed.
+    fn failed(mut self, servers: &Servers) -> Error {
+        self.failures.sort_by_key(|(server, _)| *server);
+        self.failures.dedup_by_key(|(server, _)| *server);
+        let mut errors = self.failures.into_iter().map(|(_, error)| error);
+        let first = errors.next().unwrap_or_else(|| servers.none());
+        errors.fold(first, |first, other| first.and_then(&other))
     }
 }
 
@@ -97,7 +187,7 @@ mod tests {
     use std::time::Duration;
 
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
     use tokio::time::timeout;
     use vouch_protocol::encryption::Encryption;
 
@@ -129,26 +219,35 @@ mod tests {
         (address, calls)
     }
 
-    fn remote(addresses: Vec<SocketAddr>) -> Arc<Remote> {
+    /// A directory with a server at each of these lists of addresses.
+    fn servers(all: &[&[SocketAddr]]) -> Servers {
+        let mut remotes = all
+            .iter()
+            .enumerate()
+            .map(|(at, addresses)| remote(at, addresses.to_vec()));
+        Servers::new("mail (all)".into(), remotes.next().unwrap(), remotes.collect())
+    }
+
+    fn remote(number: usize, addresses: Vec<SocketAddr>) -> Remote {
         let keys = crate::settings::directory::Tls {
             allow_invalid_certs: true,
             ..Default::default()
         };
         let roots = tls::Roots::from(rustls::RootCertStore::empty());
-        Arc::new(Remote {
-            peer: "remote".into(),
+        Remote {
+            peer: format!("mail (server {number})").into(),
             dial: Arc::new(Endpoint::Tcp(Host::at(addresses))),
             tls: Arc::new(tls::Client::new(&keys, "localhost", &roots).unwrap()),
             encryption: Encryption::Never,
             timeout: Duration::from_secs(30),
             password_in_clear: false,
             chance: Chance::default(),
-        })
+        }
     }
 
-    async fn open(remote: &Arc<Remote>, time: Duration) -> Result<(), Error> {
+    async fn open(servers: &Servers, time: Duration) -> Result<(), Error> {
         let deadline = Instant::now() + time;
-        let session = LoginSession::open(remote.clone(), Options::default(), deadline).await;
+        let session = LoginSession::open(servers, Options::default(), deadline).await;
         session.map(|_| ())
     }
 
@@ -161,14 +260,14 @@ mod tests {
         for greeting in bad {
             let (worse, called) = server(greeting).await;
             let (better, _) = server(Some(GOOD)).await;
-            let remote = remote(vec![worse, better]);
-            let opened = timeout(Duration::from_secs(10), open(&remote, Duration::from_secs(6))).await;
+            let servers = servers(&[&[worse, better]]);
+            let opened = timeout(Duration::from_secs(10), open(&servers, Duration::from_secs(6))).await;
             opened.expect("in time").unwrap();
             let calls = || called.load(std::sync::atomic::Ordering::Relaxed);
             assert_eq!(calls(), 1, "{greeting:?}");
             // From then on the other is called first.
             for _ in 0..3 {
-                open(&remote, Duration::from_secs(6)).await.unwrap();
+                open(&servers, Duration::from_secs(6)).await.unwrap();
             }
             assert_eq!(calls(), 1, "{greeting:?}");
         }
@@ -179,9 +278,9 @@ mod tests {
         let (first, calls) = server(Some("* BYE busy\r\n")).await;
         let (second, _) = server(None).await;
         let (third, _) = server(Some("* PREAUTH hello\r\n")).await;
-        let remote = remote(vec![first, second, third]);
+        let servers = servers(&[&[first, second, third]]);
         for _ in 0..2 {
-            let error = open(&remote, Duration::from_secs(6)).await.unwrap_err();
+            let error = open(&servers, Duration::from_secs(6)).await.unwrap_err();
             assert!(error.to_string().contains("busy"), "{error}");
         }
         assert_eq!(
@@ -194,9 +293,97 @@ mod tests {
     #[tokio::test]
     async fn the_only_address_has_all_the_time() {
         let (silent, calls) = server(Some("")).await;
-        let remote = remote(vec![silent]);
-        let error = open(&remote, Duration::from_millis(900)).await.unwrap_err();
+        let servers = servers(&[&[silent]]);
+        let error = open(&servers, Duration::from_millis(900)).await.unwrap_err();
         assert_eq!(error.kind(), crate::session::Kind::Timeout);
         assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+
+    /// A port where nobody listens, and what keeps it for nobody.
+    fn refusing() -> (SocketAddr, TcpSocket) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        (socket.local_addr().unwrap(), socket)
+    }
+
+    // Fills SERVER_WORSE.
+    #[tokio::test]
+    async fn a_server_that_fails_in_any_way_is_passed_by_and_called_last_for_a_while() {
+        let (refusing, _kept) = refusing();
+        let (silent, silent_calls) = server(Some("")).await;
+        let (busy, busy_calls) = server(Some("* BYE busy\r\n")).await;
+        let (good, good_calls) = server(Some(GOOD)).await;
+        let servers = servers(&[&[refusing], &[silent], &[busy], &[good]]);
+        let began = Instant::now();
+        open(&servers, Duration::from_secs(6)).await.unwrap();
+        assert!(
+            began.elapsed() < Duration::from_secs(3),
+            "only one of them took its part of the time"
+        );
+        let calls = || {
+            [&silent_calls, &busy_calls, &good_calls].map(|it| it.load(std::sync::atomic::Ordering::Relaxed))
+        };
+        assert_eq!(calls(), [1, 1, 1]);
+        for _ in 0..3 {
+            open(&servers, Duration::from_secs(6)).await.unwrap();
+        }
+        assert_eq!(calls(), [1, 1, 4], "the one that works is called first");
+        // After a while the order is that of the configuration again.
+        let order = |servers: &Servers| {
+            servers
+                .in_order()
+                .iter()
+                .map(|it| it.remote.peer.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            order(&servers),
+            [
+                "mail (server 3)", "mail (server 0)", "mail (server 1)", "mail (server 2)"
+            ]
+        );
+        for server in servers.in_order() {
+            server.age();
+        }
+        assert_eq!(
+            order(&servers),
+            [
+                "mail (server 0)", "mail (server 1)", "mail (server 2)", "mail (server 3)"
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn where_every_server_fails_each_says_why() {
+        let (refusing, _kept) = refusing();
+        let (busy, _) = server(Some("* BYE busy\r\n")).await;
+        let (other, _) = server(Some("220 mail ESMTP\r\n")).await;
+        let servers = servers(&[&[refusing], &[busy], &[other]]);
+        let error = open(&servers, Duration::from_secs(6)).await.unwrap_err();
+        assert_eq!(error.kind(), crate::session::Kind::Unreachable);
+        let text = error.to_string();
+        let [first, second, third] = [
+            "mail (server 0): connect: ", "; mail (server 1): ", "; mail (server 2): greeting: ",
+        ]
+        .map(|part| text.find(part).unwrap_or_else(|| panic!("{part} in {text}")));
+        assert!(first < second && second < third, "{text}");
+        assert!(text.contains("busy") && text.contains("refused"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn other_addresses_of_a_server_come_before_other_servers_unless_it_is_slow() {
+        let (busy, _) = server(Some("* BYE busy\r\n")).await;
+        let (beside, _) = server(Some(GOOD)).await;
+        let (other, other_calls) = server(Some(GOOD)).await;
+        open(&servers(&[&[busy, beside], &[other]]), Duration::from_secs(6))
+            .await
+            .unwrap();
+        let calls = || other_calls.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(calls(), 0);
+        let (silent, _) = server(Some("")).await;
+        open(&servers(&[&[silent, beside], &[other]]), Duration::from_secs(6))
+            .await
+            .unwrap();
+        assert_eq!(calls(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Where a directory's remote is, and names of hosts.
+//! Where a directory's servers are, and names of hosts.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,99 +6,266 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::key::{Shown, Value};
+use super::key::{Shown, Value, array};
 use super::kind::Kind;
 use super::scalar::{Bound, Wrong, filled, quoted, socket_path};
-use super::table::{Field, Findings};
+use super::table::{Field, Findings, Place, strings};
 use crate::address::{Domain, MAX_DOMAIN};
 
-/// Where a remote is.
+/// Bound (sessions): servers of one directory. Beyond: a list in the configuration is refused. Why: each that hangs takes
+/// a part of the time that an answer has.
+pub const MAX_SERVERS: usize = 8;
+
+/// One server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RemoteAddress {
-    /// A domain name (A-labels) or an IP address, without brackets.
-    Host(String),
+    /// A port of a host.
+    Host {
+        /// A domain name (A-labels) or an IP address, without brackets.
+        name: String,
+        /// Its own port, where it has one; else that of `port`.
+        port: Option<u16>,
+    },
     /// A Unix socket: its absolute path.
     Socket(PathBuf),
 }
 
 impl RemoteAddress {
+    /// Reads `HOST`, `HOST:PORT`, `[IPV6]:PORT`, or the path of a socket.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Wrong> {
+        if text.starts_with('/') {
+            return socket_path(&DeValue::String(text.into())).map(Self::Socket);
+        }
+        let is_address = text.parse::<IpAddr>().is_ok();
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !is_address && !text.contains('/') && !text.ends_with(']') => {
+                (host, Some(port))
+            }
+            _ => (text, None),
+        };
+        let port = port.map(|port| {
+            let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+            let number = port.parse().ok().filter(|port| *port > 0 && digits);
+            number.ok_or_else(|| {
+                Wrong::new("has no usable port", "a port is a number from 1 to 65535")
+                    .help("write it as in `\"mail.example.org:2525\"` or `\"[2001:db8::1]:2525\"`")
+            })
+        });
+        Ok(Self::Host {
+            name: host_of(host)?,
+            port: port.transpose()?,
+        })
+    }
+
     /// Whether data sent there stays on this machine: a Unix socket, a loopback address, or
     /// `localhost` (RFC 6761 §6.3). Another name never does, even if it resolves to loopback now: its address may change.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Socket(_) => true,
-            Self::Host(host) => {
-                host.eq_ignore_ascii_case("localhost")
-                    || host
+            Self::Host { name, .. } => {
+                name.eq_ignore_ascii_case("localhost")
+                    || name
                         .parse()
                         .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
             }
         }
     }
 
-    /// The port there that the file need not name.
-    pub(crate) fn port(&self, kind: Kind, implicit_tls: bool) -> Option<u16> {
+    /// The host's name or IP address.
+    pub fn host(&self) -> Option<&str> {
         match self {
             Self::Socket(_) => None,
-            Self::Host(_) => Some(kind.default_port(implicit_tls)),
+            Self::Host { name, .. } => Some(name),
+        }
+    }
+
+    /// Where it is reached, with `port` if it has none of its own: `HOST:PORT`, or the path of a socket.
+    pub fn endpoint(&self, port: Option<u16>) -> String {
+        match self {
+            Self::Socket(path) => path.display().to_string(),
+            Self::Host { name, port: own } => match own.or(port) {
+                Some(port) if name.contains(':') => format!("[{name}]:{port}"),
+                Some(port) => format!("{name}:{port}"),
+                None => name.clone(),
+            },
         }
     }
 }
 
+/// As the file writes it.
 impl fmt::Display for RemoteAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host(host) => f.write_str(host),
-            Self::Socket(path) => write!(f, "{}", path.display()),
-        }
+        f.write_str(&self.endpoint(None))
     }
 }
 
-impl Value for RemoteAddress {
+/// Where a directory's servers are, in the order in which they are tried: one at least, [`MAX_SERVERS`] at most.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Addresses(Vec<RemoteAddress>);
+
+impl Addresses {
+    /// A list of servers.
+    ///
+    /// # Errors
+    /// There are none, too many, or one twice.
+    pub fn listed(servers: Vec<RemoteAddress>) -> Result<Self, Wrong> {
+        if servers.is_empty() {
+            return Err(Wrong::new("is empty", "no server")
+                .help("give a host name, an IP address, or a list of them"));
+        }
+        if servers.len() > MAX_SERVERS {
+            let label = format!("{} servers, of at most {MAX_SERVERS}", servers.len());
+            return Err(Wrong::new("is too long", label)
+                .help("each server that hangs takes a part of the time that an answer has"));
+        }
+        if let Some(twice) = twice(&servers) {
+            return Err(Wrong::new(
+                "names a server twice",
+                format!("`{}` is there already", servers[twice]),
+            ));
+        }
+        Ok(Self(servers))
+    }
+
+    /// A server without a name, for the keys of a directory that is never asked.
+    pub fn nowhere() -> Self {
+        let nowhere = RemoteAddress::Host {
+            name: String::new(),
+            port: None,
+        };
+        nowhere.into()
+    }
+
+    /// The servers, in the order of the list.
+    pub fn servers(&self) -> &[RemoteAddress] {
+        &self.0
+    }
+
+    /// The only server, where there is one.
+    pub fn only(&self) -> Option<&RemoteAddress> {
+        match &self.0[..] {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// Whether all are Unix sockets.
+    pub fn are_sockets(&self) -> bool {
+        self.0.iter().all(|one| matches!(one, RemoteAddress::Socket(_)))
+    }
+
+    /// Whether one of them is reached at `port`.
+    pub fn take_port(&self) -> bool {
+        let takes = |one: &RemoteAddress| matches!(one, RemoteAddress::Host { port: None, .. });
+        self.0.iter().any(takes)
+    }
+
+    /// The port there that the file need not name.
+    pub(crate) fn port(&self, kind: Kind, implicit_tls: bool) -> Option<u16> {
+        self.take_port().then(|| kind.default_port(implicit_tls))
+    }
+}
+
+/// The first that was there before.
+fn twice(servers: &[RemoteAddress]) -> Option<usize> {
+    (1..servers.len()).find(|at| servers[..*at].contains(&servers[*at]))
+}
+
+/// In one line.
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&servers.join(", "))
+    }
+}
+
+/// One server.
+impl From<RemoteAddress> for Addresses {
+    fn from(server: RemoteAddress) -> Self {
+        Self(vec![server])
+    }
+}
+
+impl Value for Addresses {
     fn read(&mut self, found: &mut Findings, field: &Field<'_>, _: &Bound) {
         // Without a usable type there is an error already.
         let kind = field.context.kind.unwrap_or(Kind::Smtp);
-        let read = match field.value.as_str() {
-            Some(text) if text.starts_with('/') => match socket_path(field.value) {
-                Ok(_) if kind != Kind::Lmtp => Err(Wrong::new(
-                    "cannot be a path",
-                    format!("type `{kind}` is reached by TCP"),
-                )
-                .help("give a host name or an IP address; a socket is for `lmtp`")),
-                path => path.map(Self::Socket),
+        let texts = match field.value {
+            DeValue::Array(_) => strings(
+                found, field, "`[\"mail1.example.org\", \"mail2.example.org\"]`", false,
+            ),
+            one => match filled(one) {
+                Ok(text) => vec![(text, field.place.clone())],
+                Err(wrong) => return field.wrong(found, wrong),
             },
-            _ => host_name(field.value).map(Self::Host),
         };
-        match read {
-            Ok(address) => *self = address,
-            Err(wrong) => field.wrong(found, wrong),
+        let mut servers: Vec<RemoteAddress> = Vec::with_capacity(texts.len());
+        let mut places: Vec<Place> = Vec::with_capacity(texts.len());
+        let broken = found.problems.len();
+        for (text, place) in texts {
+            match server(&text, kind) {
+                Ok(server) => {
+                    servers.push(server);
+                    places.push(place);
+                }
+                Err(wrong) => found.problem(field.problem(place, wrong)),
+            }
+        }
+        if found.problems.len() > broken {
+            return;
+        }
+        let again = twice(&servers).map(|at| places[at].clone());
+        match Self::listed(servers) {
+            Ok(addresses) => *self = addresses,
+            Err(wrong) => found.problem(field.problem(again.unwrap_or_else(|| field.place.clone()), wrong)),
         }
     }
 
     fn show(&self) -> Shown {
-        Shown::Set(quoted(self))
+        Shown::Set(match self.only() {
+            Some(only) => quoted(only),
+            None => array(&self.0),
+        })
+    }
+}
+
+/// A server of a directory of this type.
+fn server(text: &str, kind: Kind) -> Result<RemoteAddress, Wrong> {
+    match RemoteAddress::parse(text)? {
+        RemoteAddress::Socket(_) if kind != Kind::Lmtp => Err(Wrong::new(
+            "cannot be a path",
+            format!("type `{kind}` is reached by TCP"),
+        )
+        .help("give a host name or an IP address; a socket is for `lmtp`")),
+        server => Ok(server),
     }
 }
 
 /// A host name as A-labels, or an IP address without brackets.
 pub(super) fn host_name(value: &DeValue<'_>) -> Result<String, Wrong> {
     let text = filled(value)?;
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'))
-        .unwrap_or(&text);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(address.to_string());
-    }
     if let Some((host, port)) = text.rsplit_once(':')
+        && text.parse::<IpAddr>().is_err()
         && port.parse::<u16>().is_ok()
         && !host.contains("//")
     {
-        return Err(
-            Wrong::new("cannot hold a port", "only the host, please").help(format!(
-                "write `\"{host}\"`, and `port = {port}` on a line of its own"
-            )),
-        );
+        let wrong = Wrong::new("cannot hold a port", "only the host, please");
+        return Err(wrong.help(format!("write `\"{host}\"`")));
+    }
+    host_of(&text)
+}
+
+/// The same of a text.
+fn host_of(text: &str) -> Result<String, Wrong> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Ok(address.to_string());
     }
     // A host of a private network may bear a name that no domain may, such as `mail_1`.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
@@ -108,12 +275,10 @@ pub(super) fn host_name(value: &DeValue<'_>) -> Result<String, Wrong> {
     {
         return Ok(text.to_ascii_lowercase());
     }
-    Domain::parse(&text)
-        .map(|domain| domain.to_string())
-        .map_err(|_| {
-            Wrong::new("is not a host", "neither a host name nor an IP address")
-                .help("write it as in `\"mail.example.org\"` or `\"192.0.2.1\"`")
-        })
+    Domain::parse(text).map(|domain| domain.to_string()).map_err(|_| {
+        Wrong::new("is not a host", "neither a host name nor an IP address")
+            .help("write it as in `\"mail.example.org\"` or `\"192.0.2.1\"`")
+    })
 }
 
 /// A domain, or an address literal in brackets (RFC 5321 §4.1.1.1).
@@ -151,6 +316,47 @@ mod tests {
         ] {
             let value = DeValue::parse(text).unwrap().into_inner();
             assert!(host_name(&value).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn servers() {
+        for (text, endpoint) in [
+            ("Mail.Example.ORG", "mail.example.org:25"),
+            ("mail.example.org:2525", "mail.example.org:2525"),
+            ("192.0.2.1:26", "192.0.2.1:26"),
+            ("::1", "[::1]:25"),
+            ("[2001:db8::1]", "[2001:db8::1]:25"),
+            ("[2001:db8::1]:2525", "[2001:db8::1]:2525"),
+            ("/run/lmtp", "/run/lmtp"),
+        ] {
+            let server = RemoteAddress::parse(text).unwrap();
+            assert_eq!(server.endpoint(Some(25)), endpoint, "{text}");
+            assert_eq!(
+                RemoteAddress::parse(&server.to_string()).unwrap(),
+                server,
+                "{text}"
+            );
+        }
+        for text in [
+            "", "a:", "a:0", "a:65536", "a:+1", "a:b", "a b:25", ":25", "[::1]25", "::1:x", "a:1:2",
+        ] {
+            assert!(RemoteAddress::parse(text).is_err(), "{text}");
+        }
+    }
+
+    // Fills MAX_SERVERS.
+    #[test]
+    fn a_list_has_an_end_and_names_nobody_twice() {
+        let named = |number: usize| RemoteAddress::parse(&format!("mail{number}.example.org")).unwrap();
+        let list = |count| Addresses::listed((0..count).map(named).collect());
+        assert_eq!(list(MAX_SERVERS).unwrap().servers().len(), MAX_SERVERS);
+        for wrong in [
+            list(MAX_SERVERS + 1),
+            list(0),
+            Addresses::listed(vec![named(1), named(2), named(1)]),
+        ] {
+            assert!(wrong.is_err());
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::address::{RemoteAddress, ehlo_name, host_name};
+use super::address::{Addresses, RemoteAddress, ehlo_name, host_name};
 pub use super::cache::{Cache, Credentials, Ttl};
 use super::domains::Domains;
 use super::key::keys;
@@ -20,7 +20,7 @@ use crate::template::Template;
 
 keys! {
     /// A remote server, and how to ask it.
-    pub struct Directory(name: &str, kind: Kind, address: RemoteAddress) {
+    pub struct Directory(name: &str, kind: Kind, address: Addresses) {
         of {
             /// NAME, by which listeners, the log and the metrics call it.
             name: String = name.to_owned();
@@ -28,13 +28,17 @@ keys! {
         /// The remote's protocol. `imap` knows logins, `lmtp` recipients, `smtp` both.
         "type" kind: Kind = kind,
             required "`\"imap\"`, `\"smtp\"` or `\"lmtp\"`", hint "imap: logins; lmtp: recipients; smtp: both";
-        /// A host name, an IP address, or (`lmtp`) the absolute path of a socket.
-        "address" address: RemoteAddress = address.clone(),
-            alias "host", required "a host name, an IP address, or (lmtp) the path of a socket",
-            hint "host, IP address, or (lmtp) /path/to/socket";
-        /// The port at `address`. A socket has none. Default imap 143, or 993 with `tls.implicit`; smtp 25, or 465; lmtp 24.
+        /// A host name, an IP address, or (`lmtp`) the absolute path of a socket; a host may have a port of its own, as in
+        /// `"mail.example.org:2525"` or `"[2001:db8::1]:2525"`. Or a list of them, all with the same accounts: a session is
+        /// opened at the first; if that refuses the connection, is silent, says 421 or BYE or fails in TLS, at the next. One
+        /// that failed while another worked is tried last for a minute. A login's secret is sent to one server only.
+        "address" address: Addresses = address.clone(),
+            alias "host", required "a host name, an IP address, a list of them, or (lmtp) the path of a socket",
+            hint "host, IP address, or (lmtp) /path/to/socket; or a list";
+        /// The port at each `address` that has none of its own. A socket has none. Default imap 143, or 993 with
+        /// `tls.implicit`; smtp 25, or 465; lmtp 24.
         "port" port: Option<u16> = address.port(kind, false),
-            within 1..=65_535, unset "a socket has none", default "",
+            within 1..=65_535, unset "each address has its own, or is a socket", default "",
             hint "imap 143, with implicit TLS 993; smtp 25, 465; lmtp 24";
         /// Bound on connecting and on each command. The whole answer is bounded by the listener's `deadline`, which is
         /// usually shorter.
@@ -66,26 +70,37 @@ keys! {
 }
 
 impl Directory {
-    /// Whether a password may be sent over a connection without TLS: never, unless `auth.allow-cleartext`
-    /// is set or the remote is on this machine.
-    pub fn password_in_clear(&self) -> bool {
-        self.auth.allow_cleartext || self.address.is_local()
+    /// The same directory at other servers: with the port of this one, or the usual one where this has none.
+    pub fn at(&self, address: Addresses) -> Self {
+        let usual = address.port(self.kind, self.tls.implicit);
+        Self {
+            port: usual.and(self.port.or(usual)),
+            address,
+            ..self.clone()
+        }
     }
 
-    /// Where the remote is reached: `HOST:PORT`, or the path of a socket.
+    /// Whether a password may be sent to this server over a connection without TLS: never, unless `auth.allow-cleartext`
+    /// is set or the server is on this machine.
+    pub fn password_in_clear(&self, server: &RemoteAddress) -> bool {
+        self.auth.allow_cleartext || server.is_local()
+    }
+
+    /// Where its servers are reached, in their order: `HOST:PORT`, or the path of a socket.
+    pub fn endpoints(&self) -> Vec<String> {
+        let servers = self.address.servers().iter();
+        servers.map(|server| server.endpoint(self.port)).collect()
+    }
+
+    /// The same in one line.
     pub fn endpoint(&self) -> String {
-        match (&self.address, self.port) {
-            (RemoteAddress::Host(host), Some(port)) if host.contains(':') => format!("[{host}]:{port}"),
-            (address, Some(port)) => format!("{address}:{port}"),
-            (address, None) => address.to_string(),
-        }
+        self.endpoints().join(", ")
     }
 }
 
 /// Every key of a directory, by its name in full.
 pub(crate) fn names() -> Vec<String> {
-    let nowhere = RemoteAddress::Host(String::new());
-    Directory::new("", Kind::Smtp, nowhere)
+    Directory::new("", Kind::Smtp, Addresses::nowhere())
         .every_key()
         .names("directory.NAME")
 }

@@ -16,7 +16,7 @@ use vouch::engine::cached_directory::Settings;
 use vouch::session::error::Kind as ErrorKind;
 use vouch::session::pool::{Asker, Limits, Open, Pool, Priority};
 use vouch::session::{After, Error, Judged, Session};
-use vouch::settings::address::RemoteAddress;
+use vouch::settings::address::Addresses;
 use vouch::settings::directory::{MaxSessions, Pool as Keys};
 use vouch::settings::{directory, kind};
 use vouch::verdict::{Cause, Class, Kind, Proof, Question, Verdict};
@@ -274,8 +274,7 @@ pub(crate) fn member(mail: &Arc<Mail>) -> Arc<CachedDirectory> {
     });
     let pool = Pool::new("mail".into(), limits, &Arc::default(), open, judge);
     let half_done = Arc::new(HalfDone::new(pool.dialogs()));
-    let nowhere = RemoteAddress::Host(String::new());
-    let mut keys = directory::Directory::new("mail", kind::Kind::Imap, nowhere);
+    let mut keys = directory::Directory::new("mail", kind::Kind::Imap, Addresses::nowhere());
     keys.cache.entries = 0;
     keys.cache.credentials.negative = Duration::ZERO;
     let settings = Settings::from(&keys);

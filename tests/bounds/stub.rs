@@ -22,7 +22,7 @@ use vouch::server::policy::Policy;
 use vouch::server::socketmap::Socketmap;
 use vouch::server::userdb::UserdbListener;
 use vouch::server::{Caller, Listener};
-use vouch::settings::address::RemoteAddress;
+use vouch::settings::address::Addresses;
 use vouch::settings::limit::Limit;
 use vouch::settings::listener::{self, Deadline, TempFail};
 use vouch::settings::protocol::Protocol;
@@ -78,8 +78,7 @@ impl Directory for Stub {
 /// A directory of example.org that remembers recipients.
 pub(crate) fn member(asked: Arc<dyn Directory>, detect_catch_all: bool) -> Arc<CachedDirectory> {
     let hour = Duration::from_secs(3600);
-    let nowhere = RemoteAddress::Host(String::new());
-    let mut keys = directory::Directory::new("stub", kind::Kind::Smtp, nowhere);
+    let mut keys = directory::Directory::new("stub", kind::Kind::Smtp, Addresses::nowhere());
     keys.lookup.domains.all = [Domain::parse("example.org").unwrap()].into();
     if detect_catch_all {
         keys.lookup.catch_all = directory::CatchAll::Detect;

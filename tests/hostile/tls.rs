@@ -16,7 +16,7 @@ use vouch::session::connect::{Dial, Dialled};
 use vouch::session::imap::{LoginSession, Options as LoginOptions};
 use vouch::session::smtp::Hello;
 use vouch::session::smtp::auth::{AuthSession, InTwo};
-use vouch::session::{Attempt, Credentials, Error, Kind, Login, Remote, Session};
+use vouch::session::{Attempt, Credentials, Error, Kind, Login, Session};
 use vouch_protocol::secret::Secret;
 use vouch_protocol::smtp::Protocol as SmtpProtocol;
 
@@ -285,12 +285,9 @@ async fn login_at(protocol: Protocol, address: &str, allow_cleartext: bool) -> (
     );
     let (config, _) = read::parse(Path::new("vouch.toml"), &text).unwrap();
     let directory = &config.directory[0];
-    let promised = directory.password_in_clear();
-    let remote = daemon::remote(directory, &RootCertStore::empty().into()).unwrap();
-    let remote = Arc::new(Remote {
-        dial: dial.clone(),
-        ..remote
-    });
+    let promised = directory.password_in_clear(&directory.address.servers()[0]);
+    let roots = RootCertStore::empty().into();
+    let servers = daemon::servers_by(directory, &roots, |remote| remote.dial = dial.clone()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
     let login = Login {
         attempt: Attempt::Password(Credentials {
@@ -300,7 +297,7 @@ async fn login_at(protocol: Protocol, address: &str, allow_cleartext: bool) -> (
         origin: None,
     };
     let failed = if protocol == Protocol::Imap {
-        let mut session = LoginSession::open(remote, LoginOptions::default(), deadline)
+        let mut session = LoginSession::open(&servers, LoginOptions::default(), deadline)
             .await
             .unwrap();
         session
@@ -312,7 +309,7 @@ async fn login_at(protocol: Protocol, address: &str, allow_cleartext: bool) -> (
             protocol: SmtpProtocol::Smtp,
             name: "vouch.example.net".to_owned(),
         };
-        let mut session = AuthSession::open(remote, Arc::new(hello), None, InTwo::default(), deadline)
+        let mut session = AuthSession::open(&servers, &Arc::new(hello), None, InTwo::default(), deadline)
             .await
             .unwrap();
         session

@@ -71,8 +71,11 @@ impl World {
     pub(crate) fn new(seed: u64, trace: Trace) -> Self {
         let chance = Chance::new(seed);
         let kind = chance.one(&[Kind::Imap, Kind::Smtp, Kind::Lmtp]);
-        let host = "127.0.0.1".to_owned();
-        let mut directory = Directory::new("remote", kind, RemoteAddress::Host(host));
+        let host = RemoteAddress::Host {
+            name: "127.0.0.1".to_owned(),
+            port: None,
+        };
+        let mut directory = Directory::new("remote", kind, host.into());
         let (rcpt, rcpt_errors) = (chance.among(1, 5) as u32, chance.among(1, 3) as u32);
         let auth_errors = chance.among(1, 3) as u32;
         directory.tls.starttls = StartTls::Never;

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use super::ask::Ask;
 use super::{Arguments, Behind, Front, Tls, complain, status};
 use crate::address::{Domain, DomainError};
-use crate::config::read;
+use crate::config::{Config, read};
 use crate::settings::address::RemoteAddress;
 use crate::settings::kind::Kind;
 
@@ -245,8 +245,7 @@ fn asks_logins(fronts: &[Front]) -> bool {
 }
 
 fn is_local(host: &str) -> bool {
-    let host = host.to_owned();
-    host.starts_with('/') || RemoteAddress::Host(host).is_local()
+    RemoteAddress::parse(host).is_ok_and(|server| server.is_local())
 }
 
 fn tls(
@@ -345,8 +344,16 @@ pub(super) enum Mistyped {
 pub(super) fn host(text: &str) -> Result<String, Mistyped> {
     let quoted = crate::settings::scalar::quoted(text);
     let sample = format!("[directory.sample]\ntype = \"lmtp\"\naddress = {quoted}\n");
+    // A port has an option of its own.
+    let has_port = |config: &Config| {
+        let mut servers = config
+            .directory
+            .iter()
+            .flat_map(|directory| directory.address.servers());
+        servers.any(|server| matches!(server, RemoteAddress::Host { port: Some(_), .. }))
+    };
     match read::parse(Path::new("sample"), &sample) {
-        Ok(_) if !text.chars().any(char::is_control) => Ok(text.to_owned()),
+        Ok((config, _)) if !has_port(&config) && !text.chars().any(char::is_control) => Ok(text.to_owned()),
         _ => Err(Mistyped::Host),
     }
 }

@@ -1,6 +1,6 @@
 //! Reads `[directory."NAME"]`, and checks what its keys say together.
 
-use crate::settings::address::RemoteAddress;
+use crate::settings::address::{Addresses, RemoteAddress};
 use crate::settings::directory::{CatchAll, Directory, LoginMethod, StartTls, names};
 use crate::settings::key::Keys as _;
 use crate::settings::kind::Kind;
@@ -15,7 +15,7 @@ pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Di
     let kind = kind.map_or(Kind::Smtp, |(_, kind)| *kind);
     table.context.kind = Some(kind);
     table.context.keys = names;
-    let mut directory = Directory::new(name, kind, RemoteAddress::Host(String::new()));
+    let mut directory = Directory::new(name, kind, Addresses::nowhere());
     directory.read_keys(found, &mut table);
     let checks = Checks {
         table: table.name.clone(),
@@ -58,22 +58,32 @@ impl Checks<'_> {
         let address = found
             .given(&self.full("address"))
             .map(|given| given.value.clone());
-        match (self.at(found, "port"), &self.directory.address) {
-            (Some(port), RemoteAddress::Socket(path)) => {
-                let title = format!("`{}` does not go with a socket", self.full("port"));
-                let mut problem = Problem::new(title, port, "a socket has no port");
-                if let Some(address) = &address {
-                    problem = problem.also(address.clone(), format!("`{}` is a path", path.display()));
+        match self.at(found, "port") {
+            Some(port) if !self.directory.address.take_port() => {
+                let (title, label) = match self.directory.address.only() {
+                    Some(RemoteAddress::Socket(_)) => ("does not go with a socket", "a socket has no port"),
+                    _ => ("is of no use", "each address has its own, or is a socket"),
+                };
+                let title = format!("`{}` {title}", self.full("port"));
+                let mut problem = Problem::new(title, port, label);
+                if let (Some(address), Some(only)) = (&address, self.directory.address.only()) {
+                    let what = match only {
+                        RemoteAddress::Socket(_) => "is a path",
+                        RemoteAddress::Host { .. } => "has a port",
+                    };
+                    problem = problem.also(address.clone(), format!("`{only}` {what}"));
                 }
                 found.problem(problem);
             }
-            (Some(_), RemoteAddress::Host(_)) => {}
-            (None, address) => self.directory.port = address.port(self.directory.kind, implicit),
+            Some(_) => {}
+            None => self.directory.port = self.directory.address.port(self.directory.kind, implicit),
         }
         let wants_tls = implicit || self.directory.tls.starttls == StartTls::Required;
-        if let (RemoteAddress::Socket(_), Some(address), true, None) = (
-            &self.directory.address, address, wants_tls, &self.directory.tls.server_name,
-        ) {
+        let servers = self.directory.address.servers().iter();
+        let has_socket = servers.clone().any(|it| matches!(it, RemoteAddress::Socket(_)));
+        if let (true, Some(address), true, None) =
+            (has_socket, address, wants_tls, &self.directory.tls.server_name)
+        {
             let title = format!(
                 "`{}` is a socket with TLS and without a name",
                 self.full("address")
@@ -230,7 +240,9 @@ pub(super) fn notes(found: &mut Findings, directory: &Directory, place: &Place) 
         found.note(place, format!("`{full}.cache.file`: {text}"));
     }
     let never = !directory.tls.implicit && directory.tls.starttls == StartTls::Never;
-    if never && directory.kind.knows_logins() && !directory.password_in_clear() {
+    let mut servers = directory.address.servers().iter();
+    let nowhere = !servers.any(|server| directory.password_in_clear(server));
+    if never && directory.kind.knows_logins() && nowhere {
         let text = "no TLS at all, and no password goes without it: every login gets no answer";
         found.note(place, format!("`{full}.tls.starttls`: {text}"));
     }

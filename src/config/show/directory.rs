@@ -2,7 +2,7 @@
 
 use super::{Text, at_most};
 use crate::config::Config;
-use crate::settings::address::RemoteAddress;
+use crate::settings::address::{Addresses, RemoteAddress};
 use crate::settings::directory::{CatchAll, Code252, Directory, KeyExchange, LoginMethod, Policy, StartTls};
 use crate::settings::kind::Kind;
 use crate::settings::scalar::duration_text;
@@ -15,9 +15,12 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
     };
     text.head(format!("Directory \"{}\": knows {knows}.", directory.name));
     let kind = directory.kind.as_str().to_ascii_uppercase();
-    match &directory.address {
-        RemoteAddress::Host(_) => text.say(format!("{kind} to {}.", directory.endpoint())),
-        RemoteAddress::Socket(path) => text.say(format!("{kind} over the Unix socket {}.", path.display())),
+    match directory.address.only() {
+        Some(RemoteAddress::Host { .. }) => text.say(format!("{kind} to {}.", directory.endpoint())),
+        Some(RemoteAddress::Socket(path)) => {
+            text.say(format!("{kind} over the Unix socket {}.", path.display()));
+        }
+        None => several_words(text, directory, &kind),
     }
     if !config.is_asked(&directory.name) {
         text.say("No listener asks it.");
@@ -63,6 +66,22 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
         pool.queue
     ));
     memory_words(text, directory);
+}
+
+/// What is done where there are several servers.
+fn several_words(text: &mut Text, directory: &Directory, kind: &str) {
+    text.say(format!(
+        "{kind} to the first of these servers that opens a session, each with the same accounts: {}.",
+        directory.endpoint()
+    ));
+    text.say(
+        "The next one is tried where a server refuses the connection, is silent, says 421 or BYE, or fails in TLS; one \
+         that failed while another worked is tried last for 60 s. A user or recipient that one of them refuses is not \
+         asked about at another.",
+    );
+    if directory.kind.knows_logins() {
+        text.say("A login's password is sent to one of them only.");
+    }
 }
 
 fn reply_words(text: &mut Text, directory: &Directory) {
@@ -124,7 +143,7 @@ fn memory_words(text: &mut Text, directory: &Directory) {
 
 fn tls_words(text: &mut Text, directory: &Directory) {
     let tls = &directory.tls;
-    if let (RemoteAddress::Socket(_), None) = (&directory.address, &tls.server_name) {
+    if directory.address.are_sockets() && tls.server_name.is_none() {
         text.say("No TLS: a Unix socket does not leave this machine.");
         return;
     }
@@ -137,20 +156,19 @@ fn tls_words(text: &mut Text, directory: &Directory) {
             return;
         }
     };
-    let name = match (&tls.server_name, &directory.address) {
-        (Some(name), _) | (None, RemoteAddress::Host(name)) => name.as_str(),
-        // Returned above.
-        (None, RemoteAddress::Socket(_)) => "",
+    let whose = match &tls.server_name {
+        Some(name) => format!("{name}'s"),
+        None => whose(&directory.address),
     };
     let trust = match (&tls.ca_file, tls.allow_invalid_certs) {
         (_, true) => "ANY certificate is accepted, from any machine that answers".to_owned(),
         (Some(file), false) => {
             format!(
-                "the certificate must be {name}'s, by the system's authorities or those in {}",
+                "the certificate must be {whose}, by the system's authorities or those in {}",
                 file.display()
             )
         }
-        (None, false) => format!("the certificate must be {name}'s, by the system's authorities"),
+        (None, false) => format!("the certificate must be {whose}, by the system's authorities"),
     };
     text.say(format!("{when}; {trust}."));
     if let Some(file) = &tls.cert_file {
@@ -161,20 +179,29 @@ fn tls_words(text: &mut Text, directory: &Directory) {
     }
 }
 
+/// Whose certificate it must be where no key names another.
+fn whose(address: &Addresses) -> String {
+    let mut names: Vec<_> = address.servers().iter().filter_map(RemoteAddress::host).collect();
+    names.dedup();
+    match &names[..] {
+        [name] => format!("{name}'s"),
+        names => format!("the server's own ({})", names.join(", ")),
+    }
+}
+
 fn password_words(text: &mut Text, directory: &Directory) {
     let tls_certain = directory.tls.implicit || directory.tls.starttls == StartTls::Required;
-    text.say(
-        match (
-            tls_certain,
-            directory.address.is_local(),
-            directory.auth.allow_cleartext,
-        ) {
-            (true, _, _) => "A password is sent over TLS only.",
-            (false, true, _) => "A password may be sent without TLS: it does not leave this machine.",
-            (false, false, true) => "A password MAY CROSS THE NETWORK WITHOUT TLS (auth.allow-cleartext).",
-            (false, false, false) => "A password is sent over TLS only; without TLS there is no answer.",
-        },
-    );
+    let (servers, cleartext) = (directory.address.servers(), directory.auth.allow_cleartext);
+    let all_are_here = servers.iter().all(RemoteAddress::is_local);
+    text.say(match (tls_certain, all_are_here, cleartext) {
+        (true, _, _) => "A password is sent over TLS only.",
+        (false, true, _) => "A password may be sent without TLS: it does not leave this machine.",
+        (false, false, true) => "A password MAY CROSS THE NETWORK WITHOUT TLS (auth.allow-cleartext).",
+        (false, false, false) if servers.iter().any(RemoteAddress::is_local) => {
+            "A password is sent over TLS only, except to a server on this machine."
+        }
+        (false, false, false) => "A password is sent over TLS only; without TLS there is no answer.",
+    });
     text.say(format!("User name sent: {}.", directory.auth.username));
     if directory.auth.mechanism != LoginMethod::Auto {
         text.say(format!(

@@ -17,9 +17,9 @@ use vouch_protocol::sasl::RelayedMechanism;
 
 use super::error::{Error, GREETING, Kind, LOGIN};
 use super::link::Link;
-use super::{Answer, Attempt, Credentials, Lacking, Login as Question, Origin, Remote, Session, tls};
+use super::{Answer, Attempt, Credentials, Lacking, Login as Question, Origin, Servers, Session, tls};
 use crate::session::secrets::SentSecrets;
-use crate::session::ways::{Way, by_any_address};
+use crate::session::ways::{Way, by_any_server};
 use remarks::is_remark;
 
 /// Bound (replies): wait for an answer after an IMAP BYE. Beyond: there is none, and the password is not sent again.
@@ -51,19 +51,13 @@ impl LoginSession {
     ///
     /// # Errors
     /// The step at which the opening failed.
-    pub async fn open(remote: Arc<Remote>, options: Options, deadline: Instant) -> Result<Self, Error> {
-        let open = |way| Self::open_by(way, remote.clone(), options, deadline);
-        by_any_address(&*remote.dial, deadline, open).await
+    pub async fn open(servers: &Servers, options: Options, deadline: Instant) -> Result<Self, Error> {
+        by_any_server(servers, deadline, |way| Self::open_by(way, options, deadline)).await
     }
 
-    async fn open_by(
-        way: Arc<Way>,
-        remote: Arc<Remote>,
-        options: Options,
-        deadline: Instant,
-    ) -> Result<Self, Error> {
-        let mut opening = Opening::new(remote.encryption);
-        let mut link = Link::<Codec>::open(remote, &way, deadline).await?;
+    async fn open_by(way: Arc<Way>, options: Options, deadline: Instant) -> Result<Self, Error> {
+        let mut opening = Opening::new(way.remote.encryption);
+        let mut link = Link::<Codec>::open(&way, deadline).await?;
         let mut step = opening.start();
         let (mut at, mut by) = (GREETING, deadline);
         loop {

@@ -9,7 +9,7 @@ use vouch_protocol::smtp::auth::{self, Auth};
 
 use super::{Hello, Opened, Secrecy};
 use crate::session::error::Error;
-use crate::session::{self, Answer, Attempt, Credentials, Lacking, Login, Remote, Session};
+use crate::session::{self, Answer, Attempt, Credentials, Lacking, Login, Servers, Session};
 
 /// A session on which logins are tried by AUTH.
 pub struct AuthSession {
@@ -29,13 +29,13 @@ impl AuthSession {
     /// # Errors
     /// The step at which the opening failed.
     pub async fn open(
-        remote: Arc<Remote>,
-        hello: Arc<Hello>,
+        servers: &Servers,
+        hello: &Arc<Hello>,
         mechanism: Option<Mechanism>,
         in_two: InTwo,
         deadline: Instant,
     ) -> Result<Self, Error> {
-        let opened = Opened::new(remote, hello, deadline).await?;
+        let opened = Opened::new(servers, hello, deadline).await?;
         Ok(Self {
             opened,
             mechanism,

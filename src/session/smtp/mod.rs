@@ -15,9 +15,9 @@ use vouch_protocol::smtp::{Capabilities, Codec, Command, Protocol, Reply};
 
 use super::error::{Error, Kind};
 use super::link::Link;
-use super::{Origin, Remote};
+use super::{Origin, Servers};
 use crate::session::secrets::SentSecrets;
-use crate::session::ways::{Way, by_any_address};
+use crate::session::ways::{Way, by_any_server};
 
 /// How we present ourselves to an SMTP or LMTP remote.
 #[derive(Debug, Clone)]
@@ -38,24 +38,18 @@ struct Opened {
 }
 
 impl Opened {
-    async fn new(remote: Arc<Remote>, hello: Arc<Hello>, deadline: Instant) -> Result<Self, Error> {
-        let open = |way| Self::by(way, remote.clone(), hello.clone(), deadline);
-        by_any_address(&*remote.dial, deadline, open).await
+    async fn new(servers: &Servers, hello: &Arc<Hello>, deadline: Instant) -> Result<Self, Error> {
+        by_any_server(servers, deadline, |way| Self::by(way, hello.clone(), deadline)).await
     }
 
-    async fn by(
-        way: Arc<Way>,
-        remote: Arc<Remote>,
-        hello: Arc<Hello>,
-        deadline: Instant,
-    ) -> Result<Self, Error> {
+    async fn by(way: Arc<Way>, hello: Arc<Hello>, deadline: Instant) -> Result<Self, Error> {
         let settings = Settings {
             protocol: hello.protocol,
             name: hello.name.clone(),
-            encryption: remote.encryption,
+            encryption: way.remote.encryption,
         };
         let mut opening = Opening::new(settings);
-        let mut link = Link::open(remote, &way, deadline).await?;
+        let mut link = Link::open(&way, deadline).await?;
         let mut step = opening.start();
         loop {
             step = match step {

@@ -12,7 +12,7 @@ use vouch_protocol::smtp::{Capabilities, Command, EnhancedCode, Reply};
 
 use super::{Hello, Opened, auth, step_name};
 use crate::session::error::{Error, Kind, RCPT};
-use crate::session::{Origin, Remote, RetryPolicy, Session, tls, trace};
+use crate::session::{Origin, RetryPolicy, Servers, Session, tls, trace};
 use crate::wire::WireError;
 
 /// A recipient as it goes out.
@@ -55,13 +55,13 @@ impl RecipientSession {
     /// # Errors
     /// The step at which the opening failed.
     pub async fn open(
-        remote: Arc<Remote>,
-        hello: Arc<Hello>,
+        servers: &Servers,
+        hello: &Arc<Hello>,
         mail_from: Arc<[u8]>,
         one_each: OneEach,
         deadline: Instant,
     ) -> Result<Self, Error> {
-        let opened = Opened::new(remote, hello, deadline).await?;
+        let opened = Opened::new(servers, hello, deadline).await?;
         let dialog = Recipients::new(&opened.capabilities, mail_from.to_vec());
         Ok(Self {
             opened,

@@ -34,7 +34,7 @@ pub use roots::Roots;
 /// the larger first message of the hybrid key exchange.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bound (sessions): TLS tickets kept for one directory. Beyond: the oldest goes. Why: rustls keeps eight for each
+/// Bound (sessions): TLS tickets kept for one server. Beyond: the oldest goes. Why: rustls keeps eight for each
 /// server name, of which there is one.
 const TICKETS: usize = 16;
 
@@ -60,14 +60,17 @@ pub struct Details {
     pub certificate: Vec<u8>,
 }
 
-/// One client configuration for each directory: session resumption lives in it.
+/// One client configuration for each server of a directory: session resumption lives in it. What is not the server's own,
+/// they share.
 pub struct Client {
     name: ServerName<'static>,
+    /// The name is that of a key, whatever the server.
+    is_named: bool,
     provider: Arc<CryptoProvider>,
-    trust: Trust,
-    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    trust: Arc<Trust>,
+    identity: Option<Arc<Identity>>,
     /// Those of the system and the directory's own, put together for the first handshake.
-    anchors: OnceLock<Arc<RootCertStore>>,
+    anchors: Arc<OnceLock<Arc<RootCertStore>>>,
     /// What time it is for certificates and tickets.
     clock: Arc<dyn TimeProvider>,
     /// Made for the first handshake, and anew when a certificate that it has seen is over: the tickets go with it,
@@ -75,6 +78,15 @@ pub struct Client {
     connector: Mutex<Option<(TlsConnector, Arc<Ends>)>>,
     /// Whose turn it is to work on a handshake.
     turns: Arc<Semaphore>,
+    counts: Arc<Counts>,
+}
+
+/// Our own certificate, and its key.
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// What came of the handshakes of a directory.
+#[derive(Default)]
+struct Counts {
     agreed: Counter,
     failed: Counter,
     /// What the last handshake agreed on.
@@ -135,19 +147,17 @@ impl Client {
                 Ok((read_certificates("cert-file", chain)?, private))
             });
         let name = keys.server_name.as_deref().unwrap_or(host);
-        let name = ServerName::try_from(name.to_owned()).map_err(|_| SettingsError::Name(name.to_owned()))?;
         let client = Self {
-            name,
+            name: server_name(name)?,
+            is_named: keys.server_name.is_some(),
             provider: Arc::new(provider),
-            trust,
-            identity: identity.transpose()?,
-            anchors: OnceLock::new(),
+            trust: Arc::new(trust),
+            identity: identity.transpose()?.map(Arc::new),
+            anchors: Arc::default(),
             clock: Arc::new(DefaultTimeProvider),
             connector: Mutex::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
-            agreed: Counter::default(),
-            failed: Counter::default(),
-            last: Mutex::default(),
+            counts: Arc::default(),
         };
         // What is wrong with the identity is to be known now.
         client
@@ -156,10 +166,34 @@ impl Client {
         Ok(client)
     }
 
+    /// The same for another server of the directory, with tickets of its own, whose certificate names `host` where no key
+    /// names another.
+    ///
+    /// # Errors
+    /// It can be in no certificate.
+    pub fn at(&self, host: &str) -> Result<Self, SettingsError> {
+        Ok(Self {
+            name: if self.is_named {
+                self.name.clone()
+            } else {
+                server_name(host)?
+            },
+            is_named: self.is_named,
+            provider: self.provider.clone(),
+            trust: self.trust.clone(),
+            identity: self.identity.clone(),
+            anchors: self.anchors.clone(),
+            clock: self.clock.clone(),
+            connector: Mutex::default(),
+            turns: self.turns.clone(),
+            counts: self.counts.clone(),
+        })
+    }
+
     /// The configuration of handshakes, with these trust anchors; it notes when the certificates that it takes end.
     fn config(&self, roots: Arc<RootCertStore>, ends: Arc<Ends>) -> Result<ClientConfig, rustls::Error> {
         let provider = self.provider.clone();
-        let taken = match &self.trust {
+        let taken = match &*self.trust {
             Trust::Anybody => Taken::Any,
             Trust::System(_, own) => Taken::Trusted {
                 roots,
@@ -175,7 +209,7 @@ impl Client {
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        let mut config = match &self.identity {
+        let mut config = match self.identity.as_deref() {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
         };
@@ -198,7 +232,7 @@ impl Client {
     }
 
     fn anchors(&self) -> &Arc<RootCertStore> {
-        self.anchors.get_or_init(|| match &self.trust {
+        self.anchors.get_or_init(|| match &*self.trust {
             Trust::Anybody => Arc::new(RootCertStore::empty()),
             Trust::System(system, own) => {
                 let mut roots = system.get().clone();
@@ -210,18 +244,18 @@ impl Client {
 
     /// Whether `tls.ca-file` names any.
     fn has_own_authority(&self) -> bool {
-        matches!(&self.trust, Trust::System(_, own) if !own.certificates.is_empty())
+        matches!(&*self.trust, Trust::System(_, own) if !own.certificates.is_empty())
     }
 
     /// How the handshakes went so far.
     pub fn report(&self) -> Report {
-        let own = self.identity.as_ref().and_then(|(chain, _)| chain.first());
+        let own = self.identity.as_deref().and_then(|(chain, _)| chain.first());
         Report {
-            agreed: self.agreed.get(),
-            failed: self.failed.get(),
-            last: self.last.lock().clone(),
+            agreed: self.counts.agreed.get(),
+            failed: self.counts.failed.get(),
+            last: self.counts.last.lock().clone(),
             own_certificate: own.map(|certificate| certificate.to_vec()),
-            checked: !matches!(self.trust, Trust::Anybody),
+            checked: !matches!(*self.trust, Trust::Anybody),
         }
     }
 
@@ -236,10 +270,10 @@ impl Client {
         let shaken = self.shake_hands(peer, stream, begun, deadline).await;
         match &shaken {
             Ok((_, details)) => {
-                self.agreed.count();
-                *self.last.lock() = Some(details.clone());
+                self.counts.agreed.count();
+                *self.counts.last.lock() = Some(details.clone());
             }
-            Err(_) => self.failed.count(),
+            Err(_) => self.counts.failed.count(),
         }
         shaken
     }
@@ -308,6 +342,10 @@ impl Client {
             Error::new(Kind::Tls, peer, HANDSHAKE, detail).advise("the server broke off TLS: see its log");
         if ended { error.turned_away() } else { error }
     }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, SettingsError> {
+    ServerName::try_from(name.to_owned()).map_err(|_| SettingsError::Name(name.to_owned()))
 }
 
 fn is_hybrid(group: rustls::NamedGroup) -> bool {
