@@ -43,7 +43,7 @@
 //!    `server::gate`: whether the listener answers this client, and whether this SMTP
 //!    session may ask more ([`server::recipient_limits`]).
 //! 3. [`engine::Engine::decide`] finds the directory by the domain, or all that serve
-//!    it where the listener has `any = "all"`;
+//!    it where the listener has `any = "all"` (for logins `any-login`);
 //!    [`engine::CachedDirectory::decide`] refuses what cannot be asked of any remote
 //!    (`engine::refusals`). From there recipients and logins go one way, `engine::lookup`: what the cache has
 //!    ([`engine::recipients`], which `engine::store` keeps on disk, and [`engine::logins`]), else a probe that equal

@@ -12,7 +12,7 @@ use crate::server::policy::Policy;
 use crate::server::saslauthd::Saslauthd;
 use crate::server::socketmap::Socketmap;
 use crate::server::userdb::UserdbListener;
-use crate::settings::listener::{self, Any};
+use crate::settings::listener::{self, Any, AnyLogin};
 use crate::settings::protocol::Protocol;
 
 /// The server of a listener, with those of `members` that it names. All listeners share `handover`.
@@ -109,7 +109,9 @@ fn engine(keys: &listener::Listener, members: &[Arc<CachedDirectory>]) -> Engine
             tokio::spawn(CachedDirectory::learn_offers(Arc::downgrade(member)));
         }
     }
-    Engine::new(asked, keys.default_domain.clone()).asking_all(keys.any == Any::All)
+    Engine::new(asked, keys.default_domain.clone())
+        .asking_all(keys.any == Any::All)
+        .asking_in_turn(keys.any_login == AnyLogin::InOrder)
 }
 
 /// Those of `members` that a listener names, in its order.

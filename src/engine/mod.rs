@@ -11,6 +11,8 @@ pub(crate) mod entry;
 mod epoch;
 mod flight;
 mod hash;
+mod homes;
+mod in_turn;
 mod kept;
 mod login_lookup;
 pub mod logins;
@@ -38,6 +40,8 @@ use crate::address::{Address, Domain};
 use crate::verdict::{Abstention, Kind, Question, UserName, Verdict};
 pub use cached_directory::CachedDirectory;
 use flight::Late;
+use homes::Homes;
+use in_turn::HearsLate;
 pub use logins::Tag;
 
 /// Answers the questions of one listener.
@@ -45,6 +49,8 @@ pub struct Engine {
     members: Vec<Arc<CachedDirectory>>,
     default_domain: Option<Domain>,
     asks_all: bool,
+    /// Where users were accepted last; `None` where only the first directory is asked about a login.
+    in_turn: Option<Arc<Homes>>,
 }
 
 /// A verdict and where it came from.
@@ -54,7 +60,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The source of the verdict.
     pub source: Source,
-    /// The directory that was asked or would have been.
+    /// The directory that was asked or would have been. Of a login that several have refused, all of them: the names of the
+    /// first, and how many more.
     pub directory: Option<Arc<str>>,
 }
 
@@ -109,6 +116,7 @@ impl Engine {
             members,
             default_domain,
             asks_all: false,
+            in_turn: None,
         }
     }
 
@@ -119,6 +127,23 @@ impl Engine {
             asks_all: all,
             ..self
         }
+    }
+
+    /// The same, which asks `all` directories that may know a login, one after another, or the first of them alone.
+    #[must_use]
+    pub fn asking_in_turn(self, all: bool) -> Self {
+        Self {
+            in_turn: all.then(|| Arc::new(Homes::new())),
+            ..self
+        }
+    }
+
+    /// The same, in place of `before`: it knows as well where users were accepted last.
+    #[must_use]
+    pub fn succeeding(self, before: &Self) -> Self {
+        let known = before.in_turn.as_ref();
+        let in_turn = self.in_turn.map(|new| known.cloned().unwrap_or(new));
+        Self { in_turn, ..self }
     }
 
     /// The one answer to `question`, by `deadline`.
@@ -134,22 +159,14 @@ impl Engine {
         deadline: Instant,
         late: impl FnOnce(Decision) + Send + 'static,
     ) -> impl Future<Output = Decision> + Send {
-        let directory = self.directory_for(&question.kind);
-        let late = Late::new(move |verdict| {
-            late(Decision {
-                verdict,
-                source: Source::Probe,
-                directory,
-            });
-        });
-        self.decide_within(question, deadline, Some(Arc::new(late)))
+        self.decide_within(question, deadline, Some(Box::new(late)))
     }
 
     async fn decide_within(
         &self,
         mut question: Question,
         deadline: Instant,
-        late: Option<Arc<Late<Verdict>>>,
+        late: Option<HearsLate>,
     ) -> Decision {
         if let Kind::Login { user, .. } = &mut question.kind {
             *user = self.complete(user);
@@ -168,6 +185,27 @@ impl Engine {
                 directory: None,
             };
         };
+        if let (Some(homes), Kind::Login { user, .. }) = (&self.in_turn, &question.kind) {
+            let serving = self.members.iter().filter(|member| member.takes(&question.kind));
+            let serving = serving.cloned().collect();
+            let login = in_turn::Login {
+                account: self.account(user),
+                homes: homes.clone(),
+                question,
+                deadline,
+            };
+            return Box::pin(in_turn::decide(serving, login, late)).await;
+        }
+        let directory = member.name().clone();
+        let late = late.map(|late| {
+            Arc::new(Late::new(move |verdict| {
+                late(Decision {
+                    verdict,
+                    source: Source::Probe,
+                    directory: Some(directory),
+                });
+            }))
+        });
         member.decide_or_late(question, deadline, late).await
     }
 
@@ -293,10 +331,10 @@ impl Engine {
 
     /// The first directory that can answer this kind of question and knows the
     /// domain. A login without any domain is taken by the listener's only
-    /// directory, or by none.
+    /// directory, or by none; where logins are asked about in turn, by each.
     fn route(&self, kind: &Kind) -> Option<&Arc<CachedDirectory>> {
         let without_domain = matches!(kind, Kind::Login { user, .. } if user.domain().is_none());
-        if without_domain && self.members.len() != 1 {
+        if without_domain && self.members.len() != 1 && self.in_turn.is_none() {
             return None;
         }
         self.members.iter().find(|member| member.takes(kind))

@@ -36,12 +36,18 @@ pub(super) async fn decide(
 }
 
 /// The heaviest verdict is that of all. A "no" is the lightest: it takes all of them, and a directory that gives no answer
-/// may be the one that knows the recipient. One without an opinion can never say no, whatever the others find.
-fn weight(verdict: &Verdict) -> u8 {
+/// may be the one that knows the recipient. One without an opinion can never say no, whatever the others find. Among the
+/// "no", one that only the server of this very user can say is the heaviest: others refuse a password, or a recipient, that
+/// they never had.
+pub(super) fn weight(verdict: &Verdict) -> u8 {
     match verdict {
-        Verdict::Accept(_) => 4,
-        Verdict::Abstain(_) => 3,
-        Verdict::Defer(_) => 2,
+        Verdict::Accept(_) => 5,
+        Verdict::Abstain(_) => 4,
+        Verdict::Defer(_) => 3,
+        Verdict::Reject(Cause {
+            class: Class::Expired,
+            ..
+        }) => 2,
         Verdict::Reject(Cause {
             class: Class::Disabled,
             ..

@@ -36,7 +36,10 @@ pub const LOG_FIELDS: [(&str, &str); 14] = [
          earlier answer), `local` (no need to ask), `limit`, `penalty` (too many failures), `unknown-rate` (the \
          server has refused too many recipients) or `access` (`allow` and `deny`)",
     ),
-    ("directory", "the directory that was asked, or would have been"),
+    (
+        "directory",
+        "the directory that was asked, or would have been; of a login that several refused (`any-login`), all of them",
+    ),
     ("us", "microseconds from the question to the verdict"),
     (
         "delayed_ms",

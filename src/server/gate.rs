@@ -85,7 +85,8 @@ pub(crate) struct Gate<L> {
 }
 
 impl<L: SessionLimits> Gate<L> {
-    /// The gate of a listener that had `before`: what was counted under limits that are still the same counts on.
+    /// The gate of a listener that had `before`: what was counted under limits that are still the same counts on, and
+    /// where users were accepted last is known on.
     pub(super) fn new(
         listener: &str,
         limits: L::Settings,
@@ -102,7 +103,10 @@ impl<L: SessionLimits> Gate<L> {
             counts: before.map(|before| before.counts.clone()).unwrap_or_default(),
             access: guards.access,
             networks: guards.networks,
-            engine,
+            engine: match before {
+                Some(before) => engine.succeeding(&before.engine),
+                None => engine,
+            },
         })
     }
 

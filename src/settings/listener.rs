@@ -60,6 +60,12 @@ keys! {
         /// Which directories are asked about a recipient or user whose domain several of them serve.
         "any" any: Any = Any::First,
             at &[Policy, Userdb, Master, Socketmap], hint "first | all: of several directories that serve a domain";
+        /// Which directories are asked about a login whose domain several of them serve. With `"in-order"` each of them may
+        /// receive the password, and whoever is `jane` at any of them is `jane`; not with the mechanisms whose password vouch
+        /// does not see, nor with tokens, which are meant for one server.
+        "any-login" any_login: AnyLogin = AnyLogin::First,
+            at &[Auth, Login, Saslauthd], dovecot true,
+            hint "first | in-order: of several that serve a domain; passwords go to each";
         /// Bound on an answer, shorter than the client waits (Postfix policy: 100 s). 4 s suits chasquid and Radicale.
         // Bound (clients, listener.NAME.deadline of saslauthd): time from a question at a saslauthd listener to its
         // answer. Beyond: no answer (see tempfail). Why: clients have no timeout of their own: how long a person
@@ -207,6 +213,19 @@ words! {
         /// and the answer is "later" if one gives none. If the domain is a catch-all at one of them, vouch does not
         /// reject an unknown recipient.
         All = "all",
+    }
+}
+
+words! {
+    /// `any-login` of a listener.
+    AnyLogin {
+        /// The first directory that serves the domain. A login without a domain is nobody's where there are several.
+        First = "first",
+        /// One after another, until one accepts: first the directory that accepted this user last, then the others in the
+        /// order of `directory`; a login without a domain goes to each, as it is. A password is refused if all of them refuse
+        /// it, which costs an attempt at each, and counts as one failed login of the client; the answer is "later" if one gives
+        /// none. A directory that does not answer within its share of the `deadline` is waited for while the next is asked.
+        InOrder = "in-order",
     }
 }
 

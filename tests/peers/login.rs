@@ -227,7 +227,7 @@ socket = \"{}\"
 }
 
 /// What `doveadm auth test` prints, and whether it calls the login good.
-fn doveadm(dovecot: &Dovecot, auth: &Path, name: &str, password: &[u8]) -> (bool, String) {
+pub(crate) fn doveadm(dovecot: &Dovecot, auth: &Path, name: &str, password: &[u8]) -> (bool, String) {
     let output = Command::new(program("doveadm").unwrap())
         .arg("-c")
         .arg(&dovecot.config)
@@ -247,11 +247,11 @@ fn doveadm(dovecot: &Dovecot, auth: &Path, name: &str, password: &[u8]) -> (bool
 }
 
 #[track_caller]
-fn assert_succeeds((good, text): &(bool, String)) {
+pub(crate) fn assert_succeeds((good, text): &(bool, String)) {
     assert!(*good && text.contains("auth succeeded"), "{text}");
 }
 
 #[track_caller]
-fn assert_fails((good, text): &(bool, String), why: &str) {
+pub(crate) fn assert_fails((good, text): &(bool, String), why: &str) {
     assert!(!*good && text.contains(why), "expected {why:?} in: {text}");
 }

@@ -1,7 +1,8 @@
 //! What must hold where mechanisms are for a remote to judge.
 
 use crate::config::Config;
-use crate::settings::listener::Listener;
+use crate::settings::listener::{AnyLogin, Listener};
+use crate::settings::mechanism::Mechanism;
 use crate::settings::problem::Problem;
 use crate::settings::table::{Findings, Place};
 use crate::template::Template;
@@ -26,6 +27,16 @@ pub(super) fn check(found: &mut Findings, config: &Config, listener: &Listener, 
             listener.name
         );
         let label = "a client that logs in by this gives no password".to_owned();
+        refuse(place, title, label, "leave one of the two out");
+    }
+    let in_order = listener.any_login == AnyLogin::InOrder && listener.directory.len() > 1;
+    let is_token = |(mechanism, _): &&(&Mechanism, &Place)| !mechanism.is_challenge_response();
+    if let (true, Some((mechanism, place))) = (in_order, relayed.iter().find(is_token)) {
+        let title = format!(
+            "listener \"{}\" cannot offer {mechanism} with `any-login = \"in-order\"`",
+            listener.name
+        );
+        let label = "a token is meant for one server, and would be sent to others".to_owned();
         refuse(place, title, label, "leave one of the two out");
     }
     let mut relayed = relayed

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::settings::directory::Directory;
 use crate::settings::fields::Fields;
 use crate::settings::limit::Limit;
-use crate::settings::listener::{Any, Exists, Listener, TempFail};
+use crate::settings::listener::{Any, AnyLogin, Exists, Listener, TempFail};
 use crate::settings::mechanism::Mechanism;
 use crate::settings::protocol::{Asks, Protocol};
 use crate::settings::scalar::duration_text;
@@ -190,6 +190,15 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
             "Where several serve a domain, all are asked at once: one yes is enough, and a no takes all of them.",
         );
     }
+    let in_order = logins && asks_all(listener) && routes.asked.len() > 1;
+    if in_order {
+        let names: Vec<_> = routes.asked.iter().map(|name| format!("\"{name}\"")).collect();
+        text.say(format!(
+            "Passwords go to each of {} that serves the domain, one after another until one accepts, first to the one that \
+             accepted the user last. A wrong password costs an attempt at each; whoever is jane at any of these is jane.",
+            names.join(", ")
+        ));
+    }
     let row = listener.protocol.row();
     if routes.everything.is_none() {
         text.say(format!("Any other domain: {}", row.not_ours));
@@ -199,6 +208,8 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
     } else if logins {
         text.say(if listener.directory.len() == 1 {
             "A name without a domain is sent as it is."
+        } else if in_order {
+            "A name without a domain is sent to each of these, as it is."
         } else {
             "A name without a domain has no directory: set default-domain."
         });
@@ -210,6 +221,8 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
 /// The directories of a listener so far: the first that has a domain is the one that is asked.
 #[derive(Default)]
 struct Routes<'a> {
+    /// Those that are asked.
+    asked: Vec<&'a str>,
     taken: BTreeMap<&'a Domain, &'a str>,
     /// The first that is asked about every login.
     everything: Option<&'a str>,
@@ -226,26 +239,28 @@ impl<'a> Routes<'a> {
             ));
             return;
         }
+        let all = asks_all(listener);
+        if let (Some(first), true, false) = (self.everything, logins, all) {
+            return text.say(format!(
+                "Never asks \"{name}\": \"{first}\" comes first, and is asked about every login."
+            ));
+        }
         if domains.is_empty() {
-            match self.everything {
-                Some(first) => text.say(format!(
-                    "Never asks \"{name}\": \"{first}\" comes first, and is asked about every login."
-                )),
-                None => text.say(format!("Asks \"{name}\" about every login.")),
-            }
-            self.everything.get_or_insert(name);
+            text.say(format!("Asks \"{name}\" about every login."));
+            self.asked.push(name);
+            self.everything = Some(name);
             return;
         }
-        let goes_first = |domain: &&Domain| listener.any == Any::First && self.taken.contains_key(*domain);
+        let goes_first = |domain: &&Domain| !all && self.taken.contains_key(*domain);
         let (lost, own): (Vec<_>, Vec<_>) = domains.iter().partition(goes_first);
         let first: BTreeSet<_> = lost.iter().filter_map(|domain| self.taken.get(*domain)).collect();
         let comes = if first.len() > 1 { "come" } else { "comes" };
         let first: Vec<_> = first.iter().map(|name| format!("\"{name}\"")).collect();
         let first = first.join(" and ");
-        let hint = if listener.has("any") {
-            "; any = \"all\" asks both"
+        let hint = if logins {
+            "; any-login = \"in-order\" asks both"
         } else {
-            ""
+            "; any = \"all\" asks both"
         };
         match (&own[..], &lost[..]) {
             ([], _) => text.say(format!(
@@ -262,7 +277,19 @@ impl<'a> Routes<'a> {
                 text.say(asked(listener, name, &domains));
             }
         }
+        if !own.is_empty() {
+            self.asked.push(name);
+        }
         self.taken.extend(own.into_iter().map(|domain| (domain, name)));
+    }
+}
+
+/// Whether all directories that serve a domain are asked, or the first of them alone.
+fn asks_all(listener: &Listener) -> bool {
+    if listener.protocol.asks_logins() {
+        listener.any_login == AnyLogin::InOrder
+    } else {
+        listener.any == Any::All
     }
 }
 
