@@ -16,6 +16,20 @@ use crate::engine::{Decision, Engine, Source};
 use crate::settings::penalty;
 use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, UserName, Verdict};
 
+/// The limit of a client's session that is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UsedUp {
+    /// [`ClientLimits::rcpt`](crate::settings::listener::ClientLimits::rcpt), by what is named.
+    #[error("the {0} has used up listener limit rcpt")]
+    Rcpt(&'static str),
+    /// [`ClientLimits::rcpt_errors`](crate::settings::listener::ClientLimits::rcpt_errors), likewise.
+    #[error("the {0} has used up listener limit rcpt-errors")]
+    RcptErrors(&'static str),
+    /// [`ClientLimits::auth_errors`](crate::settings::listener::ClientLimits::auth_errors)
+    #[error("the client's session has used up listener limit auth-errors")]
+    AuthErrors,
+}
+
 /// How much a client's session may ask, or fail.
 pub(crate) trait SessionLimits: Send + Sync + 'static {
     /// How much that is.
@@ -34,8 +48,8 @@ pub(crate) trait SessionLimits: Send + Sync + 'static {
     /// Counts a question.
     ///
     /// # Errors
-    /// The limit that is used up, for the log.
-    fn admit(&self, attempt: Self::Attempt<'_>) -> Result<Self::Ticket, String>;
+    /// The limit that is used up.
+    fn admit(&self, attempt: Self::Attempt<'_>) -> Result<Self::Ticket, UsedUp>;
 
     /// Counts what came of it.
     fn note(&self, ticket: Self::Ticket, decision: &Decision);
@@ -57,7 +71,7 @@ impl SessionLimits for Unlimited {
         &()
     }
 
-    fn admit(&self, (): ()) -> Result<(), String> {
+    fn admit(&self, (): ()) -> Result<(), UsedUp> {
         Ok(())
     }
 
@@ -174,7 +188,7 @@ impl<L: SessionLimits> Gate<L> {
         }
         let ticket = match self.limits.admit(attempt) {
             Ok(ticket) => ticket,
-            Err(why) => return Err(no(put_off(why), Source::Limit, directory)),
+            Err(used_up) => return Err(no(put_off(used_up.to_string()), Source::Limit, directory)),
         };
         if login && !self.allows(client) {
             let why = "the client's address is not in ok.allow_nets";

@@ -19,7 +19,7 @@ use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use super::failures::Table;
-use super::gate::SessionLimits;
+use super::gate::{SessionLimits, UsedUp};
 use crate::address::network::Network;
 use crate::engine::{Decision, Source, Tag};
 use crate::settings::listener;
@@ -116,11 +116,11 @@ impl SessionLimits for Sessions {
         &self.limits
     }
 
-    fn admit(&self, attempt: Attempt) -> Result<Attempt, String> {
+    fn admit(&self, attempt: Attempt) -> Result<Attempt, UsedUp> {
         if self.may_try(attempt.session) {
             Ok(attempt)
         } else {
-            Err("the client's session has used up listener limit auth-errors".to_owned())
+            Err(UsedUp::AuthErrors)
         }
     }
 

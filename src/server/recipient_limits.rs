@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use super::gate::SessionLimits;
+use super::gate::{SessionLimits, UsedUp};
 use crate::engine::Decision;
 use crate::settings::listener::ClientLimits;
 use crate::verdict::{Abstention, Verdict};
@@ -35,15 +35,6 @@ const FORGET: Duration = Duration::from_secs(3600);
 /// Bound (questions, bytes): process, address, and port or greeting that identify an SMTP session, each. Beyond: the
 /// rest is ignored. Why: a host's name is no longer (RFC 1035 section 2.3.4).
 const PART: usize = 255;
-
-/// The limit that stands against a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Used {
-    /// [`ClientLimits::rcpt`]
-    Rcpt,
-    /// [`ClientLimits::rcpt_errors`]
-    RcptErrors,
-}
 
 /// A question, and what tells its SMTP session from others; what is not known is empty.
 #[derive(Debug, Clone, Copy, Default)]
@@ -107,34 +98,14 @@ impl SessionLimits for Sessions {
         &self.limits
     }
 
-    fn admit(&self, attempt: RcptAttempt<'_>) -> Result<Ticket, String> {
-        let [message, session] = attempt.whose;
-        self.may_ask(&attempt).map_err(|used| match used {
-            Used::Rcpt => format!("the {message} has used up listener limit rcpt"),
-            Used::RcptErrors => format!("the {session} has used up listener limit rcpt-errors"),
-        })
-    }
-
-    fn note(&self, ticket: Ticket, decision: &Decision) {
-        match decision.verdict {
-            Verdict::Accept(_) | Verdict::Abstain(Abstention::NoOpinion) => ticket.accepted(),
-            Verdict::Reject(_) => ticket.refused(),
-            Verdict::Defer(_) | Verdict::Abstain(Abstention::NotOurs) => {}
-        }
-    }
-}
-
-impl Sessions {
     /// Counts a question. What was counted before may be asked again, as often as Postfix retries it.
-    ///
-    /// # Errors
-    /// The limit that is used up.
-    pub fn may_ask(&self, asked: &RcptAttempt<'_>) -> Result<Ticket, Used> {
+    fn admit(&self, asked: RcptAttempt<'_>) -> Result<Ticket, UsedUp> {
+        let [message, whole] = asked.whose;
         let question = self.hasher.hash_one((asked.instance, asked.recipient));
-        let session = self.session(asked);
+        let session = self.session(&asked);
         {
             let mut session = session.lock();
-            if starts_again(asked, &session.instance) || session.seen.elapsed() >= FORGET {
+            if starts_again(&asked, &session.instance) || session.seen.elapsed() >= FORGET {
                 *session = Session::new();
             }
             session.seen = Instant::now();
@@ -145,10 +116,10 @@ impl Sessions {
             let known = counted.contains(&question) || refused.contains(&question);
             if !known {
                 if is_full(refused, self.limits.rcpt_errors.most()) {
-                    return Err(Used::RcptErrors);
+                    return Err(UsedUp::RcptErrors(whole));
                 }
                 if is_full(counted, self.limits.rcpt.most()) {
-                    return Err(Used::Rcpt);
+                    return Err(UsedUp::Rcpt(message));
                 }
                 if self.limits.rcpt.most().is_some() {
                     counted.insert(question);
@@ -162,6 +133,16 @@ impl Sessions {
         })
     }
 
+    fn note(&self, ticket: Ticket, decision: &Decision) {
+        match decision.verdict {
+            Verdict::Accept(_) | Verdict::Abstain(Abstention::NoOpinion) => ticket.accepted(),
+            Verdict::Reject(_) => ticket.refused(),
+            Verdict::Defer(_) | Verdict::Abstain(Abstention::NotOurs) => {}
+        }
+    }
+}
+
+impl Sessions {
     fn session(&self, asked: &RcptAttempt<'_>) -> Arc<Mutex<Session>> {
         let key = key(asked);
         let found = self
@@ -269,22 +250,22 @@ mod tests {
     #[test]
     fn recipients_of_a_message_are_counted_once_over_connections() {
         let sessions = sessions(2, 10);
-        assert!(sessions.may_ask(&request("1.a.b.0", "a@e.org", 1)).is_ok());
+        assert!(sessions.admit(request("1.a.b.0", "a@e.org", 1)).is_ok());
         assert!(
-            sessions.may_ask(&request("1.a.b.0", "a@e.org", 2)).is_ok(),
+            sessions.admit(request("1.a.b.0", "a@e.org", 2)).is_ok(),
             "a retry on another connection"
         );
-        assert!(sessions.may_ask(&request("1.a.b.0", "b@e.org", 2)).is_ok());
+        assert!(sessions.admit(request("1.a.b.0", "b@e.org", 2)).is_ok());
         assert!(
-            sessions.may_ask(&request("1.a.b.0", "c@e.org", 2)).is_err(),
+            sessions.admit(request("1.a.b.0", "c@e.org", 2)).is_err(),
             "a third one"
         );
         assert!(
-            sessions.may_ask(&request("1.a.b.0", "b@e.org", 3)).is_ok(),
+            sessions.admit(request("1.a.b.0", "b@e.org", 3)).is_ok(),
             "still a retry"
         );
         assert!(
-            sessions.may_ask(&request("1.a.c.1", "c@e.org", 3)).is_ok(),
+            sessions.admit(request("1.a.c.1", "c@e.org", 3)).is_ok(),
             "the next message, same session"
         );
     }
@@ -294,7 +275,7 @@ mod tests {
         let sessions = sessions(100, 2);
         let admit = |message: usize, recipient: &str| {
             let instance = format!("1.a.{message:x}.{message}");
-            sessions.may_ask(&request(&instance, recipient, 1))
+            sessions.admit(request(&instance, recipient, 1))
         };
         // One known and one unknown recipient in each of sixty messages.
         for message in 0..60 {
@@ -313,12 +294,12 @@ mod tests {
     #[test]
     fn an_accepted_recipient_makes_up_for_refused_ones_with_the_next_message_alone() {
         let sessions = sessions(100, 2);
-        let first = |recipient| sessions.may_ask(&request("1.a.b.0", recipient, 1));
+        let first = |recipient| sessions.admit(request("1.a.b.0", recipient, 1));
         first("jane@e.org").unwrap().accepted();
         first("a@e.org").unwrap().refused();
         first("b@e.org").unwrap().refused();
         assert!(first("joe@e.org").is_err());
-        assert!(sessions.may_ask(&request("1.a.c.1", "joe@e.org", 1)).is_ok());
+        assert!(sessions.admit(request("1.a.c.1", "joe@e.org", 1)).is_ok());
     }
 
     #[test]
@@ -326,26 +307,26 @@ mod tests {
         let sessions = sessions(100, 2);
         for recipient in ["a@e.org", "a@e.org", "b@e.org"] {
             sessions
-                .may_ask(&request("1.a.b.0", recipient, 1))
+                .admit(request("1.a.b.0", recipient, 1))
                 .unwrap()
                 .refused();
         }
-        let third = sessions.may_ask(&request("1.a.b.0", "c@e.org", 1));
-        assert_eq!(third.err(), Some(Used::RcptErrors));
-        assert!(sessions.may_ask(&request("1.a.b.0", "a@e.org", 1)).is_ok());
+        let third = sessions.admit(request("1.a.b.0", "c@e.org", 1));
+        assert_eq!(third.err(), Some(UsedUp::RcptErrors("session")));
+        assert!(sessions.admit(request("1.a.b.0", "a@e.org", 1)).is_ok());
     }
 
     #[test]
     fn other_clients_are_other_sessions() {
         let sessions = sessions(1, 1);
-        assert!(sessions.may_ask(&request("1.a.b.0", "a@e.org", 1)).is_ok());
-        assert!(sessions.may_ask(&request("1.a.b.0", "b@e.org", 1)).is_err());
+        assert!(sessions.admit(request("1.a.b.0", "a@e.org", 1)).is_ok());
+        assert!(sessions.admit(request("1.a.b.0", "b@e.org", 1)).is_err());
         let other_port = RcptAttempt {
             port: b"50919",
             ..request("1.a.c.0", "b@e.org", 1)
         };
-        assert!(sessions.may_ask(&other_port).is_ok());
-        assert!(sessions.may_ask(&request("2.a.b.0", "b@e.org", 1)).is_ok());
+        assert!(sessions.admit(other_port).is_ok());
+        assert!(sessions.admit(request("2.a.b.0", "b@e.org", 1)).is_ok());
     }
 
     #[test]
@@ -355,9 +336,9 @@ mod tests {
             port: b"",
             ..request(instance, recipient, 1)
         };
-        sessions.may_ask(&old("1.a.b.0", "a@e.org")).unwrap().refused();
-        assert!(sessions.may_ask(&old("1.a.c.1", "b@e.org")).is_err());
-        assert!(sessions.may_ask(&old("1.a.d.0", "b@e.org")).is_ok());
+        sessions.admit(old("1.a.b.0", "a@e.org")).unwrap().refused();
+        assert!(sessions.admit(old("1.a.c.1", "b@e.org")).is_err());
+        assert!(sessions.admit(old("1.a.d.0", "b@e.org")).is_ok());
     }
 
     // Fills FORGET.
@@ -365,20 +346,20 @@ mod tests {
     async fn a_silent_session_is_over() {
         let sessions = sessions(1, 1);
         sessions
-            .may_ask(&request("1.a.b.0", "a@e.org", 1))
+            .admit(request("1.a.b.0", "a@e.org", 1))
             .unwrap()
             .refused();
-        assert!(sessions.may_ask(&request("1.a.c.1", "b@e.org", 1)).is_err());
+        assert!(sessions.admit(request("1.a.c.1", "b@e.org", 1)).is_err());
         tokio::time::advance(FORGET).await;
-        assert!(sessions.may_ask(&request("1.a.d.2", "b@e.org", 1)).is_ok());
+        assert!(sessions.admit(request("1.a.d.2", "b@e.org", 1)).is_ok());
     }
 
     #[test]
     fn vrfy_is_counted_by_connection() {
         let sessions = sessions(1, 1);
-        assert!(sessions.may_ask(&request("", "a@e.org", 1)).is_ok());
-        assert!(sessions.may_ask(&request("", "b@e.org", 1)).is_err());
-        assert!(sessions.may_ask(&request("", "b@e.org", 2)).is_ok());
+        assert!(sessions.admit(request("", "a@e.org", 1)).is_ok());
+        assert!(sessions.admit(request("", "b@e.org", 1)).is_err());
+        assert!(sessions.admit(request("", "b@e.org", 2)).is_ok());
     }
 
     #[test]
@@ -386,7 +367,7 @@ mod tests {
         let sessions = Sessions::new(ClientLimits::new(Protocol::Socketmap));
         for number in 0..1000 {
             let ticket = sessions
-                .may_ask(&request("1.a.b.0", &format!("{number}@e.org"), 1))
+                .admit(request("1.a.b.0", &format!("{number}@e.org"), 1))
                 .unwrap();
             let session = ticket.session.clone();
             ticket.refused();
@@ -400,9 +381,9 @@ mod tests {
         let sessions = sessions(1, 1);
         for number in 0..2 * SESSIONS {
             let instance = format!("{number}.a.b.0");
-            assert!(sessions.may_ask(&request(&instance, "a@e.org", 1)).is_ok());
+            assert!(sessions.admit(request(&instance, "a@e.org", 1)).is_ok());
             assert!(
-                sessions.may_ask(&request(&instance, "b@e.org", 1)).is_err(),
+                sessions.admit(request(&instance, "b@e.org", 1)).is_err(),
                 "the latest is remembered"
             );
         }

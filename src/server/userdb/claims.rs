@@ -1,5 +1,6 @@
 //! The mail processes' claims: a login goes to the process that proves that it is meant for it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use vouch_protocol::auth::master::{Claim, Reply};
@@ -13,7 +14,7 @@ impl UserdbListener {
     pub(super) fn hand_over(&self, claim: &Claim, peer: Option<Peer>) -> Reply {
         let (listener, id) = (&self.keys.name, claim.id);
         let (cpid, client_id) = (claim.cpid, claim.client_id);
-        let refused = |why: &str| {
+        let refused = |why: &dyn fmt::Display| {
             tracing::warn!(
                 listener = listener,
                 cpid,
@@ -24,11 +25,11 @@ impl UserdbListener {
         };
         let accepted = match self.handover.claim(cpid, client_id, claim.cookie.expose()) {
             Ok(accepted) => accepted,
-            Err(why) => return refused(&why.to_string()),
+            Err(why) => return refused(&why),
         };
         // As Dovecot has it, a login whose process is not the one that asks is lost.
-        if let Err(why) = is_itself(claim, peer) {
-            return refused(&why);
+        if let Err(impostor) = is_itself(claim, peer) {
+            return refused(&impostor);
         }
         let user = self.gate.engine.account(&accepted.user);
         let filled = fields::fill_paths(&self.keys.fields, user.as_bytes(), &accepted.client);
@@ -46,7 +47,7 @@ impl UserdbListener {
         if claim.request_auth_token && claim.session_pid.is_some() {
             match self.token() {
                 Some(token) => fields.push(("auth_token".into(), token.into_bytes())),
-                None => return refused("the system gives no random bytes"),
+                None => return refused(&"the system gives no random bytes"),
             }
         }
         if accepted.given != user {
@@ -60,11 +61,20 @@ impl UserdbListener {
     /// The answer to REQUEST where another process of ours has accepted the login.
     pub(super) async fn ask_for(self: Arc<Self>, claim: Claim, pid: u32, peer: Option<Peer>) -> Reply {
         let (listener, cpid, request) = (&self.keys.name, claim.cpid, claim.client_id);
-        let asked = match is_itself(&claim, peer) {
-            Ok(()) => sibling::ask(pid, &claim).await.map_err(|error| error.to_string()),
-            Err(why) => Err(why),
+        let refused = |why: &dyn fmt::Display| {
+            tracing::warn!(
+                listener = listener,
+                cpid,
+                request,
+                "REQUEST refused: the cookie is of process {pid}, which does not answer as a vouch process: {why}; the \
+                 user must log in again"
+            );
+            Reply::Fail { id: claim.id }
         };
-        match asked {
+        if let Err(impostor) = is_itself(&claim, peer) {
+            return refused(&impostor);
+        }
+        match sibling::ask(pid, &claim).await {
             Ok(line) => {
                 tracing::info!(
                     listener = listener,
@@ -75,16 +85,7 @@ impl UserdbListener {
                 );
                 Reply::Relayed(line)
             }
-            Err(why) => {
-                tracing::warn!(
-                    listener = listener,
-                    cpid,
-                    request,
-                    "REQUEST refused: the cookie is of process {pid}, which does not answer as a vouch process: {why}; the \
-                     user must log in again"
-                );
-                Reply::Fail { id: claim.id }
-            }
+            Err(error) => refused(&error),
         }
     }
 
@@ -97,16 +98,22 @@ impl UserdbListener {
     }
 }
 
+/// A process that asks as another.
+#[derive(Debug, thiserror::Error)]
+#[error("process {pid} asks, and says that it is {said}")]
+struct Impostor {
+    pid: i32,
+    said: u32,
+}
+
 /// Whether the mail process is the one that it claims to be, or may act for it.
-fn is_itself(claim: &Claim, peer: Option<Peer>) -> Result<(), String> {
+fn is_itself(claim: &Claim, peer: Option<Peer>) -> Result<(), Impostor> {
     if claim.session_pid_trusted && peer.is_some_and(|peer| peer.owner) {
         return Ok(());
     }
     let pid = peer.and_then(|peer| peer.pid);
     match (claim.session_pid, pid) {
-        (Some(said), Some(pid)) if i64::from(said) != i64::from(pid) => {
-            Err(format!("process {pid} asks, and says that it is {said}"))
-        }
+        (Some(said), Some(pid)) if i64::from(said) != i64::from(pid) => Err(Impostor { pid, said }),
         _ => Ok(()),
     }
 }
