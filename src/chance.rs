@@ -1,4 +1,8 @@
-//! Chance outside cryptography's own: from the system, or from a source that gives the same again.
+//! Chance: from the system, or from a source that gives the same again.
+//!
+//! Drawn from it are pauses, the addresses that show whether a domain accepts every address, and the key under which
+//! passwords are remembered: so only tests have another source than the system's. TLS, cookies and tokens have no other at
+//! all.
 
 use std::fmt;
 use std::sync::Arc;
