@@ -9,6 +9,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use self::source::{Import, code, files, root, sources};
 
@@ -232,17 +233,34 @@ fn the_protocol_crate_touches_no_socket_clock_runtime_or_log() {
     }
 }
 
+/// The files of the program and of its protocols.
+fn both_crates() -> impl Iterator<Item = PathBuf> {
+    ["src", "protocol/src"]
+        .into_iter()
+        .flat_map(|folder| files(&root().join(folder)))
+}
+
 #[test]
 fn unsafe_is_in_one_file() {
-    for file in files(&root().join("src"))
-        .into_iter()
-        .chain(files(&root().join("protocol/src")))
-    {
+    for file in both_crates() {
         let unsafe_here = code(&file).contains("unsafe {");
         assert!(
             !unsafe_here || file.ends_with("src/service/activation.rs"),
             "{}",
             file.display()
         );
+    }
+}
+
+/// What is refused is refused for a reason that a caller can tell from others, not for a text.
+#[test]
+fn no_error_is_a_text() {
+    for file in both_crates() {
+        let code = code(&file);
+        let production = code.split("#[cfg(test)]").next().unwrap();
+        for line in production.lines() {
+            let is_text = line.contains("Result<") && line.contains(", String>");
+            assert!(!is_text, "{}: {}", file.display(), line.trim());
+        }
     }
 }
