@@ -16,14 +16,13 @@ use super::entry::{Entry, State, in_pieces};
 use super::epoch::Epoch;
 use super::hash;
 use super::lookups::{self, Lookups};
+use crate::settings::directory::Credentials;
 use crate::verdict::{Cause, Class, UserName, Verdict};
 
 /// Bound (cache): addresses that a user is known to log in from, where auth.forward-client passes them to the server.
 /// Beyond: one more takes the place of the oldest. Why: the devices of one person, and a few networks that a
 /// telephone uses.
 const ADDRESSES: usize = 16;
-
-pub use crate::settings::directory::Credentials as Ttl;
 
 /// What a login is known by.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -40,7 +39,7 @@ pub struct LoginKey {
 
 /// Verdicts on the logins of one directory.
 pub struct Logins {
-    ttl: Ttl,
+    ttl: Credentials,
     key: hmac::Key,
     /// The accepted password of each user.
     accepted: Cache<UserName, Accepted>,
@@ -93,7 +92,7 @@ impl Logins {
     /// # Panics
     /// Never: the only error of the key's generation is a system without random
     /// bytes, in which case nothing is remembered.
-    pub fn new(entries: usize, ttl: Ttl, key: [u8; 32]) -> Self {
+    pub fn new(entries: usize, ttl: Credentials, key: [u8; 32]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
         Self {
             ttl,
@@ -251,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    const TTL: Ttl = Ttl {
+    const TTL: Credentials = Credentials {
         positive: Duration::from_secs(60),
         negative: Duration::from_secs(30),
     };
@@ -385,7 +384,7 @@ mod tests {
         assert_eq!(memory.recall(&jane(), &good), None);
         let off = Logins::new(
             10,
-            Ttl {
+            Credentials {
                 positive: Duration::ZERO,
                 negative: Duration::ZERO,
             },

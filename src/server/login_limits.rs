@@ -214,7 +214,8 @@ mod tests {
     use vouch_protocol::secret::Secret;
 
     use super::*;
-    use crate::engine::logins::{Logins, Ttl};
+    use crate::engine::logins::Logins;
+    use crate::settings::directory::Credentials;
     use crate::verdict::{Cause, Class, UserName};
 
     fn sessions(limit: u32) -> Sessions {
@@ -241,7 +242,7 @@ mod tests {
     /// Passwords of one user.
     fn tag(password: &str) -> Tag {
         static LOGINS: LazyLock<Logins> = LazyLock::new(|| {
-            let none = Ttl {
+            let none = Credentials {
                 positive: Duration::ZERO,
                 negative: Duration::ZERO,
             };
