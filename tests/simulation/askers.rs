@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use vouch::address::Address;
 use vouch::engine::{Decision, Engine, Source};
 use vouch::settings::kind::Kind as Protocol;
 use vouch::verdict::{Class, Client, Kind, Proof, Question, UserName, Verdict};
 use vouch_protocol::secret::Secret;
 
+use crate::several::{UniqueLogin, UniqueLogins, check_no_opinion};
 use crate::world::World;
 
 /// An answer comes no later than this behind its deadline.
@@ -27,6 +28,8 @@ pub(crate) struct Tally {
     pub(crate) accepted: AtomicU64,
     pub(crate) rejected: AtomicU64,
     pub(crate) deferred: AtomicU64,
+    pub(crate) undecided: AtomicU64,
+    pub(crate) unique: UniqueLogins,
 }
 
 impl Tally {
@@ -46,7 +49,7 @@ impl Tally {
     pub(crate) fn is_even(&self) -> bool {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let answered = count(&self.accepted) + count(&self.rejected) + count(&self.deferred);
-        count(&self.asked) == answered + count(&self.given_up)
+        count(&self.asked) == answered + count(&self.undecided) + count(&self.given_up)
     }
 }
 
@@ -71,7 +74,12 @@ async fn ask(world: &World, engine: &Engine, tally: &Tally) {
         Protocol::Smtp => world.chance.coin(),
     };
     let name = world.anybody();
-    let Some((kind, subject)) = question(world, name.clone(), recipients) else {
+    let mut password = world.some_password().to_owned();
+    let is_unique = !recipients && world.chance.coin();
+    if is_unique {
+        password.push_str(&format!(".{}", tally.asked.load(Ordering::Relaxed)));
+    }
+    let Some((kind, subject)) = question(name.clone(), &password, recipients) else {
         return world.broken(format!("{name} is no address"));
     };
     let asked = Instant::now();
@@ -79,27 +87,43 @@ async fn ask(world: &World, engine: &Engine, tally: &Tally) {
     let client = Client::default();
     world.note(|| format!("? {subject}"));
     Tally::one_more(&tally.asked);
-    let answer = engine.decide(Question { kind, client }, deadline);
-    if world.chance.once_in(150) {
-        let patience = world.chance.ms(0, 500);
-        return match timeout(patience, answer).await {
-            Ok(decision) => check(world, tally, &name, &subject, asked, &decision),
-            Err(_) => Tally::one_more(&tally.given_up),
-        };
+    let heard_late = Arc::new(AtomicU64::new(0));
+    let late = heard_late.clone();
+    let hears = move |_| Tally::one_more(&late);
+    let answer = engine.decide_or_late(Question { kind, client }, deadline, hears);
+    let leaves = world.chance.once_in(150);
+    let patience = if leaves {
+        asked + world.chance.ms(0, 500)
+    } else {
+        deadline + LATE
+    };
+    let decision = timeout_at(patience, answer).await;
+    if is_unique {
+        let verdict = decision.as_ref().ok().map(|decision| &decision.verdict);
+        tally.unique.note(UniqueLogin {
+            name: name.clone(),
+            subject: subject.clone(),
+            asked,
+            deadline,
+            over: Instant::now(),
+            settled: matches!(verdict, Some(Verdict::Accept(_) | Verdict::Reject(_))),
+            heard_late,
+        });
     }
-    match timeout_at(deadline + LATE, answer).await {
+    match decision {
         Ok(decision) => check(world, tally, &name, &subject, asked, &decision),
+        Err(_) if leaves => Tally::one_more(&tally.given_up),
         Err(_) => world.broken(format!("no answer about {subject} {LATE:?} after the deadline")),
     }
 }
 
 /// A question about `name`, and what the ledger calls it.
-fn question(world: &World, name: String, recipient: bool) -> Option<(Kind, String)> {
+fn question(name: String, password: &str, recipient: bool) -> Option<(Kind, String)> {
     if recipient {
         let address = Address::from_unquoted(name.as_bytes()).ok()?;
         return Some((Kind::Recipient(address), name));
     }
-    let (user, password) = (UserName::new(name.as_bytes()), world.some_password());
+    let user = UserName::new(name.as_bytes());
     let proof = Proof::Password(Secret::copy_from(password.as_bytes()));
     Some((Kind::Login { user, proof }, format!("{name} {password}")))
 }
@@ -136,23 +160,42 @@ pub(crate) fn check(
             }
             return Tally::one_more(&tally.deferred);
         }
-        Verdict::Abstain(_) => return world.broken(format!("no opinion on {subject}")),
+        Verdict::Abstain(_) => {
+            check_no_opinion(world, name, asked);
+            return Tally::one_more(&tally.undecided);
+        }
     };
     Tally::one_more(count);
     let is_login = subject != name;
-    let since = match source {
-        Source::Shared if !yes && !is_login => asked.checked_sub(WEIGHED).unwrap_or(asked),
-        Source::Probe | Source::Shared => asked,
-        Source::Cache => Instant::now() - longest_memory(world, is_login, yes) - Duration::from_millis(1),
-        Source::Local | Source::Limit | Source::Penalty | Source::Access | Source::UnknownRate => {
-            return world.broken(format!("{subject}: a verdict of {}", source.name()));
+    let since = |world: &World, source| match source {
+        Source::Shared if !yes && !is_login => Some(asked.checked_sub(WEIGHED).unwrap_or(asked)),
+        Source::Probe | Source::Shared => Some(asked),
+        Source::Cache => {
+            Some(Instant::now() - longest_memory(world, is_login, yes) - Duration::from_millis(1))
         }
+        Source::Local | Source::Limit | Source::Penalty | Source::Access | Source::UnknownRate => None,
     };
-    if !world.has_said(subject, yes, since) {
-        let (verdict, source) = (verdict.name(), source.name());
-        world.broken(format!(
-            "{subject}: {verdict} ({source}), and the remote said no such thing in time"
-        ));
+    let directory = decision.directory.as_deref().unwrap_or_default();
+    // A "no" of several has the word of each, of which some may be remembered.
+    let of_several = !yes && world.serving(name, is_login).nth(1).is_some();
+    for remote in world.serving(name, is_login) {
+        let remote_name = &remote.directory.name;
+        let since = if of_several {
+            asked.checked_sub(oldest(remote, is_login, yes))
+        } else if *remote_name == directory {
+            since(remote, *source)
+        } else {
+            continue;
+        };
+        if !since.is_some_and(|since| remote.has_said(subject, yes, since)) {
+            let (verdict, source) = (verdict.name(), source.name());
+            world.broken(format!(
+                "{subject}: {verdict} ({source}), and {remote_name} said no such thing in time"
+            ));
+        }
+    }
+    if !of_several && !world.all().any(|remote| remote.directory.name == directory) {
+        world.broken(format!("{subject}: {} by {directory:?}", verdict.name()));
     }
 }
 
@@ -184,16 +227,26 @@ pub(crate) fn check_answer(
     };
     Tally::one_more(count);
     let is_login = subject != name;
+    let mut serving = world.serving(name, is_login);
+    let said = |remote: &World| {
+        let oldest = oldest(remote, is_login, yes);
+        remote.has_said(subject, yes, asked.checked_sub(oldest).unwrap_or(asked))
+    };
+    // One yes is enough, and a "no" takes all of them.
+    if !(if yes { serving.any(said) } else { serving.all(said) }) {
+        world.broken(format!(
+            "{subject}: {answer:?} at a listener, and no such thing was said in time"
+        ));
+    }
+}
+
+/// The age that what a remote said may have, wherever it is from.
+fn oldest(world: &World, is_login: bool, yes: bool) -> Duration {
     let memory = longest_memory(world, is_login, yes) + Duration::from_millis(1);
-    let oldest = if yes || is_login {
+    if yes || is_login {
         memory
     } else {
         memory.max(WEIGHED)
-    };
-    if !world.has_said(subject, yes, asked.checked_sub(oldest).unwrap_or(asked)) {
-        world.broken(format!(
-            "{subject}: {answer:?} at a listener, and the remote said no such thing in time"
-        ));
     }
 }
 

@@ -18,7 +18,9 @@ use vouch::daemon;
 use vouch::engine::CachedDirectory;
 use vouch::server::handover::Handover;
 use vouch::server::{Caller, Listener};
+use vouch::settings::directory::Directory;
 use vouch::settings::kind::Kind;
+use vouch::settings::listener::{Any, AnyLogin};
 use vouch::settings::protocol::Protocol;
 use vouch::settings::socket::ListenAddress;
 
@@ -38,8 +40,8 @@ pub(crate) struct Listeners {
     connections: AtomicU64,
 }
 
-/// A listener for each protocol that a directory of this kind can answer.
-pub(crate) fn configured(kind: Kind) -> Vec<config::Listener> {
+/// A listener for each protocol that a directory of this kind can answer. Where there are several, it asks each.
+pub(crate) fn configured(kind: Kind, directories: &[Directory]) -> Vec<config::Listener> {
     let protocols = [
         Protocol::Policy,
         Protocol::Socketmap,
@@ -49,7 +51,11 @@ pub(crate) fn configured(kind: Kind) -> Vec<config::Listener> {
     ];
     let listener = |protocol: Protocol| {
         let socket = ListenAddress::Path("/nowhere".into());
-        let mut listener = config::Listener::new("listener", protocol, socket, vec!["remote".to_owned()]);
+        let names = directories.iter().map(|directory| directory.name.clone());
+        let mut listener = config::Listener::new("listener", protocol, socket, names.collect());
+        if directories.len() > 1 {
+            (listener.any, listener.any_login) = (Any::All, AnyLogin::InOrder);
+        }
         // A penalty delays answers, and says no more about them.
         listener.penalty = None;
         listener

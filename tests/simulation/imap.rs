@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use tokio::time::Instant;
+
 use crate::line::{Line, Manners, Over, Words};
 use crate::world::Use;
 
@@ -118,6 +120,8 @@ impl Imap {
         if self.logged_in {
             world.broken(format!("session {id}: a login after a login"));
         }
+        let subject = format!("{user} {password}");
+        world.hears(&subject, Instant::now()).await;
         let right = world.is_right(user, password);
         let evasive = world.chance.once_in(world.rate);
         self.refused += u32::from(evasive || !right);
@@ -136,7 +140,6 @@ impl Imap {
             (false, true) => format!("{tag} NO [AUTHENTICATIONFAILED] bad credentials\r\n"),
             (false, false) => format!("{tag} NO LOGIN failed\r\n"),
         };
-        let subject = format!("{user} {password}");
         let about = Some((subject.as_str(), right));
         self.line.answer(Words { text, about }).await
     }

@@ -9,6 +9,8 @@
 //! - no session is asked more than the limits of ours and of the remote, and none has company beyond `max-sessions`;
 //! - when all have gone, no connection and no task is left.
 //!
+//! On some days other remotes serve the same domains (`several`, which says what holds then).
+//!
 //! Other seeds make a remote that loses its users now and then (`forgetful`): nobody that it accepted before is refused,
 //! and those that were deleted are.
 //!
@@ -25,6 +27,7 @@ mod forgetful;
 mod imap;
 mod line;
 mod pipe;
+mod several;
 mod smtp;
 mod trace;
 mod world;
@@ -69,7 +72,7 @@ fn the_invariants_hold() {
         }
         return;
     }
-    let (mut asked, mut accepted, mut rejected, mut deferred) = (0, 0, 0, 0);
+    let (mut asked, mut accepted, mut rejected, mut deferred, mut undecided) = (0, 0, 0, 0, 0);
     let mut seed = 0;
     while asked < QUESTIONS {
         seed += 1;
@@ -79,6 +82,7 @@ fn the_invariants_hold() {
                 accepted += tally.accepted.load(Ordering::Relaxed);
                 rejected += tally.rejected.load(Ordering::Relaxed);
                 deferred += tally.deferred.load(Ordering::Relaxed);
+                undecided += tally.undecided.load(Ordering::Relaxed);
             }
             Err(why) => panic!(
                 "seed {seed}:\n  {why}\nplay it again with\n  VOUCH_SEED={seed} cargo test --test simulation -- \
@@ -87,10 +91,11 @@ fn the_invariants_hold() {
         }
     }
     eprintln!(
-        "{seed} seeds, {asked} questions: {accepted} accepted, {rejected} rejected, {deferred} deferred"
+        "{seed} seeds, {asked} questions: {accepted} accepted, {rejected} rejected, {deferred} deferred, \
+         {undecided} undecided"
     );
     // A simulation in which nobody gets an answer would prove nothing.
-    assert!(accepted > asked / 5 && rejected > asked / 5 && deferred > asked / 50);
+    assert!(accepted > asked / 5 && rejected > asked / 5 && deferred > asked / 50 && undecided > 0);
 }
 
 /// The first line in which two days differ that begin alike.
@@ -136,17 +141,22 @@ fn play(seed: u64, vouch: vouch::chance::Chance, trace: Trace) -> Result<Arc<Tal
 }
 
 async fn day(seed: u64, vouch: vouch::chance::Chance, trace: Trace) -> Result<Arc<Tally>, String> {
-    let world = Arc::new(World::new(seed, trace));
+    let world = Arc::new(World::with_siblings(seed, &trace));
     world.note(|| format!("seed {seed}: {:#?}", world.directory));
+    let worlds: Vec<_> = [&world].into_iter().chain(&world.siblings).cloned().collect();
+    let directory: Vec<_> = worlds.iter().map(|world| world.directory.clone()).collect();
     let config = Config {
-        directory: vec![world.directory.clone()],
-        listener: configured(world.directory.kind),
+        listener: configured(world.directory.kind, &directory),
+        directory,
         ..Config::default()
     };
-    let dial = Arc::new(Telephone(world.clone()));
-    let members = members(&config, &dial, &vouch)?;
+    let members = members(&config, &worlds, &vouch)?;
     let listeners = Arc::new(Listeners::open(&config, &members));
-    let engine = Arc::new(Engine::new(members, None));
+    let several = worlds.len() > 1;
+    let engine = Engine::new(members, None)
+        .asking_all(several)
+        .asking_in_turn(several);
+    let engine = Arc::new(engine);
     let tally = Arc::new(Tally::default());
     let mut askers = JoinSet::new();
     for _ in 0..world.chance.among(1, 60) {
@@ -165,12 +175,15 @@ async fn day(seed: u64, vouch: vouch::chance::Chance, trace: Trace) -> Result<Ar
         .await
         .unwrap_or_else(|_| Err("the askers come to no end".to_owned()))?;
     sleep(NIGHT).await;
-    world.verdict()?;
+    tally.unique.check(&world);
+    for world in &worlds {
+        world.verdict()?;
+    }
     if !tally.is_even() {
         return Err("not every question has one answer".to_owned());
     }
     let (sessions, tasks) = (
-        world.open_sessions(),
+        worlds.iter().map(|world| world.open_sessions()).sum::<usize>(),
         Handle::current().metrics().num_alive_tasks(),
     );
     if sessions + tasks > 0 {
@@ -181,14 +194,16 @@ async fn day(seed: u64, vouch: vouch::chance::Chance, trace: Trace) -> Result<Ar
     Ok(tally)
 }
 
-/// The directories of a configuration, whose remotes are on the telephone.
+/// The directories of a configuration, whose remotes are those of the worlds, on the telephone.
 fn members(
     config: &Config,
-    dial: &Arc<Telephone>,
+    worlds: &[Arc<World>],
     chance: &vouch::chance::Chance,
 ) -> Result<Vec<Arc<CachedDirectory>>, String> {
-    let members = daemon::members_by(config, None, |_, remote| {
-        remote.dial = dial.clone();
+    let members = daemon::members_by(config, None, |directory, remote| {
+        if let Some(world) = worlds.iter().find(|world| world.directory.name == directory.name) {
+            remote.dial = Arc::new(Telephone(world.clone()));
+        }
         remote.chance = chance.clone();
     });
     members.map_err(|error| error.to_string())

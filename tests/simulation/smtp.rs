@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use tokio::time::Instant;
 use vouch::settings::kind::Kind;
 
 use crate::line::{Line, Manners, Over, Words};
@@ -166,6 +167,7 @@ impl Smtp {
         if self.logged_in {
             world.broken(format!("session {id}: AUTH after a login"));
         }
+        let began = Instant::now();
         let plain = match rest.split_once(' ') {
             Some(("PLAIN", initial)) => initial.to_owned(),
             _ => {
@@ -177,6 +179,8 @@ impl Smtp {
         let plain = String::from_utf8_lossy(&plain).into_owned();
         let mut parts = plain.split('\0').skip(1);
         let (user, password) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let subject = format!("{user} {password}");
+        world.hears(&subject, began).await;
         let right = world.is_right(user, password);
         let evasive = world.chance.once_in(world.rate);
         self.refused_logins += u32::from(evasive || !right);
@@ -193,7 +197,7 @@ impl Smtp {
         } else {
             "535 5.7.8 bad credentials\r\n"
         };
-        let (text, subject) = (text.to_owned(), format!("{user} {password}"));
+        let text = text.to_owned();
         let about = Some((subject.as_str(), right));
         self.line.answer(Words { text, about }).await
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -12,6 +12,7 @@ use vouch::settings::kind::Kind;
 use vouch::settings::limit::Limit;
 
 use crate::chance::Chance;
+use crate::several::Population;
 use crate::trace::Trace;
 
 /// Users at the remote, each with a mailbox; some exist, some do not, some come or go.
@@ -38,6 +39,11 @@ struct Seat {
 /// One remote, its truth and its ledger.
 pub(crate) struct World {
     pub(crate) chance: Chance,
+    /// The remotes that serve its domains as well.
+    pub(crate) siblings: Vec<Arc<World>>,
+    pub(crate) population: Population,
+    /// Every address has a mailbox.
+    pub(crate) accepts_all: bool,
     pub(crate) directory: Directory,
     pub(crate) rcpt: u32,
     pub(crate) rcpt_errors: u32,
@@ -48,7 +54,7 @@ pub(crate) struct World {
     pub(crate) unauthenticate: bool,
     pub(crate) rcpt_max: Option<u32>,
     /// In an outage, from and until when nobody is let in.
-    outage: Option<(Instant, Instant)>,
+    pub(crate) outage: Option<(Instant, Instant)>,
     /// From and until when it has no users.
     losses: Vec<(Instant, Instant)>,
     began: Instant,
@@ -62,6 +68,8 @@ struct Book {
     turns: BTreeMap<u64, Instant>,
     /// What the remote said about each: when, and whether it was a yes.
     said: BTreeMap<String, Vec<(Instant, bool)>>,
+    /// When it heard each login.
+    heard: BTreeMap<String, Vec<Instant>>,
     seats: BTreeMap<u64, Seat>,
     sessions: u64,
     broken: Vec<String>,
@@ -103,6 +111,9 @@ impl World {
             (from, from + chance.ms(50, 8000))
         });
         Self {
+            siblings: Vec::new(),
+            population: Population::TwoInThree,
+            accepts_all: false,
             rate: chance.one(&[0, 15, 60, 200]),
             pipelining: chance.coin(),
             unauthenticate: chance.coin(),
@@ -193,15 +204,17 @@ impl World {
 
     /// Whether `address` exists now.
     pub(crate) fn exists(&self, address: &str) -> bool {
-        user_number(address).is_some_and(|user| user.is_multiple_of(3) == self.has_turned(user))
+        let exists = |user| self.population.has(user) != self.has_turned(user);
+        self.accepts_all || user_number(address).is_some_and(exists)
     }
 
-    /// Whether `user` has this password now.
+    /// Whether `user` has this password now. What stands behind a dot is there to make it like no other.
     pub(crate) fn is_right(&self, user: &str, password: &str) -> bool {
         let right = |number| {
             if self.has_turned(number) { "new" } else { "right" }
         };
-        user_number(user).is_some_and(|number| !number.is_multiple_of(3) && password == right(number))
+        let password = password.split('.').next();
+        user_number(user).is_some_and(|user| self.population.has(user) && password == Some(right(user)))
     }
 
     pub(crate) fn has_turned(&self, user: u64) -> bool {
@@ -221,11 +234,36 @@ impl World {
             .push(words);
     }
 
+    /// The remote hears a login about `subject` that began then. Where there are several it takes a moment over it, so that it
+    /// shows if another is asked before it has answered.
+    pub(crate) async fn hears(&self, subject: &str, began: Instant) {
+        self.book()
+            .heard
+            .entry(subject.to_owned())
+            .or_default()
+            .push(began);
+        if matches!(self.population, Population::Shared { .. }) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// When it heard a login about `subject`.
+    pub(crate) fn heard(&self, subject: &str) -> Vec<Instant> {
+        self.book().heard.get(subject).cloned().unwrap_or_default()
+    }
+
     /// Whether the remote said so about `subject` at `since` or later.
     pub(crate) fn has_said(&self, subject: &str, yes: bool, since: Instant) -> bool {
+        self.has_said_by(subject, yes, since, Instant::now())
+    }
+
+    /// Whether the remote said so about `subject` at `since` or later, until `until`.
+    pub(crate) fn has_said_by(&self, subject: &str, yes: bool, since: Instant, until: Instant) -> bool {
         let book = self.book();
         let words = book.said.get(subject).map_or(&[][..], Vec::as_slice);
-        words.iter().any(|&(at, said)| said == yes && at >= since)
+        words
+            .iter()
+            .any(|&(at, said)| said == yes && since <= at && at <= until)
     }
 
     /// An invariant does not hold.
@@ -244,7 +282,8 @@ impl World {
     pub(crate) fn note(&self, event: impl FnOnce() -> String) {
         if self.trace.is_wanted() {
             let at = self.began.elapsed().as_secs_f64();
-            self.trace.line(&format!("{at:>10.3} {}", event()));
+            let name = &self.directory.name;
+            self.trace.line(&format!("{at:>10.3} {name}: {}", event()));
         }
     }
 
