@@ -9,6 +9,7 @@
 
 mod addresses;
 mod arguments;
+mod binding;
 mod cache;
 mod cache_files;
 mod check;
@@ -17,6 +18,7 @@ mod control;
 mod dovecot_service;
 mod init;
 mod init_script;
+mod init_terminal;
 mod log;
 mod log_file;
 mod login;

@@ -110,6 +110,17 @@ impl Systemd {
         Self { socket, path }
     }
 
+    /// Starts the daemon, which is to be heard from every so many microseconds, if a watchdog wants it.
+    fn starts(&self, world: &World, watchdog: Option<&str>) -> Daemon {
+        let mut command = crate::outside::vouch();
+        command
+            .args(["serve", "-c"])
+            .arg(world.scratch.path("vouch.toml"))
+            .env("NOTIFY_SOCKET", &self.path)
+            .envs(watchdog.map(|every| ("WATCHDOG_USEC", every)));
+        Daemon::run(world, &mut command)
+    }
+
     /// The next message that has a line `state`.
     fn hears(&self, state: &str) -> Vec<String> {
         let mut bytes = [0; 4096];
@@ -133,13 +144,7 @@ impl Systemd {
 fn systemd_is_told_when_it_is_ready_reads_anew_and_ends() {
     let (world, _remote, socket) = world("");
     let systemd = Systemd::new(&world);
-    let mut command = crate::outside::vouch();
-    command
-        .args(["serve", "-c"])
-        .arg(world.scratch.path("vouch.toml"))
-        .env("NOTIFY_SOCKET", &systemd.path)
-        .env("WATCHDOG_USEC", "200000");
-    let daemon = Daemon::run(&world, &mut command);
+    let daemon = systemd.starts(&world, Some("200000"));
     let lines = systemd.hears("READY=1");
     let status = "STATUS=listeners: 1; every directory answers";
     assert!(lines.iter().any(|line| line == status), "{lines:?}");
@@ -186,12 +191,7 @@ fn systemd_is_told_when_it_is_ready_reads_anew_and_ends() {
 fn systemd_is_told_which_directory_is_sick() {
     let (world, remote, socket) = world("");
     let systemd = Systemd::new(&world);
-    let mut command = crate::outside::vouch();
-    command
-        .args(["serve", "-c"])
-        .arg(world.scratch.path("vouch.toml"))
-        .env("NOTIFY_SOCKET", &systemd.path);
-    let daemon = Daemon::run(&world, &mut command);
+    let daemon = systemd.starts(&world, None);
     systemd.hears("READY=1");
     world.stop(&remote);
     assert!(ask(&socket, JANE).starts_with("action=DEFER_IF_PERMIT"));
@@ -204,14 +204,8 @@ fn systemd_is_told_which_directory_is_sick() {
 fn a_systemd_that_reads_nothing_holds_up_nobody() {
     let (world, _remote, socket) = world("");
     let systemd = Systemd::new(&world);
-    let mut command = crate::outside::vouch();
-    command
-        .args(["serve", "-c"])
-        .arg(world.scratch.path("vouch.toml"))
-        .env("NOTIFY_SOCKET", &systemd.path)
-        // A message each millisecond: its queue is full after some hundred (net.unix.max_dgram_qlen).
-        .env("WATCHDOG_USEC", "2000");
-    let daemon = Daemon::run(&world, &mut command);
+    // A message each millisecond: its queue is full after some hundred (net.unix.max_dgram_qlen).
+    let daemon = systemd.starts(&world, Some("2000"));
     wait_until("the daemon", || daemon.log().contains(" ready "));
     thread::sleep(Duration::from_secs(1));
     assert_eq!(ask(&socket, JANE), "action=DUNNO\n\n");
