@@ -63,7 +63,7 @@ impl Whole {
 
     /// A new SMTP session, as far as MAIL.
     pub(crate) fn mail(&self) -> Dialog {
-        mail(&self.front)
+        mail(self.front.smtp)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::people::{
     self, DISABLED, FAILING_LOGIN, FAILING_MAILBOX, KNOWN, MAILBOXES, NOBODY, RIGHT, STRANGERS, logins,
 };
 use crate::recipient::{NEW, rcpt};
-use crate::support::{Authority, Process, Scratch, free_port, unpacked};
+use crate::support::{Authority, Process, Scratch, Vouch, free_port, unpacked};
 use crate::{available, runnable};
 
 /// Why the unpacked Exim cannot be run.
@@ -35,17 +35,12 @@ fn exim_checks_logins_at_dovecot() {
     }
     let scratch = Scratch::new();
     let authority = Authority::new(&scratch, "remote");
-    let mut dovecot = Dovecot::remote(&scratch, &authority);
+    let dovecot = Dovecot::remote(&scratch, &authority);
     let (vouch, auth) = serve(&scratch, "imap", dovecot.imap, &starttls(&authority));
     let front = Exim::front(&scratch, &authority, &auth);
 
-    let session = || Dialog::tcp(front.smtp).hello("EHLO", Some(&authority.client()));
-    for (name, password) in logins() {
-        assert_starts(&session().auth_plain(&name, &password), "235 ");
-        assert_starts(&session().auth_login(&name, &password), "235 ");
-        let wrong = [&password, b"x".as_slice()].concat();
-        assert_starts(&session().auth_plain(&name, &wrong), "535 ");
-    }
+    let session = || front.session(&authority);
+    assert_checks_passwords(session);
     let mut dialog = session();
     assert_starts(&dialog.auth_login(KNOWN, b"wrong"), "535 ");
     assert_starts(&dialog.auth_plain(NOBODY, RIGHT), "535 ");
@@ -64,6 +59,21 @@ fn exim_checks_logins_at_dovecot() {
     let mut cleartext = Dialog::tcp(front.smtp).hello("EHLO", None);
     assert_starts(&cleartext.auth_plain(KNOWN, RIGHT), "503 ");
 
+    assert_later_without(session, dovecot, vouch);
+}
+
+/// Every password of [`people`] is checked, by both mechanisms.
+pub(crate) fn assert_checks_passwords(session: impl Fn() -> Dialog) {
+    for (name, password) in logins() {
+        assert_starts(&session().auth_plain(&name, &password), "235 ");
+        assert_starts(&session().auth_login(&name, &password), "235 ");
+        let wrong = [&password, b"x".as_slice()].concat();
+        assert_starts(&session().auth_plain(&name, &wrong), "535 ");
+    }
+}
+
+/// No password is wrong while the remote is down, nor while vouch is.
+pub(crate) fn assert_later_without(session: impl Fn() -> Dialog, mut dovecot: Dovecot, vouch: Vouch) {
     dovecot.stop();
     assert_starts(&session().auth_plain(KNOWN, RIGHT), "435 ");
     assert_starts(&session().auth_login(KNOWN, b"never tried before"), "435 ");
@@ -138,6 +148,11 @@ impl Exim {
     /// Starts it where saslauthd's socket is `mux`: its path is compiled in.
     pub(crate) fn saslauthd(scratch: &Scratch, authority: &Authority, mux: &Path) -> Self {
         Self::start(scratch, authority, &asking(SASLAUTHD), mux)
+    }
+
+    /// A new session, with TLS.
+    pub(crate) fn session(&self, authority: &Authority) -> Dialog {
+        Dialog::tcp(self.smtp).hello("EHLO", Some(&authority.client()))
     }
 
     /// Starts it as a remote that knows the mailboxes and logins of [`people`].

@@ -21,18 +21,7 @@ fn dovecot_sees_the_client_of_each_login() {
     let dovecot = Dovecot::remote(&scratch, &authority);
     let (_vouch, mut listener) = logins(&scratch, &authority, "imap", dovecot.imap);
     // Dovecot believes the first ID of a session alone: each client has one of its own.
-    assert_eq!(
-        ask(&mut listener, 1, "192.0.2.7", b"wrong"),
-        format!("FAIL\t1\tuser={KNOWN}")
-    );
-    assert_eq!(
-        ask(&mut listener, 2, "2001:db8::7", b"worse"),
-        format!("FAIL\t2\tuser={KNOWN}")
-    );
-    assert_eq!(
-        ask(&mut listener, 3, "198.51.100.3", RIGHT),
-        format!("OK\t3\tuser={KNOWN}")
-    );
+    ask_for_three(&mut listener);
     let log = scratch.path("dovecot.log");
     wait_for(&log, &["(known@example.org,192.0.2.7,", "Password mismatch"]);
     wait_for(&log, &["(known@example.org,2001:db8::7,", "Password mismatch"]);
@@ -54,33 +43,13 @@ fn postfix_sees_the_client_of_each_login_and_recipient() {
     let dovecot = Dovecot::remote(&scratch, &authority);
     let remote = Postfix::remote(&scratch, &authority, &dovecot.auth_socket);
     let (_vouch, mut listener) = logins(&scratch, &authority, "smtp", remote.smtp);
-    assert_eq!(
-        ask(&mut listener, 1, "192.0.2.7", b"wrong"),
-        format!("FAIL\t1\tuser={KNOWN}")
-    );
-    assert_eq!(
-        ask(&mut listener, 2, "2001:db8::7", b"worse"),
-        format!("FAIL\t2\tuser={KNOWN}")
-    );
-    assert_eq!(
-        ask(&mut listener, 3, "198.51.100.3", RIGHT),
-        format!("OK\t3\tuser={KNOWN}")
-    );
+    ask_for_three(&mut listener);
     let log = scratch.path("remote-postfix.log");
     wait_for(&log, &["unknown[192.0.2.7]: SASL PLAIN authentication failed"]);
     // This one does not speak IPv6, and refuses to hear of such an address: it is asked all the same.
     wait_for(&log, &["unknown[127.0.0.1]: SASL PLAIN authentication failed"]);
 
-    let mut policy = Dialog::unix(&scratch.path("vouch-policy"));
-    assert_eq!(
-        recipient(&mut policy, "192.0.2.8", NOBODY),
-        "action=550 5.1.1 User unknown"
-    );
-    assert_eq!(
-        recipient(&mut policy, "192.0.2.9", "nobody2@example.org"),
-        "action=550 5.1.1 User unknown"
-    );
-    assert_eq!(recipient(&mut policy, "192.0.2.9", KNOWN), "action=DUNNO");
+    ask_about_three(&scratch);
     wait_for(&log, &["RCPT from unknown[192.0.2.8]", "<nobody@example.org>"]);
     wait_for(&log, &["RCPT from unknown[192.0.2.9]", "<nobody2@example.org>"]);
 }
@@ -94,16 +63,7 @@ fn dovecot_sees_the_client_of_each_recipient() {
     let authority = Authority::new(&scratch, "remote");
     let dovecot = Dovecot::remote(&scratch, &authority);
     let _vouch = serve(&scratch, &authority, "lmtp", dovecot.lmtp, "");
-    let mut policy = Dialog::unix(&scratch.path("vouch-policy"));
-    assert_eq!(
-        recipient(&mut policy, "192.0.2.8", NOBODY),
-        "action=550 5.1.1 User unknown"
-    );
-    assert_eq!(
-        recipient(&mut policy, "192.0.2.9", "nobody2@example.org"),
-        "action=550 5.1.1 User unknown"
-    );
-    assert_eq!(recipient(&mut policy, "192.0.2.9", KNOWN), "action=DUNNO");
+    ask_about_three(&scratch);
     let log = scratch.path("dovecot.log");
     wait_for(&log, &["nobody@example.org,192.0.2.8", "unknown user"]);
     wait_for(&log, &["nobody2@example.org,192.0.2.9", "unknown user"]);
@@ -115,6 +75,32 @@ fn ask(listener: &mut Dialog, id: u32, address: &str, password: &[u8]) -> String
     let line = format!("AUTH\t{id}\tPLAIN\tservice=imap\trip={address}\trport=50123\tresp={resp}\n");
     listener.send(line.as_bytes());
     listener.line()
+}
+
+/// Two wrong passwords and the right one, each of another client.
+fn ask_for_three(listener: &mut Dialog) {
+    for (id, address, password, said) in [
+        (1, "192.0.2.7", b"wrong".as_slice(), "FAIL"),
+        (2, "2001:db8::7", b"worse", "FAIL"),
+        (3, "198.51.100.3", RIGHT, "OK"),
+    ] {
+        let answer = ask(listener, id, address, password);
+        assert_eq!(answer, format!("{said}\t{id}\tuser={KNOWN}"));
+    }
+}
+
+/// Two unknown recipients of different clients, and a known one.
+fn ask_about_three(scratch: &Scratch) {
+    let mut policy = Dialog::unix(&scratch.path("vouch-policy"));
+    for (address, about, action) in [
+        ("192.0.2.8", NOBODY, "action=550 5.1.1 User unknown"),
+        (
+            "192.0.2.9", "nobody2@example.org", "action=550 5.1.1 User unknown",
+        ),
+        ("192.0.2.9", KNOWN, "action=DUNNO"),
+    ] {
+        assert_eq!(recipient(&mut policy, address, about), action);
+    }
 }
 
 /// The action that Postfix is told about a recipient for a client at this address.

@@ -161,21 +161,21 @@ fn refuses(product: &str, own: &str, set: Set, not_relayed: &str) {
     put(&scratch, &lines, set);
     Postfix::take(&scratch, "");
     wait_until("the new lines", Duration::from_secs(30), || {
-        rcpt(&mut mail(&front), NOBODY).starts_with("550 5.1.1")
+        rcpt(&mut mail(front.smtp), NOBODY).starts_with("550 5.1.1")
     });
 
-    let mut dialog = mail(&front);
+    let mut dialog = mail(front.smtp);
     assert_starts(&rcpt(&mut dialog, KNOWN), "250 2.1.5");
     assert_starts(&rcpt(&mut dialog, ELSEWHERE), not_relayed);
     dovecot.stop();
     assert_starts(&rcpt(&mut dialog, NEW), "450 4.4.3");
     assert_starts(&rcpt(&mut dialog, KNOWN), "250 2.1.5");
     vouch.stop();
-    assert_starts(&rcpt(&mut mail(&front), KNOWN), "450 4.7.1");
+    assert_starts(&rcpt(&mut mail(front.smtp), KNOWN), "450 4.7.1");
 
     put(&scratch, "mynetworks = 127.0.0.0/8", plainly);
     Postfix::take(&scratch, "");
     wait_until("its own networks", Duration::from_secs(30), || {
-        rcpt(&mut mail(&front), NOBODY).starts_with("250 2.1.5")
+        rcpt(&mut mail(front.smtp), NOBODY).starts_with("250 2.1.5")
     });
 }

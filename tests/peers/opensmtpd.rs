@@ -7,11 +7,10 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::both::{Whole, with_tls};
-use crate::dialog::{Dialog, assert_starts};
-use crate::dovecot::Dovecot;
+use crate::dialog::assert_starts;
 use crate::exim::etc_with;
 use crate::people::{FAILING_MAILBOX, KNOWN, NOBODY, RIGHT, STRANGERS};
-use crate::recipient::{NEW, rcpt, serve_at, tls};
+use crate::recipient::{NEW, Stage, mail, rcpt};
 use crate::support::{Authority, Process, Scratch, free_port, program, unpacked};
 use crate::{available, runnable};
 
@@ -111,31 +110,19 @@ fn opensmtpd_asks_about_recipients_by_its_filter() {
         return;
     }
     let scratch = Scratch::new();
-    let authority = Authority::new(&scratch, "remote");
-    let mut dovecot = Dovecot::remote(&scratch, &authority);
-    let directory = format!(
-        "type = \"lmtp\"\naddress = \"127.0.0.1\"\nport = {}\n{}",
-        dovecot.lmtp,
-        tls("required", &authority.ca.display())
-    );
-    let (vouch, policy) = serve_at(&scratch, "policy", &directory);
-    let (_front, smtp) = front(&scratch, &authority, &policy);
-    let mail = || {
-        let mut dialog = Dialog::tcp(smtp).hello("EHLO", None);
-        assert_starts(&dialog.command("MAIL FROM:<sender@example.net>"), "250 ");
-        dialog
-    };
+    let mut stage = Stage::start(&scratch, "policy");
+    let (_front, smtp) = front(&scratch, &stage.authority, &stage.socket);
 
     for address in MAILBOXES {
-        assert_starts(&rcpt(&mut mail(), address), "250 2.1.5");
+        assert_starts(&rcpt(&mut mail(smtp), address), "250 2.1.5");
     }
     for address in [
         "nobody@example.org", "NOBODY@Example.ORG", "known@mail.example.org",
     ] {
-        assert_eq!(rcpt(&mut mail(), address), "550 5.1.1 User unknown");
+        assert_eq!(rcpt(&mut mail(smtp), address), "550 5.1.1 User unknown");
     }
     // With a parameter, and twice in one session.
-    let mut dialog = mail();
+    let mut dialog = mail(smtp);
     assert_starts(
         &dialog.command(&format!("RCPT TO:<{KNOWN}> NOTIFY=NEVER")),
         "250 2.1.5",
@@ -147,21 +134,21 @@ fn opensmtpd_asks_about_recipients_by_its_filter() {
     assert_starts(&rcpt(&mut dialog, FAILING_MAILBOX), "450 4.4.3");
     // Whether it may be relayed is OpenSMTPD's to say.
     assert_starts(
-        &rcpt(&mut mail(), "someone@elsewhere.example.com"),
+        &rcpt(&mut mail(smtp), "someone@elsewhere.example.com"),
         "550 Invalid recipient",
     );
 
-    dovecot.stop();
-    let mut dialog = mail();
+    stage.dovecot.stop();
+    let mut dialog = mail(smtp);
     assert_eq!(
         rcpt(&mut dialog, NEW),
         "450 4.4.3 Recipient lookup failed, try again later"
     );
     // Remembered.
-    assert_starts(&rcpt(&mut mail(), KNOWN), "250 2.1.5");
-    vouch.stop();
+    assert_starts(&rcpt(&mut mail(smtp), KNOWN), "250 2.1.5");
+    stage.vouch.stop();
     assert_starts(&rcpt(&mut dialog, KNOWN), "451 4.4.3");
-    assert_starts(&rcpt(&mut mail(), NOBODY), "451 4.4.3");
+    assert_starts(&rcpt(&mut mail(smtp), NOBODY), "451 4.4.3");
 }
 
 /// Starts it in front of vouch's socket `policy`.

@@ -1,7 +1,7 @@
 //! Recipients: Postfix and `socat` ask `vouch`, which asks Dovecot by LMTP and Postfix by SMTP.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -22,21 +22,14 @@ fn postfix_asks_about_recipients_that_dovecot_knows() {
         return;
     }
     let scratch = Scratch::new();
-    let authority = Authority::new(&scratch, "remote");
-    let mut dovecot = Dovecot::remote(&scratch, &authority);
-    let (port, ca) = (dovecot.lmtp, authority.ca.display());
-    let directory = format!(
-        "type = \"lmtp\"\naddress = \"127.0.0.1\"\nport = {port}\n{}",
-        tls("required", &ca)
-    );
-    let (_vouch, policy) = serve(&scratch, &directory);
-    let front = Postfix::front(&scratch, Some(&policy), None);
+    let mut stage = Stage::start(&scratch, "policy");
+    let front = Postfix::front(&scratch, Some(&stage.socket), None);
 
-    let mut dialog = mail(&front);
+    let mut dialog = mail(front.smtp);
     for address in MAILBOXES {
         assert_starts(&rcpt(&mut dialog, address), "250 2.1.5");
     }
-    let mut dialog = mail(&front);
+    let mut dialog = mail(front.smtp);
     for address in STRANGERS {
         assert_starts(&rcpt(&mut dialog, address), "550 5.1.1");
     }
@@ -46,8 +39,8 @@ fn postfix_asks_about_recipients_that_dovecot_knows() {
     }
     assert_starts(&rcpt(&mut dialog, FAILING_MAILBOX), "450 4.");
 
-    dovecot.stop();
-    let mut dialog = mail(&front);
+    stage.dovecot.stop();
+    let mut dialog = mail(front.smtp);
     assert_starts(&rcpt(&mut dialog, NEW), "450 4.4.3");
     assert_starts(&rcpt(&mut dialog, KNOWN), "250 2.1.5");
 }
@@ -60,18 +53,11 @@ fn sixty_messages_of_one_session_with_an_unknown_recipient_each_are_delivered() 
         return;
     }
     let scratch = Scratch::new();
-    let authority = Authority::new(&scratch, "remote");
-    let dovecot = Dovecot::remote(&scratch, &authority);
-    let directory = format!(
-        "type = \"lmtp\"\naddress = \"127.0.0.1\"\nport = {}\n{}",
-        dovecot.lmtp,
-        tls("required", &authority.ca.display())
-    );
-    let (_vouch, policy) = serve(&scratch, &directory);
+    let stage = Stage::start(&scratch, "policy");
     let settings = format!(
         "smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service unix:{}
 smtpd_soft_error_limit = 10\nsmtpd_hard_error_limit = 20\n",
-        policy.display()
+        stage.socket.display()
     );
     let front = Postfix::relay(&scratch, &settings);
 
@@ -114,7 +100,7 @@ fn postfix_asks_about_recipients_that_postfix_knows() {
     let (_vouch, policy) = serve(&scratch, &directory);
     let front = Postfix::front(&scratch, Some(&policy), None);
 
-    let mut dialog = mail(&front);
+    let mut dialog = mail(front.smtp);
     for address in MAILBOXES.iter().chain(&UTF8[..1]) {
         assert_starts(&rcpt(&mut dialog, address), "250 2.1.5");
     }
@@ -193,14 +179,43 @@ pub(crate) fn tls(starttls: &str, ca: &impl std::fmt::Display) -> String {
     format!("[directory.\"mailbox\".tls]\nstarttls = \"{starttls}\"\nca-file = \"{ca}\"\n")
 }
 
+/// A Dovecot that is asked by LMTP with TLS, and `vouch` in front of it.
+pub(crate) struct Stage {
+    pub(crate) authority: Authority,
+    pub(crate) dovecot: Dovecot,
+    pub(crate) vouch: Vouch,
+    /// Its listener.
+    pub(crate) socket: PathBuf,
+}
+
+impl Stage {
+    /// With a listener of this protocol.
+    pub(crate) fn start(scratch: &Scratch, protocol: &str) -> Self {
+        let authority = Authority::new(scratch, "remote");
+        let dovecot = Dovecot::remote(scratch, &authority);
+        let directory = format!(
+            "type = \"lmtp\"\naddress = \"127.0.0.1\"\nport = {}\n{}",
+            dovecot.lmtp,
+            tls("required", &authority.ca.display())
+        );
+        let (vouch, socket) = serve_at(scratch, protocol, &directory);
+        Self {
+            authority,
+            dovecot,
+            vouch,
+            socket,
+        }
+    }
+}
+
 /// Starts `vouch` with one policy listener in front of `directory`, keys of the table `[directory."mailbox"]` and
 /// of tables below it.
-fn serve(scratch: &Scratch, directory: &str) -> (Vouch, std::path::PathBuf) {
+fn serve(scratch: &Scratch, directory: &str) -> (Vouch, PathBuf) {
     serve_at(scratch, "policy", directory)
 }
 
 /// The same with a listener of this protocol.
-pub(crate) fn serve_at(scratch: &Scratch, protocol: &str, directory: &str) -> (Vouch, std::path::PathBuf) {
+pub(crate) fn serve_at(scratch: &Scratch, protocol: &str, directory: &str) -> (Vouch, PathBuf) {
     let policy = scratch.path(protocol);
     let config = format!(
         "[directory.\"mailbox\"]
@@ -221,9 +236,9 @@ socket = \"{}\"
     (Vouch::serve(scratch, &config, &[&policy]), policy)
 }
 
-/// A new SMTP session with the front, as far as MAIL.
-pub(crate) fn mail(front: &Postfix) -> Dialog {
-    let mut dialog = Dialog::tcp(front.smtp).hello("EHLO", None);
+/// A new SMTP session with the front at this port, as far as MAIL.
+pub(crate) fn mail(smtp: u16) -> Dialog {
+    let mut dialog = Dialog::tcp(smtp).hello("EHLO", None);
     assert_starts(&dialog.command("MAIL FROM:<sender@example.net>"), "250 ");
     dialog
 }

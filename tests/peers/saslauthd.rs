@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::dialog::{Dialog, assert_starts, plain};
 use crate::dovecot::Dovecot;
-use crate::exim::Exim;
+use crate::exim::{Exim, assert_checks_passwords, assert_later_without};
 use crate::login::{serve_at, starttls};
 use crate::people::{DISABLED, FAILING_LOGIN, KNOWN, NOBODY, RIGHT, logins};
 use crate::postfix::Postfix;
@@ -118,17 +118,12 @@ fn exims_condition_asks_vouch() {
     }
     let scratch = Scratch::new();
     let authority = Authority::new(&scratch, "remote");
-    let mut dovecot = Dovecot::remote(&scratch, &authority);
+    let dovecot = Dovecot::remote(&scratch, &authority);
     let (vouch, mux) = serve(&scratch, dovecot.imap, &starttls(&authority), "");
     let front = Exim::saslauthd(&scratch, &authority, &mux);
 
-    let session = || Dialog::tcp(front.smtp).hello("EHLO", Some(&authority.client()));
-    for (name, password) in logins() {
-        assert_starts(&session().auth_plain(&name, &password), "235 ");
-        assert_starts(&session().auth_login(&name, &password), "235 ");
-        let wrong = [&password, b"x".as_slice()].concat();
-        assert_starts(&session().auth_plain(&name, &wrong), "535 ");
-    }
+    let session = || front.session(&authority);
+    assert_checks_passwords(session);
     let mut dialog = session();
     assert_starts(&dialog.auth_login(KNOWN, b"wrong"), "535 ");
     assert_starts(&dialog.auth_plain(NOBODY, RIGHT), "535 ");
@@ -137,11 +132,7 @@ fn exims_condition_asks_vouch() {
     assert_starts(&dialog.auth_plain(FAILING_LOGIN, RIGHT), "435 ");
     assert_starts(&dialog.auth_plain(KNOWN, RIGHT), "235 ");
 
-    dovecot.stop();
-    assert_starts(&session().auth_plain(KNOWN, RIGHT), "435 ");
-    assert_starts(&session().auth_login(KNOWN, b"never tried before"), "435 ");
-    vouch.stop();
-    assert_starts(&session().auth_plain(KNOWN, RIGHT), "435 ");
+    assert_later_without(session, dovecot, vouch);
 }
 
 /// A password with a line end in it is a second command to an IMAP server that the original asks, and a wrong password here.

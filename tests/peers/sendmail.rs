@@ -6,12 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::dialog::{Dialog, assert_starts};
-use crate::dovecot::Dovecot;
+use crate::dialog::assert_starts;
 use crate::exim::etc_with;
 use crate::people::{FAILING_MAILBOX, KNOWN, MAILBOXES, NOBODY, STRANGERS};
-use crate::recipient::{NEW, rcpt, serve_at, tls};
-use crate::support::{Authority, Process, Scratch, free_port, unpacked};
+use crate::recipient::{NEW, Stage, mail, rcpt};
+use crate::support::{Process, Scratch, free_port, unpacked};
 use crate::{available, exim};
 
 /// Its daemon, in the folder of its package.
@@ -31,22 +30,10 @@ fn sendmail_looks_up_recipients() {
         return;
     }
     let scratch = Scratch::new();
-    let authority = Authority::new(&scratch, "remote");
-    let mut dovecot = Dovecot::remote(&scratch, &authority);
-    let directory = format!(
-        "type = \"lmtp\"\naddress = \"127.0.0.1\"\nport = {}\n{}",
-        dovecot.lmtp,
-        tls("required", &authority.ca.display())
-    );
-    let (vouch, map) = serve_at(&scratch, "socketmap", &directory);
-    let (_front, smtp) = start(&scratch, &map);
-    let mail = || {
-        let mut dialog = Dialog::tcp(smtp).hello("EHLO", None);
-        assert_starts(&dialog.command("MAIL FROM:<sender@example.net>"), "250 ");
-        dialog
-    };
+    let mut stage = Stage::start(&scratch, "socketmap");
+    let (_front, smtp) = start(&scratch, &stage.socket);
 
-    let mut dialog = mail();
+    let mut dialog = mail(smtp);
     for address in MAILBOXES {
         assert_starts(&rcpt(&mut dialog, address), "250 2.1.5");
     }
@@ -54,14 +41,14 @@ fn sendmail_looks_up_recipients() {
     assert_starts(&rcpt(&mut dialog, "someone@elsewhere.example.com"), "250 2.1.5");
     for address in STRANGERS {
         assert_eq!(
-            rcpt(&mut mail(), address),
+            rcpt(&mut mail(smtp), address),
             format!("550 5.1.1 <{address}>... User unknown")
         );
     }
-    assert_starts(&rcpt(&mut mail(), FAILING_MAILBOX), "451 4.4.3");
+    assert_starts(&rcpt(&mut mail(smtp), FAILING_MAILBOX), "451 4.4.3");
 
-    dovecot.stop();
-    let mut dialog = mail();
+    stage.dovecot.stop();
+    let mut dialog = mail(smtp);
     assert_eq!(
         rcpt(&mut dialog, NEW),
         "451 4.4.3 Recipient lookup failed, try again later"
@@ -69,8 +56,8 @@ fn sendmail_looks_up_recipients() {
     // Remembered.
     assert_starts(&rcpt(&mut dialog, KNOWN), "250 2.1.5");
     assert_starts(&rcpt(&mut dialog, NOBODY), "550 5.1.1");
-    vouch.stop();
-    assert_starts(&rcpt(&mut mail(), KNOWN), "451 4.4.3");
+    stage.vouch.stop();
+    assert_starts(&rcpt(&mut mail(smtp), KNOWN), "451 4.4.3");
     // An open session has a connection to lose.
     assert_starts(&rcpt(&mut dialog, NOBODY), "451 4.3.0");
 }
@@ -82,21 +69,12 @@ fn sendmail_with_a_wrong_name_of_the_map_defers() {
         return;
     }
     let scratch = Scratch::new();
-    let authority = Authority::new(&scratch, "remote");
-    let dovecot = Dovecot::remote(&scratch, &authority);
-    let directory = format!(
-        "type = \"lmtp\"\naddress = \"127.0.0.1\"\nport = {}\n{}",
-        dovecot.lmtp,
-        tls("required", &authority.ca.display())
-    );
-    let (_vouch, map) = serve_at(&scratch, "socketmap", &directory);
+    let stage = Stage::start(&scratch, "socketmap");
     let rules = RULES
         .replace("Krecipients", "Krcpt")
         .replace("$(recipients", "$(rcpt");
-    let (_front, smtp) = start_with(&scratch, &map, &rules);
-    let mut dialog = Dialog::tcp(smtp).hello("EHLO", None);
-    assert_starts(&dialog.command("MAIL FROM:<sender@example.net>"), "250 ");
-    assert_starts(&rcpt(&mut dialog, KNOWN), "451 4.4.3");
+    let (_front, smtp) = start_with(&scratch, &stage.socket, &rules);
+    assert_starts(&rcpt(&mut mail(smtp), KNOWN), "451 4.4.3");
 }
 
 /// The rules as an administrator would take them.

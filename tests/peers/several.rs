@@ -48,7 +48,7 @@ fn a_recipient_of_either_server_exists_and_one_of_neither_does_not() {
     let _vouch = Vouch::serve(&scratch, &config, &[&policy]);
     let front = Postfix::front(&scratch, Some(&policy), None);
 
-    let mut dialog = mail(&front);
+    let mut dialog = mail(front.smtp);
     assert_starts(&rcpt(&mut dialog, KNOWN), "250 2.1.5");
     assert_starts(&rcpt(&mut dialog, NEW), "250 2.1.5");
     assert_starts(&rcpt(&mut dialog, NOBODY), "550 5.1.1");

@@ -10,21 +10,8 @@ use crate::dialog::{Dialog, assert_starts};
 use crate::dovecot::Dovecot;
 use crate::people::{FAILING_MAILBOX, KNOWN, MAILBOXES, NOBODY, RIGHT, STRANGERS};
 use crate::postfix::{self, Postfix};
-use crate::recipient::{NEW, mail, rcpt, serve_at, tls};
+use crate::recipient::{NEW, Stage, mail, rcpt};
 use crate::support::{Authority, Scratch, Vouch, program};
-
-/// The remote, and the daemon with a socketmap listener in front of it.
-fn stage(scratch: &Scratch) -> (Dovecot, Vouch, PathBuf) {
-    let authority = Authority::new(scratch, "remote");
-    let dovecot = Dovecot::remote(scratch, &authority);
-    let (port, ca) = (dovecot.lmtp, authority.ca.display());
-    let directory = format!(
-        "type = \"lmtp\"\naddress = \"127.0.0.1\"\nport = {port}\n{}",
-        tls("required", &ca)
-    );
-    let (vouch, map) = serve_at(scratch, "socketmap", &directory);
-    (dovecot, vouch, map)
-}
 
 #[test]
 fn postfix_looks_up_relay_recipients_and_domains() {
@@ -32,20 +19,20 @@ fn postfix_looks_up_relay_recipients_and_domains() {
         return;
     }
     let scratch = Scratch::new();
-    let (mut dovecot, vouch, map) = stage(&scratch);
+    let mut stage = Stage::start(&scratch, "socketmap");
     let front = Postfix::relay(
         &scratch,
         &format!(
             "relay_domains = {0}:domains\nrelay_recipient_maps = {0}:recipients\n",
-            table(&map)
+            table(&stage.socket)
         ),
     );
 
-    let mut dialog = mail(&front);
+    let mut dialog = mail(front.smtp);
     for address in MAILBOXES {
         assert_starts(&rcpt(&mut dialog, address), "250 2.1.5");
     }
-    let mut dialog = mail(&front);
+    let mut dialog = mail(front.smtp);
     for address in STRANGERS {
         let reply = rcpt(&mut dialog, address);
         assert_starts(&reply, "550 5.1.1");
@@ -56,13 +43,13 @@ fn postfix_looks_up_relay_recipients_and_domains() {
     // No answer is no "unknown": it stays a temporary one.
     assert_starts(&rcpt(&mut dialog, FAILING_MAILBOX), "451 4.3.0");
 
-    dovecot.stop();
-    let mut dialog = mail(&front);
+    stage.dovecot.stop();
+    let mut dialog = mail(front.smtp);
     assert_starts(&rcpt(&mut dialog, NEW), "451 4.3.0");
     // Who was known all along still gets mail.
     assert_starts(&rcpt(&mut dialog, KNOWN), "250 2.1.5");
-    vouch.stop();
-    assert_starts(&rcpt(&mut mail(&front), KNOWN), "451 4.3.0");
+    stage.vouch.stop();
+    assert_starts(&rcpt(&mut mail(front.smtp), KNOWN), "451 4.3.0");
 }
 
 #[test]
@@ -71,19 +58,19 @@ fn postfix_looks_up_actions() {
         return;
     }
     let scratch = Scratch::new();
-    let (mut dovecot, _vouch, map) = stage(&scratch);
+    let mut stage = Stage::start(&scratch, "socketmap");
     let front = Postfix::relay(
         &scratch,
         &format!(
             "smtpd_recipient_restrictions = reject_unauth_destination, check_recipient_access {}:access\n",
-            table(&map)
+            table(&stage.socket)
         ),
     );
-    let mut dialog = mail(&front);
+    let mut dialog = mail(front.smtp);
     for address in MAILBOXES {
         assert_starts(&rcpt(&mut dialog, address), "250 2.1.5");
     }
-    let mut dialog = mail(&front);
+    let mut dialog = mail(front.smtp);
     for address in STRANGERS {
         let reply = rcpt(&mut dialog, address);
         assert_starts(&reply, "550 5.1.1");
@@ -93,8 +80,8 @@ fn postfix_looks_up_actions() {
         );
     }
     assert_starts(&rcpt(&mut dialog, FAILING_MAILBOX), "450 4.4.3");
-    dovecot.stop();
-    assert_starts(&rcpt(&mut mail(&front), NEW), "450 4.4.3");
+    stage.dovecot.stop();
+    assert_starts(&rcpt(&mut mail(front.smtp), NEW), "450 4.4.3");
 }
 
 #[test]
@@ -103,8 +90,8 @@ fn postmap_agrees() {
         return;
     }
     let scratch = Scratch::new();
-    let (mut dovecot, _vouch, map) = stage(&scratch);
-    let postmap = Postmap::new(&scratch, &map);
+    let mut stage = Stage::start(&scratch, "socketmap");
+    let postmap = Postmap::new(&scratch, &stage.socket);
 
     for (key, found) in [
         (KNOWN, Some("ok")),
@@ -136,7 +123,7 @@ fn postmap_agrees() {
     let text = postmap.look_up(FAILING_MAILBOX, "recipients").unwrap_err();
     assert!(text.contains("temporary"), "{text}");
     assert!(postmap.look_up(KNOWN, "rcpt").is_err(), "there is no such map");
-    dovecot.stop();
+    stage.dovecot.stop();
     let text = postmap.look_up(NEW, "recipients").unwrap_err();
     assert!(text.contains("unreachable"), "{text}");
     assert_eq!(postmap.look_up("example.org", "domains"), action("ok"));

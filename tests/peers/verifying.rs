@@ -162,7 +162,7 @@ transport_maps = inline:{{ {{ example.org = smtp:[127.0.0.1]:{port} }} }}
 fn verified(front: &Postfix, address: &str, begins: &str) -> String {
     let mut reply = String::new();
     wait_until("the probe", PROBE, || {
-        reply = rcpt(&mut mail(front), address);
+        reply = rcpt(&mut mail(front.smtp), address);
         !reply.contains("Address verification in progress")
     });
     assert_starts(&reply, begins);
