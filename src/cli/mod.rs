@@ -184,6 +184,22 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The end of a command that was given the name of no directory.
+fn unknown_directory(command: &str, name: &str, config: &Config) -> ExitCode {
+    let names: Vec<_> = config
+        .directory
+        .iter()
+        .map(|directory| directory.name.as_str())
+        .collect();
+    let why = if names.is_empty() {
+        "the configuration has no directory at all".to_owned()
+    } else {
+        let names = names.join(", ");
+        format!("there is no directory \"{name}\"; the directories are: {names}")
+    };
+    fail(status::USAGE, &format!("vouch {command}: {why}"))
+}
+
 /// Prints to standard error; a closed one is ignored.
 fn fail(status: u8, message: &str) -> ExitCode {
     let _ = writeln!(io::stderr().lock(), "{message}");

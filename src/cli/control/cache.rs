@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use super::columns::Side::{Left, Right};
 use super::columns::{Table, each, name, paragraph, warning, word};
 use crate::address::{Address, Domain, DomainError, NotAnAddress};
-use crate::cli::{ConfigFile, fail, print, status};
-use crate::config::Config;
+use crate::cli::{ConfigFile, fail, print, status, unknown_directory};
 use crate::control::client;
 use crate::telemetry::colour;
 use crate::telemetry::words::spoken;
@@ -121,7 +120,7 @@ impl Common {
         let (config, _) = file.load()?;
         if let Some(name) = &self.directory {
             if !config.directory.iter().any(|directory| directory.name == *name) {
-                return Err(fail(status::USAGE, &unknown_directory(name, &config)));
+                return Err(unknown_directory("cache", name, &config));
             }
             request["directory"] = name.as_str().into();
         }
@@ -136,18 +135,6 @@ impl Common {
             print(&shown(answer))
         }
     }
-}
-
-fn unknown_directory(name: &str, config: &Config) -> String {
-    let names: Vec<&str> = config
-        .directory
-        .iter()
-        .map(|directory| directory.name.as_str())
-        .collect();
-    format!(
-        "vouch cache: there is no directory \"{name}\"; the directories are: {}",
-        names.join(", ")
-    )
 }
 
 fn run_list(list: &List, file: &ConfigFile) -> Result<ExitCode, ExitCode> {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{ConfigFile, fail, runtime, status};
+use super::{ConfigFile, fail, runtime, status, unknown_directory};
 use crate::config::{Config, Directory};
 use crate::daemon;
 use crate::engine::{CachedDirectory, Decision, Engine};
@@ -96,25 +96,10 @@ impl Common {
             None => Ok(Asker::ByDomain(Engine::new(members, None))),
             Some(name) => match members.into_iter().find(|member| **member.name() == **name) {
                 Some(member) => Ok(Asker::Directory(member)),
-                None => Err(fail(status::USAGE, &unknown_directory(name, &config))),
+                None => Err(unknown_directory("probe", name, &config)),
             },
         }
     }
-}
-
-fn unknown_directory(name: &str, config: &Config) -> String {
-    let names: Vec<&str> = config
-        .directory
-        .iter()
-        .map(|directory| directory.name.as_str())
-        .collect();
-    if names.is_empty() {
-        return "vouch probe: the configuration has no directory at all".into();
-    }
-    format!(
-        "vouch probe: there is no directory \"{name}\"; the directories are: {}",
-        names.join(", ")
-    )
 }
 
 /// The lines of a file of at most `longest` bytes that are `wanted`, without the space around them; `-` is standard

@@ -7,9 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::super::{ConfigFile, fail, print, status};
+use super::super::{ConfigFile, fail, print, status, unknown_directory};
 use super::recipient::LONGEST_FILE;
-use super::unknown_directory;
 use crate::daemon;
 use crate::directory::judge::explain::{Command, Explanation, explain};
 use crate::directory::judge::recipient::Settings;
@@ -103,7 +102,7 @@ fn how(arguments: &Arguments, file: &ConfigFile) -> Result<(Command, Settings), 
     };
     let (config, _) = file.load()?;
     let Some(directory) = config.directory.iter().find(|directory| directory.name == *name) else {
-        return Err(fail(status::USAGE, &unknown_directory(name, &config)));
+        return Err(unknown_directory("probe", name, &config));
     };
     let own = match directory.kind {
         Kind::Imap => Command::ImapLogin,
