@@ -10,6 +10,7 @@ pub use crate::settings::directory::Directory;
 pub use crate::settings::dovecot::Dovecot;
 pub use crate::settings::listener::Listener;
 pub use crate::settings::process::{Control, Log, Metrics, Service};
+use crate::settings::socket::ListenAddress;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -35,6 +36,12 @@ impl Config {
     /// The directory of that name.
     pub fn directory(&self, name: &str) -> Option<&Directory> {
         self.directory.iter().find(|directory| directory.name == name)
+    }
+
+    /// Where listeners listen, and the metrics.
+    pub fn addresses(&self) -> impl Iterator<Item = &ListenAddress> {
+        let listeners = self.listener.iter().map(|listener| &listener.socket);
+        listeners.chain(self.metrics.iter().map(|metrics| &metrics.listen))
     }
 
     /// Whether any listener asks that directory.

@@ -131,13 +131,7 @@ pub fn bind(config: &Config, user: &ServiceUser) -> Result<Prepared, DaemonError
 
 /// The units that the configuration names.
 fn systemd_names(config: &Config) -> impl Iterator<Item = &str> {
-    let metrics = config.metrics.iter().map(|metrics| &metrics.listen);
-    let addresses = config
-        .listener
-        .iter()
-        .map(|listener| &listener.socket)
-        .chain(metrics);
-    addresses.filter_map(|address| match address {
+    config.addresses().filter_map(|address| match address {
         ListenAddress::Systemd(name) => Some(name.as_str()),
         _ => None,
     })
@@ -154,13 +148,7 @@ impl Prepared {
     /// # Errors
     /// When the user cannot be become.
     pub fn confine(mut self, config: &Config, file: &Path, user: &ServiceUser) -> Result<Self, DaemonError> {
-        let metrics = config.metrics.iter().map(|metrics| &metrics.listen);
-        let addresses = config
-            .listener
-            .iter()
-            .map(|listener| &listener.socket)
-            .chain(metrics);
-        let paths = addresses.filter_map(|address| match address {
+        let paths = config.addresses().filter_map(|address| match address {
             ListenAddress::Path(path) => Some(path.clone()),
             _ => None,
         });
