@@ -80,16 +80,7 @@ mod tests {
         std::mem::forget(answered);
         let (asker, waiter) = Asker::until(Instant::now() + Duration::from_secs(3600));
         std::mem::forget(waiter);
-        Job {
-            question,
-            asker,
-            arrived: Instant::now(),
-            again: false,
-            alone: false,
-            number: None,
-            quota: None,
-            answer,
-        }
+        Job::new(question, asker, answer)
     }
 
     /// The answers to each of `count` from a remote that disconnects at some, refuses some and accepts the

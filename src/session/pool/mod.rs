@@ -224,16 +224,7 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
     async fn answer(&self, question: S::Question, asker: Asker) -> Result<V, Error> {
         let (answer, mut answered) = oneshot::channel();
         let waiters = asker.waiters.clone();
-        let job = Job {
-            question,
-            asker,
-            arrived: Instant::now(),
-            again: false,
-            alone: false,
-            number: None,
-            quota: None,
-            answer,
-        };
+        let job = Job::new(question, asker, answer);
         let queued = {
             let mut state = self.shared.state();
             let number = state.admit(job, &self.shared.limits, &self.shared.peer)?;

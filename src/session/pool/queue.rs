@@ -48,6 +48,20 @@ pub(super) struct Queue<Q, V> {
 }
 
 impl<Q, V> Job<Q, V> {
+    /// A question that arrives now.
+    pub(super) fn new(question: Q, asker: Asker, answer: oneshot::Sender<Result<V, Error>>) -> Self {
+        Self {
+            question,
+            asker,
+            arrived: Instant::now(),
+            again: false,
+            alone: false,
+            number: None,
+            quota: None,
+            answer,
+        }
+    }
+
     /// Hands the answer to the caller, which may be gone.
     pub(super) fn tell(mut self, answer: Result<V, Error>) {
         // The receiver of the answer may ask at once, and finds the share free.
@@ -259,16 +273,7 @@ mod tests {
     fn push(queue: &mut Queue<u32, ()>, question: u32, patience: Duration) -> End {
         let (asker, waiter) = Asker::until(Instant::now() + patience);
         let (answer, answered) = oneshot::channel();
-        queue.push(Job {
-            question,
-            asker,
-            arrived: Instant::now(),
-            again: false,
-            alone: false,
-            number: None,
-            quota: None,
-            answer,
-        });
+        queue.push(Job::new(question, asker, answer));
         (answered, waiter)
     }
 
