@@ -33,12 +33,7 @@ fn holds(reply: &Reply) {
     assert!((100..=999).contains(&reply.code()));
     assert!((1..=MAX_LINES).contains(&reply.lines().len()));
     assert!(reply.words().len() <= 3 * MAX_REPLY + MAX_LINES);
-    let digits = [
-        reply.is_positive(),
-        reply.is_intermediate(),
-        reply.is_transient(),
-        reply.is_permanent(),
-    ];
+    let digits = [reply.is_positive(), reply.is_transient(), reply.is_permanent()];
     assert!(digits.iter().filter(|is| **is).count() <= 1);
     if let Some(code) = reply.enhanced() {
         assert_eq!(u16::from(code.class), reply.code() / 100);

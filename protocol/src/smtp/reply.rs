@@ -118,11 +118,6 @@ impl Reply {
         self.code / 100 == 2
     }
 
-    /// 3yz: go on.
-    pub fn is_intermediate(&self) -> bool {
-        self.code / 100 == 3
-    }
-
     /// 4yz: not now.
     pub fn is_transient(&self) -> bool {
         self.code / 100 == 4
