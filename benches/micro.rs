@@ -107,6 +107,7 @@ fn key_of_a_cached_login(bencher: Bencher<'_, '_>) {
     let ttl = Credentials {
         positive: Duration::from_secs(300),
         negative: Duration::from_secs(10),
+        stale: None,
     };
     let logins = Logins::new(1000, ttl, [7; 32]);
     let (user, password) = (

@@ -61,6 +61,11 @@ impl Waiters {
         self.0.sent.store(true, Ordering::Relaxed);
     }
 
+    /// Whether what they wait for was sent.
+    pub fn is_sent(&self) -> bool {
+        self.0.sent.load(Ordering::Relaxed)
+    }
+
     /// Waits until nobody does any more: all have left, or their time is over.
     pub async fn none(&self) {
         loop {
@@ -89,7 +94,7 @@ impl Waiters {
 impl Waiter {
     /// Whether what it waits for was sent.
     pub fn is_sent(&self) -> bool {
-        self.0.0.sent.load(Ordering::Relaxed)
+        self.0.is_sent()
     }
 }
 

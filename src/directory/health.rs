@@ -183,6 +183,10 @@ impl Directory for Watched {
         self.directory.call(deadline)
     }
 
+    fn away(&self) -> Option<Cause> {
+        self.directory.away()
+    }
+
     fn report(&self) -> Option<Report> {
         self.directory.report()
     }

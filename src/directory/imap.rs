@@ -12,7 +12,7 @@ use super::{Directory, Logins, Offers, Report, Terms, Username, judge, judged_an
 use crate::session::imap::{LoginSession, Options};
 use crate::session::pool::{Gate, Limits};
 use crate::session::{self, Pool, Servers, tls};
-use crate::verdict::{Abstention, Kind, Question, UserName, Verdict};
+use crate::verdict::{Abstention, Cause, Kind, Question, UserName, Verdict};
 
 /// An IMAP server that is asked whether logins are good.
 pub struct Imap {
@@ -88,6 +88,10 @@ impl Directory for Imap {
 
     fn call<'a>(&'a self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(self.logins.pool.call(deadline))
+    }
+
+    fn away(&self) -> Option<Cause> {
+        self.logins.away()
     }
 
     fn report(&self) -> Option<Report> {

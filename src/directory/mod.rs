@@ -59,6 +59,12 @@ pub trait Directory: Send + Sync {
         None
     }
 
+    /// Why it cannot be asked about a login at present: no session lives, and the last could not be opened since the remote
+    /// is not there. `None` as well where that is not known.
+    fn away(&self) -> Option<Cause> {
+        None
+    }
+
     /// What its remote answered last, where somebody notes it.
     fn health(&self) -> Health {
         Health::default()
@@ -143,6 +149,12 @@ impl<S: Session<Question = session::Login>> Logins<S> {
             Ok(verdict) => verdict,
             Err(error) => judge::no_answer(&error),
         }
+    }
+
+    /// See [`Directory::away`].
+    fn away(&self) -> Option<Cause> {
+        let error = self.pool.away()?;
+        judge::no_answer(&error).cause().cloned()
     }
 
     fn attempt(&self, user: &UserName, proof: &Proof) -> Attempt {

@@ -16,7 +16,7 @@ use crate::session::smtp::Hello;
 use crate::session::smtp::auth::{AuthSession, InTwo};
 use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
 use crate::session::{self, Origin, Pool, Servers, tls};
-use crate::verdict::{Abstention, Kind, Question, UserName, Verdict};
+use crate::verdict::{Abstention, Cause, Kind, Question, UserName, Verdict};
 
 /// What is particular to an SMTP or LMTP directory.
 #[derive(Clone)]
@@ -172,6 +172,10 @@ impl Directory for Smtp {
 
     fn call<'a>(&'a self, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(self.logins.pool.call(deadline))
+    }
+
+    fn away(&self) -> Option<Cause> {
+        self.logins.away()
     }
 
     fn report(&self) -> Option<Report> {

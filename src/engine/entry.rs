@@ -11,6 +11,11 @@ use crate::verdict::Cause;
 /// less than a millisecond.
 pub(crate) const PIECE: usize = 1000;
 
+/// Bound (cache): addresses that a user is known to log in from, where auth.forward-client passes them to the server.
+/// Beyond: one more takes the place of the oldest. Why: the devices of one person, and a few networks that a
+/// telephone uses.
+pub(super) const ADDRESSES: usize = 16;
+
 /// Looks at each, in pieces, with others at work between them.
 pub(super) async fn in_pieces<T>(all: impl Iterator<Item = T>, mut look_at: impl FnMut(T)) {
     for (looked, one) in all.enumerate() {

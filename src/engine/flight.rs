@@ -215,6 +215,13 @@ where
         }
     }
 
+    /// Whether what the probe for `key` asks was sent, or there is none any more.
+    pub(super) fn is_sent(&self, key: &K) -> bool {
+        let table = lock(&self.table);
+        let waiters = table.by_probe.get(key).map(|(waiters, _)| waiters);
+        waiters.is_none_or(Waiters::is_sent)
+    }
+
     fn lead_or_follow<F>(
         &self,
         key: K,

@@ -1,21 +1,28 @@
 //! What a directory says of logins. A user that it accepts is trusted from then on.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use vouch_protocol::secret::Secret;
 
 use super::Source;
 use super::entry::State;
 use super::epoch::{Epoch, Generation};
 use super::flight::{Flights, Late};
 use super::logins::{LoginKey, Logins, Tag};
-use super::lookup::{self, Answer, Lookup};
+use super::lookup::{self, Answer, Asked, Decided, Lookup, STALE_PATIENCE};
 use super::lookups::Lookups;
 use super::not_understood::NotUnderstood;
+use super::stale::StaleLogins;
 use super::trust::Trust;
 use crate::directory::{Directory, Terms};
-use crate::verdict::{Abstention, Kind, Proof, Question, UserName, Verdict};
+use crate::verdict::{Abstention, Cause, Kind, Proof, Question, UserName, Verdict};
 use crate::waiting::Waiters;
+
+/// Of a login that nobody could be asked about, for the log.
+const NOT_REMEMBERED: &str =
+    "counts as a failed login, since it is not a remembered one (cache.credentials.stale)";
 
 /// A directory's logins.
 pub(super) struct LoginLookup {
@@ -52,6 +59,27 @@ impl LoginLookup {
             client: question.client.address.filter(|_| self.forward_client),
         };
         Some((user.clone(), key))
+    }
+
+    /// The memory for a remote that is down, and the password that it may know; `None` for another proof.
+    fn stale<'a>(&'a self, question: &'a Question) -> Option<(&'a StaleLogins, &'a Secret<[u8]>)> {
+        let stale = self.memory.stale.as_ref()?;
+        match &question.kind {
+            Kind::Login {
+                proof: Proof::Password(password),
+                ..
+            } => Some((stale, password)),
+            Kind::Login { .. } | Kind::Recipient(_) => None,
+        }
+    }
+
+    /// Why a question that waits cannot be asked, where no session lives and none can be opened.
+    fn away(&self, asked: &Asked<(UserName, LoginKey)>) -> Option<Cause> {
+        let of = (asked.generation, asked.key.clone());
+        if self.flights.is_sent(&of) {
+            return None;
+        }
+        self.directory.away()
     }
 
     /// What a login is known by; `None` for a dialog.
@@ -98,16 +126,59 @@ impl Lookup for LoginLookup {
         self.not_understood.note(&question.kind, &verdict);
         self.trust.note(user, &sign, &verdict);
         // A dialog may have named nobody before it was asked: it is known by its network alone then.
-        if let Proof::Relay(dialog) = proof
-            && let Some(named) = dialog.user().map(UserName::new)
-            && named != *user
-        {
-            self.trust.note(&named, &sign, &verdict);
+        let named = match proof {
+            Proof::Relay(dialog) => dialog.user().map(UserName::new),
+            Proof::Password(_) | Proof::Token { .. } => None,
+        };
+        if let Some(named) = named.as_ref().filter(|named| *named != user) {
+            self.trust.note(named, &sign, &verdict);
+        }
+        if let Some(stale) = &self.memory.stale {
+            stale.note(named.as_ref().unwrap_or(user), &verdict);
         }
         verdict
     }
 
-    fn keep(&self, (user, key): &Self::Key, verdict: &Verdict) {
+    /// While the remote is down, an earlier good login is accepted, and a password that is not its counts as refused. See
+    /// [`super::stale`].
+    async fn fall_back(
+        &self,
+        asked: &Asked<Self::Key>,
+        answer: impl Future<Output = Decided> + Send,
+    ) -> Decided {
+        let Some((stale, password)) = self.stale(&asked.question) else {
+            return answer.await;
+        };
+        let mut answer = pin!(answer);
+        let decided = match timeout_at(asked.at + STALE_PATIENCE, &mut answer).await {
+            Ok(decided) => decided,
+            // Whatever the password is: one that is not remembered would else take longer, and its client might leave
+            // before that counts.
+            Err(_) => match self.away(asked) {
+                Some(cause) => (Verdict::Defer(cause), Source::Probe),
+                None => answer.await,
+            },
+        };
+        let (Verdict::Defer(cause), source) = decided else {
+            return decided;
+        };
+        if stale.is_empty() || !stale.is_down(cause.reach, asked.at) {
+            return (Verdict::Defer(cause), source);
+        }
+        let (user, key) = &asked.key;
+        if stale.knows(user, password, key.client) {
+            stale.note_accepted(&cause);
+            return (Verdict::accept(user.as_bytes()), Source::Stale);
+        }
+        let text = format!("{}; {NOT_REMEMBERED}", cause.text);
+        (Verdict::Defer(Cause { text, ..cause }.heard()), source)
+    }
+
+    fn keep(&self, asked: &Asked<Self::Key>, verdict: &Verdict) {
+        let (user, key) = &asked.key;
         self.memory.keep(user, key, verdict);
+        if let Some((stale, password)) = self.stale(&asked.question) {
+            stale.keep(user, password, key.client, asked.at, verdict);
+        }
     }
 }

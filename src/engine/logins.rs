@@ -12,17 +12,13 @@ use quick_cache::sync::{Cache, EntryAction, EntryResult};
 use tokio::time::Instant;
 use vouch_protocol::secret::Secret;
 
-use super::entry::{Entry, State, in_pieces};
+use super::entry::{ADDRESSES, Entry, State, in_pieces};
 use super::epoch::Epoch;
 use super::hash;
 use super::lookups::{self, Lookups};
+use super::stale::StaleLogins;
 use crate::settings::directory::Credentials;
 use crate::verdict::{Cause, Class, UserName, Verdict};
-
-/// Bound (cache): addresses that a user is known to log in from, where auth.forward-client passes them to the server.
-/// Beyond: one more takes the place of the oldest. Why: the devices of one person, and a few networks that a
-/// telephone uses.
-const ADDRESSES: usize = 16;
 
 /// What a login is known by.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -45,6 +41,8 @@ pub struct Logins {
     accepted: Cache<UserName, Accepted>,
     /// Refused pairs of user and password, of each address where it counts.
     refused: Cache<LoginKey, (Box<Cause>, Instant)>,
+    /// What is accepted while the remote is down.
+    pub(super) stale: Option<StaleLogins>,
     /// Counted by the caller.
     pub(super) lookups: Lookups,
     /// A question records its time; an answer asked for before a purge is not kept after it.
@@ -99,9 +97,16 @@ impl Logins {
             key,
             accepted: Cache::new(entries),
             refused: Cache::new(entries),
+            stale: None,
             lookups: Lookups::default(),
             epoch: Epoch::default(),
         }
+    }
+
+    /// The same, with a memory for while the remote is down.
+    #[must_use]
+    pub(super) fn with_stale(self, stale: Option<StaleLogins>) -> Self {
+        Self { stale, ..self }
     }
 
     /// What a login is known by. `mechanism` tells tokens apart; for a password it is empty.
@@ -150,7 +155,7 @@ impl Logins {
 
     /// Whether it ever keeps anything.
     pub fn keeps(&self) -> bool {
-        !self.ttl.positive.max(self.ttl.negative).is_zero()
+        !self.ttl.positive.max(self.ttl.negative).is_zero() || self.stale.is_some()
     }
 
     fn accept(&self, user: &UserName, key: &LoginKey) {
@@ -167,15 +172,26 @@ impl Logins {
     /// How full it is, and what it was good for. A remembered login that was looked up
     /// with another password is a miss.
     pub fn report(&self) -> lookups::Report {
-        let limit = self.accepted.capacity() + self.refused.capacity();
+        let stale = self.stale.as_ref();
+        let limit =
+            self.accepted.capacity() + self.refused.capacity() + stale.map_or(0, StaleLogins::capacity);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        self.lookups
-            .report(self.accepted.len() + self.refused.len(), limit)
+        let entries =
+            self.accepted.len() + self.refused.len() + stale.map_or(0, |stale| stale.report().users);
+        self.lookups.report(entries, limit)
     }
 
     /// The accepted login of a user, of each address that it was accepted from where that counts, with its times. Of
     /// a refused one only the hash is known.
     pub fn entries_of(&self, user: &UserName) -> Vec<Entry> {
+        let fresh = self.fresh_of(user);
+        match &self.stale {
+            Some(stale) if fresh.is_empty() => stale.entries_of(user),
+            _ => fresh,
+        }
+    }
+
+    fn fresh_of(&self, user: &UserName) -> Vec<Entry> {
         let known = self.accepted.get(user);
         let from = known.map(|known| known.from).unwrap_or_default();
         from.into_iter().filter_map(|since| self.aged(since)).collect()
@@ -184,11 +200,12 @@ impl Logins {
     /// Every user with an accepted login, and of each what [`Self::entries_of`] gives; none where that is of no use
     /// any more. No lock is held between two of them.
     pub fn entries(&self) -> impl Iterator<Item = (UserName, Vec<Entry>)> + Send {
-        let accepted = self.accepted.iter();
-        accepted.map(|(user, known)| {
+        let fresh = self.accepted.iter().map(|(user, known)| {
             let entries = known.from.into_iter().filter_map(|since| self.aged(since));
             (user, entries.collect())
-        })
+        });
+        let stale = self.stale.iter().flat_map(StaleLogins::entries);
+        fresh.chain(stale.filter(|(user, _)| self.fresh_of(user).is_empty()))
     }
 
     fn aged(&self, (client, since): (Option<IpAddr>, Instant)) -> Option<Entry> {
@@ -215,13 +232,22 @@ impl Logins {
     pub fn forget(&self, user: &UserName) -> usize {
         self.epoch.end();
         self.refused.clear();
-        usize::from(self.accepted.remove(user).is_some())
+        usize::from(self.remove(user))
+    }
+
+    /// Whether anything was remembered of the user.
+    fn remove(&self, user: &UserName) -> bool {
+        let stale = self.stale.as_ref().is_some_and(|stale| stale.forget(user));
+        self.accepted.remove(user).is_some() || stale
     }
 
     /// Forgets everybody; how many verdicts these were.
     pub fn forget_all(&self) -> usize {
         self.epoch.end();
-        let forgotten = self.accepted.len() + self.refused.len();
+        let forgotten = self.report().entries;
+        if let Some(stale) = &self.stale {
+            stale.forget_all();
+        }
         self.accepted.clear();
         self.refused.clear();
         forgotten
@@ -234,10 +260,12 @@ impl Logins {
         let refused = self.refused.len();
         self.refused.clear();
         let mut accepted = 0;
-        let forget = |(user, _): (UserName, _)| {
-            accepted += usize::from(whom(&user) && self.accepted.remove(&user).is_some());
+        let forget = |user: UserName| {
+            accepted += usize::from(whom(&user) && self.remove(&user));
         };
-        in_pieces(self.accepted.iter(), forget).await;
+        let stale = self.stale.iter().flat_map(StaleLogins::entries);
+        let users = self.accepted.iter().map(|(user, _)| user);
+        in_pieces(users.chain(stale.map(|(user, _)| user)), forget).await;
         (accepted, refused)
     }
 }
@@ -253,6 +281,7 @@ mod tests {
     const TTL: Credentials = Credentials {
         positive: Duration::from_secs(60),
         negative: Duration::from_secs(30),
+        stale: None,
     };
 
     fn jane() -> UserName {
@@ -357,7 +386,7 @@ mod tests {
         assert_eq!(memory.recall(&jane(), &from(&new, "192.0.2.2")), None);
     }
 
-    // Fills logins::ADDRESSES.
+    // Fills entry::ADDRESSES.
     #[test]
     fn a_user_is_remembered_from_so_many_addresses() {
         let memory = Logins::new(10, TTL, [7; 32]);
@@ -387,6 +416,7 @@ mod tests {
             Credentials {
                 positive: Duration::ZERO,
                 negative: Duration::ZERO,
+                stale: None,
             },
             [7; 32],
         );

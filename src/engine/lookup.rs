@@ -13,12 +13,12 @@ use super::entry::State;
 use super::epoch::{Epoch, Generation};
 use super::flight::{self, Flights, LATE_ANSWER_GRACE, Late, Role, Unanswered, WAITING};
 use super::lookups::Lookups;
-use crate::verdict::{Cause, Class, Question, Verdict};
+use crate::verdict::{Cause, Class, Question, Reach, Verdict};
 use crate::waiting::Waiters;
 
 /// Bound (questions): wait for a new answer about a recipient with an old one (cache.ttl.stale). Beyond: the old
 /// answer is used. Why: a server that hangs must not delay known recipients.
-const STALE_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const STALE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Bound (questions): time of a question that no client waits for. Beyond: it is given up, and the old answer stays.
 /// Why: enough for a slow server; a stuck one is given up.
@@ -54,8 +54,17 @@ pub(super) trait Lookup: Send + Sync + Sized + 'static {
         ready(verdict)
     }
 
+    /// The answer that is awaited, or what takes the place of it where the remote is down.
+    fn fall_back(
+        &self,
+        _asked: &Asked<Self::Key>,
+        answer: impl Future<Output = Decided> + Send,
+    ) -> impl Future<Output = Decided> + Send {
+        answer
+    }
+
     /// Keeps a verdict, if it is one to be kept.
-    fn keep(&self, key: &Self::Key, verdict: &Verdict);
+    fn keep(&self, asked: &Asked<Self::Key>, verdict: &Verdict);
 }
 
 /// A question that is asked.
@@ -70,7 +79,7 @@ pub(super) struct Asked<K> {
 }
 
 /// The verdict on a question, and whose it is.
-type Decided = (Verdict, Source);
+pub(super) type Decided = (Verdict, Source);
 
 /// What is known of a question at once, or the wait for its remote. That has a place of its own: an answer from memory, and
 /// each idle connection, does without room for it.
@@ -124,7 +133,7 @@ pub(super) fn decide<L: Lookup>(
             lookups.stale.count();
             let patience = deadline.min(at + STALE_PATIENCE);
             Answer::waits(async move {
-                match join(this, asked, patience, None).await {
+                match join(this, &asked, patience, None).await {
                     // Nobody is let in whom the remote refuses by now: its mail would be bounced.
                     (Verdict::Defer(cause), _) if cause.class != Class::NotBelieved => (known, Source::Cache),
                     answered => answered,
@@ -135,7 +144,11 @@ pub(super) fn decide<L: Lookup>(
             lookups.miss.count();
             match this.put_off(&asked.key) {
                 Some(verdict) => Answer::Known((verdict, Source::UnknownRate)),
-                None => Answer::waits(join(this, asked, deadline, late)),
+                None => {
+                    Answer::waits(
+                        async move { this.fall_back(&asked, join(this, &asked, deadline, late)).await },
+                    )
+                }
             }
         }
     }
@@ -161,7 +174,7 @@ fn refresh<L: Lookup>(this: &Arc<L>, mut asked: Asked<L::Key>) {
 /// less of it than those that joined late: they ask again.
 async fn join<L: Lookup>(
     this: &Arc<L>,
-    asked: Asked<L::Key>,
+    asked: &Asked<L::Key>,
     patience: Instant,
     late: Option<Arc<Late<Verdict>>>,
 ) -> Decided {
@@ -187,7 +200,7 @@ async fn probe<L: Lookup>(this: Arc<L>, mut asked: Asked<L::Key>, waiters: Waite
     asked.at = Instant::now();
     let verdict = this.ask(&asked.question, waiters).await;
     let verdict = this.weigh(&asked, verdict).await;
-    let keep = || this.keep(&asked.key, &verdict);
+    let keep = || this.keep(&asked, &verdict);
     this.epoch().keep(asked.generation, keep);
     verdict
 }
@@ -202,8 +215,12 @@ fn answer(answered: Result<(Verdict, Role), Unanswered>) -> Decided {
         Ok((verdict, Role::Follower)) => return (verdict, Source::Shared),
         Err(Unanswered::Late { sent: true }) => {
             let cause = Cause::ours(Class::Timeout, "it was asked, and has not answered in time");
-            let advice = Some(SLOW.to_owned());
-            return (Verdict::Defer(Cause { advice, ..cause }), Source::Probe);
+            let cause = Cause {
+                advice: Some(SLOW.to_owned()),
+                reach: Reach::Silent,
+                ..cause
+            };
+            return (Verdict::Defer(cause), Source::Probe);
         }
         Err(Unanswered::Late { sent: false }) => Cause::ours(Class::Timeout, "no answer in time"),
         Err(Unanswered::Crowded) => {

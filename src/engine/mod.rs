@@ -25,6 +25,7 @@ pub mod recipients;
 mod refusals;
 pub(crate) mod remembered;
 mod several;
+pub(crate) mod stale;
 mod store;
 mod trust;
 mod unknown_rate;
@@ -75,6 +76,8 @@ pub enum Source {
     Shared,
     /// It was asked before.
     Cache,
+    /// The remote is down, and has accepted that login before.
+    Stale,
     /// It needed no remote.
     Local,
     /// The client's session has used up its limit.

@@ -125,7 +125,8 @@ impl Lookup for RecipientLookup {
         self.confirmer.confirm(asked, verdict).await
     }
 
-    fn keep(&self, (address, _): &Self::Key, verdict: &Verdict) {
+    fn keep(&self, asked: &Asked<Self::Key>, verdict: &Verdict) {
+        let (address, _) = &asked.key;
         self.confirmer.memory.keep(address, verdict);
     }
 }

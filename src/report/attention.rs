@@ -26,6 +26,7 @@ pub(super) fn of(report: &Report) -> Vec<String> {
     }
     let directories = || report.directories.iter();
     directories().for_each(|it| silence(it, &mut told));
+    directories().for_each(|it| stale_logins(it, &mut told));
     directories().for_each(|it| queues(it, &mut told));
     for listener in report.listeners.iter().filter(|it| it.is_full()) {
         told.push(format!(
@@ -72,6 +73,23 @@ fn silence(directory: &Directory, told: &mut Vec<String>) {
         if failure.advice.is_empty() { "" } else { "; " },
         failure.advice,
     ));
+}
+
+fn stale_logins(directory: &Directory, told: &mut Vec<String>) {
+    if let Some(stale) = &directory.stale_logins
+        && let Some(since) = stale.ago
+    {
+        let logins = match stale.accepted {
+            1 => "1 login was".to_owned(),
+            accepted => format!("{accepted} logins were"),
+        };
+        told.push(format!(
+            "{}: {logins} accepted from the cache in the last {}, since the server gives no answer \
+             (cache.credentials.stale): passwords that were changed there meanwhile still work",
+            directory.name,
+            ago(since)
+        ));
+    }
 }
 
 fn queues(directory: &Directory, told: &mut Vec<String>) {
@@ -219,6 +237,7 @@ mod tests {
                 "doubted": { "count": 0, "shown": [] },
                 "catch-all": { "count": 0, "shown": [] },
                 "unknown-rate": { "refused": 599, "most": 600, "seconds": 60 },
+                "stale-logins": { "accepted": 0, "ago": null },
             }],
         })
     }
@@ -305,6 +324,11 @@ mod tests {
                 "/directories/0/unknown-rate/refused",
                 json!(600),
                 "mailbox: 600 recipients were refused within 60 s (limits.unknown-rate)",
+            ),
+            (
+                "/directories/0/stale-logins",
+                json!({ "accepted": 12, "ago": 240 }),
+                "mailbox: 12 logins were accepted from the cache in the last 4 min, since the server gives no answer",
             ),
             ("/log/lines-lost", json!(7), "7 log lines were lost"),
             (

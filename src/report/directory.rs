@@ -62,6 +62,9 @@ records! {
         /// How many recipients were `refused` within the last `seconds`, and the `most` allowed, beyond which recipients
         /// without a cached answer are not asked about; `null` if `limits.unknown-rate` is off.
         unknown_rate: Option<UnknownRate>,
+        /// Logins that were `accepted` from the cache since the server last replied to one, and seconds since the first of
+        /// them as `ago`; `null` if `cache.credentials.stale` is off.
+        stale_logins: Option<StaleLogins>,
     }
 
     /// Why a question had no answer.
@@ -246,5 +249,13 @@ wholes! {
         most: u64,
         /// Within these seconds.
         seconds: u64,
+    }
+
+    /// Logins that are accepted while the remote is down.
+    StaleLogins {
+        /// So many, since the remote last replied to a login.
+        accepted: u64,
+        /// Seconds since the first of them.
+        ago: Option<u64>,
     }
 }

@@ -245,6 +245,7 @@ mod tests {
             let none = Credentials {
                 positive: Duration::ZERO,
                 negative: Duration::ZERO,
+                stale: None,
             };
             Logins::new(1, none, [7; 32])
         });

@@ -185,9 +185,16 @@ async fn first_of(addresses: Vec<SocketAddr>, deadline: Instant) -> Result<TcpSt
 }
 
 fn all_failed(peer: &Arc<str>, failures: Vec<Failure>) -> Error {
-    let Some(&(_, kind, _)) = failures.first() else {
+    let Some(&(_, first, _)) = failures.first() else {
         let detail = "it has no address";
         return Error::new(Kind::Unreachable, peer, LOOK_UP, detail);
+    };
+    // One that this host did not let us try may be there.
+    let ours = |(_, kind, _): &Failure| *kind == Kind::Config;
+    let kind = if failures.iter().any(ours) {
+        Kind::Config
+    } else {
+        first
     };
     // What went wrong in the same way is said once, for all of its addresses.
     let mut details: Vec<(String, String)> = Vec::new();
@@ -210,7 +217,7 @@ async fn within<T>(
 ) -> Result<T, (Kind, String)> {
     match timeout_at(deadline, step).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err((Kind::Unreachable, error.to_string())),
+        Ok(Err(error)) => Err((Kind::of_io(&error), error.to_string())),
         Err(_) => Err((Kind::Timeout, "no answer in time".into())),
     }
 }

@@ -1,7 +1,10 @@
 //! Why a remote gave no answer to a question.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
+
+use nix::errno::Errno;
 
 use super::secrets::SentSecrets;
 use crate::telemetry::words::named;
@@ -35,6 +38,10 @@ struct Inner {
     secret_sent: bool,
     /// The remote ended the connection before it said anything.
     turned_away: bool,
+    /// No session was free, since none could be opened.
+    unopened: bool,
+    /// Another server of the directory is there, as far as is known.
+    another_is_there: bool,
     /// What to do about it, where kind and step do not tell.
     advice: Option<String>,
 }
@@ -61,6 +68,23 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What an error of the system says, while a connection is made. What this host has run out of, or forbids, says
+    /// nothing of the remote.
+    pub(super) fn of_io(error: &io::Error) -> Self {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(
+                Errno::EMFILE
+                | Errno::ENFILE
+                | Errno::ENOBUFS
+                | Errno::ENOMEM
+                | Errno::EADDRNOTAVAIL
+                | Errno::EPERM
+                | Errno::EACCES,
+            ) => Self::Config,
+            _ => Self::Unreachable,
+        }
+    }
+
     /// Every kind of which a remote, or what we ask of it, may be the cause: all but
     /// [`Self::Abandoned`], which is the last.
     pub const ALL: [Self; 7] = [
@@ -147,6 +171,8 @@ impl Error {
             heard,
             secret_sent: false,
             turned_away: false,
+            unopened: false,
+            another_is_there: false,
             advice: None,
         }))
     }
@@ -180,6 +206,15 @@ impl Error {
         Self(Arc::new(inner))
     }
 
+    /// The same, of a wait in the queue that was in vain since no session could be opened.
+    pub(super) fn unopened(self) -> Self {
+        let inner = Inner {
+            unopened: true,
+            ..(*self.0).clone()
+        };
+        Self(Arc::new(inner))
+    }
+
     /// The same, with what to do about it. `directory.NAME` in it becomes this directory's name.
     pub fn advise(self, advice: impl Into<String>) -> Self {
         let inner = Inner {
@@ -193,6 +228,7 @@ impl Error {
     pub(super) fn and_then(self, other: &Self) -> Self {
         let inner = Inner {
             detail: format!("{}; {other}", self.0.detail),
+            another_is_there: self.0.another_is_there || !other.is_away(),
             ..(*self.0).clone()
         };
         Self(Arc::new(inner))
@@ -269,6 +305,9 @@ impl Error {
             (Kind::Refused, _) => {
                 "the server refuses this host for now: see its log and its limits for one client"
             }
+            (Kind::Config, LOOK_UP | CONNECT) => {
+                "this host does not let vouch connect: see its limits on open files, and its rules for outgoing connections"
+            }
             (Kind::Config, _) if self.0.status.is_some() => {
                 "the server refuses this host until something is changed there or here: see its log"
             }
@@ -279,6 +318,36 @@ impl Error {
     /// The remote's own status, if these are its words.
     pub fn status(&self) -> Option<&str> {
         self.0.status.as_deref()
+    }
+
+    /// Whether the remote replied, in whatever words, unless these are that it has no TLS.
+    pub fn is_reply(&self) -> bool {
+        let spoke = self.0.status.is_some() || matches!(self.0.kind, Kind::Protocol | Kind::Refused);
+        spoke && self.0.kind != Kind::Tls
+    }
+
+    /// Whether the remote itself is why there is no session with it: it is not reached, does not greet in time, or fails
+    /// in TLS. Neither one that says why nor one that has a secret to judge: that may be what it thinks of the secret.
+    pub fn is_away(&self) -> bool {
+        let Inner {
+            secret_sent,
+            unopened,
+            another_is_there,
+            ..
+        } = *self.0;
+        let ours = self.0.step == QUEUE && !unopened;
+        match self.0.kind {
+            Kind::Tls => !another_is_there,
+            Kind::Unreachable | Kind::Timeout => {
+                !(another_is_there || secret_sent || ours || self.is_reply())
+            }
+            Kind::Protocol | Kind::Refused | Kind::Config | Kind::Overload | Kind::Abandoned => false,
+        }
+    }
+
+    /// Whether the remote has a secret whole, and has not begun a reply in time.
+    pub fn is_silence(&self) -> bool {
+        self.0.kind == Kind::Timeout && self.0.secret_sent && !self.0.heard
     }
 
     /// Whether the remote took no notice of us: before its greeting it ended the connection, or said
@@ -341,5 +410,72 @@ mod tests {
         assert!(!bye.is_stale() && bye.credential_was_heard());
         let silent = Error::wire(&WireError::Timeout, &peer, LOGIN, false).after_secret();
         assert!(!silent.is_stale() && !silent.credential_was_heard());
+    }
+
+    /// What each kind of error says of the remote: at an opening, in the queue, with a secret sent, and in its own words.
+    #[test]
+    fn what_is_ours_or_a_reply_is_no_remote_that_is_away() {
+        let peer: Arc<str> = "mailbox".into();
+        let said = |error: &Error| match (error.is_away(), error.is_silence(), error.is_reply()) {
+            (false, false, false) => "-",
+            (true, false, false) => "away",
+            (false, true, false) => "silent",
+            (false, false, true) => "replied",
+            several => panic!("{several:?}"),
+        };
+        for (kind, [opening, queue, unopened, with_secret, in_words]) in [
+            (Kind::Unreachable, ["away", "-", "away", "-", "replied"]),
+            (Kind::Timeout, ["away", "-", "away", "-", "replied"]),
+            (Kind::Tls, ["away", "away", "away", "away", "away"]),
+            (Kind::Protocol, ["replied"; 5]),
+            (Kind::Refused, ["replied"; 5]),
+            (Kind::Config, ["-", "-", "-", "-", "replied"]),
+            (Kind::Overload, ["-", "-", "-", "-", "replied"]),
+            (Kind::Abandoned, ["-", "-", "-", "-", "replied"]),
+        ] {
+            for step in [LOOK_UP, CONNECT, HANDSHAKE, GREETING, LOGIN] {
+                assert_eq!(
+                    said(&Error::new(kind, &peer, step, "x")),
+                    opening,
+                    "{kind:?} {step}"
+                );
+            }
+            let waited = Error::new(kind, &peer, QUEUE, "x");
+            assert_eq!(said(&waited), queue, "{kind:?}");
+            assert_eq!(said(&waited.unopened()), unopened, "{kind:?}");
+            let error = Error::new(kind, &peer, LOGIN, "x").after_secret();
+            assert_eq!(said(&error), with_secret, "{kind:?}");
+            let error = Error::said(kind, &peer, GREETING, "NO", "later", &SentSecrets::default());
+            assert_eq!(said(&error), in_words, "{kind:?}");
+        }
+        let (away, busy) = (
+            Error::new(Kind::Unreachable, &peer, CONNECT, "x"),
+            Error::new(Kind::Refused, &peer, GREETING, "x"),
+        );
+        assert_eq!(said(&away.clone().and_then(&away)), "away");
+        assert_eq!(said(&away.clone().and_then(&busy).and_then(&away)), "-");
+        let wire = |error: &WireError, heard| Error::wire(error, &peer, LOGIN, heard).after_secret();
+        assert_eq!(said(&wire(&WireError::Timeout, false)), "silent");
+        assert_eq!(said(&wire(&WireError::Timeout, true)), "-");
+        assert_eq!(said(&wire(&WireError::Closed, false)), "-");
+        let goodbye = Error::goodbye(&peer, LOGIN, "BYE", "so long", &SentSecrets::default());
+        assert_eq!(said(&goodbye), "replied");
+    }
+
+    #[test]
+    fn what_this_host_lacks_or_forbids_says_nothing_of_the_remote() {
+        for (errno, kind) in [
+            (Errno::ECONNREFUSED, Kind::Unreachable),
+            (Errno::EHOSTUNREACH, Kind::Unreachable),
+            (Errno::ENETUNREACH, Kind::Unreachable),
+            (Errno::ETIMEDOUT, Kind::Unreachable),
+            (Errno::EMFILE, Kind::Config),
+            (Errno::EADDRNOTAVAIL, Kind::Config),
+            (Errno::EPERM, Kind::Config),
+        ] {
+            let error = io::Error::from_raw_os_error(errno as i32);
+            assert_eq!(Kind::of_io(&error), kind, "{errno}");
+        }
+        assert_eq!(Kind::of_io(&io::Error::other("no such name")), Kind::Unreachable);
     }
 }

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use super::key::keys;
-use super::scalar::{DAY, HOUR, MINUTE, SECOND};
+use super::scalar::{Bound, DAY, HOUR, INSTANT, MINUTE, SECOND, Scalar, Wrong};
 
 keys! {
     /// Cached answers.
@@ -31,6 +33,18 @@ impl Cache {
     /// Recipients cached, and users with a cached login; at least one.
     pub fn room(&self) -> usize {
         self.entries.max(1) as usize
+    }
+
+    /// How long logins are cached: not at all where there are no entries.
+    pub fn credentials(&self) -> Credentials {
+        if self.entries == 0 {
+            return Credentials {
+                positive: Duration::ZERO,
+                negative: Duration::ZERO,
+                stale: None,
+            };
+        }
+        self.credentials
     }
 
     /// How long recipients are cached: not at all where there are no entries.
@@ -81,5 +95,30 @@ keys! {
         // Bound (cache, directory.NAME.cache.credentials.negative): time for which the same wrong password is refused
         // without asking. Beyond: it is asked again. Why: a phone with an old password asks every few seconds.
         "negative" negative: Duration = 30 * SECOND;
+        /// For how long a login stays good while the remote itself is down: it is not reached, says nothing in time, or
+        /// fails in TLS. Counted from the remote's own yes, at most `"7d"`; `"off"` for never. It ends when the remote
+        /// refuses that password, accepts another of that user, or says that the account is closed. Any reply about a
+        /// user is the answer, "later" too. A password that was changed or an account that was closed at the remote
+        /// alone, and unknown to vouch, still works meanwhile. While the remote is down, every password that is not the
+        /// remembered one counts for `limits.auth-errors` and `penalty`, of any user: otherwise passwords could be guessed
+        /// at the speed of vouch. Tokens and SCRAM, CRAM-MD5 and such dialogs are never accepted from memory.
+        // Bound (cache, directory.NAME.cache.credentials.stale): time for which a login is good while the server is down.
+        // Beyond: no answer. Why: not at all, unless the operator says so.
+        //
+        // Bound (cache, directory.NAME.cache.entries): users whose last good login is kept for a server that is down.
+        // Beyond: the least recently used are dropped. Why: their next login is asked again.
+        "stale" stale: Option<Duration> = None,
+            within INSTANT..=7 * DAY, parse duration_or_off, none "off";
+    }
+}
+
+/// A duration, or `"off"`.
+fn duration_or_off(value: &DeValue<'_>, bound: &Bound) -> Result<Option<Duration>, Wrong> {
+    if value.as_str() == Some("off") {
+        return Ok(None);
+    }
+    match Duration::parse(value, bound) {
+        Err(wrong) if wrong.help.is_none() => Err(wrong.help("write a time as in `\"8h\"`, or `\"off\"`")),
+        read => read.map(Some),
     }
 }

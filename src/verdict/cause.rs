@@ -19,10 +19,27 @@ pub struct Cause {
     pub challenge: Option<Vec<u8>>,
     /// What its administrator can do about it, where more is known than its class tells.
     pub advice: Option<String>,
-    /// For a deferred login: the remote got the whole secret, and its reaction was neither yes
-    /// nor no nor a report of its own fault. The client gets "later"; for limits and penalties
-    /// it still counts as a failed attempt, or guesses at such a remote would not count.
+    /// For a deferred login: the secret was judged, and not taken. The remote got it whole, and its reaction was neither
+    /// yes nor no nor a report of its own fault; or it was compared with the one that is remembered while the remote is
+    /// down. The client gets "later"; for limits and penalties it still counts as a failed attempt, or guesses would not
+    /// count.
     pub credential_heard: bool,
+    /// What it says of the remote itself.
+    pub reach: Reach,
+}
+
+/// What a question without an answer says of the remote itself, whatever it was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// It replied, in whatever words: it is there.
+    Heard,
+    /// Nothing: the reason is on this side, or is not known to be the remote.
+    #[default]
+    Unknown,
+    /// It has a question whole, and is silent: to everybody, or to this one alone.
+    Silent,
+    /// There is no session with it: it is not reached, does not greet in time, or fails in TLS.
+    Away,
 }
 
 impl Cause {
@@ -35,6 +52,7 @@ impl Cause {
             challenge: None,
             advice: None,
             credential_heard: false,
+            reach: Reach::Unknown,
         }
     }
 
@@ -47,6 +65,7 @@ impl Cause {
             challenge: None,
             advice: None,
             credential_heard: false,
+            reach: Reach::Heard,
         }
     }
 

@@ -11,7 +11,7 @@ use vouch_protocol::secret::Secret;
 
 use crate::address::Address;
 use crate::dialog::Dialog;
-pub use cause::{Cause, Class};
+pub use cause::{Cause, Class, Reach};
 
 /// What a client wants to know.
 #[derive(Debug, Clone)]

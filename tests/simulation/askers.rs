@@ -173,6 +173,10 @@ pub(crate) fn check(
         Source::Cache => {
             Some(Instant::now() - longest_memory(world, is_login, yes) - Duration::from_millis(1))
         }
+        Source::Stale => {
+            let stale = world.directory.cache.credentials.stale.unwrap_or_default();
+            Some(Instant::now() - stale - Duration::from_millis(1))
+        }
         Source::Local | Source::Limit | Source::Penalty | Source::Access | Source::UnknownRate => None,
     };
     let directory = decision.directory.as_deref().unwrap_or_default();

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::settings::address::{Addresses, RemoteAddress};
 use crate::settings::directory::{CatchAll, Code252, Directory, KeyExchange, LoginMethod, Policy, StartTls};
 use crate::settings::kind::Kind;
+use crate::settings::listener::Listener;
 use crate::settings::scalar::duration_text;
 
 pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
@@ -65,7 +66,7 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
         duration_text(pool.idle_timeout),
         pool.queue
     ));
-    memory_words(text, directory);
+    memory_words(text, config, directory);
 }
 
 /// What is done where there are several servers.
@@ -105,7 +106,31 @@ fn reply_words(text: &mut Text, directory: &Directory) {
     }
 }
 
-fn memory_words(text: &mut Text, directory: &Directory) {
+/// Who is let in while the remote is down, and what nobody hinders then.
+fn stale_words(text: &mut Text, config: &Config, directory: &Directory) {
+    let Some(stale) = directory.cache.credentials().stale else {
+        return;
+    };
+    text.say(format!(
+        "While the remote is down (not reached, silent, or failing in TLS), ACCEPTS FROM THE CACHE a login that was good \
+         within the last {} (cache.credentials.stale): a password that was changed there meanwhile still works, and so \
+         does a closed account. Any other password then counts as a failed login.",
+        duration_text(stale)
+    ));
+    let unguarded = |listener: &&Listener| {
+        let asks = listener.protocol.asks_logins() && listener.directory.contains(&directory.name);
+        asks && listener.limits.auth_errors.most().is_none() && listener.penalty.is_none()
+    };
+    for listener in config.listener.iter().filter(unguarded) {
+        text.say(format!(
+            "Listener \"{}\" counts no failed logins: WHILE THE REMOTE IS DOWN, ITS CLIENTS CAN GUESS PASSWORDS AS FAST AS \
+             VOUCH ANSWERS.",
+            listener.name
+        ));
+    }
+}
+
+fn memory_words(text: &mut Text, config: &Config, directory: &Directory) {
     let (cache, kind) = (&directory.cache, directory.kind);
     if kind.knows_recipients() {
         let ttl = &cache.ttl;
@@ -134,6 +159,7 @@ fn memory_words(text: &mut Text, directory: &Directory) {
             kept(positive),
             kept(negative)
         ));
+        stale_words(text, config, directory);
         text.say(match directory.pool.warm_sessions {
             1 => "Keeps 1 session ready while logins arrive.".to_owned(),
             count => format!("Keeps {count} sessions ready while logins arrive."),

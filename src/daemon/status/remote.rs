@@ -12,7 +12,7 @@ use crate::engine::CachedDirectory;
 use crate::engine::credibility::canaries::State;
 use crate::report::{
     self, Canaries, Canary, CatchAll, Certificate, Doubt, Doubted, LastFailure, Lookups, Memory,
-    NotUnderstood, Pool, Refusal, Timed, Tls, UnknownRate,
+    NotUnderstood, Pool, Refusal, StaleLogins, Timed, Tls, UnknownRate,
 };
 use crate::session::{Kind, certificate, pool, tls};
 use crate::telemetry::words::named;
@@ -92,6 +92,10 @@ impl Remote {
                 refused: refused as u64,
                 most: rate.most.into(),
                 seconds: rate.within.as_secs(),
+            }),
+            stale_logins: self.member.report().stale.map(|stale| StaleLogins {
+                accepted: stale.accepted.map_or(0, |(accepted, _)| accepted),
+                ago: stale.accepted.map(|(_, since)| ago(since)),
             }),
         }
     }

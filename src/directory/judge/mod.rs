@@ -24,7 +24,7 @@ pub mod statement;
 pub(crate) mod text;
 
 use crate::session::{self, After, Judged};
-use crate::verdict::{Cause, Class, Verdict};
+use crate::verdict::{Cause, Class, Reach, Verdict};
 
 /// A verdict that defers the question.
 fn defer(class: Class, status: impl Into<String>, text: impl Into<String>, after: After) -> Judged<Verdict> {
@@ -61,7 +61,21 @@ pub fn no_answer(error: &session::Error) -> Verdict {
         challenge: None,
         advice: Some(error.advice()),
         credential_heard: error.credential_was_heard(),
+        reach: reach(error),
     })
+}
+
+/// What a session without an answer says of the remote itself.
+fn reach(error: &session::Error) -> Reach {
+    if error.is_away() {
+        Reach::Away
+    } else if error.is_silence() {
+        Reach::Silent
+    } else if error.is_reply() {
+        Reach::Heard
+    } else {
+        Reach::Unknown
+    }
 }
 
 /// Holds a judge against what real servers say: each row of a table is a class, a
@@ -90,4 +104,27 @@ fn real_replies(table: &str, judge: impl Fn(&str) -> Verdict) {
         }
     }
     assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Whatever the class of the cause is, by which nothing of this can be told: some kinds share one.
+    #[test]
+    fn what_a_session_says_of_its_remote_is_kept() {
+        let peer: Arc<str> = "mailbox".into();
+        for kind in session::Kind::ALL.into_iter().chain([session::Kind::Abandoned]) {
+            let error = session::Error::new(kind, &peer, "connect", "x");
+            let expected = match kind {
+                session::Kind::Unreachable | session::Kind::Timeout | session::Kind::Tls => Reach::Away,
+                session::Kind::Protocol | session::Kind::Refused => Reach::Heard,
+                session::Kind::Config | session::Kind::Overload | session::Kind::Abandoned => Reach::Unknown,
+            };
+            let reach = |error| no_answer(error).cause().map(|cause| cause.reach);
+            assert_eq!(reach(&error), Some(expected), "{kind:?}");
+        }
+    }
 }

@@ -18,6 +18,7 @@ use super::logins::{Logins, Tag};
 use super::not_understood::NotUnderstood;
 use super::recipient_lookup::RecipientLookup;
 use super::recipients::Recipients;
+use super::stale::{self, StaleLogins};
 use super::trust::Trust;
 use super::unknown_rate::{Rate, UnknownRate};
 use super::witnesses::Doubt;
@@ -75,6 +76,8 @@ pub struct Report {
     pub recipients: lookups::Report,
     /// Logins that are remembered.
     pub logins: lookups::Report,
+    /// Those that are accepted while the remote is down; `None` where none ever is.
+    pub stale: Option<stale::Report>,
     /// Domains whose remote accepts every address.
     pub catch_all_domains: usize,
     /// Canaries that the remote refuses.
@@ -108,18 +111,15 @@ impl CachedDirectory {
     /// life of the process; tests of its domains are drawn from `chance`.
     pub fn new(settings: Settings, directory: Arc<dyn Directory>, key: [u8; 32], chance: Chance) -> Self {
         let cache = &settings.keys.cache;
-        let nothing = settings::Credentials {
-            positive: Duration::ZERO,
-            negative: Duration::ZERO,
+        let credentials = cache.credentials();
+        let stale = || {
+            let (lasts, key) = (credentials.stale?, chance.bytes()?);
+            Some(StaleLogins::new(settings.name.clone(), cache.room(), lasts, &key))
         };
-        let credentials = if cache.entries == 0 {
-            nothing
-        } else {
-            cache.credentials
-        };
+        let logins = Logins::new(cache.room(), credentials, key).with_stale(stale());
         let memory = Memory {
             recipients: Arc::new(Recipients::new(cache.room(), cache.ttl())),
-            logins: Arc::new(Logins::new(cache.room(), credentials, key)),
+            logins: Arc::new(logins),
             trust: Arc::new(Trust::new(&key)),
             chance,
             not_understood: Arc::new(NotUnderstood::new(settings.name.clone())),
@@ -218,6 +218,7 @@ impl CachedDirectory {
         Report {
             recipients: self.recipients().report(),
             logins: self.logins().report(),
+            stale: self.logins().stale.as_ref().map(StaleLogins::report),
             catch_all_domains: catch_all.map_or(0, CatchAll::domains),
             canaries_refused: self.recipients.confirmer.canaries.refused(),
             doubted_domains: self.doubts(0).0,

@@ -48,6 +48,7 @@ fn member(remote: &Arc<Remote>) -> CachedDirectory {
     let no_accepts = settings::Credentials {
         positive: Duration::ZERO,
         negative: Duration::from_secs(30),
+        stale: None,
     };
     member_with(remote, no_accepts)
 }
@@ -243,6 +244,7 @@ async fn no_login_comes_back_either() {
     let memory = settings::Credentials {
         positive: hours(1),
         negative: hours(1),
+        stale: None,
     };
     let member = member_with(&remote, memory);
     let login = |user: &'static str, password: &'static [u8]| {

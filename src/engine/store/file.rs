@@ -13,7 +13,7 @@ use redb::{
 use super::batch::{Batch, KeyScope};
 use super::{Finding, Key, Settings};
 use crate::engine::kept::Said;
-use crate::verdict::Cause;
+use crate::verdict::{Cause, Reach};
 
 /// Bound (cache, bytes): pages of cache.file in memory. Beyond: they are read again. Why: enough for what is written
 /// together.
@@ -343,6 +343,7 @@ fn said(&(_, exists, class, status, text): &Row<'_>) -> Option<Said> {
         challenge: None,
         advice: None,
         credential_heard: false,
+        reach: status.map_or(Reach::Unknown, |_| Reach::Heard),
     });
     Some(if exists {
         Said::Yes(Some(cause))

@@ -178,7 +178,11 @@ impl LoginSession {
                 login::Step::Send(command) => {
                     let sent = link.send(&command, LOGIN, deadline).await;
                     by = sent.map_err(|error| error.after(secret_sent))?;
-                    secret_sent |= dialog.has_said_password();
+                    if dialog.has_said_password() && !secret_sent {
+                        secret_sent = true;
+                        // What it says from here on may be about the secret.
+                        link.wire.listen();
+                    }
                 }
                 login::Step::Done(outcome) => {
                     let goodbye = dialog.goodbye().is_some();

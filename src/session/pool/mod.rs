@@ -285,6 +285,11 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
         }
     }
 
+    /// Why there is no session, where none lives and the last could not be opened since the remote is not there.
+    pub fn away(&self) -> Option<Error> {
+        self.shared.state().away().cloned()
+    }
+
     /// How it stands now.
     pub fn sessions(&self) -> Sessions {
         let (state, limits) = (self.shared.state(), &self.shared.limits);
@@ -320,11 +325,17 @@ impl<S: Session, V: Send + 'static> Pool<S, V> {
     }
 
     fn nobody_answered(&self) -> Error {
-        let detail = match self.shared.state().last_failure() {
+        let state = self.shared.state();
+        let detail = match state.last_failure() {
             Some(failure) => format!("no session was free in time; the last one failed: {failure}"),
             None => "no session was free in time (pool.max-sessions)".into(),
         };
-        Error::new(Kind::Timeout, &self.shared.peer, QUEUE, detail)
+        let error = Error::new(Kind::Timeout, &self.shared.peer, QUEUE, detail);
+        if state.away().is_some() {
+            error.unopened()
+        } else {
+            error
+        }
     }
 }
 

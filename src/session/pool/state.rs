@@ -329,6 +329,14 @@ impl<Q, V> State<Q, V> {
         self.last_failure.as_ref()
     }
 
+    /// The last failure, where no session lives and the remote itself is why.
+    pub(super) fn away(&self) -> Option<&Error> {
+        let none_lives = self.places.serving() <= self.places.opening();
+        self.last_failure
+            .as_ref()
+            .filter(|failure| none_lives && failure.is_away())
+    }
+
     /// Questions that wait.
     pub(super) fn waiting(&self) -> usize {
         self.queue.len()

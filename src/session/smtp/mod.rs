@@ -142,7 +142,11 @@ impl Opened {
         let link = &mut self.link;
         let sent = send(link, command, deadline).await;
         let by = sent.map_err(|error| error.after(secret.sent))?;
-        secret.sent |= secret.ends;
+        if secret.ends && !secret.sent {
+            secret.sent = true;
+            // What it says from here on may be about the secret.
+            link.wire.listen();
+        }
         let reply = link.read(step_name(command), by).await;
         let reply = reply.map_err(|error| error.after(secret.sent))?;
         if reply.code() == 421 {

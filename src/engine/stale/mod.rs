@@ -1,0 +1,300 @@
+//! Earlier good logins, which are accepted while the remote itself is down (`cache.credentials.stale`).
+//!
+//! Of each user the password that the remote accepted last is kept, as a hash under a key of its own, in memory alone. It
+//! is no answer while the remote gives one: a reply about the user, be it "locked, come back later", is the answer. It is
+//! over once the remote refuses it or accepts another, or says that the account is closed. Tokens have a lifetime of their
+//! own, which only the remote knows, and of a dialog the secret is never seen: neither is kept.
+//!
+//! Whoever could compare passwords with this memory would guess at its speed, and learn whose it has. So while the remote
+//! is down, a password that is not the remembered one counts against its client as a refusal would, whether or not anything
+//! is remembered of the user; the answer stays "later", for nobody has said anything about that password. Equal failures
+//! count once, and each client and session has its own count: a person whose login is not remembered gets "later" as
+//! without this memory, and nobody else's guesses count for that. Where nothing is remembered of anybody, as when vouch
+//! started while the remote was down, there is nothing to guess, and nothing counts.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use parking_lot::Mutex;
+use quick_cache::sync::{Cache, EntryAction, EntryResult};
+use tokio::time::Instant;
+use vouch_protocol::secret::Secret;
+
+use super::entry::{ADDRESSES, Entry, State};
+use super::hash;
+use crate::verdict::{Cause, Class, Reach, UserName, Verdict};
+
+/// The last accepted password of each user of a directory.
+pub(super) struct StaleLogins {
+    /// The directory's name, for the log.
+    name: Arc<str>,
+    key: hmac::Key,
+    lasts: Duration,
+    known: Cache<UserName, Known>,
+    outage: Mutex<Outage>,
+}
+
+/// What is known of a user.
+#[derive(Clone)]
+struct Known {
+    hash: [u8; 32],
+    /// From where the remote accepted it, and when; one entry of no address where none is handed on. None at all once it
+    /// was refused.
+    from: Vec<(Option<IpAddr>, Instant)>,
+    /// When another took the place of it, or none did. What was asked before may have been answered by then.
+    changed: Instant,
+}
+
+/// How the remote is, as far as logins tell.
+#[derive(Debug, Default)]
+struct Outage {
+    /// Its last reply to a login.
+    replied: Option<Instant>,
+    /// It has left a login without a word for as long as a command may take, and has not replied to any since.
+    is_silent: bool,
+    /// Logins that were accepted from memory since, and when the first of them was.
+    accepted: Option<(u64, Instant)>,
+}
+
+/// What is accepted from memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// Users whose last password is remembered.
+    pub users: usize,
+    /// Logins that were accepted from memory since the remote last replied to one, and when the first of them was.
+    pub accepted: Option<(u64, Instant)>,
+}
+
+impl StaleLogins {
+    /// Of at most `entries` users, each for so long. `key` is random, and used for nothing else.
+    pub(super) fn new(name: Arc<str>, entries: usize, lasts: Duration, key: &[u8; 32]) -> Self {
+        Self {
+            name,
+            key: hmac::Key::new(hmac::HMAC_SHA256, key),
+            lasts,
+            known: Cache::new(entries),
+            outage: Mutex::default(),
+        }
+    }
+
+    /// Whether the remote accepted this very login, from this client's address where that counts, and has said nothing else
+    /// since.
+    pub(super) fn knows(&self, user: &UserName, password: &Secret<[u8]>, client: Option<IpAddr>) -> bool {
+        // Computed in any case: the time that it takes tells nothing of the user.
+        let hash = self.hash(user, password);
+        let known = self.known.get(user);
+        known.is_some_and(|known| {
+            let is_recent =
+                |(from, since): &(Option<IpAddr>, Instant)| *from == client && since.elapsed() < self.lasts;
+            known.is_of(&hash) && known.from.iter().any(is_recent)
+        })
+    }
+
+    /// Keeps what the remote said of a login that it was asked about at that time.
+    pub(super) fn keep(
+        &self,
+        user: &UserName,
+        password: &Secret<[u8]>,
+        client: Option<IpAddr>,
+        asked: Instant,
+        verdict: &Verdict,
+    ) {
+        let hash = self.hash(user, password);
+        match verdict {
+            Verdict::Accept(_) => {
+                let found = self.known.entry(user, None, |_, known| {
+                    known.accepted(&hash, client, asked);
+                    EntryAction::Retain(())
+                });
+                if let EntryResult::Vacant(place) = found {
+                    // It is refused where the user was forgotten at this moment.
+                    let _ = place.insert(Known::new(hash, client));
+                }
+            }
+            Verdict::Reject(_) => self.end(user, |known| known.is_of(&hash)),
+            Verdict::Defer(_) | Verdict::Abstain(_) => {}
+        }
+    }
+
+    /// Ends what is remembered of a user, where it `is` what has ended.
+    fn end(&self, user: &UserName, is: impl Fn(&Known) -> bool) {
+        // Looked up first: of most that are refused, nothing is known.
+        if self.known.get(user).is_some_and(|known| is(&known)) {
+            self.known.entry(user, None, |_, known| {
+                if is(known) {
+                    known.is_over();
+                }
+                EntryAction::Retain(())
+            });
+        }
+    }
+
+    fn hash(&self, user: &UserName, password: &Secret<[u8]>) -> [u8; 32] {
+        hash::keyed(&self.key, &[user.as_bytes(), password.expose()])
+    }
+
+    /// Notes what came of a question about a user's login, whatever the proof was.
+    pub(super) fn note(&self, user: &UserName, verdict: &Verdict) {
+        let reach = match verdict {
+            Verdict::Accept(_) | Verdict::Reject(_) => Reach::Heard,
+            Verdict::Defer(cause) => cause.reach,
+            Verdict::Abstain(_) => Reach::Unknown,
+        };
+        if let Verdict::Reject(cause) = verdict
+            && matches!(cause.class, Class::Disabled | Class::Expired)
+        {
+            self.end(user, |_| true);
+        }
+        let mut outage = self.outage.lock();
+        match reach {
+            Reach::Heard => {
+                outage.replied = Some(Instant::now());
+                outage.is_silent = false;
+                if let Some((accepted, _)) = outage.accepted.take() {
+                    tracing::info!(
+                        accepted,
+                        "{}: it replies to logins again: none is accepted from the cache any more \
+                         (cache.credentials.stale)",
+                        self.name
+                    );
+                }
+            }
+            Reach::Silent => outage.is_silent = true,
+            Reach::Unknown | Reach::Away => {}
+        }
+    }
+
+    /// Whether nothing is remembered of anybody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Whether the remote is down, by the question that was asked at that time and got no answer: it is away, or silent to
+    /// everybody. One that has replied to anybody meanwhile is there.
+    pub(super) fn is_down(&self, reach: Reach, asked: Instant) -> bool {
+        let outage = self.outage.lock();
+        let replied = outage.replied.is_some_and(|replied| replied > asked);
+        match reach {
+            Reach::Away => !replied,
+            Reach::Silent => outage.is_silent && !replied,
+            Reach::Heard | Reach::Unknown => false,
+        }
+    }
+
+    /// A login is accepted from memory; `cause` is why the remote gave no answer.
+    pub(super) fn note_accepted(&self, cause: &Cause) {
+        let mut outage = self.outage.lock();
+        let is_news = outage.accepted.is_none();
+        outage.accepted.get_or_insert((0, Instant::now())).0 += 1;
+        drop(outage);
+        if is_news {
+            tracing::warn!(
+                "{}: logins that were good within the last {} are accepted from the cache, since it gives no answer \
+                 (cache.credentials.stale): {cause}",
+                self.name,
+                crate::telemetry::words::spoken(self.lasts)
+            );
+        }
+    }
+
+    /// What is accepted from memory.
+    pub(super) fn report(&self) -> Report {
+        Report {
+            users: self.known.len(),
+            accepted: self.outage.lock().accepted,
+        }
+    }
+
+    /// The most users.
+    pub(super) fn capacity(&self) -> u64 {
+        self.known.capacity()
+    }
+
+    /// The remembered login of a user, of each address that it was accepted from where that counts.
+    pub(super) fn entries_of(&self, user: &UserName) -> Vec<Entry> {
+        let known = self.known.get(user);
+        known.map(|known| self.aged(&known)).unwrap_or_default()
+    }
+
+    /// Every user with a remembered login, and of each what [`Self::entries_of`] gives.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (UserName, Vec<Entry>)> + Send {
+        self.known.iter().map(|(user, known)| {
+            let entries = self.aged(&known);
+            (user, entries)
+        })
+    }
+
+    fn aged(&self, known: &Known) -> Vec<Entry> {
+        let entry = |(client, since): &(Option<IpAddr>, Instant)| {
+            let age = since.elapsed();
+            let left = self.lasts.checked_sub(age)?;
+            (!left.is_zero()).then_some(Entry {
+                verdict: "accept",
+                cause: None,
+                client: *client,
+                age,
+                state: State::Stale,
+                refresh_in: None,
+                ends_in: left,
+            })
+        };
+        known.from.iter().filter_map(entry).collect()
+    }
+
+    /// Forgets a user; whether anything was remembered.
+    pub(super) fn forget(&self, user: &UserName) -> bool {
+        self.known
+            .remove(user)
+            .is_some_and(|(_, known)| !known.from.is_empty())
+    }
+
+    /// Forgets everybody.
+    pub(super) fn forget_all(&self) {
+        self.known.clear();
+    }
+}
+
+impl Known {
+    /// Accepted now.
+    fn new(hash: [u8; 32], client: Option<IpAddr>) -> Self {
+        let now = Instant::now();
+        Self {
+            hash,
+            from: vec![(client, now)],
+            changed: now,
+        }
+    }
+
+    fn is_of(&self, hash: &[u8; 32]) -> bool {
+        verify_slices_are_equal(&self.hash, hash).is_ok()
+    }
+
+    /// Accepted now, by a remote that was asked then.
+    fn accepted(&mut self, hash: &[u8; 32], client: Option<IpAddr>, asked: Instant) {
+        let is_known = self.is_of(hash) && !self.from.is_empty();
+        if !is_known && asked < self.changed {
+            // Which of the two answers the remote gave last, nobody knows.
+            self.is_over();
+        } else if !is_known {
+            *self = Self::new(*hash, client);
+        } else {
+            self.from.retain(|(from, _)| *from != client);
+            if self.from.len() >= ADDRESSES {
+                self.from.remove(0);
+            }
+            self.from.push((client, Instant::now()));
+        }
+    }
+
+    /// It is good no more.
+    fn is_over(&mut self) {
+        self.from.clear();
+        self.changed = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests;
