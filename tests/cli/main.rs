@@ -8,6 +8,7 @@
 )]
 
 mod addresses;
+mod any_login;
 mod arguments;
 mod binding;
 mod cache;
