@@ -12,6 +12,7 @@ use vouch::verdict::{Class, Client, Kind, Proof, Question, UserName, Verdict};
 use vouch_protocol::secret::Secret;
 
 use crate::several::{UniqueLogin, UniqueLogins, check_no_opinion};
+use crate::stale::{GUESS, check_guess, check_stale};
 use crate::world::World;
 
 /// An answer comes no later than this behind its deadline.
@@ -30,6 +31,10 @@ pub(crate) struct Tally {
     pub(crate) deferred: AtomicU64,
     pub(crate) undecided: AtomicU64,
     pub(crate) unique: UniqueLogins,
+    /// Of these, logins that were accepted while their remote was down.
+    pub(crate) stale: AtomicU64,
+    /// Of the deferred ones, those that count as failed since they are no such login.
+    pub(crate) guesses: AtomicU64,
 }
 
 impl Tally {
@@ -158,6 +163,10 @@ pub(crate) fn check(
             if cause.class == Class::Syntax {
                 world.broken(format!("{subject} cannot be asked: {cause}"));
             }
+            if cause.text.contains(GUESS) {
+                Tally::one_more(&tally.guesses);
+                check_guess(world, name, subject);
+            }
             return Tally::one_more(&tally.deferred);
         }
         Verdict::Abstain(_) => {
@@ -174,8 +183,9 @@ pub(crate) fn check(
             Some(Instant::now() - longest_memory(world, is_login, yes) - Duration::from_millis(1))
         }
         Source::Stale => {
+            Tally::one_more(&tally.stale);
             let stale = world.directory.cache.credentials.stale.unwrap_or_default();
-            Some(Instant::now() - stale - Duration::from_millis(1))
+            Some(Instant::now() - stale)
         }
         Source::Local | Source::Limit | Source::Penalty | Source::Access | Source::UnknownRate => None,
     };
@@ -191,6 +201,9 @@ pub(crate) fn check(
         } else {
             continue;
         };
+        if *source == Source::Stale {
+            check_stale(remote, name, subject, asked);
+        }
         if !since.is_some_and(|since| remote.has_said(subject, yes, since)) {
             let (verdict, source) = (verdict.name(), source.name());
             world.broken(format!(
@@ -262,7 +275,10 @@ fn longest_memory(world: &World, is_login: bool, yes: bool) -> Duration {
         return Duration::ZERO;
     }
     match (is_login, yes) {
-        (true, true) => cache.credentials.positive,
+        // `stale` bounds the age at which it was answered.
+        (true, true) => {
+            (cache.credentials.positive).max(cache.credentials.stale.unwrap_or_default()) + DEADLINE
+        }
         (true, false) => cache.credentials.negative,
         // `stale` bounds the age at which it was looked up; the remote then has two seconds more to answer.
         (false, true) => cache.ttl.stale + Duration::from_millis(2100),

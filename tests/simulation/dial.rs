@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use vouch::session::connect::{Dial, Dialled};
 use vouch::session::{Error, Kind};
 use vouch::settings::kind::Kind as Protocol;
@@ -17,6 +17,7 @@ use crate::imap::{self, Imap};
 use crate::line::Line;
 use crate::pipe::{End, PIPE, connection};
 use crate::smtp::{self, Smtp};
+use crate::stale::Down;
 use crate::world::World;
 
 /// Calls the remote of a world.
@@ -45,6 +46,13 @@ impl Dial for Telephone {
                 return Err(Error::new(Kind::Timeout, peer, "connect", "no answer in time"));
             }
             world.check_sessions().await;
+            if world.is_down(Down::is_deaf) {
+                sleep_until(deadline).await;
+                return Err(Error::new(Kind::Timeout, peer, "connect", "no answer in time"));
+            }
+            if world.is_down(Down::is_refusing) {
+                return Err(Error::new(Kind::Unreachable, peer, "connect", "refused"));
+            }
             if (world.is_shut() && world.chance.coin()) || world.chance.once_in(world.rate / 3) {
                 return Err(Error::new(Kind::Unreachable, peer, "connect", "refused"));
             }

@@ -6,6 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::time::Instant;
 
 use crate::line::{Line, Manners, Over, Words};
+use crate::stale::Down;
 use crate::world::Use;
 
 pub(crate) const MANNERS: Manners = Manners {
@@ -122,6 +123,9 @@ impl Imap {
         }
         let subject = format!("{user} {password}");
         world.hears(&subject, Instant::now()).await;
+        if world.is_down(Down::is_silent) {
+            return Err(self.line.stall().await);
+        }
         let right = world.is_right(user, password);
         let evasive = world.chance.once_in(world.rate);
         self.refused += u32::from(evasive || !right);
@@ -131,7 +135,9 @@ impl Imap {
                 "BAD what?",
             ];
             let evasion = world.chance.one(&evasions);
-            return self.line.remark(format!("{tag} {evasion}\r\n")).await;
+            self.line.remark(format!("{tag} {evasion}\r\n")).await?;
+            world.replied();
+            return Ok(());
         }
         self.logged_in |= right;
         let text = match (right, world.chance.coin()) {
@@ -141,6 +147,8 @@ impl Imap {
             (false, false) => format!("{tag} NO LOGIN failed\r\n"),
         };
         let about = Some((subject.as_str(), right));
-        self.line.answer(Words { text, about }).await
+        self.line.answer(Words { text, about }).await?;
+        world.replied();
+        Ok(())
     }
 }

@@ -152,7 +152,7 @@ impl Line {
     }
 
     /// Hears nothing and says nothing until the other end gives up.
-    async fn stall(&mut self) -> Over {
+    pub(crate) async fn stall(&mut self) -> Over {
         self.world.note(|| format!("session {} stalls", self.id));
         loop {
             self.input.clear();

@@ -14,6 +14,8 @@
 //! Other seeds make a remote that loses its users now and then (`forgetful`): nobody that it accepted before is refused,
 //! and those that were deleted are.
 //!
+//! Others make a remote that is down now and then, and that accepted logins before (`stale`).
+//!
 //! A seed that breaks one of these is named, and `VOUCH_SEED=n cargo test --test simulation -- --nocapture` plays
 //! it again and tells every event, with vouch's own log: a seed is the same day to the byte, as all that is drawn in it
 //! is drawn from the seed, vouch's own draws ([`vouch::chance`]) among them.
@@ -29,6 +31,7 @@ mod line;
 mod pipe;
 mod several;
 mod smtp;
+mod stale;
 mod trace;
 mod world;
 

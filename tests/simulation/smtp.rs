@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use vouch::settings::kind::Kind;
 
 use crate::line::{Line, Manners, Over, Words};
+use crate::stale::Down;
 use crate::world::Use;
 
 /// Refusals that are about everything but the mailbox.
@@ -181,6 +182,9 @@ impl Smtp {
         let (user, password) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let subject = format!("{user} {password}");
         world.hears(&subject, began).await;
+        if world.is_down(Down::is_silent) {
+            return Err(self.line.stall().await);
+        }
         let right = world.is_right(user, password);
         let evasive = world.chance.once_in(world.rate);
         self.refused_logins += u32::from(evasive || !right);
@@ -189,7 +193,9 @@ impl Smtp {
                 "454 4.7.0 temporary authentication failure\r\n", "535 5.7.8 internal server error\r\n",
                 "451 4.3.0 later\r\n", "503 5.5.1 not now\r\n",
             ];
-            return self.line.remark(world.chance.one(&evasions)).await;
+            self.line.remark(world.chance.one(&evasions)).await?;
+            world.replied();
+            return Ok(());
         }
         self.logged_in |= right;
         let text = if right {
@@ -199,6 +205,8 @@ impl Smtp {
         };
         let text = text.to_owned();
         let about = Some((subject.as_str(), right));
-        self.line.answer(Words { text, about }).await
+        self.line.answer(Words { text, about }).await?;
+        world.replied();
+        Ok(())
     }
 }

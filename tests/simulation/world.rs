@@ -13,6 +13,7 @@ use vouch::settings::limit::Limit;
 
 use crate::chance::Chance;
 use crate::several::Population;
+use crate::stale::Down;
 use crate::trace::Trace;
 
 /// Users at the remote, each with a mailbox; some exist, some do not, some come or go.
@@ -55,9 +56,11 @@ pub(crate) struct World {
     pub(crate) rcpt_max: Option<u32>,
     /// In an outage, from and until when nobody is let in.
     pub(crate) outage: Option<(Instant, Instant)>,
+    /// Times in which it is down to everybody.
+    pub(crate) downs: Vec<Down>,
     /// From and until when it has no users.
     losses: Vec<(Instant, Instant)>,
-    began: Instant,
+    pub(crate) began: Instant,
     trace: Trace,
     book: Mutex<Book>,
 }
@@ -70,6 +73,8 @@ struct Book {
     said: BTreeMap<String, Vec<(Instant, bool)>>,
     /// When it heard each login.
     heard: BTreeMap<String, Vec<Instant>>,
+    /// When it has replied to a login, whatever it said.
+    replied: Vec<Instant>,
     seats: BTreeMap<u64, Seat>,
     sessions: u64,
     broken: Vec<String>,
@@ -123,6 +128,7 @@ impl World {
             rcpt_errors,
             auth_errors,
             outage,
+            downs: Vec::new(),
             losses: Vec::new(),
             began,
             trace,
@@ -247,6 +253,39 @@ impl World {
         }
     }
 
+    /// The remote has replied to a login.
+    pub(crate) fn replied(&self) {
+        self.book().replied.push(Instant::now());
+    }
+
+    /// Whether it has replied to a login after the one moment and before the other.
+    pub(crate) fn has_replied_between(&self, one: Instant, other: Instant) -> bool {
+        let book = self.book();
+        book.replied.iter().any(|&at| one < at && at < other)
+    }
+
+    /// What it has said about each of a user's logins: when, and whether it was a yes.
+    pub(crate) fn said_of(&self, user: &str) -> BTreeMap<String, Vec<(Instant, bool)>> {
+        let book = self.book();
+        let about = book.said.iter().filter(|(subject, _)| {
+            let named = subject.split_once(' ').map(|(name, _)| name);
+            named == Some(user)
+        });
+        about
+            .map(|(subject, words)| (subject.clone(), words.clone()))
+            .collect()
+    }
+
+    /// Gives each user another password, or none, at some moment within that time.
+    pub(crate) fn turn_some(&self, within: Duration) {
+        for user in 0..USERS {
+            if self.chance.coin() {
+                let turn = self.began + self.chance.ms(0, within.as_millis() as u64);
+                self.book().turns.insert(user, turn);
+            }
+        }
+    }
+
     /// When it heard a login about `subject`.
     pub(crate) fn heard(&self, subject: &str) -> Vec<Instant> {
         self.book().heard.get(subject).cloned().unwrap_or_default()
@@ -366,6 +405,7 @@ fn remember(chance: &Chance, directory: &mut Directory) {
     cache.ttl.stale = cache.ttl.positive * 2;
     cache.credentials.positive = chance.one(&[Duration::ZERO, Duration::from_secs(3)]);
     cache.credentials.negative = chance.one(&[Duration::ZERO, Duration::from_secs(2)]);
+    cache.credentials.stale = chance.one(&[None, Some(Duration::from_secs(8))]);
     for domain in ["a.test", "b.test"] {
         directory
             .lookup
