@@ -91,7 +91,7 @@ fn share_of(deadline: Instant, directories: usize) -> Instant {
     now + deadline.saturating_duration_since(now) / directories
 }
 
-/// What each directory has said so far. Whoever may still hear one of them holds it.
+/// What each directory has answered so far; held by the asker and by each answer that may still come.
 struct Said {
     /// In the order in which they are asked.
     names: Vec<Arc<str>>,
@@ -103,7 +103,7 @@ struct Said {
 struct Answers {
     /// By each of `names`.
     by: Vec<Option<Decision>>,
-    /// Who asked has the answer.
+    /// The asker has the answer.
     told: bool,
     /// One came after that.
     late: bool,
@@ -164,7 +164,7 @@ impl Said {
         is_heard.then(|| Arc::new(Late::new(hears)))
     }
 
-    /// What they say together, for who asked. After a yes or no nothing more is to be heard.
+    /// What they say together, for the asker. After a yes or no nothing more is to be heard.
     fn tell(&self) -> Decision {
         let mut answers = self.answers.lock();
         let decision = together(&self.names, &answers.by);
