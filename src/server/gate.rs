@@ -19,13 +19,13 @@ use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, UserName,
 /// The limit of a client's session that is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UsedUp {
-    /// [`ClientLimits::rcpt`](crate::settings::listener::ClientLimits::rcpt), by what is named.
+    /// [`ClientLimits::rcpt`](crate::settings::client_limits::ClientLimits::rcpt), by what is named.
     #[error("the {0} has used up listener limit rcpt")]
     Rcpt(&'static str),
-    /// [`ClientLimits::rcpt_errors`](crate::settings::listener::ClientLimits::rcpt_errors), likewise.
+    /// [`ClientLimits::rcpt_errors`](crate::settings::client_limits::ClientLimits::rcpt_errors), likewise.
     #[error("the {0} has used up listener limit rcpt-errors")]
     RcptErrors(&'static str),
-    /// [`ClientLimits::auth_errors`](crate::settings::listener::ClientLimits::auth_errors)
+    /// [`ClientLimits::auth_errors`](crate::settings::client_limits::ClientLimits::auth_errors)
     #[error("the client's session has used up listener limit auth-errors")]
     AuthErrors,
 }

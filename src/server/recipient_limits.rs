@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::gate::{SessionLimits, UsedUp};
 use crate::engine::Decision;
-use crate::settings::listener::ClientLimits;
+use crate::settings::client_limits::ClientLimits;
 use crate::verdict::{Abstention, Verdict};
 
 /// Bound (questions): SMTP sessions of one listener that are counted. Beyond: some are dropped and start from zero.

@@ -9,6 +9,7 @@
 pub(crate) mod action;
 pub mod address;
 pub mod cache;
+pub mod client_limits;
 pub mod directory;
 pub mod domains;
 pub mod dovecot;

@@ -5,6 +5,7 @@ mod ask;
 mod draft;
 mod lines;
 mod place;
+mod typed;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, value_name = "TYPE")]
     behind: Option<Behind>,
     /// The mail server's host name or IP address; for lmtp also the path of its socket
-    #[arg(long, value_name = "HOST", value_parser = answers::host)]
+    #[arg(long, value_name = "HOST", value_parser = typed::host)]
     host: Option<String>,
     /// The mail server's port [default: the usual one for TYPE and TLS]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -43,13 +44,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// The name in the certificate, if that is not HOST
-    #[arg(long, value_name = "NAME", value_parser = answers::name)]
+    #[arg(long, value_name = "NAME", value_parser = typed::name)]
     server_name: Option<String>,
     /// Send passwords without TLS: anyone on the network path can read them
     #[arg(long)]
     allow_cleartext: bool,
     /// A domain that the mail server holds; for several, separate them by commas or repeat the option
-    #[arg(long = "domain", value_name = "DOMAIN", value_delimiter = ',', value_parser = answers::domain)]
+    #[arg(long = "domain", value_name = "DOMAIN", value_delimiter = ',', value_parser = typed::domain)]
     domains: Vec<String>,
     /// The software that will ask; for several, separate them by commas or repeat the option
     #[arg(long, value_enum, value_name = "SOFTWARE", value_delimiter = ',')]

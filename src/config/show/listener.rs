@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Text, at_most, trust};
+use super::{Text, limits, trust};
 use crate::address::Domain;
 use crate::config::Config;
 use crate::settings::directory::Directory;
 use crate::settings::fields::Fields;
-use crate::settings::limit::Limit;
 use crate::settings::listener::{Any, AnyLogin, Exists, Listener, TempFail};
 use crate::settings::mechanism::Mechanism;
 use crate::settings::protocol::{Asks, Protocol};
@@ -56,7 +55,7 @@ pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
         ("tempfail", tempfail_words),
         ("ok", ok_words),
         ("exists", user_words),
-        ("limits", limit_words),
+        ("limits", limits::words),
         ("penalty", trust::penalties),
         ("allow", trust::access),
     ];
@@ -69,61 +68,6 @@ pub(super) fn answers(text: &mut Text, config: &Config, listener: &Listener) {
 
 /// The sentences about a key.
 type Words = fn(&mut Text, &Listener);
-
-fn limit_words(text: &mut Text, listener: &Listener) {
-    let limits = &listener.limits;
-    let (rcpt, errors) = (at_most(limits.rcpt), at_most(limits.rcpt_errors));
-    let (whose, counted) = match listener.protocol {
-        protocol if protocol.asks_logins() => return login_limit_words(text, listener),
-        Protocol::Policy => (
-            format!(
-                "One message may ask for {rcpt} recipients, one SMTP session for {errors} unknown ones; the count restarts \
-                 with the next message after one that had an accepted recipient"
-            ),
-            [limits.rcpt, limits.rcpt_errors],
-        ),
-        _ => (
-            format!("One connection may ask for {rcpt} recipients, {errors} unknown ones among them"),
-            [limits.rcpt, limits.rcpt_errors],
-        ),
-    };
-    text.say(format!("{whose}{}.", beyond(&counted)));
-}
-
-fn login_limit_words(text: &mut Text, listener: &Listener) {
-    let limit = listener.limits.auth_errors;
-    let failed = at_most(limit);
-    if limit == Limit::Unlimited {
-        return text.say(format!("One session may fail {failed} logins."));
-    }
-    text.say(format!(
-        "One session may fail {failed} different logins in ten minutes{}.",
-        beyond(&[limit])
-    ));
-    let told = if listener.protocol == Protocol::Saslauthd {
-        "A session is identified by process and client address"
-    } else {
-        "A session is identified by session= where the client sends one, else by connection and client address"
-    };
-    let exempt = listener.penalty.clone().unwrap_or_default().exempt;
-    let exempt: Vec<_> = exempt.iter().map(ToString::to_string).collect();
-    let exempt = match &exempt[..] {
-        [] => String::new(),
-        some => format!(", nor are clients in {}", some.join(", ")),
-    };
-    text.say(format!(
-        "{told}, until a login from there is accepted. Clients that report no address are not limited{exempt}."
-    ));
-}
-
-/// What becomes of more.
-fn beyond(limits: &[Limit]) -> &'static str {
-    if limits.iter().all(|limit| *limit == Limit::Unlimited) {
-        ""
-    } else {
-        "; beyond, the answer is \"later\" without asking"
-    }
-}
 
 fn socket_words(text: &mut Text, listener: &Listener) {
     let connections = listener.max_connections;

@@ -3,6 +3,7 @@
 mod directory;
 mod dovecot;
 mod keys;
+mod limits;
 mod listener;
 mod trust;
 
