@@ -40,6 +40,8 @@ pub mod saslauthd;
 pub mod secret;
 pub mod smtp;
 pub mod socketmap;
+#[cfg(test)]
+mod testing;
 pub mod unseen;
 
 /// Holds the example of the README.

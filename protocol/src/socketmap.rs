@@ -163,20 +163,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::{self, assert_cuts_read_alike};
 
     fn read(pieces: &[&[u8]]) -> Result<Vec<Request>, DecodeError> {
-        let (mut codec, mut buffer) = (Codec::new(), BytesMut::new());
-        let mut requests = Vec::new();
-        for piece in pieces {
-            buffer.extend_from_slice(piece);
-            while let Some(request) = codec.decode(&mut buffer)? {
-                requests.push(request);
-            }
-        }
-        while let Some(request) = codec.decode_eof(&mut buffer)? {
-            requests.push(request);
-        }
-        Ok(requests)
+        testing::read(Codec::new(), pieces)
     }
 
     fn request(map: &str, key: &str) -> Request {
@@ -209,12 +199,7 @@ mod tests {
 
     #[test]
     fn every_cut_reads_the_same() {
-        for at in 0..=POSTFIX.len() {
-            let (head, tail) = POSTFIX.split_at(at);
-            assert_eq!(read(&[head, tail]).unwrap(), postfix(), "cut at {at}");
-        }
-        let single: Vec<&[u8]> = POSTFIX.chunks(1).collect();
-        assert_eq!(read(&single).unwrap(), postfix());
+        assert_cuts_read_alike(POSTFIX, read);
     }
 
     #[test]

@@ -154,6 +154,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::{self, assert_cuts_read_alike};
 
     /// The first request of a message as Postfix 3.7.11 sends it.
     const POSTFIX: &[u8] = b"request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n\
@@ -165,19 +166,7 @@ mod tests {
         encryption_protocol=\nencryption_cipher=\nencryption_keysize=0\npolicy_context=\n\n";
 
     fn read(pieces: &[&[u8]]) -> Result<Vec<Request>, DecodeError> {
-        let mut codec = Codec::new();
-        let mut buffer = BytesMut::new();
-        let mut requests = Vec::new();
-        for piece in pieces {
-            buffer.extend_from_slice(piece);
-            while let Some(request) = codec.decode(&mut buffer)? {
-                requests.push(request);
-            }
-        }
-        while let Some(request) = codec.decode_eof(&mut buffer)? {
-            requests.push(request);
-        }
-        Ok(requests)
+        testing::read(Codec::new(), pieces)
     }
 
     fn postfix() -> Request {
@@ -237,13 +226,8 @@ mod tests {
             stress: true,
             ..Request::default()
         };
-        for at in 0..=whole.len() {
-            let (head, tail) = whole.split_at(at);
-            let requests = read(&[head, tail]).unwrap();
-            assert_eq!(requests, [postfix(), stressed.clone()], "cut at {at}");
-        }
-        let single: Vec<&[u8]> = whole.chunks(1).collect();
-        assert_eq!(read(&single).unwrap(), [postfix(), stressed]);
+        assert_eq!(read(&[&whole]).unwrap(), [postfix(), stressed]);
+        assert_cuts_read_alike(&whole, read);
     }
 
     #[test]

@@ -178,21 +178,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::{self, assert_cuts_read_alike};
 
     fn read(pieces: &[&[u8]]) -> Result<Vec<Reply>, DecodeError> {
-        let mut codec = Codec::new();
-        let mut buffer = BytesMut::new();
-        let mut replies = Vec::new();
-        for piece in pieces {
-            buffer.extend_from_slice(piece);
-            while let Some(reply) = codec.decode(&mut buffer)? {
-                replies.push(reply);
-            }
-        }
-        match codec.decode_eof(&mut buffer)? {
-            None => Ok(replies),
-            Some(reply) => panic!("{reply} came late"),
-        }
+        testing::read(Codec::new(), pieces)
     }
 
     fn shown(bytes: &[u8]) -> Vec<String> {
@@ -229,13 +218,7 @@ mod tests {
 
     #[test]
     fn every_cut_reads_the_same() {
-        let whole = read(&[SESSION]).unwrap();
-        for at in 0..=SESSION.len() {
-            let (head, tail) = SESSION.split_at(at);
-            assert_eq!(read(&[head, tail]).unwrap(), whole, "cut at {at}");
-        }
-        let bytes: Vec<&[u8]> = SESSION.chunks(1).collect();
-        assert_eq!(read(&bytes).unwrap(), whole, "byte by byte");
+        assert_cuts_read_alike(SESSION, read);
     }
 
     #[test]

@@ -157,6 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::{self, assert_cuts_read_alike};
 
     /// Two clients' bytes in one: Postfix's PLAIN and chasquid's LOGIN flow.
     const SESSION: &[u8] = b"VERSION\t1\t0\nCPID\t23964\r\n\
@@ -168,19 +169,8 @@ mod tests {
 
     /// The commands in words, secrets shown.
     fn read(pieces: &[&[u8]]) -> Result<Vec<String>, DecodeError> {
-        let mut codec = Codec::new();
-        let mut buffer = BytesMut::new();
-        let mut commands = Vec::new();
-        for piece in pieces {
-            buffer.extend_from_slice(piece);
-            while let Some(command) = codec.decode(&mut buffer)? {
-                commands.push(shown(&command));
-            }
-        }
-        while let Some(command) = codec.decode_eof(&mut buffer)? {
-            commands.push(shown(&command));
-        }
-        Ok(commands)
+        let commands = testing::read(Codec::new(), pieces)?;
+        Ok(commands.iter().map(shown).collect())
     }
 
     fn shown(command: &Command) -> String {
@@ -221,13 +211,7 @@ mod tests {
 
     #[test]
     fn every_cut_reads_the_same() {
-        let whole = read(&[SESSION]).unwrap();
-        for at in 0..=SESSION.len() {
-            let (head, tail) = SESSION.split_at(at);
-            assert_eq!(read(&[head, tail]).unwrap(), whole, "cut at {at}");
-        }
-        let single: Vec<&[u8]> = SESSION.chunks(1).collect();
-        assert_eq!(read(&single).unwrap(), whole);
+        assert_cuts_read_alike(SESSION, read);
     }
 
     #[test]

@@ -110,6 +110,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::{self, assert_cuts_read_alike};
 
     /// The lines of a mail process, of LMTP 2.4 and of doveadm.
     const SESSION: &[u8] =
@@ -119,19 +120,8 @@ mod tests {
 
     /// The requests in words.
     fn read(pieces: &[&[u8]]) -> Result<Vec<String>, DecodeError> {
-        let mut codec = Codec::new();
-        let mut buffer = BytesMut::new();
-        let mut requests = Vec::new();
-        for piece in pieces {
-            buffer.extend_from_slice(piece);
-            while let Some(request) = codec.decode(&mut buffer)? {
-                requests.push(format!("{request:?}"));
-            }
-        }
-        while let Some(request) = codec.decode_eof(&mut buffer)? {
-            requests.push(format!("{request:?}"));
-        }
-        Ok(requests)
+        let requests = testing::read(Codec::new(), pieces)?;
+        Ok(requests.iter().map(|request| format!("{request:?}")).collect())
     }
 
     #[test]
@@ -159,11 +149,7 @@ mod tests {
 
     #[test]
     fn every_cut_reads_the_same() {
-        let whole = read(&[SESSION]).unwrap();
-        for at in 0..=SESSION.len() {
-            let (head, tail) = SESSION.split_at(at);
-            assert_eq!(read(&[head, tail]).unwrap(), whole, "cut at {at}");
-        }
+        assert_cuts_read_alike(SESSION, read);
     }
 
     #[test]
