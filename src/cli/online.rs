@@ -2,10 +2,13 @@
 //! offers.
 
 use std::fmt::Write;
+use std::future::ready;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt, stream};
+use tokio::runtime::Runtime;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
@@ -26,6 +29,13 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// waits for it.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// Bound (commands): servers of a map that vouch check --online calls at once. Beyond: the others wait. Why: a map may have
+/// thousands.
+const AT_ONCE: usize = 64;
+
+/// Servers of a map that are shown of those that cannot be used.
+const MOST_SHOWN: usize = 20;
+
 /// Tries each server of each directory in turn; status 69 if one cannot be reached.
 pub fn run(config: &Config) -> ExitCode {
     match look(config, "check") {
@@ -44,6 +54,10 @@ pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
     let roots = tls::Roots::of_system();
     let mut reachable = true;
     for directory in &config.directory {
+        if directory.lookup.routes.is_some() {
+            reachable &= look_at_map(config, directory, &roots, &runtime, command)?;
+            continue;
+        }
         let servers = daemon::servers(directory, &roots)
             .map_err(|error| fail(status::CONFIG, &format!("vouch {command}: {error}")))?;
         let several = directory.address.only().is_none();
@@ -74,6 +88,41 @@ pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
     }
     runtime.shutdown_background();
     Ok(reachable)
+}
+
+/// Tries each server of a map, and shows those that cannot be used.
+fn look_at_map(
+    config: &Config,
+    directory: &Directory,
+    roots: &tls::Roots,
+    runtime: &Runtime,
+    command: &str,
+) -> Result<bool, ExitCode> {
+    let servers = daemon::routed_servers(directory, roots)
+        .map_err(|error| fail(status::CONFIG, &format!("vouch {command}: {error}")))?;
+    let (all, logins, began) = (servers.len(), is_asked_logins(config, directory), Instant::now());
+    let tried = stream::iter(servers).map(|(at, servers)| async move {
+        let unusable = match open(&at, &servers).await {
+            Ok((_, Err(error))) if logins => Some(("NO LOGIN CAN BE TRIED", error)),
+            Ok(_) => None,
+            Err(error) => Some(("NOT REACHED", error)),
+        };
+        Some((servers.peer.clone(), unusable?))
+    });
+    let unusable: Vec<_> = runtime.block_on(tried.buffer_unordered(AT_ONCE).filter_map(ready).collect());
+    let took = began.elapsed().as_millis();
+    let reached = all - unusable.len();
+    print(&format!(
+        "\n{}: {reached} of {all} servers reached in {took} ms\n",
+        directory.name
+    ))?;
+    for (peer, (what, error)) in unusable.iter().take(MOST_SHOWN) {
+        print(&format!("\n{peer}: {what}\n  {}", described(error)))?;
+    }
+    if unusable.len() > MOST_SHOWN {
+        print(&format!("\nand {} more\n", unusable.len() - MOST_SHOWN))?;
+    }
+    Ok(unusable.is_empty())
 }
 
 /// What went wrong, and in a line of its own what to do.

@@ -232,6 +232,11 @@ fn places(config: &Config, file: &Path, sockets: impl Iterator<Item = PathBuf>) 
         let files = [&tls.ca_file, &tls.cert_file, &tls.key_file];
         files.into_iter().flatten().for_each(|file| read(file));
         directory.lookup.domains.files.iter().for_each(|file| read(file));
+        directory
+            .lookup
+            .routes
+            .iter()
+            .for_each(|routes| read(&routes.path));
     }
     let folders = env::var_os("SSL_CERT_DIR");
     places.read.extend(folders.iter().flat_map(env::split_paths));

@@ -11,18 +11,21 @@ use vouch_protocol::imap::login::Method;
 use vouch_protocol::sasl::Mechanism;
 use vouch_protocol::smtp::Protocol as SmtpProtocol;
 
-use super::DaemonError;
+use super::{DaemonError, routed};
 use crate::chance::Chance;
 use crate::config::{self, Config};
 use crate::directory::judge::recipient;
 use crate::directory::judge::replies::{Means, Replies};
+use crate::directory::routed::{Routed, Servers as RoutedServers};
 use crate::directory::smtp::Settings as SmtpSettings;
-use crate::directory::{Directory, Username, health::Watched, imap::Imap, smtp::Smtp};
+use crate::directory::{Counted, Directory, Username, health::Watched, imap::Imap, smtp::Smtp};
 use crate::engine::CachedDirectory;
 use crate::session::smtp::Hello;
 use crate::settings::address::{Addresses, RemoteAddress};
 use crate::settings::directory::{self as keys, LoginMethod, StartTls};
 use crate::settings::kind::Kind;
+use crate::settings::routes::Routes;
+use crate::settings::routes::map::{Map, Server};
 
 use crate::session::{Remote, Servers, connect, imap::Options, lookup::Host, pool, tls};
 use crate::template::Filling;
@@ -52,12 +55,22 @@ pub fn members_by(
     let member = |directory: &config::Directory| {
         let mut directory = directory.clone();
         directory.auth.mechanism = method.unwrap_or(directory.auth.mechanism);
+        if directory.lookup.routes.is_some() {
+            let (asked, _) = remote_of(&directory, &roots)?;
+            let chance = Chance::default();
+            let member = CachedDirectory::new((&directory).into(), asked, key(&chance)?, chance);
+            return Ok(Arc::new(member));
+        }
         let servers = servers_by(&directory, &roots, |remote| change(&directory, remote))
             .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
         let chance = servers.chance.clone();
         let member = CachedDirectory::new(
             (&directory).into(),
-            Arc::new(Watched::new(build(&directory, Arc::new(servers)))),
+            Arc::new(Watched::new(build(
+                &directory,
+                Arc::new(servers),
+                &Counted::default(),
+            ))),
             key(&chance)?,
             chance,
         );
@@ -73,6 +86,31 @@ pub(super) struct Built {
     pub(super) is_new: bool,
     from: config::Directory,
     files: Vec<Option<Version>>,
+    /// Those of its map, where it has one.
+    servers: Option<Arc<RoutedServers>>,
+    /// Its map of before, where that has changed and the memory goes on.
+    map_before: Option<Arc<Map>>,
+}
+
+impl Built {
+    /// Forgets what servers said of whom the map leads to others by now. To be called once nobody asks by the old map.
+    pub(super) async fn forget_moved(&mut self) {
+        let (Some(before), Some(routes)) = (self.map_before.take(), &self.from.lookup.routes) else {
+            return;
+        };
+        let now = routes.map.clone();
+        let source = source_of(&self.from);
+        let forgotten = self
+            .member
+            .forget_moved(move |local, domain| now.agrees(&before, local, domain), source);
+        let forgotten = forgotten.await;
+        tracing::info!(
+            directory = self.from.name,
+            recipients = forgotten.recipients,
+            logins = forgotten.logins,
+            "{routes} has changed: who is at another server now is forgotten"
+        );
+    }
 }
 
 /// What shows that a file has changed: its time of change, length and inode.
@@ -89,22 +127,31 @@ pub(super) fn build_all(config: &Config, old: &[Built]) -> Result<Vec<Built>, Da
     let built = |directory: &config::Directory| {
         let files = files_of(directory);
         let old = old.iter().find(|old| old.from.name == directory.name);
-        let member = match old {
-            Some(old) if old.from == *directory && old.files == files => old.member.clone(),
-            Some(old) => Arc::new(succeed(old, directory, &files, (&roots, &chance))?),
-            None => Arc::new(CachedDirectory::new(
-                directory.into(),
-                remote_of(directory, &roots)?,
-                key(&chance)?,
-                chance.clone(),
-            )),
+        let (member, servers) = match old {
+            Some(old) if old.from == *directory && old.files == files => {
+                (old.member.clone(), old.servers.clone())
+            }
+            Some(old) => {
+                let (member, servers) = succeed(old, directory, &files, (&roots, &chance))?;
+                (Arc::new(member), servers)
+            }
+            None => {
+                let (asked, servers) = remote_of(directory, &roots)?;
+                let member = CachedDirectory::new(directory.into(), asked, key(&chance)?, chance.clone());
+                (Arc::new(member), servers)
+            }
         };
         let goes_on = old.is_some_and(|old| old.member.remembers_with(&member));
+        let map = |directory: &config::Directory| Some(directory.lookup.routes.as_ref()?.map.clone());
+        let map_before = old.filter(|_| goes_on).and_then(|old| map(&old.from));
+        let map_before = map_before.filter(|before| map(directory).is_some_and(|map| map != *before));
         Ok(Built {
             is_new: !goes_on,
             member,
             from: directory.clone(),
             files,
+            servers,
+            map_before,
         })
     };
     config.directory.iter().map(built).collect()
@@ -115,7 +162,7 @@ fn succeed(
     directory: &config::Directory,
     files: &[Option<Version>],
     (roots, chance): (&tls::Roots, &Chance),
-) -> Result<CachedDirectory, DaemonError> {
+) -> Result<(CachedDirectory, Option<Arc<RoutedServers>>), DaemonError> {
     let same_sessions = old.files == files
         && old.from
             == config::Directory {
@@ -127,10 +174,10 @@ fn succeed(
                 },
                 ..directory.clone()
             };
-    let asked = if same_sessions {
-        old.member.directory().clone()
-    } else {
-        remote_of(directory, roots)?
+    let (asked, servers) = match (same_sessions, &old.servers, &directory.lookup.routes) {
+        (true, Some(servers), Some(routes)) => (led(directory, routes, servers), Some(servers.clone())),
+        (true, None, None) => (old.member.directory().clone(), None),
+        _ => remote_of(directory, roots)?,
     };
     let same_server = answers_of(&old.from) == answers_of(directory);
     if same_server && let Some(carried) = old.member.directory().relays() {
@@ -138,7 +185,7 @@ fn succeed(
         asked.note_offers(carried);
     }
     let same_answers = same_server && old.from.auth == directory.auth && old.from.cache == directory.cache;
-    Ok(if same_answers {
+    let member = if same_answers {
         old.member.succeeded_by(directory.into(), asked)
     } else {
         let member = CachedDirectory::new(directory.into(), asked, key(chance)?, chance.clone());
@@ -148,21 +195,32 @@ fn succeed(
         } else {
             member
         }
-    })
+    };
+    Ok((member, servers))
+}
+
+/// Whose answers are remembered on disk. Who moved to another server while nobody watched is not known: so all of a map
+/// counts.
+pub(super) fn source_of(directory: &config::Directory) -> String {
+    let answers = answers_of(directory);
+    match &directory.lookup.routes {
+        Some(routes) => format!("{answers} map={}", routes.map.digest()),
+        None => answers,
+    }
 }
 
 /// Whose answers are remembered, and how they were read: what another server said, or what was read by other rules,
 /// is no answer of this directory.
-pub(super) fn answers_of(directory: &config::Directory) -> String {
+fn answers_of(directory: &config::Directory) -> String {
     let rcpt = &directory.rcpt;
+    // Of a map, who moved to another server is forgotten by itself.
+    let servers = match &directory.lookup.routes {
+        Some(_) => "routes".to_owned(),
+        None => directory.endpoint(),
+    };
     format!(
         "2 {} {} code-252={} policy={} microsoft={} replies={:?}",
-        directory.kind,
-        directory.endpoint(),
-        rcpt.code_252,
-        rcpt.policy,
-        rcpt.microsoft,
-        directory.replies
+        directory.kind, servers, rcpt.code_252, rcpt.policy, rcpt.microsoft, directory.replies
     )
 }
 
@@ -177,10 +235,51 @@ fn files_of(directory: &config::Directory) -> Vec<Option<Version>> {
     files.into_iter().flatten().map(version).collect()
 }
 
-fn remote_of(directory: &config::Directory, roots: &tls::Roots) -> Result<Arc<dyn Directory>, DaemonError> {
-    let servers =
-        servers(directory, roots).map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
-    Ok(Arc::new(Watched::new(build(directory, Arc::new(servers)))))
+/// What is asked, and the servers of its map, where it has one.
+type Asked = (Arc<dyn Directory>, Option<Arc<RoutedServers>>);
+
+fn remote_of(directory: &config::Directory, roots: &tls::Roots) -> Result<Asked, DaemonError> {
+    let unusable = |error| DaemonError::Directory(directory.name.clone(), error);
+    let Some(routes) = &directory.lookup.routes else {
+        let servers = servers(directory, roots).map_err(unusable)?;
+        let built = build(directory, Arc::new(servers), &Counted::default());
+        return Ok((Arc::new(Watched::new(built)), None));
+    };
+    // Of no server yet.
+    let client = tls::Client::new(&directory.tls, "localhost", roots).map_err(unusable)?;
+    let one = |at: &config::Directory, client: &tls::Client, counted: &Counted| {
+        let servers = servers_at(at, client, |_| ())?;
+        Ok(build(at, Arc::new(servers), counted))
+    };
+    let servers = routed::servers(directory, client, one);
+    Ok((led(directory, routes, &servers), Some(servers)))
+}
+
+/// Every server that the map of a directory leads to, with the keys by which it is asked; none without a map.
+///
+/// # Errors
+/// A certificate or key file that cannot be used, or a host that no certificate can name.
+pub fn routed_servers(
+    directory: &config::Directory,
+    roots: &tls::Roots,
+) -> Result<Vec<(config::Directory, Servers)>, tls::SettingsError> {
+    let Some(routes) = &directory.lookup.routes else {
+        return Ok(Vec::new());
+    };
+    let client = tls::Client::new(&directory.tls, "localhost", roots)?;
+    let mut template = directory.clone();
+    template.lookup.routes = None;
+    let one = |server: &Arc<Server>| {
+        let at = routed::at(&template, server);
+        let servers = servers_at(&at, &client, |_| ())?;
+        Ok((at, servers))
+    };
+    routes.map.servers().iter().map(one).collect()
+}
+
+/// The directory of a map.
+fn led(directory: &config::Directory, routes: &Routes, servers: &Arc<RoutedServers>) -> Arc<dyn Directory> {
+    Arc::new(Routed::new(directory.kind, routes.map.clone(), servers.clone()))
 }
 
 /// A key for what is remembered of passwords.
@@ -205,21 +304,33 @@ pub fn servers_by(
     roots: &tls::Roots,
     change: impl Fn(&mut Remote),
 ) -> Result<Servers, tls::SettingsError> {
-    let mut addresses = directory.address.servers().iter();
-    let changed = |mut remote| {
+    let first = directory.address.servers().first();
+    let client = tls::Client::new(&directory.tls, first.map_or("localhost", host), roots)?;
+    servers_at(directory, &client, change)
+}
+
+/// The same, with what is not a server's own from `client`.
+fn servers_at(
+    directory: &config::Directory,
+    client: &tls::Client,
+    change: impl Fn(&mut Remote),
+) -> Result<Servers, tls::SettingsError> {
+    let each = directory.address.servers().iter().map(|address| {
+        let mut remote = remote(directory, address, client.at(host(address))?);
         change(&mut remote);
-        remote
+        Ok(remote)
+    });
+    let mut each = each.collect::<Result<Vec<_>, _>>()?.into_iter();
+    let first = match each.next() {
+        Some(first) => first,
+        None => remote(
+            directory,
+            &RemoteAddress::Socket(PathBuf::new()),
+            client.at("localhost")?,
+        ),
     };
-    let (first, others) = (addresses.next(), addresses);
-    let nowhere = RemoteAddress::Socket(PathBuf::new());
-    let first = first.unwrap_or(&nowhere);
-    let client = tls::Client::new(&directory.tls, host(first), roots)?;
-    let others = others.map(|address| Ok(changed(remote(directory, address, client.at(host(address))?))));
-    let others: Result<Vec<_>, _> = others.collect();
-    let others = others?;
-    let first = changed(remote(directory, first, client));
     let peer = format!("{} ({})", directory.name, directory.endpoint());
-    Ok(Servers::new(peer.into(), first, others))
+    Ok(Servers::new(peer.into(), first, each.collect()))
 }
 
 /// The name in a server's certificate. A socket has none; without tls.server-name no TLS is started over it, see below.
@@ -280,7 +391,7 @@ fn host_name() -> String {
         .unwrap_or_else(|| "[127.0.0.1]".into())
 }
 
-fn build(directory: &config::Directory, servers: Arc<Servers>) -> Arc<dyn Directory> {
+fn build(directory: &config::Directory, servers: Arc<Servers>, counted: &Counted) -> Arc<dyn Directory> {
     let template = directory.auth.username.clone();
     let username: Username = Arc::new(move |login| {
         // A template that wants a domain where the login has none would make a name of nobody.
@@ -307,6 +418,7 @@ fn build(directory: &config::Directory, servers: Arc<Servers>) -> Arc<dyn Direct
             logins,
             directory.auth.forward_client,
             replies,
+            counted,
         ));
     }
     let recipients = pool::Limits {
@@ -328,7 +440,7 @@ fn build(directory: &config::Directory, servers: Arc<Servers>) -> Arc<dyn Direct
         username,
         forward_client: directory.auth.forward_client,
     };
-    Arc::new(Smtp::new(servers, settings, recipients, logins))
+    Arc::new(Smtp::new(servers, settings, recipients, logins, counted))
 }
 
 /// How logins are tried by IMAP.

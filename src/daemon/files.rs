@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::directories::answers_of;
+use super::directories::source_of;
 use crate::config;
 use crate::engine::CachedDirectory;
 
@@ -23,7 +23,7 @@ pub(super) fn open<'a>(members: impl Iterator<Item = (&'a config::Directory, &'a
             && directory.kind.knows_recipients()
             && directory.cache.entries > 0
         {
-            member.remember_in(file, answers_of(directory));
+            member.remember_in(file, source_of(directory));
         }
     }
 }

@@ -13,6 +13,7 @@ mod ownership;
 mod prepare;
 mod reload;
 pub(crate) mod remembered;
+mod routed;
 mod running;
 pub mod status;
 mod troubles;
@@ -46,7 +47,8 @@ use troubles::Troubles;
 pub use confine::{ServiceUser, log_file};
 pub use detail::show_addresses;
 pub use directories::{
-    hello, mechanism, members, members_by, options, plain_reading, reading, servers, servers_by,
+    hello, mechanism, members, members_by, options, plain_reading, reading, routed_servers, servers,
+    servers_by,
 };
 pub use listeners::listener;
 pub use prepare::{Prepared, bind, check, has_listeners};
@@ -245,7 +247,11 @@ fn descriptors(connections: u64, config: &Config) -> Descriptors {
         } else {
             0
         };
-        u64::from(logins) + u64::from(recipients)
+        let servers = directory.lookup.routes.as_ref().map_or(1, |routes| {
+            let most = directory.pool.max_servers as usize;
+            routes.map.servers().len().min(most) as u64
+        });
+        servers * (u64::from(logins) + u64::from(recipients))
     };
     let sessions = config.directory.iter().map(pools).sum();
     Descriptors::new(raise_descriptors(connections, sessions))

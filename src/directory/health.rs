@@ -34,6 +34,8 @@ pub struct Health {
     pub unanswered: Option<(u64, Instant)>,
     /// How often it said "later" since it last said yes or no, and when the first time was.
     pub later: Option<(u64, Instant)>,
+    /// Of several servers: what is unanswered is so of some, while others answer.
+    pub in_part: bool,
 }
 
 /// How a directory is; the worst last. It is the same wherever it is shown.
@@ -77,6 +79,7 @@ impl Health {
             (0, _) if self.answered.is_none() => State::Unasked,
             (0, _) if self.says_later() => State::Falters,
             (0, _) => State::Answers,
+            (_, _) if self.in_part => State::Falters,
             (_, false) => State::Silent,
             (_, true) => State::Falters,
         }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use vouch_protocol::sasl::RelayedMechanism;
 
 use super::judge::replies::Replies;
-use super::{Directory, Logins, Offers, Report, Terms, Username, judge, judged_answer, origin};
+use super::{Counted, Directory, Logins, Offers, Report, Terms, Username, judge, judged_answer, origin};
 use crate::session::imap::{LoginSession, Options};
 use crate::session::pool::{Gate, Limits};
 use crate::session::{self, Pool, Servers, tls};
@@ -23,7 +23,7 @@ pub struct Imap {
 
 impl Imap {
     /// A directory that has not called its remote yet.
-    /// With `forward_client` vouch sends it the address of the client.
+    /// What happens is counted in `counted`. With `forward_client` vouch sends it the address of the client.
     pub fn new(
         servers: Arc<Servers>,
         options: Options,
@@ -31,6 +31,7 @@ impl Imap {
         limits: Limits,
         forward_client: bool,
         replies: Replies,
+        counted: &Counted,
     ) -> Self {
         let (peer, tls) = (servers.peer.clone(), servers.tls.clone());
         let gate = Arc::new(Gate::new(servers.chance.clone()));
@@ -49,7 +50,7 @@ impl Imap {
             let user = UserName::new(question.attempt.user());
             judged_answer(answer, |outcome| judge::imap::judge(&replies, &user, outcome))
         });
-        let pool = Pool::new(peer, limits, &gate, open, judge);
+        let pool = Pool::new(peer, limits, (&gate, &counted.logins), open, judge);
         Self {
             logins: Logins::new(pool, username, offers),
             forward_client,

@@ -9,6 +9,7 @@ pub mod health;
 pub mod imap;
 pub mod judge;
 mod offers;
+pub mod routed;
 pub mod smtp;
 
 use std::future::{Future, ready};
@@ -20,6 +21,7 @@ use vouch_protocol::sasl::RelayedMechanism;
 
 use crate::address::network::Network;
 use crate::dialog::HalfDone;
+use crate::session::pool::counts::Counts;
 use crate::session::pool::{self, Asker, Priority};
 use crate::session::{self, After, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token, tls};
 use crate::verdict::{Cause, Class, Client, Kind, Proof, Question, UserName, Verdict};
@@ -69,6 +71,16 @@ pub trait Directory: Send + Sync {
     fn health(&self) -> Health {
         Health::default()
     }
+
+    /// The server that a map leads a question to, or why it leads to none; `None` where there is no map.
+    fn server_for(&self, _kind: &Kind) -> Option<routed::Lead> {
+        None
+    }
+
+    /// How the servers are that a map leads to; `None` where there is no map.
+    fn servers(&self) -> Option<routed::Report> {
+        None
+    }
 }
 
 /// On which terms a remote is asked.
@@ -88,6 +100,15 @@ impl Terms {
         let waiter = terms.waiters.join(deadline);
         (terms, waiter)
     }
+}
+
+/// What is counted of the sessions with one remote, or with several together.
+#[derive(Debug, Clone, Default)]
+pub struct Counted {
+    /// Of those for recipients.
+    pub recipients: Arc<Counts>,
+    /// Of those for logins.
+    pub logins: Arc<Counts>,
 }
 
 /// How a remote and the sessions with it are, and what was counted of them.

@@ -9,8 +9,9 @@ use vouch_protocol::sasl::{Mechanism, RelayedMechanism};
 use vouch_protocol::smtp::Protocol;
 
 use super::judge::recipient;
-use super::{Directory, Logins, Offers, Report, Terms, Username, judge, judged_answer, origin};
+use super::{Counted, Directory, Logins, Offers, Report, Terms, Username, judge, judged_answer, origin};
 use crate::address::Address;
+use crate::session::pool::counts::Counts;
 use crate::session::pool::{Asker, Gate, Limits};
 use crate::session::smtp::Hello;
 use crate::session::smtp::auth::{AuthSession, InTwo};
@@ -49,12 +50,29 @@ pub struct Smtp {
 
 impl Smtp {
     /// A directory that has not called its remote yet. `recipients` and `logins`
-    /// are the limits of the two kinds of session.
-    pub fn new(servers: Arc<Servers>, settings: Settings, recipients: Limits, logins: Limits) -> Self {
+    /// are the limits of the two kinds of session, and `counted` has what happens in them.
+    pub fn new(
+        servers: Arc<Servers>,
+        settings: Settings,
+        recipients: Limits,
+        logins: Limits,
+        counted: &Counted,
+    ) -> Self {
         let (tls, gate) = (servers.tls.clone(), Arc::new(Gate::new(servers.chance.clone())));
-        let recipients = recipient_pool(servers.clone(), &settings, recipients, &gate);
+        let recipients = recipient_pool(
+            servers.clone(),
+            &settings,
+            recipients,
+            (&gate, &counted.recipients),
+        );
         let offers = Offers::default();
-        let logins = login_pool(servers, &settings, logins, &gate, offers.clone());
+        let logins = login_pool(
+            servers,
+            &settings,
+            logins,
+            (&gate, &counted.logins),
+            offers.clone(),
+        );
         let forward_client = settings.forward_client;
         let logins = Logins::new(logins, settings.username, offers);
         Self {
@@ -87,7 +105,7 @@ fn recipient_pool(
     servers: Arc<Servers>,
     settings: &Settings,
     limits: Limits,
-    gate: &Arc<Gate>,
+    shared: (&Arc<Gate>, &Arc<Counts>),
 ) -> Pool<RecipientSession, Verdict> {
     let peer = servers.peer.clone();
     let hello = Arc::new(settings.hello.clone());
@@ -103,14 +121,14 @@ fn recipient_pool(
     });
     let judge =
         Box::new(move |recipient: &Recipient, answer| recipient::judge(&reading, &recipient.wire, answer));
-    Pool::new(peer, limits, gate, open, judge)
+    Pool::new(peer, limits, shared, open, judge)
 }
 
 fn login_pool(
     servers: Arc<Servers>,
     settings: &Settings,
     limits: Limits,
-    gate: &Arc<Gate>,
+    shared: (&Arc<Gate>, &Arc<Counts>),
     offers: Offers,
 ) -> Pool<AuthSession, Verdict> {
     let peer = servers.peer.clone();
@@ -134,7 +152,7 @@ fn login_pool(
             judge::smtp_auth::judge(&replies, &user, outcome)
         })
     });
-    Pool::new(peer, limits, gate, open, judge)
+    Pool::new(peer, limits, shared, open, judge)
 }
 
 impl Directory for Smtp {

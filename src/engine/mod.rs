@@ -38,6 +38,7 @@ use tokio::time::Instant;
 use vouch_protocol::sasl::RelayedMechanism;
 
 use crate::address::{Address, Domain};
+use crate::directory::routed::Lead;
 use crate::verdict::{Abstention, Kind, Question, UserName, Verdict};
 pub use cached_directory::CachedDirectory;
 use flight::Late;
@@ -215,6 +216,11 @@ impl Engine {
     /// The directory that would be asked this question, if any.
     pub fn directory_for(&self, kind: &Kind) -> Option<Arc<str>> {
         self.route(kind).map(|member| member.name().clone())
+    }
+
+    /// As [`CachedDirectory::server_for`], of the directory that would be asked.
+    pub fn server_for(&self, kind: &Kind) -> Option<Lead> {
+        self.route(kind)?.server_for(kind)
     }
 
     /// What a login is known by in the memory of the directory that would be asked; equal

@@ -273,12 +273,17 @@ impl Recipients {
     /// memory meanwhile. Gives how many they were, and `false` where the file still has them:
     /// they go from it as soon as it can be written.
     pub async fn purge(&self, whom: &KeyScope) -> (usize, bool) {
+        self.purge_for(whom, None).await
+    }
+
+    /// The same. From now on it remembers what another `source` says, where one is named.
+    pub(super) async fn purge_for(&self, whom: &KeyScope, source: Option<String>) -> (usize, bool) {
         self.epoch.end();
         let forgotten = self.forget_each(whom).await;
         let Some(store) = self.store.get() else {
             return (forgotten, true);
         };
-        let written = store.purge(whom.clone()).await;
+        let written = store.purge(whom.clone(), source).await;
         // At a start, the file may have been read until just now.
         self.forget_each(whom).await;
         (forgotten, written)

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use super::cached_directory::CachedDirectory;
 pub(crate) use super::entry::Entry;
 use super::entry::in_pieces;
-use super::kept::{end, key};
+use super::kept::{end, key, read};
 use super::lookups::Summary;
-use super::store::KeyScope;
+use super::store::{KeyScope, Which};
 use crate::address::{Address, Domain, DomainError, NotAnAddress};
 use crate::verdict::UserName;
 
@@ -191,6 +191,32 @@ impl CachedDirectory {
             PurgeScope::Domain(domain) => is_of(user, domain),
             PurgeScope::All => true,
         };
+        let (logins, refused_logins) = self.logins().purge(is).await;
+        Purged {
+            recipients,
+            logins,
+            refused_logins,
+            file_waits: !written,
+        }
+    }
+
+    /// Forgets the recipients and users whom another map leads to other servers than before; `agree` tells of a local part
+    /// and a domain whether it does not. What is remembered from now on, also on disk, is what this `source` says.
+    pub async fn forget_moved(
+        &self,
+        agree: impl Fn(&[u8], &Domain) -> bool + Send + Sync + 'static,
+        source: String,
+    ) -> Purged {
+        let moved = move |address: &Address| !agree(address.local(), address.domain());
+        let moved = Arc::new(moved);
+        let of_key = moved.clone();
+        let which = Which(Arc::new(move |key: &[u8]| {
+            read(key).is_none_or(|address| of_key(&address))
+        }));
+        let scope = KeyScope::Those(which);
+        let (recipients, written) = self.recipients().purge_for(&scope, Some(source)).await;
+        let is =
+            |user: &UserName| Address::from_unquoted(user.as_bytes()).is_ok_and(|address| moved(&address));
         let (logins, refused_logins) = self.logins().purge(is).await;
         Purged {
             recipients,

@@ -146,7 +146,10 @@ fn text(key: &About, of: &str, cases: &[(&str, &Shown)]) -> String {
         format!("`{alias}` is another name for it.")
     });
     let default = match (key.required, key.default) {
-        (Some(_), _) => "Required.".to_owned(),
+        (Some(_), _) => match key.unless {
+            None => "Required.".to_owned(),
+            Some(other) => format!("Required, unless `{other}` is given."),
+        },
         (None, Some(words)) => words.to_owned(),
         (None, None) => default(of, cases),
     };

@@ -10,12 +10,42 @@ pub(super) fn write(text: &mut Text, directories: &[Directory]) {
         "0 while a directory gives no answer, as in vouch status; else 1.",
     );
     each(text, directories, |it| u64::from(it.state != State::Silent));
+    servers(text, directories);
     memory(text, directories);
     doubts(text, directories);
     probes(text, directories);
     sessions(text, directories);
     session_ends(text, directories);
     encryption(text, directories);
+}
+
+/// The servers of maps, as sums: which of them is sick is in the report.
+fn servers(text: &mut Text, directories: &[Directory]) {
+    let routed = || {
+        directories
+            .iter()
+            .filter_map(|it| Some((&*it.name, it.routed.as_ref()?)))
+    };
+    text.gauge(
+        "vouch_directory_servers",
+        "Servers of lookup.routes: in the map (known), in use, and of these those that give no answer, or not always (sick).",
+    );
+    for (name, it) in routed() {
+        for (state, count) in [("known", it.servers), ("in-use", it.in_use), ("sick", it.sick)] {
+            text.sample(&[("directory", name), ("state", state)], count);
+        }
+    }
+    text.gauge("vouch_directory_servers_limit", "Setting pool.max-servers.");
+    for (name, it) in routed() {
+        text.sample(&[("directory", name)], it.max);
+    }
+    text.counter(
+        "vouch_directory_servers_refused_total",
+        "Questions deferred as pool.max-servers were being asked already.",
+    );
+    for (name, it) in routed() {
+        text.sample(&[("directory", name)], it.refused);
+    }
 }
 
 /// One number of each directory.

@@ -27,6 +27,7 @@ pub(super) fn of(report: &Report) -> Vec<String> {
     let directories = || report.directories.iter();
     directories().for_each(|it| silence(it, &mut told));
     directories().for_each(|it| stale_logins(it, &mut told));
+    directories().for_each(|it| servers(it, &mut told));
     directories().for_each(|it| queues(it, &mut told));
     for listener in report.listeners.iter().filter(|it| it.is_full()) {
         told.push(format!(
@@ -54,7 +55,8 @@ fn silence(directory: &Directory, told: &mut Vec<String>) {
     let Some(failure) = &directory.last_failure else {
         return;
     };
-    if directory.state < State::Falters {
+    // Of a map, the sick servers are named one by one.
+    if directory.state < State::Falters || directory.routed.is_some() {
         return;
     }
     let what = match (directory.unanswered, directory.later.unwrap_or_default()) {
@@ -88,6 +90,44 @@ fn stale_logins(directory: &Directory, told: &mut Vec<String>) {
              (cache.credentials.stale): passwords that were changed there meanwhile still work",
             directory.name,
             ago(since)
+        ));
+    }
+}
+
+/// The servers of a map that give no answer, or not always.
+fn servers(directory: &Directory, told: &mut Vec<String>) {
+    let Some(routed) = &directory.routed else {
+        return;
+    };
+    let name = &directory.name;
+    for sick in &routed.shown {
+        let what = match (sick.unanswered, sick.unanswered_for) {
+            (0, _) => "all that it says is \"later\"".to_owned(),
+            (1, _) => "no answer to the last question".to_owned(),
+            (unanswered, since) => {
+                format!(
+                    "no answer to {unanswered} questions for {}",
+                    ago(since.unwrap_or_default())
+                )
+            }
+        };
+        let why = sick
+            .why
+            .as_ref()
+            .map_or(String::new(), |why| format!("; the latest: {why}"));
+        told.push(format!("{name}: {}: {what}{why}", sick.server));
+    }
+    let more = routed.sick.saturating_sub(routed.shown.len() as u64);
+    if more > 0 {
+        told.push(format!(
+            "{name}: and {more} more of {} servers in use give no answer, or not always",
+            routed.in_use
+        ));
+    }
+    if routed.refused > 0 && routed.in_use >= routed.max {
+        told.push(format!(
+            "{name}: {} servers are in use, as many as may be (pool.max-servers): {} questions to others had no answer",
+            routed.in_use, routed.refused
         ));
     }
 }

@@ -59,6 +59,11 @@ records! {
         /// `count` of domains whose server accepts every address, so that vouch neither accepts nor rejects, and the first of
         /// them as `shown`; `null` if `lookup.catch-all` is off.
         catch_all: Option<CatchAll>,
+        /// Lines of the map of `lookup.routes` as `routes`, the `servers` that they lead to, how many of these are `in-use`, `max`
+        /// at once, and questions that were `refused` for want of room; how many servers in use are `sick`, that give no answer
+        /// or not always, and the worst of them as `shown`: `server`, `state`, `unanswered`, `unanswered-for` in seconds, `why`;
+        /// `null` without a map. The other members are sums then.
+        routed: Option<Routed>,
         /// How many recipients were `refused` within the last `seconds`, and the `most` allowed, beyond which recipients
         /// without a cached answer are not asked about; `null` if `limits.unknown-rate` is off.
         unknown_rate: Option<UnknownRate>,
@@ -239,6 +244,38 @@ wholes! {
         count: u64,
         /// The first of them.
         shown: Vec<String>,
+    }
+
+    /// The servers of a map.
+    Routed {
+        /// Lines of the map.
+        routes: u64,
+        /// Servers in it.
+        servers: u64,
+        /// Those in use.
+        in_use: u64,
+        /// As many may be.
+        max: u64,
+        /// Questions for which there was no room.
+        refused: u64,
+        /// Servers that give no answer, or not always.
+        sick: u64,
+        /// The worst of them.
+        shown: Vec<SickServer>,
+    }
+
+    /// A server that gives no answer, or not always.
+    SickServer {
+        /// As the map has it.
+        server: String,
+        /// How it is.
+        state: State,
+        /// Questions without an answer since the last answer.
+        unanswered: u64,
+        /// Seconds since the first of these.
+        unanswered_for: Option<u64>,
+        /// Why the last had none.
+        why: Option<String>,
     }
 
     /// How many recipients the remote refused lately.

@@ -18,7 +18,7 @@ use crate::telemetry::histogram::Durations;
 pub use crate::directory::health::State;
 pub use directory::{
     Canaries, Canary, CatchAll, Certificate, Directory, Doubt, Doubted, LastFailure, Lookups, Memory,
-    NotUnderstood, Pool, Refusal, StaleLogins, Tls, UnknownRate,
+    NotUnderstood, Pool, Refusal, Routed, SickServer, StaleLogins, Tls, UnknownRate,
 };
 pub use listener::{Answers, Listener, Reason, ShareOfNo};
 

@@ -139,6 +139,11 @@ impl Addresses {
         nowhere.into()
     }
 
+    /// Whether it is none of a server.
+    fn is_nowhere(&self) -> bool {
+        matches!(&self.0[..], [RemoteAddress::Host { name, .. }] if name.is_empty())
+    }
+
     /// The servers, in the order of the list.
     pub fn servers(&self) -> &[RemoteAddress] {
         &self.0
@@ -225,6 +230,9 @@ impl Value for Addresses {
     }
 
     fn show(&self) -> Shown {
+        if self.is_nowhere() {
+            return Shown::Unset("`lookup.routes`".to_owned());
+        }
         Shown::Set(match self.only() {
             Some(only) => quoted(only),
             None => array(&self.0),

@@ -12,6 +12,7 @@ use super::key::keys;
 use super::kind::Kind;
 use super::limit::{Limit, Rate, rate_or_off};
 pub use super::pool::{MaxSessions, Pool};
+use super::routes::Routes;
 use super::scalar::{Bound, HOUR, INSTANT, SECOND, Wrong, text};
 use super::table::{Field, Findings, strings};
 use super::words::words;
@@ -34,6 +35,7 @@ keys! {
         /// that failed while another worked is tried last for a minute. A login's secret is sent to one server only.
         "address" address: Addresses = address.clone(),
             alias "host", required "a host name, an IP address, a list of them, or (lmtp) the path of a socket",
+            unless "lookup.routes",
             hint "host, IP address, or (lmtp) /path/to/socket; or a list";
         /// The port at each `address` that has none of its own. A socket has none. Default imap 143, or 993 with
         /// `tls.implicit`; smtp 25, or 465; lmtp 24.
@@ -92,9 +94,12 @@ impl Directory {
         servers.map(|server| server.endpoint(self.port)).collect()
     }
 
-    /// The same in one line.
+    /// The same in one line; or where the map of them is.
     pub fn endpoint(&self) -> String {
-        self.endpoints().join(", ")
+        match &self.lookup.routes {
+            Some(routes) => routes.to_string(),
+            None => self.endpoints().join(", "),
+        }
     }
 }
 
@@ -198,6 +203,13 @@ keys! {
         /// comment), read again on reload. Without any it serves every login and no recipient.
         "domains" domains: Domains = Domains::default(),
             example "[\"example.org\"]", hint "the domains that it serves; also \"file:///etc/vouch/domains\", one per line";
+        /// A map of domains to servers, in place of `address`, `port` and `lookup.domains`: `"file:///path"`, a file with
+        /// lines `DOMAIN HOST[:PORT] [HOST[:PORT] ...]` (`.example.org` is what is below example.org, `*` the rest, `#` starts a
+        /// comment), or `"transport:///path"`, the text of a Postfix transport(5) table. Read again on reload, as a whole or
+        /// not at all. Each server in use has sessions of its own, see `pool.max-servers`.
+        "routes" routes: Option<Routes> = None,
+            unset "no map", example "\"file:///etc/vouch/routes\"",
+            hint "a map of domains to servers, in place of address and domains; also \"transport:///etc/postfix/transport\"";
         /// Addresses that must exist; while one is refused, refusals in its domain are deferred.
         "canary" canary: Vec<Address> = Vec::new(),
             hint "addresses that exist; while one is refused, refusals are deferred";

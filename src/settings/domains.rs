@@ -76,9 +76,9 @@ impl Item for Address {
     }
 }
 
-/// Bound (process, bytes): configuration, and each file of domains. Beyond: it is refused at the start. Why: a
-/// million domains fit.
-const LONGEST_FILE: u64 = 64 << 20;
+/// Bound (process, bytes): configuration, and each file of domains or routes. Beyond: it is refused at the start. Why:
+/// a million domains fit.
+pub(super) const LONGEST_FILE: u64 = 64 << 20;
 
 /// The name that stands for standard input.
 pub const STANDARD_INPUT: &str = "-";

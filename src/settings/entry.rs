@@ -50,6 +50,8 @@ pub struct About {
     pub words: Words,
     /// What to give, where it must be given.
     pub required: Option<&'static str>,
+    /// The key in whose presence it need not be given.
+    pub unless: Option<&'static str>,
     /// What holds where there is no value.
     pub unset: &'static str,
     /// The word for no value.

@@ -42,6 +42,7 @@ impl<T: Value> Key<T> {
             bound: Bound::None,
             words: T::WORDS,
             required: None,
+            unless: None,
             unset: "",
             word: None,
             default: None,
@@ -71,6 +72,12 @@ impl<T: Value> Key<T> {
     /// It must be given; what to give.
     pub(super) fn required(mut self, what: &'static str) -> Self {
         self.about.required = Some(what);
+        self
+    }
+
+    /// It need not be given where there is this key, by its name from the same table on.
+    pub(super) fn unless(mut self, other: &'static str) -> Self {
+        self.about.unless = Some(other);
         self
     }
 
@@ -145,7 +152,8 @@ impl<T: Value> Key<T> {
             None => table.field(name),
         };
         let Some(field) = field else {
-            if let Some(what) = self.about.required {
+            let spared = self.about.unless.is_some_and(|other| table.has(other));
+            if let Some(what) = self.about.required.filter(|_| !spared) {
                 missing(found, table, name, what);
             }
             return;

@@ -26,6 +26,7 @@ pub mod pool;
 pub(crate) mod problem;
 pub mod process;
 pub mod protocol;
+pub mod routes;
 pub mod scalar;
 pub mod socket;
 pub(crate) mod table;

@@ -20,6 +20,13 @@ keys! {
         "max-sessions" max_sessions: MaxSessions = MaxSessions::new(kind),
             alias "max-connections", within 1..=10_000,
             hint "sessions with the server at once; logins: imap 50, smtp 40";
+        /// With `lookup.routes`: servers with sessions, pauses and a health of their own at once; one that no question has come
+        /// for in 10 minutes is forgotten, and the longest unused one makes room for another. If all are being asked, a
+        /// question to one more is deferred.
+        // Bound (sessions, directory.NAME.pool.max-servers): servers of a map in use at once. Beyond: the longest unused
+        // one makes room; if all are being asked, no answer (overload). Why: each has max-sessions sessions at most.
+        "max-servers" max_servers: u32 = 1000,
+            within 1..=100_000, hint "with lookup.routes: servers in use at once";
         /// Sessions kept open and ready for 10 minutes after the last login; at most `max-sessions`, 0 for none.
         // Bound (sessions, directory.NAME.pool.warm-sessions): sessions kept ready for logins. Beyond: others are
         // closed when unused. Why: a login spends its session.

@@ -180,6 +180,14 @@ impl<'t> Table<'t> {
         })
     }
 
+    /// Whether a key is there, by its name from this table on.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let mut names = name.split('.');
+        let first = names.next().and_then(|name| self.entries.get(name));
+        let step = |value: Option<&'t Spanned<DeValue<'t>>>, name| value?.get_ref().as_table()?.get(name);
+        names.fold(first, step).is_some()
+    }
+
     /// A key, or Stalwart's name for it.
     pub(crate) fn field_or_alias(
         &mut self,

@@ -247,6 +247,7 @@ pub(crate) fn member(mail: &Arc<Mail>) -> Arc<CachedDirectory> {
         max_sessions: mail.script.max_sessions,
         keys: Keys {
             max_sessions: MaxSessions::each(1),
+            max_servers: 1,
             warm_sessions: 1,
             queue: 2000,
             idle_timeout: Duration::from_secs(30),
@@ -272,7 +273,13 @@ pub(crate) fn member(mail: &Arc<Mail>) -> Arc<CachedDirectory> {
             (false, _) => After::KeepRefused,
         },
     });
-    let pool = Pool::new("mail".into(), limits, &Arc::default(), open, judge);
+    let pool = Pool::new(
+        "mail".into(),
+        limits,
+        (&Arc::default(), &Arc::default()),
+        open,
+        judge,
+    );
     let half_done = Arc::new(HalfDone::new(pool.dialogs()));
     let mut keys = directory::Directory::new("mail", kind::Kind::Imap, Addresses::nowhere());
     keys.cache.entries = 0;

@@ -87,6 +87,7 @@ fn pool(seen: &Arc<Seen>, max_sessions: usize) -> Pool<Stubborn, ()> {
         max_sessions,
         keys: Keys {
             max_sessions: MaxSessions::each(1),
+            max_servers: 1,
             warm_sessions: 0,
             queue: 1000,
             idle_timeout: Duration::from_secs(60),
@@ -106,7 +107,13 @@ fn pool(seen: &Arc<Seen>, max_sessions: usize) -> Pool<Stubborn, ()> {
         verdict: (),
         after: After::Spent,
     });
-    Pool::new("remote".into(), limits, &Arc::default(), open, judge)
+    Pool::new(
+        "remote".into(),
+        limits,
+        (&Arc::default(), &Arc::default()),
+        open,
+        judge,
+    )
 }
 
 /// Asks as one of this standing who waits so long.

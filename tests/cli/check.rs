@@ -177,7 +177,8 @@ fn the_example_configuration_shows_every_key_and_its_default() {
         .collect();
     let given = given_keys("", &toml::from_str(&switched_on).unwrap());
     let plain = effective_keys(&example);
-    let full = effective_keys(&switched_on);
+    // A map takes the place of other keys.
+    let full = effective_keys(&switched_on.replace("\nroutes = ", "\n#routes = "));
     assert!(plain.len() > 80, "only {} keys were shown", plain.len());
     for (place, line) in plain {
         let key = without_name(&place);

@@ -28,6 +28,7 @@ mod outside;
 mod page;
 mod recipient;
 mod reload;
+mod routes;
 mod serve;
 mod sockets;
 #[path = "../support/mod.rs"]

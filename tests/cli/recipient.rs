@@ -289,7 +289,7 @@ fn json_is_one_object_a_line_with_these_fields_and_no_others() {
         assert_eq!(
             names,
             [
-                "address", "cause", "directory", "source", "status", "text", "us", "verdict"
+                "address", "cause", "directory", "server", "source", "status", "text", "us", "verdict"
             ]
         );
         assert_eq!(object["address"], address);

@@ -12,6 +12,21 @@ use crate::settle;
 fn each_configuration_is_read_by_the_reader() {
     let (mut seen, mut wrong) = (0, Vec::new());
     for page in pages() {
+        // A page that names a map shows it.
+        let folder = tempfile::tempdir().unwrap();
+        let maps: Vec<_> = [
+            ("routes", "file:///etc/vouch/routes"),
+            ("transport", "transport:///etc/postfix/transport"),
+        ]
+        .into_iter()
+        .filter_map(|(language, named)| {
+            let (_, map) = page.blocks(language).into_iter().next()?;
+            let path = folder.path().join(language);
+            std::fs::write(&path, map).unwrap();
+            let scheme = named.split_once("///").unwrap().0;
+            Some((named, format!("{scheme}//{}", path.display())))
+        })
+        .collect();
         let whole_ones = page.blocks("toml").into_iter();
         let fragments = page
             .blocks("toml fragment")
@@ -19,6 +34,9 @@ fn each_configuration_is_read_by_the_reader() {
             .map(|(at, text)| (at, whole(&text)));
         for (number, text) in whole_ones.chain(fragments) {
             seen += 1;
+            let text = maps
+                .iter()
+                .fold(text, |text, (named, kept)| text.replace(named, kept));
             if let Err(error) = read::parse(Path::new("block.toml"), &text) {
                 wrong.push(format!("{}: {error}", page.at(number)));
             }

@@ -105,6 +105,7 @@ async fn a_session_that_was_never_asked_is_not_missed() {
         max_sessions: 2,
         keys: Keys {
             max_sessions: MaxSessions::each(1),
+            max_servers: 1,
             warm_sessions: 0,
             queue: 10,
             idle_timeout: Duration::from_secs(60),
@@ -114,7 +115,13 @@ async fn a_session_that_was_never_asked_is_not_missed() {
         questions: None,
         refusals: None,
     };
-    let pool: Pool<Fleeting, ()> = Pool::new("remote".into(), limits, &Arc::default(), open, judge);
+    let pool: Pool<Fleeting, ()> = Pool::new(
+        "remote".into(),
+        limits,
+        (&Arc::default(), &Arc::default()),
+        open,
+        judge,
+    );
     let (asker, _waiter) = Asker::until(Instant::now() + Duration::from_secs(5));
     let both = tokio::join!(pool.ask((), asker.clone()), pool.ask((), asker.clone()));
     assert!(both.0.is_ok() && both.1.is_ok());
@@ -174,6 +181,7 @@ fn a_session_that_ends_with_its_runtime_does_not_hold_the_process() {
         max_sessions: 1,
         keys: Keys {
             max_sessions: MaxSessions::each(1),
+            max_servers: 1,
             warm_sessions: 1,
             queue: 10,
             idle_timeout: Duration::from_secs(60),
@@ -183,7 +191,13 @@ fn a_session_that_ends_with_its_runtime_does_not_hold_the_process() {
         questions: None,
         refusals: None,
     };
-    let pool: Pool<Lingering, ()> = Pool::new("remote".into(), limits, &Arc::default(), open, judge);
+    let pool: Pool<Lingering, ()> = Pool::new(
+        "remote".into(),
+        limits,
+        (&Arc::default(), &Arc::default()),
+        open,
+        judge,
+    );
     runtime.block_on(async {
         let (asker, _waiter) = Asker::until(Instant::now() + Duration::from_secs(30));
         pool.ask((), asker).await.unwrap();

@@ -31,7 +31,8 @@ const ARROWS: [(&str, &[&str]); 23] = [
             // `probe login` takes the name of a mechanism, and a password from the terminal.
             "vouch_protocol::sasl::Mechanism", "vouch_protocol::secret::Secret",
             // `probe reply` shows how a reply is read.
-            "directory::judge",
+            "directory::judge", // `probe` shows which server a map led to.
+            "directory::routed::Lead",
             // Memory is closed to others before the first command reads a secret.
             "service::limits",
             // Signals are held back before the first thread starts.
@@ -77,8 +78,8 @@ const ARROWS: [(&str, &[&str]); 23] = [
     (
         "engine",
         &[
-            "directory::Directory", "directory::Terms", "verdict", "address", "telemetry", "waiting",
-            "chance", "settings",
+            "directory::Directory", "directory::Terms", "directory::routed::Lead", "verdict", "address",
+            "telemetry", "waiting", "chance", "settings",
             // A question holds one, so its tests make one; and what cannot be a password is refused here.
             "vouch_protocol::secret::Secret",
             // What a remote offers of these is known here; and a refusal's test makes a dialog.

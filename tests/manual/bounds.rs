@@ -36,6 +36,8 @@ const NO_BOUNDS: &[&str] = &[
     "cli::control::columns::NAME", "cli::control::columns::INDENT", "cli::control::columns::DIGITS",
     "daemon::status::remote::SHOWN", "cli::init::draft::REMARK_COLUMN",
     "daemon::status::remote::TEXTS_SHOWN", "daemon::STATUS_SHOWN", "settings::domains::LINE_SHOWN",
+    "settings::routes::FAULTS_SHOWN", "settings::routes::mistake::WORD_SHOWN",
+    "settings::routes::map::MOST_UNUSED", "directory::routed::report::SICK_SHOWN", "cli::online::MOST_SHOWN",
     // What a client takes from connecting to its question.
     "daemon::running::JUST_ACCEPTED", "daemon::running::EMPTY_CHECK", "server::conversation::QUIET_CHECK",
     // Names of a list that are ready before its client has read those before them.
@@ -51,6 +53,7 @@ const NO_BOUNDS: &[&str] = &[
     "metrics::page::chart::BELOW", "metrics::history::VERDICTS",
     // What happens at a certain pace, and never at a faster one.
     "daemon::dovecot::REPORT", "server::socket::ACCEPT_PAUSE", "daemon::running::sockets::LOOK",
+    "directory::routed::servers::LOOK",
     // Descriptors kept for ourselves, and what is taken for granted of a kernel that does not tell.
     "service::limits::RESERVE", "service::limits::PER_SESSION", "service::limits::UNKNOWN",
     // What a key may say.

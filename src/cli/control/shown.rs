@@ -19,6 +19,7 @@ pub(super) fn text(report: &Report, coloured: bool) -> String {
     listeners(report).write(&mut text);
     verdicts(report).write(&mut text);
     directories(report).write(&mut text);
+    servers(report).write(&mut text);
     sessions(report).write(&mut text);
     memory(report).write(&mut text);
     failures(report, &mut text);
@@ -107,6 +108,30 @@ fn directories(report: &Report) -> Table {
             certificate.map_or("-".to_owned(), |it| format!("{} days", it.days_left)),
             plain(&it.address),
         ]);
+    }
+    table
+}
+
+/// Of directories with a map.
+fn servers(report: &Report) -> Table {
+    let mut table = Table::new(&[
+        ("SERVERS OF", Left),
+        ("ROUTES", Right),
+        ("KNOWN", Right),
+        ("IN USE", Right),
+        ("MAX", Right),
+        ("SICK", Right),
+        ("REFUSED", Right),
+    ]);
+    for it in &report.directories {
+        if let Some(routed) = &it.routed {
+            let numbers = [
+                routed.routes, routed.servers, routed.in_use, routed.max, routed.sick, routed.refused,
+            ];
+            let mut row = vec![name(&it.name)];
+            row.extend(numbers.map(count));
+            table.row(row);
+        }
     }
     table
 }

@@ -13,7 +13,7 @@ use vouch_protocol::secret::Secret;
 use zeroize::Zeroizing;
 
 use super::super::{ConfigFile, fail, print, runtime, status};
-use super::{Common, Reasons, Words, line, object, status_of};
+use super::{Answer, Common, Reasons, Words, line, object, status_of};
 use crate::config::Config;
 use crate::settings::directory::LoginMethod;
 use crate::verdict::{Client, Kind, Proof, Question, UserName, Verdict};
@@ -73,19 +73,24 @@ fn answer(arguments: &Arguments, file: &ConfigFile) -> Result<u8, ExitCode> {
     };
     let runtime = runtime()?;
     let began = Instant::now();
+    let server = asker.server_for(&kind);
     let decision = runtime.block_on(asker.ask(Question {
         kind,
         client: Client::default(),
     }));
-    let took = began.elapsed();
+    let answer = Answer {
+        decision,
+        took: began.elapsed(),
+        server,
+    };
     runtime.shutdown_background();
     let text = if arguments.common.json {
-        format!("{}\n", object("user", &arguments.user, &decision, took))
+        format!("{}\n", object("user", &arguments.user, &answer))
     } else {
-        line(&arguments.user, &decision, took, &WORDS, &mut Reasons::default())
+        line(&arguments.user, &answer, &WORDS, &mut Reasons::default())
     };
     print(&text)?;
-    Ok(status_of(&decision.verdict))
+    Ok(status_of(&answer.decision.verdict))
 }
 
 /// Asks the only directory of a configuration about one login, for `vouch init`.

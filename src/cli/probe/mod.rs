@@ -17,14 +17,15 @@ use serde_json::{Value, json};
 use super::{ConfigFile, fail, runtime, status, unknown_directory};
 use crate::config::{Config, Directory};
 use crate::daemon;
+use crate::directory::routed::Lead;
 use crate::engine::{CachedDirectory, Decision, Engine};
 use crate::session::trace;
 use crate::settings::directory::LoginMethod;
-use crate::settings::kind::Kind;
+use crate::settings::kind::Kind as Type;
 use crate::telemetry::log;
 use crate::telemetry::words::named;
 use crate::unseen::escaped;
-use crate::verdict::{Abstention, Question, Verdict};
+use crate::verdict::{Abstention, Kind, Question, Verdict};
 
 /// Bound (commands): answer to vouch probe. Beyond: no answer. Why: no client hangs up meanwhile, so a slow server
 /// may take its time.
@@ -82,7 +83,7 @@ impl Common {
         let asked = |it: &&Directory| self.directory.as_ref().is_none_or(|name| *name == it.name);
         let mut asked = config.directory.iter().filter(asked);
         if let (Some(LoginMethod::LoginCommand), Some(smtp)) =
-            (method, asked.find(|it| it.kind == Kind::Smtp))
+            (method, asked.find(|it| it.kind == Type::Smtp))
         {
             let why = format!(
                 "vouch probe: login-command is of IMAP, and directory \"{}\" of type smtp; -d NAME asks another",
@@ -139,10 +140,17 @@ fn once(
     };
     let runtime = runtime()?;
     let began = Instant::now();
-    let decision = runtime.block_on(Asker::Directory(member).ask(question));
-    let took = began.elapsed();
+    let asker = Asker::Directory(member);
+    let server = asker.server_for(&question.kind);
+    let decision = runtime.block_on(asker.ask(question));
+    let answer = Answer {
+        decision,
+        took: began.elapsed(),
+        server,
+    };
     runtime.shutdown_background();
-    let text = line(about, &decision, took, words, &mut Reasons::default());
+    let text = line(about, &answer, words, &mut Reasons::default());
+    let decision = answer.decision;
     Ok((text, decision.verdict))
 }
 
@@ -160,6 +168,22 @@ impl Asker {
             Self::Directory(member) => member.decide(question, deadline).await,
         }
     }
+
+    /// The server that a map leads a question to, or why it leads to none; `None` without a map.
+    fn server_for(&self, kind: &Kind) -> Option<Lead> {
+        match self {
+            Self::ByDomain(engine) => engine.server_for(kind),
+            Self::Directory(member) => member.server_for(kind),
+        }
+    }
+}
+
+/// What a probe has found.
+struct Answer {
+    decision: Decision,
+    took: Duration,
+    /// The server that a map has led to, or why it has led to none.
+    server: Option<Lead>,
 }
 
 /// What answers of one kind are called.
@@ -175,7 +199,12 @@ struct Words {
 struct Reasons(BTreeMap<String, String>);
 
 /// One answer, for people.
-fn line(about: &str, decision: &Decision, took: Duration, words: &Words, said: &mut Reasons) -> String {
+fn line(about: &str, answer: &Answer, words: &Words, said: &mut Reasons) -> String {
+    let Answer {
+        decision,
+        took,
+        server,
+    } = answer;
     // A name may come from a file of somebody else's.
     let about = &*escaped(about);
     let word = match &decision.verdict {
@@ -183,10 +212,14 @@ fn line(about: &str, decision: &Decision, took: Duration, words: &Words, said: &
         Verdict::Reject(_) => words.no,
         Verdict::Defer(_) => "no answer",
         Verdict::Abstain(abstention) => {
-            return format!("{about}: {}\n", nobody(about, decision, *abstention, words.what));
+            return format!("{about}: {}\n", nobody(about, answer, *abstention, words.what));
         }
     };
     let directory = decision.directory.as_deref().unwrap_or("no directory");
+    let directory = match server {
+        Some(Lead::Server(server)) => &format!("{directory}, {server}"),
+        _ => directory,
+    };
     let cause = decision.verdict.cause();
     let mut why = cause
         .map(|cause| escaped(&format!(", {cause}")))
@@ -207,7 +240,11 @@ fn line(about: &str, decision: &Decision, took: Duration, words: &Words, said: &
 }
 
 /// Why no directory was asked, or none has an answer.
-fn nobody(about: &str, decision: &Decision, abstention: Abstention, what: &str) -> String {
+fn nobody(about: &str, answer: &Answer, abstention: Abstention, what: &str) -> String {
+    let decision = &answer.decision;
+    if let (Some(directory), Some(Lead::Nowhere(why))) = (decision.directory.as_deref(), &answer.server) {
+        return format!("not asked: {directory}: {why}");
+    }
     match (decision.directory.as_deref(), abstention, about.rsplit_once('@')) {
         (Some(directory), Abstention::NoOpinion, _) => {
             format!("undecided: {directory} accepts every address")
@@ -223,7 +260,12 @@ fn nobody(about: &str, decision: &Decision, abstention: Abstention, what: &str) 
 }
 
 /// One answer, for programs.
-fn object(kind: &str, about: &str, decision: &Decision, took: Duration) -> Value {
+fn object(kind: &str, about: &str, answer: &Answer) -> Value {
+    let Answer {
+        decision,
+        took,
+        server,
+    } = answer;
     let cause = decision.verdict.cause();
     json!({
         kind: about,
@@ -232,6 +274,10 @@ fn object(kind: &str, about: &str, decision: &Decision, took: Duration) -> Value
         "status": cause.and_then(|cause| cause.status.as_deref()),
         "text": cause.map(|cause| cause.text.as_str()),
         "directory": decision.directory.as_deref(),
+        "server": match server {
+            Some(Lead::Server(server)) => Some(server),
+            Some(Lead::Nowhere(_)) | None => None,
+        },
         "source": decision.source.name(),
         "us": took.as_micros() as u64,
     })

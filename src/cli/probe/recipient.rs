@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::{ConfigFile, fail, is_watched, print, runtime, status};
-use super::{Asker, Common, Reasons, Words, line, object, status_of, worst};
+use super::{Answer, Asker, Common, Reasons, Words, line, object, status_of, worst};
 use crate::address::Address;
 use crate::config::Config;
 use crate::engine::{Decision, Source};
@@ -78,17 +78,17 @@ fn answers(arguments: &Arguments, file: &ConfigFile) -> Result<u8, ExitCode> {
             })
             .buffered(at_once);
         let (mut status, mut said) = (0, Reasons::default());
-        while let Some((address, (decision, took))) = asked.next().await {
+        while let Some((address, answer)) = asked.next().await {
             let text = if arguments.common.json {
-                format!("{}\n", object("address", address, &decision, took))
+                format!("{}\n", object("address", address, &answer))
             } else if let Err(error) = Address::from_typed(address) {
                 format!("{}: not asked: not an address: {error}\n", escaped(address))
             } else {
-                line(address, &decision, took, &WORDS, &mut said)
+                line(address, &answer, &WORDS, &mut said)
             };
             bar.suspend(|| print(&text))?;
             bar.inc(1);
-            status = worst(status, status_of(&decision.verdict));
+            status = worst(status, status_of(&answer.decision.verdict));
         }
         Ok(status)
     });
@@ -111,16 +111,14 @@ pub(in crate::cli) fn once(config: &Config, address: &str) -> Result<(String, Ve
     super::once(config, address, question, &WORDS)
 }
 
-async fn ask(asker: &Asker, address: &str) -> (Decision, std::time::Duration) {
-    let began = Instant::now();
+async fn ask(asker: &Asker, address: &str) -> Answer {
+    let (began, mut server) = (Instant::now(), None);
     let decision = match Address::from_typed(address) {
         Ok(address) => {
-            asker
-                .ask(Question {
-                    kind: Kind::Recipient(address),
-                    client: Client::default(),
-                })
-                .await
+            let kind = Kind::Recipient(address);
+            server = asker.server_for(&kind);
+            let client = Client::default();
+            asker.ask(Question { kind, client }).await
         }
         Err(_) => {
             let verdict = Verdict::Abstain(Abstention::NotOurs);
@@ -131,7 +129,11 @@ async fn ask(asker: &Asker, address: &str) -> (Decision, std::time::Duration) {
             }
         }
     };
-    (decision, began.elapsed())
+    Answer {
+        decision,
+        took: began.elapsed(),
+        server,
+    }
 }
 
 /// A progress bar, for several addresses and on a terminal.

@@ -1,5 +1,6 @@
 //! Reads `[directory."NAME"]`, and checks what its keys say together.
 
+use super::routes;
 use crate::settings::address::{Addresses, RemoteAddress};
 use crate::settings::directory::{CatchAll, Directory, LoginMethod, StartTls, names};
 use crate::settings::key::Keys as _;
@@ -36,6 +37,7 @@ struct Checks<'d> {
 impl Checks<'_> {
     fn run(mut self, found: &mut Findings) {
         self.address(found);
+        routes::check_keys(found, self.directory, &self.table);
         self.tls(found);
         self.canary(found);
         self.auth(found);
@@ -118,11 +120,15 @@ impl Checks<'_> {
         };
         for (address, place) in lookup.canary.iter().zip(&given.items) {
             let domain = address.domain();
-            if !lookup.domains.all.contains(domain) {
+            let (key, has) = match &lookup.routes {
+                Some(routes) => ("lookup.routes", routes.map.leads(address.local(), domain)),
+                None => ("lookup.domains", lookup.domains.all.contains(domain)),
+            };
+            if !has {
                 found.note(
                     place,
                     format!(
-                        "`{name}`: {domain} is not in `lookup.domains`: no recipient is refused there, and vouch \
+                        "`{name}`: {domain} is not in `{key}`: no recipient is refused there, and vouch \
                          never asks about {address}"
                     ),
                 );
@@ -207,7 +213,8 @@ impl Checks<'_> {
 /// What an operator should know about a directory that is in order.
 pub(super) fn notes(found: &mut Findings, directory: &Directory, place: &Place) {
     let full = format!("directory.\"{}\"", directory.name);
-    if directory.lookup.domains.all.is_empty() {
+    routes::notes(found, directory, place);
+    if directory.lookup.domains.all.is_empty() && directory.lookup.routes.is_none() {
         found.note(
             place,
             match directory.kind {

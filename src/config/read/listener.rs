@@ -129,7 +129,8 @@ pub(super) fn check_directories(
             found.note(place, text);
         }
     }
-    let unlisted = |directory: &Directory| directory.lookup.domains.all.is_empty();
+    let unlisted =
+        |directory: &Directory| directory.lookup.domains.all.is_empty() && directory.lookup.routes.is_none();
     let mut answering = known
         .iter()
         .map(|(directory, _)| *directory)

@@ -7,6 +7,7 @@ mod directory;
 mod duplicate;
 mod listener;
 mod relay;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -155,6 +156,14 @@ fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
     listener::check_sockets(found, &listeners);
     config.listener = listeners.into_iter().map(|(listener, _)| listener).collect();
     process(found, &mut file, &mut config);
+    for listener in &config.listener {
+        let table = format!("listener.\"{}\"", listener.name);
+        routes::check_logins(found, &config, listener, &table, "directory");
+    }
+    if let Some(dovecot) = &config.dovecot {
+        let listener = dovecot.listener("dovecot", Protocol::Login, 1);
+        routes::check_logins(found, &config, &listener, "dovecot", "logins");
+    }
     file.finish(found);
     for directory in &config.directory {
         if let Some(place) = places.get(&directory.name) {

@@ -6,6 +6,7 @@ use crate::settings::address::{Addresses, RemoteAddress};
 use crate::settings::directory::{CatchAll, Code252, Directory, KeyExchange, LoginMethod, Policy, StartTls};
 use crate::settings::kind::Kind;
 use crate::settings::listener::Listener;
+use crate::settings::routes::Routes;
 use crate::settings::scalar::duration_text;
 
 pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
@@ -16,12 +17,19 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
     };
     text.head(format!("Directory \"{}\": knows {knows}.", directory.name));
     let kind = directory.kind.as_str().to_ascii_uppercase();
-    match directory.address.only() {
+    match directory
+        .address
+        .only()
+        .filter(|_| directory.lookup.routes.is_none())
+    {
         Some(RemoteAddress::Host { .. }) => text.say(format!("{kind} to {}.", directory.endpoint())),
         Some(RemoteAddress::Socket(path)) => {
             text.say(format!("{kind} over the Unix socket {}.", path.display()));
         }
-        None => several_words(text, directory, &kind),
+        None => match &directory.lookup.routes {
+            Some(routes) => route_words(text, directory, routes, &kind),
+            None => several_words(text, directory, &kind),
+        },
     }
     if !config.is_asked(&directory.name) {
         text.say("No listener asks it.");
@@ -59,14 +67,64 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
         );
     }
     reply_words(text, directory);
+    let with = if directory.lookup.routes.is_some() {
+        " with one server"
+    } else {
+        ""
+    };
     text.say(format!(
-        "At most {} sessions, each for at most {}, idle for at most {}; {} questions may wait.",
+        "At most {} sessions{with}, each for at most {}, idle for at most {}; {} questions may wait.",
         pool.max_sessions,
         duration_text(pool.max_age),
         duration_text(pool.idle_timeout),
         pool.queue
     ));
     memory_words(text, config, directory);
+}
+
+/// What a map says, in sums.
+fn route_words(text: &mut Text, directory: &Directory, routes: &Routes, kind: &str) {
+    let map = &routes.map;
+    let kept: usize = map.kept().iter().map(|kept| kept.count).sum();
+    text.say(format!(
+        "{kind} to the servers of {routes}: {} lead to {}.",
+        of(map.len() - kept, "route"),
+        of(map.servers().len(), "server")
+    ));
+    for kept in map.kept() {
+        let first = if kept.count == 1 { "" } else { ", the first" };
+        text.say(format!(
+            "Not ours, and never `.parent`'s or `*`'s: {} to {}{first} on line {} ({}).",
+            of(kept.count, "route"),
+            kept.way,
+            kept.line,
+            kept.pattern
+        ));
+    }
+    let mut delimiters = directory.lookup.recipient_delimiter.chars();
+    if let Some(delimiter) = delimiters.find(|sign| map.has_detail(*sign)) {
+        text.say(format!(
+            "A line with `{delimiter}` in its address has no effect: name{delimiter}detail is looked up as name."
+        ));
+    }
+    for (own, other) in [(Kind::Smtp, Kind::Lmtp), (Kind::Lmtp, Kind::Smtp)] {
+        if directory.kind == own && map.first_of(other).is_some() {
+            let other = other.as_str().to_ascii_uppercase();
+            text.say(format!(
+                "Lines that name {other} are asked by {other}, with the stricter limits of both."
+            ));
+        }
+    }
+    text.say(format!(
+        "At most {} are in use at once, each with sessions of its own; one that nobody asks is forgotten after 10 minutes.",
+        of(directory.pool.max_servers as usize, "server")
+    ));
+}
+
+/// A number of things.
+fn of(count: usize, what: &str) -> String {
+    let many = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{many}")
 }
 
 /// What is done where there are several servers.
@@ -184,6 +242,7 @@ fn tls_words(text: &mut Text, directory: &Directory) {
     };
     let whose = match &tls.server_name {
         Some(name) => format!("{name}'s"),
+        None if directory.lookup.routes.is_some() => "the server's own".to_owned(),
         None => whose(&directory.address),
     };
     let trust = match (&tls.ca_file, tls.allow_invalid_certs) {

@@ -175,6 +175,18 @@ struct Routes<'a> {
 impl<'a> Routes<'a> {
     fn add(&mut self, text: &mut Text, listener: &Listener, directory: &'a Directory) {
         let name = directory.name.as_str();
+        if let Some(routes) = &directory.lookup.routes {
+            let rest = if routes.map.has_rest() {
+                ", and the rest"
+            } else {
+                ""
+            };
+            text.say(asked(listener, name, &format!("the domains of its map{rest}")));
+            if routes.map.has_rest() {
+                self.everything.get_or_insert(name);
+            }
+            return;
+        }
         let domains = &directory.lookup.domains.all;
         let logins = listener.protocol.asks_logins();
         if domains.is_empty() && !logins {

@@ -256,6 +256,9 @@ impl Running {
         let gone = before.iter().filter(|old| !goes_on(old));
         files::close(gone.map(|old| old.member.clone()).collect()).await;
         files::open(self.files_to_open());
+        for built in &mut self.directories {
+            built.forget_moved().await;
+        }
         Ok(changes)
     }
 

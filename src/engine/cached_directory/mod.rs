@@ -26,6 +26,7 @@ use super::{Decision, Source, lookups, refusals, store};
 use crate::address::{Address, Domain};
 use crate::chance::Chance;
 use crate::directory::Directory;
+use crate::directory::routed::Lead;
 use crate::settings::directory as settings;
 use crate::verdict::{Kind, Proof, Question, UserName, Verdict};
 
@@ -56,11 +57,12 @@ impl From<&settings::Directory> for Settings {
         let lookup = &directory.lookup;
         Self {
             name: directory.name.as_str().into(),
-            domains: lookup.domains.all.iter().cloned().collect(),
+            domains: lookup.into(),
             keys: settings::Directory {
                 // There may be a million.
                 lookup: settings::Lookup {
                     domains: Default::default(),
+                    routes: None,
                     ..lookup.clone()
                 },
                 ..directory.clone()
@@ -297,12 +299,9 @@ impl CachedDirectory {
     }
 
     fn is_asked_about_recipients(&self) -> bool {
-        let somebody = self
-            .settings
-            .domains
-            .any()
-            .and_then(|domain| Address::from_unquoted(format!("postmaster@{domain}").as_bytes()).ok());
-        somebody.is_some_and(|somebody| self.directory.can_answer(&Kind::Recipient(somebody)))
+        let somebody = Address::from_unquoted(b"postmaster@localhost");
+        let can_answer = |somebody| self.directory.can_answer(&Kind::Recipient(somebody));
+        !self.settings.domains.is_empty() && somebody.is_ok_and(can_answer)
     }
 
     /// Forgets a user, as login and as mailbox; how many verdicts these were.
@@ -323,15 +322,25 @@ impl CachedDirectory {
     pub(super) fn takes(&self, kind: &Kind) -> bool {
         self.directory.can_answer(kind)
             && match kind {
-                Kind::Recipient(address) => self.settings.domains.has(address.domain()),
+                Kind::Recipient(address) => self.settings.domains.has_recipient(address),
                 Kind::Login { user, .. } => self.takes_user(user),
             }
     }
 
+    /// The server that its map leads a question to, or why it leads to none; `None` where it has no map.
+    pub fn server_for(&self, kind: &Kind) -> Option<Lead> {
+        match kind {
+            Kind::Recipient(address) => {
+                let canonical = self.settings.canonical(address.clone());
+                self.directory.server_for(&Kind::Recipient(canonical))
+            }
+            Kind::Login { .. } => self.directory.server_for(kind),
+        }
+    }
+
     /// Whether a user of this name is one of its domains'.
     pub(super) fn takes_user(&self, user: &UserName) -> bool {
-        let domains = &self.settings.domains;
-        user.domain().is_none_or(|domain| domains.takes_login(domain))
+        self.settings.domains.takes_login(user)
     }
 
     /// Whether this mechanism can be carried to the remote, as far as is known.

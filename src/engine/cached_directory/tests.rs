@@ -238,6 +238,35 @@ async fn nothing_comes_back_that_was_asked_before_a_purge() {
     assert_eq!(recipient(&member, "jane@e.org").await, ("reject", Source::Probe));
 }
 
+/// Who is at another server now is asked about there; who is not is remembered.
+#[tokio::test(start_paused = true)]
+async fn who_has_moved_is_forgotten_and_nobody_else() {
+    let remote = Arc::new(Remote::default());
+    let member = member(&remote);
+    says(&remote, Verdict::accept("x"));
+    for address in ["jane@e.org", "joe@e.org", "jane@f.org"] {
+        assert_eq!(recipient(&member, address).await, ("accept", Source::Probe));
+    }
+    let under_way = recipient(&member, "ann@e.org");
+    let stays = |local: &[u8], domain: &Domain| local == b"jane" || domain.as_str() != "e.org";
+    let move_all = async {
+        sleep(Duration::from_millis(500)).await;
+        let purged = member.forget_moved(stays, "new".to_owned()).await;
+        (purged.recipients, purged.file_waits)
+    };
+    let (_, forgotten) = tokio::join!(under_way, move_all);
+    assert_eq!(forgotten, (1, false));
+    for (address, source) in [
+        ("jane@e.org", Source::Cache),
+        ("joe@e.org", Source::Probe),
+        ("jane@f.org", Source::Cache),
+        // The old server's answer came after that.
+        ("ann@e.org", Source::Probe),
+    ] {
+        assert_eq!(recipient(&member, address).await, ("accept", source), "{address}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_login_comes_back_either() {
     let remote = Arc::new(Remote::default());

@@ -1,6 +1,8 @@
 //! What waits to be written to a file.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
 use super::{Finding, Key};
 
@@ -12,6 +14,27 @@ const BATCH: usize = 10_000;
 /// only cost another question.
 pub(super) const PURGES: usize = 100;
 
+/// Tells by its one form whether a recipient is to go.
+type Tells = dyn Fn(&[u8]) -> bool + Send + Sync;
+
+/// Those recipients that a function tells.
+#[derive(Clone)]
+pub struct Which(pub(in crate::engine) Arc<Tells>);
+
+impl fmt::Debug for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Which")
+    }
+}
+
+impl PartialEq for Which {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Which {}
+
 /// The scope of a purge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyScope {
@@ -19,6 +42,8 @@ pub enum KeyScope {
     One(Key),
     /// Recipients whose one form ends so: with `@` and a domain.
     Ending(Key),
+    /// Those that this tells.
+    Those(Which),
     /// Everybody.
     All,
 }
@@ -29,6 +54,7 @@ impl KeyScope {
         match self {
             Self::One(one) => **one == *key,
             Self::Ending(end) => key.ends_with(end),
+            Self::Those(which) => (which.0)(key),
             Self::All => true,
         }
     }
@@ -38,6 +64,8 @@ impl KeyScope {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     purges: Vec<KeyScope>,
+    /// Whose answers the file has from then on, where that changes.
+    source: Option<String>,
     findings: HashMap<Key, Option<Finding>>,
 }
 
@@ -61,6 +89,16 @@ impl Batch {
         }
     }
 
+    /// From now on, the answers are those of this source.
+    pub(super) fn change_source(&mut self, source: String) {
+        self.source = Some(source);
+    }
+
+    /// Whose answers the file has from now on, where that changes.
+    pub(super) fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
     /// Whether what the file says of a recipient is out of date.
     pub(super) fn overrules(&self, key: &[u8]) -> bool {
         self.findings.contains_key(key) || self.purges.iter().any(|whom| whom.matches(key))
@@ -81,7 +119,7 @@ impl Batch {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.findings.is_empty() && self.purges.is_empty()
+        self.findings.is_empty() && self.purges.is_empty() && self.source.is_none()
     }
 
     /// All of it was written.

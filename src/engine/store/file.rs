@@ -230,7 +230,11 @@ impl File {
         let transaction = self.database.begin_write()?;
         {
             let now = self.clock.now().to_string();
-            transaction.open_table(ABOUT)?.insert(WRITTEN, &*now)?;
+            let mut about = transaction.open_table(ABOUT)?;
+            about.insert(WRITTEN, &*now)?;
+            if let Some(source) = batch.source() {
+                about.insert(SOURCE, source)?;
+            }
             let mut table = transaction.open_table(RECIPIENTS)?;
             for whom in batch.purges() {
                 match whom {

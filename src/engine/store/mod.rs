@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use super::kept::Said;
 use crate::settings::directory::Ttl;
-pub(super) use batch::KeyScope;
+pub(super) use batch::{KeyScope, Which};
 use inbox::Inbox;
 use writer::Writer;
 
@@ -79,8 +79,13 @@ type Key = Box<[u8]>;
 enum Order {
     /// A finding, or that there is none any more.
     Keep(Key, Option<Finding>),
-    /// Delete what was found of these so far; told is whether it was written.
-    Purge(KeyScope, oneshot::Sender<bool>),
+    /// Delete what was found of these so far; told is whether it was written. What is found from then on is of another
+    /// source, where one is named.
+    Purge {
+        whom: KeyScope,
+        source: Option<String>,
+        done: oneshot::Sender<bool>,
+    },
     /// Write what waits, close the file, and say so.
     Close(SyncSender<()>),
 }
@@ -125,11 +130,12 @@ impl Store {
         self.order(key, None);
     }
 
-    /// Has what was found of `whom` so far deleted; `false` where that is not done in time.
-    pub(super) async fn purge(&self, whom: KeyScope) -> bool {
+    /// Has what was found of `whom` so far deleted; `false` where that is not done in time. Where another `source` is
+    /// named, what is found from then on is its.
+    pub(super) async fn purge(&self, whom: KeyScope, source: Option<String>) -> bool {
         let purged = async {
             let (done, purged) = oneshot::channel();
-            let mut order = Order::Purge(whom, done);
+            let mut order = Order::Purge { whom, source, done };
             while let Err(returned) = self.inbox.offer(order) {
                 order = returned;
                 sleep(FULL_PAUSE).await;
@@ -143,7 +149,8 @@ impl Store {
     /// Has what was found of `whom` so far deleted, and waits for nothing.
     pub(super) fn start_purge(&self, whom: KeyScope) {
         let (done, _) = oneshot::channel();
-        if self.inbox.offer(Order::Purge(whom, done)).is_err() {
+        let source = None;
+        if self.inbox.offer(Order::Purge { whom, source, done }).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -86,8 +86,13 @@ impl Writer {
                         continue;
                     }
                 }
-                Next::Order(Order::Purge(whom, done)) => {
+                Next::Order(Order::Purge { whom, source, done }) => {
                     self.batch.purge(whom);
+                    if let Some(source) = source {
+                        // Should the file have to be opened anew before that is written, all in it goes.
+                        self.settings.source.clone_from(&source);
+                        self.batch.change_source(source);
+                    }
                     due = self.write();
                     // The caller may have gone.
                     let _ = done.send(self.batch.is_empty());

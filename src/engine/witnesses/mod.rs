@@ -111,6 +111,9 @@ impl Witnesses {
 
     /// Takes down that a question that was asked `at` that time was answered with yes.
     pub(super) fn accepted(&self, address: &Address, at: Instant) {
+        if self.is_apart(address) {
+            return;
+        }
         self.with(address.domain(), |record, change| {
             record.remember(address, at);
             record.accepted = record.accepted.max(Some(at));
@@ -134,7 +137,7 @@ impl Witnesses {
 
     /// Takes in that a recipient was accepted so long ago, by what was remembered of it.
     pub(super) fn restore(&self, address: &Address, at: Instant) {
-        if at.elapsed() < WITNESS_LIFE {
+        if at.elapsed() < WITNESS_LIFE && !self.is_apart(address) {
             self.with(address.domain(), |record, _| record.remember(address, at));
         }
     }
@@ -154,6 +157,9 @@ impl Witnesses {
             record.assess(address, known_until, at, change)
         };
         let believed = Assessment::Is(Credibility::Believed);
+        if self.is_apart(address) {
+            return believed;
+        }
         self.with(address.domain(), assess).unwrap_or(believed)
     }
 
@@ -264,6 +270,11 @@ impl Witnesses {
     /// As [`Self::forget`], of a domain.
     pub(super) fn forget_domain(&self, domain: &Domain) {
         self.state.lock().records.remove(domain);
+    }
+
+    /// Whether another server than the domain's knows a recipient.
+    fn is_apart(&self, address: &Address) -> bool {
+        self.state.lock().domains.is_apart(address)
     }
 
     /// Looks at the record of a domain, which is new if need be, and logs what that has changed. `None` where the

@@ -8,7 +8,7 @@ use super::hour::{Hour, Past, key_of_times, minutes_ago, within};
 use super::html::{class, fact, facts, numbers, outside, path, sign, swatch, warning};
 use super::words::percent;
 use crate::metrics::history::DirectoryStep;
-use crate::report::{CERTIFICATE_DAYS, Certificate, Directory, LastFailure, Pool, State};
+use crate::report::{CERTIFICATE_DAYS, Certificate, Directory, LastFailure, Pool, Routed, State};
 use crate::telemetry::words::thousands;
 
 const fn words(state: State) -> &'static str {
@@ -62,6 +62,7 @@ fn rows(it: &Directory) -> Markup {
     html! {
         (fact("Address", &path(&it.address)))
         (answers(it))
+        @if let Some(routed) = &it.routed { (servers(routed)) }
         @for (what, pool) in &it.sessions {
             (fact("Sessions", &sessions(what, pool)))
             @if let Some(memory) = it.remembered.get(what).filter(|memory| memory.max > 0) {
@@ -85,6 +86,21 @@ fn answers(it: &Directory) -> Markup {
             (warning("Without an answer", &html! {
                 (thousands(it.unanswered)) " questions in a row, for " (ago(seconds))
             }))
+        }
+    }
+}
+
+/// The servers of a map: sums, and the worst.
+fn servers(it: &Routed) -> Markup {
+    html! {
+        (fact("Servers", &html! {
+            (thousands(it.in_use)) " in use of " (thousands(it.servers)) " in the map, at most " (thousands(it.max))
+        }))
+        @for sick in &it.shown {
+            (warning("Sick server", &html! { (outside(&sick.server)) ": " (words(sick.state)) }))
+        }
+        @if it.sick > it.shown.len() as u64 {
+            (warning("Sick servers", &html! { (thousands(it.sick)) " in all" }))
         }
     }
 }

@@ -155,6 +155,7 @@ mod tests {
         max_sessions: 1,
         keys: Keys {
             max_sessions: MaxSessions::each(1),
+            max_servers: 1,
             warm_sessions: 0,
             queue: 10,
             idle_timeout: Duration::from_secs(10),
@@ -180,7 +181,13 @@ mod tests {
                 Ask::Break => After::Close,
             },
         });
-        Pool::new("remote".into(), limits, &Arc::default(), open, judge)
+        Pool::new(
+            "remote".into(),
+            limits,
+            (&Arc::default(), &Arc::default()),
+            open,
+            judge,
+        )
     }
 
     #[tokio::test(start_paused = true)]

@@ -187,15 +187,27 @@ impl<S: Session, V: Send + 'static> Drop for Pool<S, V> {
 
 impl<S: Session, V: Send + 'static> Pool<S, V> {
     /// A pool without a session. `peer` is the remote's name in errors, and `gate` is shared by all pools of that
-    /// remote.
-    pub fn new(peer: Arc<str>, limits: Limits, gate: &Arc<Gate>, open: Open<S>, judge: Judge<S, V>) -> Self {
+    /// remote; what happens is counted in `counts`.
+    pub fn new(
+        peer: Arc<str>,
+        limits: Limits,
+        (gate, counts): (&Arc<Gate>, &Arc<Counts>),
+        open: Open<S>,
+        judge: Judge<S, V>,
+    ) -> Self {
         let wording = Wording {
             again: "answers again",
             without: "questions without an answer",
         };
         Self {
             faults: Faults::new(peer.clone(), wording),
-            shared: Arc::new(Shared::new(peer, limits, gate.clone(), open, judge)),
+            shared: Arc::new(Shared::new(
+                peer,
+                limits,
+                (gate.clone(), counts.clone()),
+                open,
+                judge,
+            )),
         }
     }
 

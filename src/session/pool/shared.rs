@@ -31,7 +31,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
     pub(super) fn new(
         peer: Arc<str>,
         limits: Limits,
-        gate: Arc<Gate>,
+        (gate, counts): (Arc<Gate>, Arc<Counts>),
         open: Open<S>,
         judge: Judge<S, V>,
     ) -> Self {
@@ -47,7 +47,7 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
             gate,
             asked: Notify::new(),
             pace: Pace::default(),
-            counts: Arc::default(),
+            counts,
         }
     }
 

@@ -273,7 +273,37 @@ fn purge(store: &Store, whom: KeyScope) -> bool {
         .enable_time()
         .build()
         .unwrap();
-    runtime.block_on(store.purge(whom))
+    runtime.block_on(store.purge(whom, None))
+}
+
+#[test]
+fn a_file_goes_on_under_another_source_without_whom_that_does_not_know() {
+    let (_folder, path) = place();
+    let old = settings(&path);
+    let new = Settings {
+        source: "another".to_owned(),
+        ..settings(&path)
+    };
+    write(
+        &old,
+        &["a@e.org", "b@f.org"].map(|name| (name, no(), Duration::ZERO)),
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    reopened(&old, |store| {
+        let which = Which(Arc::new(|key: &[u8]| key.ends_with(b"@e.org")));
+        let purged = store.purge(KeyScope::Those(which), Some(new.source.clone()));
+        assert!(runtime.block_on(purged));
+        store.keep(key("c@e.org"), no());
+    });
+    assert_eq!(names(&read(&new)), ["b@f.org", "c@e.org"]);
+    assert_eq!(
+        names(&read(&old)),
+        [""; 0],
+        "it is no memory of the old source any more"
+    );
 }
 
 #[test]

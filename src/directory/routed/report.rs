@@ -1,0 +1,168 @@
+//! How the servers of a map are: sums, and the few that need somebody's attention.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::super::health::{Health, State};
+use super::servers::Servers;
+use crate::session::pool::{self, Sessions};
+use crate::settings::kind::Kind as Type;
+use crate::settings::routes::map::Map;
+
+/// Servers that are shown of those that give no answer, or not always.
+const SICK_SHOWN: usize = 5;
+
+/// How the servers of a map are.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Lines of the map that lead to a server or keep a domain.
+    pub routes: usize,
+    /// Servers in the map.
+    pub known: usize,
+    /// Servers in use.
+    pub in_use: usize,
+    /// As many as there may be of these.
+    pub most: usize,
+    /// Questions for which there was no room.
+    pub refused: u64,
+    /// Servers in use that give no answer, or not always.
+    pub sick: usize,
+    /// The first of these, the worst first.
+    pub shown: Vec<Sick>,
+}
+
+/// A server that gives no answer, or not always.
+#[derive(Debug, Clone)]
+pub struct Sick {
+    /// As the map has it.
+    pub server: String,
+    /// How it is.
+    pub health: Health,
+}
+
+impl Servers {
+    /// How they are, of the servers of `map`.
+    pub(super) fn report(&self, map: &Map) -> Report {
+        let table = self.table.lock();
+        let mut sick: Vec<_> = table
+            .entries
+            .iter()
+            .map(|(server, entry)| (server, entry.directory.health()))
+            .filter(|(_, health)| health.state() > State::Answers)
+            .collect();
+        let count = sick.len();
+        // The same for all that look: the worst first, then the longest.
+        sick.sort_by_cached_key(|(server, health)| {
+            let since = health.unanswered.or(health.later).map(|(_, since)| since);
+            (std::cmp::Reverse(health.state()), since, server.to_string())
+        });
+        let shown = sick.into_iter().take(SICK_SHOWN).map(|(server, health)| Sick {
+            server: server.to_string(),
+            health,
+        });
+        Report {
+            routes: map.len(),
+            known: map.servers().len(),
+            in_use: table.entries.len(),
+            most: self.most,
+            refused: table.refused,
+            sick: count,
+            shown: shown.collect(),
+        }
+    }
+
+    /// The health of all of them together: it fails in part while one has no answer and another has.
+    pub(super) fn health(&self) -> Health {
+        let table = self.table.lock();
+        let mut sum = Health {
+            answers: table.gone.answers,
+            failures: table.gone.failures,
+            ..Health::default()
+        };
+        for health in table.entries.values().map(|entry| entry.directory.health()) {
+            sum.answers += health.answers;
+            sum.failures += health.failures;
+            sum.answered = sum.answered.max(health.answered);
+            sum.in_part |= matches!(health.state(), State::Answers | State::Falters);
+            sum.unanswered = add(sum.unanswered, health.unanswered);
+            if health.says_later() {
+                sum.later = add(sum.later, health.later);
+            }
+            let later = |failed: &(Instant, _)| sum.failed.as_ref().is_none_or(|(at, _)| *at <= failed.0);
+            if let Some(failed) = health.failed.filter(later) {
+                sum.failed = Some(failed);
+            }
+        }
+        sum
+    }
+
+    /// The sessions with all of them.
+    pub(super) fn sums(&self, kind: Type) -> super::super::Report {
+        let mut pools = Vec::new();
+        for (what, asked, counts) in [
+            ("recipient", kind.knows_recipients(), &self.counted.recipients),
+            ("login", kind.knows_logins(), &self.counted.logins),
+        ] {
+            if asked {
+                pools.push((what, none(counts.clone())));
+            }
+        }
+        let table = self.table.lock();
+        for report in table
+            .entries
+            .values()
+            .filter_map(|entry| entry.directory.report())
+        {
+            for (what, pool) in &report.pools {
+                if let Some((_, sum)) = pools.iter_mut().find(|(sum, _)| sum == what) {
+                    add_pool(sum, pool);
+                }
+            }
+        }
+        super::super::Report {
+            pools,
+            tls: self.tls.report(),
+        }
+    }
+}
+
+/// A sum of counts, and the first of their times.
+fn add(one: Option<(u64, Instant)>, other: Option<(u64, Instant)>) -> Option<(u64, Instant)> {
+    match (one, other) {
+        (Some((count, since)), Some((more, first))) => Some((count + more, since.min(first))),
+        (one, other) => one.or(other),
+    }
+}
+
+/// A pool without a session, and without a server.
+fn none(counts: Arc<pool::counts::Counts>) -> pool::Report {
+    pool::Report {
+        sessions: Sessions {
+            busy: 0,
+            idle: 0,
+            opening: 0,
+            closing: 0,
+            max: 0,
+            ceiling: None,
+            waiting: 0,
+        },
+        queue: 0,
+        failures: 0,
+        pause: None,
+        counts,
+    }
+}
+
+/// That a server is left alone for a while, or bears fewer sessions, says nothing of the others.
+fn add_pool(sum: &mut pool::Report, pool: &pool::Report) {
+    let (all, one) = (&mut sum.sessions, &pool.sessions);
+    all.busy += one.busy;
+    all.idle += one.idle;
+    all.opening += one.opening;
+    all.closing += one.closing;
+    all.max += one.max;
+    all.waiting += one.waiting;
+    sum.queue += pool.queue;
+    sum.failures = sum.failures.max(pool.failures);
+}
