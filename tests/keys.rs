@@ -169,15 +169,19 @@ fn example(text: &str) -> String {
                 .map(|(.., value)| value)
         })
     };
+    let protocol_of =
+        |name: &str| word(name, "protocol").and_then(|word| word.trim_matches('"').parse_word(Protocol::ALL));
     let of = |name: &str| {
         let kind = word(name, "type").and_then(|word| word.trim_matches('"').parse_word(Kind::ALL));
-        let protocol =
-            word(name, "protocol").and_then(|word| word.trim_matches('"').parse_word(Protocol::ALL));
-        tables(kind.unwrap_or(Kind::Lmtp), protocol.unwrap_or(Protocol::Auth))
+        tables(
+            kind.unwrap_or(Kind::Lmtp),
+            protocol_of(name).unwrap_or(Protocol::Auth),
+        )
     };
     let every = tables(Kind::Lmtp, Protocol::Policy);
     let (mut seen, mut out) = (BTreeSet::new(), Vec::<String>::new());
-    let mut last: BTreeMap<String, usize> = BTreeMap::new();
+    // Behind each key: its table, the protocol of that, and the place.
+    let mut behind: Vec<(String, Option<Protocol>, usize)> = Vec::new();
     let (mut table, mut name) = (String::new(), String::new());
     let mut at = 0;
     while let Some(line) = lines.get(at) {
@@ -218,8 +222,7 @@ fn example(text: &str) -> String {
             );
         }
         out.extend(shown(entry, on.then_some(value)));
-        last.entry(table.clone()).or_insert(0);
-        last.insert(table.clone(), out.len());
+        behind.push((table.clone(), protocol_of(&name), out.len()));
         while lines.get(at).is_some_and(|line| line.starts_with("     ")) {
             at += 1;
         }
@@ -232,13 +235,20 @@ fn example(text: &str) -> String {
             !is_table && !seen.contains(&format!("{table}.{}", entry.key.name))
         })
         .collect();
-    for (table, entry) in missing.into_iter().rev() {
-        let Some(at) = last.get(&table) else {
-            panic!("contrib/vouch.toml has no [{table}] for {}", entry.key.name)
+    let place = |(table, entry): (String, &Entry)| {
+        let has = |protocol: &Option<Protocol>| protocol.is_none_or(|it| entry.key.at.contains(&it));
+        let takes = |(other, protocol, _): &&(String, Option<Protocol>, usize)| {
+            *other == table && (entry.key.at.is_empty() || has(protocol))
         };
-        for (number, line) in shown(entry, None).into_iter().enumerate() {
-            out.insert(at + number, line);
+        match behind.iter().rfind(takes) {
+            Some((.., at)) => (*at, shown(entry, None)),
+            None => panic!("contrib/vouch.toml has no [{table}] for {}", entry.key.name),
         }
+    };
+    let mut added: Vec<_> = missing.into_iter().map(place).collect();
+    added.sort_by_key(|(at, _)| *at);
+    for (at, lines) in added.into_iter().rev() {
+        out.splice(at..at, lines);
     }
     out.join("\n") + "\n"
 }
@@ -274,6 +284,21 @@ fn a_key_that_the_example_lacks_is_added() {
         .collect();
     assert_ne!(text, without);
     assert!(example(&without).contains("\n#idle-timeout = \"30s\""));
+}
+
+/// It goes to a listener that has it, wherever in the file that is.
+#[test]
+fn a_key_of_some_listeners_is_added_to_one_of_these() {
+    let text = fs::read_to_string(root().join("contrib/vouch.toml")).unwrap();
+    let key = "#any-login";
+    let others = text.lines().filter(|line| !line.starts_with(key));
+    let without: String = others.map(|line| format!("{line}\n")).collect();
+    assert_ne!(text, without);
+    let added = example(&without);
+    let (before, _) = added.split_once(key).unwrap();
+    let (_, protocol) = before.rsplit_once("protocol = ").unwrap();
+    let has_it = ["\"auth\"", "\"login\"", "\"saslauthd\""];
+    assert!(has_it.iter().any(|word| protocol.starts_with(word)), "{protocol}");
 }
 
 /// Files of the program, with their code alone: no comment, no test.
