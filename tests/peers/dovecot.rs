@@ -1,6 +1,6 @@
 //! Dovecot as the remote: IMAP, LMTP, and the socket by which Postfix or `doveadm` checks passwords.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aws_lc_rs::hmac;
@@ -42,14 +42,8 @@ impl Dovecot {
             config(language, scratch, authority, owner, [imap, imaps, lmtp]),
         );
 
-        let mut command = Command::new(program("dovecot").unwrap());
-        command.arg("-F").arg("-c").arg(&config);
-        let mut process = Process::start(scratch, "dovecot-master", &mut command);
         let lmtp_socket = scratch.path("lmtp");
-        for port in [imap, imaps, lmtp] {
-            process.wait_for_port(port);
-        }
-        process.wait_for_socket(&lmtp_socket);
+        let process = started(scratch, &config, [imap, imaps, lmtp]);
         let auth_socket = scratch.path("auth");
         Self {
             process,
@@ -62,10 +56,26 @@ impl Dovecot {
         }
     }
 
+    /// Starts it again at the same ports, once it was ended.
+    pub(crate) fn start_again(&mut self, scratch: &Scratch) {
+        self.process = started(scratch, &self.config, [self.imap, self.imaps, self.lmtp]);
+    }
+
     /// Ends it: from here on its ports refuse connections.
     pub(crate) fn stop(&mut self) {
         self.process.stop();
     }
+}
+
+fn started(scratch: &Scratch, config: &Path, ports: [u16; 3]) -> Process {
+    let mut command = Command::new(program("dovecot").unwrap());
+    command.arg("-F").arg("-c").arg(config);
+    let mut process = Process::start(scratch, "dovecot-master", &mut command);
+    for port in ports {
+        process.wait_for_port(port);
+    }
+    process.wait_for_socket(&scratch.path("lmtp"));
+    process
 }
 
 /// What must be installed to start [`Dovecot`] and to ask with `doveadm`.

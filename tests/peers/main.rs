@@ -37,6 +37,7 @@ mod saslauthd;
 mod sendmail;
 mod several;
 mod socketmap;
+mod stale;
 #[path = "../support/mod.rs"]
 mod support;
 mod unit;
