@@ -15,6 +15,7 @@
 //! | [`server`] | the listeners: accepting, a module for each protocol, session limits, [`server::penalty`], the handover of logins |
 //! | [`engine`] | from a question to a verdict: the directory, refusals without asking, the cache, sharing of equal questions |
 //! | [`directory`] | the questions to each kind of remote, and [`directory::judge`]: the interpretation of its replies |
+//! | [`fleet`] | what several edges have found, in a store that they share |
 //! | [`session`] | connections to remotes: name, TCP, TLS, the dialogs, and [`session::pool`] that keeps them |
 //! | [`waiting`] | the callers that wait for an answer, and until when: a question without one is not asked |
 //! | [`chance`] | a source of chance, which tests replace by one that repeats itself |
@@ -71,6 +72,7 @@ pub mod daemon;
 pub mod dialog;
 pub mod directory;
 pub mod engine;
+pub mod fleet;
 pub mod manual;
 pub mod metrics;
 pub mod report;

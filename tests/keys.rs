@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use vouch::settings::address::RemoteAddress;
 use vouch::settings::directory::Directory;
 use vouch::settings::dovecot::Dovecot;
+use vouch::settings::fleet::Fleet;
 use vouch::settings::key::{Entry, Keyed, Shown};
 use vouch::settings::kind::Kind;
 use vouch::settings::listener::Listener;
@@ -61,6 +62,10 @@ fn tables(kind: Kind, protocol: Protocol) -> BTreeMap<String, Keyed> {
         ("directory.NAME", directory.every_key()),
         ("listener.NAME", listener.every_key()),
         ("dovecot", Dovecot::new(names(), names()).every_key()),
+        (
+            "fleet",
+            Fleet::new(Vec::new(), "/etc/vouch/fleet.key".into()).every_key(),
+        ),
         ("metrics", Metrics::new(nowhere).every_key()),
         ("control", Control::new().every_key()),
         ("log", Log::new().every_key()),

@@ -49,6 +49,9 @@ pub(super) fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
     if let Err(error) = daemon::members(&config, None) {
         return fail(status::CONFIG, &format!("vouch check: {error}"));
     }
+    if let Err(error) = daemon::check_fleet(&config) {
+        return fail(status::CONFIG, &format!("vouch check: {error}"));
+    }
     if arguments.online {
         let ended = online::run(&config);
         if ended != ExitCode::SUCCESS {

@@ -3,6 +3,7 @@
 mod check;
 mod control;
 pub mod dovecot_service;
+mod fleet;
 mod init;
 mod man;
 pub mod online;
@@ -93,6 +94,9 @@ enum Command {
     /// Ask a directory directly, as the daemon would
     #[command(subcommand)]
     Probe(probe::Probe),
+    /// Prepare what several vouch share
+    #[command(subcommand)]
+    Fleet(fleet::Fleet),
     /// Print a page of the manual, for `man -l -`
     Man(man::Page),
     /// Print a completion script for a shell
@@ -179,6 +183,7 @@ pub fn main() -> ExitCode {
         Command::Cache(cache) => control::cache::run(&cache, file),
         Command::Log(log) => control::level::run(&log, file),
         Command::Probe(probe) => probe::run(&probe, file),
+        Command::Fleet(fleet) => fleet::run(&fleet),
         Command::Man(page) => man::run(&page),
         Command::Completions(completions) => man::complete(&completions),
     }

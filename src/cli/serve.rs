@@ -62,7 +62,10 @@ pub(super) fn ended(runtime: Runtime, running: impl Future<Output = Result<(), D
         Err(error) => {
             tracing::error!("cannot start: {error}");
             ExitCode::from(match error {
-                DaemonError::NoListener | DaemonError::Directory(..) | DaemonError::User(_) => status::CONFIG,
+                DaemonError::NoListener
+                | DaemonError::Directory(..)
+                | DaemonError::Fleet(_)
+                | DaemonError::User(_) => status::CONFIG,
                 DaemonError::Bind(..)
                 | DaemonError::Control(_)
                 | DaemonError::Metrics(_)

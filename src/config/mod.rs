@@ -8,6 +8,7 @@ pub mod show;
 
 pub use crate::settings::directory::Directory;
 pub use crate::settings::dovecot::Dovecot;
+pub use crate::settings::fleet::Fleet;
 pub use crate::settings::listener::Listener;
 pub use crate::settings::process::{Control, Log, Metrics, Service};
 use crate::settings::socket::ListenAddress;
@@ -22,6 +23,8 @@ pub struct Config {
     pub listener: Vec<Listener>,
     /// `[dovecot]`; absent: `vouch dovecot-service` does not start.
     pub dovecot: Option<Dovecot>,
+    /// `[fleet]`; absent: what is found is shared with nobody.
+    pub fleet: Option<Fleet>,
     /// `[metrics]`; absent: none are served.
     pub metrics: Option<Metrics>,
     /// `[control]`.

@@ -20,7 +20,7 @@ pub(super) const DENIED: &str = "; what its user and Landlock keep from a runnin
 
 /// The user that a daemon started as root drops to by default, if there is such a
 /// user.
-const DEFAULT_USER: &str = "vouch";
+pub(super) const DEFAULT_USER: &str = "vouch";
 
 /// The user that the daemon runs as.
 pub struct ServiceUser {
@@ -238,6 +238,11 @@ fn places(config: &Config, file: &Path, sockets: impl Iterator<Item = PathBuf>) 
             .iter()
             .for_each(|routes| read(&routes.path));
     }
+    config
+        .fleet
+        .iter()
+        .flat_map(config::Fleet::files)
+        .for_each(|file| read(file));
     let folders = env::var_os("SSL_CERT_DIR");
     places.read.extend(folders.iter().flat_map(env::split_paths));
     let caches = config

@@ -11,7 +11,7 @@ use vouch_protocol::imap::login::Method;
 use vouch_protocol::sasl::Mechanism;
 use vouch_protocol::smtp::Protocol as SmtpProtocol;
 
-use super::{DaemonError, routed};
+use super::{DaemonError, routed, sharing};
 use crate::chance::Chance;
 use crate::config::{self, Config};
 use crate::directory::judge::recipient;
@@ -20,6 +20,8 @@ use crate::directory::routed::{Routed, Servers as RoutedServers};
 use crate::directory::smtp::Settings as SmtpSettings;
 use crate::directory::{Counted, Directory, Username, health::Watched, imap::Imap, smtp::Smtp};
 use crate::engine::CachedDirectory;
+use crate::engine::cached_directory::Settings;
+use crate::fleet::Fleet;
 use crate::session::smtp::Hello;
 use crate::settings::address::{Addresses, RemoteAddress};
 use crate::settings::directory::{self as keys, LoginMethod, StartTls};
@@ -84,6 +86,7 @@ pub(super) struct Built {
     pub(super) member: Arc<CachedDirectory>,
     /// Its file of recipients is not open yet.
     pub(super) is_new: bool,
+    fleet: Option<Arc<Fleet>>,
     from: config::Directory,
     files: Vec<Option<Version>>,
     /// Those of its map, where it has one.
@@ -114,7 +117,7 @@ impl Built {
 }
 
 /// What shows that a file has changed: its time of change, length and inode.
-type Version = (SystemTime, u64, u64);
+pub(super) type Version = (SystemTime, u64, u64);
 
 /// All directories of a configuration. Of `old` goes on what it makes no difference to: the sessions where nothing
 /// is different but what is asked and remembered, the memory where the same server is asked and understood in the
@@ -122,22 +125,31 @@ type Version = (SystemTime, u64, u64);
 ///
 /// # Errors
 /// A certificate or key file that cannot be used.
-pub(super) fn build_all(config: &Config, old: &[Built]) -> Result<Vec<Built>, DaemonError> {
+pub(super) fn build_all(
+    config: &Config,
+    old: &[Built],
+    fleet: Option<&Arc<Fleet>>,
+) -> Result<Vec<Built>, DaemonError> {
     let (roots, chance) = (tls::Roots::of_system(), Chance::default());
     let built = |directory: &config::Directory| {
         let files = files_of(directory);
         let old = old.iter().find(|old| old.from.name == directory.name);
+        let same_fleet = |old: &Built| old.fleet.as_ref().map(Arc::as_ptr) == fleet.map(Arc::as_ptr);
+        let settings = Settings {
+            sharing: fleet.map(|fleet| sharing::of(fleet, directory, answers_of)),
+            ..directory.into()
+        };
         let (member, servers) = match old {
-            Some(old) if old.from == *directory && old.files == files => {
+            Some(old) if old.from == *directory && old.files == files && same_fleet(old) => {
                 (old.member.clone(), old.servers.clone())
             }
             Some(old) => {
-                let (member, servers) = succeed(old, directory, &files, (&roots, &chance))?;
+                let (member, servers) = succeed(old, directory, settings, &files, (&roots, &chance))?;
                 (Arc::new(member), servers)
             }
             None => {
                 let (asked, servers) = remote_of(directory, &roots)?;
-                let member = CachedDirectory::new(directory.into(), asked, key(&chance)?, chance.clone());
+                let member = CachedDirectory::new(settings, asked, key(&chance)?, chance.clone());
                 (Arc::new(member), servers)
             }
         };
@@ -147,6 +159,7 @@ pub(super) fn build_all(config: &Config, old: &[Built]) -> Result<Vec<Built>, Da
         let map_before = map_before.filter(|before| map(directory).is_some_and(|map| map != *before));
         Ok(Built {
             is_new: !goes_on,
+            fleet: fleet.cloned(),
             member,
             from: directory.clone(),
             files,
@@ -160,6 +173,7 @@ pub(super) fn build_all(config: &Config, old: &[Built]) -> Result<Vec<Built>, Da
 fn succeed(
     old: &Built,
     directory: &config::Directory,
+    settings: Settings,
     files: &[Option<Version>],
     (roots, chance): (&tls::Roots, &Chance),
 ) -> Result<(CachedDirectory, Option<Arc<RoutedServers>>), DaemonError> {
@@ -186,9 +200,9 @@ fn succeed(
     }
     let same_answers = same_server && old.from.auth == directory.auth && old.from.cache == directory.cache;
     let member = if same_answers {
-        old.member.succeeded_by(directory.into(), asked)
+        old.member.succeeded_by(settings, asked)
     } else {
-        let member = CachedDirectory::new(directory.into(), asked, key(chance)?, chance.clone());
+        let member = CachedDirectory::new(settings, asked, key(chance)?, chance.clone());
         // A user whom the same server accepted goes first, however it is asked from now on.
         if same_server {
             member.with_trust_of(&old.member)
@@ -228,11 +242,13 @@ fn answers_of(directory: &config::Directory) -> String {
 fn files_of(directory: &config::Directory) -> Vec<Option<Version>> {
     let tls = &directory.tls;
     let files = [&tls.ca_file, &tls.cert_file, &tls.key_file];
-    let version = |file: &PathBuf| {
-        let metadata = fs::metadata(file).ok()?;
-        Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
-    };
     files.into_iter().flatten().map(version).collect()
+}
+
+/// Which version of a file there is; `None` where there is none.
+pub(super) fn version(file: &PathBuf) -> Option<Version> {
+    let metadata = fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }
 
 /// What is asked, and the servers of its map, where it has one.

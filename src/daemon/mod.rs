@@ -6,6 +6,7 @@ mod detail;
 mod directories;
 pub mod dovecot;
 pub(crate) mod files;
+mod fleet;
 mod folders;
 mod listeners;
 mod metrics;
@@ -15,6 +16,7 @@ mod reload;
 pub(crate) mod remembered;
 mod routed;
 mod running;
+mod sharing;
 pub mod status;
 mod troubles;
 
@@ -30,6 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Config};
 use crate::control;
+use crate::fleet::FleetError;
 use crate::server::admission::Descriptors;
 use crate::server::handover::Handover;
 use crate::service::bind::{BindError, Bound};
@@ -50,6 +53,7 @@ pub use directories::{
     hello, mechanism, members, members_by, options, plain_reading, reading, routed_servers, servers,
     servers_by,
 };
+pub use fleet::{check_fleet, make_fleet_key};
 pub use listeners::listener;
 pub use prepare::{Prepared, bind, check, has_listeners};
 
@@ -90,6 +94,9 @@ pub enum DaemonError {
     /// The system gives no random bytes, and so no key for what is remembered.
     #[error("the system gives no random bytes; does a system call filter forbid getrandom?")]
     Random,
+    /// What `[fleet]` names cannot be used.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// The system refused something that every daemon needs.
     #[error("the system refuses what every daemon needs: {0}")]
     System(std::io::Error),
@@ -103,6 +110,7 @@ impl DaemonError {
     fn is_denied(&self) -> bool {
         match self {
             Self::Directory(_, error) => error.is_denied(),
+            Self::Fleet(error) => error.is_denied(),
             Self::Bind(_, error) | Self::Control(error) | Self::Metrics(error) => error.is_denied(),
             Self::Units(error) | Self::System(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
             Self::NoListener | Self::User(_) | Self::Random | Self::Dovecot(_) => false,

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::Source;
 use super::entry::State;
@@ -23,6 +23,10 @@ pub(super) const STALE_PATIENCE: Duration = Duration::from_secs(2);
 /// Bound (questions): time of a question that no client waits for. Beyond: it is given up, and the old answer stays.
 /// Why: enough for a slow server; a stuck one is given up.
 pub(super) const BACKGROUND: Duration = Duration::from_secs(30);
+
+/// Bound (cache): how long a question in the background leaves it to another edge to ask. Beyond: it is asked here as
+/// well. Why: most remotes answer in a tenth of that.
+const OTHER_EDGE: Duration = Duration::from_secs(1);
 
 /// What recipients and logins do differently on the way.
 pub(super) trait Lookup: Send + Sync + Sized + 'static {
@@ -48,6 +52,16 @@ pub(super) trait Lookup: Send + Sync + Sized + 'static {
 
     /// Asks the remote, for those who wait.
     fn ask(&self, question: &Question, waiters: Waiters) -> impl Future<Output = Verdict> + Send;
+
+    /// What other edges have found, where that is of more use than what is remembered here: it is remembered from then on.
+    fn learn(&self, _asked: &Asked<Self::Key>) -> impl Future<Output = Option<(State, Verdict)>> + Send {
+        ready(None)
+    }
+
+    /// Whether it is this edge that is to ask again in the background, and no other, for so long.
+    fn claim(&self, _key: &Self::Key, _time: Duration) -> impl Future<Output = bool> + Send {
+        ready(true)
+    }
 
     /// What the remote's verdict is worth.
     fn weigh(&self, _asked: &Asked<Self::Key>, verdict: Verdict) -> impl Future<Output = Verdict> + Send {
@@ -131,26 +145,40 @@ pub(super) fn decide<L: Lookup>(
         }
         Some((State::Stale, known)) => {
             lookups.stale.count();
-            let patience = deadline.min(at + STALE_PATIENCE);
             Answer::waits(async move {
-                match join(this, &asked, patience, None).await {
-                    // Nobody is let in whom the remote refuses by now: its mail would be bounced.
-                    (Verdict::Defer(cause), _) if cause.class != Class::NotBelieved => (known, Source::Cache),
-                    answered => answered,
+                match this.learn(&asked).await {
+                    Some((State::Fresh | State::Ageing, verdict)) => (verdict, Source::Fleet),
+                    Some((State::Stale, known)) => join_or(this, &asked, (known, Source::Fleet)).await,
+                    None => join_or(this, &asked, (known, Source::Cache)).await,
                 }
             })
         }
         None => {
             lookups.miss.count();
-            match this.put_off(&asked.key) {
-                Some(verdict) => Answer::Known((verdict, Source::UnknownRate)),
-                None => {
-                    Answer::waits(
-                        async move { this.fall_back(&asked, join(this, &asked, deadline, late)).await },
-                    )
+            Answer::waits(async move {
+                match this.learn(&asked).await {
+                    Some((State::Fresh | State::Ageing, verdict)) => return (verdict, Source::Fleet),
+                    Some((State::Stale, known)) => {
+                        return join_or(this, &asked, (known, Source::Fleet)).await;
+                    }
+                    None => {}
                 }
-            }
+                match this.put_off(&asked.key) {
+                    Some(verdict) => (verdict, Source::UnknownRate),
+                    None => this.fall_back(&asked, join(this, &asked, deadline, late)).await,
+                }
+            })
         }
+    }
+}
+
+/// What the remote says soon, or an old answer in its place.
+async fn join_or<L: Lookup>(this: &Arc<L>, asked: &Asked<L::Key>, known: Decided) -> Decided {
+    let patience = asked.deadline.min(asked.at + STALE_PATIENCE);
+    match join(this, asked, patience, None).await {
+        // Nobody is let in whom the remote refuses by now: its mail would be bounced.
+        (Verdict::Defer(cause), _) if cause.class != Class::NotBelieved => known,
+        answered => answered,
     }
 }
 
@@ -161,7 +189,7 @@ fn refresh<L: Lookup>(this: &Arc<L>, mut asked: Asked<L::Key>) {
     let probe = |waiters: Waiters| {
         // Nobody else does.
         let waiter = waiters.join(asked.deadline);
-        let probe = probe(this.clone(), asked, waiters);
+        let probe = probe_unless_others_do(this.clone(), asked, waiters);
         async move {
             let _waiter = waiter;
             probe.await
@@ -189,6 +217,20 @@ async fn join<L: Lookup>(
         }
         answered => answer(answered),
     }
+}
+
+/// A probe that nobody waits for. Another edge may have asked lately, or be asking.
+async fn probe_unless_others_do<L: Lookup>(this: Arc<L>, asked: Asked<L::Key>, waiters: Waiters) -> Verdict {
+    if let Some((State::Fresh, verdict)) = this.learn(&asked).await {
+        return verdict;
+    }
+    if !this.claim(&asked.key, BACKGROUND).await {
+        sleep(OTHER_EDGE).await;
+        if let Some((State::Fresh, verdict)) = this.learn(&asked).await {
+            return verdict;
+        }
+    }
+    probe(this, asked, waiters).await
 }
 
 /// A probe for those who wait for it, its verdict weighed and kept.

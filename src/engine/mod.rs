@@ -25,6 +25,7 @@ pub mod recipients;
 mod refusals;
 pub(crate) mod remembered;
 mod several;
+mod shared;
 pub(crate) mod stale;
 mod store;
 mod trust;
@@ -45,6 +46,7 @@ use flight::Late;
 use homes::Homes;
 use in_turn::HearsLate;
 pub use logins::Tag;
+pub use shared::Sharing;
 
 /// Answers the questions of one listener.
 pub struct Engine {
@@ -79,6 +81,8 @@ pub enum Source {
     Cache,
     /// The remote is down, and has accepted that login before.
     Stale,
+    /// Another edge of the fleet has asked it before, or this one in an earlier life.
+    Fleet,
     /// It needed no remote.
     Local,
     /// The client's session has used up its limit.
@@ -96,20 +100,23 @@ impl Source {
     pub fn name(self) -> &'static str {
         self.into()
     }
+
+    /// Whether the verdict is a remote's, given now or before.
+    const fn is_remote(self) -> bool {
+        matches!(self, Self::Probe | Self::Shared | Self::Cache | Self::Fleet)
+    }
 }
 
 impl Decision {
     /// Whether a remote heard the credential and did not take it, now or lately: it counts
     /// against who tried.
     pub fn is_failed_attempt(&self) -> bool {
-        let remote = matches!(self.source, Source::Probe | Source::Shared | Source::Cache);
-        remote && self.verdict.is_failed_attempt()
+        self.source.is_remote() && self.verdict.is_failed_attempt()
     }
 
     /// Whether a remote said no about this very user or mailbox, now or lately.
     pub fn is_refusal(&self) -> bool {
-        let remote = matches!(self.source, Source::Probe | Source::Shared | Source::Cache);
-        remote && matches!(self.verdict, Verdict::Reject(_))
+        self.source.is_remote() && matches!(self.verdict, Verdict::Reject(_))
     }
 }
 

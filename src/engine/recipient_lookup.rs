@@ -2,6 +2,7 @@
 //! everybody.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -11,8 +12,10 @@ use super::credibility::{Confirmer, RecipientKey};
 use super::entry::State;
 use super::epoch::{Epoch, Generation};
 use super::flight::{Flights, Late};
+use super::kept::Said;
 use super::lookup::{self, Answer, Asked, BACKGROUND, Lookup};
 use super::lookups::Lookups;
+use super::shared::Shared;
 use super::unknown_rate::Rate;
 use crate::address::{Address, Domain};
 use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, Verdict};
@@ -23,6 +26,8 @@ pub(super) struct RecipientLookup {
     pub(super) confirmer: Arc<Confirmer>,
     /// `None` where nobody looks for domains that accept everything.
     pub(super) catch_all: Option<CatchAll>,
+    /// What other edges are told, and tell; `None` where this is the only edge, or answers are for one client alone.
+    pub(super) shared: Option<Shared>,
     /// The client's address is handed on.
     pub(super) forward_client: bool,
 }
@@ -79,6 +84,31 @@ impl RecipientLookup {
             confirmer.memory.forget_accepts(domain);
         }
     }
+
+    /// Has other edges know what is kept.
+    fn share(&self, asked: &Asked<RecipientKey>, verdict: &Verdict) {
+        let (Some(shared), (address, _)) = (&self.shared, &asked.key) else {
+            return;
+        };
+        let domain = address.domain();
+        let says_nothing = || {
+            self.catch_all
+                .as_ref()
+                .is_some_and(|it| it.accepts_everything(domain))
+        };
+        match verdict {
+            Verdict::Accept(identity) if !says_nothing() => {
+                let witnesses = &self.confirmer.memory.witnesses;
+                let doubted = |then| witnesses.was_doubted_after(domain, then);
+                shared.accepted(address, identity.remark.as_ref(), asked.at, doubted);
+            }
+            Verdict::Reject(cause) => {
+                let is_sound = self.confirmer.has_accepted_since(domain, asked.at);
+                shared.refused(address, cause, asked.at, is_sound);
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Lookup for RecipientLookup {
@@ -121,6 +151,31 @@ impl Lookup for RecipientLookup {
         self.confirmer.ask(question, waiters).await
     }
 
+    /// A finding from before the last purge may be what was to be forgotten.
+    async fn learn(&self, asked: &Asked<Self::Key>) -> Option<(State, Verdict)> {
+        let (shared, (address, _)) = (self.shared.as_ref()?, &asked.key);
+        if self.confirmer.canaries.has(address) {
+            return None;
+        }
+        let (said, age) = shared.look(address).await?;
+        let (memory, since) = (&self.confirmer.memory, Instant::now().checked_sub(age)?);
+        let is_doubted = matches!(said, Said::No(_)) && !self.confirmer.believes_others(address.domain());
+        if is_doubted || memory.epoch.ended().is_some_and(|purged| since <= purged) {
+            return None;
+        }
+        let mut learned = false;
+        let learn = || learned = memory.learn(address, said, since);
+        memory.epoch.keep(asked.generation, learn);
+        self.recall(&asked.key).filter(|_| learned)
+    }
+
+    async fn claim(&self, (address, _): &Self::Key, time: Duration) -> bool {
+        match &self.shared {
+            Some(shared) => shared.claim(address, time).await,
+            None => true,
+        }
+    }
+
     async fn weigh(&self, asked: &Asked<Self::Key>, verdict: Verdict) -> Verdict {
         self.confirmer.confirm(asked, verdict).await
     }
@@ -128,5 +183,6 @@ impl Lookup for RecipientLookup {
     fn keep(&self, asked: &Asked<Self::Key>, verdict: &Verdict) {
         let (address, _) = &asked.key;
         self.confirmer.memory.keep(address, verdict);
+        self.share(asked, verdict);
     }
 }

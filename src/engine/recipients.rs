@@ -7,7 +7,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use quick_cache::sync::{Cache, GuardResult};
+use quick_cache::sync::{Cache, EntryAction, EntryResult, GuardResult};
 use tokio::time::Instant;
 
 use super::entry::{Entry, State, in_pieces};
@@ -175,6 +175,33 @@ impl Recipients {
             // It is refused if something was found just now.
             let _ = place.insert(Kept::new(said, since));
         }
+    }
+
+    /// Takes in what another edge found `since` that time, unless what is known here is younger, or a yes that is to be
+    /// refused by this edge's own remote alone. Whether it was taken.
+    pub(super) fn learn(&self, address: &Address, said: Said, since: Instant) -> bool {
+        let (is_yes, longest) = (
+            matches!(said, Said::Yes(_)),
+            self.ttl.positive.max(self.ttl.stale),
+        );
+        let learned = Kept::new(said, since);
+        let replace = |kept: &mut Kept| {
+            let is_known = matches!(kept.said, Said::Yes(_)) && kept.since.elapsed() < longest;
+            let gives_way = kept.since < since && (is_yes || !is_known);
+            if gives_way {
+                *kept = learned.clone();
+            }
+            EntryAction::Retain(gives_way)
+        };
+        let taken = match self.kept.entry(&key(address), None, |_, kept| replace(kept)) {
+            EntryResult::Retained(taken) => taken,
+            EntryResult::Vacant(place) => place.insert(learned.clone()).is_ok(),
+            _ => false,
+        };
+        if taken && is_yes {
+            self.witnesses.restore(address, since);
+        }
+        taken
     }
 
     /// Forgets who was refused in `domain`, since it was for no good reason.

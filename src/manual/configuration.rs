@@ -1,9 +1,12 @@
 //! vouch.toml(5).
 
+use std::path::PathBuf;
+
 use super::roff::{Page, sentence};
 use crate::settings::address::Addresses;
 use crate::settings::directory::Directory;
 use crate::settings::dovecot::Dovecot;
+use crate::settings::fleet::Fleet;
 use crate::settings::key::{About, Entry, Keyed, Shown};
 use crate::settings::kind::Kind;
 use crate::settings::listener::Listener;
@@ -85,6 +88,7 @@ pub fn tables() -> Vec<Table> {
         ));
     }
     for (name, keyed) in [
+        ("fleet", Fleet::new(Vec::new(), PathBuf::new()).every_key()),
         ("metrics", Metrics::new(nowhere).every_key()),
         ("control", Control::new().every_key()),
         ("log", Log::new().every_key()),

@@ -33,7 +33,7 @@ pub const LOG_FIELDS: [(&str, &str); 14] = [
     (
         "source",
         "what decided: `probe` (the mail server's answer), `shared` (the answer to an equal question), `cache` (an \
-         earlier answer), `local` (no need to ask), `limit`, `penalty` (too many failures), `unknown-rate` (the \
+         earlier answer), `fleet` (that of another edge), `local` (no need to ask), `limit`, `penalty` (too many failures), `unknown-rate` (the \
          server has refused too many recipients) or `access` (`allow` and `deny`)",
     ),
     (

@@ -28,8 +28,8 @@ pub(super) fn write(text: &mut Text, listeners: &[Listener]) {
 fn answers(text: &mut Text, listeners: &[Listener]) {
     text.counter(
         "vouch_questions_total",
-        "Answered questions: the verdict, the cause (- without one), and the source (probe, shared, cache, local, \
-         limit, penalty, access).",
+        "Answered questions: the verdict, the cause (- without one), and the source (probe, shared, cache, fleet, \
+         local, limit, penalty, unknown-rate, access).",
     );
     for listener in listeners {
         for reason in &listener.reasons {

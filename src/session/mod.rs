@@ -4,6 +4,7 @@
 //! make a [`Session`] of a stream; [`pool`] keeps sessions and hands questions
 //! to them.
 
+pub mod bare;
 pub(crate) mod beginning;
 pub mod certificate;
 pub(crate) mod chain;

@@ -16,6 +16,7 @@ pub mod dovecot;
 pub(crate) mod earlier;
 pub mod entry;
 pub mod fields;
+pub mod fleet;
 pub mod key;
 pub mod kind;
 pub mod limit;

@@ -280,7 +280,11 @@ pub(crate) fn filled(value: &DeValue<'_>) -> Result<String, Wrong> {
 
 /// A path of a Unix socket: absolute, and short enough.
 pub(crate) fn socket_path(value: &DeValue<'_>) -> Result<PathBuf, Wrong> {
-    let path = PathBuf::parse(value, &Bound::None)?;
+    unix_socket(PathBuf::parse(value, &Bound::None)?)
+}
+
+/// The same of an absolute path.
+pub(super) fn unix_socket(path: PathBuf) -> Result<PathBuf, Wrong> {
     let length = path.as_os_str().len();
     if length > LONGEST_SOCKET_PATH {
         return Err(Wrong::new(

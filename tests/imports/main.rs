@@ -17,7 +17,7 @@ mod circles;
 mod source;
 
 /// Each part, and what it may import: another part, or only what is below a path.
-const ARROWS: [(&str, &[&str]); 23] = [
+const ARROWS: [(&str, &[&str]); 24] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -50,7 +50,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
         "daemon",
         &[
             "config", "settings", "control", "server", "engine", "directory", "session", "service",
-            "telemetry", "template", "metrics", "report", "chance",
+            "telemetry", "template", "metrics", "report", "chance", "fleet",
             // It translates the configuration's words into those that the parts take for their settings.
             "vouch_protocol::encryption::Encryption", "vouch_protocol::imap::login::Method",
             "vouch_protocol::sasl::Mechanism", "vouch_protocol::sasl::RelayedMechanism",
@@ -79,7 +79,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
         "engine",
         &[
             "directory::Directory", "directory::Terms", "directory::routed::Lead", "verdict", "address",
-            "telemetry", "waiting", "chance", "settings",
+            "telemetry", "waiting", "chance", "settings", "fleet",
             // A question holds one, so its tests make one; and what cannot be a password is refused here.
             "vouch_protocol::secret::Secret",
             // What a remote offers of these is known here; and a refusal's test makes a dialog.
@@ -94,6 +94,13 @@ const ARROWS: [(&str, &[&str]); 23] = [
             "session", "verdict", "address", "vouch_protocol", "waiting", "settings",
             // Whether a client left its dialog is asked of it; and the test of that makes one.
             "dialog",
+        ],
+    ),
+    // It knows marks and twelve bytes: what they mean for a mailbox, the engine decides.
+    (
+        "fleet",
+        &[
+            "session", "wire::Stream", "settings", "telemetry", "chance", "vouch_protocol::secret::Secret",
         ],
     ),
     (

@@ -64,6 +64,10 @@ const NO_BOUNDS: &[&str] = &[
     "directory::challenge::VALUE", "vouch_protocol::smtp::named::KEYS",
     // Where something begins.
     "server::failures::EXPECTED",
+    // What the store of a fleet keeps, and how often it is looked after.
+    "fleet::finding::FORMAT", "fleet::finding::SIGNED", "fleet::finding::VALUE", "fleet::key::KEY",
+    "fleet::key::NAME", "fleet::key::TAG", "fleet::key::WORLD", "fleet::link::LOOK_AFTER",
+    "fleet::writer::BATCH", "settings::fleet::PORT",
 ];
 
 #[test]

@@ -143,7 +143,8 @@ impl Program {
         let (what, beyond) = text.split_once(" Beyond: ").unwrap_or((text, "."));
         let [what, beyond, why] = [what, beyond, why].map(|text| text.strip_suffix('.').map(str::to_owned));
         let what = what?;
-        let is_key = kind.starts_with("listener.") || kind.starts_with("directory.");
+        let tables = ["listener.", "directory.", "fleet."];
+        let is_key = tables.iter().any(|table| kind.starts_with(table));
         let (name, limit) = match constant {
             Some(constant) => (constant.path.clone(), self.written(constant, kind)),
             None if is_key => (kind.split(' ').next()?.to_owned(), default(kind, defaults)),
@@ -256,6 +257,7 @@ fn defaults() -> Defaults {
             "[listener.{kind}]\nprotocol = \"{kind}\"\nsocket = \"/{at}\"\ndirectory = [\"{directory}\"]\n"
         ));
     }
+    text.push_str("[fleet]\nstore = \"unix:/s\"\nkey-file = \"/k\"\n");
     let (config, notes) = read::parse(Path::new("a.toml"), &text).unwrap();
     let shown = show::describe(&config, &notes, true);
     let kinds = directories.into_iter().chain(listeners.map(|(kind, _)| kind));

@@ -187,7 +187,12 @@ pub(crate) fn check(
             let stale = world.directory.cache.credentials.stale.unwrap_or_default();
             Some(Instant::now() - stale)
         }
-        Source::Local | Source::Limit | Source::Penalty | Source::Access | Source::UnknownRate => None,
+        Source::Local
+        | Source::Limit
+        | Source::Penalty
+        | Source::Access
+        | Source::UnknownRate
+        | Source::Fleet => None,
     };
     let directory = decision.directory.as_deref().unwrap_or_default();
     // A "no" of several has the word of each, of which some may be remembered.

@@ -11,7 +11,10 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use toml::de::DeTable;
 
@@ -19,6 +22,7 @@ use super::Config;
 pub use crate::settings::domains::STANDARD_INPUT;
 use crate::settings::domains::read_text;
 use crate::settings::dovecot::{self, Dovecot};
+use crate::settings::fleet::{Fleet, StoreAddress};
 use crate::settings::key::Keys;
 use crate::settings::listener::Listener;
 pub use crate::settings::problem::Error;
@@ -155,6 +159,7 @@ fn file(found: &mut Findings, document: &DeTable<'_>) -> Config {
     });
     listener::check_sockets(found, &listeners);
     config.listener = listeners.into_iter().map(|(listener, _)| listener).collect();
+    config.fleet = file.table(found, "fleet").map(|table| fleet(found, table));
     process(found, &mut file, &mut config);
     for listener in &config.listener {
         let table = format!("listener.\"{}\"", listener.name);
@@ -184,6 +189,38 @@ fn dovecot(found: &mut Findings, mut table: Table<'_>) -> Dovecot {
     listener::check(found, &dovecot.keys, "dovecot");
     table.finish(found);
     dovecot
+}
+
+/// Reads `[fleet]`.
+fn fleet(found: &mut Findings, mut table: Table<'_>) -> Fleet {
+    let mut fleet = Fleet::new(Vec::new(), PathBuf::new());
+    fleet.read_keys(found, &mut table);
+    let place = table.place.clone();
+    if cfg!(not(feature = "fleet")) {
+        let problem = Problem::new(
+            "`[fleet]` needs what this program was built without", place, "no such part",
+        );
+        found.problem(problem.help("build vouch with the cargo feature `fleet`, or remove the table"));
+    }
+    if let (Some(user), None) = (found.given("fleet.user"), &fleet.password_file) {
+        let problem = Problem::new(
+            "`fleet.user` has no password",
+            user.value.clone(),
+            "this user has one",
+        );
+        found.problem(problem.help("name the file that holds it by `password-file`"));
+    }
+    let has_tls = |store: &StoreAddress| matches!(store, StoreAddress::Tcp { tls: true, .. });
+    if let Some(file) = found.given("fleet.ca-file").map(|given| given.key.clone())
+        && !fleet.store.iter().any(has_tls)
+    {
+        found.note(
+            &file,
+            "`fleet.ca-file`: no store is at `tls://`, so there is no certificate to check",
+        );
+    }
+    table.finish(found);
+    fleet
 }
 
 /// Reads the tables of the process itself.

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::settings::directory::Directory;
 use crate::settings::dovecot::Dovecot;
+use crate::settings::fleet::Fleet;
 use crate::settings::key::{Entry, Keyed, Shown};
 use crate::settings::listener::Listener;
 use crate::settings::process::{Control, Log, Service};
@@ -41,6 +42,10 @@ pub(super) fn all(config: &Config) -> String {
     if let Some(dovecot) = &config.dovecot {
         let default = Dovecot::new(dovecot.logins.clone(), dovecot.users.clone());
         write_table(&mut out, "dovecot", &dovecot.keyed(), &default.keyed());
+    }
+    if let Some(fleet) = &config.fleet {
+        let default = Fleet::new(fleet.store.clone(), fleet.key_file.clone());
+        write_table(&mut out, "fleet", &fleet.every_key(), &default.every_key());
     }
     if let Some(metrics) = &config.metrics {
         write_table(&mut out, "metrics", &metrics.every_key(), &metrics.every_key());

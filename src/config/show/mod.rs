@@ -2,6 +2,7 @@
 
 mod directory;
 mod dovecot;
+mod fleet;
 mod keys;
 mod limits;
 mod listener;
@@ -26,6 +27,9 @@ pub fn describe(config: &Config, notes: &[Note], keys: bool) -> String {
     }
     for directory in &config.directory {
         directory::words(&mut text, config, directory);
+    }
+    if let Some(fleet) = &config.fleet {
+        fleet::words(&mut text, config, fleet);
     }
     if let Some(metrics) = &config.metrics {
         metrics_words(&mut text, config, metrics);

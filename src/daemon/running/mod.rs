@@ -15,7 +15,7 @@ use super::directories::{Built, build_all};
 use super::listeners::{AnyListener, asked};
 use super::prepare::{Opened, open, peers_of};
 use super::troubles::Troubles;
-use super::{DaemonError, ServiceUser, drain, files, longest_deadline, status};
+use super::{DaemonError, ServiceUser, drain, files, fleet, longest_deadline, status};
 use crate::config::{self, Config};
 use crate::engine::CachedDirectory;
 use crate::server::admission::{Admission, Descriptors, Peers};
@@ -88,6 +88,7 @@ impl Common {
 pub(super) struct Running {
     common: Common,
     pub(super) config: Config,
+    fleet: Option<fleet::Opened>,
     directories: Vec<Built>,
     listeners: Vec<OpenListener>,
     /// What monitoring and the control socket tell of.
@@ -185,8 +186,10 @@ impl Running {
     /// # Errors
     /// What the configuration names cannot be used, or the system refuses the sockets.
     pub(super) fn start(config: &Config, sockets: Vec<Opened>, common: Common) -> Result<Self, DaemonError> {
+        let fleet = fleet::open(config, None)?;
         let mut running = Self {
-            directories: build_all(config, &[])?,
+            directories: build_all(config, &[], fleet.as_ref().map(|opened| &opened.fleet))?,
+            fleet,
             listeners: Vec::new(),
             daemon: watch::Sender::new(Arc::new(common.starting())),
             config: config.clone(),
@@ -209,7 +212,9 @@ impl Running {
     /// # Errors
     /// Why it cannot.
     pub(super) async fn change_to(&mut self, config: Config, units: &Units) -> Result<Changes, DaemonError> {
-        let directories = build_all(&config, &self.directories)?;
+        let fleet = fleet::open(&config, self.fleet.as_ref())?;
+        let opened = fleet.as_ref().map(|opened| &opened.fleet);
+        let directories = build_all(&config, &self.directories, opened)?;
         let members: Vec<_> = directories.iter().map(|built| built.member.clone()).collect();
         let (mut plans, mut locks) = (Vec::new(), FolderLocks::default());
         for keys in &config.listener {
@@ -249,7 +254,7 @@ impl Running {
             self.common.part_with_clients(gone.stop_accepting().closing);
         }
         let before = std::mem::replace(&mut self.directories, directories);
-        self.config = config;
+        (self.config, self.fleet) = (config, fleet);
         self.show();
         // One file may be the next one's.
         let goes_on = |old: &Built| self.members().iter().any(|new| new.remembers_with(&old.member));

@@ -23,6 +23,8 @@ pub mod smtp_auth;
 pub mod statement;
 pub(crate) mod text;
 
+pub(crate) use phrases::TABLE as PHRASES;
+
 use crate::session::{self, After, Judged};
 use crate::verdict::{Cause, Class, Reach, Verdict};
 

@@ -12,7 +12,10 @@ use super::statement::{About, What};
 use super::text::{END, Known, NAME, Text};
 
 /// The table, as it is in `phrases.txt`.
-static PHRASES: LazyLock<Phrases> = LazyLock::new(|| Phrases::read(include_str!("phrases.txt")));
+static PHRASES: LazyLock<Phrases> = LazyLock::new(|| Phrases::read(TABLE));
+
+/// Its text: findings that were read by another are no findings of ours.
+pub(crate) const TABLE: &str = include_str!("phrases.txt");
 
 /// What the phrases of a section say: a statement, or nothing.
 pub(super) type Says = Option<(About, What)>;

@@ -18,6 +18,7 @@ use super::logins::{Logins, Tag};
 use super::not_understood::NotUnderstood;
 use super::recipient_lookup::RecipientLookup;
 use super::recipients::Recipients;
+use super::shared::{Shared, Sharing};
 use super::stale::{self, StaleLogins};
 use super::trust::Trust;
 use super::unknown_rate::{Rate, UnknownRate};
@@ -50,6 +51,8 @@ pub struct Settings {
     pub domains: Domains,
     /// Its keys, but for the domains.
     pub keys: settings::Directory,
+    /// What it shares with other edges, if it is one of several.
+    pub sharing: Option<Sharing>,
 }
 
 impl From<&settings::Directory> for Settings {
@@ -67,6 +70,7 @@ impl From<&settings::Directory> for Settings {
                 },
                 ..directory.clone()
             },
+            sharing: None,
         }
     }
 }
@@ -170,6 +174,11 @@ impl CachedDirectory {
         let recipients = Arc::new(RecipientLookup {
             confirmer: Arc::new(confirmer),
             catch_all: (lookup.catch_all == settings::CatchAll::Detect).then(catch_all),
+            shared: settings
+                .sharing
+                .clone()
+                .filter(|_| memory.recipients.keeps() && !settings.keys.auth.forward_client)
+                .map(|sharing| Shared::new(sharing, settings.keys.cache.ttl())),
             forward_client: settings.keys.auth.forward_client,
         });
         let logins = Arc::new(LoginLookup {

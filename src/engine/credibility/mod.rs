@@ -102,6 +102,20 @@ impl Confirmer {
         self.canaries.any_refused(domain) || self.memory.witnesses.is_doubted(domain)
     }
 
+    /// Whether a refusal in this domain that another edge has heard is believed, by what is known here.
+    pub(super) fn believes_others(&self, domain: &Domain) -> bool {
+        let here = [
+            self.canaries.credibility(domain),
+            self.memory.witnesses.credibility(domain),
+        ];
+        here.iter().all(|here| *here == Credibility::Believed)
+    }
+
+    /// Whether the remote has accepted a recipient of this domain that it was asked about after that time.
+    pub(super) fn has_accepted_since(&self, domain: &Domain, at: Instant) -> bool {
+        self.canaries.has_accepted_since(domain, at) || self.memory.witnesses.has_accepted_since(domain, at)
+    }
+
     /// As [`Self::confirm`], for an address that nobody has: its verdict tells nothing of others.
     pub(super) async fn confirm_of_nobody(
         self: &Arc<Self>,

@@ -236,6 +236,18 @@ impl Witnesses {
         }
     }
 
+    /// Whether a recipient of `domain` was accepted that was asked about after that time.
+    pub(super) fn has_accepted_since(&self, domain: &Domain, at: Instant) -> bool {
+        let accepted = self.with(domain, |record, _| record.accepted);
+        accepted.flatten().is_some_and(|accepted| accepted > at)
+    }
+
+    /// Whether doubts about refusals of `domain` have ended after that time.
+    pub(super) fn was_doubted_after(&self, domain: &Domain, at: Instant) -> bool {
+        let until = self.with(domain, |record, _| record.doubted_until);
+        until.flatten().is_some_and(|until| until > at)
+    }
+
     /// Whether refusals of `domain` are deferred.
     pub(super) fn is_doubted(&self, domain: &Domain) -> bool {
         self.credibility(domain) != Credibility::Believed

@@ -1,0 +1,36 @@
+//! What a fleet shares, and with whom.
+
+use super::Text;
+use crate::config::{Config, Fleet};
+use crate::settings::directory::Directory;
+
+pub(super) fn words(text: &mut Text, config: &Config, fleet: &Fleet) {
+    text.head("Fleet");
+    let stores: Vec<_> = fleet.store.iter().map(ToString::to_string).collect();
+    let user = fleet.user.as_deref().unwrap_or("default");
+    text.say(format!(
+        "What is found of recipients is shared with the other edges that have the key in {}, at {}, as user {user}.",
+        fleet.key_file.display(),
+        stores.join(", ")
+    ));
+    text.say(format!(
+        "A question waits for the store up to {} ms; without its answer, this edge answers as it would alone.",
+        fleet.patience.as_millis()
+    ));
+    text.say("The store sees marks under that key and twelve bytes for each: no address, no login, no word of a server.");
+    let shares = |directory: &&Directory| directory.kind.knows_recipients();
+    for directory in config.directory.iter().filter(shares) {
+        let name = &directory.name;
+        let keeps = directory.cache.ttl();
+        if directory.auth.forward_client {
+            text.say(format!(
+                "\"{name}\" shares nothing: its answers are for one client (auth.forward-client)."
+            ));
+        } else if keeps.positive.max(keeps.negative).max(keeps.stale).is_zero() {
+            text.say(format!("\"{name}\" shares nothing: it caches no recipients."));
+        }
+    }
+    if config.dovecot.is_some() {
+        text.say("Only `vouch serve` shares, not `vouch dovecot-service`.");
+    }
+}

@@ -1,0 +1,255 @@
+//! What the edges of a fleet tell each other of recipients: which findings this one gives away, and in which form it takes
+//! those of others.
+//!
+//! A yes is given away as it is. A no might be of this edge alone, whose host the remote has put on a blocklist: it is held
+//! back until the remote has accepted a recipient of the domain that it was asked about later.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::kept::Said;
+use crate::address::{Address, Domain};
+use crate::fleet::{self, Finding, Share};
+use crate::settings::directory::Ttl;
+use crate::verdict::{Cause, Class};
+
+/// Bound (cache): refusals of one directory that are held back from the other edges until the remote has accepted
+/// somebody of their domain. Beyond: the oldest is never told. Why: the other edges ask for themselves.
+const HELD_REFUSALS: usize = 1000;
+
+/// Bound (cache): time within which a recipient of the domain must be accepted after a refusal, so that other edges
+/// learn of that. Beyond: they never do. Why: what this edge was told longer ago, the remote may not tell others.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Which share a recipient belongs to: that of the server that knows it.
+#[derive(Clone)]
+pub struct Sharing(Arc<ShareOf>);
+
+type ShareOf = dyn Fn(&Address) -> Option<Share> + Send + Sync;
+
+impl Sharing {
+    /// The share of each recipient, if it has one.
+    pub fn new(of: impl Fn(&Address) -> Option<Share> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(of))
+    }
+}
+
+impl fmt::Debug for Sharing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sharing")
+    }
+}
+
+/// What one directory shares.
+pub(super) struct Shared {
+    sharing: Sharing,
+    ttl: Ttl,
+    held: Mutex<VecDeque<Held>>,
+}
+
+/// A refusal that is not told yet.
+struct Held {
+    address: Address,
+    what: What,
+    at: Instant,
+}
+
+/// What was found, and the remote's reply code.
+type What = (fleet::Said, Option<u16>);
+
+impl Shared {
+    /// What a directory shares whose findings are kept so long.
+    pub(super) fn new(sharing: Sharing, ttl: Ttl) -> Self {
+        Self {
+            sharing,
+            ttl,
+            held: Mutex::default(),
+        }
+    }
+
+    /// What some edge has found of this recipient, and how long ago.
+    pub(super) async fn look(&self, address: &Address) -> Option<(Said, Duration)> {
+        let Finding { said, code, age } = (self.sharing.0)(address)?.look(&address.to_wire()).await?;
+        let said = match said {
+            fleet::Said::Yes => Said::Yes(None),
+            fleet::Said::Full => Said::Yes(Some(Box::new(cause(Class::Full, code)))),
+            fleet::Said::No => Said::No(Box::new(cause(Class::UnknownUser, code))),
+            fleet::Said::Disabled => Said::No(Box::new(cause(Class::Disabled, code))),
+        };
+        Some((said, age))
+    }
+
+    /// Whether this edge is the one that asks about the recipient again.
+    pub(super) async fn claim(&self, address: &Address, time: Duration) -> bool {
+        match (self.sharing.0)(address) {
+            Some(share) => share.claim(&address.to_wire(), time).await,
+            None => true,
+        }
+    }
+
+    /// Tells that a recipient was accepted that was asked about `at` that time; and who was refused in its domain before,
+    /// unless `doubted` then.
+    pub(super) fn accepted(
+        &self,
+        address: &Address,
+        remark: Option<&Cause>,
+        at: Instant,
+        doubted: impl Fn(Instant) -> bool,
+    ) {
+        let said = match remark.map(|cause| cause.class) {
+            Some(Class::Full) => fleet::Said::Full,
+            _ => fleet::Said::Yes,
+        };
+        let longest = self.ttl.positive.max(self.ttl.stale);
+        self.tell(address, (said, remark.and_then(code)), longest, at);
+        let confirmed = self.confirmed(address.domain(), at).into_iter();
+        for held in confirmed.filter(|held| !doubted(held.at)) {
+            self.tell(&held.address, held.what, self.ttl.negative, held.at);
+        }
+    }
+
+    /// Tells that a recipient was refused that was asked about `at` that time: at once, if the remote `is_sound`, as it
+    /// has accepted somebody of the domain since.
+    pub(super) fn refused(&self, address: &Address, cause: &Cause, at: Instant, is_sound: bool) {
+        let said = match cause.class {
+            Class::UnknownUser => fleet::Said::No,
+            Class::Disabled => fleet::Said::Disabled,
+            _ => return,
+        };
+        let what = (said, code(cause));
+        if is_sound {
+            return self.tell(address, what, self.ttl.negative, at);
+        }
+        let mut held = self.held.lock();
+        if held.len() >= HELD_REFUSALS {
+            held.pop_front();
+        }
+        held.push_back(Held {
+            address: address.clone(),
+            what,
+            at,
+        });
+    }
+
+    /// Takes out the refusals of a domain in which somebody was accepted who was asked about `at` that time.
+    fn confirmed(&self, domain: &Domain, at: Instant) -> Vec<Held> {
+        let mut held = self.held.lock();
+        if held.is_empty() {
+            return Vec::new();
+        }
+        let mut confirmed = Vec::new();
+        for one in std::mem::take(&mut *held) {
+            let within = at.checked_duration_since(one.at).filter(|time| !time.is_zero());
+            match within {
+                Some(time) if time >= CONFIRMED_WITHIN => {}
+                Some(_) if one.address.domain() == domain => confirmed.push(one),
+                _ => held.push_back(one),
+            }
+        }
+        confirmed
+    }
+
+    fn tell(&self, address: &Address, what: What, kept: Duration, at: Instant) {
+        if let (false, Some(share)) = (kept.is_zero(), (self.sharing.0)(address)) {
+            share.tell(&address.to_wire(), what, kept, at);
+        }
+    }
+}
+
+/// The code of the remote's reply.
+fn code(cause: &Cause) -> Option<u16> {
+    cause.status.as_ref()?.get(..3)?.parse().ok()
+}
+
+/// What is remembered of a reply that another edge has heard: no word of the remote is shared.
+fn cause(class: Class, code: Option<u16>) -> Cause {
+    let text = "in its reply to another edge";
+    let subject = match class {
+        Class::UnknownUser => "1.1",
+        Class::Full => "2.2",
+        _ => "2.1",
+    };
+    match code {
+        Some(code) => Cause::said(class, format!("{code} {}.{subject}", code / 100), text),
+        None => Cause::ours(class, text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn shared() -> Shared {
+        let share = Share::of_nobody();
+        Shared::new(Sharing::new(move |_| Some(share.clone())), Ttl::new())
+    }
+
+    fn refuse(shared: &Shared, address: &str) {
+        let address = Address::from_typed(address).unwrap();
+        let cause = Cause::said(Class::UnknownUser, "550 5.1.1", "x");
+        shared.refused(&address, &cause, Instant::now(), false);
+    }
+
+    fn confirmed(shared: &Shared, domain: &str) -> Vec<String> {
+        let held = shared.confirmed(&Domain::parse(domain).unwrap(), Instant::now());
+        held.iter().map(|held| held.address.to_string()).collect()
+    }
+
+    // Fills CONFIRMED_WITHIN.
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_told_once_somebody_of_its_domain_is_accepted_soon_after() {
+        let shared = shared();
+        refuse(&shared, "a@one.example");
+        refuse(&shared, "b@two.example");
+        assert_eq!(
+            confirmed(&shared, "one.example"),
+            [""; 0],
+            "they were asked at once"
+        );
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(confirmed(&shared, "one.example"), ["a@one.example"]);
+        assert_eq!(confirmed(&shared, "one.example"), [""; 0]);
+        advance(CONFIRMED_WITHIN).await;
+        assert_eq!(confirmed(&shared, "two.example"), [""; 0]);
+        assert!(shared.held.lock().is_empty());
+    }
+
+    // Fills HELD_REFUSALS.
+    #[tokio::test(start_paused = true)]
+    async fn no_more_refusals_are_held_than_there_is_room_for() {
+        let shared = shared();
+        for number in 0..=HELD_REFUSALS {
+            refuse(&shared, &format!("a{number}@one.example"));
+        }
+        advance(Duration::from_secs(1)).await;
+        let told = confirmed(&shared, "one.example");
+        assert_eq!(told.len(), HELD_REFUSALS);
+        assert_eq!(told.first().unwrap(), "a1@one.example");
+    }
+
+    #[test]
+    fn a_reply_to_another_edge_has_its_code_and_none_of_its_words() {
+        let detail = |class, code| cause(class, code).detail();
+        assert_eq!(
+            detail(Class::UnknownUser, Some(550)),
+            "550 5.1.1 in its reply to another edge"
+        );
+        assert_eq!(
+            detail(Class::Full, Some(452)),
+            "452 4.2.2 in its reply to another edge"
+        );
+        assert_eq!(detail(Class::Disabled, None), "in its reply to another edge");
+        let said = |status: &str| code(&Cause::said(Class::UnknownUser, status, "x"));
+        assert_eq!(
+            [said("550 5.1.1"), said("550"), said("5"), said("NO x")],
+            [Some(550), Some(550), None, None]
+        );
+    }
+}

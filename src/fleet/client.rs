@@ -1,0 +1,240 @@
+//! The few commands that are sent to a store, by the crate `redis` over a stream of ours.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use vouch_protocol::secret::Secret;
+
+use super::key::Name;
+use super::wrong::{Step, Wrong};
+use crate::wire::Stream;
+
+/// Bound (cache, bytes): what a store may send before anything more is asked of it. Beyond: the connection ends. Why: many
+/// times what hundreds of look-ups are answered with; a store that has gone mad takes no more memory.
+const UNASKED: usize = 256 << 10;
+
+/// Keeps a no out where the store has a yes whose probe began after the no's own. ARGV: the value, for how many milliseconds
+/// to keep it, how many milliseconds ago the probe of the no began.
+const UNLESS_YES_IS_YOUNGER: &str = "\
+local v = redis.call('GET', KEYS[1]) \
+if v and #v == 12 then \
+local k = v:byte(1) % 16 \
+if k == 1 or k == 4 then \
+local kept = {RETENTIONS} \
+local left = redis.call('PTTL', KEYS[1]) \
+if kept[v:byte(4) % 16 + 1] * 1000 - left <= tonumber(ARGV[3]) then return 0 end \
+end end \
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1";
+
+/// A value to be written.
+#[derive(Debug, Clone)]
+pub(super) struct Write {
+    pub(super) name: Name,
+    pub(super) value: [u8; super::finding::VALUE],
+    /// How long the store keeps it.
+    pub(super) kept: Duration,
+    /// Of a no, how long ago its probe began: it gives way to a younger yes.
+    pub(super) gives_way: Option<Duration>,
+}
+
+/// What reads and writes the stream of a connection, until that ends.
+pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// An open connection to a store. Its clones are the same one.
+#[derive(Clone)]
+pub(super) struct Connection(MultiplexedConnection);
+
+impl Connection {
+    /// Introduces us over a stream, and what then reads and writes it.
+    ///
+    /// # Errors
+    /// The store refuses us, or speaks another protocol.
+    pub(super) async fn open(
+        stream: Stream,
+        user: Option<&str>,
+        password: Option<&Secret<[u8]>>,
+    ) -> Result<(Self, Driver), Wrong> {
+        let mut info = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_skip_set_lib_name();
+        if let Some(user) = user {
+            info = info.set_username(user);
+        }
+        if let Some(password) = password {
+            info = info.set_password(String::from_utf8_lossy(password.expose()));
+        }
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let stream = Heard { stream, unasked: 0 };
+        let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
+        let (connection, driver) = opened.map_err(|error| wrong(Step::SignIn, &error))?;
+        Ok((Self(connection), Box::pin(driver)))
+    }
+
+    /// A value, and for how many milliseconds more it is kept.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn get(&mut self, name: &Name) -> Result<Option<(Vec<u8>, i64)>, Wrong> {
+        let mut look = redis::pipe();
+        look.get(name.bytes()).pttl(name.bytes());
+        let looked: Result<(Option<Vec<u8>>, i64), _> = look.query_async(&mut self.0).await;
+        match looked {
+            Ok((value, left)) => Ok(value.map(|value| (value, left))),
+            // A list or the like, which is not ours.
+            Err(error) if code(&error).as_deref() == Some("WRONGTYPE") => Ok(None),
+            Err(error) => Err(wrong(Step::Read, &error)),
+        }
+    }
+
+    /// Writes values, in this order.
+    ///
+    /// # Errors
+    /// The first; the others may be written.
+    pub(super) async fn write(&mut self, values: &[Write]) -> Result<(), Wrong> {
+        let mut write = redis::pipe();
+        for Write {
+            name,
+            value,
+            kept,
+            gives_way,
+        } in values
+        {
+            let kept = kept.as_millis() as u64;
+            match gives_way {
+                None => write
+                    .cmd("SET")
+                    .arg(name.bytes())
+                    .arg(value)
+                    .arg("PX")
+                    .arg(kept)
+                    .ignore(),
+                Some(age) => write
+                    .cmd("EVAL")
+                    .arg(script())
+                    .arg(1)
+                    .arg(name.bytes())
+                    .arg(value)
+                    .arg(kept)
+                    .arg(age.as_millis() as u64)
+                    .ignore(),
+            };
+        }
+        let written: Result<(), _> = write.query_async(&mut self.0).await;
+        written.map_err(|error| wrong(Step::Write, &error))
+    }
+
+    /// Takes what only one may have, for so long; `false` where another has it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn claim(&mut self, name: &Name, time: Duration) -> Result<bool, Wrong> {
+        let lease = [name.bytes(), &b"r"[..]].concat();
+        let mut claim = redis::cmd("SET");
+        claim
+            .arg(lease)
+            .arg("")
+            .arg("NX")
+            .arg("PX")
+            .arg(time.as_millis() as u64);
+        let claimed: Result<Option<String>, _> = claim.query_async(&mut self.0).await;
+        let claimed = claimed.map_err(|error| wrong(Step::Write, &error))?;
+        Ok(claimed.is_some())
+    }
+}
+
+/// The script, with the times that values are kept for.
+fn script() -> String {
+    let retentions = super::finding::RETENTIONS.map(|seconds| seconds.to_string());
+    UNLESS_YES_IS_YOUNGER.replace("RETENTIONS", &retentions.join(","))
+}
+
+/// The code of the first error that the store has answered with.
+fn code(error: &RedisError) -> Option<String> {
+    let errors = error.clone().into_server_errors()?;
+    errors.first().map(|(_, error)| error.code().to_owned())
+}
+
+/// What went wrong, in no word of the store's.
+fn wrong(step: Step, error: &RedisError) -> Wrong {
+    match (code(error).as_deref(), error.kind()) {
+        (Some("NOAUTH"), _) => Wrong::NoPassword,
+        (Some("WRONGPASS"), _) | (_, ErrorKind::AuthenticationFailed) => Wrong::Password,
+        (Some("NOPERM"), _) | (_, ErrorKind::Server(ServerErrorKind::NoPerm)) => Wrong::NoRight(step),
+        (Some("OOM"), _) => Wrong::Full,
+        (Some("READONLY"), _) | (_, ErrorKind::Server(ServerErrorKind::ReadOnly)) => Wrong::Replica,
+        (Some("LOADING"), _) | (_, ErrorKind::Server(ServerErrorKind::BusyLoading)) => Wrong::Loads,
+        (Some("MISCONF"), _) => Wrong::NoSnapshot,
+        (Some("MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT"), _) => Wrong::Cluster,
+        _ if error.is_io_error() || error.is_connection_dropped() => Wrong::Ended,
+        _ => Wrong::Strange(step),
+    }
+}
+
+/// A stream that ends where far more comes than anybody has asked for.
+struct Heard {
+    stream: Stream,
+    unasked: usize,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.unasked += buf.filled().len() - before;
+        if self.unasked > UNASKED {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.unasked = 0;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    // Fills UNASKED.
+    #[tokio::test]
+    async fn a_store_that_sends_without_end_is_given_up() {
+        let (ours, mut theirs) = duplex(UNASKED);
+        let mut heard = Heard {
+            stream: Box::new(ours),
+            unasked: 0,
+        };
+        let mut half = vec![0; UNASKED / 2 + 1];
+        for _ in 0..3 {
+            heard.write_all(b"x").await.unwrap();
+            theirs.write_all(&half).await.unwrap();
+            heard.read_exact(&mut half).await.unwrap();
+        }
+        theirs.write_all(&half).await.unwrap();
+        assert!(heard.read_exact(&mut half).await.is_err());
+    }
+}

@@ -1,0 +1,271 @@
+//! The connection to a store, and when it is left alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
+use vouch_protocol::secret::Secret;
+
+use super::client::{Connection, Driver};
+use super::key::Name;
+use super::wrong::Wrong;
+use crate::chance::Chance;
+use crate::session::{bare, connect::Dial, tls};
+use crate::telemetry::counter::Counter;
+
+/// Bound (cache): look-ups of a store in a row that got no answer. Beyond: it is left alone, and called again each second.
+/// Why: a store that hangs costs three questions the patience, and no other.
+const LOOKUPS_FAILED: u32 = 3;
+
+/// Bound (cache): connection to a store, its first answers included. Beyond: it is called again. Why: nobody waits for it.
+pub(super) const STORE_CONNECT: Duration = Duration::from_secs(2);
+
+/// Bound (cache): shortest pause before a store is called again; by chance up to three times as long. Beyond: it is called.
+/// Why: within a second or two it is of use again, and not all edges call at once.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Bound (cache): time for which a question waits for the first connection to the store after a start. Beyond: the remote
+/// is asked. Why: an edge that starts while its remote is down knows from the start what the others know.
+pub(super) const FIRST_CONNECTION: Duration = Duration::from_millis(250);
+
+/// Bound (cache): answer to what the edge asks a store for itself, and to what it writes. Beyond: it is left alone for a
+/// while. Why: no question waits for it.
+pub(super) const IN_TIME: Duration = Duration::from_secs(1);
+
+/// How often a store without a question is looked after.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+
+/// The way to a store.
+pub(super) struct Way {
+    /// As errors and the log name it.
+    pub(super) peer: Arc<str>,
+    pub(super) dial: Arc<dyn Dial>,
+    pub(super) tls: Option<tls::Client>,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<Secret<[u8]>>,
+    /// Of a question.
+    pub(super) patience: Duration,
+    /// A name that is asked for to see whether the store answers.
+    pub(super) probe: Name,
+    pub(super) chance: Chance,
+}
+
+/// What became of look-ups and writes.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Look-ups that were answered, with a value or without.
+    pub(super) answered: Counter,
+    /// Look-ups that got no answer within the patience, or an error.
+    pub(super) failed: Counter,
+    /// Look-ups that were not begun, as the store was left alone.
+    pub(super) spared: Counter,
+    /// Values that were written.
+    pub(super) written: Counter,
+    /// Values that were not, for want of room in the queue or since the store took none.
+    pub(super) unwritten: Counter,
+}
+
+/// Whether there is a connection.
+#[derive(Clone)]
+pub(super) enum State {
+    /// The first is under way.
+    Starts,
+    Up(Connection),
+    Down,
+}
+
+/// What is wrong at present.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Troubles {
+    pub(super) connection: Option<Wrong>,
+    pub(super) writing: Option<Wrong>,
+}
+
+/// The connection, and how it is.
+pub(super) struct Link {
+    pub(super) way: Way,
+    pub(super) state: watch::Sender<State>,
+    failures: AtomicU32,
+    /// The connection is of no use.
+    lost: Notify,
+    troubles: Mutex<Troubles>,
+    pub(super) counts: Counts,
+}
+
+impl Link {
+    /// One that is not there yet.
+    pub(super) fn new(way: Way) -> Self {
+        Self {
+            way,
+            state: watch::Sender::new(State::Starts),
+            failures: AtomicU32::new(0),
+            lost: Notify::new(),
+            troubles: Mutex::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// A value and how many milliseconds it is kept for, if there is one and it comes within the patience.
+    pub(super) async fn look(&self, name: &Name) -> Option<(Vec<u8>, i64)> {
+        let mut connection = self.connection().await?;
+        match timeout(self.way.patience, connection.get(name)).await {
+            Ok(Ok(found)) => {
+                self.failures.store(0, Ordering::Relaxed);
+                self.counts.answered.count();
+                found
+            }
+            Ok(Err(wrong)) => self.note_failure(wrong),
+            Err(_) => self.note_failure(Wrong::Slow),
+        }
+    }
+
+    /// Whether this edge may do what only one is to do for that time; a store without an answer does not keep it from it.
+    pub(super) async fn claim(&self, name: &Name, time: Duration) -> bool {
+        let Some(mut connection) = self.connection().await else {
+            return true;
+        };
+        // A store that takes no writes is noted by what writes.
+        matches!(
+            timeout(IN_TIME, connection.claim(name, time)).await,
+            Ok(Ok(true)) | Ok(Err(_)) | Err(_)
+        )
+    }
+
+    async fn connection(&self) -> Option<Connection> {
+        let mut state = self.state.borrow().clone();
+        if let State::Starts = state {
+            let mut changes = self.state.subscribe();
+            let started = changes.wait_for(|state| !matches!(state, State::Starts));
+            if let Ok(Ok(started)) = timeout(FIRST_CONNECTION, started).await {
+                state = started.clone();
+            }
+        }
+        if let State::Up(connection) = state {
+            return Some(connection);
+        }
+        self.counts.spared.count();
+        None
+    }
+
+    fn note_failure<T>(&self, wrong: Wrong) -> Option<T> {
+        self.counts.failed.count();
+        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= LOOKUPS_FAILED {
+            self.give_up(wrong);
+        }
+        None
+    }
+
+    /// Leaves the store alone until it answers a new connection.
+    pub(super) fn give_up(&self, wrong: Wrong) {
+        let was_up = self.state.send_if_modified(|state| {
+            let is_up = matches!(state, State::Up(_));
+            if is_up {
+                *state = State::Down;
+            }
+            is_up
+        });
+        if was_up {
+            self.note(|troubles| troubles.connection = Some(wrong));
+            self.lost.notify_one();
+        }
+    }
+
+    /// Notes what is wrong or right again, and logs what is news.
+    pub(super) fn note(&self, change: impl FnOnce(&mut Troubles)) {
+        let (before, now) = {
+            let mut troubles = self.troubles.lock();
+            let before = troubles.clone();
+            change(&mut troubles);
+            (before, troubles.clone())
+        };
+        let store = &*self.way.peer;
+        match (&before.connection, &now.connection) {
+            (before, Some(wrong)) if before.as_ref() != Some(wrong) => tracing::warn!(
+                store,
+                "the store of the fleet is not used: {wrong}. Until then, this edge answers as it would alone"
+            ),
+            (Some(_), None) => tracing::info!(store, "the store of the fleet is used again"),
+            _ => {}
+        }
+        match (&before.writing, &now.writing) {
+            (before, Some(wrong)) if before.as_ref() != Some(wrong) => tracing::warn!(
+                store,
+                "the store of the fleet keeps nothing new: {wrong}. Until then, other edges ask what this one has found"
+            ),
+            (Some(_), None) => tracing::info!(store, "the store of the fleet keeps new findings again"),
+            _ => {}
+        }
+    }
+
+    /// What is wrong at present.
+    pub(super) fn troubles(&self) -> Troubles {
+        self.troubles.lock().clone()
+    }
+
+    /// Connects, and connects again whenever the connection is lost.
+    pub(super) async fn stay_connected(self: Arc<Self>) {
+        loop {
+            match self.connect().await {
+                Ok((connection, driver)) => {
+                    let driver = AbortOnDropHandle::new(tokio::spawn(driver));
+                    self.failures.store(0, Ordering::Relaxed);
+                    // What was lost before is over.
+                    let _ = timeout(Duration::ZERO, self.lost.notified()).await;
+                    self.state.send_replace(State::Up(connection.clone()));
+                    if self.troubles().connection.is_none() {
+                        tracing::info!(store = &*self.way.peer, "the store of the fleet is used");
+                    }
+                    self.note(|troubles| troubles.connection = None);
+                    self.look_after(connection, driver).await;
+                }
+                Err(wrong) => {
+                    self.state.send_replace(State::Down);
+                    self.note(|troubles| troubles.connection = Some(wrong));
+                }
+            }
+            sleep(RETRY_PAUSE + self.way.chance.up_to(2 * RETRY_PAUSE)).await;
+        }
+    }
+
+    /// A connection that has answered within the patience, and what drives it.
+    async fn connect(&self) -> Result<(Connection, Driver), Wrong> {
+        let way = &self.way;
+        let deadline = Instant::now() + STORE_CONNECT;
+        let stream = bare::open(&way.peer, &*way.dial, way.tls.as_ref(), deadline).await?;
+        let opened = Connection::open(stream, way.user.as_deref(), way.password.as_ref());
+        let opened = timeout_at(deadline, opened).await.map_err(|_| Wrong::Slow)?;
+        let (connection, mut driver) = opened?;
+        // The first answer shows whether it lets us read, the second how fast it is.
+        for by in [deadline, Instant::now() + way.patience.max(IN_TIME / 10)] {
+            let mut asking = connection.clone();
+            let answer = timeout_at(by, asking.get(&way.probe));
+            tokio::select! {
+                biased;
+                answer = answer => drop(answer.map_err(|_| Wrong::Slow)??),
+                () = &mut driver => return Err(Wrong::Ended),
+            }
+        }
+        Ok((connection, driver))
+    }
+
+    /// Returns once the connection is of no use any more.
+    async fn look_after(&self, mut connection: Connection, mut driver: AbortOnDropHandle<()>) {
+        loop {
+            tokio::select! {
+                () = self.lost.notified() => return,
+                _ = &mut driver => return self.give_up(Wrong::Ended),
+                () = sleep(LOOK_AFTER) => {}
+            }
+            let answer = timeout(IN_TIME, connection.get(&self.way.probe)).await;
+            match answer {
+                Ok(Ok(_)) => {}
+                Ok(Err(wrong)) => return self.give_up(wrong),
+                Err(_) => return self.give_up(Wrong::Slow),
+            }
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Many edges, one memory: what one has found of recipients, the others need not ask. It is kept in a store that speaks the
+//! Redis protocol, and that is not believed: it sees marks under the key of the fleet, and can make an edge ask the
+//! remote, but answer nothing that no edge has found.
+//!
+//! Recipients alone are shared: no login, no word of a remote, no address. Nobody waits for another edge: a look-up has its
+//! patience, what is written has a queue.
+//!
+//! [`Fleet`] has the stores, [`Share`] is the part of one directory. What is believed of it, and what is shared, the engine
+//! decides.
+
+#[cfg_attr(not(feature = "fleet"), path = "no_client.rs")]
+mod client;
+mod finding;
+pub mod key;
+mod link;
+mod store;
+mod writer;
+mod wrong;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest;
+use tokio::time::Instant;
+use vouch_protocol::secret::Secret;
+
+use crate::chance::Chance;
+use crate::session::{connect::Endpoint, lookup::Host, tls};
+use crate::settings::directory::Tls;
+use crate::settings::fleet::{self as settings, StoreAddress};
+use crate::telemetry::counter::Counter;
+pub use finding::{Finding, Said};
+use key::{FleetKey, KeyError, Source};
+use link::{State, Way};
+use store::Store;
+use writer::{Unwritten, Writing};
+
+/// Bound (cache, bytes): password of the store. Beyond: it is refused at the start. Why: no password is that long.
+const MOST_PASSWORD: u64 = 1024;
+
+/// Why there is no fleet.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// Its key cannot be used.
+    #[error("fleet.key-file: {0}")]
+    Key(KeyError),
+    /// The password cannot be used.
+    #[error("fleet.password-file: {0}")]
+    Password(KeyError),
+    /// The file of the password holds none.
+    #[error("fleet.password-file: {} must hold the password in one line, of at most {MOST_PASSWORD} bytes", .0.display())]
+    NoPassword(PathBuf),
+    /// What TLS needs cannot be used.
+    #[error("fleet.store: {0}")]
+    Tls(tls::SettingsError),
+}
+
+impl FleetError {
+    /// Whether the system refused it to the user that we are.
+    pub(crate) fn is_denied(&self) -> bool {
+        match self {
+            Self::Key(error) | Self::Password(error) => error.is_denied(),
+            Self::NoPassword(_) => false,
+            Self::Tls(error) => error.is_denied(),
+        }
+    }
+}
+
+/// The stores of a fleet, and its key.
+pub struct Fleet {
+    key: FleetKey,
+    stores: Vec<(u64, Store)>,
+    found: Counter,
+    unusable: Counter,
+}
+
+/// How a store is.
+#[derive(Debug, Clone)]
+pub struct StoreReport {
+    /// As the configuration names it.
+    pub store: String,
+    /// Why it is not used, or takes no findings; in our words.
+    pub trouble: Option<String>,
+    /// It is asked.
+    pub used: bool,
+    /// Look-ups that it answered, with a value or without.
+    pub answered: u64,
+    /// Look-ups that it did not answer in time, or with an error.
+    pub failed: u64,
+    /// Look-ups that it was spared while it was left alone.
+    pub spared: u64,
+    /// Findings that were written.
+    pub written: u64,
+    /// Findings that were not.
+    pub unwritten: u64,
+}
+
+/// How a fleet is.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Findings of other edges, or of this one in an earlier life, that were of use.
+    pub found: u64,
+    /// Values that were no findings of this fleet, or too old.
+    pub unusable: u64,
+    /// In the order of the configuration.
+    pub stores: Vec<StoreReport>,
+}
+
+/// The files of a fleet, read.
+pub struct Secrets {
+    key: FleetKey,
+    password: Option<Secret<[u8]>>,
+    tls: Vec<Option<tls::Client>>,
+}
+
+impl Secrets {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// What cannot be used.
+    pub fn read(keys: &settings::Fleet, roots: &tls::Roots) -> Result<Self, FleetError> {
+        let key = FleetKey::read(&keys.key_file).map_err(FleetError::Key)?;
+        let password = keys.password_file.as_deref().map(password);
+        let trust = |store: &StoreAddress| match store {
+            StoreAddress::Tcp { host, tls: true, .. } => {
+                let tls = Tls {
+                    ca_file: keys.ca_file.clone(),
+                    ..Tls::new()
+                };
+                let client = tls::Client::new(&tls, host, roots).map_err(FleetError::Tls)?;
+                Ok(Some(client))
+            }
+            _ => Ok(None),
+        };
+        Ok(Self {
+            key,
+            password: password.transpose()?,
+            tls: keys.store.iter().map(trust).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// The password in a file.
+fn password(path: &Path) -> Result<Secret<[u8]>, FleetError> {
+    let text = key::read_private(path, MOST_PASSWORD + 2).map_err(FleetError::Password)?;
+    let line = text.strip_suffix(b"\n").unwrap_or(&text);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let is_text = str::from_utf8(line).is_ok_and(|text| !text.chars().any(char::is_control));
+    if line.is_empty() || line.len() as u64 > MOST_PASSWORD || !is_text {
+        return Err(FleetError::NoPassword(path.to_path_buf()));
+    }
+    Ok(Secret::copy_from(line))
+}
+
+impl Fleet {
+    /// Begins to connect to its stores. Needs a runtime.
+    pub fn open(keys: &settings::Fleet, secrets: Secrets, chance: &Chance) -> Self {
+        let Secrets { key, password, tls } = secrets;
+        let stores = keys.store.iter().zip(tls).map(|(address, tls)| {
+            let endpoint = match address {
+                StoreAddress::Unix(path) => Endpoint::Unix(path.clone()),
+                StoreAddress::Tcp { host, port, .. } => Endpoint::Tcp(Host::new(host, *port)),
+            };
+            let name = address.to_string();
+            let place = digest::digest(&digest::SHA256, name.as_bytes());
+            let way = Way {
+                peer: name.into(),
+                dial: Arc::new(endpoint),
+                tls,
+                user: keys.user.clone(),
+                password: password.clone(),
+                patience: keys.patience,
+                probe: key.name(&key.source(b""), b""),
+                chance: chance.clone(),
+            };
+            let mut weight = [0; 8];
+            for (to, from) in weight.iter_mut().zip(place.as_ref()) {
+                *to = *from;
+            }
+            let writing = Writing { key: key.clone() };
+            (u64::from_le_bytes(weight), Store::open(way, writing))
+        });
+        Self {
+            stores: stores.collect(),
+            key,
+            found: Counter::default(),
+            unusable: Counter::default(),
+        }
+    }
+
+    /// The store that has the place of this name, by rendezvous hashing: where one is added or goes, no other recipient
+    /// moves.
+    fn store(&self, name: &key::Name) -> Option<&Store> {
+        let spread = name.spread();
+        let weight = |(store, _): &&(u64, Store)| mixed(spread ^ store);
+        self.stores.iter().max_by_key(weight).map(|(_, store)| store)
+    }
+
+    /// How it is.
+    pub fn report(&self) -> Report {
+        let stores = self.stores.iter().map(|(_, Store { link, .. })| {
+            let (troubles, counts) = (link.troubles(), &link.counts);
+            StoreReport {
+                store: link.way.peer.to_string(),
+                trouble: troubles.connection.or(troubles.writing).map(|it| it.to_string()),
+                used: matches!(*link.state.borrow(), State::Up(_)),
+                answered: counts.answered.get(),
+                failed: counts.failed.get(),
+                spared: counts.spared.get(),
+                written: counts.written.get(),
+                unwritten: counts.unwritten.get(),
+            }
+        });
+        Report {
+            found: self.found.get(),
+            unusable: self.unusable.get(),
+            stores: stores.collect(),
+        }
+    }
+}
+
+/// A short form of a text that may be long: equal ones have equal forms.
+pub fn digest(text: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Spreads the bits (the finalizer of SplitMix64): the same on every edge, in every version.
+const fn mixed(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// What one directory shares with the same directory of other edges.
+#[derive(Clone)]
+pub struct Share {
+    fleet: Arc<Fleet>,
+    source: Source,
+}
+
+impl std::fmt::Debug for Share {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Share")
+    }
+}
+
+impl Share {
+    /// The share of a directory; `source` is all that its findings depend on: edges that differ in it share nothing.
+    pub fn new(fleet: Arc<Fleet>, source: &str) -> Self {
+        let source = fleet.key.source(source.as_bytes());
+        Self { fleet, source }
+    }
+
+    /// One whose store is not there.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Self {
+        let secrets = Secrets {
+            key: FleetKey::new(&[1; 32]),
+            password: None,
+            tls: vec![None],
+        };
+        let store = vec![StoreAddress::Unix("/nowhere/store".into())];
+        let keys = settings::Fleet::new(store, PathBuf::new());
+        Self::new(
+            Arc::new(Fleet::open(&keys, secrets, &Chance::default())),
+            "source",
+        )
+    }
+
+    /// What some edge has found of a mailbox, if the store says so within the patience.
+    pub async fn look(&self, mailbox: &[u8]) -> Option<Finding> {
+        let (fleet, name) = (&self.fleet, self.fleet.key.name(&self.source, mailbox));
+        let (value, left) = fleet.store(&name)?.link.look(&name).await?;
+        let finding = finding::decode(&fleet.key, &name, &value, left, SystemTime::now());
+        match finding {
+            Some(_) => fleet.found.count(),
+            None => fleet.unusable.count(),
+        }
+        finding
+    }
+
+    /// Whether this edge is the one to ask about a mailbox again, for so long.
+    pub async fn claim(&self, mailbox: &[u8], time: Duration) -> bool {
+        let name = self.fleet.key.name(&self.source, mailbox);
+        match self.fleet.store(&name) {
+            Some(store) => store.link.claim(&name, time).await,
+            None => true,
+        }
+    }
+
+    /// Has the others know what a probe has found that began `at` that time, and is of use for `kept`. Waits for nothing.
+    pub fn tell(&self, mailbox: &[u8], (said, code): (Said, Option<u16>), kept: Duration, at: Instant) {
+        let name = self.fleet.key.name(&self.source, mailbox);
+        if let Some(store) = self.fleet.store(&name) {
+            store.write(Unwritten {
+                name,
+                said,
+                code,
+                kept,
+                at,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    // Fills MOST_PASSWORD.
+    #[test]
+    fn a_password_is_one_line_for_few_eyes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        let read = |text: &[u8], mode| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            password(&path).map(|password| password.expose().to_vec())
+        };
+        let longest = vec![b'x'; MOST_PASSWORD as usize];
+        for (text, good) in [
+            (&b"s3cret"[..], Some(&b"s3cret"[..])),
+            (b"s3cret\n", Some(b"s3cret")),
+            (b"s3cret\r\n", Some(b"s3cret")),
+            (b" s 3 \n", Some(b" s 3 ")),
+            (&longest, Some(&longest)),
+            (&[&longest[..], b"\r\n"].concat(), Some(&longest)),
+            (&[&longest[..], b"x"].concat(), None),
+            (&[&longest[..], b"\r\n\n"].concat(), None),
+            (b"", None),
+            (b"\n", None),
+            (b"a\nb", None),
+            (b"\xff", None),
+        ] {
+            assert_eq!(read(text, 0o640).ok().as_deref(), good);
+        }
+        assert!(matches!(
+            read(b"s3cret", 0o604),
+            Err(FleetError::Password(KeyError::Open(..)))
+        ));
+    }
+
+    #[test]
+    fn recipients_are_spread_evenly_and_few_move_with_a_store() {
+        let key = FleetKey::new(&[3; 32]);
+        let source = key.source(b"x");
+        let place = |number: u32, stores: &[u64]| {
+            let spread = key.name(&source, &number.to_be_bytes()).spread();
+            stores
+                .iter()
+                .copied()
+                .max_by_key(|store| mixed(spread ^ store))
+                .unwrap()
+        };
+        let three = [17, 1 << 40, u64::MAX];
+        let mut moved = 0;
+        let mut held = std::collections::HashMap::<u64, u32>::new();
+        for number in 0..3000 {
+            let (before, now) = (place(number, &three[..2]), place(number, &three));
+            *held.entry(now).or_default() += 1;
+            if before != now {
+                assert_eq!(now, three[2]);
+                moved += 1;
+            }
+        }
+        assert!(
+            held.len() == 3 && held.values().all(|held| (800..1200).contains(held)),
+            "{held:?}"
+        );
+        assert!((800..1200).contains(&moved), "{moved}");
+    }
+}

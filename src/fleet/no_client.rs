@@ -1,0 +1,48 @@
+//! In the place of the client where vouch is built without the feature `fleet`: there is no connection, and no configuration
+//! that asks for one.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::time::Duration;
+
+use vouch_protocol::secret::Secret;
+
+use super::key::Name;
+use super::wrong::{Step, Wrong};
+use crate::wire::Stream;
+
+#[derive(Debug, Clone)]
+#[allow(dead_code, reason = "nothing reads what is never written")]
+pub(super) struct Write {
+    pub(super) name: Name,
+    pub(super) value: [u8; super::finding::VALUE],
+    pub(super) kept: Duration,
+    pub(super) gives_way: Option<Duration>,
+}
+
+pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[derive(Clone)]
+pub(super) struct Connection(Infallible);
+
+impl Connection {
+    pub(super) async fn open(
+        _: Stream,
+        _: Option<&str>,
+        _: Option<&Secret<[u8]>>,
+    ) -> Result<(Self, Driver), Wrong> {
+        Err(Wrong::Strange(Step::SignIn))
+    }
+
+    pub(super) async fn get(&mut self, _: &Name) -> Result<Option<(Vec<u8>, i64)>, Wrong> {
+        match self.0 {}
+    }
+
+    pub(super) async fn write(&mut self, _: &[Write]) -> Result<(), Wrong> {
+        match self.0 {}
+    }
+
+    pub(super) async fn claim(&mut self, _: &Name, _: Duration) -> Result<bool, Wrong> {
+        match self.0 {}
+    }
+}

@@ -1,0 +1,43 @@
+//! One store: its connection, and what writes to it.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::link::{Link, Way};
+use super::writer::{self, Unwritten};
+
+/// A store.
+pub(super) struct Store {
+    pub(super) link: Arc<Link>,
+    queue: mpsc::Sender<Unwritten>,
+    _tasks: [AbortOnDropHandle<()>; 2],
+}
+
+impl Store {
+    /// Begins to connect. Needs a runtime.
+    pub(super) fn open(way: Way, writing: writer::Writing) -> Self {
+        let link = Arc::new(Link::new(way));
+        let (queue, unwritten) = mpsc::channel(writer::FINDINGS_QUEUE);
+        let tasks = [
+            tokio::spawn(link.clone().stay_connected()),
+            tokio::spawn(writing.write(link.clone(), unwritten)),
+        ];
+        Self {
+            link,
+            queue,
+            _tasks: tasks.map(AbortOnDropHandle::new),
+        }
+    }
+
+    /// Has it written. Waits for nothing: where the queue is full, it is not.
+    pub(super) fn write(&self, what: Unwritten) {
+        if self.queue.try_send(what).is_err() {
+            self.link.counts.unwritten.count();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::chance::Chance;
+use crate::fleet::Said;
+use crate::fleet::key::{FleetKey, Name};
+use crate::fleet::link::{FIRST_CONNECTION, IN_TIME, RETRY_PAUSE, STORE_CONNECT, State};
+use crate::fleet::writer::Writing;
+use crate::fleet::wrong::Wrong;
+use crate::session::Error;
+use crate::session::connect::{Dial, Dialled};
+
+const PATIENCE: Duration = Duration::from_millis(5);
+
+/// What a store does with those that connect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// No connection comes about.
+    Unreached,
+    /// It takes connections, and says nothing.
+    Silent,
+    /// It answers all but what is to be written.
+    Forgetful,
+}
+
+struct Calls {
+    manner: Manner,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Dial for Calls {
+    fn dial<'a>(
+        &'a self,
+        _: &'a Arc<str>,
+        deadline: Instant,
+    ) -> Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            if self.manner == Manner::Unreached {
+                std::future::pending::<()>().await;
+            }
+            let _ = deadline;
+            let (ours, theirs) = duplex(1 << 16);
+            tokio::spawn(serve(theirs, self.manner));
+            Ok(Dialled {
+                stream: Box::new(ours),
+                reached: None,
+            })
+        })
+    }
+}
+
+/// Answers each command, of which the names are enough to be told apart.
+async fn serve(mut stream: DuplexStream, manner: Manner) {
+    let mut heard = [0; 4096];
+    while let Ok(length @ 1..) = stream.read(&mut heard).await {
+        let text = String::from_utf8_lossy(&heard[..length]).into_owned();
+        if manner == Manner::Silent {
+            continue;
+        }
+        for (command, answer) in [("HELLO", "%1\r\n$5\r\nproto\r\n:3\r\n"), ("GET", "_\r\n:-2\r\n")] {
+            for _ in text.matches(command) {
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    }
+}
+
+fn store(manner: Manner) -> (Store, Arc<AtomicUsize>) {
+    let (key, calls) = (FleetKey::new(&[1; 32]), Arc::<AtomicUsize>::default());
+    let way = Way {
+        peer: "unix:/store".into(),
+        dial: Arc::new(Calls {
+            manner,
+            calls: calls.clone(),
+        }),
+        tls: None,
+        user: None,
+        password: None,
+        patience: PATIENCE,
+        probe: name(&key),
+        chance: Chance::new(|_| false),
+    };
+    (Store::open(way, Writing { key }), calls)
+}
+
+fn name(key: &FleetKey) -> Name {
+    key.name(&key.source(b"source"), b"jane@example.org")
+}
+
+fn unwritten() -> Unwritten {
+    Unwritten {
+        name: name(&FleetKey::new(&[1; 32])),
+        said: Said::Yes,
+        code: None,
+        kept: Duration::from_secs(3600),
+        at: Instant::now(),
+    }
+}
+
+// Fills FIRST_CONNECTION.
+#[tokio::test(start_paused = true)]
+async fn the_first_questions_wait_for_the_first_connection_and_no_longer() {
+    let (store, _) = store(Manner::Unreached);
+    let began = Instant::now();
+    assert_eq!(store.link.look(&name(&FleetKey::new(&[1; 32]))).await, None);
+    assert_eq!(began.elapsed(), FIRST_CONNECTION);
+    assert_eq!(store.link.counts.spared.get(), 1);
+}
+
+// Fills STORE_CONNECT, RETRY_PAUSE.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_says_nothing_is_called_again_and_asked_nothing() {
+    let (store, calls) = store(Manner::Silent);
+    let mut states = store.link.state.subscribe();
+    let began = Instant::now();
+    states
+        .wait_for(|state| matches!(state, State::Down))
+        .await
+        .unwrap();
+    assert_eq!(
+        (began.elapsed(), calls.load(Ordering::Relaxed)),
+        (STORE_CONNECT, 1)
+    );
+    let began = Instant::now();
+    assert_eq!(store.link.look(&name(&FleetKey::new(&[1; 32]))).await, None);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(store.link.troubles().connection, Some(Wrong::Slow));
+    sleep(RETRY_PAUSE + Duration::from_millis(1)).await;
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+// Fills FINDINGS_QUEUE.
+#[tokio::test(start_paused = true)]
+async fn what_finds_no_place_in_the_queue_is_counted() {
+    let (store, _) = store(Manner::Unreached);
+    for _ in 0..2 * writer::FINDINGS_QUEUE {
+        store.write(unwritten());
+    }
+    // Nothing has run meanwhile that could have taken one out.
+    assert_eq!(store.link.counts.unwritten.get(), writer::FINDINGS_QUEUE as u64);
+}
+
+// Fills IN_TIME.
+#[cfg(feature = "fleet")]
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_write_is_given_up_and_the_loss_is_counted() {
+    let (store, calls) = store(Manner::Forgetful);
+    let mut states = store.link.state.subscribe();
+    states
+        .wait_for(|state| matches!(state, State::Up(_)))
+        .await
+        .unwrap();
+    assert_eq!(store.link.look(&name(&FleetKey::new(&[1; 32]))).await, None);
+    assert_eq!(store.link.counts.answered.get(), 1);
+    store.write(unwritten());
+    let began = Instant::now();
+    states
+        .wait_for(|state| matches!(state, State::Down))
+        .await
+        .unwrap();
+    assert!(began.elapsed() >= IN_TIME && began.elapsed() < 2 * IN_TIME);
+    assert_eq!(
+        (store.link.counts.unwritten.get(), store.link.counts.written.get()),
+        (1, 0)
+    );
+    states
+        .wait_for(|state| matches!(state, State::Up(_)))
+        .await
+        .unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}

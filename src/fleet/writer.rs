@@ -1,0 +1,84 @@
+//! What was found goes to the store, and nothing waits for that.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use super::client::Write;
+use super::finding::{Said, encode, retention};
+use super::key::{FleetKey, Name};
+use super::link::{IN_TIME, Link, State};
+use super::wrong::Wrong;
+
+/// Bound (cache): findings that wait for the store. Beyond: they are dropped and counted. Why: the other edges ask for
+/// themselves; an outage takes no memory.
+pub(super) const FINDINGS_QUEUE: usize = 10_000;
+
+/// Values that are written in one go.
+const BATCH: usize = 100;
+
+/// What is to be written.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    pub(super) name: Name,
+    pub(super) said: Said,
+    pub(super) code: Option<u16>,
+    /// For how long it is of use.
+    pub(super) kept: Duration,
+    /// When its probe began.
+    pub(super) at: Instant,
+}
+
+/// What writes for one store.
+pub(super) struct Writing {
+    pub(super) key: FleetKey,
+}
+
+impl Writing {
+    /// Writes what comes.
+    pub(super) async fn write(self, link: Arc<Link>, mut queue: mpsc::Receiver<Unwritten>) {
+        let (mut batch, mut state) = (Vec::with_capacity(BATCH), link.state.subscribe());
+        while queue.recv_many(&mut batch, BATCH).await > 0 {
+            let many = batch.len() as u64;
+            let connection = match state.wait_for(|state| matches!(state, State::Up(_))).await {
+                Ok(state) => state.clone(),
+                Err(_) => return,
+            };
+            let State::Up(mut connection) = connection else {
+                continue;
+            };
+            let values: Vec<Write> = batch.drain(..).filter_map(|one| self.value(&one)).collect();
+            match timeout(IN_TIME, connection.write(&values)).await {
+                Ok(Ok(())) => {
+                    link.counts.written.add(many);
+                    link.note(|troubles| troubles.writing = None);
+                }
+                Ok(Err(Wrong::Ended)) => link.counts.unwritten.add(many),
+                Ok(Err(wrong)) => {
+                    link.counts.unwritten.add(many);
+                    link.note(|troubles| troubles.writing = Some(wrong));
+                }
+                Err(_) => {
+                    link.counts.unwritten.add(many);
+                    link.give_up(Wrong::Slow);
+                }
+            }
+        }
+    }
+
+    /// How it is written now; `None` where it is too old by now.
+    fn value(&self, what: &Unwritten) -> Option<Write> {
+        let age = what.at.elapsed();
+        let (place, whole) = retention(what.kept);
+        let kept = whole.checked_sub(age).filter(|left| left.as_millis() > 0)?;
+        let stamp = SystemTime::now().checked_sub(age)?;
+        Some(Write {
+            name: what.name,
+            value: encode(&self.key, &what.name, (what.said, what.code), place, stamp),
+            kept,
+            gives_way: (!what.said.is_yes()).then_some(age),
+        })
+    }
+}

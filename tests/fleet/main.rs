@@ -1,0 +1,38 @@
+//! Several edges with one memory, over a real `redis-server` under the access list of `docs/fleet.md`: what one has found
+//! the others know, and whatever becomes of the store, each answers as it would alone.
+//!
+//! Where there is no `redis-server`, the tests pass and say `SKIPPED`; `VOUCH_PEERS=required` fails them, `never` skips them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise and prints what it saw"
+)]
+
+#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "../support/asker.rs"]
+mod asker;
+mod believed;
+mod edge;
+mod failing;
+mod known;
+mod redis;
+#[allow(dead_code, unused_imports, reason = "other tests need more of it")]
+#[path = "../support/mod.rs"]
+mod support;
+
+/// Whether the store can be run here. If not, says so past the capture of test output, or fails.
+fn is_available() -> bool {
+    let wish = std::env::var("VOUCH_PEERS").unwrap_or_else(|_| "auto".to_owned());
+    let mut missing = vec!["redis-server", "redis-cli"];
+    missing.retain(|name| support::program(name).is_none());
+    let why = match wish.as_str() {
+        "never" => "VOUCH_PEERS=never".to_owned(),
+        _ if missing.is_empty() => return true,
+        _ => format!("not installed: {}", missing.join(", ")),
+    };
+    assert!(wish != "required", "{why}");
+    support::skipped(&why);
+    false
+}
