@@ -56,3 +56,22 @@ fn the_server_that_accepted_a_user_is_asked_first_after_a_reload_as_well() {
     daemon.logged(&["verdict=reject cause=bad-credentials source=probe directory=second,first "]);
     assert_eq!(daemon.ends_by("TERM"), Some(0));
 }
+
+#[test]
+fn check_names_each_directory_that_gets_passwords() {
+    let world = World::new();
+    let routes = world.scratch.write("routes", "example.org mail.example.org\n");
+    let socket = world.scratch.path("auth");
+    world.config(
+        &(format!(
+            "[directory.mapped]\ntype = \"imap\"\nlookup.routes = \"file://{}\"\n",
+            routes.display()
+        ) + &directory("listed", "imap", 143)
+            + &listener("logins", "auth", &socket, "mapped\", \"listed")
+            + "any-login = \"in-order\"\n"),
+    );
+    world.vouch(&["check"]).ended(0).says(&[
+        "Passwords go to each of \"mapped\", \"listed\" that serves the domain",
+        "A wrong password costs an attempt at each; whoever is jane at any of these is jane.",
+    ]);
+}

@@ -182,6 +182,7 @@ impl<'a> Routes<'a> {
                 ""
             };
             text.say(asked(listener, name, &format!("the domains of its map{rest}")));
+            self.asked.push(name);
             if routes.map.has_rest() {
                 self.everything.get_or_insert(name);
             }
@@ -204,7 +205,7 @@ impl<'a> Routes<'a> {
         if domains.is_empty() {
             text.say(format!("Asks \"{name}\" about every login."));
             self.asked.push(name);
-            self.everything = Some(name);
+            self.everything.get_or_insert(name);
             return;
         }
         let goes_first = |domain: &&Domain| !all && self.taken.contains_key(*domain);
