@@ -31,6 +31,7 @@ mod reload;
 mod routes;
 mod serve;
 mod sockets;
+mod stale;
 #[path = "../support/mod.rs"]
 #[allow(
     dead_code,
