@@ -11,7 +11,6 @@ use vouch::directory::judge::recipient::Settings;
 use vouch::directory::judge::replies::Replies;
 use vouch::engine::logins::Logins;
 use vouch::settings::cache::Credentials;
-use vouch::settings::directory::Rcpt;
 use vouch::verdict::UserName;
 use vouch_protocol::imap::login::Outcome;
 use vouch_protocol::imap::response::Status;
@@ -76,10 +75,7 @@ fn smtp_ehlo_reply(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(args = 0..REFUSALS.len())]
 fn judge_recipient(bencher: Bencher<'_, '_>, refusal: usize) {
-    let settings = Settings {
-        rcpt: Rcpt::new(),
-        replies: Replies::default(),
-    };
+    let settings = Settings::default();
     bencher
         .with_inputs(|| Reply::parse(REFUSALS[refusal]).map(Answer::Recipient))
         .bench_values(|answer| {

@@ -13,8 +13,8 @@
 
 use std::process::ExitCode;
 
-use vouch::daemon;
 use vouch::directory::judge::explain::{Command, explain};
+use vouch::directory::judge::recipient::Settings;
 
 /// Reasons of which neither a yes nor a no would be a mistake.
 const LEFT_OUT: [&str; 6] = [
@@ -62,7 +62,7 @@ fn measured(code: &str, text: &str, misses: bool) -> [Kind; 3] {
         kind("a full mailbox", "accept"),
         kind("about something else", "reject"),
     ];
-    let settings = daemon::plain_reading();
+    let settings = Settings::default();
     for (reason, phrase) in text.lines().filter_map(|line| line.split_once('\t')) {
         let at = match reason {
             "userunknown" => 0,

@@ -16,6 +16,7 @@ use super::{fail, print, runtime, status};
 use crate::config::{Config, Directory, Listener};
 use crate::daemon;
 use crate::session::imap::LoginSession;
+use crate::session::smtp::Hello;
 use crate::session::smtp::recipients::RecipientSession;
 use crate::session::{Error, Servers, Session, tls};
 use crate::settings::kind::Kind;
@@ -155,18 +156,18 @@ fn is_asked_logins(config: &Config, directory: &Directory) -> bool {
 async fn open(directory: &Directory, servers: &Servers) -> Result<(String, Result<(), Error>), Error> {
     let deadline = tokio::time::Instant::now() + PROBE_TIMEOUT;
     if directory.kind == Kind::Imap {
-        let session = LoginSession::open(servers, daemon::options(directory), deadline).await?;
+        let session = LoginSession::open(servers, &directory.auth, deadline).await?;
         let (capabilities, tls) = session.offered();
         let text = describe(tls, &capabilities.to_string());
         let logins = session.takes_passwords();
         let _ = tokio::time::timeout(GOODBYE, session.close()).await;
         return Ok((text, logins));
     }
-    let hello = Arc::new(daemon::hello(directory));
+    let hello = Arc::new(Hello::from(directory));
     let session = RecipientSession::open(servers, &hello, Arc::default(), Arc::default(), deadline).await?;
     let (capabilities, tls) = session.offered();
     let text = describe(tls, &capabilities.to_string());
-    let logins = session.takes_passwords(daemon::mechanism(directory));
+    let logins = session.takes_passwords(directory.auth.mechanism);
     let _ = tokio::time::timeout(GOODBYE, session.close()).await;
     Ok((text, logins))
 }

@@ -7,30 +7,22 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use vouch_protocol::encryption::Encryption;
-use vouch_protocol::imap::login::Method;
-use vouch_protocol::sasl::Mechanism;
-use vouch_protocol::smtp::Protocol as SmtpProtocol;
 
 use super::{DaemonError, routed, sharing};
 use crate::chance::Chance;
 use crate::config::{self, Config};
-use crate::directory::judge::recipient;
-use crate::directory::judge::replies::{Means, Replies};
 use crate::directory::routed::{Routed, Servers as RoutedServers};
-use crate::directory::smtp::Settings as SmtpSettings;
-use crate::directory::{Counted, Directory, Username, health::Watched, imap::Imap, smtp::Smtp};
+use crate::directory::{Counted, Directory, health::Watched, imap::Imap, smtp::Smtp};
 use crate::engine::CachedDirectory;
 use crate::engine::cached_directory::Settings;
 use crate::fleet::Fleet;
-use crate::session::smtp::Hello;
-use crate::settings::address::{Addresses, RemoteAddress};
+use crate::settings::address::RemoteAddress;
 use crate::settings::directory::{self as keys, LoginMethod, StartTls};
 use crate::settings::kind::Kind;
 use crate::settings::routes::Routes;
 use crate::settings::routes::map::{Map, Server};
 
-use crate::session::{Remote, Servers, connect, imap::Options, lookup::Host, pool, tls};
-use crate::template::Filling;
+use crate::session::{Remote, Servers, connect, lookup::Host, tls};
 
 /// The directories of a configuration, each ready to be asked. Where there is a `method`, logins use it, whatever
 /// `auth.mechanism` says.
@@ -387,126 +379,10 @@ fn remote(directory: &config::Directory, address: &RemoteAddress, client: tls::C
     }
 }
 
-/// How an SMTP or LMTP remote is greeted.
-pub fn hello(directory: &config::Directory) -> Hello {
-    let protocol = if directory.kind == Kind::Lmtp {
-        SmtpProtocol::Lmtp
-    } else {
-        SmtpProtocol::Smtp
-    };
-    let name = directory.ehlo_name.clone().unwrap_or_else(host_name);
-    Hello { protocol, name }
-}
-
-/// The host's name; an address literal where it has none (RFC 5321 §4.1.1.1).
-fn host_name() -> String {
-    let name = nix::unistd::gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok());
-    name.filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "[127.0.0.1]".into())
-}
-
 fn build(directory: &config::Directory, servers: Arc<Servers>, counted: &Counted) -> Arc<dyn Directory> {
-    let template = directory.auth.username.clone();
-    let username: Username = Arc::new(move |login| {
-        // A template that wants a domain where the login has none would make a name of nobody.
-        let from = Filling {
-            user: login.as_bytes(),
-            ..Filling::default()
-        };
-        template.fill(&from).unwrap_or_else(|_| login.as_bytes().to_vec())
-    });
-    let pool = &directory.pool;
-    let logins = pool::Limits {
-        max_sessions: pool.max_sessions.logins as usize,
-        keys: *pool,
-        timeout: directory.timeout,
-        questions: None,
-        refusals: directory.limits.auth_errors.most(),
-    };
     if directory.kind == Kind::Imap {
-        let replies = replies(&directory.replies);
-        return Arc::new(Imap::new(
-            servers,
-            options(directory),
-            username,
-            logins,
-            directory.auth.forward_client,
-            replies,
-            counted,
-        ));
+        Arc::new(Imap::new(servers, directory, counted))
+    } else {
+        Arc::new(Smtp::new(servers, directory, counted))
     }
-    let recipients = pool::Limits {
-        questions: directory.limits.rcpt.most(),
-        refusals: directory.limits.rcpt_errors.most(),
-        max_sessions: pool.max_sessions.recipients as usize,
-        keys: keys::Pool {
-            warm_sessions: 0,
-            ..*pool
-        },
-        ..logins
-    };
-    let rcpt = &directory.rcpt;
-    let settings = SmtpSettings {
-        hello: hello(directory),
-        mail_from: rcpt.mail_from.clone().into_bytes(),
-        reading: reading(directory),
-        mechanism: mechanism(directory),
-        username,
-        forward_client: directory.auth.forward_client,
-    };
-    Arc::new(Smtp::new(servers, settings, recipients, logins, counted))
-}
-
-/// How logins are tried by IMAP.
-pub fn options(directory: &config::Directory) -> Options {
-    let method = match directory.auth.mechanism {
-        LoginMethod::Auto => None,
-        LoginMethod::Plain => Some(Method::AuthenticatePlain),
-        LoginMethod::Login => Some(Method::AuthenticateLogin),
-        LoginMethod::LoginCommand => Some(Method::LoginCommand),
-    };
-    Options {
-        method,
-        confirm: directory.auth.confirm,
-    }
-}
-
-/// The only mechanism that logins use by SMTP AUTH, if there is to be one.
-pub fn mechanism(directory: &config::Directory) -> Option<Mechanism> {
-    match directory.auth.mechanism {
-        // The reader of the configuration and `vouch probe` refuse the command, which is of IMAP.
-        LoginMethod::Auto | LoginMethod::LoginCommand => None,
-        LoginMethod::Plain => Some(Mechanism::Plain),
-        LoginMethod::Login => Some(Mechanism::Login),
-    }
-}
-
-/// How the replies of a directory's remote are read.
-pub fn reading(directory: &config::Directory) -> recipient::Settings {
-    recipient::Settings {
-        rcpt: directory.rcpt.clone(),
-        replies: replies(&directory.replies),
-    }
-}
-
-/// How replies are read where no key says otherwise.
-pub fn plain_reading() -> recipient::Settings {
-    reading(&config::Directory::new("", Kind::Smtp, Addresses::nowhere()))
-}
-
-/// The operator's phrases, as the judges take them.
-fn replies(given: &keys::Replies) -> Replies {
-    let lists = [
-        (Means::Later, &given.later),
-        (Means::Full, &given.full),
-        (Means::Unknown, &given.unknown),
-        (Means::Wrong, &given.wrong),
-    ];
-    Replies::new(
-        lists
-            .into_iter()
-            .flat_map(|(means, phrases)| phrases.iter().map(move |phrase| (means, phrase.clone()))),
-    )
 }

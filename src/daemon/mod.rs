@@ -49,10 +49,7 @@ use troubles::Troubles;
 
 pub use confine::{ServiceUser, log_file};
 pub use detail::show_addresses;
-pub use directories::{
-    hello, mechanism, members, members_by, options, plain_reading, reading, routed_servers, servers,
-    servers_by,
-};
+pub use directories::{members, members_by, routed_servers, servers, servers_by};
 pub use fleet::{check_fleet, make_fleet_key};
 pub use listeners::listener;
 pub use prepare::{Prepared, bind, check, has_listeners};

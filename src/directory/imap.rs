@@ -8,10 +8,11 @@ use tokio::time::Instant;
 use vouch_protocol::sasl::RelayedMechanism;
 
 use super::judge::replies::Replies;
-use super::{Counted, Directory, Logins, Offers, Report, Terms, Username, judge, judged_answer, origin};
-use crate::session::imap::{LoginSession, Options};
+use super::{Counted, Directory, Logins, Offers, Report, Terms, judge, judged_answer, origin};
+use crate::session::imap::LoginSession;
 use crate::session::pool::{Gate, Limits};
 use crate::session::{self, Pool, Servers, tls};
+use crate::settings::directory as keys;
 use crate::verdict::{Abstention, Cause, Kind, Question, UserName, Verdict};
 
 /// An IMAP server that is asked whether logins are good.
@@ -22,38 +23,36 @@ pub struct Imap {
 }
 
 impl Imap {
-    /// A directory that has not called its remote yet.
-    /// What happens is counted in `counted`. With `forward_client` vouch sends it the address of the client.
-    pub fn new(
-        servers: Arc<Servers>,
-        options: Options,
-        username: Username,
-        limits: Limits,
-        forward_client: bool,
-        replies: Replies,
-        counted: &Counted,
-    ) -> Self {
+    /// A directory that has not called its remote yet. What happens is counted in `counted`.
+    pub fn new(servers: Arc<Servers>, keys: &keys::Directory, counted: &Counted) -> Self {
         let (peer, tls) = (servers.peer.clone(), servers.tls.clone());
         let gate = Arc::new(Gate::new(servers.chance.clone()));
         let offers = Offers::default();
-        let heard = offers.clone();
+        let (heard, auth) = (offers.clone(), Arc::new(keys.auth.clone()));
         let open = Box::new(move |deadline| {
-            let (servers, heard) = (servers.clone(), heard.clone());
+            let (servers, auth, heard) = (servers.clone(), auth.clone(), heard.clone());
             let opening = async move {
-                let session = LoginSession::open(&servers, options, deadline).await?;
+                let session = LoginSession::open(&servers, &auth, deadline).await?;
                 heard.note(session.relays());
                 Ok(session)
             };
             Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
         });
+        let replies = Replies::from(&keys.replies);
         let judge = Box::new(move |question: &session::Login, answer| {
             let user = UserName::new(question.attempt.user());
             judged_answer(answer, |outcome| judge::imap::judge(&replies, &user, outcome))
         });
-        let pool = Pool::new(peer, limits, (&gate, &counted.logins), open, judge);
+        let pool = Pool::new(
+            peer,
+            Limits::of_logins(keys),
+            (&gate, &counted.logins),
+            open,
+            judge,
+        );
         Self {
-            logins: Logins::new(pool, username, offers),
-            forward_client,
+            logins: Logins::new(pool, keys.auth.username.clone(), offers),
+            forward_client: keys.auth.forward_client,
             tls,
         }
     }

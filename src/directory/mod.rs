@@ -24,6 +24,7 @@ use crate::dialog::HalfDone;
 use crate::session::pool::counts::Counts;
 use crate::session::pool::{self, Asker, Priority};
 use crate::session::{self, After, Answer, Attempt, Credentials, Judged, Origin, Pool, Session, Token, tls};
+use crate::template::{Filling, Template};
 use crate::verdict::{Cause, Class, Client, Kind, Proof, Question, UserName, Verdict};
 use crate::waiting::{Waiter, Waiters};
 use health::Health;
@@ -120,20 +121,17 @@ pub struct Report {
     pub tls: tls::Report,
 }
 
-/// What is sent to the remote as the user name, of a login as it was given.
-pub type Username = Arc<dyn Fn(&UserName) -> Vec<u8> + Send + Sync>;
-
 /// How logins are asked, whatever the protocol.
 struct Logins<S: Session<Question = session::Login>> {
     pool: Pool<S, Verdict>,
-    username: Username,
+    username: Template,
     half_done: Arc<HalfDone>,
     offers: Offers,
 }
 
 impl<S: Session<Question = session::Login>> Logins<S> {
     /// `offers` is what the sessions of `pool` note when they open.
-    fn new(pool: Pool<S, Verdict>, username: Username, offers: Offers) -> Self {
+    fn new(pool: Pool<S, Verdict>, username: Template, offers: Offers) -> Self {
         Self {
             half_done: Arc::new(HalfDone::new(pool.dialogs())),
             pool,
@@ -178,14 +176,24 @@ impl<S: Session<Question = session::Login>> Logins<S> {
         judge::no_answer(&error).cause().cloned()
     }
 
+    /// What is sent to the remote as the user name. A template that wants a domain where the login has none would make a
+    /// name of nobody.
+    fn name(&self, user: &UserName) -> Vec<u8> {
+        let from = Filling {
+            user: user.as_bytes(),
+            ..Filling::default()
+        };
+        self.username.fill(&from).unwrap_or_else(|_| from.user.to_vec())
+    }
+
     fn attempt(&self, user: &UserName, proof: &Proof) -> Attempt {
         match proof {
             Proof::Password(password) => Attempt::Password(Credentials {
-                user: (self.username)(user),
+                user: self.name(user),
                 password: password.clone(),
             }),
             Proof::Token { mechanism, rest } => {
-                let user = (self.username)(user);
+                let user = self.name(user);
                 Attempt::Token(Token {
                     mechanism: *mechanism,
                     message: mechanism.bearer_message(&user, rest),

@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vouch_protocol::sasl::{Mechanism, RelayedMechanism};
+use vouch_protocol::sasl::RelayedMechanism;
 use vouch_protocol::smtp::Protocol;
 
 use super::judge::recipient;
-use super::{Counted, Directory, Logins, Offers, Report, Terms, Username, judge, judged_answer, origin};
+use super::judge::replies::Replies;
+use super::{Counted, Directory, Logins, Offers, Report, Terms, judge, judged_answer, origin};
 use crate::address::Address;
 use crate::session::pool::counts::Counts;
 use crate::session::pool::{Asker, Gate, Limits};
@@ -17,24 +18,8 @@ use crate::session::smtp::Hello;
 use crate::session::smtp::auth::{AuthSession, InTwo};
 use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
 use crate::session::{self, Origin, Pool, Servers, tls};
+use crate::settings::directory as keys;
 use crate::verdict::{Abstention, Cause, Kind, Question, UserName, Verdict};
-
-/// What is particular to an SMTP or LMTP directory.
-#[derive(Clone)]
-pub struct Settings {
-    /// How we present ourselves.
-    pub hello: Hello,
-    /// The sender of the probes in wire form; empty is `<>`.
-    pub mail_from: Vec<u8>,
-    /// How doubtful replies are read.
-    pub reading: recipient::Settings,
-    /// The only mechanism that logins use, if there is to be one.
-    pub mechanism: Option<Mechanism>,
-    /// What is sent as the user name.
-    pub username: Username,
-    /// vouch sends the remote the address of the client.
-    pub forward_client: bool,
-}
 
 /// An SMTP or LMTP server that is asked about recipients and, by SMTP, logins.
 ///
@@ -49,37 +34,20 @@ pub struct Smtp {
 }
 
 impl Smtp {
-    /// A directory that has not called its remote yet. `recipients` and `logins`
-    /// are the limits of the two kinds of session, and `counted` has what happens in them.
-    pub fn new(
-        servers: Arc<Servers>,
-        settings: Settings,
-        recipients: Limits,
-        logins: Limits,
-        counted: &Counted,
-    ) -> Self {
+    /// A directory that has not called its remote yet. What happens is counted in `counted`.
+    pub fn new(servers: Arc<Servers>, keys: &keys::Directory, counted: &Counted) -> Self {
         let (tls, gate) = (servers.tls.clone(), Arc::new(Gate::new(servers.chance.clone())));
-        let recipients = recipient_pool(
-            servers.clone(),
-            &settings,
-            recipients,
-            (&gate, &counted.recipients),
-        );
+        let hello = Arc::new(Hello::from(keys));
+        let protocol = hello.protocol;
+        let asked = (servers.clone(), hello.clone());
+        let recipients = recipient_pool(asked, keys, (&gate, &counted.recipients));
         let offers = Offers::default();
-        let logins = login_pool(
-            servers,
-            &settings,
-            logins,
-            (&gate, &counted.logins),
-            offers.clone(),
-        );
-        let forward_client = settings.forward_client;
-        let logins = Logins::new(logins, settings.username, offers);
+        let logins = login_pool((servers, hello), keys, (&gate, &counted.logins), offers.clone());
         Self {
-            protocol: settings.hello.protocol,
+            protocol,
             recipients,
-            logins,
-            forward_client,
+            logins: Logins::new(logins, keys.auth.username.clone(), offers),
+            forward_client: keys.auth.forward_client,
             tls,
         }
     }
@@ -102,15 +70,13 @@ impl Smtp {
 }
 
 fn recipient_pool(
-    servers: Arc<Servers>,
-    settings: &Settings,
-    limits: Limits,
+    (servers, hello): (Arc<Servers>, Arc<Hello>),
+    keys: &keys::Directory,
     shared: (&Arc<Gate>, &Arc<Counts>),
 ) -> Pool<RecipientSession, Verdict> {
     let peer = servers.peer.clone();
-    let hello = Arc::new(settings.hello.clone());
-    let mail_from: Arc<[u8]> = settings.mail_from.as_slice().into();
-    let reading = settings.reading.clone();
+    let mail_from: Arc<[u8]> = keys.rcpt.mail_from.as_bytes().into();
+    let reading = recipient::Settings::from(keys);
     let one_each = OneEach::default();
     let open = Box::new(move |deadline| {
         let (servers, hello) = (servers.clone(), hello.clone());
@@ -121,19 +87,17 @@ fn recipient_pool(
     });
     let judge =
         Box::new(move |recipient: &Recipient, answer| recipient::judge(&reading, &recipient.wire, answer));
-    Pool::new(peer, limits, shared, open, judge)
+    Pool::new(peer, Limits::of_recipients(keys), shared, open, judge)
 }
 
 fn login_pool(
-    servers: Arc<Servers>,
-    settings: &Settings,
-    limits: Limits,
+    (servers, hello): (Arc<Servers>, Arc<Hello>),
+    keys: &keys::Directory,
     shared: (&Arc<Gate>, &Arc<Counts>),
     offers: Offers,
 ) -> Pool<AuthSession, Verdict> {
     let peer = servers.peer.clone();
-    let hello = Arc::new(settings.hello.clone());
-    let mechanism = settings.mechanism;
+    let mechanism = keys.auth.mechanism;
     let in_two = InTwo::default();
     let open = Box::new(move |deadline| {
         let (servers, hello) = (servers.clone(), hello.clone());
@@ -145,14 +109,14 @@ fn login_pool(
         };
         Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
     });
-    let replies = settings.reading.replies.clone();
+    let replies = Replies::from(&keys.replies);
     let judge = Box::new(move |question: &session::Login, answer| {
         let user = UserName::new(question.attempt.user());
         judged_answer(answer, |outcome| {
             judge::smtp_auth::judge(&replies, &user, outcome)
         })
     });
-    Pool::new(peer, limits, shared, open, judge)
+    Pool::new(peer, Limits::of_logins(keys), shared, open, judge)
 }
 
 impl Directory for Smtp {

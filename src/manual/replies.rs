@@ -1,8 +1,8 @@
 //! How a reply is interpreted: the rules, and examples that the interpreter itself has evaluated.
 
 use super::roff::Page;
-use crate::daemon::plain_reading;
 use crate::directory::judge::explain::{Command, explain};
+use crate::directory::judge::recipient::Settings;
 
 /// The rule for recipients, a sentence each.
 const RECIPIENTS: [&str; 6] = [
@@ -58,7 +58,7 @@ pub(super) fn write(page: &mut Page) {
     RECIPIENTS.iter().for_each(|rule| page.item("-", rule));
     page.text("For a refused login, in this order:");
     LOGINS.iter().for_each(|rule| page.item("-", rule));
-    let settings = plain_reading();
+    let settings = Settings::default();
     let rows: Vec<[String; 2]> = EXAMPLES
         .iter()
         .filter_map(|(command, reply)| {

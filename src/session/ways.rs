@@ -194,10 +194,11 @@ mod tests {
     use super::*;
     use crate::chance::Chance;
     use crate::session::connect::Endpoint;
-    use crate::session::imap::{LoginSession, Options};
+    use crate::session::imap::LoginSession;
     use crate::session::lookup::Host;
     use crate::session::remote::Remote;
     use crate::session::tls;
+    use crate::settings::directory::Auth;
 
     /// An IMAP server that greets with this, and then says nothing more; `None` is one that hangs up. How often it
     /// was called is the second.
@@ -247,7 +248,7 @@ mod tests {
 
     async fn open(servers: &Servers, time: Duration) -> Result<(), Error> {
         let deadline = Instant::now() + time;
-        let session = LoginSession::open(servers, Options::default(), deadline).await;
+        let session = LoginSession::open(servers, &Auth::new(), deadline).await;
         session.map(|_| ())
     }
 

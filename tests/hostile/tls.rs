@@ -13,10 +13,11 @@ use tokio::time::Instant;
 use vouch::config::read;
 use vouch::daemon;
 use vouch::session::connect::{Dial, Dialled};
-use vouch::session::imap::{LoginSession, Options as LoginOptions};
+use vouch::session::imap::LoginSession;
 use vouch::session::smtp::Hello;
 use vouch::session::smtp::auth::{AuthSession, InTwo};
 use vouch::session::{Attempt, Credentials, Error, Kind, Login, Session};
+use vouch::settings::directory::{Auth, LoginMethod};
 use vouch_protocol::secret::Secret;
 use vouch_protocol::smtp::Protocol as SmtpProtocol;
 
@@ -297,7 +298,7 @@ async fn login_at(protocol: Protocol, address: &str, allow_cleartext: bool) -> (
         origin: None,
     };
     let failed = if protocol == Protocol::Imap {
-        let mut session = LoginSession::open(&servers, LoginOptions::default(), deadline)
+        let mut session = LoginSession::open(&servers, &Auth::new(), deadline)
             .await
             .unwrap();
         session
@@ -309,9 +310,15 @@ async fn login_at(protocol: Protocol, address: &str, allow_cleartext: bool) -> (
             protocol: SmtpProtocol::Smtp,
             name: "vouch.example.net".to_owned(),
         };
-        let mut session = AuthSession::open(&servers, &Arc::new(hello), None, InTwo::default(), deadline)
-            .await
-            .unwrap();
+        let mut session = AuthSession::open(
+            &servers,
+            &Arc::new(hello),
+            LoginMethod::Auto,
+            InTwo::default(),
+            deadline,
+        )
+        .await
+        .unwrap();
         session
             .ask(std::slice::from_ref(&login), &mut |_| (), deadline)
             .await

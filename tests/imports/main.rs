@@ -43,18 +43,17 @@ const ARROWS: [(&str, &[&str]); 24] = [
         "manual",
         &[
             // Its pages are made of the entries of the keys, and of examples that the interpreter of replies evaluates.
-            "settings", "daemon::plain_reading", "directory::judge::explain", "report::members",
+            "settings", "directory::judge::explain", "directory::judge::recipient::Settings",
+            "report::members",
         ],
     ),
     (
         "daemon",
         &[
             "config", "settings", "control", "server", "engine", "directory", "session", "service",
-            "telemetry", "template", "metrics", "report", "chance", "fleet",
-            // It translates the configuration's words into those that the parts take for their settings.
-            "vouch_protocol::encryption::Encryption", "vouch_protocol::imap::login::Method",
-            "vouch_protocol::sasl::Mechanism", "vouch_protocol::sasl::RelayedMechanism",
-            "vouch_protocol::smtp::Protocol",
+            "telemetry", "metrics", "report", "chance", "fleet",
+            // When TLS begins follows from two keys and the address together.
+            "vouch_protocol::encryption::Encryption", "vouch_protocol::sasl::RelayedMechanism",
         ],
     ),
     // Plain data. How a directory is, the directory knows.
@@ -92,7 +91,8 @@ const ARROWS: [(&str, &[&str]); 24] = [
         "directory",
         &[
             "session", "verdict", "address", "vouch_protocol", "waiting", "settings",
-            // Whether a client left its dialog is asked of it; and the test of that makes one.
+            // The user name for the remote is the configuration's, filled in for each login.
+            "template", // Whether a client left its dialog is asked of it; and the test of that makes one.
             "dialog",
         ],
     ),

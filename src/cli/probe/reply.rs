@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::super::{ConfigFile, fail, print, status, unknown_directory};
 use super::recipient::LONGEST_FILE;
-use crate::daemon;
 use crate::directory::judge::explain::{Command, Explanation, explain};
 use crate::directory::judge::recipient::Settings;
 use crate::directory::judge::statement::{Found, Statement};
@@ -98,7 +97,7 @@ fn how(arguments: &Arguments, file: &ConfigFile) -> Result<(Command, Settings), 
     };
     let given = arguments.kind.map(command);
     let Some(name) = &arguments.directory else {
-        return Ok((given.unwrap_or(Command::Rcpt), daemon::plain_reading()));
+        return Ok((given.unwrap_or(Command::Rcpt), Settings::default()));
     };
     let (config, _) = file.load()?;
     let Some(directory) = config.directory.iter().find(|directory| directory.name == *name) else {
@@ -108,7 +107,7 @@ fn how(arguments: &Arguments, file: &ConfigFile) -> Result<(Command, Settings), 
         Kind::Imap => Command::ImapLogin,
         Kind::Smtp | Kind::Lmtp => Command::Rcpt,
     };
-    Ok((given.unwrap_or(own), daemon::reading(directory)))
+    Ok((given.unwrap_or(own), Settings::from(directory)))
 }
 
 /// The verdict, as the client receives it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::text::{END, Text};
+use crate::settings::directory as keys;
 
 /// What a phrase means, the first that counts first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +56,22 @@ impl Replies {
         words.retain(|word| word != END);
         let phrase = self.0.iter().find(|phrase| phrase.stands_in(&words))?;
         Some((phrase.means, &phrase.given))
+    }
+}
+
+impl From<&keys::Replies> for Replies {
+    fn from(given: &keys::Replies) -> Self {
+        let lists = [
+            (Means::Later, &given.later),
+            (Means::Full, &given.full),
+            (Means::Unknown, &given.unknown),
+            (Means::Wrong, &given.wrong),
+        ];
+        let each = |(means, phrases): (Means, &Vec<String>)| {
+            let phrases = phrases.clone().into_iter();
+            phrases.map(move |phrase| (means, phrase))
+        };
+        Self::new(lists.into_iter().flat_map(each))
     }
 }
 

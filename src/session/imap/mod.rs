@@ -20,26 +20,29 @@ use super::link::Link;
 use super::{Answer, Attempt, Credentials, Lacking, Login as Question, Origin, Servers, Session, tls};
 use crate::session::secrets::SentSecrets;
 use crate::session::ways::{Way, by_any_server};
+use crate::settings::directory::{Auth, LoginMethod};
 use remarks::is_remark;
 
 /// Bound (replies): wait for an answer after an IMAP BYE. Beyond: there is none, and the password is not sent again.
 /// Why: it usually is in the same packet.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// How logins are tried.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
-    /// The only way to send a password, if there is to be one.
-    pub method: Option<Method>,
-    /// After OK one cheap command must succeed too: Exchange may say OK and
-    /// mean no.
-    pub confirm: bool,
+/// The only way to send a password, if there is to be one.
+const fn only(mechanism: LoginMethod) -> Option<Method> {
+    match mechanism {
+        LoginMethod::Auto => None,
+        LoginMethod::Plain => Some(Method::AuthenticatePlain),
+        LoginMethod::Login => Some(Method::AuthenticateLogin),
+        LoginMethod::LoginCommand => Some(Method::LoginCommand),
+    }
 }
 
 /// A session on which logins are tried.
 pub struct LoginSession {
     link: Link<Codec>,
-    options: Options,
+    method: Option<Method>,
+    /// After OK one cheap command must succeed too: Exchange may say OK and mean no.
+    confirm: bool,
     capabilities: Capabilities,
     tags: Tags,
     /// Lines that the remote said unasked between questions.
@@ -47,15 +50,15 @@ pub struct LoginSession {
 }
 
 impl LoginSession {
-    /// Opens a session.
+    /// Opens a session, on which logins are tried as these keys say.
     ///
     /// # Errors
     /// The step at which the opening failed.
-    pub async fn open(servers: &Servers, options: Options, deadline: Instant) -> Result<Self, Error> {
-        by_any_server(servers, deadline, |way| Self::open_by(way, options, deadline)).await
+    pub async fn open(servers: &Servers, auth: &Auth, deadline: Instant) -> Result<Self, Error> {
+        by_any_server(servers, deadline, |way| Self::open_by(way, auth, deadline)).await
     }
 
-    async fn open_by(way: Arc<Way>, options: Options, deadline: Instant) -> Result<Self, Error> {
+    async fn open_by(way: Arc<Way>, auth: &Auth, deadline: Instant) -> Result<Self, Error> {
         let mut opening = Opening::new(way.remote.encryption);
         let mut link = Link::<Codec>::open(&way, deadline).await?;
         let mut step = opening.start();
@@ -80,7 +83,8 @@ impl LoginSession {
                 Step::Ready(ready) => {
                     return Ok(Self {
                         link,
-                        options,
+                        method: only(auth.mechanism),
+                        confirm: auth.confirm,
                         capabilities: ready.capabilities,
                         tags: ready.tags,
                         remarks: 0,
@@ -108,7 +112,7 @@ impl LoginSession {
     /// What is in the way.
     pub fn takes_passwords(&self) -> Result<(), Error> {
         self.link.check_password_may_leave()?;
-        let method = self.options.method;
+        let method = self.method;
         if Method::is_offered(method, &self.capabilities) {
             return Ok(());
         }
@@ -157,7 +161,8 @@ impl LoginSession {
         self.link.secrets.note(attempt);
         let Self {
             link,
-            options: Options { method, confirm },
+            method,
+            confirm,
             capabilities,
             tags,
             ..

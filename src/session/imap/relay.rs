@@ -21,7 +21,7 @@ impl LoginSession {
         self.hear_remarks(LOGIN, deadline).await?;
         let Self {
             link,
-            options,
+            confirm,
             capabilities,
             tags,
             ..
@@ -32,7 +32,7 @@ impl LoginSession {
             capabilities.binds_channels(mechanism),
         );
         let initial = client.begins(attempt, offered, link)?;
-        let mut dialog = Relay::new(capabilities, tags, mechanism, initial, options.confirm);
+        let mut dialog = Relay::new(capabilities, tags, mechanism, initial, *confirm);
         let mut step = dialog.start();
         let (mut secret_sent, mut gave_up, mut by) = (false, false, deadline);
         loop {

@@ -48,7 +48,7 @@ use tokio::time::{Instant, timeout};
 use super::error::{Error, Kind, QUEUE};
 use super::{Judged, Session};
 use crate::address::network::Network;
-use crate::settings::directory::Pool as Keys;
+use crate::settings::directory::{Directory, Pool as Keys};
 use crate::telemetry::addresses;
 use crate::telemetry::faults::{Fault, Faults, Wording};
 use crate::waiting::{Waiter, Waiters};
@@ -78,6 +78,35 @@ pub struct Limits {
     pub questions: Option<u32>,
     /// Refusals answered on one session.
     pub refusals: Option<u32>,
+}
+
+impl Limits {
+    /// Those of the sessions for logins.
+    pub fn of_logins(directory: &Directory) -> Self {
+        let keys = directory.pool;
+        Self {
+            max_sessions: keys.max_sessions.logins as usize,
+            keys,
+            timeout: directory.timeout,
+            questions: None,
+            refusals: directory.limits.auth_errors.most(),
+        }
+    }
+
+    /// Those of the sessions for recipients, of which none is kept warm.
+    pub fn of_recipients(directory: &Directory) -> Self {
+        let (keys, limits) = (directory.pool, &directory.limits);
+        Self {
+            max_sessions: keys.max_sessions.recipients as usize,
+            keys: Keys {
+                warm_sessions: 0,
+                ..keys
+            },
+            timeout: directory.timeout,
+            questions: limits.rcpt.most(),
+            refusals: limits.rcpt_errors.most(),
+        }
+    }
 }
 
 /// How many sessions there are now, and for how many questions.

@@ -10,6 +10,7 @@ use vouch_protocol::smtp::auth::{self, Auth};
 use super::{Hello, Opened, Secrecy};
 use crate::session::error::Error;
 use crate::session::{self, Answer, Attempt, Credentials, Lacking, Login, Servers, Session};
+use crate::settings::directory::LoginMethod;
 
 /// A session on which logins are tried by AUTH.
 pub struct AuthSession {
@@ -23,22 +24,21 @@ pub struct AuthSession {
 pub type InTwo = Arc<AtomicBool>;
 
 impl AuthSession {
-    /// Opens a session. `mechanism` is the only one to use, if there is to be
-    /// one.
+    /// Opens a session, on which logins are tried by this mechanism.
     ///
     /// # Errors
     /// The step at which the opening failed.
     pub async fn open(
         servers: &Servers,
         hello: &Arc<Hello>,
-        mechanism: Option<Mechanism>,
+        mechanism: LoginMethod,
         in_two: InTwo,
         deadline: Instant,
     ) -> Result<Self, Error> {
         let opened = Opened::new(servers, hello, deadline).await?;
         Ok(Self {
             opened,
-            mechanism,
+            mechanism: only(mechanism),
             in_two,
         })
     }
@@ -140,8 +140,19 @@ impl Session for AuthSession {
     }
 }
 
+/// The only mechanism to use, if there is to be one. The command LOGIN is of IMAP; the reader of the configuration and
+/// `vouch probe` refuse it.
+const fn only(mechanism: LoginMethod) -> Option<Mechanism> {
+    match mechanism {
+        LoginMethod::Auto | LoginMethod::LoginCommand => None,
+        LoginMethod::Plain => Some(Mechanism::Plain),
+        LoginMethod::Login => Some(Mechanism::Login),
+    }
+}
+
 /// Whether a password could be tried on a session.
-pub(super) fn takes_passwords(opened: &Opened, only: Option<Mechanism>) -> Result<(), Error> {
+pub(super) fn takes_passwords(opened: &Opened, mechanism: LoginMethod) -> Result<(), Error> {
+    let only = only(mechanism);
     opened.link.check_password_may_leave()?;
     let auth = &opened.capabilities.auth;
     let mut ways = [Mechanism::Plain, Mechanism::Login].into_iter();

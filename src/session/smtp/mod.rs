@@ -18,6 +18,8 @@ use super::link::Link;
 use super::{Origin, Servers};
 use crate::session::secrets::SentSecrets;
 use crate::session::ways::{Way, by_any_server};
+use crate::settings::directory::Directory;
+use crate::settings::kind::Kind as DirectoryKind;
 
 /// How we present ourselves to an SMTP or LMTP remote.
 #[derive(Debug, Clone)]
@@ -26,6 +28,27 @@ pub struct Hello {
     pub protocol: Protocol,
     /// The name behind it.
     pub name: String,
+}
+
+impl From<&Directory> for Hello {
+    fn from(directory: &Directory) -> Self {
+        let protocol = if directory.kind == DirectoryKind::Lmtp {
+            Protocol::Lmtp
+        } else {
+            Protocol::Smtp
+        };
+        let name = directory.ehlo_name.clone().unwrap_or_else(host_name);
+        Self { protocol, name }
+    }
+}
+
+/// The host's name; an address literal where it has none (RFC 5321 §4.1.1.1).
+fn host_name() -> String {
+    let name = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok());
+    name.filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "[127.0.0.1]".into())
 }
 
 /// An opened session: greeted, encrypted if it is to be, capabilities known.

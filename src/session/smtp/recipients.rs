@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt;
 use tokio::task::yield_now;
 use tokio::time::Instant;
-use vouch_protocol::sasl::Mechanism;
 use vouch_protocol::smtp::recipients::{Answer, Lost, Recipients};
 use vouch_protocol::smtp::{Capabilities, Command, EnhancedCode, Reply};
 
 use super::{Hello, Opened, auth, step_name};
 use crate::session::error::{Error, Kind, RCPT};
 use crate::session::{Origin, RetryPolicy, Servers, Session, tls, trace};
+use crate::settings::directory::LoginMethod;
 use crate::wire::WireError;
 
 /// A recipient as it goes out.
@@ -78,12 +78,12 @@ impl RecipientSession {
         (&self.opened.capabilities, self.opened.link.tls.as_deref())
     }
 
-    /// Whether a password could be tried there, by this mechanism if there is to be one, as far as it tells without one.
+    /// Whether a password could be tried there, by this mechanism, as far as it tells without one.
     ///
     /// # Errors
     /// What is in the way.
-    pub fn takes_passwords(&self, only: Option<Mechanism>) -> Result<(), Error> {
-        auth::takes_passwords(&self.opened, only)
+    pub fn takes_passwords(&self, mechanism: LoginMethod) -> Result<(), Error> {
+        auth::takes_passwords(&self.opened, mechanism)
     }
 }
 

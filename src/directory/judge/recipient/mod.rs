@@ -12,16 +12,25 @@ use super::statement::{About, Found, Statement, What};
 use super::text::Asked;
 use super::{defer, quote, reject};
 use crate::session::{After, Judged};
-use crate::settings::directory::{Code252, Policy, Rcpt};
+use crate::settings::directory::{Code252, Directory, Policy, Rcpt};
 use crate::verdict::{Cause, Class, Identity, Verdict};
 
 /// How doubtful replies are read (`directory.NAME.rcpt`, `directory.NAME.replies`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// `directory.NAME.rcpt`
     pub rcpt: Rcpt,
     /// Phrases of this remote, read before ours.
     pub replies: Replies,
+}
+
+impl From<&Directory> for Settings {
+    fn from(directory: &Directory) -> Self {
+        Self {
+            rcpt: directory.rcpt.clone(),
+            replies: Replies::from(&directory.replies),
+        }
+    }
 }
 
 /// What a refused `RCPT TO` comes to.
