@@ -50,7 +50,8 @@
 //!    ([`engine::recipients`], which `engine::store` keeps on disk, and [`engine::logins`]), else a probe that equal
 //!    questions share (`engine::flight`). The answer is checked before it is kept:
 //!    `engine::credibility`, `engine::witnesses`, `engine::catch_all`.
-//! 4. [`directory::smtp::Smtp`] puts the recipient into the queue of its
+//! 4. Where the directory has a map, [`directory::routed::Routed`] finds the server of the recipient.
+//!    [`directory::smtp::Smtp`] puts the recipient into the queue of its
 //!    [`session::pool::Pool`]. A task that owns an idle session takes it, with
 //!    whatever else waits for the same domain, or a new session is opened: [`session::connect`], [`session::tls`], then the
 //!    opening dialog of `vouch_protocol::smtp::opening`.

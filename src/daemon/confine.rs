@@ -12,15 +12,12 @@ use crate::config::{self, Config};
 use crate::service::landlock::{self, Landlock, Places};
 use crate::service::privilege::{Account, account, become_user, no_new_privileges};
 use crate::service::user;
+use crate::settings::process::DEFAULT_USER;
 use crate::telemetry::file::LogFile;
 
 /// Why what an order asks for may fail, and a start would not: a file or folder that was none of ours at the start is
 /// closed to us.
 pub(super) const DENIED: &str = "; what its user and Landlock keep from a running vouch, a restart can open";
-
-/// The user that a daemon started as root drops to by default, if there is such a
-/// user.
-pub(super) const DEFAULT_USER: &str = "vouch";
 
 /// The user that the daemon runs as.
 pub struct ServiceUser {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use nix::unistd::Uid;
 
 use super::DaemonError;
-use super::confine::DEFAULT_USER;
 use super::directories::{Version, version};
 use crate::chance::Chance;
 use crate::config::{self, Config};
@@ -14,6 +13,7 @@ use crate::fleet::key::{FleetKey, KeyError};
 use crate::fleet::{Fleet, FleetError, Secrets};
 use crate::service::privilege::account;
 use crate::session::tls;
+use crate::settings::process::DEFAULT_USER;
 
 /// A fleet, and what it was opened by.
 pub(super) struct Opened {

@@ -7,6 +7,10 @@ use super::scalar::socket_path;
 use super::socket::{ListenAddress, address_or_path};
 use super::words::words;
 
+/// The user that a daemon started as root drops to by default, if there is such a
+/// user.
+pub const DEFAULT_USER: &str = "vouch";
+
 keys! {
     /// Numbers for monitoring, by HTTP as OpenMetrics text, and a status page for people. `vouch serve` alone
     /// serves them.

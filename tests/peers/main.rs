@@ -32,6 +32,7 @@ mod people;
 mod postfix;
 mod recipient;
 mod remote;
+mod routes;
 mod same;
 mod saslauthd;
 mod sendmail;

@@ -8,6 +8,7 @@ use crate::settings::directory::{Directory, StartTls};
 use crate::settings::kind::Kind;
 use crate::settings::listener::Listener;
 use crate::settings::problem::Problem;
+use crate::settings::process::DEFAULT_USER;
 use crate::settings::routes::Routes;
 use crate::settings::table::{Findings, Place};
 
@@ -99,10 +100,9 @@ pub(super) fn check_logins(
     if !listener.protocol.asks_logins() {
         return;
     }
-    let ours = [
-        Some(geteuid().as_raw()),
-        config.service.user.as_deref().and_then(number),
-    ];
+    // As root it becomes this one.
+    let service = config.service.user.as_deref().unwrap_or(DEFAULT_USER);
+    let ours = [Some(geteuid().as_raw()), number(service)];
     let ours: Vec<u32> = ours.into_iter().flatten().collect();
     for name in &listener.directory {
         let Some(directory) = config.directory(name).filter(|it| it.kind.knows_logins()) else {
