@@ -48,7 +48,8 @@
 //!    [`engine::CachedDirectory::decide`] refuses what cannot be asked of any remote
 //!    (`engine::refusals`). From there recipients and logins go one way, `engine::lookup`: what the cache has
 //!    ([`engine::recipients`], which `engine::store` keeps on disk, and [`engine::logins`]), else a probe that equal
-//!    questions share (`engine::flight`). The answer is checked before it is kept:
+//!    questions share (`engine::flight`); while the remote is down, an earlier good login may be the answer
+//!    (`engine::stale`). The answer is checked before it is kept:
 //!    `engine::credibility`, `engine::witnesses`, `engine::catch_all`.
 //! 4. Where the directory has a map, [`directory::routed::Routed`] finds the server of the recipient.
 //!    [`directory::smtp::Smtp`] puts the recipient into the queue of its

@@ -100,9 +100,15 @@ impl Dial for Endpoint {
                 Self::Tcp(host) => dial_tcp(host, peer, tried, deadline).await,
                 Self::Unix(path) => {
                     let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
-                    let stream = within(deadline, UnixStream::connect(path))
-                        .await
-                        .map_err(|(kind, detail)| Error::new(kind, peer, CONNECT, detail))?;
+                    let stream =
+                        within(deadline, UnixStream::connect(path))
+                            .await
+                            .map_err(|(kind, detail)| {
+                                // Who may connect, the server has said by the mode of its socket.
+                                let ours = kind == Kind::Config;
+                                let kind = if ours { Kind::Unreachable } else { kind };
+                                Error::new(kind, peer, CONNECT, detail)
+                            })?;
                     Ok(Dialled {
                         stream: Box::new(stream),
                         reached: None,
@@ -280,6 +286,19 @@ mod tests {
         assert!(error.matches("refused").count() == 1, "{error}");
         let none = first_of(Vec::new(), soon()).await.unwrap_err();
         assert!(none.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_this_host_does_not_permit_says_nothing_of_the_remote() {
+        let denied = || async { Err::<(), _>(io::Error::from_raw_os_error(nix::libc::EPERM)) };
+        let (kind, _) = within(soon(), denied()).await.unwrap_err();
+        assert_eq!(kind, Kind::Config);
+        let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        let failures = vec![
+            (nobody, Kind::Unreachable, "refused".to_owned()),
+            (nobody, Kind::Config, "no descriptor left".to_owned()),
+        ];
+        assert!(!all_failed(&"mailbox".into(), failures).is_away());
     }
 
     // Fills CONNECT_TIMEOUT.
