@@ -62,7 +62,28 @@ pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
         let servers = daemon::servers(directory, &roots)
             .map_err(|error| fail(status::CONFIG, &format!("vouch {command}: {error}")))?;
         let several = directory.address.only().is_none();
-        for server in servers.each() {
+        let each =
+            runtime.block_on(async { servers.each(tokio::time::Instant::now() + PROBE_TIMEOUT).await });
+        let (each, not_called) = match each {
+            Ok(each) => each,
+            Err(error) => {
+                reachable = false;
+                print(&format!(
+                    "\n{}: NO SERVER\n  {}",
+                    directory.name,
+                    described(&error)
+                ))?;
+                continue;
+            }
+        };
+        for record in not_called {
+            print(&format!(
+                "\n{}: never asked: {}\n",
+                directory.name,
+                escaped(&record)
+            ))?;
+        }
+        for server in each {
             let name = if several { &*server.peer } else { &directory.name };
             let began = Instant::now();
             let offered = runtime.block_on(open(directory, &server));
@@ -149,7 +170,7 @@ fn is_asked_logins(config: &Config, directory: &Directory) -> bool {
         .chain(by_dovecot.flat_map(|it| &it.logins));
     let nobody = config.listener.is_empty() && config.dovecot.is_none();
     let is_asked = asked.any(|name| *name == directory.name);
-    directory.kind.knows_logins() && (is_asked || (nobody && directory.kind == Kind::Imap))
+    directory.knows_logins() && (is_asked || (nobody && directory.kind == Kind::Imap))
 }
 
 /// What it offers, and what keeps passwords from being sent.

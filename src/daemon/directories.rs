@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use vouch_protocol::encryption::Encryption;
-
+use super::remotes::{servers, servers_at, servers_by};
 use super::{DaemonError, routed, sharing};
 use crate::chance::Chance;
 use crate::config::{self, Config};
@@ -16,13 +15,13 @@ use crate::directory::{Counted, Directory, health::Watched, imap::Imap, smtp::Sm
 use crate::engine::CachedDirectory;
 use crate::engine::cached_directory::Settings;
 use crate::fleet::Fleet;
-use crate::settings::address::RemoteAddress;
-use crate::settings::directory::{self as keys, LoginMethod, StartTls};
+use crate::settings::directory::{self as keys, LoginMethod};
 use crate::settings::kind::Kind;
 use crate::settings::routes::Routes;
 use crate::settings::routes::map::{Map, Server};
 
-use crate::session::{Remote, Servers, connect, lookup::Host, tls};
+use crate::session::dns::Resolver;
+use crate::session::{Remote, Servers, tls};
 
 /// The directories of a configuration, each ready to be asked. Where there is a `method`, logins use it, whatever
 /// `auth.mechanism` says.
@@ -55,8 +54,10 @@ pub fn members_by(
             let member = CachedDirectory::new((&directory).into(), asked, key(&chance)?, chance);
             return Ok(Arc::new(member));
         }
-        let servers = servers_by(&directory, &roots, |remote| change(&directory, remote))
-            .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
+        let servers = servers_by(&directory, &roots, &Resolver::default(), |remote| {
+            change(&directory, remote);
+        })
+        .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
         let chance = servers.chance.clone();
         let member = CachedDirectory::new(
             (&directory).into(),
@@ -256,7 +257,7 @@ fn remote_of(directory: &config::Directory, roots: &tls::Roots) -> Result<Asked,
     // Of no server yet.
     let client = tls::Client::new(&directory.tls, "localhost", roots).map_err(unusable)?;
     let one = |at: &config::Directory, client: &tls::Client, counted: &Counted| {
-        let servers = servers_at(at, client, |_| ())?;
+        let servers = servers_at(at, client, &Resolver::default(), |_| ())?;
         Ok(build(at, Arc::new(servers), counted))
     };
     let servers = routed::servers(directory, client, one);
@@ -279,7 +280,7 @@ pub fn routed_servers(
     template.lookup.routes = None;
     let one = |server: &Arc<Server>| {
         let at = routed::at(&template, server);
-        let servers = servers_at(&at, &client, |_| ())?;
+        let servers = servers_at(&at, &client, &Resolver::default(), |_| ())?;
         Ok((at, servers))
     };
     routes.map.servers().iter().map(one).collect()
@@ -293,90 +294,6 @@ fn led(directory: &config::Directory, routes: &Routes, servers: &Arc<RoutedServe
 /// A key for what is remembered of passwords.
 fn key(chance: &Chance) -> Result<[u8; 32], DaemonError> {
     chance.bytes().ok_or(DaemonError::Random)
-}
-
-/// The servers of a directory and the ways to them.
-///
-/// # Errors
-/// A certificate or key file that cannot be used.
-pub fn servers(directory: &config::Directory, roots: &tls::Roots) -> Result<Servers, tls::SettingsError> {
-    servers_by(directory, roots, |_| ())
-}
-
-/// As [`servers`], where `change` may change each first: tests have theirs in memory.
-///
-/// # Errors
-/// As [`servers`].
-pub fn servers_by(
-    directory: &config::Directory,
-    roots: &tls::Roots,
-    change: impl Fn(&mut Remote),
-) -> Result<Servers, tls::SettingsError> {
-    let first = directory.address.servers().first();
-    let client = tls::Client::new(&directory.tls, first.map_or("localhost", host), roots)?;
-    servers_at(directory, &client, change)
-}
-
-/// The same, with what is not a server's own from `client`.
-fn servers_at(
-    directory: &config::Directory,
-    client: &tls::Client,
-    change: impl Fn(&mut Remote),
-) -> Result<Servers, tls::SettingsError> {
-    let each = directory.address.servers().iter().map(|address| {
-        let mut remote = remote(directory, address, client.at(host(address))?);
-        change(&mut remote);
-        Ok(remote)
-    });
-    let mut each = each.collect::<Result<Vec<_>, _>>()?.into_iter();
-    let first = match each.next() {
-        Some(first) => first,
-        None => remote(
-            directory,
-            &RemoteAddress::Socket(PathBuf::new()),
-            client.at("localhost")?,
-        ),
-    };
-    let peer = format!("{} ({})", directory.name, directory.endpoint());
-    Ok(Servers::new(peer.into(), first, each.collect()))
-}
-
-/// The name in a server's certificate. A socket has none; without tls.server-name no TLS is started over it, see below.
-fn host(address: &RemoteAddress) -> &str {
-    address.host().unwrap_or("localhost")
-}
-
-/// One server of a directory, and the way to it.
-fn remote(directory: &config::Directory, address: &RemoteAddress, client: tls::Client) -> Remote {
-    let endpoint = match address {
-        RemoteAddress::Host { name, port } => {
-            let port = port.or(directory.port).unwrap_or_default();
-            connect::Endpoint::Tcp(Host::new(name, port))
-        }
-        RemoteAddress::Socket(path) => connect::Endpoint::Unix(path.clone()),
-    };
-    let tls = &directory.tls;
-    let encryption = match (tls.implicit, tls.starttls) {
-        (true, _) => Encryption::AlreadyOn,
-        // Nobody is between us and a socket, and its certificate could be for no name.
-        (false, StartTls::IfAvailable)
-            if matches!(address, RemoteAddress::Socket(_)) && tls.server_name.is_none() =>
-        {
-            Encryption::Never
-        }
-        (false, StartTls::IfAvailable) => Encryption::IfOffered,
-        (false, StartTls::Required) => Encryption::Required,
-        (false, StartTls::Never) => Encryption::Never,
-    };
-    Remote {
-        peer: format!("{} ({})", directory.name, address.endpoint(directory.port)).into(),
-        dial: Arc::new(endpoint),
-        tls: Arc::new(client),
-        encryption,
-        timeout: directory.timeout,
-        password_in_clear: directory.password_in_clear(address),
-        chance: Chance::default(),
-    }
 }
 
 fn build(directory: &config::Directory, servers: Arc<Servers>, counted: &Counted) -> Arc<dyn Directory> {

@@ -14,6 +14,7 @@ mod ownership;
 mod prepare;
 mod reload;
 pub(crate) mod remembered;
+mod remotes;
 mod routed;
 mod running;
 mod sharing;
@@ -49,10 +50,11 @@ use troubles::Troubles;
 
 pub use confine::{ServiceUser, log_file};
 pub use detail::show_addresses;
-pub use directories::{members, members_by, routed_servers, servers, servers_by};
+pub use directories::{members, members_by, routed_servers};
 pub use fleet::{check_fleet, make_fleet_key};
 pub use listeners::listener;
 pub use prepare::{Prepared, bind, check, has_listeners};
+pub use remotes::{servers, servers_by};
 
 /// How often systemd is notified of the directories' state, if that has changed.
 const STATUS: Duration = Duration::from_secs(10);
@@ -242,11 +244,7 @@ fn descriptors(connections: u64, config: &Config) -> Descriptors {
     // Recipients and logins do not share sessions.
     let pools = |directory: &config::Directory| {
         let most = directory.pool.max_sessions;
-        let logins = if directory.kind.knows_logins() {
-            most.logins
-        } else {
-            0
-        };
+        let logins = if directory.knows_logins() { most.logins } else { 0 };
         let recipients = if directory.kind.knows_recipients() {
             most.recipients
         } else {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use vouch_protocol::sasl::RelayedMechanism;
-use vouch_protocol::smtp::Protocol;
 
 use super::judge::recipient;
 use super::judge::replies::Replies;
@@ -16,8 +15,8 @@ use crate::session::pool::counts::Counts;
 use crate::session::pool::{Asker, Gate, Limits};
 use crate::session::smtp::Hello;
 use crate::session::smtp::auth::{AuthSession, InTwo};
-use crate::session::smtp::recipients::{OneEach, Recipient, RecipientSession};
-use crate::session::{self, Origin, Pool, Servers, tls};
+use crate::session::smtp::recipients::{Heard, OneEach, Recipient, RecipientSession};
+use crate::session::{self, Judged, Origin, Pool, Servers, tls};
 use crate::settings::directory as keys;
 use crate::verdict::{Abstention, Cause, Kind, Question, UserName, Verdict};
 
@@ -26,7 +25,7 @@ use crate::verdict::{Abstention, Cause, Kind, Question, UserName, Verdict};
 /// The two do not share sessions: AUTH is refused inside a mail transaction
 /// (RFC 4954 §4), and a session that is logged in answers for that user.
 pub struct Smtp {
-    protocol: Protocol,
+    knows_logins: bool,
     recipients: Pool<RecipientSession, Verdict>,
     logins: Logins<AuthSession>,
     forward_client: bool,
@@ -38,13 +37,13 @@ impl Smtp {
     pub fn new(servers: Arc<Servers>, keys: &keys::Directory, counted: &Counted) -> Self {
         let (tls, gate) = (servers.tls.clone(), Arc::new(Gate::new(servers.chance.clone())));
         let hello = Arc::new(Hello::from(keys));
-        let protocol = hello.protocol;
         let asked = (servers.clone(), hello.clone());
         let recipients = recipient_pool(asked, keys, (&gate, &counted.recipients));
         let offers = Offers::default();
         let logins = login_pool((servers, hello), keys, (&gate, &counted.logins), offers.clone());
         Self {
-            protocol,
+            // RFC 2033 knows AUTH no more than it forbids it; nobody offers it to end users.
+            knows_logins: keys.knows_logins(),
             recipients,
             logins: Logins::new(logins, keys.auth.username.clone(), offers),
             forward_client: keys.auth.forward_client,
@@ -85,8 +84,16 @@ fn recipient_pool(
             async move { RecipientSession::open(&servers, &hello, mail_from, one_each, deadline).await };
         Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
     });
-    let judge =
-        Box::new(move |recipient: &Recipient, answer| recipient::judge(&reading, &recipient.wire, answer));
+    let judge = Box::new(move |recipient: &Recipient, heard: Heard| {
+        let judged = recipient::judge(&reading, &recipient.wire, heard.answer);
+        match heard.by_backup {
+            false => judged,
+            true => Judged {
+                verdict: judged.verdict.by_backup(),
+                ..judged
+            },
+        }
+    });
     Pool::new(peer, Limits::of_recipients(keys), shared, open, judge)
 }
 
@@ -123,8 +130,7 @@ impl Directory for Smtp {
     fn can_answer(&self, kind: &Kind) -> bool {
         match kind {
             Kind::Recipient(_) => true,
-            // RFC 2033 knows AUTH no more than it forbids it; nobody offers it to end users.
-            Kind::Login { .. } => self.protocol == Protocol::Smtp,
+            Kind::Login { .. } => self.knows_logins,
         }
     }
 
@@ -162,7 +168,7 @@ impl Directory for Smtp {
 
     fn report(&self) -> Option<Report> {
         let mut pools = vec![("recipient", self.recipients.report())];
-        if self.protocol == Protocol::Smtp {
+        if self.knows_logins {
             pools.push(("login", self.logins.pool.report()));
         }
         Some(Report {

@@ -180,7 +180,11 @@ impl Lookup for RecipientLookup {
         self.confirmer.confirm(asked, verdict).await
     }
 
+    /// What a backup MX says is neither kept nor shared: it may take or refuse anybody.
     fn keep(&self, asked: &Asked<Self::Key>, verdict: &Verdict) {
+        if verdict.is_by_backup() {
+            return;
+        }
         let (address, _) = &asked.key;
         self.confirmer.memory.keep(address, verdict);
         self.share(asked, verdict);

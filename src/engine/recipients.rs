@@ -110,7 +110,11 @@ impl Recipients {
             Said::No(_) => None,
             Said::Yes(remark) => {
                 let remark = remark.map(|cause| *cause);
-                let verdict = Verdict::Accept(Identity { name, remark });
+                let verdict = Verdict::Accept(Identity {
+                    name,
+                    remark,
+                    by_backup: false,
+                });
                 Some((self.state(age)?, verdict))
             }
         }
@@ -128,8 +132,12 @@ impl Recipients {
         }
     }
 
-    /// Keeps what a probe found. A Defer is no finding: it overwrites nothing.
+    /// Keeps what a probe found. A Defer is no finding: it overwrites nothing. Nor is what a backup MX says, which may take
+    /// everybody.
     pub fn keep(&self, address: &Address, verdict: &Verdict) {
+        if verdict.is_by_backup() {
+            return;
+        }
         let said = match verdict {
             Verdict::Accept(identity) => Said::Yes(identity.remark.clone().map(Box::new)),
             Verdict::Reject(cause) => Said::No(Box::new(cause.clone())),

@@ -61,6 +61,7 @@ mod tests {
                 Verdict::Accept(Identity {
                     name: b"x".to_vec(),
                     remark: Some(cause(Class::Full)),
+                    by_backup: false,
                 }),
                 "452 4.2.2 no such user",
             ),

@@ -195,6 +195,7 @@ mod tests {
             Verdict::Accept(Identity {
                 name: b"x".to_vec(),
                 remark: Some(cause.clone()),
+                by_backup: false,
             })
         };
         let mut verdicts = vec![

@@ -376,6 +376,7 @@ mod tests {
             let yes = Verdict::Accept(Identity {
                 name: address.to_wire(),
                 remark: None,
+                by_backup: false,
             });
             assert_eq!(owners(&["{local}"], sender, yes.clone()), "OK ,", "{sender:?}");
             assert_eq!(owners(&["{local}", "all"], sender, yes), "OK all", "{sender:?}");

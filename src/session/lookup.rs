@@ -14,6 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, oneshot};
 use tokio::time::{Instant, timeout};
 
+use super::interfaces::is_own;
 use crate::telemetry::faults::EVERY;
 
 /// Bound (sessions): time for which the addresses of a server's name are used again. Beyond: the name is looked up
@@ -49,6 +50,8 @@ type Resolver = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 pub struct Host {
     name: Arc<str>,
     port: u16,
+    /// It is never this machine: asking itself would be a loop.
+    is_elsewhere: bool,
     resolver: Arc<Resolver>,
     /// The turn to ask the resolver: a thread waits for it for as long as it takes, and the caller may be gone by
     /// then. One thread is enough.
@@ -88,10 +91,19 @@ impl Host {
         Self::asking(name, port, Arc::new(resolver))
     }
 
+    /// The same, which is an error where it has an address of this machine.
+    pub fn elsewhere(self) -> Self {
+        Self {
+            is_elsewhere: true,
+            ..self
+        }
+    }
+
     fn asking(name: &str, port: u16, resolver: Arc<Resolver>) -> Self {
         Self {
             name: name.into(),
             port,
+            is_elsewhere: false,
             resolver,
             turn: Arc::default(),
             worse: Mutex::default(),
@@ -107,6 +119,9 @@ impl Host {
     /// What the resolver said.
     pub(super) async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         let mut addresses = self.in_order().await?;
+        if self.is_elsewhere && addresses.iter().any(|it| is_own(it.ip())) {
+            return Err(io::Error::other("it is this machine: asking it would be a loop"));
+        }
         let mut worse = self.worse.lock();
         worse.retain(|(_, since)| since.elapsed() < WORSE);
         addresses.sort_by_key(|address| worse.iter().any(|(one, _)| one == address));
@@ -265,7 +280,7 @@ impl Known {
     }
 }
 
-fn is_no_such_name(error: &io::Error) -> bool {
+pub(super) fn is_no_such_name(error: &io::Error) -> bool {
     let said = error.to_string();
     NO_SUCH_NAME.iter().any(|words| said.ends_with(words))
 }

@@ -26,6 +26,8 @@ pub struct Remote {
     pub timeout: Duration,
     /// Whether a password may go out without TLS.
     pub password_in_clear: bool,
+    /// A backup MX: it may accept any recipient, so what it says is not remembered.
+    pub is_backup: bool,
     /// Draws the pauses between tries.
     pub chance: Chance,
 }

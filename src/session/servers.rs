@@ -1,26 +1,16 @@
 //! The servers of a directory, any of which can answer, and which of them is called first.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
+use super::discovery::{Discovery, Make, Source};
+use super::dns::Resolver;
 use super::error::{Error, Kind, LOOK_UP};
 use super::remote::Remote;
+use super::server::Server;
 use super::tls;
 use crate::chance::Chance;
-use crate::telemetry::faults::{Fault, Faults, Wording};
-
-/// Bound (sessions): time for which a server that failed while another one of its directory worked is called last. Beyond:
-/// the order of the configuration applies again. Why: a server that was overloaded or restarted is back by then.
-const SERVER_WORSE: Duration = Duration::from_secs(60);
-
-/// What is logged of a server that another one stands in for.
-const WORDING: Wording = Wording {
-    again: "is used again",
-    without: "sessions that another server took over",
-};
 
 /// The servers of a directory: each has the same accounts.
 pub struct Servers {
@@ -30,40 +20,64 @@ pub struct Servers {
     pub tls: Arc<tls::Client>,
     /// Draws the pauses between tries.
     pub chance: Chance,
-    list: Vec<Arc<Server>>,
+    source: Which,
 }
 
-/// One of them.
-pub(super) struct Server {
-    pub(super) remote: Arc<Remote>,
-    /// When it failed last while another worked.
-    worse: Mutex<Option<Instant>>,
-    faults: Faults,
+/// Which they are.
+enum Which {
+    /// Those of the configuration.
+    Listed(Vec<Arc<Server>>),
+    /// Those that DNS names.
+    Found(Arc<Discovery>),
 }
 
 impl Servers {
     /// These servers, in the order in which they are called.
     pub fn new(peer: Arc<str>, first: Remote, others: Vec<Remote>) -> Self {
+        let (tls, chance) = (first.tls.clone(), first.chance.clone());
+        let all = [first].into_iter().chain(others);
         Self {
             peer,
-            tls: first.tls.clone(),
-            chance: first.chance.clone(),
-            list: [first]
-                .into_iter()
-                .chain(others)
-                .map(|remote| Arc::new(Server::new(remote)))
-                .collect(),
+            tls,
+            chance,
+            source: Which::Listed(all.map(|remote| Arc::new(Server::new(remote))).collect()),
         }
     }
 
-    /// Each server by itself.
-    pub fn each(&self) -> impl Iterator<Item = Self> {
-        self.list.iter().map(|server| Self {
+    /// Those that DNS names at `source`; `make` makes the remote of each, with what it shares with `tls`.
+    pub fn found(
+        peer: Arc<str>,
+        tls: Arc<tls::Client>,
+        source: Source,
+        resolver: Resolver,
+        make: Make,
+    ) -> Self {
+        let chance = Chance::default();
+        Self {
+            peer,
+            tls,
+            chance: chance.clone(),
+            source: Which::Found(Arc::new(Discovery::new(source, resolver, chance, make))),
+        }
+    }
+
+    /// Each server by itself, in the order in which they are called; and of DNS records, which name no server that is
+    /// called, and why.
+    ///
+    /// # Errors
+    /// DNS names none, or gives no answer by `deadline`.
+    pub async fn each(&self, deadline: Instant) -> Result<(Vec<Self>, Vec<String>), Error> {
+        let servers = self.in_order(deadline).await?.into_iter().map(|server| Self {
             peer: server.remote.peer.clone(),
             tls: self.tls.clone(),
             chance: self.chance.clone(),
-            list: vec![server.clone()],
-        })
+            source: Which::Listed(vec![server]),
+        });
+        let not_called = match &self.source {
+            Which::Listed(_) => Vec::new(),
+            Which::Found(discovery) => discovery.not_called().await,
+        };
+        Ok((servers.collect(), not_called))
     }
 
     /// There is no server to call.
@@ -72,10 +86,26 @@ impl Servers {
     }
 
     /// In the order in which they are called now.
-    pub(super) fn in_order(&self) -> Vec<Arc<Server>> {
-        let mut list = self.list.clone();
+    ///
+    /// # Errors
+    /// DNS names none, or gives no answer by `deadline`.
+    pub(super) async fn in_order(&self, deadline: Instant) -> Result<Vec<Arc<Server>>, Error> {
+        let mut list = match &self.source {
+            Which::Listed(list) => list.clone(),
+            Which::Found(discovery) => match timeout_at(deadline, discovery.servers(&self.peer)).await {
+                Ok(servers) => servers?,
+                Err(_) => {
+                    return Err(Error::new(
+                        Kind::Timeout,
+                        &self.peer,
+                        LOOK_UP,
+                        "no answer in time",
+                    ));
+                }
+            },
+        };
         list.sort_by_key(|server| server.is_worse());
-        list
+        Ok(list)
     }
 }
 
@@ -83,56 +113,5 @@ impl Servers {
 impl From<Remote> for Servers {
     fn from(remote: Remote) -> Self {
         Self::new(remote.peer.clone(), remote, Vec::new())
-    }
-}
-
-impl Server {
-    fn new(remote: Remote) -> Self {
-        Self {
-            faults: Faults::new(remote.peer.clone(), WORDING),
-            remote: Arc::new(remote),
-            worse: Mutex::default(),
-        }
-    }
-
-    fn is_worse(&self) -> bool {
-        self.worse
-            .lock()
-            .is_some_and(|since| since.elapsed() < SERVER_WORSE)
-    }
-
-    /// A session was opened here.
-    pub(super) fn worked(&self) {
-        *self.worse.lock() = None;
-        self.faults.worked();
-    }
-
-    /// It failed, or none was opened in time, and one was opened at another: that is called first for a while.
-    pub(super) fn stands_back(&self, error: Option<&Error>, other: &Self) {
-        *self.worse.lock() = Some(Instant::now());
-        let slow = || {
-            Error::new(
-                Kind::Timeout,
-                &self.remote.peer,
-                "opening",
-                "no session in its part of the time",
-            )
-        };
-        let error = error.cloned().unwrap_or_else(slow);
-        self.faults.failed(&Fault {
-            step: error.step(),
-            class: error.kind().name(),
-            text: &format!("{error}; {} is called instead", other.remote.peer),
-            advice: &error.advice(),
-            lasting: false,
-        });
-    }
-
-    /// As if all that it did were long ago.
-    #[cfg(test)]
-    pub(super) fn age(&self) {
-        if let Some(since) = &mut *self.worse.lock() {
-            *since -= SERVER_WORSE;
-        }
     }
 }

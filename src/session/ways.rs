@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 use super::connect::Reached;
 use super::error::Error;
 use super::remote::Remote;
-use super::servers::{Server, Servers};
+use super::server::Server;
+use super::servers::Servers;
 
 /// Bound (sessions): wait for a server or address, where there are others. Beyond: the next is tried in parallel; sooner
 /// if its part of the time is up, which is a third for the addresses of one server, a quarter with two servers, a tenth
@@ -45,7 +46,7 @@ pub(super) async fn by_any_server<S, F>(
 where
     F: Future<Output = Result<S, Error>>,
 {
-    let mut ways = Ways::new(servers.in_order());
+    let mut ways = Ways::new(servers.in_order(deadline).await?);
     let parts = u32::try_from(ways.servers.len())
         .unwrap_or(u32::MAX)
         .saturating_add(2);
@@ -242,6 +243,7 @@ mod tests {
             encryption: Encryption::Never,
             timeout: Duration::from_secs(30),
             password_in_clear: false,
+            is_backup: false,
             chance: Chance::default(),
         }
     }
@@ -307,6 +309,12 @@ mod tests {
         (socket.local_addr().unwrap(), socket)
     }
 
+    /// The names of the servers, as they are called now.
+    async fn order(servers: &Servers) -> Vec<String> {
+        let servers = servers.in_order(Instant::now()).await.unwrap();
+        servers.iter().map(|it| it.remote.peer.to_string()).collect()
+    }
+
     // Fills SERVER_WORSE.
     #[tokio::test]
     async fn a_server_that_fails_in_any_way_is_passed_by_and_called_last_for_a_while() {
@@ -330,24 +338,17 @@ mod tests {
         }
         assert_eq!(calls(), [1, 1, 4], "the one that works is called first");
         // After a while the order is that of the configuration again.
-        let order = |servers: &Servers| {
-            servers
-                .in_order()
-                .iter()
-                .map(|it| it.remote.peer.to_string())
-                .collect::<Vec<_>>()
-        };
         assert_eq!(
-            order(&servers),
+            order(&servers).await,
             [
                 "mail (server 3)", "mail (server 0)", "mail (server 1)", "mail (server 2)"
             ]
         );
-        for server in servers.in_order() {
+        for server in servers.in_order(Instant::now()).await.unwrap() {
             server.age();
         }
         assert_eq!(
-            order(&servers),
+            order(&servers).await,
             [
                 "mail (server 0)", "mail (server 1)", "mail (server 2)", "mail (server 3)"
             ]

@@ -1,4 +1,4 @@
-//! Where a directory's servers are, and names of hosts.
+//! Where a directory's servers are.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
+use super::host::host_of;
 use super::key::{Shown, Value, array};
 use super::kind::Kind;
 use super::scalar::{Bound, Wrong, filled, quoted, socket_path};
 use super::table::{Field, Findings, Place, strings};
-use crate::address::{Domain, MAX_DOMAIN};
+use crate::address::Domain;
 
 /// Bound (sessions): servers of one directory. Beyond: a list in the configuration is refused. Why: each that hangs takes
 /// a part of the time that an answer has.
@@ -102,9 +103,70 @@ impl fmt::Display for RemoteAddress {
     }
 }
 
-/// Where a directory's servers are, in the order in which they are tried: one at least, [`MAX_SERVERS`] at most.
+/// Where a directory's servers are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Addresses(Vec<RemoteAddress>);
+pub enum Addresses {
+    /// These, in the order in which they are tried. [`Self::listed`] makes it: one at least, [`MAX_SERVERS`] at most.
+    Listed(Vec<RemoteAddress>),
+    /// Those in the MX records of a domain: for recipients alone.
+    Mx(Domain),
+    /// Those in the SRV records of a name.
+    Srv(Service),
+}
+
+/// The name of SRV records.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Service {
+    /// `_submission._tcp`
+    pub service: String,
+    /// The domain that offers it, whose name is in the servers' certificates (RFC 6186 section 6).
+    pub domain: Domain,
+}
+
+impl Service {
+    /// Reads `_submission._tcp.example.org`.
+    fn parse(text: &str) -> Option<Self> {
+        let (service, rest) = text.split_once('.')?;
+        let (protocol, domain) = rest.split_once('.')?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let name = service.strip_prefix('_')?;
+        let fits = !name.is_empty() && name.bytes().all(plain) && protocol.eq_ignore_ascii_case("_tcp");
+        let domain = Domain::parse(domain).ok().filter(|_| fits)?;
+        Some(Self {
+            service: format!("{}._tcp", service.to_ascii_lowercase()),
+            domain,
+        })
+    }
+
+    /// What it must be used with: the type of directory, and TLS from the first byte (RFC 6186, RFC 8314). Nothing of a
+    /// service that is not registered.
+    fn of(&self) -> Option<(Kind, bool)> {
+        match &*self.service {
+            "_imap._tcp" => Some((Kind::Imap, false)),
+            "_imaps._tcp" => Some((Kind::Imap, true)),
+            "_submission._tcp" => Some((Kind::Smtp, false)),
+            "_submissions._tcp" => Some((Kind::Smtp, true)),
+            "_lmtp._tcp" => Some((Kind::Lmtp, false)),
+            _ => None,
+        }
+    }
+
+    /// Why a directory of this type, with TLS from the first byte or not, cannot use it.
+    pub(crate) fn contradicts(&self, kind: Kind, implicit_tls: bool) -> Option<String> {
+        let (wanted, implicit) = self.of()?;
+        let service = &self.service;
+        if wanted != kind {
+            return Some(format!("`{service}` is for type `{wanted}`"));
+        }
+        (implicit != implicit_tls).then(|| format!("`{service}` is for `tls.implicit = {implicit}`"))
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.service, self.domain)
+    }
+}
 
 impl Addresses {
     /// A list of servers.
@@ -127,7 +189,7 @@ impl Addresses {
                 format!("`{}` is there already", servers[twice]),
             ));
         }
-        Ok(Self(servers))
+        Ok(Self::Listed(servers))
     }
 
     /// A server without a name, for the keys of a directory that is never asked.
@@ -141,17 +203,41 @@ impl Addresses {
 
     /// Whether it is none of a server.
     fn is_nowhere(&self) -> bool {
-        matches!(&self.0[..], [RemoteAddress::Host { name, .. }] if name.is_empty())
+        matches!(self.servers(), [RemoteAddress::Host { name, .. }] if name.is_empty())
     }
 
-    /// The servers, in the order of the list.
+    /// Reads `mx:DOMAIN` or `srv:_SERVICE._tcp.DOMAIN`; `None` for a text that begins otherwise.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_dns(text: &str) -> Option<Result<Self, Wrong>> {
+        if let Some(domain) = text.strip_prefix("mx:") {
+            let domain = Domain::parse(domain).map(Self::Mx);
+            return Some(domain.map_err(|_| {
+                Wrong::new("has no domain behind `mx:`", "not a domain name")
+                    .help("write it as in `\"mx:example.org\"`")
+            }));
+        }
+        let service = Service::parse(text.strip_prefix("srv:")?).map(Self::Srv);
+        Some(service.ok_or_else(|| {
+            Wrong::new(
+                "has no service behind `srv:`", "a service, `_tcp` and a domain are wanted",
+            )
+            .help("write it as in `\"srv:_submission._tcp.example.org\"`")
+        }))
+    }
+
+    /// The servers, in the order of the list; none where DNS names them.
     pub fn servers(&self) -> &[RemoteAddress] {
-        &self.0
+        match self {
+            Self::Listed(servers) => servers,
+            Self::Mx(_) | Self::Srv(_) => &[],
+        }
     }
 
     /// The only server, where there is one.
     pub fn only(&self) -> Option<&RemoteAddress> {
-        match &self.0[..] {
+        match self.servers() {
             [only] => Some(only),
             _ => None,
         }
@@ -159,13 +245,23 @@ impl Addresses {
 
     /// Whether all are Unix sockets.
     pub fn are_sockets(&self) -> bool {
-        self.0.iter().all(|one| matches!(one, RemoteAddress::Socket(_)))
+        let servers = self.servers();
+        !servers.is_empty() && servers.iter().all(|one| matches!(one, RemoteAddress::Socket(_)))
     }
 
     /// Whether one of them is reached at `port`.
     pub fn take_port(&self) -> bool {
         let takes = |one: &RemoteAddress| matches!(one, RemoteAddress::Host { port: None, .. });
-        self.0.iter().any(takes)
+        matches!(self, Self::Mx(_)) || self.servers().iter().any(takes)
+    }
+
+    /// Where each is reached, with `port` where it has none of its own.
+    pub fn endpoints(&self, port: Option<u16>) -> Vec<String> {
+        match (self, port) {
+            (Self::Listed(servers), _) => servers.iter().map(|server| server.endpoint(port)).collect(),
+            (Self::Mx(domain), Some(port)) => vec![format!("mx:{domain}:{port}")],
+            (Self::Mx(_) | Self::Srv(_), _) => vec![self.to_string()],
+        }
     }
 
     /// The port there that the file need not name.
@@ -182,15 +278,21 @@ fn twice(servers: &[RemoteAddress]) -> Option<usize> {
 /// In one line.
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let servers: Vec<_> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&servers.join(", "))
+        match self {
+            Self::Listed(servers) => {
+                let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
+                f.write_str(&servers.join(", "))
+            }
+            Self::Mx(domain) => write!(f, "mx:{domain}"),
+            Self::Srv(service) => write!(f, "srv:{service}"),
+        }
     }
 }
 
 /// One server.
 impl From<RemoteAddress> for Addresses {
     fn from(server: RemoteAddress) -> Self {
-        Self(vec![server])
+        Self::Listed(vec![server])
     }
 }
 
@@ -207,6 +309,15 @@ impl Value for Addresses {
                 Err(wrong) => return field.wrong(found, wrong),
             },
         };
+        if let [(text, place)] = &texts[..]
+            && let Some(read) = Self::from_dns(text)
+        {
+            match read.and_then(|addresses| fitting(addresses, kind)) {
+                Ok(addresses) => *self = addresses,
+                Err(wrong) => found.problem(field.problem(place.clone(), wrong)),
+            }
+            return;
+        }
         let mut servers: Vec<RemoteAddress> = Vec::with_capacity(texts.len());
         let mut places: Vec<Place> = Vec::with_capacity(texts.len());
         let broken = found.problems.len();
@@ -233,15 +344,32 @@ impl Value for Addresses {
         if self.is_nowhere() {
             return Shown::Unset("`lookup.routes`".to_owned());
         }
-        Shown::Set(match self.only() {
-            Some(only) => quoted(only),
-            None => array(&self.0),
+        Shown::Set(match self {
+            Self::Listed(servers) if servers.len() != 1 => array(servers),
+            one => quoted(one),
         })
+    }
+}
+
+/// What DNS names, for a directory of this type.
+fn fitting(addresses: Addresses, kind: Kind) -> Result<Addresses, Wrong> {
+    match addresses {
+        Addresses::Mx(_) if kind != Kind::Smtp => {
+            let label = format!("MX records name servers for SMTP, and this is of type `{kind}`");
+            Err(Wrong::new("cannot be `mx:`", label).help("list its servers"))
+        }
+        addresses => Ok(addresses),
     }
 }
 
 /// A server of a directory of this type.
 fn server(text: &str, kind: Kind) -> Result<RemoteAddress, Wrong> {
+    if Addresses::from_dns(text).is_some() {
+        return Err(Wrong::new(
+            "cannot hold `mx:` or `srv:` among others", "DNS names all servers, or none",
+        )
+        .help("give this alone, as a string"));
+    }
     match RemoteAddress::parse(text)? {
         RemoteAddress::Socket(_) if kind != Kind::Lmtp => Err(Wrong::new(
             "cannot be a path",
@@ -252,80 +380,9 @@ fn server(text: &str, kind: Kind) -> Result<RemoteAddress, Wrong> {
     }
 }
 
-/// A host name as A-labels, or an IP address without brackets.
-pub(super) fn host_name(value: &DeValue<'_>) -> Result<String, Wrong> {
-    let text = filled(value)?;
-    if let Some((host, port)) = text.rsplit_once(':')
-        && text.parse::<IpAddr>().is_err()
-        && port.parse::<u16>().is_ok()
-        && !host.contains("//")
-    {
-        let wrong = Wrong::new("cannot hold a port", "only the host, please");
-        return Err(wrong.help(format!("write `\"{host}\"`")));
-    }
-    host_of(&text)
-}
-
-/// The same of a text.
-fn host_of(text: &str) -> Result<String, Wrong> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'))
-        .unwrap_or(text);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(address.to_string());
-    }
-    // A host of a private network may bear a name that no domain may, such as `mail_1`.
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    if text.bytes().all(plain)
-        && text.len() <= MAX_DOMAIN
-        && text.bytes().any(|byte| byte.is_ascii_alphanumeric())
-    {
-        return Ok(text.to_ascii_lowercase());
-    }
-    Domain::parse(text).map(|domain| domain.to_string()).map_err(|_| {
-        Wrong::new("is not a host", "neither a host name nor an IP address")
-            .help("write it as in `\"mail.example.org\"` or `\"192.0.2.1\"`")
-    })
-}
-
-/// A domain, or an address literal in brackets (RFC 5321 §4.1.1.1).
-pub(super) fn ehlo_name(value: &DeValue<'_>) -> Result<String, Wrong> {
-    let text = filled(value)?;
-    let fits =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
-    if text.bytes().all(fits) && text.len() <= 255 {
-        return Ok(text);
-    }
-    Err(Wrong::new(
-        "is not a name for EHLO", "neither a host name nor an address in brackets",
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hosts() {
-        for (text, host) in [
-            ("'Mail.Example.ORG'", "mail.example.org"),
-            ("'mail_1'", "mail_1"),
-            ("'192.0.2.1'", "192.0.2.1"),
-            ("'::1'", "::1"),
-            ("'[2001:db8::1]'", "2001:db8::1"),
-            ("'b\u{fc}cher.example'", "xn--bcher-kva.example"),
-        ] {
-            let value = DeValue::parse(text).unwrap().into_inner();
-            assert_eq!(host_name(&value).unwrap(), host, "{text}");
-        }
-        for text in [
-            "''", "' '", "'a b'", "'a:1'", "'[::1]:25'", "'a/b'", "'...'", "'a@b'", "1",
-        ] {
-            let value = DeValue::parse(text).unwrap().into_inner();
-            assert!(host_name(&value).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn servers() {

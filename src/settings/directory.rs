@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::address::{Addresses, RemoteAddress, ehlo_name, host_name};
+use super::address::{Addresses, RemoteAddress};
 pub use super::cache::{Cache, Credentials, Ttl};
 use super::domains::Domains;
+use super::host::{ehlo_name, host_name};
 use super::key::keys;
 use super::kind::Kind;
 use super::limit::{Limit, Rate, rate_or_off};
@@ -33,6 +34,11 @@ keys! {
         /// `"mail.example.org:2525"` or `"[2001:db8::1]:2525"`. Or a list of them, all with the same accounts: a session is
         /// opened at the first; if that refuses the connection, is silent, says 421 or BYE or fails in TLS, at the next. One
         /// that failed while another worked is tried last for a minute. A login's secret is sent to one server only.
+        /// Or what DNS names. `"mx:example.org"` (type `smtp`, for recipients only): the servers in the MX records of the domain,
+        /// at `port`, but for this machine and those whose preference is not better than its own; without MX records the
+        /// domain itself. What a backup MX says is not cached. `"srv:_submission._tcp.example.org"` (or `_submissions`,
+        /// `_imap`, `_imaps`, `_lmtp`): the servers and ports in its SRV records; the certificate must be that of
+        /// `example.org`, or `tls.server-name`. An answer of DNS is used for its TTL, and while there is no new one.
         "address" address: Addresses = address.clone(),
             alias "host", required "a host name, an IP address, a list of them, or (lmtp) the path of a socket",
             unless "lookup.routes",
@@ -82,6 +88,11 @@ impl Directory {
         }
     }
 
+    /// Whether it can verify a login. DNS must not say who gets passwords, so those whom MX records name get none.
+    pub fn knows_logins(&self) -> bool {
+        self.kind.knows_logins() && !matches!(self.address, Addresses::Mx(_))
+    }
+
     /// Whether a password may be sent to this server over a connection without TLS: never, unless `auth.allow-cleartext`
     /// is set or the server is on this machine.
     pub fn password_in_clear(&self, server: &RemoteAddress) -> bool {
@@ -90,8 +101,7 @@ impl Directory {
 
     /// Where its servers are reached, in their order: `HOST:PORT`, or the path of a socket.
     pub fn endpoints(&self) -> Vec<String> {
-        let servers = self.address.servers().iter();
-        servers.map(|server| server.endpoint(self.port)).collect()
+        self.address.endpoints(self.port)
     }
 
     /// The same in one line; or where the map of them is.

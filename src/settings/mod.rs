@@ -17,6 +17,7 @@ pub(crate) mod earlier;
 pub mod entry;
 pub mod fields;
 pub mod fleet;
+mod host;
 pub mod key;
 pub mod kind;
 pub mod limit;

@@ -26,6 +26,8 @@ pub struct Cause {
     pub credential_heard: bool,
     /// What it says of the remote itself.
     pub reach: Reach,
+    /// Of a refusal: a backup MX said so, and it is not remembered.
+    pub by_backup: bool,
 }
 
 /// What a question without an answer says of the remote itself, whatever it was about.
@@ -53,6 +55,7 @@ impl Cause {
             advice: None,
             credential_heard: false,
             reach: Reach::Unknown,
+            by_backup: false,
         }
     }
 
@@ -66,6 +69,7 @@ impl Cause {
             advice: None,
             credential_heard: false,
             reach: Reach::Heard,
+            by_backup: false,
         }
     }
 

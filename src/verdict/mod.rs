@@ -142,6 +142,8 @@ pub struct Identity {
     /// What the remote said with its yes, where that is worth a log line: a
     /// mailbox that exists and is full.
     pub remark: Option<Cause>,
+    /// A server said so that may take any recipient, a backup MX: it is not remembered.
+    pub by_backup: bool,
 }
 
 /// Why there is no verdict.
@@ -160,7 +162,33 @@ impl Verdict {
         Self::Accept(Identity {
             name: name.into(),
             remark: None,
+            by_backup: false,
         })
+    }
+
+    /// The same in the words of a backup MX.
+    #[must_use]
+    pub fn by_backup(self) -> Self {
+        match self {
+            Self::Accept(identity) => Self::Accept(Identity {
+                by_backup: true,
+                ..identity
+            }),
+            Self::Reject(cause) => Self::Reject(Cause {
+                by_backup: true,
+                ..cause
+            }),
+            other => other,
+        }
+    }
+
+    /// Whether a server said so whose answers are not remembered.
+    pub const fn is_by_backup(&self) -> bool {
+        match self {
+            Self::Accept(identity) => identity.by_backup,
+            Self::Reject(cause) => cause.by_backup,
+            Self::Defer(_) | Self::Abstain(_) => false,
+        }
     }
 
     /// The same, with [`Cause::credential_heard`] of a deferred login.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use vouch::config::read;
 use vouch::daemon;
 use vouch::session::connect::{Dial, Dialled};
+use vouch::session::dns::Resolver;
 use vouch::session::imap::LoginSession;
 use vouch::session::smtp::Hello;
 use vouch::session::smtp::auth::{AuthSession, InTwo};
@@ -288,7 +289,10 @@ async fn login_at(protocol: Protocol, address: &str, allow_cleartext: bool) -> (
     let directory = &config.directory[0];
     let promised = directory.password_in_clear(&directory.address.servers()[0]);
     let roots = RootCertStore::empty().into();
-    let servers = daemon::servers_by(directory, &roots, |remote| remote.dial = dial.clone()).unwrap();
+    let servers = daemon::servers_by(directory, &roots, &Resolver::default(), |remote| {
+        remote.dial = dial.clone();
+    })
+    .unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
     let login = Login {
         attempt: Attempt::Password(Credentials {

@@ -62,8 +62,11 @@ impl Checks<'_> {
             .map(|given| given.value.clone());
         match self.at(found, "port") {
             Some(port) if !self.directory.address.take_port() => {
-                let (title, label) = match self.directory.address.only() {
-                    Some(RemoteAddress::Socket(_)) => ("does not go with a socket", "a socket has no port"),
+                let (title, label) = match (&self.directory.address, self.directory.address.only()) {
+                    (Addresses::Srv(_), _) => ("does not go with `srv:`", "the SRV records have the ports"),
+                    (_, Some(RemoteAddress::Socket(_))) => {
+                        ("does not go with a socket", "a socket has no port")
+                    }
                     _ => ("is of no use", "each address has its own, or is a socket"),
                 };
                 let title = format!("`{}` {title}", self.full("port"));
@@ -79,6 +82,12 @@ impl Checks<'_> {
             }
             Some(_) => {}
             None => self.directory.port = self.directory.address.port(self.directory.kind, implicit),
+        }
+        if let (Addresses::Srv(service), Some(address)) = (&self.directory.address, &address)
+            && let Some(why) = service.contradicts(self.directory.kind, implicit)
+        {
+            let title = format!("`{}` names a service of another kind", self.full("address"));
+            found.problem(Problem::new(title, address.clone(), why));
         }
         let wants_tls = implicit || self.directory.tls.starttls == StartTls::Required;
         let servers = self.directory.address.servers().iter();
@@ -219,11 +228,11 @@ pub(super) fn notes(found: &mut Findings, directory: &Directory, place: &Place) 
             place,
             match directory.kind {
                 Kind::Imap => format!("`{full}`: no `lookup.domains`: it serves every login, whatever its domain"),
-                Kind::Smtp => {
+                Kind::Smtp if directory.knows_logins() => {
                     format!("`{full}`: no `lookup.domains`: it serves every login, whatever its domain, and no recipient: \
                     list the domains that it holds")
                 }
-                Kind::Lmtp => format!("`{full}`: no `lookup.domains`: it serves no recipient: list the domains that it holds"),
+                Kind::Smtp | Kind::Lmtp => format!("`{full}`: no `lookup.domains`: it serves no recipient: list the domains that it holds"),
             },
         );
     }
@@ -237,7 +246,7 @@ pub(super) fn notes(found: &mut Findings, directory: &Directory, place: &Place) 
         let text = "any certificate is accepted, from any machine that answers; `tls.ca-file` trusts a private authority";
         found.note(place, format!("`{full}.tls.allow-invalid-certs`: {text}"));
     }
-    if directory.auth.allow_cleartext && directory.kind.knows_logins() {
+    if directory.auth.allow_cleartext && directory.knows_logins() {
         let text = "a password may cross the network without TLS, where anyone on the path can read it";
         found.note(place, format!("`{full}.auth.allow-cleartext`: {text}"));
     }
@@ -248,8 +257,8 @@ pub(super) fn notes(found: &mut Findings, directory: &Directory, place: &Place) 
     }
     let never = !directory.tls.implicit && directory.tls.starttls == StartTls::Never;
     let mut servers = directory.address.servers().iter();
-    let nowhere = !servers.any(|server| directory.password_in_clear(server));
-    if never && directory.kind.knows_logins() && nowhere {
+    let nowhere = !directory.auth.allow_cleartext && !servers.any(RemoteAddress::is_local);
+    if never && directory.knows_logins() && nowhere {
         let text = "no TLS at all, and no password goes without it: every login gets no answer";
         found.note(place, format!("`{full}.tls.starttls`: {text}"));
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::settings::address::Addresses;
 use crate::settings::directory::Directory;
 use crate::settings::key::Keys as _;
 use crate::settings::listener::{Listener, names};
@@ -73,6 +74,26 @@ pub(super) fn check(found: &mut Findings, listener: &Listener, table: &str) {
     }
 }
 
+/// Why a directory gets no passwords: whoever answers for DNS would get them.
+fn named_by_dns(directory: &Directory) -> Option<(&'static str, &'static str)> {
+    match &directory.address {
+        Addresses::Listed(_) => None,
+        Addresses::Mx(_) => Some((
+            "its servers are those in MX records",
+            "`mx:` is for recipients only: for logins, list the servers, or use a directory of its own",
+        )),
+        Addresses::Srv(_) if directory.tls.allow_invalid_certs => Some((
+            "its servers are those in SRV records, and any certificate is accepted",
+            "leave `tls.allow-invalid-certs` out: the certificate must be that of the domain, or of `tls.server-name`",
+        )),
+        Addresses::Srv(_) if directory.auth.allow_cleartext => Some((
+            "its servers are those in SRV records, and passwords are sent without TLS",
+            "leave `auth.allow-cleartext` out: the certificate must be that of the domain, or of `tls.server-name`",
+        )),
+        Addresses::Srv(_) => None,
+    }
+}
+
 /// Each name under the key `full` must be a directory's, and one of these must be able to answer.
 pub(super) fn check_directories(
     found: &mut Findings,
@@ -100,6 +121,14 @@ pub(super) fn check_directories(
                     None if config.directory.is_empty() => problem.help("the file has no directory at all"),
                     None => problem.help(format!("there are: {}", all().collect::<Vec<_>>().join(", "))),
                 });
+            }
+        }
+    }
+    if listener.protocol.asks_logins() {
+        for (directory, place) in &known {
+            if let Some((label, help)) = named_by_dns(directory) {
+                let title = format!("`{full}` would let DNS say who gets passwords");
+                found.problem(Problem::new(title, (*place).clone(), label).help(help));
             }
         }
     }

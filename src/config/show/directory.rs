@@ -1,8 +1,8 @@
 //! A directory, in words.
 
-use super::{Text, at_most};
+use super::{Text, at_most, servers};
 use crate::config::Config;
-use crate::settings::address::{Addresses, RemoteAddress};
+use crate::settings::address::RemoteAddress;
 use crate::settings::directory::{CatchAll, Code252, Directory, KeyExchange, LoginMethod, Policy, StartTls};
 use crate::settings::kind::Kind;
 use crate::settings::listener::Listener;
@@ -11,25 +11,15 @@ use crate::settings::scalar::duration_text;
 
 pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
     let knows = match directory.kind {
+        Kind::Smtp if !directory.knows_logins() => "recipients",
         Kind::Imap => "logins",
         Kind::Smtp => "recipients and logins",
         Kind::Lmtp => "recipients",
     };
     text.head(format!("Directory \"{}\": knows {knows}.", directory.name));
-    let kind = directory.kind.as_str().to_ascii_uppercase();
-    match directory
-        .address
-        .only()
-        .filter(|_| directory.lookup.routes.is_none())
-    {
-        Some(RemoteAddress::Host { .. }) => text.say(format!("{kind} to {}.", directory.endpoint())),
-        Some(RemoteAddress::Socket(path)) => {
-            text.say(format!("{kind} over the Unix socket {}.", path.display()));
-        }
-        None => match &directory.lookup.routes {
-            Some(routes) => route_words(text, directory, routes, &kind),
-            None => several_words(text, directory, &kind),
-        },
+    match &directory.lookup.routes {
+        Some(routes) => route_words(text, directory, routes),
+        None => servers::words(text, directory),
     }
     if !config.is_asked(&directory.name) {
         text.say("No listener asks it.");
@@ -40,7 +30,7 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
         duration_text(directory.timeout)
     ));
     let (limits, pool) = (&directory.limits, &directory.pool);
-    if directory.kind.knows_logins() {
+    if directory.knows_logins() {
         password_words(text, directory);
         text.say(format!(
             "One session carries {} failed logins.",
@@ -83,7 +73,8 @@ pub(super) fn words(text: &mut Text, config: &Config, directory: &Directory) {
 }
 
 /// What a map says, in sums.
-fn route_words(text: &mut Text, directory: &Directory, routes: &Routes, kind: &str) {
+fn route_words(text: &mut Text, directory: &Directory, routes: &Routes) {
+    let kind = directory.kind.as_str().to_ascii_uppercase();
     let map = &routes.map;
     let kept: usize = map.kept().iter().map(|kept| kept.count).sum();
     text.say(format!(
@@ -125,22 +116,6 @@ fn route_words(text: &mut Text, directory: &Directory, routes: &Routes, kind: &s
 fn of(count: usize, what: &str) -> String {
     let many = if count == 1 { "" } else { "s" };
     format!("{count} {what}{many}")
-}
-
-/// What is done where there are several servers.
-fn several_words(text: &mut Text, directory: &Directory, kind: &str) {
-    text.say(format!(
-        "{kind} to the first of these servers that opens a session, each with the same accounts: {}.",
-        directory.endpoint()
-    ));
-    text.say(
-        "The next one is tried where a server refuses the connection, is silent, says 421 or BYE, or fails in TLS; one \
-         that failed while another worked is tried last for 60 s. A user or recipient that one of them refuses is not \
-         asked about at another.",
-    );
-    if directory.kind.knows_logins() {
-        text.say("A login's password is sent to one of them only.");
-    }
 }
 
 fn reply_words(text: &mut Text, directory: &Directory) {
@@ -206,7 +181,7 @@ fn memory_words(text: &mut Text, config: &Config, directory: &Directory) {
             ));
         }
     }
-    if kind.knows_logins() {
+    if directory.knows_logins() {
         let (positive, negative) = (cache.credentials.positive, cache.credentials.negative);
         let kept = |time: std::time::Duration| match time.is_zero() {
             true => "not at all".to_owned(),
@@ -243,7 +218,7 @@ fn tls_words(text: &mut Text, directory: &Directory) {
     let whose = match &tls.server_name {
         Some(name) => format!("{name}'s"),
         None if directory.lookup.routes.is_some() => "the server's own".to_owned(),
-        None => whose(&directory.address),
+        None => servers::whose(&directory.address),
     };
     let trust = match (&tls.ca_file, tls.allow_invalid_certs) {
         (_, true) => "ANY certificate is accepted, from any machine that answers".to_owned(),
@@ -264,20 +239,10 @@ fn tls_words(text: &mut Text, directory: &Directory) {
     }
 }
 
-/// Whose certificate it must be where no key names another.
-fn whose(address: &Addresses) -> String {
-    let mut names: Vec<_> = address.servers().iter().filter_map(RemoteAddress::host).collect();
-    names.dedup();
-    match &names[..] {
-        [name] => format!("{name}'s"),
-        names => format!("the server's own ({})", names.join(", ")),
-    }
-}
-
 fn password_words(text: &mut Text, directory: &Directory) {
     let tls_certain = directory.tls.implicit || directory.tls.starttls == StartTls::Required;
     let (servers, cleartext) = (directory.address.servers(), directory.auth.allow_cleartext);
-    let all_are_here = servers.iter().all(RemoteAddress::is_local);
+    let all_are_here = !servers.is_empty() && servers.iter().all(RemoteAddress::is_local);
     text.say(match (tls_certain, all_are_here, cleartext) {
         (true, _, _) => "A password is sent over TLS only.",
         (false, true, _) => "A password may be sent without TLS: it does not leave this machine.",

@@ -6,6 +6,7 @@ mod fleet;
 mod keys;
 mod limits;
 mod listener;
+mod servers;
 mod trust;
 
 use std::fmt::Write;

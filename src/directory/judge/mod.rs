@@ -64,6 +64,7 @@ pub fn no_answer(error: &session::Error) -> Verdict {
         advice: Some(error.advice()),
         credential_heard: error.credential_was_heard(),
         reach: reach(error),
+        by_backup: false,
     })
 }
 

@@ -92,6 +92,28 @@ fn down() -> Verdict {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_backup_says_is_passed_on_and_leaves_nothing_behind() {
+    let remote = Arc::new(Remote::default());
+    let member = member(&remote);
+    for verdict in [Verdict::accept("x"), no()] {
+        let name = verdict.name();
+        says(&remote, verdict.by_backup());
+        for _ in 0..2 {
+            assert_eq!(recipient(&member, "bob@e.org").await, (name, Source::Probe));
+        }
+    }
+    assert_eq!(member.report().recipients.entries, 0);
+    // What the best one said stays, whatever a backup says of it.
+    says(&remote, Verdict::accept("x"));
+    assert_eq!(recipient(&member, "jane@e.org").await.0, "accept");
+    advance(hours(5)).await;
+    says(&remote, Verdict::accept("x").by_backup());
+    assert_eq!(recipient(&member, "jane@e.org").await, ("accept", Source::Probe));
+    says(&remote, down());
+    assert_eq!(recipient(&member, "jane@e.org").await, ("accept", Source::Cache));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_mailbox_is_asked_about_once() {
     let remote = Arc::new(Remote::default());
     let member = member(&remote);

@@ -30,7 +30,7 @@ use super::unknown_rate::UnknownRate;
 use super::witnesses::{Assessment, Credibility};
 use crate::address::{Address, Domain};
 use crate::directory::{Directory, Terms};
-use crate::verdict::{Client, Kind, Question, Verdict};
+use crate::verdict::{Cause, Class, Client, Kind, Question, Verdict};
 use crate::waiting::Waiters;
 use canaries::Canaries;
 
@@ -67,19 +67,29 @@ impl Confirmer {
         verdict
     }
 
-    /// Asks for nobody in particular, until `deadline`.
+    /// Asks for nobody in particular, until `deadline`: to learn something of the remote, which what a backup MX says does
+    /// not show.
     pub(super) async fn ask_until(&self, address: &Address, client: Client, deadline: Instant) -> Verdict {
         let waiters = Waiters::default();
         let _waiter = waiters.join(deadline);
         let kind = Kind::Recipient(address.clone());
-        self.ask(&Question { kind, client }, waiters).await
+        let verdict = self.ask(&Question { kind, client }, waiters).await;
+        if verdict.is_by_backup() {
+            let why = "a backup MX answered, which may take or refuse anybody";
+            return Verdict::Defer(Cause::ours(Class::Temporary, why));
+        }
+        verdict
     }
 
     /// The verdict on a recipient, unless it is a refusal that is not to be believed: then it is deferred.
     pub(super) async fn confirm(self: &Arc<Self>, asked: &Asked<RecipientKey>, verdict: Verdict) -> Verdict {
         let (address, _) = &asked.key;
+        let is_canary = self.canaries.has(address);
         match verdict {
-            verdict if self.canaries.has(address) => self.weigh_canary(address, verdict),
+            verdict if verdict.is_by_backup() && (is_canary || matches!(verdict, Verdict::Accept(_))) => {
+                verdict
+            }
+            verdict if is_canary => self.weigh_canary(address, verdict),
             Verdict::Accept(_) => {
                 let witnesses = &self.memory.witnesses;
                 let note = || witnesses.accepted(address, asked.at);

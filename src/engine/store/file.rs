@@ -348,6 +348,7 @@ fn said(&(_, exists, class, status, text): &Row<'_>) -> Option<Said> {
         advice: None,
         credential_heard: false,
         reach: status.map_or(Reach::Unknown, |_| Reach::Heard),
+        by_backup: false,
     });
     Some(if exists {
         Said::Yes(Some(cause))

@@ -204,9 +204,18 @@ fn learn(one_each: &OneEach, reply: &Reply) {
     }
 }
 
+/// What a server said, and whether it is a backup MX.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// What it said.
+    pub answer: Answer,
+    /// It may take or refuse any recipient.
+    pub by_backup: bool,
+}
+
 impl Session for RecipientSession {
     type Question = Recipient;
-    type Answer = Answer;
+    type Answer = Heard;
 
     /// Bound (sessions): recipients asked in one write. Beyond: the others are in the next. Why: commands and replies
     /// fit the buffers of both ends (RFC 2920).
@@ -243,9 +252,11 @@ impl Session for RecipientSession {
     async fn ask(
         &mut self,
         questions: &[Recipient],
-        tell: &mut (dyn FnMut(Answer) + Send),
+        tell: &mut (dyn FnMut(Heard) + Send),
         deadline: Instant,
     ) -> Result<(), Error> {
+        let by_backup = self.opened.link.remote.is_backup;
+        let tell = &mut |answer| tell(Heard { answer, by_backup });
         if let Some(question) = questions.first() {
             let anew = self
                 .opened

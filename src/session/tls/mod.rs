@@ -172,12 +172,20 @@ impl Client {
     /// # Errors
     /// It can be in no certificate.
     pub fn at(&self, host: &str) -> Result<Self, SettingsError> {
-        Ok(Self {
-            name: if self.is_named {
-                self.name.clone()
-            } else {
-                server_name(host)?
-            },
+        let client = self.again();
+        match self.is_named {
+            true => Ok(client),
+            false => Ok(Self {
+                name: server_name(host)?,
+                ..client
+            }),
+        }
+    }
+
+    /// The same for another server, whose certificate has the same name.
+    pub fn again(&self) -> Self {
+        Self {
+            name: self.name.clone(),
             is_named: self.is_named,
             provider: self.provider.clone(),
             trust: self.trust.clone(),
@@ -187,7 +195,7 @@ impl Client {
             connector: Mutex::default(),
             turns: self.turns.clone(),
             counts: self.counts.clone(),
-        })
+        }
     }
 
     /// The configuration of handshakes, with these trust anchors; it notes when the certificates that it takes end.

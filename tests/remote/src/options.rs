@@ -1,6 +1,7 @@
 //! What a server is told when it starts. All fields are public; [`Options::new`] gives a server without
 //! TLS, delays or limits, that offers what servers in the field offer.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -122,6 +123,8 @@ pub enum Protocol {
 pub enum Listen {
     /// A free port of 127.0.0.1, chosen by the kernel.
     Tcp,
+    /// This address of loopback; port 0 is a free one.
+    At(SocketAddr),
     /// A Unix stream socket that it creates here and removes in the end.
     Unix(PathBuf),
     /// Nowhere: it serves the streams that it is handed.

@@ -51,6 +51,10 @@ impl Server {
                 let socket = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
                 (Address::Tcp(socket.local_addr()?), Some(socket))
             }
+            Listen::At(address) => {
+                let socket = bind(*address)?;
+                (Address::Tcp(socket.local_addr()?), Some(socket))
+            }
             Listen::Unix(path) => (Address::Unix(path.clone()), None),
             Listen::Nowhere => (Address::Nowhere, None),
         };
@@ -119,7 +123,7 @@ impl Server {
         &self.address
     }
 
-    /// The port on 127.0.0.1; 0 if it does not listen there.
+    /// The port on loopback; 0 if it does not listen there.
     pub fn port(&self) -> u16 {
         match &self.address {
             Address::Tcp(address) => address.port(),

@@ -354,6 +354,7 @@ fn exists(address: &[u8], remark: Option<Cause>) -> Judged<Verdict> {
         verdict: Verdict::Accept(Identity {
             name: address.to_vec(),
             remark,
+            by_backup: false,
         }),
         after,
     }
