@@ -1,6 +1,8 @@
 //! A directory with its memory: what was asked lately is not asked again, and
 //! what is being asked is asked once.
 
+mod particular;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -11,14 +13,13 @@ use vouch_protocol::sasl::RelayedMechanism;
 use super::catch_all::CatchAll;
 use super::credibility::Confirmer;
 use super::credibility::canaries::{self, Canaries};
-use super::domains::Domains;
 use super::flight::{Flights, Late};
 use super::login_lookup::LoginLookup;
 use super::logins::{Logins, Tag};
 use super::not_understood::NotUnderstood;
 use super::recipient_lookup::RecipientLookup;
 use super::recipients::Recipients;
-use super::shared::{Shared, Sharing};
+use super::shared::Shared;
 use super::stale::{self, StaleLogins};
 use super::trust::Trust;
 use super::unknown_rate::{Rate, UnknownRate};
@@ -30,6 +31,7 @@ use crate::directory::Directory;
 use crate::directory::routed::Lead;
 use crate::settings::directory as settings;
 use crate::verdict::{Kind, Proof, Question, UserName, Verdict};
+pub use particular::Settings;
 
 /// Bound (sessions): connection to learn which mechanisms a server offers. Beyond: it is repeated later. Why: nobody
 /// waits for it.
@@ -41,39 +43,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Bound (sessions): longest pause after such a connection that failed. Beyond: the server is asked again. Why:
 /// nobody waits for it.
 const LAST_PAUSE: Duration = Duration::from_secs(60);
-
-/// What is particular to a directory's questions and their memory.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The name in the configuration.
-    pub name: Arc<str>,
-    /// The domains it is asked about.
-    pub domains: Domains,
-    /// Its keys, but for the domains.
-    pub keys: settings::Directory,
-    /// What it shares with other edges, if it is one of several.
-    pub sharing: Option<Sharing>,
-}
-
-impl From<&settings::Directory> for Settings {
-    fn from(directory: &settings::Directory) -> Self {
-        let lookup = &directory.lookup;
-        Self {
-            name: directory.name.as_str().into(),
-            domains: lookup.into(),
-            keys: settings::Directory {
-                // There may be a million.
-                lookup: settings::Lookup {
-                    domains: Default::default(),
-                    routes: None,
-                    ..lookup.clone()
-                },
-                ..directory.clone()
-            },
-            sharing: None,
-        }
-    }
-}
 
 /// What a directory remembers, and what it is not believed in.
 #[derive(Debug, Clone)]
@@ -410,19 +379,6 @@ impl CachedDirectory {
     /// this very one.
     pub(super) fn tag(&self, user: &UserName, proof: &Proof) -> Option<Tag> {
         self.logins.tag(user, proof)
-    }
-}
-
-impl Settings {
-    /// One form for each mailbox, as the configuration has it.
-    fn canonical(&self, address: Address) -> Address {
-        let lookup = &self.keys.lookup;
-        let address = address.without_detail(&lookup.recipient_delimiter);
-        if lookup.fold_case {
-            address.folded()
-        } else {
-            address
-        }
     }
 }
 
