@@ -257,7 +257,7 @@ impl CachedDirectory {
 
     /// Whether local parts that differ in case only are one.
     pub(super) fn folds_case(&self) -> bool {
-        self.settings.keys.lookup.fold_case
+        self.settings.folds_case()
     }
 
     /// One form for each mailbox.

@@ -41,11 +41,16 @@ impl From<&settings::Directory> for Settings {
 }
 
 impl Settings {
+    /// Whether local parts that differ in case only are one.
+    pub(super) fn folds_case(&self) -> bool {
+        self.keys.lookup.fold_case
+    }
+
     /// One form for each mailbox, as the configuration has it.
     pub(super) fn canonical(&self, address: Address) -> Address {
         let lookup = &self.keys.lookup;
         let address = address.without_detail(&lookup.recipient_delimiter);
-        if lookup.fold_case {
+        if self.folds_case() {
             address.folded()
         } else {
             address
