@@ -15,7 +15,7 @@ pub(super) struct Arguments {
     /// The configuration file, in the place of --config; - is standard input
     #[arg(value_name = "FILE")]
     named: Option<PathBuf>,
-    /// Also open a session to each directory and show what it offers
+    /// Also open a session to each directory and show what it offers, and try the stores of a fleet
     #[arg(long)]
     online: bool,
     /// Also show every key with its effective value

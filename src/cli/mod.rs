@@ -78,8 +78,8 @@ enum Command {
     Init(Box<init::Arguments>),
     /// Explain the configuration
     #[command(
-        after_help = "Exit status: 0; 69 a directory is unreachable, or accepts no passwords although a listener asks it \
-                      about logins; 71 a socket could not be bound; 78 bad configuration, or no listener."
+        after_help = "Exit status: 0; 69 a directory or a store of the fleet is unreachable, or a directory accepts no passwords \
+                      although a listener asks it about logins; 71 a socket could not be bound; 78 bad configuration, or no listener."
     )]
     Check(check::Arguments),
     /// Show the running daemon's status

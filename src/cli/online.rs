@@ -37,13 +37,33 @@ const AT_ONCE: usize = 64;
 /// Servers of a map that are shown of those that cannot be used.
 const MOST_SHOWN: usize = 20;
 
-/// Tries each server of each directory in turn; status 69 if one cannot be reached.
+/// Tries each server of each directory in turn, and the stores of a fleet; status 69 if one cannot be reached.
 pub fn run(config: &Config) -> ExitCode {
-    match look(config, "check") {
+    let reached = look(config, "check").and_then(|directories| Ok(stores(config)? && directories));
+    match reached {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(status::UNAVAILABLE),
         Err(status) => status,
     }
+}
+
+/// Tries the stores of the fleet, if there is one; whether all can be used.
+fn stores(config: &Config) -> Result<bool, ExitCode> {
+    let runtime = runtime()?;
+    let tried = runtime.block_on(daemon::try_fleet(config));
+    let tried = tried.map_err(|error| fail(status::CONFIG, &format!("vouch check: {error}")))?;
+    for it in &tried {
+        let text = match &it.trouble {
+            None => format!(
+                "\n{}: the store of the fleet answers, and keeps findings\n",
+                it.store
+            ),
+            Some(why) => format!("\n{}: NOT USED\n  {}\n", it.store, escaped(why)),
+        };
+        print(&text)?;
+    }
+    runtime.shutdown_background();
+    Ok(tried.iter().all(|it| it.trouble.is_none()))
 }
 
 /// The same for the command of that name; whether all were reached.

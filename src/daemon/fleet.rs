@@ -10,7 +10,7 @@ use super::directories::{Version, version};
 use crate::chance::Chance;
 use crate::config::{self, Config};
 use crate::fleet::key::{FleetKey, KeyError};
-use crate::fleet::{Fleet, FleetError, Secrets};
+use crate::fleet::{Fleet, FleetError, Secrets, StoreReport};
 use crate::service::privilege::account;
 use crate::session::tls;
 use crate::settings::process::DEFAULT_USER;
@@ -56,6 +56,18 @@ pub fn check_fleet(config: &Config) -> Result<(), DaemonError> {
 
 fn read(from: &config::Fleet) -> Result<Secrets, FleetError> {
     Secrets::read(from, &tls::Roots::of_system())
+}
+
+/// Tries every store of the fleet of a configuration, if it has one. Needs a runtime.
+///
+/// # Errors
+/// A file of it cannot be used.
+pub async fn try_fleet(config: &Config) -> Result<Vec<StoreReport>, DaemonError> {
+    let Some(opened) = open(config, None)? else {
+        return Ok(Vec::new());
+    };
+    opened.fleet.try_out().await;
+    Ok(opened.fleet.report())
 }
 
 /// Makes a key for a fleet. Made by root, it is of the user that a daemon becomes by default, if there is such a user; gives

@@ -51,7 +51,7 @@ use troubles::Troubles;
 pub use confine::{ServiceUser, log_file};
 pub use detail::show_addresses;
 pub use directories::{members, members_by, routed_servers};
-pub use fleet::{check_fleet, make_fleet_key};
+pub use fleet::{check_fleet, make_fleet_key, try_fleet};
 pub use listeners::listener;
 pub use prepare::{Prepared, bind, check, has_listeners};
 pub use remotes::{servers, servers_by};

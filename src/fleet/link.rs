@@ -59,6 +59,10 @@ pub(super) struct Way {
 pub(super) struct Counts {
     /// Look-ups that were answered, with a value or without.
     pub(super) answered: Counter,
+    /// Values that were findings of use.
+    pub(super) found: Counter,
+    /// Values that were none.
+    pub(super) unusable: Counter,
     /// Look-ups that got no answer within the patience, or an error.
     pub(super) failed: Counter,
     /// Look-ups that were not begun, as the store was left alone.
@@ -133,6 +137,21 @@ impl Link {
             timeout(IN_TIME, connection.claim(name, time)).await,
             Ok(Ok(true)) | Ok(Err(_)) | Err(_)
         )
+    }
+
+    /// Waits for the first connection, and whether the store takes writes; notes what is wrong.
+    pub(super) async fn try_out(&self) {
+        let mut changes = self.state.subscribe();
+        let state = changes.wait_for(|state| !matches!(state, State::Starts)).await;
+        let Ok(State::Up(mut connection)) = state.map(|state| state.clone()) else {
+            return;
+        };
+        let wrong = match timeout(IN_TIME, connection.claim(&self.way.probe, IN_TIME)).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(wrong)) => Some(wrong),
+            Err(_) => Some(Wrong::Slow),
+        };
+        self.note(|troubles| troubles.writing = wrong);
     }
 
     async fn connection(&self) -> Option<Connection> {
@@ -223,8 +242,9 @@ impl Link {
                     self.look_after(connection, driver).await;
                 }
                 Err(wrong) => {
-                    self.state.send_replace(State::Down);
+                    // Who waits for the state finds the reason.
                     self.note(|troubles| troubles.connection = Some(wrong));
+                    self.state.send_replace(State::Down);
                 }
             }
             sleep(RETRY_PAUSE + self.way.chance.up_to(2 * RETRY_PAUSE)).await;

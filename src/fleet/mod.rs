@@ -29,7 +29,6 @@ use crate::chance::Chance;
 use crate::session::{connect::Endpoint, lookup::Host, tls};
 use crate::settings::directory::Tls;
 use crate::settings::fleet::{self as settings, StoreAddress};
-use crate::telemetry::counter::Counter;
 pub use finding::{Finding, Said};
 use key::{FleetKey, KeyError, Source};
 use link::{State, Way};
@@ -71,8 +70,6 @@ impl FleetError {
 pub struct Fleet {
     key: FleetKey,
     stores: Vec<(u64, Store)>,
-    found: Counter,
-    unusable: Counter,
 }
 
 /// How a store is.
@@ -86,6 +83,10 @@ pub struct StoreReport {
     pub used: bool,
     /// Look-ups that it answered, with a value or without.
     pub answered: u64,
+    /// Values of it that were findings of use.
+    pub found: u64,
+    /// Values that were none: too old, or not of this fleet.
+    pub unusable: u64,
     /// Look-ups that it did not answer in time, or with an error.
     pub failed: u64,
     /// Look-ups that it was spared while it was left alone.
@@ -94,17 +95,6 @@ pub struct StoreReport {
     pub written: u64,
     /// Findings that were not.
     pub unwritten: u64,
-}
-
-/// How a fleet is.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// Findings of other edges, or of this one in an earlier life, that were of use.
-    pub found: u64,
-    /// Values that were no findings of this fleet, or too old.
-    pub unusable: u64,
-    /// In the order of the configuration.
-    pub stores: Vec<StoreReport>,
 }
 
 /// The files of a fleet, read.
@@ -184,8 +174,6 @@ impl Fleet {
         Self {
             stores: stores.collect(),
             key,
-            found: Counter::default(),
-            unusable: Counter::default(),
         }
     }
 
@@ -197,8 +185,15 @@ impl Fleet {
         self.stores.iter().max_by_key(weight).map(|(_, store)| store)
     }
 
-    /// How it is.
-    pub fn report(&self) -> Report {
+    /// Tries every store once, for a report of how it is.
+    pub async fn try_out(&self) {
+        for (_, Store { link, .. }) in &self.stores {
+            link.try_out().await;
+        }
+    }
+
+    /// How each store is, in the order of the configuration.
+    pub fn report(&self) -> Vec<StoreReport> {
         let stores = self.stores.iter().map(|(_, Store { link, .. })| {
             let (troubles, counts) = (link.troubles(), &link.counts);
             StoreReport {
@@ -206,17 +201,15 @@ impl Fleet {
                 trouble: troubles.connection.or(troubles.writing).map(|it| it.to_string()),
                 used: matches!(*link.state.borrow(), State::Up(_)),
                 answered: counts.answered.get(),
+                found: counts.found.get(),
+                unusable: counts.unusable.get(),
                 failed: counts.failed.get(),
                 spared: counts.spared.get(),
                 written: counts.written.get(),
                 unwritten: counts.unwritten.get(),
             }
         });
-        Report {
-            found: self.found.get(),
-            unusable: self.unusable.get(),
-            stores: stores.collect(),
-        }
+        stores.collect()
     }
 }
 
@@ -272,11 +265,12 @@ impl Share {
     /// What some edge has found of a mailbox, if the store says so within the patience.
     pub async fn look(&self, mailbox: &[u8]) -> Option<Finding> {
         let (fleet, name) = (&self.fleet, self.fleet.key.name(&self.source, mailbox));
-        let (value, left) = fleet.store(&name)?.link.look(&name).await?;
+        let link = &fleet.store(&name)?.link;
+        let (value, left) = link.look(&name).await?;
         let finding = finding::decode(&fleet.key, &name, &value, left, SystemTime::now());
         match finding {
-            Some(_) => fleet.found.count(),
-            None => fleet.unusable.count(),
+            Some(_) => link.counts.found.count(),
+            None => link.counts.unusable.count(),
         }
         finding
     }

@@ -8,6 +8,7 @@
 //! user, address or domain is among them.
 
 mod directories;
+mod fleet;
 pub(crate) mod history;
 mod host;
 pub mod http;
@@ -48,6 +49,7 @@ impl Served {
         let (report, mut text) = ((self.reports)(), Text::new(format));
         listeners::write(&mut text, &report.listeners);
         directories::write(&mut text, &report.directories);
+        fleet::write(&mut text, &report.fleet);
         process::write(&mut text, &report);
         text.end()
     }

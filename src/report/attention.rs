@@ -46,6 +46,11 @@ pub(super) fn of(report: &Report) -> Vec<String> {
             ));
         }
     }
+    for it in &report.fleet {
+        if let Some(why) = &it.trouble {
+            told.push(format!("fleet: {}: {why}", it.store));
+        }
+    }
     directories().for_each(|it| certificates(it, &mut told));
     log(&report.log, &mut told);
     told

@@ -7,6 +7,7 @@
 
 mod attention;
 mod directory;
+mod fleet;
 mod listener;
 mod record;
 
@@ -20,6 +21,7 @@ pub use directory::{
     Canaries, Canary, CatchAll, Certificate, Directory, Doubt, Doubted, LastFailure, Lookups, Memory,
     NotUnderstood, Pool, Refusal, Routed, SickServer, StaleLogins, Tls, UnknownRate,
 };
+pub use fleet::Store;
 pub use listener::{Answers, Listener, Reason, ShareOfNo};
 
 records! {
@@ -48,6 +50,8 @@ records! {
         listeners: Vec<Listener>,
         /// In the order of the configuration.
         directories: Vec<Directory>,
+        /// The stores of the fleet, in the order of the configuration.
+        fleet: Vec<Store>,
         ;
         /// When the process began its work, in seconds since 1970.
         began: f64,

@@ -266,7 +266,10 @@ fn places(value: &Value, path: &str, told: &BTreeSet<String>, found: &mut BTreeS
 fn the_manual_tells_every_member_of_the_report() {
     let (world, _remote, socket, _control) = controlled();
     let text = fs::read_to_string(world.scratch.path("vouch.toml")).unwrap();
-    world.config(&text.replace("lookup.domains", "lookup.catch-all = \"detect\"\nlookup.domains"));
+    let key = world.scratch.text("fleet.key");
+    world.vouch(&["fleet", "key", &key]).ended(0);
+    let fleet = format!("[fleet]\nstore = \"unix:{key}.sock\"\nkey-file = \"{key}\"\n");
+    world.config(&(fleet + &text.replace("lookup.domains", "lookup.catch-all = \"detect\"\nlookup.domains")));
     let daemon = Daemon::start(&world);
     ask(&socket, "trouble@example.org");
     let ran = world.vouch(&["status", "--json"]).ended(0);

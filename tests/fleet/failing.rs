@@ -37,6 +37,11 @@ async fn a_store_that_hangs_is_left_alone_and_used_again_when_it_answers() {
     for user in &people {
         assert_eq!(edge.ask(user).await, Answer::Yes);
     }
+    let status = String::from_utf8(edge.order(&["status"]).stdout).unwrap();
+    assert!(
+        status.contains("not used") && status.contains("fleet: unix:"),
+        "{status}"
+    );
     // Three questions wait for half a second each; fifty would take 25.
     assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
     let line = edge.logged("the store of the fleet is not used").await;
@@ -48,6 +53,17 @@ async fn a_store_that_hangs_is_left_alone_and_used_again_when_it_answers() {
     edge.logged("the store of the fleet is used again").await;
     // What was found meanwhile has waited.
     redis.holds(40);
+    let status = edge.order(&["status", "--json"]).stdout;
+    let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+    let store = &status["fleet"][0];
+    assert_eq!(
+        (&store["used"], &store["trouble"]),
+        (&true.into(), &().into()),
+        "{store}"
+    );
+    // Questions came one after another, so no more than these have waited.
+    assert_eq!(store["failed"], 3, "{store}");
+    assert!(store["spared"].as_u64() >= Some(40), "{store}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,12 +133,26 @@ async fn what_is_wrong_with_a_store_is_said_with_what_to_do() {
         let line = edge.logged(said[0]).await;
         assert!(line.contains(said[1]), "{access}: {line}");
         assert_eq!(redis.size(), 0);
+        let checked = edge.order(&["check", "--online"]);
+        let printed = String::from_utf8(checked.stdout).unwrap();
+        assert!(
+            printed.contains(": NOT USED") && printed.contains(said[1]),
+            "{printed}"
+        );
+        assert_eq!(checked.status.code(), Some(69));
     }
     // It is full from some time on: what it holds is read.
     let redis = Redis::start();
     let edge = Edge::start(&redis, &key, &remote, "").await;
     assert_eq!(edge.ask(JANE).await, Answer::Yes);
     redis.holds(1);
+    let checked = edge.order(&["check", "--online"]);
+    let printed = String::from_utf8(checked.stdout).unwrap();
+    assert!(
+        printed.contains("the store of the fleet answers, and keeps findings"),
+        "{printed}"
+    );
+    assert_eq!(checked.status.code(), Some(0));
     redis.order(&["CONFIG", "SET", "maxmemory", "1"]);
     let other = Edge::start(&redis, &key, &remote, "").await;
     answers(&other).await;

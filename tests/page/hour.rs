@@ -148,6 +148,7 @@ impl Hour {
             .await;
         let started = std::time::Instant::now();
         let daemon = status::Daemon {
+            fleet: None,
             started: started
                 .checked_sub(Duration::from_secs(3 * 86_400 + 18_000))
                 .unwrap_or(started),

@@ -22,6 +22,7 @@ pub(super) fn text(report: &Report, coloured: bool) -> String {
     servers(report).write(&mut text);
     sessions(report).write(&mut text);
     memory(report).write(&mut text);
+    stores(report).write(&mut text);
     failures(report, &mut text);
     not_understood(report, &mut text);
     text
@@ -56,6 +57,37 @@ fn listeners(report: &Report) -> Table {
             count(it.max_connections),
             count(it.refused + it.strangers),
             plain(&it.socket),
+        ]);
+    }
+    table
+}
+
+fn stores(report: &Report) -> Table {
+    let mut table = Table::new(&[
+        ("FLEET", Left),
+        ("STATE", Left),
+        ("ANSWERED", Right),
+        ("FOUND", Right),
+        ("FAILED", Right),
+        ("SPARED", Right),
+        ("WRITTEN", Right),
+        ("LOST", Right),
+    ]);
+    for it in &report.fleet {
+        let state = match (it.used, &it.trouble) {
+            (false, _) => "not used",
+            (true, Some(_)) => "keeps nothing",
+            (true, None) => "used",
+        };
+        table.row(vec![
+            name(&it.store),
+            plain(state),
+            count(it.answered),
+            count(it.found),
+            count(it.failed),
+            count(it.spared),
+            count(it.written),
+            count(it.unwritten),
         ]);
     }
     table

@@ -55,6 +55,7 @@ impl Common {
             refused: None,
             listeners: Vec::new(),
             directories: Vec::new(),
+            fleet: None,
             troubles: self.troubles.clone(),
         }
     }
@@ -361,6 +362,7 @@ impl Running {
         self.daemon.send_replace(Arc::new(status::Daemon {
             listeners: listeners.collect(),
             directories: status::Remote::all(&self.config, &members),
+            fleet: self.fleet.as_ref().map(|opened| opened.fleet.clone()),
             ..self.common.starting()
         }));
     }

@@ -1,6 +1,7 @@
 //! Fills the report of how the daemon is: the answer of the control socket, which `vouch status` shows, the status page and
 //! the metrics.
 
+mod fleet;
 mod listener;
 mod remote;
 
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use super::troubles::Troubles;
+use crate::fleet::Fleet;
 use crate::metrics::{Reports, process};
 use crate::report::{Configuration, Log, Refused, Report};
 use crate::telemetry::{level, log};
@@ -32,6 +34,8 @@ pub struct Daemon {
     pub listeners: Vec<Listener>,
     /// The directories, in the order of the configuration.
     pub directories: Vec<Remote>,
+    /// What they share with other edges, if anything.
+    pub fleet: Option<Arc<Fleet>>,
     /// Sockets that no client can connect to.
     pub troubles: Troubles,
 }
@@ -72,6 +76,7 @@ impl Daemon {
             sockets_lost: self.troubles.all(),
             listeners: self.listeners.iter().map(Listener::report).collect(),
             directories: self.directories.iter().map(Remote::report).collect(),
+            fleet: self.fleet.as_deref().map(fleet::report).unwrap_or_default(),
             ..Report::default()
         }
         .with_attention()
