@@ -44,7 +44,11 @@ pub(super) fn at(directory: &config::Directory, server: &Server) -> config::Dire
         one.limits.rcpt_errors = stricter(one.limits.rcpt_errors, usual.rcpt_errors);
     }
     one.port = None;
-    one.at(server.hosts.clone())
+    let at = one.at(server.hosts.clone());
+    config::Directory {
+        port: server.port.or(at.port),
+        ..at
+    }
 }
 
 fn stricter(one: Limit, other: Limit) -> Limit {

@@ -339,6 +339,33 @@ async fn a_gateway_asks_the_better_mail_servers_and_never_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_next_hop_without_brackets_is_asked_by_its_mx_as_postfix_does() {
+    let scratch = Scratch::new();
+    let Some(dns) = at_port_53(14) else { return };
+    let Some(laid) = laid_over(&scratch, dns.address) else {
+        return;
+    };
+    let hosts = [elsewhere(2), Ipv4Addr::LOCALHOST.into()];
+    let servers = at_one_port(&hosts.map(|host| SocketAddr::new(host, 0)));
+    let [best, us] = &servers[..] else { unreachable!() };
+    let records = vec![(10, "mx2.vouch-test.example"), (20, "us.vouch-test.example")];
+    dns.says(DOMAIN, Rtype::MX, Says::Mx(records));
+    let table = format!("example.org relay:{DOMAIN}:{}\n* smtp:\n", best.port());
+    scratch.write("transport", table);
+    let keys = format!("lookup.routes = \"transport://{}\"", scratch.text("transport"));
+    let machine = Machine::start(scratch, &keys, false, &["unshare", "-m"], &laid).await;
+    assert_eq!(machine.recipient(JANE).await, Answer::Yes);
+    assert_eq!(machine.recipient(NOBODY).await, Answer::No);
+    // It is not ours, as the server that it names may be anybody's.
+    machine.recipient("jane@elsewhere.example").await;
+    machine
+        .logged(&["jane@elsewhere.example", "verdict=abstain"])
+        .await;
+    assert_eq!((best.count("RCPT"), us.accepted()), (2, 0), "never even called");
+    machine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_backup_says_is_not_remembered() {
     let scratch = Scratch::new();
     let Some(dns) = at_port_53(12) else { return };

@@ -37,8 +37,13 @@ impl Machine {
         outer: &[&str],
         script: &str,
     ) -> Self {
+        let domains = if keys.contains("lookup.routes") {
+            ""
+        } else {
+            "lookup.domains = [\"example.org\"]\n"
+        };
         let mut config = format!(
-            "[log]\nlevel = \"info\"\n[directory.mail]\ntype = \"smtp\"\nlookup.domains = [\"example.org\"]\n\
+            "[log]\nlevel = \"info\"\n[directory.mail]\ntype = \"smtp\"\n{domains}\
              pool.warm-sessions = 0\n{keys}\n\
              [listener.recipients]\nprotocol = \"policy\"\nsocket = \"{}\"\ndirectory = [\"mail\"]\n\
              deadline = \"5s\"\n",

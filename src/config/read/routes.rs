@@ -143,12 +143,8 @@ pub(super) fn check_logins(
 fn no_logins(routes: &Routes) -> Option<(usize, &'static str)> {
     let other = routes.map.first_of(Kind::Lmtp);
     let other = other.map(|line| (line, "a server of LMTP knows no logins"));
-    let by_mx = routes.map.kept().iter().find(|kept| kept.by_mx);
-    let by_mx = by_mx.map(|kept| {
-        (
-            kept.line, "a look-up of MX must not say which server gets passwords",
-        )
-    });
+    let by_mx = routes.map.first_by_mx();
+    let by_mx = by_mx.map(|line| (line, "a look-up of MX must not say which server gets passwords"));
     other.into_iter().chain(by_mx).min()
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Text, at_most, servers};
 use crate::config::Config;
-use crate::settings::address::RemoteAddress;
+use crate::settings::address::{Addresses, RemoteAddress};
 use crate::settings::directory::{CatchAll, Code252, Directory, KeyExchange, LoginMethod, Policy, StartTls};
 use crate::settings::kind::Kind;
 use crate::settings::listener::Listener;
@@ -82,6 +82,18 @@ fn route_words(text: &mut Text, directory: &Directory, routes: &Routes) {
         of(map.len() - kept, "route"),
         of(map.servers().len(), "server")
     ));
+    let by_mx = map
+        .servers()
+        .iter()
+        .filter(|server| matches!(server.hosts, Addresses::Mx(_)))
+        .count();
+    if by_mx > 0 {
+        text.say(format!(
+            "By MX records: {}. This machine, and what is no better than this machine, is never asked; what a backup MX says \
+             is not cached.",
+            of(by_mx, "server")
+        ));
+    }
     for kept in map.kept() {
         let first = if kept.count == 1 { "" } else { ", the first" };
         text.say(format!(

@@ -17,6 +17,8 @@ pub struct Server {
     pub kind: Option<Kind>,
     /// Its hosts, in the order in which they are to be tried.
     pub hosts: Addresses,
+    /// The port of hosts that DNS names, where the route names one.
+    pub port: Option<u16>,
 }
 
 impl fmt::Display for Server {
@@ -24,13 +26,10 @@ impl fmt::Display for Server {
         if let Some(kind) = self.kind {
             write!(f, "{kind}:")?;
         }
-        for (number, host) in self.hosts.servers().iter().enumerate() {
-            if number > 0 {
-                f.write_str(", ")?;
-            }
-            write!(f, "{host}")?;
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.hosts),
+            None => write!(f, "{}", self.hosts),
         }
-        Ok(())
     }
 }
 
@@ -91,6 +90,8 @@ pub struct Map {
     addresses: usize,
     /// The protocols that lines name, each with the first of them.
     kinds: Vec<(Kind, usize)>,
+    /// The first line that takes a look-up of MX.
+    by_mx: Option<usize>,
     /// Delimiters in addresses.
     details: BTreeSet<char>,
     /// Lines that have no effect: the first of them.
@@ -144,6 +145,12 @@ impl Map {
     pub fn first_of(&self, kind: Kind) -> Option<usize> {
         let named = self.kinds.iter().find(|(named, _)| *named == kind);
         named.map(|(_, line)| *line)
+    }
+
+    /// The first line that takes a look-up of MX, whether it leads to a server or not.
+    pub fn first_by_mx(&self) -> Option<usize> {
+        let kept = self.kept.iter().filter(|kept| kept.by_mx).map(|kept| kept.line);
+        self.by_mx.into_iter().chain(kept).min()
     }
 
     /// Whether a pattern is an address with this sign in its local part.
@@ -253,6 +260,10 @@ impl Builder {
         if let Some(kind) = kind.filter(|kind| self.map.first_of(*kind).is_none()) {
             self.map.kinds.push((kind, line));
         }
+        let by_mx = |server: &Arc<Server>| matches!(server.hosts, Addresses::Mx(_));
+        if self.map.servers.get(place as usize).is_some_and(by_mx) {
+            self.map.by_mx = self.map.by_mx.or(Some(line));
+        }
         self.put(pattern, line, Target::Server(place));
     }
 
@@ -317,6 +328,7 @@ mod tests {
                 port: None,
             }
             .into(),
+            port: None,
         }
     }
 

@@ -53,7 +53,14 @@ fn server<'w>(
         return Err(Mistake::NoHost(pattern));
     }
     let hosts = hosts_of(&pattern, hosts)?;
-    Ok((pattern, Server { kind: None, hosts }))
+    Ok((
+        pattern,
+        Server {
+            kind: None,
+            hosts,
+            port: None,
+        },
+    ))
 }
 
 /// A host of ours: a name or an address, with a port or without; of `lmtp`, also the path of a socket.

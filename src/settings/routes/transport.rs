@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use super::map::{Builder, Map, Server};
 use super::mistake::{Fault, Mistake, shown};
 use super::place::{host_of, hosts_of, pattern_of};
-use crate::address::Address;
-use crate::settings::address::RemoteAddress;
+use crate::address::{Address, Domain};
+use crate::settings::address::{Addresses, RemoteAddress};
 use crate::settings::kind::Kind;
 
 /// Where a relative path of a socket begins: Postfix's `queue_directory`, which its services may be confined to.
@@ -90,31 +90,55 @@ fn read(builder: &mut Builder, number: usize, line: &str) -> Result<(), Mistake>
     };
     let words = nexthop.split(|c: char| c == ',' || c.is_ascii_whitespace());
     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-    if words.is_empty() {
-        if transport.is_empty() {
+    let found = match words[..] {
+        [] if transport.is_empty() => {
             // "Do not change": it may be local as well as elsewhere.
             builder.keep(pattern, number, ":", false);
-        } else {
-            let way = format!("{transport}: with no next hop (the domain's own MX)");
-            builder.keep(pattern, number, &way, true);
+            return Ok(());
         }
-        return Ok(());
-    }
-    let hosts = words.into_iter().map(|word| host(word, kind));
-    match hosts.collect::<Result<Option<Vec<_>>, _>>()? {
-        Some(hosts) => {
-            let hosts = hosts_of(&pattern, hosts)?;
+        [] if kind == Kind::Lmtp => Err("lmtp: with no next hop".to_owned()),
+        [] => own_mx(&pattern).ok_or_else(|| format!("{transport}: with no next hop (each domain's own MX)")),
+        [one] => next_hop(one, kind, &pattern).map(Ok)?,
+        _ => listed(&words, kind, &pattern)?
+            .map(|hosts| (hosts, None))
+            .ok_or_else(|| format!("{transport}: with several next hops, one by its MX")),
+    };
+    match found {
+        Ok((hosts, port)) => {
             let kind = Some(kind);
-            builder.lead(pattern, number, Server { kind, hosts });
+            builder.lead(pattern, number, Server { kind, hosts, port });
         }
-        None => builder.keep(
-            pattern,
-            number,
-            &format!("{transport}:HOST without brackets (the host's MX)"),
-            true,
-        ),
+        Err(way) => builder.keep(pattern, number, &way, kind == Kind::Smtp),
     }
     Ok(())
+}
+
+/// The MX of the domain that a pattern names. What is below a domain, or the rest, may be anybody's: none of these is
+/// called.
+fn own_mx(pattern: &str) -> Option<(Addresses, Option<u16>)> {
+    let domain = pattern.rsplit_once('@').map_or(pattern, |(_, domain)| domain);
+    Some((Addresses::Mx(Domain::parse(domain).ok()?), None))
+}
+
+/// A single next hop, with a port where DNS names its hosts: of a name without brackets, the MX is meant.
+fn next_hop(word: &str, kind: Kind, pattern: &str) -> Result<(Addresses, Option<u16>), Mistake> {
+    if let Some(hosts) = listed(&[word], kind, pattern)? {
+        return Ok((hosts, None));
+    }
+    let wrong = || Mistake::Host(word.to_owned());
+    let RemoteAddress::Host { name, port } = host_of(word)? else {
+        return Err(wrong());
+    };
+    Ok((Addresses::Mx(Domain::parse(&name).map_err(|_| wrong())?), port))
+}
+
+/// Hosts by name; `None` where one of them names a domain whose MX is meant.
+fn listed(words: &[&str], kind: Kind, pattern: &str) -> Result<Option<Addresses>, Mistake> {
+    let hosts = words.iter().map(|word| host(word, kind));
+    match hosts.collect::<Result<Option<Vec<_>>, _>>()? {
+        Some(hosts) => hosts_of(pattern, hosts).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The key of a line, which may stand in double quotes, and the value (Postfix `src/postmap/postmap.c`).

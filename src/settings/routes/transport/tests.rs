@@ -39,14 +39,15 @@ fn results() {
         (
             "lmtp:unix:private/dovecot-lmtp", "lmtp:/var/spool/postfix/private/dovecot-lmtp",
         ),
+        ("smtp:mail.example.org", "smtp:mx:mail.example.org"),
+        ("relay:mail.example.org:2525", "smtp:mx:mail.example.org:2525"),
+        ("smtp:192.0.2.7", "smtp:192.0.2.7"),
+        ("smtp:", "smtp:mx:d.example"),
+        ("relay", "smtp:mx:d.example"),
         (
-            "smtp:mail.example.org", "kept smtp:HOST without brackets (the host's MX)",
+            "smtp:[a.example], b.example", "kept smtp: with several next hops, one by its MX",
         ),
-        (
-            "smtp:[a.example], b.example", "kept smtp:HOST without brackets (the host's MX)",
-        ),
-        ("smtp:", "kept smtp: with no next hop (the domain's own MX)"),
-        ("smtp", "kept smtp: with no next hop (the domain's own MX)"),
+        ("lmtp:", "kept lmtp: with no next hop"),
         (":", "kept :"),
         ("local:", "kept local:"),
         ("local:$myhostname", "kept local:"),
@@ -62,6 +63,26 @@ fn results() {
     ] {
         assert_eq!(of_value(value), expected, "{value}");
     }
+}
+
+#[test]
+fn nobody_is_called_by_the_mx_of_whatever_a_pattern_stands_for() {
+    let map = parse("* smtp:\n.below.example relay:\njane@user.example smtp:\n").unwrap();
+    for (address, expected) in [
+        (
+            "a@any.example", "kept smtp: with no next hop (each domain's own MX)",
+        ),
+        (
+            "a@x.below.example", "kept relay: with no next hop (each domain's own MX)",
+        ),
+        ("jane@user.example", "smtp:mx:user.example"),
+    ] {
+        assert_eq!(found(&map, address), expected, "{address}");
+    }
+    assert_eq!(map.first_by_mx(), Some(1));
+    let map = parse("a.example smtp:[a.example]\nb.example smtp:b.example\n").unwrap();
+    assert_eq!(map.first_by_mx(), Some(2));
+    assert_eq!(parse("a.example smtp:[a.example]\n").unwrap().first_by_mx(), None);
 }
 
 #[test]
