@@ -198,6 +198,53 @@ fn ports_are_the_usual_ones_and_a_socket_has_none() {
 }
 
 #[test]
+fn a_map_stands_in_place_of_a_server_and_its_domains() {
+    let world = World::new();
+    let (remote, other) = (
+        world.remote(people(Protocol::Smtp)),
+        world.remote(people(Protocol::Lmtp)),
+    );
+    let table = format!(
+        "example.org smtp:[127.0.0.1]:{}\nexample.net lmtp:inet:127.0.0.1:{}\nexample.com local:\n",
+        remote.port(),
+        other.port()
+    );
+    let map = format!(
+        "transport://{}",
+        world.scratch.write("transport", table).display()
+    );
+    let arguments = [
+        "--behind", "smtp", "--routes", &map, "--front", "postfix-recipients", "--try", "jane@example.org",
+    ];
+    let ran = init(&world, &arguments, "").ended(0);
+    ran.complains_of_nothing()
+        .says(&["jane@example.org: exists (mailbox, smtp:127.0.0.1:"]);
+    let (config, notes) = configured(&world);
+    assert_eq!(notes, [""; 0]);
+    assert_eq!(
+        config.directory[0].lookup.routes.as_ref().unwrap().to_string(),
+        map
+    );
+    let text = fs::read_to_string(written(&world)).unwrap();
+    assert!(
+        !text.contains("\naddress =") && !text.contains("\ndomains ="),
+        "{text}"
+    );
+    let refused = |map: &str, complaint: &str| {
+        let world = World::new();
+        let arguments = [
+            "--behind", "smtp", "--routes", map, "--front", "postfix-recipients",
+        ];
+        let ran = init(&world, &arguments, "").ended(64);
+        ran.says_nothing().complains(&[complaint]);
+        assert!(!written(&world).exists());
+    };
+    refused("hash:/etc/postfix/transport", "file:///");
+    world.scratch.write("transport", "example.org\n");
+    refused(&map, "has no transport behind it");
+}
+
+#[test]
 fn without_a_terminal_what_is_missing_is_named_by_its_option() {
     let world = World::new();
     for (arguments, complaint) in [
@@ -241,6 +288,10 @@ fn without_a_terminal_what_is_missing_is_named_by_its_option() {
         (&["--domain", "a b"], "a b: not a domain name"),
         (&["--port", "0"], "0 is not in 1..=65535"),
         (&["--offline", "--try", "jane@example.org"], "cannot be used with"),
+        (
+            &["--routes", "file:///etc/vouch/routes", "--host", "a.example"],
+            "cannot be used with",
+        ),
     ] {
         let ran = init(&world, arguments, "").ended(64);
         ran.says_nothing().complains(&[complaint]);

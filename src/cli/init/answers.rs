@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use clap::ValueEnum;
 
 use super::ask::Ask;
-use super::typed::{ca_file, domain, host, port};
+use super::typed::{self, ca_file, domain};
 use super::{Arguments, Behind, Front, Tls, complain, status};
 use crate::settings::address::RemoteAddress;
 use crate::settings::kind::Kind;
@@ -22,10 +22,7 @@ pub(super) const RUN: &str = "/run/vouch";
 pub(super) struct Answers {
     pub(super) kind: Kind,
     pub(super) fronts: Vec<Front>,
-    /// A host, or the absolute path of a socket.
-    pub(super) host: String,
-    /// None of a socket.
-    pub(super) port: Option<u16>,
+    pub(super) server: Server,
     pub(super) tls: Tls,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) server_name: Option<String>,
@@ -35,6 +32,27 @@ pub(super) struct Answers {
     pub(super) sockets: PathBuf,
     /// The queue directory of Postfix, where that is in front.
     pub(super) queue: Option<PathBuf>,
+}
+
+/// Where the accounts are.
+#[derive(Debug)]
+pub(super) enum Server {
+    /// At a host and its port.
+    Host(String, u16),
+    /// At the absolute path of a socket.
+    Socket(String),
+    /// Where a map has them: `file:///PATH`, or `transport:///PATH`.
+    Map(String),
+}
+
+impl Server {
+    /// What is reached there by one way: a host or a path.
+    fn host(&self) -> &str {
+        match self {
+            Self::Host(host, _) | Self::Socket(host) => host,
+            Self::Map(_) => "",
+        }
+    }
 }
 
 impl Answers {
@@ -56,29 +74,24 @@ impl Answers {
         };
         let kind = behind.kind();
         let fronts = fronts(arguments, kind, ask)?;
-        let host = match &arguments.host {
-            Some(host) => host.clone(),
-            None if kind == Kind::Lmtp => ask.line(
-                "\nHost name or IP address of that server, or the path of its socket",
-                None,
-                host,
-            )?,
-            None => ask.line("\nHost name or IP address of that server", None, host)?,
+        let mut server = place(arguments, kind, ask)?;
+        let tls = tls(arguments, kind, &fronts, &server, ask)?;
+        if let Server::Host(_, port) = &mut server {
+            let usual = usual_port(kind, tls, &fronts);
+            *port = match arguments.port {
+                Some(port) => port,
+                None if ask.terminal => ask.line("Port", Some(&usual.to_string()), typed::port)?,
+                None => usual,
+            };
+        }
+        let allow_cleartext = cleartext(arguments, &fronts, tls, server.host(), ask)?;
+        let domains = match server {
+            Server::Map(_) => Vec::new(),
+            Server::Host(..) | Server::Socket(_) => domains(arguments, kind, &fronts, ask)?,
         };
-        let is_path = host.starts_with('/');
-        let tls = tls(arguments, kind, &fronts, &host, ask)?;
-        let usual = usual_port(kind, tls, &fronts);
-        let port = match arguments.port {
-            _ if is_path => None,
-            Some(port) => Some(port),
-            None if ask.terminal => Some(ask.line("Port", Some(&usual.to_string()), port)?),
-            None => Some(usual),
-        };
-        let allow_cleartext = cleartext(arguments, &fronts, tls, &host, ask)?;
-        let domains = domains(arguments, kind, &fronts, ask)?;
         let ca_file = match &arguments.ca_file {
             Some(file) => Some(absolute(file)?),
-            None if ask.terminal && tls != Tls::None && !is_path => {
+            None if ask.terminal && tls != Tls::None && !matches!(server, Server::Socket(_)) => {
                 let question = "PEM file of its certificate's issuer, if the system does not trust it";
                 let file = ask.line(question, Some("none"), ca_file)?;
                 file.map(|file| absolute(&file)).transpose()?
@@ -94,8 +107,7 @@ impl Answers {
         Ok(Self {
             kind,
             fronts,
-            host,
-            port,
+            server,
             tls,
             ca_file,
             server_name: arguments.server_name.clone(),
@@ -118,10 +130,16 @@ impl Answers {
         let mut options = vec![
             ("--behind", self.kind.to_string()),
             ("--front", names(&self.fronts)),
-            ("--host", self.host.clone()),
         ];
-        options.extend(self.port.map(|port| ("--port", port.to_string())));
-        if self.port.is_some() {
+        match &self.server {
+            Server::Host(host, port) => {
+                options.push(("--host", host.clone()));
+                options.push(("--port", port.to_string()));
+            }
+            Server::Socket(path) => options.push(("--host", path.clone())),
+            Server::Map(map) => options.push(("--routes", map.clone())),
+        }
+        if !matches!(self.server, Server::Socket(_)) {
             let tls = self.tls.to_possible_value();
             options.extend(tls.map(|tls| ("--tls", tls.get_name().to_owned())));
         }
@@ -168,14 +186,17 @@ impl Answers {
 
 /// Without a terminal, every answer that has no default must be on the command line.
 fn all_there(arguments: &Arguments) -> Result<(), ExitCode> {
-    let lacks_domain = arguments.domains.is_empty()
+    let lacks_domain = (arguments.domains.is_empty() && arguments.routes.is_none())
         && match arguments.behind {
             Some(behind) => needs_domain(behind.kind(), &arguments.front),
             None => false,
         };
     let missing: Vec<&str> = [
         (arguments.behind.is_none(), "--behind imap|smtp|lmtp"),
-        (arguments.host.is_none(), "--host HOST"),
+        (
+            arguments.host.is_none() && arguments.routes.is_none(),
+            "--host HOST",
+        ),
         (
             arguments.front.is_empty(),
             "--front postfix-recipients|postfix-logins|exim|dovecot",
@@ -198,6 +219,26 @@ fn all_there(arguments: &Arguments) -> Result<(), ExitCode> {
 /// Without a domain no directory serves any recipient, and `exists = "domain"` knows no user.
 fn needs_domain(kind: Kind, fronts: &[Front]) -> bool {
     fronts.contains(&Front::PostfixRecipients) || (fronts.contains(&Front::Dovecot) && kind == Kind::Imap)
+}
+
+/// Where the accounts are; the port of a host is not known yet.
+fn place(arguments: &Arguments, kind: Kind, ask: &mut Ask) -> Result<Server, ExitCode> {
+    if let Some(map) = &arguments.routes {
+        return Ok(Server::Map(map.clone()));
+    }
+    let question = match kind {
+        Kind::Lmtp => "\nHost name or IP address of that server, or the path of its socket",
+        Kind::Smtp | Kind::Imap => "\nHost name or IP address of that server",
+    };
+    let host = match &arguments.host {
+        Some(host) => host.clone(),
+        None => ask.line(question, None, typed::host)?,
+    };
+    Ok(if host.starts_with('/') {
+        Server::Socket(host)
+    } else {
+        Server::Host(host, 0)
+    })
 }
 
 fn fronts(arguments: &Arguments, kind: Kind, ask: &mut Ask) -> Result<Vec<Front>, ExitCode> {
@@ -250,14 +291,14 @@ fn tls(
     arguments: &Arguments,
     kind: Kind,
     fronts: &[Front],
-    host: &str,
+    server: &Server,
     ask: &mut Ask,
 ) -> Result<Tls, ExitCode> {
     let usual = match (arguments.port, kind) {
         // A Unix socket has no network between its ends.
-        _ if host.starts_with('/') => return Ok(Tls::None),
+        _ if matches!(server, Server::Socket(_)) => return Ok(Tls::None),
         (Some(465 | 993), _) => Tls::Implicit,
-        _ if is_local(host) => Tls::IfAvailable,
+        _ if is_local(server.host()) => Tls::IfAvailable,
         (None, Kind::Imap) => Tls::Implicit,
         _ if asks_logins(fronts) => Tls::Starttls,
         _ => Tls::IfAvailable,

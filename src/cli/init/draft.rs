@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::answers::Answers;
+use super::answers::{Answers, Server};
 use super::{Front, Tls};
 use crate::settings::kind::Kind;
 use crate::settings::scalar::quoted;
@@ -57,15 +57,25 @@ fn directory(answers: &Answers) -> Vec<Part> {
         main.say(&knows_logins, kind.knows_recipients());
     }
     main.set("type", &quoted(kind));
-    main.set("address", &quoted(&answers.host));
-    match answers.port {
-        Some(port) => main.set("port", &port.to_string()),
-        None => main.drop(&["port"]),
+    let mut lookup = Part::of(&name(".lookup"));
+    match &answers.server {
+        Server::Host(host, port) => {
+            main.set("address", &quoted(host));
+            main.set("port", &port.to_string());
+        }
+        Server::Socket(path) => {
+            main.set("address", &quoted(path));
+            main.drop(&["port"]);
+        }
+        Server::Map(map) => {
+            main.drop(&["address", "port"]);
+            lookup.set("routes", &quoted(map));
+        }
     }
     let mut tls = Part::of(&name(".tls"));
     match answers.tls {
         // A Unix socket has no TLS, so the table is left out.
-        _ if answers.port.is_none() => {}
+        _ if matches!(answers.server, Server::Socket(_)) => {}
         Tls::Implicit => tls.set("implicit", "true"),
         Tls::Starttls => tls.set("starttls", "\"required\""),
         Tls::IfAvailable => tls.set("starttls", "\"if-available\""),
@@ -78,7 +88,6 @@ fn directory(answers: &Answers) -> Vec<Part> {
         tls.set("server-name", &quoted(name));
     }
     let mut limits = Part::of(&name(".limits"));
-    let mut lookup = Part::of(&name(".lookup"));
     if answers.domains.is_empty() {
         lookup.drop(&["domains"]);
     } else {

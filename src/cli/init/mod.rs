@@ -33,6 +33,10 @@ pub(super) struct Arguments {
     /// The mail server's host name or IP address; for lmtp also the path of its socket
     #[arg(long, value_name = "HOST", value_parser = typed::host)]
     host: Option<String>,
+    /// In place of HOST and DOMAIN, a map of many domains to their servers: transport:///etc/postfix/transport as Postfix has
+    /// it, or file:///etc/vouch/routes
+    #[arg(long, value_name = "MAP", conflicts_with_all = ["host", "port", "domains"])]
+    routes: Option<String>,
     /// The mail server's port [default: the usual one for TYPE and TLS]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
