@@ -14,8 +14,9 @@ use super::logins::{LoginKey, Logins, Tag};
 use super::lookup::{self, Answer, Asked, Decided, Lookup, STALE_PATIENCE};
 use super::lookups::Lookups;
 use super::not_understood::NotUnderstood;
-use super::stale::StaleLogins;
+use super::stale::{ServerName, StaleLogins};
 use super::trust::Trust;
+use crate::directory::routed::Lead;
 use crate::directory::{Directory, Terms};
 use crate::verdict::{Abstention, Cause, Kind, Proof, Question, UserName, Verdict};
 use crate::waiting::Waiters;
@@ -70,6 +71,14 @@ impl LoginLookup {
                 ..
             } => Some((stale, password)),
             Kind::Login { .. } | Kind::Recipient(_) => None,
+        }
+    }
+
+    /// The server of a map that is asked; `None` without a map.
+    fn server(&self, question: &Question) -> ServerName {
+        match self.directory.server_for(&question.kind)? {
+            Lead::Server(server) => Some(server),
+            Lead::Nowhere(_) => None,
         }
     }
 
@@ -134,7 +143,7 @@ impl Lookup for LoginLookup {
             self.trust.note(named, &sign, &verdict);
         }
         if let Some(stale) = &self.memory.stale {
-            stale.note(named.as_ref().unwrap_or(user), &verdict);
+            stale.note(self.server(question), named.as_ref().unwrap_or(user), &verdict);
         }
         verdict
     }
@@ -162,12 +171,13 @@ impl Lookup for LoginLookup {
         let (Verdict::Defer(cause), source) = decided else {
             return decided;
         };
-        if stale.is_empty() || !stale.is_down(cause.reach, asked.at) {
+        let server = self.server(&asked.question);
+        if stale.is_empty() || !stale.is_down(&server, cause.reach, asked.at) {
             return (Verdict::Defer(cause), source);
         }
         let (user, key) = &asked.key;
         if stale.knows(user, password, key.client) {
-            stale.note_accepted(&cause);
+            stale.note_accepted(server, &cause);
             return (Verdict::accept(user.as_bytes()), Source::Stale);
         }
         let text = format!("{}; {NOT_REMEMBERED}", cause.text);

@@ -12,13 +12,14 @@
 //! without this memory, and nobody else's guesses count for that. Where nothing is remembered of anybody, as when vouch
 //! started while the remote was down, there is nothing to guess, and nothing counts.
 
+mod outage;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
-use parking_lot::Mutex;
 use quick_cache::sync::{Cache, EntryAction, EntryResult};
 use tokio::time::Instant;
 use vouch_protocol::secret::Secret;
@@ -26,15 +27,15 @@ use vouch_protocol::secret::Secret;
 use super::entry::{ADDRESSES, Entry, State};
 use super::hash;
 use crate::verdict::{Cause, Class, Reach, UserName, Verdict};
+use outage::Outages;
+pub(super) use outage::ServerName;
 
 /// The last accepted password of each user of a directory.
 pub(super) struct StaleLogins {
-    /// The directory's name, for the log.
-    name: Arc<str>,
     key: hmac::Key,
     lasts: Duration,
     known: Cache<UserName, Known>,
-    outage: Mutex<Outage>,
+    outages: Outages,
 }
 
 /// What is known of a user.
@@ -46,17 +47,6 @@ struct Known {
     from: Vec<(Option<IpAddr>, Instant)>,
     /// When another took the place of it, or none did. What was asked before may have been answered by then.
     changed: Instant,
-}
-
-/// How the remote is, as far as logins tell.
-#[derive(Debug, Default)]
-struct Outage {
-    /// Its last reply to a login.
-    replied: Option<Instant>,
-    /// It has left a login without a word for as long as a command may take, and has not replied to any since.
-    is_silent: bool,
-    /// Logins that were accepted from memory since, and when the first of them was.
-    accepted: Option<(u64, Instant)>,
 }
 
 /// What is accepted from memory.
@@ -72,11 +62,10 @@ impl StaleLogins {
     /// Of at most `entries` users, each for so long. `key` is random, and used for nothing else.
     pub(super) fn new(name: Arc<str>, entries: usize, lasts: Duration, key: &[u8; 32]) -> Self {
         Self {
-            name,
+            outages: Outages::new(name),
             key: hmac::Key::new(hmac::HMAC_SHA256, key),
             lasts,
             known: Cache::new(entries),
-            outage: Mutex::default(),
         }
     }
 
@@ -136,8 +125,8 @@ impl StaleLogins {
         hash::keyed(&self.key, &[user.as_bytes(), password.expose()])
     }
 
-    /// Notes what came of a question about a user's login, whatever the proof was.
-    pub(super) fn note(&self, user: &UserName, verdict: &Verdict) {
+    /// Notes what came of a question about a user's login at a server, whatever the proof was.
+    pub(super) fn note(&self, server: ServerName, user: &UserName, verdict: &Verdict) {
         let reach = match verdict {
             Verdict::Accept(_) | Verdict::Reject(_) => Reach::Heard,
             Verdict::Defer(cause) => cause.reach,
@@ -148,23 +137,7 @@ impl StaleLogins {
         {
             self.end(user, |_| true);
         }
-        let mut outage = self.outage.lock();
-        match reach {
-            Reach::Heard => {
-                outage.replied = Some(Instant::now());
-                outage.is_silent = false;
-                if let Some((accepted, _)) = outage.accepted.take() {
-                    tracing::info!(
-                        accepted,
-                        "{}: it replies to logins again: none is accepted from the cache any more \
-                         (cache.credentials.stale)",
-                        self.name
-                    );
-                }
-            }
-            Reach::Silent => outage.is_silent = true,
-            Reach::Unknown | Reach::Away => {}
-        }
+        self.outages.note(server, reach);
     }
 
     /// Whether nothing is remembered of anybody.
@@ -172,39 +145,22 @@ impl StaleLogins {
         self.known.is_empty()
     }
 
-    /// Whether the remote is down, by the question that was asked at that time and got no answer: it is away, or silent to
+    /// Whether a server is down, by the question that was asked at that time and got no answer: it is away, or silent to
     /// everybody. One that has replied to anybody meanwhile is there.
-    pub(super) fn is_down(&self, reach: Reach, asked: Instant) -> bool {
-        let outage = self.outage.lock();
-        let replied = outage.replied.is_some_and(|replied| replied > asked);
-        match reach {
-            Reach::Away => !replied,
-            Reach::Silent => outage.is_silent && !replied,
-            Reach::Heard | Reach::Unknown => false,
-        }
+    pub(super) fn is_down(&self, server: &ServerName, reach: Reach, asked: Instant) -> bool {
+        self.outages.is_down(server, reach, asked)
     }
 
-    /// A login is accepted from memory; `cause` is why the remote gave no answer.
-    pub(super) fn note_accepted(&self, cause: &Cause) {
-        let mut outage = self.outage.lock();
-        let is_news = outage.accepted.is_none();
-        outage.accepted.get_or_insert((0, Instant::now())).0 += 1;
-        drop(outage);
-        if is_news {
-            tracing::warn!(
-                "{}: logins that were good within the last {} are accepted from the cache, since it gives no answer \
-                 (cache.credentials.stale): {cause}",
-                self.name,
-                crate::telemetry::words::spoken(self.lasts)
-            );
-        }
+    /// A login is accepted from memory; `cause` is why its server gave no answer.
+    pub(super) fn note_accepted(&self, server: ServerName, cause: &Cause) {
+        self.outages.note_accepted(server, self.lasts, cause);
     }
 
     /// What is accepted from memory.
     pub(super) fn report(&self) -> Report {
         Report {
             users: self.known.len(),
-            accepted: self.outage.lock().accepted,
+            accepted: self.outages.accepted(),
         }
     }
 

@@ -1,5 +1,6 @@
 use std::pin::Pin;
 
+use parking_lot::Mutex;
 use tokio::time::{advance, sleep};
 use vouch_protocol::sasl::RelayedMechanism;
 
