@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::remotes::{servers, servers_at, servers_by};
+use super::remotes::{servers_at, servers_by};
 use super::{DaemonError, routed, sharing};
 use crate::chance::Chance;
 use crate::config::{self, Config};
@@ -32,43 +32,40 @@ pub fn members(
     config: &Config,
     method: Option<LoginMethod>,
 ) -> Result<Vec<Arc<CachedDirectory>>, DaemonError> {
-    members_by(config, method, |_, _| ())
+    members_by(config, method, &Chance::default(), |_, _| ())
 }
 
-/// As [`members`], where `change` may change each remote first: tests have theirs in memory.
+/// Changes a remote, which is a server of this directory, before it is called. Those of a map each have the directory at
+/// that server.
+type Change = Arc<dyn Fn(&config::Directory, &mut Remote) + Send + Sync>;
+
+/// Changes nothing.
+fn as_it_is() -> Change {
+    Arc::new(|_, _| ())
+}
+
+/// As [`members`], where all that is drawn is drawn from `chance`, and `change` may change each remote first: tests have
+/// theirs in memory. Of a map it is given the directory at each server.
 ///
 /// # Errors
 /// As [`members`].
 pub fn members_by(
     config: &Config,
     method: Option<LoginMethod>,
-    change: impl Fn(&config::Directory, &mut Remote),
+    chance: &Chance,
+    change: impl Fn(&config::Directory, &mut Remote) + Send + Sync + 'static,
 ) -> Result<Vec<Arc<CachedDirectory>>, DaemonError> {
     let roots = tls::Roots::of_system();
+    let drawn = chance.clone();
+    let change: Change = Arc::new(move |directory, remote| {
+        remote.chance = drawn.clone();
+        change(directory, remote);
+    });
     let member = |directory: &config::Directory| {
         let mut directory = directory.clone();
         directory.auth.mechanism = method.unwrap_or(directory.auth.mechanism);
-        if directory.lookup.routes.is_some() {
-            let (asked, _) = remote_of(&directory, &roots)?;
-            let chance = Chance::default();
-            let member = CachedDirectory::new((&directory).into(), asked, key(&chance)?, chance);
-            return Ok(Arc::new(member));
-        }
-        let servers = servers_by(&directory, &roots, &Resolver::default(), |remote| {
-            change(&directory, remote);
-        })
-        .map_err(|error| DaemonError::Directory(directory.name.clone(), error))?;
-        let chance = servers.chance.clone();
-        let member = CachedDirectory::new(
-            (&directory).into(),
-            Arc::new(Watched::new(build(
-                &directory,
-                Arc::new(servers),
-                &Counted::default(),
-            ))),
-            key(&chance)?,
-            chance,
-        );
+        let (asked, _) = remote_of(&directory, &roots, &change)?;
+        let member = CachedDirectory::new((&directory).into(), asked, key(chance)?, chance.clone());
         Ok(Arc::new(member))
     };
     config.directory.iter().map(member).collect()
@@ -141,7 +138,7 @@ pub(super) fn build_all(
                 (Arc::new(member), servers)
             }
             None => {
-                let (asked, servers) = remote_of(directory, &roots)?;
+                let (asked, servers) = remote_of(directory, &roots, &as_it_is())?;
                 let member = CachedDirectory::new(settings, asked, key(&chance)?, chance.clone());
                 (Arc::new(member), servers)
             }
@@ -184,7 +181,7 @@ fn succeed(
     let (asked, servers) = match (same_sessions, &old.servers, &directory.lookup.routes) {
         (true, Some(servers), Some(routes)) => (led(directory, routes, servers), Some(servers.clone())),
         (true, None, None) => (old.member.directory().clone(), None),
-        _ => remote_of(directory, roots)?,
+        _ => remote_of(directory, roots, &as_it_is())?,
     };
     let same_server = answers_of(&old.from) == answers_of(directory);
     if same_server && let Some(carried) = old.member.directory().relays() {
@@ -247,17 +244,23 @@ pub(super) fn version(file: &PathBuf) -> Option<Version> {
 /// What is asked, and the servers of its map, where it has one.
 type Asked = (Arc<dyn Directory>, Option<Arc<RoutedServers>>);
 
-fn remote_of(directory: &config::Directory, roots: &tls::Roots) -> Result<Asked, DaemonError> {
+fn remote_of(
+    directory: &config::Directory,
+    roots: &tls::Roots,
+    change: &Change,
+) -> Result<Asked, DaemonError> {
     let unusable = |error| DaemonError::Directory(directory.name.clone(), error);
     let Some(routes) = &directory.lookup.routes else {
-        let servers = servers(directory, roots).map_err(unusable)?;
+        let change = |remote: &mut Remote| change(directory, remote);
+        let servers = servers_by(directory, roots, &Resolver::default(), change).map_err(unusable)?;
         let built = build(directory, Arc::new(servers), &Counted::default());
         return Ok((Arc::new(Watched::new(built)), None));
     };
     // Of no server yet.
     let client = tls::Client::new(&directory.tls, "localhost", roots).map_err(unusable)?;
-    let one = |at: &config::Directory, client: &tls::Client, counted: &Counted| {
-        let servers = servers_at(at, client, &Resolver::default(), |_| ())?;
+    let change = change.clone();
+    let one = move |at: &config::Directory, client: &tls::Client, counted: &Counted| {
+        let servers = servers_at(at, client, &Resolver::default(), |remote| change(at, remote))?;
         Ok(build(at, Arc::new(servers), counted))
     };
     let servers = routed::servers(directory, client, one);

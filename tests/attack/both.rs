@@ -11,6 +11,7 @@ use ::remote::{Account, Options, Protocol, Server};
 use tokio::io::duplex;
 use tokio::time::{Instant, sleep};
 use vouch::address::Address;
+use vouch::chance::Chance;
 use vouch::config::read;
 use vouch::daemon;
 use vouch::engine::CachedDirectory;
@@ -71,8 +72,11 @@ fn directory(kind: &str, remote: &Arc<Here>) -> Arc<CachedDirectory> {
                 [listener.policy]\nprotocol = \"policy\"\nsocket = \"/tmp/policy\"\ndirectory = [\"mail\"]\n";
     let text = text.replace("KIND", kind);
     let config = read::parse(Path::new("both.toml"), &text).unwrap().0;
-    let members = daemon::members_by(&config, None, |_, to| to.dial = remote.clone()).unwrap();
-    members.into_iter().next().unwrap()
+    let remote = remote.clone();
+    let members = daemon::members_by(&config, None, &Chance::default(), move |_, to| {
+        to.dial = remote.clone();
+    });
+    members.unwrap().into_iter().next().unwrap()
 }
 
 fn name(nth: u64) -> String {

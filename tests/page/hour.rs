@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use vouch::chance::Chance;
 use vouch::config::{Config, read};
 use vouch::daemon::{self, status};
 use vouch::engine::CachedDirectory;
@@ -129,12 +130,9 @@ impl Hour {
         let config = names.config();
         let (mailboxes, imap) = (Remote::new(Protocol::Lmtp), Remote::new(Protocol::Imap));
         let remotes = [mailboxes.clone(), imap.clone()];
-        let members = daemon::members_by(&config, None, |directory, remote| {
-            let at = config
-                .directory
-                .iter()
-                .position(|it| it.name == directory.name)
-                .unwrap();
+        let names: Vec<_> = config.directory.iter().map(|it| it.name.clone()).collect();
+        let members = daemon::members_by(&config, None, &Chance::default(), move |directory, remote| {
+            let at = names.iter().position(|name| *name == directory.name).unwrap();
             remote.dial = Arc::new(remotes[at.min(1)].clone());
         })
         .unwrap();

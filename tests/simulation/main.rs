@@ -14,7 +14,8 @@
 //! Other seeds make a remote that loses its users now and then (`forgetful`): nobody that it accepted before is refused,
 //! and those that were deleted are.
 //!
-//! Others make a remote that is down now and then, and that accepted logins before (`stale`).
+//! Others make a remote that is down now and then, and that accepted logins before (`stale`), or two of which a map says
+//! which one knows whom (`routed`).
 //!
 //! A seed that breaks one of these is named, and `VOUCH_SEED=n cargo test --test simulation -- --nocapture` plays
 //! it again and tells every event, with vouch's own log: a seed is the same day to the byte, as all that is drawn in it
@@ -29,6 +30,7 @@ mod forgetful;
 mod imap;
 mod line;
 mod pipe;
+mod routed;
 mod several;
 mod smtp;
 mod stale;
@@ -43,7 +45,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use vouch::config::Config;
+use vouch::config::{Config, Directory};
 use vouch::daemon;
 use vouch::engine::{CachedDirectory, Engine};
 
@@ -146,8 +148,18 @@ fn play(seed: u64, vouch: vouch::chance::Chance, trace: Trace) -> Result<Arc<Tal
 async fn day(seed: u64, vouch: vouch::chance::Chance, trace: Trace) -> Result<Arc<Tally>, String> {
     let world = Arc::new(World::with_siblings(seed, &trace));
     world.note(|| format!("seed {seed}: {:#?}", world.directory));
+    let directories = world.all().map(|world| world.directory.clone()).collect();
+    lived(world, directories, vouch).await
+}
+
+/// What came of a day at the remotes of a world, which are those of these directories.
+async fn lived(
+    world: Arc<World>,
+    directory: Vec<Directory>,
+    vouch: vouch::chance::Chance,
+) -> Result<Arc<Tally>, String> {
     let worlds: Vec<_> = [&world].into_iter().chain(&world.siblings).cloned().collect();
-    let directory: Vec<_> = worlds.iter().map(|world| world.directory.clone()).collect();
+    let several = directory.len() > 1;
     let config = Config {
         listener: configured(world.directory.kind, &directory),
         directory,
@@ -155,7 +167,6 @@ async fn day(seed: u64, vouch: vouch::chance::Chance, trace: Trace) -> Result<Ar
     };
     let members = members(&config, &worlds, &vouch)?;
     let listeners = Arc::new(Listeners::open(&config, &members));
-    let several = worlds.len() > 1;
     let engine = Engine::new(members, None)
         .asking_all(several)
         .asking_in_turn(several);
@@ -203,11 +214,14 @@ fn members(
     worlds: &[Arc<World>],
     chance: &vouch::chance::Chance,
 ) -> Result<Vec<Arc<CachedDirectory>>, String> {
-    let members = daemon::members_by(config, None, |directory, remote| {
-        if let Some(world) = worlds.iter().find(|world| world.directory.name == directory.name) {
+    let worlds = worlds.to_vec();
+    let members = daemon::members_by(config, None, chance, move |directory, remote| {
+        let is_at = |world: &&Arc<World>| {
+            (&world.directory.name, &world.directory.address) == (&directory.name, &directory.address)
+        };
+        if let Some(world) = worlds.iter().find(is_at) {
             remote.dial = Arc::new(Telephone(world.clone()));
         }
-        remote.chance = chance.clone();
     });
     members.map_err(|error| error.to_string())
 }

@@ -65,6 +65,19 @@ impl Down {
     }
 }
 
+/// Times in which a remote is down.
+pub(crate) fn downs(chance: &Chance, began: Instant, within: Duration) -> Vec<Down> {
+    let mut downs = Vec::new();
+    let mut from = began + chance.ms(1000, 15_000);
+    while from < began + within {
+        let until = from + chance.ms(100, 15_000);
+        let how = chance.one(&[How::Refuses, How::Swallows, How::IsSilent]);
+        downs.push(Down { from, until, how });
+        from = until + chance.ms(1000, 15_000);
+    }
+    downs
+}
+
 impl World {
     /// A remote that is down now and then, and whose users change their passwords.
     fn with_downs(seed: u64, trace: Trace) -> Self {
@@ -74,13 +87,7 @@ impl World {
         world.directory.cache.entries = 1000;
         world.directory.cache.credentials.stale = Some(chance.ms(3000, 60_000));
         world.rate = world.rate.min(60);
-        let mut from = began + chance.ms(1000, 15_000);
-        while from < began + TIME {
-            let until = from + chance.ms(100, 15_000);
-            let how = chance.one(&[How::Refuses, How::Swallows, How::IsSilent]);
-            world.downs.push(Down { from, until, how });
-            from = until + chance.ms(1000, 15_000);
-        }
+        world.downs = downs(chance, began, TIME);
         world.turn_some(TIME);
         world
     }

@@ -232,6 +232,12 @@ impl World {
 
     /// The remote has said all of its answer about `subject`.
     pub(crate) fn said(&self, subject: &str, yes: bool) {
+        let name = subject.split(' ').next().unwrap_or_default();
+        let domain = name.rsplit('@').next().unwrap_or_default();
+        let served = &self.directory.lookup.domains.all;
+        if !served.iter().any(|one| one.as_str().eq_ignore_ascii_case(domain)) {
+            self.broken(format!("it is asked about {name}, and does not serve {domain}"));
+        }
         let words = (Instant::now(), yes);
         self.book()
             .said

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use vouch::chance::Chance;
 use vouch::config::{Config, read};
 use vouch::daemon;
 use vouch::server::handover::Handover;
@@ -94,13 +95,14 @@ impl Stage {
     fn new(path: &Path, config: &str) -> Result<Self, String> {
         let (config, _) = read::parse(path, config).map_err(|error| error.to_string())?;
         let (caller, calls) = mpsc::unbounded_channel();
-        let dial = |directory: &vouch::config::Directory, remote: &mut vouch::session::Remote| {
+        let dial = move |directory: &vouch::config::Directory, remote: &mut vouch::session::Remote| {
             remote.dial = Arc::new(Telephone {
                 directory: directory.name.clone(),
                 calls: caller.clone(),
             });
         };
-        let members = daemon::members_by(&config, None, dial).map_err(|error| error.to_string())?;
+        let members = daemon::members_by(&config, None, &Chance::default(), dial);
+        let members = members.map_err(|error| error.to_string())?;
         Ok(Self {
             listeners: listeners(&config, &members),
             draining: CancellationToken::new(),

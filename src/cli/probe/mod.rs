@@ -337,7 +337,10 @@ mod tests {
     async fn a_probe_has_its_own_patience() {
         let text = "[directory.a]\ntype = 'lmtp'\naddress = 'a.example'\ntimeout = '1h'\n";
         let (config, _) = read::parse(Path::new("a.toml"), text).unwrap();
-        let members = daemon::members_by(&config, None, |_, remote| remote.dial = Arc::new(Nowhere)).unwrap();
+        let members = daemon::members_by(&config, None, &Default::default(), |_, remote| {
+            remote.dial = Arc::new(Nowhere);
+        });
+        let members = members.unwrap();
         let asker = Asker::Directory(members[0].clone());
         let began = Instant::now();
         let kind = verdict::Kind::Recipient(crate::address::Address::from_typed("jane@example.org").unwrap());

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use vouch::chance::Chance;
 use vouch::config::read;
 use vouch::daemon;
 use vouch::server::handover::Handover;
@@ -58,9 +59,10 @@ impl<'a> Stage<'a> {
             .collect();
         let text = configuration(protocol, mode, &ca_file, cases.len(), keys);
         let (config, _) = read::parse(Path::new("study.toml"), &text).unwrap();
-        let members = daemon::members_by(&config, None, |directory, remote| {
+        let called = thieves.clone();
+        let members = daemon::members_by(&config, None, &Chance::default(), move |directory, remote| {
             let case: usize = directory.name.parse().unwrap();
-            remote.dial = Arc::new(Elsewhere(thieves[case].clone()));
+            remote.dial = Arc::new(Elsewhere(called[case].clone()));
         });
         let members = members.unwrap();
         let handover = Arc::new(Handover::new(1));
