@@ -13,6 +13,7 @@ mod asker;
 #[path = "../support/dns.rs"]
 mod dns;
 mod found;
+mod gateway;
 mod list;
 mod machine;
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]
