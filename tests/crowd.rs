@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use asker::{Answer, Client, Rcpt, meaning};
 use futures_util::future::join_all;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use remote::{Account, Options, Protocol, Server};
+use support::process::raise_descriptors;
 use support::{Scratch, Vouch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -36,14 +36,12 @@ const OTHERS: usize = 500;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Raises this process's limit of descriptors as far as it goes. So many clients are idle here.
+/// So many clients are idle here, with as many descriptors as this process may have.
 fn idle() -> usize {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    let room = usize::try_from(hard).unwrap_or(usize::MAX);
+    let room = raise_descriptors();
     let idle = IDLE.min(room.saturating_sub(ASKING + OTHERS));
     if idle < IDLE {
-        println!("NOTE: only {idle} idle clients: ulimit -Hn is {hard}");
+        println!("NOTE: only {idle} idle clients: ulimit -Hn is {room}");
     }
     idle
 }
@@ -81,16 +79,6 @@ async fn serve(scratch: &Arc<Scratch>, remote: &Server, most: usize) -> (Vouch, 
     (serving.await.unwrap(), listener)
 }
 
-/// One line of `/proc/PID/status`, in MiB.
-fn resident(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nine_thousand_are_idle_a_thousand_ask_and_one_more_is_turned_away() {
     let idle = idle();
@@ -103,7 +91,7 @@ async fn nine_thousand_are_idle_a_thousand_ask_and_one_more_is_turned_away() {
     let remote = Server::start(options).unwrap();
     let scratch = Arc::new(Scratch::new());
     let (vouch, listener) = serve(&scratch, &remote, most).await;
-    let before = resident(vouch.id());
+    let before = vouch.resident();
     let mut sleeping = Vec::new();
     for number in 0..idle {
         let mut client = Client::connect(&listener).await;
@@ -121,7 +109,7 @@ async fn nine_thousand_are_idle_a_thousand_ask_and_one_more_is_turned_away() {
     }
     println!(
         "{most} connected: {:.1} MiB resident, {before:.1} before",
-        resident(vouch.id())
+        vouch.resident()
     );
     let all = async |asking: &mut Vec<Client>, first: usize| {
         let each = asking.iter_mut().enumerate();

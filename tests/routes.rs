@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 
 use asker::{Answer, Client, Rcpt, meaning};
 use futures_util::future::join_all;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use remote::{Account, Listen, Options, Protocol, Server};
+use support::process::raise_descriptors;
 use support::{Scratch, Vouch};
 use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
@@ -42,18 +42,6 @@ const MOST_MEMORY: f64 = 30.0;
 const MOST_TIME: Duration = Duration::from_micros(50);
 
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// One line of `/proc/PID/status`, in MiB.
-fn resident(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse::<f64>()
-        .unwrap()
-        / 1024.0
-}
 
 /// Descriptors that a process has open.
 fn descriptors(pid: u32) -> usize {
@@ -95,7 +83,7 @@ fn a_hundred_thousand_domains_take_little_memory_and_a_look_up_little_time() {
     let text = large_map();
     let (small, _scratch) = serve("example.org mail.example.net\n");
     let (large, scratch) = serve(&text);
-    let took = resident(large.id()) - resident(small.id());
+    let took = large.resident() - small.resident();
     println!("{DOMAINS} domains on 2000 servers: {took:.1} MiB more than one domain");
     assert!(took <= MOST_MEMORY, "{took:.1} MiB");
 
@@ -140,9 +128,8 @@ impl Servers {
     /// Server 17 has the users of the domains 17, 17 + 2000 and so on: `user`; and, of the tenth of the domains that
     /// move, those who are there when a domain is: `moved` of the domain before.
     async fn start() -> Self {
-        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-        let room = usize::try_from(hard).unwrap_or(usize::MAX).saturating_sub(500) / 2;
+        let hard = raise_descriptors();
+        let room = hard.saturating_sub(500) / 2;
         let count = SERVERS.min(room);
         if count < SERVERS {
             println!("NOTE: only {count} servers: ulimit -Hn is {hard}");
@@ -332,7 +319,7 @@ async fn nothing_is_wrong_or_lost_while_the_map_changes_under_load() {
         servers.each.len(),
         began.elapsed().as_secs_f64(),
         wrong.len(),
-        resident(vouch.id()),
+        vouch.resident(),
     );
     assert!(
         wrong.is_empty(),

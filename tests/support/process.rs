@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use super::Scratch;
 
 /// How long a server may take to answer after its start. Postfix takes 2 s alone, and many at once share two cores.
@@ -148,6 +150,14 @@ pub(crate) fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() ->
         assert!(Instant::now() < end, "waited {limit:?} for {what} in vain");
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Raises this process's limit of descriptors as far as it goes; what it is then.
+#[allow(dead_code, reason = "most tests need few")]
+pub(crate) fn raise_descriptors() -> usize {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    usize::try_from(hard).unwrap_or(usize::MAX)
 }
 
 /// A TCP port of 127.0.0.1 that is free and stays so, for servers that cannot be told to take any.

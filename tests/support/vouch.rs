@@ -59,6 +59,15 @@ impl Vouch {
         self.process.id()
     }
 
+    /// Its memory, in MiB.
+    #[allow(dead_code, reason = "a test seldom asks the system about it")]
+    pub(crate) fn resident(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.unwrap().trim().trim_end_matches(" kB");
+        number.parse::<f64>().unwrap() / 1024.0
+    }
+
     /// Has it read its configuration again.
     #[allow(dead_code, reason = "a test seldom changes it")]
     pub(crate) fn reload(&self) {
