@@ -1,6 +1,6 @@
 //! The servers that DNS names: by MX records (RFC 5321 section 5.1, RFC 7505), or by SRV records (RFC 2782).
 //!
-//! An answer holds for its TTL, within bounds. While nobody answers, the last one serves. Who of those in it may be called is
+//! An answer holds for its TTL, within bounds. While nobody answers, the last one serves. Which of its servers may be called is
 //! decided in `rank`.
 
 mod rank;
@@ -202,7 +202,7 @@ impl Discovery {
         }
     }
 
-    /// Who of those in the records may be called.
+    /// Which servers of the records may be called.
     async fn choose(&self, said: Said) -> Found {
         let known = self.state.lock().found.clone();
         let (mut records, holds) = match said {
@@ -253,6 +253,7 @@ impl Discovery {
             Source::Mx { port, .. } => *port,
             Source::Srv(_) => record.port?,
         };
+        let is_backup = is_backup && matches!(self.source, Source::Mx { .. });
         let is_it = |it: &&Candidate| {
             let backup = it.server.remote.is_backup;
             it.record.host == record.host && it.record.port == record.port && backup == is_backup
@@ -261,7 +262,6 @@ impl Discovery {
         if let Some(known) = known {
             return Some(known.server.clone());
         }
-        let is_backup = is_backup && matches!(self.source, Source::Mx { .. });
         (self.make)(&record.host, port, is_backup).map(|remote| Arc::new(Server::new(remote)))
     }
 

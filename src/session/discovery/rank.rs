@@ -1,4 +1,4 @@
-//! Who of those in DNS records may be called, and in which order.
+//! Which servers of DNS records may be called, and in which order.
 
 use std::future::Future;
 use std::io;

@@ -218,6 +218,24 @@ async fn a_backup_is_known_as_one_and_a_server_stays_the_same() {
 }
 
 #[tokio::test]
+async fn the_server_of_a_later_service_stays_the_same() {
+    let dns = script(Source::Srv("_imap._tcp.example.org".to_owned()));
+    let service = |preference, host| Record {
+        port: Some(143),
+        ..record(preference, host)
+    };
+    let both = [service(10, "one.example"), service(20, "two.example")];
+    dns.says(&both, 60);
+    let before = dns.discovery.servers(&"mail".into()).await.unwrap();
+    dns.ages(LONGEST_TTL);
+    dns.says(&both, 60);
+    let after = dns.discovery.servers(&"mail".into()).await.unwrap();
+    assert_eq!(before.len(), 2);
+    let mut pairs = before.iter().zip(&after);
+    assert!(pairs.all(|(one, other)| Arc::ptr_eq(one, other)));
+}
+
+#[tokio::test]
 async fn of_many_records_a_few_are_called() {
     let dns = mx();
     let many: Vec<_> = (0..12)
