@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::host::host_of;
+use super::host::{host_of, split_port};
 use super::key::{Shown, Value, array};
 use super::kind::Kind;
 use super::scalar::{Bound, Wrong, filled, quoted, socket_path};
@@ -40,12 +40,11 @@ impl RemoteAddress {
         if text.starts_with('/') {
             return socket_path(&DeValue::String(text.into())).map(Self::Socket);
         }
-        let is_address = text.parse::<IpAddr>().is_ok();
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !is_address && !text.contains('/') && !text.ends_with(']') => {
-                (host, Some(port))
-            }
-            _ => (text, None),
+        // A path that is not absolute is no host with a bad port.
+        let (host, port) = if text.contains('/') {
+            (text, None)
+        } else {
+            split_port(text)
         };
         let port = port.map(|port| {
             let digits = port.bytes().all(|byte| byte.is_ascii_digit());

@@ -21,13 +21,24 @@ pub(super) fn host_name(value: &DeValue<'_>) -> Result<String, Wrong> {
     host_of(&text)
 }
 
-/// The same of a text.
+/// A host, and its port where one stands behind it: `HOST`, `HOST:PORT`, `[HOST]` or `[HOST]:PORT`. An IPv6 address without
+/// brackets has no port.
+pub(super) fn split_port(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once(':') {
+        Some((host, port)) if text.parse::<IpAddr>().is_err() && !text.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    }
+}
+
+/// What stands in brackets, or all of it where there are none.
+pub(super) fn unbracketed(text: &str) -> &str {
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    inner.unwrap_or(text)
+}
+
+/// As [`host_name`], of a text.
 pub(super) fn host_of(text: &str) -> Result<String, Wrong> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'))
-        .unwrap_or(text);
-    if let Ok(address) = bare.parse::<IpAddr>() {
+    if let Ok(address) = unbracketed(text).parse::<IpAddr>() {
         return Ok(address.to_string());
     }
     // A host of a private network may bear a name that no domain may, such as `mail_1`.

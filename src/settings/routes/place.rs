@@ -1,10 +1,9 @@
 //! The words of a map: patterns, hosts and ports.
 
-use std::net::IpAddr;
-
 use super::mistake::Mistake;
 use crate::address::Domain;
 use crate::settings::address::{Addresses, MAX_SERVERS, RemoteAddress};
+use crate::settings::host::{split_port, unbracketed};
 
 /// A domain, `.domain` or `*`, in its one form.
 pub(super) fn pattern_of(word: &str) -> Option<String> {
@@ -24,17 +23,8 @@ pub(super) fn pattern_of(word: &str) -> Option<String> {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn host_of(word: &str) -> Result<RemoteAddress, Mistake> {
-    let (host, port) = match word.rsplit_once("]:") {
-        Some((host, port)) => (host.trim_start_matches('['), Some(port)),
-        None => match word.strip_prefix('[').and_then(|word| word.strip_suffix(']')) {
-            Some(host) => (host, None),
-            None if word.parse::<IpAddr>().is_ok() => (word, None),
-            None => match word.rsplit_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (word, None),
-            },
-        },
-    };
+    let (host, port) = split_port(word);
+    let host = unbracketed(host);
     // As Postfix writes an address literal.
     let host = match host.get(..5) {
         Some(tag) if tag.eq_ignore_ascii_case("IPv6:") => host.get(5..).unwrap_or_default(),
