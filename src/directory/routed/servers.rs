@@ -84,14 +84,16 @@ impl Servers {
         let mut table = self.table.lock();
         let mut makes_room = None;
         if !table.entries.contains_key(server) {
-            if table.entries.len() >= self.most {
-                makes_room = table.evict();
-                if makes_room.is_none() {
-                    table.refused += 1;
-                    return Err(no_room(self.most));
-                }
+            let is_full = table.entries.len() >= self.most;
+            if is_full && table.entries.values().all(|entry| entry.asked > 0) {
+                table.refused += 1;
+                return Err(no_room(self.most));
             }
+            // One that cannot be made takes nobody's place.
             let made = (self.make)(server).map_err(|why| Cause::ours(Class::Config, why.to_string()))?;
+            if is_full {
+                makes_room = table.evict();
+            }
             let entry = Entry {
                 directory: made,
                 asked: 0,

@@ -127,6 +127,9 @@ async fn the_longest_unused_makes_room_and_none_that_is_asked() {
         ask(&routed, &format!("x@d{number}.example")).await;
         advance(Duration::from_secs(1)).await;
     }
+    // One that cannot be made takes nobody's place.
+    ask(&routed, "x@d8.example").await;
+    assert_eq!(in_use(&routed), 3);
     ask(&routed, "x@d3.example").await;
     let known = |name: &str| {
         let table = routed.servers.table.lock();
