@@ -104,7 +104,8 @@ impl Servers {
                 }
             },
         };
-        list.sort_by_key(|server| server.is_worse());
+        // Each is asked once: time goes on, and so do the others that open sessions.
+        list.sort_by_cached_key(|server| server.is_worse());
         Ok(list)
     }
 }
