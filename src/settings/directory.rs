@@ -88,6 +88,14 @@ impl Directory {
         }
     }
 
+    /// The servers that the file names: those of `address`, or those of its map. None that DNS names.
+    pub fn servers(&self) -> impl Iterator<Item = &RemoteAddress> {
+        let routes = &self.lookup.routes;
+        let own = self.address.servers().iter().filter(|_| routes.is_none());
+        let of_map = routes.iter().flat_map(|routes| routes.map.servers());
+        own.chain(of_map.flat_map(|server| server.hosts.servers()))
+    }
+
     /// Whether it can verify a login. DNS must not say who gets passwords, so those whom MX records name get none.
     pub fn knows_logins(&self) -> bool {
         self.kind.knows_logins() && !matches!(self.address, Addresses::Mx(_))

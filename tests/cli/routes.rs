@@ -261,6 +261,10 @@ fn logins_go_by_a_map_that_is_ours() {
         let request = format!("VERSION\t1\t2\nCPID\t7\nAUTH\t1\tPLAIN\tservice=imap\tresp={response}\n");
         let answer = exchange(&socket, request.as_bytes());
         answer
+    world
+        .vouch(&["check"])
+        .ended(0)
+        .says(&["A password may be sent without TLS: it does not leave this machine."]);
             .lines()
             .last()
             .unwrap()

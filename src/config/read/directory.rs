@@ -256,8 +256,7 @@ pub(super) fn notes(found: &mut Findings, directory: &Directory, place: &Place) 
         found.note(place, format!("`{full}.cache.file`: {text}"));
     }
     let never = !directory.tls.implicit && directory.tls.starttls == StartTls::Never;
-    let mut servers = directory.address.servers().iter();
-    let nowhere = !directory.auth.allow_cleartext && !servers.any(RemoteAddress::is_local);
+    let nowhere = !directory.auth.allow_cleartext && !directory.servers().any(RemoteAddress::is_local);
     if never && directory.knows_logins() && nowhere {
         let text = "no TLS at all, and no password goes without it: every login gets no answer";
         found.note(place, format!("`{full}.tls.starttls`: {text}"));

@@ -36,17 +36,14 @@ pub(super) fn check_keys(found: &mut Findings, directory: &mut Directory, table:
         }
     }
     directory.port = None;
+    if directory.lookup.routes.is_none() {
+        return;
+    }
     let tls = &directory.tls;
     let wants_tls = tls.implicit || tls.starttls == StartTls::Required;
-    let Some(routes) = directory.lookup.routes.as_ref() else {
-        return;
-    };
-    let mut hosts = routes
-        .map
+    let socket = directory
         .servers()
-        .iter()
-        .flat_map(|server| server.hosts.servers());
-    let socket = hosts.find(|host| matches!(host, RemoteAddress::Socket(_)));
+        .find(|host| matches!(host, RemoteAddress::Socket(_)));
     if let (Some(socket), true, None) = (socket, wants_tls, &tls.server_name) {
         let title = format!(
             "`{}` leads to a socket with TLS and without a name",

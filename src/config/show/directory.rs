@@ -151,7 +151,7 @@ fn reply_words(text: &mut Text, directory: &Directory) {
     }
 }
 
-/// Who is let in while the remote is down, and what nobody hinders then.
+/// Which logins are accepted while the remote is down, and what nobody hinders then.
 fn stale_words(text: &mut Text, config: &Config, directory: &Directory) {
     let Some(stale) = directory.cache.credentials().stale else {
         return;
@@ -253,13 +253,16 @@ fn tls_words(text: &mut Text, directory: &Directory) {
 
 fn password_words(text: &mut Text, directory: &Directory) {
     let tls_certain = directory.tls.implicit || directory.tls.starttls == StartTls::Required;
-    let (servers, cleartext) = (directory.address.servers(), directory.auth.allow_cleartext);
-    let all_are_here = !servers.is_empty() && servers.iter().all(RemoteAddress::is_local);
+    let (cleartext, one_is_here) = (
+        directory.auth.allow_cleartext,
+        directory.servers().any(RemoteAddress::is_local),
+    );
+    let all_are_here = one_is_here && directory.servers().all(RemoteAddress::is_local);
     text.say(match (tls_certain, all_are_here, cleartext) {
         (true, _, _) => "A password is sent over TLS only.",
         (false, true, _) => "A password may be sent without TLS: it does not leave this machine.",
         (false, false, true) => "A password MAY CROSS THE NETWORK WITHOUT TLS (auth.allow-cleartext).",
-        (false, false, false) if servers.iter().any(RemoteAddress::is_local) => {
+        (false, false, false) if one_is_here => {
             "A password is sent over TLS only, except to a server on this machine."
         }
         (false, false, false) => "A password is sent over TLS only; without TLS there is no answer.",
