@@ -261,7 +261,7 @@ fn remote_of(
     let change = change.clone();
     let one = move |at: &config::Directory, client: &tls::Client, counted: &Counted| {
         let servers = servers_at(at, client, &Resolver::default(), |remote| change(at, remote))?;
-        Ok(build(at, Arc::new(servers), counted))
+        Ok(build(at, Arc::new(servers.of_a_map()), counted))
     };
     let servers = routed::servers(directory, client, one);
     Ok((led(directory, routes, &servers), Some(servers)))
@@ -284,7 +284,7 @@ pub fn routed_servers(
     let one = |server: &Arc<Server>| {
         let at = routed::at(&template, server);
         let servers = servers_at(&at, &client, &Resolver::default(), |_| ())?;
-        Ok((at, servers))
+        Ok((at, servers.of_a_map()))
     };
     routes.map.servers().iter().map(one).collect()
 }

@@ -44,7 +44,17 @@ struct Inner {
     another_is_there: bool,
     /// What to do about it, where kind and step do not tell.
     advice: Option<String>,
+    /// A map of routes names the server.
+    by_map: bool,
 }
+
+/// What an advice calls the place of a server's host and port, the longest first.
+const PLACES: [&str; 3] = [
+    "directory.NAME.address and directory.NAME.port", "directory.NAME.address", "directory.NAME.port",
+];
+
+/// What that is where a map of routes names the server.
+const LINE_OF_MAP: &str = "its line in directory.NAME.lookup.routes";
 
 /// What kind of trouble it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,6 +184,7 @@ impl Error {
             unopened: false,
             another_is_there: false,
             advice: None,
+            by_map: false,
         }))
     }
 
@@ -224,6 +235,15 @@ impl Error {
         Self(Arc::new(inner))
     }
 
+    /// The same, of a server that a map of routes names: it has no address of the directory's.
+    pub(super) fn of_a_map(self) -> Self {
+        let inner = Inner {
+            by_map: true,
+            ..(*self.0).clone()
+        };
+        Self(Arc::new(inner))
+    }
+
     /// The same, with how another server of the directory failed as well.
     pub(super) fn and_then(self, other: &Self) -> Self {
         let inner = Inner {
@@ -268,7 +288,13 @@ impl Error {
             .peer
             .rsplit_once(" (")
             .map_or(&*self.0.peer, |(name, _)| name);
-        named(advice, name)
+        if !self.0.by_map {
+            return named(advice, name);
+        }
+        let advice = PLACES.iter().fold(advice.to_owned(), |advice, place| {
+            advice.replace(place, LINE_OF_MAP)
+        });
+        named(&advice, name)
     }
 
     fn usual_advice(&self) -> &'static str {
@@ -460,6 +486,24 @@ mod tests {
         assert_eq!(said(&wire(&WireError::Closed, false)), "-");
         let goodbye = Error::goodbye(&peer, LOGIN, "BYE", "so long", &SentSecrets::default());
         assert_eq!(said(&goodbye), "replied");
+    }
+
+    #[test]
+    fn of_a_map_the_advice_is_to_see_its_line() {
+        let peer: Arc<str> = "gateway (mail1.example.org:25)".into();
+        for step in [LOOK_UP, CONNECT] {
+            for kind in [Kind::Unreachable, Kind::Timeout] {
+                let error = Error::new(kind, &peer, step, "x");
+                assert!(error.advice().contains("directory.\"gateway\".address"));
+                let advice = error.of_a_map().advice();
+                let line = "its line in directory.\"gateway\".lookup.routes";
+                assert_eq!(advice.matches(line).count(), 1, "{advice}");
+                assert!(
+                    !advice.contains(".address") && !advice.contains(".port"),
+                    "{advice}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Servers {
     pub tls: Arc<tls::Client>,
     /// Draws the pauses between tries.
     pub chance: Chance,
+    /// A map of routes names them, and no key of the directory.
+    pub(super) by_map: bool,
     source: Which,
 }
 
@@ -40,6 +42,7 @@ impl Servers {
             peer,
             tls,
             chance,
+            by_map: false,
             source: Which::Listed(all.map(|remote| Arc::new(Server::new(remote))).collect()),
         }
     }
@@ -57,8 +60,15 @@ impl Servers {
             peer,
             tls,
             chance: chance.clone(),
+            by_map: false,
             source: Which::Found(Arc::new(Discovery::new(source, resolver, chance, make))),
         }
+    }
+
+    /// The same, where a map of routes names them: what to do about an error is then said of its line.
+    #[must_use]
+    pub fn of_a_map(self) -> Self {
+        Self { by_map: true, ..self }
     }
 
     /// Each server by itself, in the order in which they are called; and of DNS records, which name no server that is
@@ -71,6 +81,7 @@ impl Servers {
             peer: server.remote.peer.clone(),
             tls: self.tls.clone(),
             chance: self.chance.clone(),
+            by_map: self.by_map,
             source: Which::Listed(vec![server]),
         });
         let not_called = match &self.source {

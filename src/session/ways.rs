@@ -46,7 +46,8 @@ pub(super) async fn by_any_server<S, F>(
 where
     F: Future<Output = Result<S, Error>>,
 {
-    let mut ways = Ways::new(servers.in_order(deadline).await?);
+    let placed = |error: Error| if servers.by_map { error.of_a_map() } else { error };
+    let mut ways = Ways::new(servers.in_order(deadline).await.map_err(placed)?);
     let parts = u32::try_from(ways.servers.len())
         .unwrap_or(u32::MAX)
         .saturating_add(2);
@@ -66,7 +67,7 @@ where
                     return Ok(session);
                 }
                 Some((way, Err(error))) => {
-                    ways.failures.push((way.server, error));
+                    ways.failures.push((way.server, placed(error)));
                     ways.after_a_failure()
                 }
                 None => return Err(ways.failed(servers)),

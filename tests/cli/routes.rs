@@ -109,6 +109,9 @@ fn each_domain_is_asked_about_at_its_server() {
     for (server, recipients) in [(&gateway.smtp, 2), (&gateway.lmtp, 2), (&gateway.rest, 2)] {
         assert_eq!(server.recipients().len(), recipients, "{server:?}");
     }
+    daemon.logged(&[
+        "WARN", "does a server listen there? see its line in directory.\"gateway\".lookup.routes, and firewalls between",
+    ]);
     let dead = format!("smtp:127.0.0.1:{}", gateway.dead.port());
     gateway.world.vouch(&["status"]).ended(0).says(&[
         "SERVERS OF",
@@ -184,6 +187,7 @@ fn a_map_is_shown_and_tried() {
         &format!("gateway (127.0.0.1:{}): NOT REACHED", gateway.dead.port()),
     ]);
     let at = |server: &Server, kind: &str| format!("gateway, {kind}:127.0.0.1:{}, ", server.port());
+        "What to do: does a server listen there? see its line in directory.\"gateway\".lookup.routes",
     world
         .vouch(&["probe", "recipient", "jane@lmtp.example"])
         .ended(0)
