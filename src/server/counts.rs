@@ -70,7 +70,7 @@ pub(super) struct Entry<'a> {
 fn detail(decision: &Decision) -> String {
     match (&decision.verdict, decision.source, &decision.directory) {
         (Verdict::Abstain(Abstention::NotOurs), Source::Local, None) => {
-            "no directory of this listener has its domain in lookup.domains".to_owned()
+            "no directory of this listener serves its domain (lookup.domains, lookup.routes)".to_owned()
         }
         _ => decision.verdict.detail(),
     }

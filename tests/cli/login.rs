@@ -51,7 +51,7 @@ fn the_status_is_0_accepted_1_refused_75_no_answer_69_no_opinion() {
                 "jane@example.net",
                 PASSWORD,
                 69,
-                "jane@example.net: not asked: no directory for logins serves example.net (lookup.domains)",
+                "jane@example.net: not asked: no directory for logins serves example.net (lookup.domains, lookup.routes)",
             ),
         ] {
             world.scratch.write("password", format!("{password}\n"));

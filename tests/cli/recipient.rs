@@ -102,7 +102,7 @@ fn an_answer_for_people_says_the_word_the_directory_and_why() {
         ),
         (
             "jane@example.net: not asked: no directory ",
-            &["serves example.net (lookup.domains)", "-d NAME"],
+            &["serves example.net (lookup.domains, lookup.routes)", "-d NAME"],
         ),
     ]) {
         assert!(line.starts_with(start), "{line}");

@@ -208,7 +208,7 @@ fn each_verdict_is_one_line_of_fields() {
         ),
         (
             "jane@example.net", "abstain", "not-ours", "-", "local", "DUNNO",
-            "no directory of this listener has its domain",
+            "no directory of this listener serves its domain",
         ),
     ] {
         ask(&socket, recipient);

@@ -251,7 +251,7 @@ fn nobody(about: &str, answer: &Answer, abstention: Abstention, what: &str) -> S
         }
         (Some(directory), Abstention::NotOurs, _) => format!("not asked: {directory} knows no {what}"),
         (None, _, Some((_, domain))) => format!(
-            "not asked: no directory for {what} serves {domain} (lookup.domains); -d NAME asks one anyway"
+            "not asked: no directory for {what} serves {domain} (lookup.domains, lookup.routes); -d NAME asks one anyway"
         ),
         (None, _, None) => {
             "not asked: it has no domain, so no directory serves it; -d NAME asks one anyway".into()
