@@ -270,7 +270,7 @@ async fn nothing_is_wrong_or_lost_while_the_map_changes_under_load() {
     let log = || fs::read_to_string(scratch.path("vouch.log")).unwrap();
     let changes = || {
         log()
-            .matches("has changed: who is at another server now is forgotten")
+            .matches("has changed: answers about users who are at another server now are forgotten")
             .count()
     };
     let shared = Arc::new(Shared::default());

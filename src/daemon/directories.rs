@@ -86,7 +86,7 @@ pub(super) struct Built {
 }
 
 impl Built {
-    /// Forgets what servers said of whom the map leads to others by now. To be called once nobody asks by the old map.
+    /// Forgets what servers said of users whom the map leads to others now. To be called once nobody asks by the old map.
     pub(super) async fn forget_moved(&mut self) {
         let (Some(before), Some(routes)) = (self.map_before.take(), &self.from.lookup.routes) else {
             return;
@@ -101,7 +101,7 @@ impl Built {
             directory = self.from.name,
             recipients = forgotten.recipients,
             logins = forgotten.logins,
-            "{routes} has changed: who is at another server now is forgotten"
+            "{routes} has changed: answers about users who are at another server now are forgotten"
         );
     }
 }
@@ -203,8 +203,8 @@ fn succeed(
     Ok((member, servers))
 }
 
-/// Whose answers are remembered on disk. Who moved to another server while nobody watched is not known: so all of a map
-/// counts.
+/// The source of the answers that are remembered on disk. Which users moved to another server while vouch did not run is
+/// not known, so all of a map counts.
 pub(super) fn source_of(directory: &config::Directory) -> String {
     let answers = answers_of(directory);
     match &directory.lookup.routes {
@@ -213,11 +213,11 @@ pub(super) fn source_of(directory: &config::Directory) -> String {
     }
 }
 
-/// Whose answers are remembered, and how they were read: what another server said, or what was read by other rules,
-/// is no answer of this directory.
+/// The source of the answers that are remembered, and how they were read: what another server said, or what was read by
+/// other rules, is no answer of this directory.
 fn answers_of(directory: &config::Directory) -> String {
     let rcpt = &directory.rcpt;
-    // Of a map, who moved to another server is forgotten by itself.
+    // Of a map, the users who moved to another server are forgotten by themselves.
     let servers = match &directory.lookup.routes {
         Some(_) => "routes".to_owned(),
         None => directory.endpoint(),

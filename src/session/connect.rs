@@ -104,7 +104,7 @@ impl Dial for Endpoint {
                         within(deadline, UnixStream::connect(path))
                             .await
                             .map_err(|(kind, detail)| {
-                                // Who may connect, the server has said by the mode of its socket.
+                                // By the mode of its socket the server has said which users may connect.
                                 let ours = kind == Kind::Config;
                                 let kind = if ours { Kind::Unreachable } else { kind };
                                 Error::new(kind, peer, CONNECT, detail)

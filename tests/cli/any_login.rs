@@ -72,6 +72,6 @@ fn check_names_each_directory_that_gets_passwords() {
     );
     world.vouch(&["check"]).ended(0).says(&[
         "Passwords go to each of \"mapped\", \"listed\" that serves the domain",
-        "A wrong password costs an attempt at each; whoever is jane at any of these is jane.",
+        "A wrong password costs an attempt at each, and accounts of one name count as one user's.",
     ]);
 }

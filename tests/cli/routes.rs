@@ -154,7 +154,9 @@ fn a_changed_map_is_read_again_and_who_moved_is_asked_anew() {
     let line = gateway.reload(&daemon);
     assert!(line.contains("listeners changed recipients"), "{line}");
     daemon.logged(&[
-        "INFO", "has changed: who is at another server now is forgotten", "recipients=2",
+        "INFO",
+        "has changed: answers about users who are at another server now are forgotten",
+        "recipients=2",
     ]);
     // The account that it accepted was of the server before.
     assert!(ask("jane@smtp.example").starts_with("action=DEFER_IF_PERMIT"));
@@ -185,9 +187,9 @@ fn a_map_is_shown_and_tried() {
     world.vouch(&["check", "--online"]).ended(69).says(&[
         "gateway: 3 of 4 servers reached in ",
         &format!("gateway (127.0.0.1:{}): NOT REACHED", gateway.dead.port()),
+        "What to do: does a server listen there? see its line in directory.\"gateway\".lookup.routes",
     ]);
     let at = |server: &Server, kind: &str| format!("gateway, {kind}:127.0.0.1:{}, ", server.port());
-        "What to do: does a server listen there? see its line in directory.\"gateway\".lookup.routes",
     world
         .vouch(&["probe", "recipient", "jane@lmtp.example"])
         .ended(0)
@@ -259,16 +261,16 @@ fn logins_go_by_a_map_that_is_ours() {
         "cannot be used for logins", "its group may write it", "logins are asked here",
     ]);
     set_permissions(&map, Permissions::from_mode(0o644)).unwrap();
+    world
+        .vouch(&["check"])
+        .ended(0)
+        .says(&["A password may be sent without TLS: it does not leave this machine."]);
     let daemon = Daemon::start(&world);
     let login = |user: &str, password: &str| {
         let response = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
         let request = format!("VERSION\t1\t2\nCPID\t7\nAUTH\t1\tPLAIN\tservice=imap\tresp={response}\n");
         let answer = exchange(&socket, request.as_bytes());
         answer
-    world
-        .vouch(&["check"])
-        .ended(0)
-        .says(&["A password may be sent without TLS: it does not leave this machine."]);
             .lines()
             .last()
             .unwrap()

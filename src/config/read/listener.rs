@@ -74,7 +74,7 @@ pub(super) fn check(found: &mut Findings, listener: &Listener, table: &str) {
     }
 }
 
-/// Why a directory gets no passwords: whoever answers for DNS would get them.
+/// Why a directory gets no passwords: any server that answers for DNS could have them sent to itself.
 fn named_by_dns(directory: &Directory) -> Option<(&'static str, &'static str)> {
     match &directory.address {
         Addresses::Listed(_) => None,

@@ -139,7 +139,7 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
         let names: Vec<_> = routes.asked.iter().map(|name| format!("\"{name}\"")).collect();
         text.say(format!(
             "Passwords go to each of {} that serves the domain, one after another until one accepts, first to the one that \
-             accepted the user last. A wrong password costs an attempt at each; whoever is jane at any of these is jane.",
+             accepted the user last. A wrong password costs an attempt at each, and accounts of one name count as one user's.",
             names.join(", ")
         ));
     }

@@ -260,7 +260,7 @@ async fn nothing_comes_back_that_was_asked_before_a_purge() {
     assert_eq!(recipient(&member, "jane@e.org").await, ("reject", Source::Probe));
 }
 
-/// Who is at another server now is asked about there; who is not is remembered.
+/// Users who are at another server now are asked about there; the answers about all others are remembered.
 #[tokio::test(start_paused = true)]
 async fn who_has_moved_is_forgotten_and_nobody_else() {
     let remote = Arc::new(Remote::default());

@@ -23,7 +23,7 @@ use super::table::{Field, Findings};
 use map::Map;
 use mistake::Fault;
 
-/// Mistakes in a map that are told at once; the others are counted.
+/// Mistakes in a map that are shown at once; the others are counted.
 const FAULTS_SHOWN: usize = 5;
 
 /// What a file of routes holds.
@@ -68,7 +68,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Who but root, and users of these numbers, may write the file.
+    /// The others that may write the file, besides root and users of these numbers.
     pub fn others(self, ours: &[u32]) -> Option<String> {
         if self.uid != 0 && !ours.contains(&self.uid) {
             return Some(format!("it belongs to the user of number {}", self.uid));
