@@ -16,7 +16,7 @@ use remote::{Authority, Options, Protocol, Security, Server};
 
 use crate::outside::{PASSWORD, World, directory, listener, people, plain, wait_until};
 use crate::serve::{Daemon, ask, exchange};
-use crate::support::{free_port, program, skipped};
+use crate::support::{available, free_port, program};
 
 const RULES: &str = "contrib/prometheus/vouch.rules.yml";
 const RULE_TESTS: &str = "contrib/prometheus/vouch.rules.test.yml";
@@ -343,17 +343,9 @@ fn a_place_that_is_taken_ends_it_with_71() {
 
 /// Where `promtool` is. If it is not there, says so past the capture of test output, or fails, as `VOUCH_PEERS` wants it.
 fn promtool() -> Option<PathBuf> {
-    let wish = std::env::var("VOUCH_PEERS").unwrap_or_else(|_| "auto".to_owned());
-    let found = program("promtool").filter(|_| wish != "never");
-    if found.is_none() {
-        assert_ne!(wish, "required", "promtool is not installed");
-        skipped(if wish == "never" {
-            "VOUCH_PEERS=never"
-        } else {
-            "not installed: promtool"
-        });
-    }
-    found
+    available(&["promtool"], || None)
+        .then(|| program("promtool"))
+        .flatten()
 }
 
 /// Runs it, and fails the test with its words unless it is content.

@@ -3,9 +3,7 @@
 use remote::Fault;
 
 use crate::asker::Answer;
-use crate::edge::{Edge, JANE, JOE, Key, NOBODY, remote};
-use crate::is_available;
-use crate::redis::Redis;
+use crate::edge::{JANE, JOE, NOBODY, Site};
 
 /// How often the remote was asked about this recipient.
 fn asked(remote: &remote::Server, recipient: &str) -> usize {
@@ -18,85 +16,79 @@ fn asked(remote: &remote::Server, recipient: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_no_is_told_once_the_remote_has_accepted_somebody_after_it() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, remote) = (Redis::start(), Key::new(), remote());
-    let a = Edge::start(&redis, &key, &remote, "").await;
-    let b = Edge::start(&redis, &key, &remote, "").await;
+    };
+    let a = site.edge("").await;
+    let b = site.edge("").await;
     assert_eq!(a.ask(JOE).await, Answer::Yes);
-    redis.holds(1);
+    site.redis.holds(1);
     assert_eq!(a.ask(NOBODY).await, Answer::No);
     assert_eq!(b.ask(NOBODY).await, Answer::No);
-    assert_eq!(asked(&remote, NOBODY), 2, "it might be of one edge alone");
+    assert_eq!(asked(&site.remote, NOBODY), 2, "it might be of one edge alone");
     assert_eq!(a.ask(JANE).await, Answer::Yes);
-    redis.holds(3);
-    let c = Edge::start(&redis, &key, &remote, "").await;
+    site.redis.holds(3);
+    let c = site.edge("").await;
     assert_eq!(c.ask(NOBODY).await, Answer::No);
     c.logged("source=fleet").await;
-    assert_eq!(asked(&remote, NOBODY), 2);
+    assert_eq!(asked(&site.remote, NOBODY), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_on_a_blocklist_says_no_for_nobody_else() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, remote) = (Redis::start(), Key::new(), remote());
-    let a = Edge::start(&redis, &key, &remote, "").await;
+    };
+    let a = site.edge("").await;
     assert_eq!(a.ask(JOE).await, Answer::Yes);
-    redis.holds(1);
+    site.redis.holds(1);
     // From here on the remote has this answer for everybody at A.
-    remote.set_fault(Fault::reply_with("RCPT", "550 5.1.1 User unknown"));
-    let people: Vec<_> = (0..30)
-        .map(|number| format!("user{number}@example.org"))
-        .collect();
+    site.remote
+        .set_fault(Fault::reply_with("RCPT", "550 5.1.1 User unknown"));
+    let people = site.people(30);
     for user in &people {
-        remote.set_account(remote::Account::new(user, "x"));
         assert_ne!(a.ask(user).await, Answer::Yes);
     }
-    remote.set_fault(Fault::None);
-    let b = Edge::start(&redis, &key, &remote, "").await;
+    site.remote.set_fault(Fault::None);
+    let b = site.edge("").await;
     for user in &people {
         assert_eq!(b.ask(user).await, Answer::Yes, "{user}");
     }
-    redis.holds(31);
-    assert_eq!(redis.size(), 31);
+    site.redis.holds(31);
+    assert_eq!(site.redis.size(), 31);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_no_never_replaces_a_yes_that_is_younger_and_refuses_nobody_who_is_known() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, remote) = (Redis::start(), Key::new(), remote());
-    let a = Edge::start(&redis, &key, &remote, "").await;
-    let b = Edge::start(&redis, &key, &remote, "").await;
+    };
+    let a = site.edge("").await;
+    let b = site.edge("").await;
     // A is told no; it keeps that to itself until JOE is accepted.
     assert_eq!(a.ask(NOBODY).await, Answer::No);
-    remote.set_account(remote::Account::new(NOBODY, "x"));
+    site.remote.set_account(remote::Account::new(NOBODY, "x"));
     assert_eq!(b.ask(NOBODY).await, Answer::Yes);
-    redis.holds(1);
+    site.redis.holds(1);
     assert_eq!(a.ask(JOE).await, Answer::Yes);
-    redis.holds(2);
+    site.redis.holds(2);
     // What A has told last is behind the no in its queue.
     assert_eq!(a.ask(JANE).await, Answer::Yes);
-    redis.holds(3);
-    remote.stop().await;
-    let c = Edge::start(&redis, &key, &remote, "").await;
+    site.redis.holds(3);
+    site.remote.stop().await;
+    let c = site.edge("").await;
     assert_eq!(c.ask(NOBODY).await, Answer::Yes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_purged_does_not_come_back_from_the_store() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, remote) = (Redis::start(), Key::new(), remote());
-    let a = Edge::start(&redis, &key, &remote, "").await;
+    };
+    let a = site.edge("").await;
     assert_eq!(a.ask(JANE).await, Answer::Yes);
-    redis.holds(1);
-    remote.remove_account(JANE);
+    site.redis.holds(1);
+    site.remote.remove_account(JANE);
     assert_eq!(a.ask(JANE).await, Answer::Yes);
     let purged = a.order(&["cache", "purge", JANE]);
     assert!(purged.status.success(), "{purged:?}");
@@ -105,16 +97,15 @@ async fn what_is_purged_does_not_come_back_from_the_store() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_that_was_altered_is_not_believed() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, remote) = (Redis::start(), Key::new(), remote());
+    };
     let nothing = "cache.ttl.negative = \"0s\"";
-    let a = Edge::start(&redis, &key, &remote, nothing).await;
+    let a = site.edge(nothing).await;
     assert_eq!(a.ask(JANE).await, Answer::Yes);
-    redis.holds(1);
-    remote.remove_account(JANE);
-    let b = Edge::start(&redis, &key, &remote, nothing).await;
+    site.redis.holds(1);
+    site.remote.remove_account(JANE);
+    let b = site.edge(nothing).await;
     // One bit after the other, of a value that stays otherwise.
     let alter = "local k = redis.call('KEYS', 'vouch1:*')[1] \
                  local good = redis.call('GET', 'good') or redis.call('GET', k) \
@@ -125,7 +116,7 @@ async fn a_value_that_was_altered_is_not_believed() {
                  s[i] = string.char(c) end \
                  redis.call('SET', k, table.concat(s), 'PX', redis.call('PTTL', k)) return #good";
     for bit in 0..96 {
-        assert_eq!(redis.order(&["EVAL", alter, "0", &bit.to_string()]), "12");
+        assert_eq!(site.redis.order(&["EVAL", alter, "0", &bit.to_string()]), "12");
         assert_eq!(b.ask(JANE).await, Answer::No, "bit {bit}");
     }
     assert!(!b.log().contains("source=fleet"));
@@ -134,7 +125,7 @@ async fn a_value_that_was_altered_is_not_believed() {
         let set = format!(
             "local k = redis.call('KEYS', 'vouch1:*')[1] redis.call('DEL', k) redis.call('{command}', k, ARGV[1]) return 1"
         );
-        redis.order(&["EVAL", &set, "0", value]);
+        site.redis.order(&["EVAL", &set, "0", value]);
         assert_eq!(b.ask(JANE).await, Answer::No, "{command} {value}");
     }
 }

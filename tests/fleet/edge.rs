@@ -8,6 +8,7 @@ use remote::{Account, Options, Protocol, Server};
 use tokio::time::{sleep, timeout};
 
 use crate::asker::{Answer, Client, Rcpt, meaning};
+use crate::is_available;
 use crate::redis::{PATIENCE, Redis};
 use crate::support::{Scratch, Vouch, vouch};
 
@@ -46,6 +47,36 @@ pub(crate) fn remote() -> Server {
         .account(Account::new(JANE, "x"))
         .account(Account::new(JOE, "x"));
     Server::start(options).unwrap()
+}
+
+/// A store, the key of a fleet, and a remote that its edges share.
+pub(crate) struct Site {
+    pub(crate) redis: Redis,
+    pub(crate) key: Key,
+    pub(crate) remote: Server,
+}
+
+impl Site {
+    /// One without an edge yet; `None` where there is no store to be run.
+    pub(crate) fn start() -> Option<Self> {
+        is_available().then(|| Self {
+            redis: Redis::start(),
+            key: Key::new(),
+            remote: remote(),
+        })
+    }
+
+    /// An edge of it, with these keys of the directory besides.
+    pub(crate) async fn edge(&self, keys: &str) -> Edge {
+        Edge::start(&self.redis, &self.key, &self.remote, keys).await
+    }
+
+    /// So many more recipients, whom the remote knows from now on.
+    pub(crate) fn people(&self, many: usize) -> Vec<String> {
+        let people = (0..many).map(|number| format!("user{number}@example.org"));
+        let known = |user: &String| self.remote.set_account(Account::new(user, "x"));
+        people.inspect(known).collect()
+    }
 }
 
 /// A running edge.

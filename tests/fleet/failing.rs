@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::asker::Answer;
-use crate::edge::{Edge, JANE, JOE, Key, NOBODY, command, remote};
+use crate::edge::{Edge, JANE, JOE, Key, NOBODY, Site, command, remote};
 use crate::is_available;
 use crate::redis::{Redis, private};
 use crate::support::Scratch;
@@ -20,19 +20,13 @@ async fn answers(edge: &Edge) {
 // Fills LOOKUPS_FAILED, fleet.patience.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_hangs_is_left_alone_and_used_again_when_it_answers() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, remote) = (Redis::start(), Key::new(), remote());
-    let edge = Edge::start(&redis, &key, &remote, "").await;
+    };
+    let edge = site.edge("").await;
     edge.logged("the store of the fleet is used").await;
-    redis.freeze(true);
-    let people: Vec<_> = (0..50)
-        .map(|number| format!("user{number}@example.org"))
-        .collect();
-    for user in &people {
-        remote.set_account(remote::Account::new(user, "x"));
-    }
+    site.redis.freeze(true);
+    let people = site.people(50);
     let began = std::time::Instant::now();
     for user in &people {
         assert_eq!(edge.ask(user).await, Answer::Yes);
@@ -49,10 +43,10 @@ async fn a_store_that_hangs_is_left_alone_and_used_again_when_it_answers() {
         line.contains("no answer in time") && line.contains("fleet.patience"),
         "{line}"
     );
-    redis.freeze(false);
+    site.redis.freeze(false);
     edge.logged("the store of the fleet is used again").await;
     // What was found meanwhile has waited.
-    redis.holds(40);
+    site.redis.holds(40);
     let status = edge.order(&["status", "--json"]).stdout;
     let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
     let store = &status["fleet"][0];
@@ -68,22 +62,21 @@ async fn a_store_that_hangs_is_left_alone_and_used_again_when_it_answers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_crashes_and_forgets_is_used_again() {
-    if !is_available() {
+    let Some(mut site) = Site::start() else {
         return;
-    }
-    let (mut redis, key, remote) = (Redis::start(), Key::new(), remote());
-    let edge = Edge::start(&redis, &key, &remote, "cache.entries = 1").await;
+    };
+    let edge = site.edge("cache.entries = 1").await;
     assert_eq!(edge.ask(JANE).await, Answer::Yes);
-    redis.holds(1);
-    redis.crash();
+    site.redis.holds(1);
+    site.redis.crash();
     answers(&edge).await;
     let line = edge.logged("the store of the fleet is not used").await;
     assert!(line.contains("answers as it would alone"), "{line}");
-    redis.start_again();
+    site.redis.start_again();
     edge.logged("the store of the fleet is used again").await;
     assert_eq!(edge.ask(JANE).await, Answer::Yes);
-    redis.holds(1);
-    redis.order(&["FLUSHALL"]);
+    site.redis.holds(1);
+    site.redis.order(&["FLUSHALL"]);
     answers(&edge).await;
 }
 
@@ -190,22 +183,22 @@ async fn what_is_no_store_is_no_store() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_changes_to_another_store() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (one, two, key, remote) = (Redis::start(), Redis::start(), Key::new(), remote());
-    let edge = Edge::start(&one, &key, &remote, "").await;
+    };
+    let two = Redis::start();
+    let edge = site.edge("").await;
     assert_eq!(edge.ask(JANE).await, Answer::Yes);
-    one.holds(1);
+    site.redis.holds(1);
     // Landlock keeps from it what its first configuration has not named.
-    let [before, now] = [&one, &two].map(|redis| redis.scratch().text("redis.sock"));
-    let changed = one.fleet(&key.path()).replace(&before, &now);
-    edge.change(&changed, &remote, "").await;
+    let [before, now] = [&site.redis, &two].map(|redis| redis.scratch().text("redis.sock"));
+    let changed = site.redis.fleet(&site.key.path()).replace(&before, &now);
+    edge.change(&changed, &site.remote, "").await;
     // What it remembers goes on, and goes nowhere.
     assert_eq!(edge.ask(JANE).await, Answer::Yes);
     assert_eq!(edge.ask(JOE).await, Answer::Yes);
     two.holds(1);
-    assert_eq!((one.size(), two.size()), (1, 1));
+    assert_eq!((site.redis.size(), two.size()), (1, 1));
 }
 
 #[test]
@@ -239,13 +232,12 @@ fn a_key_that_everybody_may_read_is_refused_and_none_is_overwritten() {
 /// The log has no line for each question while there is no store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_is_one_line() {
-    if !is_available() {
+    let Some(mut site) = Site::start() else {
         return;
-    }
-    let (mut redis, key, remote) = (Redis::start(), Key::new(), remote());
-    let edge = Edge::start(&redis, &key, &remote, "cache.entries = 1").await;
+    };
+    let edge = site.edge("cache.entries = 1").await;
     edge.logged("the store of the fleet is used").await;
-    redis.crash();
+    site.redis.crash();
     for _ in 0..30 {
         answers(&edge).await;
         sleep(Duration::from_millis(50)).await;

@@ -5,31 +5,30 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use crate::asker::{Answer, Rcpt};
-use crate::edge::{Edge, JANE, JOE, Key, NOBODY, remote};
+use crate::edge::{Edge, JANE, JOE, Key, NOBODY, Site, remote};
 use crate::is_available;
 use crate::redis::{PATIENCE, Redis};
 use crate::support::Authority;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recipient_that_one_edge_knows_all_accept_while_the_remote_is_down() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, remote) = (Redis::start(), Key::new(), remote());
-    let a = Edge::start(&redis, &key, &remote, "").await;
-    let b = Edge::start(&redis, &key, &remote, "").await;
+    };
+    let a = site.edge("").await;
+    let b = site.edge("").await;
     assert_eq!(a.ask(JANE).await, Answer::Yes);
-    redis.holds(1);
-    remote.stop().await;
+    site.redis.holds(1);
+    site.remote.stop().await;
     assert_eq!(b.ask(JANE).await, Answer::Yes);
     b.logged("source=fleet").await;
-    let c = Edge::start(&redis, &key, &remote, "").await;
+    let c = site.edge("").await;
     assert_eq!(c.ask(JANE).await, Answer::Yes);
     // From here on it is remembered there, with or without the store.
-    redis.order(&["FLUSHALL"]);
+    site.redis.order(&["FLUSHALL"]);
     assert_eq!((b.ask(JANE).await, c.ask(JANE).await), (Answer::Yes, Answer::Yes));
     assert_eq!(c.ask(JOE).await, Answer::Later);
-    let asked = remote.recipients();
+    let asked = site.remote.recipients();
     assert_eq!(
         asked.iter().filter(|asked| asked.contains(JANE)).count(),
         1,
@@ -39,33 +38,31 @@ async fn a_recipient_that_one_edge_knows_all_accept_while_the_remote_is_down() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_too_old_is_asked_anew_and_serves_while_there_is_no_answer() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, remote) = (Redis::start(), Key::new(), remote());
+    };
     let ttl = "cache.ttl = { positive = \"1s\", refresh = \"1s\", stale = \"1h\" }";
-    let a = Edge::start(&redis, &key, &remote, ttl).await;
-    let b = Edge::start(&redis, &key, &remote, ttl).await;
+    let a = site.edge(ttl).await;
+    let b = site.edge(ttl).await;
     assert_eq!(a.ask(JANE).await, Answer::Yes);
-    redis.holds(1);
+    site.redis.holds(1);
     sleep(Duration::from_millis(1200)).await;
-    remote.remove_account(JANE);
+    site.remote.remove_account(JANE);
     assert_ne!(b.ask(JANE).await, Answer::Yes, "it was deleted since");
-    remote.stop().await;
-    let c = Edge::start(&redis, &key, &remote, ttl).await;
+    site.remote.stop().await;
+    let c = site.edge(ttl).await;
     assert_eq!(c.ask(JANE).await, Answer::Yes, "nobody knows better");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_equal_questions_at_three_edges_are_three_probes_at_the_most() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, remote) = (Redis::start(), Key::new(), remote());
+    };
     let mut asking = Vec::new();
     let mut edges = Vec::new();
     for _ in 0..3 {
-        edges.push(Edge::start(&redis, &key, &remote, "").await);
+        edges.push(site.edge("").await);
     }
     for number in 0..100 {
         let mut client = edges[number % 3].client().await;
@@ -80,54 +77,53 @@ async fn a_thousand_equal_questions_at_three_edges_are_three_probes_at_the_most(
     for answers in asking {
         assert_eq!(answers.await.unwrap(), ["DUNNO"; 10]);
     }
-    let probes = remote.recipients().len();
+    let probes = site.remote.recipients().len();
     assert!((1..=3).contains(&probes), "{probes}");
 }
 
 // Fills OTHER_EDGE.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_edge_asks_again_in_the_background_for_all() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, remote) = (Redis::start(), Key::new(), remote());
+    };
     let ttl = "cache.ttl.refresh = \"4s\"";
-    let a = Edge::start(&redis, &key, &remote, ttl).await;
-    let b = Edge::start(&redis, &key, &remote, ttl).await;
+    let a = site.edge(ttl).await;
+    let b = site.edge(ttl).await;
     assert_eq!(a.ask(JANE).await, Answer::Yes);
-    redis.holds(1);
+    site.redis.holds(1);
     assert_eq!(b.ask(JANE).await, Answer::Yes);
     sleep(Duration::from_millis(4500)).await;
     assert_eq!((a.ask(JANE).await, b.ask(JANE).await), (Answer::Yes, Answer::Yes));
-    let asked = remote
+    let asked = site
+        .remote
         .wait_until(PATIENCE, |remote| remote.recipients().len() >= 2)
         .await;
     assert!(asked, "nobody asks again");
     // The other edge leaves it to the first for a second.
     sleep(Duration::from_millis(1500)).await;
     assert_eq!((a.ask(JANE).await, b.ask(JANE).await), (Answer::Yes, Answer::Yes));
-    assert_eq!(remote.recipients().len(), 2);
+    assert_eq!(site.remote.recipients().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_key_or_another_reading_shares_nothing() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, remote) = (Redis::start(), Key::new(), remote());
-    let a = Edge::start(&redis, &key, &remote, "").await;
+    };
+    let a = site.edge("").await;
     assert_eq!(a.ask(JANE).await, Answer::Yes);
-    redis.holds(1);
-    let stranger = Edge::start(&redis, &Key::new(), &remote, "").await;
-    let other = Edge::start(&redis, &key, &remote, "rcpt.mail-from = \"probe@example.net\"").await;
-    let forwarding = Edge::start(&redis, &key, &remote, "auth.forward-client = true").await;
+    site.redis.holds(1);
+    let stranger = Edge::start(&site.redis, &Key::new(), &site.remote, "").await;
+    let other = site.edge("rcpt.mail-from = \"probe@example.net\"").await;
+    let forwarding = site.edge("auth.forward-client = true").await;
     for (asked, edge) in [&stranger, &other, &forwarding].into_iter().enumerate() {
         assert_eq!(edge.ask(JANE).await, Answer::Yes);
-        assert_eq!(remote.recipients().len(), asked + 2);
+        assert_eq!(site.remote.recipients().len(), asked + 2);
     }
-    redis.holds(3);
+    site.redis.holds(3);
     assert_eq!(
-        redis.size(),
+        site.redis.size(),
         3,
         "one that hands the client on has nothing to share"
     );
@@ -135,47 +131,46 @@ async fn another_key_or_another_reading_shares_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_map_what_one_server_said_is_shared_with_those_who_ask_that_server() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, other, remote) = (Redis::start(), Key::new(), remote(), remote());
+    };
+    let other = remote();
     let scratch = crate::support::Scratch::new();
     let routes = |name: &str, remote: &remote::Server| {
         let file = scratch.write(name, format!("example.org 127.0.0.1:{}\n", remote.port()));
         format!("lookup.routes = \"file://{}\"", file.display())
     };
-    let (here, there) = (routes("here", &remote), routes("there", &other));
-    let a = Edge::start(&redis, &key, &remote, &here).await;
+    let (here, there) = (routes("here", &site.remote), routes("there", &other));
+    let a = site.edge(&here).await;
     assert_eq!(a.ask(JANE).await, Answer::Yes);
-    redis.holds(1);
-    remote.stop().await;
+    site.redis.holds(1);
+    site.remote.stop().await;
     other.stop().await;
-    let b = Edge::start(&redis, &key, &remote, &here).await;
+    let b = site.edge(&here).await;
     assert_eq!(
         (b.ask(JANE).await, b.ask(JOE).await),
         (Answer::Yes, Answer::Later)
     );
-    let moved = Edge::start(&redis, &key, &remote, &there).await;
+    let moved = site.edge(&there).await;
     assert_eq!(moved.ask(JANE).await, Answer::Later);
     // By a map or without one, the server is the same.
-    let plain = Edge::start(&redis, &key, &remote, "").await;
+    let plain = site.edge("").await;
     assert_eq!(plain.ask(JANE).await, Answer::Yes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_store_learns_no_address() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (redis, key, remote) = (Redis::start(), Key::new(), remote());
-    let edge = Edge::start(&redis, &key, &remote, "").await;
+    };
+    let edge = site.edge("").await;
     assert_eq!(edge.ask(NOBODY).await, Answer::No);
     assert_eq!(
         (edge.ask(JANE).await, edge.ask(JOE).await),
         (Answer::Yes, Answer::Yes)
     );
-    redis.holds(3);
-    let dump = redis.dump();
+    site.redis.holds(3);
+    let dump = site.redis.dump();
     for word in [
         "jane", "joe", "nobody", "example", "127.0.0.1", "unknown", "PASSWORD",
     ] {
@@ -188,24 +183,19 @@ async fn the_store_learns_no_address() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recipients_are_spread_over_several_stores_and_each_is_found_again() {
-    if !is_available() {
+    let Some(site) = Site::start() else {
         return;
-    }
-    let (one, two, key, remote) = (Redis::start(), Redis::start(), Key::new(), remote());
+    };
+    let (one, two) = (&site.redis, &Redis::start());
     let address = |redis: &Redis| format!("unix:{}", redis.scratch().text("redis.sock"));
-    let fleet = one.fleet(&key.path());
+    let fleet = one.fleet(&site.key.path());
     let both = fleet.replace(
-        &format!("store = \"{}\"", address(&one)),
-        &format!("store = [\"{}\", \"{}\"]", address(&one), address(&two)),
+        &format!("store = \"{}\"", address(one)),
+        &format!("store = [\"{}\", \"{}\"]", address(one), address(two)),
     );
     assert_ne!(fleet, both);
-    let everybody: Vec<_> = (0..40)
-        .map(|number| format!("user{number}@example.org"))
-        .collect();
-    for user in &everybody {
-        remote.set_account(remote::Account::new(user, "x"));
-    }
-    let a = Edge::with(&both, &remote, "").await;
+    let everybody = site.people(40);
+    let a = Edge::with(&both, &site.remote, "").await;
     for user in &everybody {
         assert_eq!(a.ask(user).await, Answer::Yes);
     }
@@ -221,8 +211,8 @@ async fn recipients_are_spread_over_several_stores_and_each_is_found_again() {
         one.size(),
         two.size()
     );
-    remote.stop().await;
-    let b = Edge::with(&both, &remote, "").await;
+    site.remote.stop().await;
+    let b = Edge::with(&both, &site.remote, "").await;
     for user in &everybody {
         assert_eq!(b.ask(user).await, Answer::Yes);
     }

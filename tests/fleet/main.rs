@@ -24,15 +24,5 @@ mod support;
 
 /// Whether the store can be run here. If not, says so past the capture of test output, or fails.
 fn is_available() -> bool {
-    let wish = std::env::var("VOUCH_PEERS").unwrap_or_else(|_| "auto".to_owned());
-    let mut missing = vec!["redis-server", "redis-cli"];
-    missing.retain(|name| support::program(name).is_none());
-    let why = match wish.as_str() {
-        "never" => "VOUCH_PEERS=never".to_owned(),
-        _ if missing.is_empty() => return true,
-        _ => format!("not installed: {}", missing.join(", ")),
-    };
-    assert!(wish != "required", "{why}");
-    support::skipped(&why);
-    false
+    support::available(&["redis-server", "redis-cli"], || None)
 }

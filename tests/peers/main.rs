@@ -54,27 +54,15 @@ fn available(programs: &[&str]) -> bool {
 /// The same of the named programs alone.
 #[track_caller]
 fn runnable(programs: &[&str]) -> bool {
-    let wish = std::env::var("VOUCH_PEERS").unwrap_or_else(|_| "auto".to_owned());
-    let mut missing = programs.to_vec();
-    missing.retain(|name| support::program(name).is_none());
-    let why = match wish.as_str() {
-        "never" => "VOUCH_PEERS=never".to_owned(),
-        "auto" | "required" if !missing.is_empty() => format!("not installed: {}", missing.join(", ")),
-        "auto" | "required" if !nix::unistd::geteuid().is_root() => "not run by root".to_owned(),
-        "auto" | "required" => {
-            let needs = |program: &str| programs.contains(&program);
-            let dovecot = needs("dovecot").then(language::unusable).flatten();
-            let exim = || (needs("exim4") || needs("smtpd")).then(exim::unusable).flatten();
-            let cyrus = || needs("cyrus").then(cyrus::unusable).flatten();
-            let sendmail = || needs("sendmail").then(sendmail::unusable).flatten();
-            match dovecot.or_else(exim).or_else(cyrus).or_else(sendmail) {
-                Some(why) => why,
-                None => return true,
-            }
+    support::available(programs, || {
+        if !nix::unistd::geteuid().is_root() {
+            return Some("not run by root".to_owned());
         }
-        other => panic!("VOUCH_PEERS={other}: required, auto or never"),
-    };
-    assert!(wish != "required", "VOUCH_PEERS=required, but {why}");
-    support::skipped(&why);
-    false
+        let needs = |program: &str| programs.contains(&program);
+        let dovecot = needs("dovecot").then(language::unusable).flatten();
+        let exim = || (needs("exim4") || needs("smtpd")).then(exim::unusable).flatten();
+        let cyrus = || needs("cyrus").then(cyrus::unusable).flatten();
+        let sendmail = || needs("sendmail").then(sendmail::unusable).flatten();
+        dovecot.or_else(exim).or_else(cyrus).or_else(sendmail)
+    })
 }

@@ -2,6 +2,7 @@
 //! the spot, and `vouch` itself as a process.
 
 pub(crate) mod another;
+pub(crate) mod available;
 pub(crate) mod certificates;
 pub(crate) mod handed_over;
 pub(crate) mod process;
@@ -9,6 +10,7 @@ pub(crate) mod scratch;
 pub(crate) mod skip;
 pub(crate) mod vouch;
 
+pub(crate) use available::available;
 pub(crate) use certificates::Authority;
 pub(crate) use process::{Process, free_port, program, unpacked};
 pub(crate) use scratch::Scratch;
