@@ -39,7 +39,8 @@ const NO_BOUNDS: &[&str] = &[
     "settings::routes::FAULTS_SHOWN", "settings::routes::mistake::WORD_SHOWN",
     "settings::routes::map::MOST_UNUSED", "directory::routed::report::SICK_SHOWN", "cli::online::MOST_SHOWN",
     // What a client takes from connecting to its question.
-    "daemon::running::JUST_ACCEPTED", "daemon::running::EMPTY_CHECK", "server::conversation::QUIET_CHECK",
+    "daemon::running::JUST_ACCEPTED", "daemon::running::listener::EMPTY_CHECK",
+    "server::conversation::QUIET_CHECK",
     // Names of a list that are ready before its client has read those before them.
     "server::userdb::connection::NAMES_AHEAD", "report::attention::CERTIFICATE_DAYS", // Permissions.
     "daemon::ownership::METRICS_MODE", "telemetry::file::MODE", "telemetry::addresses::HASH",

@@ -1,6 +1,7 @@
 //! The daemon while it runs: its listeners and directories, and how they change.
 
 mod changes;
+mod listener;
 pub(super) mod sockets;
 
 use std::sync::Arc;
@@ -23,17 +24,15 @@ use crate::server::handover::Handover;
 use crate::server::{self, Closing, Socket};
 use crate::service::activation::Units;
 use crate::service::bind::BindError;
-use crate::service::bound_path::{BoundPath, Place};
+use crate::service::bound_path::BoundPath;
 use crate::service::folder_lock::FolderLocks;
 use crate::settings::protocol::Protocol;
 use changes::Changes;
+use listener::{OpenListener, close};
 
 /// A client that was let in just before the end has so long to read the greeting and to send its question: enough for
 /// one on a busy machine. Refused, Postfix tries no third connection.
 const JUST_ACCEPTED: Duration = Duration::from_millis(250);
-
-/// While listeners close, how often to check whether their last client has gone.
-const EMPTY_CHECK: Duration = Duration::from_millis(20);
 
 /// What all listeners share, for as long as the daemon lives.
 pub(super) struct Common {
@@ -94,79 +93,6 @@ pub(super) struct Running {
     listeners: Vec<OpenListener>,
     /// What monitoring and the control socket tell of.
     daemon: watch::Sender<Arc<status::Daemon>>,
-}
-
-/// A listener that is served.
-struct OpenListener {
-    keys: config::Listener,
-    asked: Vec<Arc<CachedDirectory>>,
-    socket: Arc<Socket>,
-    path: Option<BoundPath>,
-    /// The place of a socket that is not ours to bind, where it has one.
-    handed_over: Option<Place>,
-    listener: AnyListener,
-    admission: Arc<Admission>,
-    /// Ends only this listener.
-    closing: CancellationToken,
-    /// Ends what accepts for it: it goes with `closing`.
-    accepting: CancellationToken,
-}
-
-impl OpenListener {
-    /// Serves `listener`, which is at the same socket and speaks the same protocol: its clients stay.
-    fn change(
-        &mut self,
-        keys: &config::Listener,
-        members: &[Arc<CachedDirectory>],
-        peers: Option<Peers>,
-        common: &Common,
-    ) {
-        self.listener.change(keys, members, &common.handover);
-        let most = keys.max_connections as usize;
-        self.admission = Arc::new(self.admission.succeeded_by(&keys.name, most, peers));
-        self.accepting.cancel();
-        self.accepting = self.closing.child_token();
-        self.keys = keys.clone();
-        self.asked = asked(keys, members);
-        common.accept(self);
-    }
-
-    /// Gives its socket to another listener, and disconnects its clients once those just accepted have had time to ask.
-    fn replace(self, common: &Common) -> (Arc<Socket>, Option<BoundPath>) {
-        self.accepting.cancel();
-        common.part_with_clients(self.closing);
-        (self.socket, self.path)
-    }
-
-    /// Lets nobody in any more but the clients in the backlog of its socket. The path goes first, so that none comes
-    /// behind them.
-    fn stop_accepting(self) -> StoppedListener {
-        drop((self.path, self.socket));
-        self.accepting.cancel();
-        StoppedListener {
-            closing: self.closing,
-            admission: self.admission,
-        }
-    }
-}
-
-/// A listener whose clients are served to their end.
-struct StoppedListener {
-    closing: CancellationToken,
-    admission: Arc<Admission>,
-}
-
-/// Closes these listeners, and waits until the last of their clients has gone.
-async fn close(listeners: Vec<OpenListener>) {
-    let stopped: Vec<_> = listeners.into_iter().map(OpenListener::stop_accepting).collect();
-    sleep(JUST_ACCEPTED).await;
-    stopped.iter().for_each(|listener| listener.closing.cancel());
-    while stopped
-        .iter()
-        .any(|listener| listener.admission.connections() > 0)
-    {
-        sleep(EMPTY_CHECK).await;
-    }
 }
 
 /// What becomes of a listener's socket.
