@@ -1,12 +1,11 @@
 //! Where a directory's servers are.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::host::{host_of, split_port};
+use super::host::{host_of, is_local, split_port};
 use super::key::{Shown, Value, array};
 use super::kind::Kind;
 use super::scalar::{Bound, Wrong, filled, quoted, socket_path};
@@ -60,17 +59,11 @@ impl RemoteAddress {
         })
     }
 
-    /// Whether data sent there stays on this machine: a Unix socket, a loopback address, or
-    /// `localhost` (RFC 6761 §6.3). Another name never does, even if it resolves to loopback now: its address may change.
+    /// Whether data sent there stays on this machine: a Unix socket, a loopback address, or `localhost`.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Socket(_) => true,
-            Self::Host { name, .. } => {
-                name.eq_ignore_ascii_case("localhost")
-                    || name
-                        .parse()
-                        .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
-            }
+            Self::Host { name, .. } => is_local(name),
         }
     }
 

@@ -1,14 +1,13 @@
 //! `[fleet]`: the store in which several edges remember recipients together.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::host::{host_of, is_local, split_port};
 use super::key::{Item, keys};
 use super::scalar::{INSTANT, SECOND, Wrong, unix_socket};
 use super::table::{Field, Findings, strings};
-use crate::address::Domain;
 
 /// The port of a store whose address names none (Redis and Valkey).
 const PORT: u16 = 6379;
@@ -120,20 +119,12 @@ impl StoreAddress {
             )
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = match rest.rsplit_once(':') {
-            // Another colon is of an address without a port.
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-                let port = port.parse().ok().filter(|port| *port != 0);
-                (host, port.ok_or_else(wrong)?)
-            }
-            _ => (rest, PORT),
+        let (host, port) = split_port(rest);
+        let port = match port {
+            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?,
+            None => PORT,
         };
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = match bare.unwrap_or(host).parse::<IpAddr>() {
-            Ok(address) => address.to_string(),
-            Err(_) if host.eq_ignore_ascii_case("localhost") => "localhost".to_owned(),
-            Err(_) => Domain::parse(host).map_err(|_| wrong())?.to_string(),
-        };
+        let host = host_of(host).map_err(|_| wrong())?;
         let address = Self::Tcp { host, port, tls };
         if tls || address.is_local() {
             return Ok(address);
@@ -149,12 +140,7 @@ impl StoreAddress {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Unix(_) => true,
-            Self::Tcp { host, .. } => {
-                host == "localhost"
-                    || host
-                        .parse()
-                        .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
-            }
+            Self::Tcp { host, .. } => is_local(host),
         }
     }
 }
@@ -198,6 +184,7 @@ mod tests {
             ("tcp://::1", "tcp://[::1]:6379"),
             ("redis://localhost", "tcp://localhost:6379"),
             ("tls://192.0.2.1:1", "tls://192.0.2.1:1"),
+            ("tls://redis_1", "tls://redis_1:6379"),
         ] {
             assert_eq!(StoreAddress::parse(text).unwrap().to_string(), shown, "{text}");
         }

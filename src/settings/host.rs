@@ -55,6 +55,15 @@ pub(super) fn host_of(text: &str) -> Result<String, Wrong> {
     })
 }
 
+/// Whether data sent there stays on this machine: a loopback address, or `localhost` (RFC 6761 §6.3). Another name never
+/// does, even if it resolves to loopback now: its address may change.
+pub(super) fn is_local(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse()
+            .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+}
+
 /// A domain, or an address literal in brackets (RFC 5321 §4.1.1.1).
 pub(super) fn ehlo_name(value: &DeValue<'_>) -> Result<String, Wrong> {
     let text = filled(value)?;
