@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use redis::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use vouch_protocol::secret::Secret;
 
+use super::exchange::{Driver, Write};
 use super::key::Name;
 use super::wrong::{Step, Wrong};
 use crate::wire::Stream;
@@ -33,19 +35,11 @@ if kept[v:byte(4) % 16 + 1] * 1000 - left <= tonumber(ARGV[3]) then return 0 end
 end end \
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1";
 
-/// A value to be written.
-#[derive(Debug, Clone)]
-pub(super) struct Write {
-    pub(super) name: Name,
-    pub(super) value: [u8; super::finding::VALUE],
-    /// How long the store keeps it.
-    pub(super) kept: Duration,
-    /// Of a no, how long ago its probe began: it gives way to a younger yes.
-    pub(super) gives_way: Option<Duration>,
-}
-
-/// What reads and writes the stream of a connection, until that ends.
-pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// The script, with the times that values are kept for.
+static SCRIPT: LazyLock<String> = LazyLock::new(|| {
+    let retentions = super::finding::RETENTIONS.map(|seconds| seconds.to_string());
+    UNLESS_YES_IS_YOUNGER.replace("RETENTIONS", &retentions.join(","))
+});
 
 /// An open connection to a store. Its clones are the same one.
 #[derive(Clone)]
@@ -117,7 +111,7 @@ impl Connection {
                     .ignore(),
                 Some(age) => write
                     .cmd("EVAL")
-                    .arg(script())
+                    .arg(&*SCRIPT)
                     .arg(1)
                     .arg(name.bytes())
                     .arg(value)
@@ -147,12 +141,6 @@ impl Connection {
         let claimed = claimed.map_err(|error| wrong(Step::Write, &error))?;
         Ok(claimed.is_some())
     }
-}
-
-/// The script, with the times that values are kept for.
-fn script() -> String {
-    let retentions = super::finding::RETENTIONS.map(|seconds| seconds.to_string());
-    UNLESS_YES_IS_YOUNGER.replace("RETENTIONS", &retentions.join(","))
 }
 
 /// The code of the first error that the store has answered with.

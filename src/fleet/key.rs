@@ -168,7 +168,7 @@ pub(super) enum Purpose {
     Checksum = 3,
 }
 
-/// Whose findings these are, and how its replies are read: a hash of the description.
+/// A source of findings: a hash of what describes the server, and how its replies are read.
 #[derive(Debug, Clone)]
 pub(super) struct Source([u8; 32]);
 

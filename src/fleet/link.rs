@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use vouch_protocol::secret::Secret;
 
-use super::client::{Connection, Driver};
+use super::client::Connection;
+use super::exchange::Driver;
 use super::key::Name;
 use super::wrong::Wrong;
 use crate::chance::Chance;
@@ -242,7 +243,7 @@ impl Link {
                     self.look_after(connection, driver).await;
                 }
                 Err(wrong) => {
-                    // Who waits for the state finds the reason.
+                    // In this order: a waiter for the state finds the reason.
                     self.note(|troubles| troubles.connection = Some(wrong));
                     self.state.send_replace(State::Down);
                 }

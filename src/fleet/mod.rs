@@ -10,6 +10,7 @@
 
 #[cfg_attr(not(feature = "fleet"), path = "no_client.rs")]
 mod client;
+mod exchange;
 mod finding;
 pub mod key;
 mod link;

@@ -2,25 +2,14 @@
 //! that asks for one.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::time::Duration;
 
 use vouch_protocol::secret::Secret;
 
+use super::exchange::{Driver, Write};
 use super::key::Name;
 use super::wrong::{Step, Wrong};
 use crate::wire::Stream;
-
-#[derive(Debug, Clone)]
-#[allow(dead_code, reason = "nothing reads what is never written")]
-pub(super) struct Write {
-    pub(super) name: Name,
-    pub(super) value: [u8; super::finding::VALUE],
-    pub(super) kept: Duration,
-    pub(super) gives_way: Option<Duration>,
-}
-
-pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Clone)]
 pub(super) struct Connection(Infallible);

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::client::Write;
+use super::exchange::Write;
 use super::finding::{Said, encode, retention};
 use super::key::{FleetKey, Name};
 use super::link::{IN_TIME, Link, State};
