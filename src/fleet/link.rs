@@ -260,17 +260,23 @@ impl Link {
         let opened = Connection::open(stream, way.user.as_deref(), way.password.as_ref());
         let opened = timeout_at(deadline, opened).await.map_err(|_| Wrong::Slow)?;
         let (connection, mut driver) = opened?;
-        // The first answer shows whether it lets us read, the second how fast it is.
-        for by in [deadline, Instant::now() + way.patience.max(IN_TIME / 10)] {
-            let mut asking = connection.clone();
-            let answer = timeout_at(by, asking.get(&way.probe));
-            tokio::select! {
-                biased;
-                answer = answer => drop(answer.map_err(|_| Wrong::Slow)??),
-                () = &mut driver => return Err(Wrong::Ended),
-            }
+        tokio::select! {
+            biased;
+            tried = timeout_at(deadline, self.try_answers(connection.clone())) => tried.map_err(|_| Wrong::Slow)??,
+            () = &mut driver => return Err(Wrong::Ended),
         }
         Ok((connection, driver))
+    }
+
+    /// Whether it lets us read, and is fast enough: else it would be left alone again after as many questions.
+    async fn try_answers(&self, mut connection: Connection) -> Result<(), Wrong> {
+        connection.get(&self.way.probe).await?;
+        for _ in 0..LOOKUPS_FAILED {
+            if let Ok(answer) = timeout(self.way.patience, connection.get(&self.way.probe)).await {
+                return answer.map(drop);
+            }
+        }
+        Err(Wrong::Slow)
     }
 
     /// Returns once the connection is of no use any more.

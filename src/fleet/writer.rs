@@ -41,7 +41,7 @@ impl Writing {
     pub(super) async fn write(self, link: Arc<Link>, mut queue: mpsc::Receiver<Unwritten>) {
         let (mut batch, mut state) = (Vec::with_capacity(BATCH), link.state.subscribe());
         while queue.recv_many(&mut batch, BATCH).await > 0 {
-            let many = batch.len() as u64;
+            let many = batch.len();
             let connection = match state.wait_for(|state| matches!(state, State::Up(_))).await {
                 Ok(state) => state.clone(),
                 Err(_) => return,
@@ -50,6 +50,11 @@ impl Writing {
                 continue;
             };
             let values: Vec<Write> = batch.drain(..).filter_map(|one| self.value(&one)).collect();
+            let (many, too_old) = (values.len() as u64, (many - values.len()) as u64);
+            link.counts.unwritten.add(too_old);
+            if values.is_empty() {
+                continue;
+            }
             match timeout(IN_TIME, connection.write(&values)).await {
                 Ok(Ok(())) => {
                     link.counts.written.add(many);

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::*;
 use crate::chance::Chance;
@@ -26,6 +26,8 @@ enum Manner {
     Silent,
     /// It answers all but what is to be written.
     Forgetful,
+    /// It answers so much later.
+    Far(Duration),
 }
 
 struct Calls {
@@ -60,8 +62,10 @@ async fn serve(mut stream: DuplexStream, manner: Manner) {
     let mut heard = [0; 4096];
     while let Ok(length @ 1..) = stream.read(&mut heard).await {
         let text = String::from_utf8_lossy(&heard[..length]).into_owned();
-        if manner == Manner::Silent {
-            continue;
+        match manner {
+            Manner::Silent => continue,
+            Manner::Far(away) => sleep(away).await,
+            Manner::Unreached | Manner::Forgetful => {}
         }
         for (command, answer) in [("HELLO", "%1\r\n$5\r\nproto\r\n:3\r\n"), ("GET", "_\r\n:-2\r\n")] {
             for _ in text.matches(command) {
@@ -144,6 +148,35 @@ async fn what_finds_no_place_in_the_queue_is_counted() {
     }
     // Nothing has run meanwhile that could have taken one out.
     assert_eq!(store.link.counts.unwritten.get(), writer::FINDINGS_QUEUE as u64);
+}
+
+#[cfg(feature = "fleet")]
+#[tokio::test(start_paused = true)]
+async fn a_store_is_used_if_it_answers_within_the_patience_and_else_never() {
+    for (away, is_used) in [(PATIENCE / 2, true), (4 * PATIENCE, false)] {
+        let (store, calls) = store(Manner::Far(away));
+        let mut states = store.link.state.subscribe();
+        let up = states.wait_for(|state| matches!(state, State::Up(_)));
+        assert_eq!(timeout(Duration::from_secs(60), up).await.is_ok(), is_used);
+        let slow = (!is_used).then_some(Wrong::Slow);
+        assert_eq!(store.link.troubles().connection, slow);
+        assert_eq!(calls.load(Ordering::Relaxed) == 1, is_used);
+    }
+}
+
+/// What was too old by the time that the store could be written to was not written.
+#[cfg(feature = "fleet")]
+#[tokio::test(start_paused = true)]
+async fn what_has_waited_for_too_long_is_not_counted_as_written() {
+    let (store, _) = store(Manner::Far(Duration::ZERO));
+    let kept = Duration::from_secs(5);
+    store.write(Unwritten { kept, ..unwritten() });
+    advance(kept).await;
+    let counts = &store.link.counts;
+    while counts.unwritten.get() == 0 {
+        sleep(PATIENCE).await;
+    }
+    assert_eq!((counts.unwritten.get(), counts.written.get()), (1, 0));
 }
 
 // Fills IN_TIME.
