@@ -2,6 +2,7 @@
 
 use super::Text;
 use crate::config::{Config, Fleet};
+use crate::settings::address::RemoteAddress;
 use crate::settings::directory::Directory;
 
 pub(super) fn words(text: &mut Text, config: &Config, fleet: &Fleet) {
@@ -28,6 +29,10 @@ pub(super) fn words(text: &mut Text, config: &Config, fleet: &Fleet) {
             ));
         } else if keeps.positive.max(keeps.negative).max(keeps.stale).is_zero() {
             text.say(format!("\"{name}\" shares nothing: it caches no recipients."));
+        } else if directory.address.servers().iter().any(RemoteAddress::is_local) {
+            text.say(format!(
+                "\"{name}\" is on this machine: its answers count as those of every edge whose directory has the same address."
+            ));
         }
     }
     if config.dovecot.is_some() {
