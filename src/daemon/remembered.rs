@@ -72,6 +72,8 @@ impl Daemon {
             "logins": sum(|purged| purged.logins),
             "refused-logins": sum(|purged| purged.refused_logins),
             "files-waiting": waiting.map(|(remote, _)| remote.name()).collect::<Vec<_>>(),
+            // No login is shared.
+            "fleet-remembers": self.fleet.is_some() && request["user"].is_null(),
         });
         tracing::info!(
             about = ["mailbox", "user", "domain"]

@@ -38,6 +38,7 @@ fn memory(page: &mut Page) {
          `stale`), and `age`, `refresh-in`, `ends-in` in seconds; how many were `found`; and `refused-logins`. `vouch \
          cache get` adds `detail`, the mail server's reply. `vouch cache purge` reports how many `recipients`, `logins` \
          and `refused-logins` were deleted, and which directories still have them in their file (`files-waiting`), for \
-         example on a full disk: they are deleted from it once it can be written.",
+         example on a full disk: they are deleted from it once it can be written. With a `[fleet]`, `fleet-remembers` is true \
+         where the store and the other edges still have the recipients.",
     );
 }

@@ -92,6 +92,8 @@ async fn what_is_purged_does_not_come_back_from_the_store() {
     assert_eq!(a.ask(JANE).await, Answer::Yes);
     let purged = a.order(&["cache", "purge", JANE]);
     assert!(purged.status.success(), "{purged:?}");
+    let said = String::from_utf8(purged.stdout).unwrap();
+    assert!(said.contains("only this edge has forgotten"), "{said}");
     assert_eq!(a.ask(JANE).await, Answer::No);
 }
 

@@ -289,6 +289,11 @@ fn purged(answer: &Value) -> String {
         );
         warning(&mut text, &told, colour::wanted(&io::stdout()));
     }
+    if answer["fleet-remembers"] == true {
+        let told = "only this edge has forgotten recipients: the store of the fleet and the other edges still have them; to \
+                    have all forget, empty the store first, then purge on each edge";
+        warning(&mut text, told, colour::wanted(&io::stdout()));
+    }
     text
 }
 
@@ -380,5 +385,8 @@ refused logins, kept as hashes only: 3
             told.starts_with("deleted: recipients 2, accepted logins 1, refused logins 0\n! mailbox: "),
             "{told}"
         );
+        assert!(!told.contains("fleet"), "{told}");
+        let told = purged(&json!({ "recipients": 1, "fleet-remembers": true }));
+        assert!(told.contains("\n! only this edge has forgotten"), "{told}");
     }
 }
