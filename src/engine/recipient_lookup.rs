@@ -103,8 +103,8 @@ impl RecipientLookup {
                 shared.accepted(address, identity.remark.as_ref(), asked.at, doubted);
             }
             Verdict::Reject(cause) => {
-                let is_sound = self.confirmer.has_accepted_since(domain, asked.at);
-                shared.refused(address, cause, asked.at, is_sound);
+                let accepted = self.confirmer.last_accepted(domain);
+                shared.refused(address, cause, asked.at, accepted);
             }
             _ => {}
         }

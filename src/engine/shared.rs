@@ -1,8 +1,9 @@
 //! What the edges of a fleet tell each other of recipients: which findings this one gives away, and in which form it takes
 //! those of others.
 //!
-//! A yes is given away as it is. A no might be of this edge alone, whose host the remote has put on a blocklist: it is held
-//! back until the remote has accepted a recipient of the domain that it was asked about later.
+//! A yes is given away as it is. A no might be of this edge alone, whose host the remote has put on a blocklist: it is given
+//! away only if the remote has accepted a recipient of the domain shortly before, and held back until it has accepted one
+//! that it was asked about later. One of both is not enough: a blocklist begins after a yes, and ends before one.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,8 +23,8 @@ use crate::verdict::{Cause, Class};
 /// somebody of their domain. Beyond: the oldest is never told. Why: the other edges ask for themselves.
 const HELD_REFUSALS: usize = 1000;
 
-/// Bound (cache): time within which a recipient of the domain must be accepted after a refusal, so that other edges
-/// learn of that. Beyond: they never do. Why: what this edge was told longer ago, the remote may not tell others.
+/// Bound (cache): time within which a recipient of the domain must be accepted before a refusal, and another after it, so
+/// that other edges learn of that. Beyond: they never do. Why: in between, the remote may have refused this edge alone.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Which share a recipient belongs to: that of the server that knows it.
@@ -113,17 +114,20 @@ impl Shared {
         }
     }
 
-    /// Tells that a recipient was refused that was asked about `at` that time: at once, if the remote `is_sound`, as it
-    /// has accepted somebody of the domain since.
-    pub(super) fn refused(&self, address: &Address, cause: &Cause, at: Instant, is_sound: bool) {
+    /// Tells that a recipient was refused that was asked about `at` that time: at once, if the remote has accepted one of the
+    /// domain that was asked about later; or once it does, if it has accepted one shortly before. `accepted` is when the
+    /// last of those was asked about.
+    pub(super) fn refused(&self, address: &Address, cause: &Cause, at: Instant, accepted: Option<Instant>) {
         let said = match cause.class {
             Class::UnknownUser => fleet::Said::No,
             Class::Disabled => fleet::Said::Disabled,
             _ => return,
         };
         let what = (said, code(cause));
-        if is_sound {
-            return self.tell(address, what, self.ttl.negative, at);
+        match accepted {
+            Some(accepted) if accepted > at => return self.tell(address, what, self.ttl.negative, at),
+            Some(accepted) if at - accepted < CONFIRMED_WITHIN => {}
+            _ => return,
         }
         let mut held = self.held.lock();
         if held.len() >= HELD_REFUSALS {
@@ -191,10 +195,16 @@ mod tests {
         Shared::new(Sharing::new(move |_| Some(share.clone())), Ttl::new())
     }
 
-    fn refuse(shared: &Shared, address: &str) {
+    /// Where somebody of the domain was accepted so long before.
+    fn refuse_after(shared: &Shared, address: &str, accepted: Option<Duration>) {
         let address = Address::from_typed(address).unwrap();
         let cause = Cause::said(Class::UnknownUser, "550 5.1.1", "x");
-        shared.refused(&address, &cause, Instant::now(), false);
+        let now = Instant::now();
+        shared.refused(&address, &cause, now, accepted.map(|before| now - before));
+    }
+
+    fn refuse(shared: &Shared, address: &str) {
+        refuse_after(shared, address, Some(Duration::ZERO));
     }
 
     fn confirmed(shared: &Shared, domain: &str) -> Vec<String> {
@@ -219,6 +229,19 @@ mod tests {
         advance(CONFIRMED_WITHIN).await;
         assert_eq!(confirmed(&shared, "two.example"), [""; 0]);
         assert!(shared.held.lock().is_empty());
+    }
+
+    // Fills CONFIRMED_WITHIN.
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_before_which_nobody_was_accepted_is_never_told() {
+        let shared = shared();
+        advance(2 * CONFIRMED_WITHIN).await;
+        let millisecond = Duration::from_millis(1);
+        refuse_after(&shared, "a@one.example", Some(CONFIRMED_WITHIN - millisecond));
+        refuse_after(&shared, "b@one.example", Some(CONFIRMED_WITHIN));
+        refuse_after(&shared, "c@one.example", None);
+        advance(millisecond).await;
+        assert_eq!(confirmed(&shared, "one.example"), ["a@one.example"]);
     }
 
     // Fills HELD_REFUSALS.

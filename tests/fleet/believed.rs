@@ -59,22 +59,46 @@ async fn an_edge_on_a_blocklist_says_no_for_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_leaves_a_blocklist_says_no_for_nobody_else() {
+    let Some(site) = Site::start() else {
+        return;
+    };
+    // Fewer than make it doubt: it starts on the blocklist, and nobody was accepted before.
+    site.remote
+        .set_fault(Fault::reply_with("RCPT", "550 5.1.1 User unknown"));
+    let (a, people) = (site.edge("").await, site.people(5));
+    for user in &people {
+        assert_eq!(a.ask(user).await, Answer::No);
+    }
+    site.remote.set_fault(Fault::None);
+    assert_eq!(a.ask(JANE).await, Answer::Yes);
+    assert_eq!(a.ask(JOE).await, Answer::Yes);
+    site.redis.holds(2);
+    let b = site.edge("").await;
+    for user in &people {
+        assert_eq!(b.ask(user).await, Answer::Yes, "{user}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_no_never_replaces_a_yes_that_is_younger_and_refuses_nobody_who_is_known() {
     let Some(site) = Site::start() else {
         return;
     };
     let a = site.edge("").await;
     let b = site.edge("").await;
+    let one = &site.people(1)[0];
+    assert_eq!(a.ask(one).await, Answer::Yes);
     // A is told no; it keeps that to itself until JOE is accepted.
     assert_eq!(a.ask(NOBODY).await, Answer::No);
     site.remote.set_account(remote::Account::new(NOBODY, "x"));
     assert_eq!(b.ask(NOBODY).await, Answer::Yes);
-    site.redis.holds(1);
-    assert_eq!(a.ask(JOE).await, Answer::Yes);
     site.redis.holds(2);
+    assert_eq!(a.ask(JOE).await, Answer::Yes);
+    site.redis.holds(3);
     // What A has told last is behind the no in its queue.
     assert_eq!(a.ask(JANE).await, Answer::Yes);
-    site.redis.holds(3);
+    site.redis.holds(4);
     site.remote.stop().await;
     let c = site.edge("").await;
     assert_eq!(c.ask(NOBODY).await, Answer::Yes);

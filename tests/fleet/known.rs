@@ -164,11 +164,9 @@ async fn the_store_learns_no_address() {
         return;
     };
     let edge = site.edge("").await;
+    assert_eq!(edge.ask(JANE).await, Answer::Yes);
     assert_eq!(edge.ask(NOBODY).await, Answer::No);
-    assert_eq!(
-        (edge.ask(JANE).await, edge.ask(JOE).await),
-        (Answer::Yes, Answer::Yes)
-    );
+    assert_eq!(edge.ask(JOE).await, Answer::Yes);
     site.redis.holds(3);
     let dump = site.redis.dump();
     for word in [

@@ -142,12 +142,11 @@ impl Canaries {
             .any(|canary| told.get(canary).is_some_and(|told| told.refused.is_some()))
     }
 
-    /// Whether a canary of `domain` was accepted after that time.
-    pub(super) fn has_accepted_since(&self, domain: &Domain, at: Instant) -> bool {
+    /// When a canary of `domain` was accepted last.
+    pub(super) fn last_accepted(&self, domain: &Domain) -> Option<Instant> {
         let told = self.told.lock();
         let accepted = |canary: &Address| told.get(canary)?.accepted;
-        let mut accepted = self.of(domain).iter().filter_map(accepted);
-        accepted.any(|accepted| accepted > at)
+        self.of(domain).iter().filter_map(accepted).max()
     }
 
     /// Every canary, and what was said of it last; those that are refused come first.

@@ -121,9 +121,10 @@ impl Confirmer {
         here.iter().all(|here| *here == Credibility::Believed)
     }
 
-    /// Whether the remote has accepted a recipient of this domain that it was asked about after that time.
-    pub(super) fn has_accepted_since(&self, domain: &Domain, at: Instant) -> bool {
-        self.canaries.has_accepted_since(domain, at) || self.memory.witnesses.has_accepted_since(domain, at)
+    /// When the remote was asked last about a recipient of this domain that it has accepted.
+    pub(super) fn last_accepted(&self, domain: &Domain) -> Option<Instant> {
+        let canary = self.canaries.last_accepted(domain);
+        canary.max(self.memory.witnesses.last_accepted(domain))
     }
 
     /// As [`Self::confirm`], for an address that nobody has: its verdict tells nothing of others.

@@ -236,10 +236,9 @@ impl Witnesses {
         }
     }
 
-    /// Whether a recipient of `domain` was accepted that was asked about after that time.
-    pub(super) fn has_accepted_since(&self, domain: &Domain, at: Instant) -> bool {
-        let accepted = self.with(domain, |record, _| record.accepted);
-        accepted.flatten().is_some_and(|accepted| accepted > at)
+    /// When the recipient of `domain` was asked about that was accepted last.
+    pub(super) fn last_accepted(&self, domain: &Domain) -> Option<Instant> {
+        self.with(domain, |record, _| record.accepted).flatten()
     }
 
     /// Whether doubts about refusals of `domain` have ended after that time.
