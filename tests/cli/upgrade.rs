@@ -206,7 +206,7 @@ fn no_login_is_lost_by_an_upgrade() {
             wait_until("some logins", || asked.load(Ordering::Relaxed) >= before + 200);
             assert_eq!(daemon.ends_by("TERM"), Some(0));
         }
-        // Who waits in the socket has one more daemon to ask.
+        // Clients that wait in the socket have one more daemon to ask.
         let daemon = Daemon::run(&world, &mut serve_with(&world, &sockets));
         upgraded.store(true, Ordering::Relaxed);
         let lost = clients

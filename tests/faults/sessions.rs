@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
-use vouch::session::pool::{Asker, Limits, Pool};
+use vouch::session::pool::{Asker, Limits, Open, Pool};
 use vouch::session::{After, Error, Judged, Session};
 use vouch::settings::directory::{MaxSessions, Pool as Keys};
 use vouch::wire::WireError;
@@ -80,6 +80,31 @@ impl Session for Fleeting {
     async fn close(self) {}
 }
 
+/// A pool of so many sessions, of which so many are kept ready, and each is left as `after` once it has answered.
+fn pool<S>(max_sessions: usize, warm_sessions: u32, open: Open<S>, after: After) -> Pool<S, ()>
+where
+    S: Session<Question = (), Answer = ()>,
+{
+    let minute = Duration::from_secs(60);
+    let limits = Limits {
+        max_sessions,
+        keys: Keys {
+            max_sessions: MaxSessions::each(1),
+            max_servers: 1,
+            warm_sessions,
+            queue: 10,
+            idle_timeout: minute,
+            max_age: minute,
+        },
+        timeout: minute / 2,
+        questions: None,
+        refusals: None,
+    };
+    let judge = Box::new(move |(): &(), ()| Judged { verdict: (), after });
+    let (gate, counts) = Default::default();
+    Pool::new("remote".into(), limits, (&gate, &counts), open, judge)
+}
+
 /// One that was opened for a question that another session answered is as easily given up as one that was asked
 /// before.
 #[tokio::test(start_paused = true)]
@@ -97,31 +122,7 @@ async fn a_session_that_was_never_asked_is_not_missed() {
         };
         Box::pin(opening) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
     });
-    let judge = Box::new(|(): &(), ()| Judged {
-        verdict: (),
-        after: After::Keep,
-    });
-    let limits = Limits {
-        max_sessions: 2,
-        keys: Keys {
-            max_sessions: MaxSessions::each(1),
-            max_servers: 1,
-            warm_sessions: 0,
-            queue: 10,
-            idle_timeout: Duration::from_secs(60),
-            max_age: Duration::from_secs(60),
-        },
-        timeout: Duration::from_secs(30),
-        questions: None,
-        refusals: None,
-    };
-    let pool: Pool<Fleeting, ()> = Pool::new(
-        "remote".into(),
-        limits,
-        (&Arc::default(), &Arc::default()),
-        open,
-        judge,
-    );
+    let pool = pool(2, 0, open, After::Keep);
     let (asker, _waiter) = Asker::until(Instant::now() + Duration::from_secs(5));
     let both = tokio::join!(pool.ask((), asker.clone()), pool.ask((), asker.clone()));
     assert!(both.0.is_ok() && both.1.is_ok());
@@ -173,31 +174,7 @@ fn a_session_that_ends_with_its_runtime_does_not_hold_the_process() {
         let session = Lingering(held.clone());
         Box::pin(async { Ok(session) }) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
     });
-    let judge = Box::new(|(): &(), ()| Judged {
-        verdict: (),
-        after: After::Close,
-    });
-    let limits = Limits {
-        max_sessions: 1,
-        keys: Keys {
-            max_sessions: MaxSessions::each(1),
-            max_servers: 1,
-            warm_sessions: 1,
-            queue: 10,
-            idle_timeout: Duration::from_secs(60),
-            max_age: Duration::from_secs(60),
-        },
-        timeout: Duration::from_secs(30),
-        questions: None,
-        refusals: None,
-    };
-    let pool: Pool<Lingering, ()> = Pool::new(
-        "remote".into(),
-        limits,
-        (&Arc::default(), &Arc::default()),
-        open,
-        judge,
-    );
+    let pool = pool(1, 1, open, After::Close);
     runtime.block_on(async {
         let (asker, _waiter) = Asker::until(Instant::now() + Duration::from_secs(30));
         pool.ask((), asker).await.unwrap();

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use remote::Protocol;
 
 use crate::asker::{Answer, Login};
-use crate::scene::{JANE, PASSWORD, Setup, options};
+use crate::scene::{JANE, PASSWORD, Scene, Setup, options};
 use crate::{assert_logged, logins_probed};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,14 +29,17 @@ async fn what_was_put_off_is_no_error_of_the_client() {
     assert_eq!(logins.login(&Login::of(JANE, PASSWORD)).await, Answer::Yes);
 }
 
+/// A scene whose login clients may fail twice.
+async fn two_errors(protocol: Protocol) -> Scene {
+    let setup = Setup::new(options(protocol));
+    setup.listeners("limits.auth-errors = 2").start().await
+}
+
 // Fills listener.NAME.limits.auth-errors.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_client_bears_listener_auth_errors() {
     for protocol in [Protocol::Imap, Protocol::Smtp] {
-        let scene = Setup::new(options(protocol))
-            .listeners("limits.auth-errors = 2")
-            .start()
-            .await;
+        let scene = two_errors(protocol).await;
         let mut client = scene.auth().await;
         let wrong = |password| Login::of(JANE, password);
         let right = Login::of(JANE, PASSWORD);
@@ -143,10 +146,7 @@ async fn auth_errors_of_a_named_session_are_put_off_and_none_are_of_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hanging_up_does_not_undo_auth_errors() {
     for protocol in [Protocol::Imap, Protocol::Smtp] {
-        let scene = Setup::new(options(protocol))
-            .listeners("limits.auth-errors = 2")
-            .start()
-            .await;
+        let scene = two_errors(protocol).await;
         let mut client = scene.auth().await;
         let right = Login {
             service: "smtp",

@@ -202,7 +202,7 @@ impl<'a> Mistake<'a> {
     }
 }
 
-/// Who said it and how it ended, and what it said; `-` for nothing.
+/// The command and how it ended, and what it printed; `-` for nothing.
 fn section(who: &str, code: i32, said: &str) -> String {
     let said = said.trim();
     let said = if said.is_empty() { "-" } else { said };

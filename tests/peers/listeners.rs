@@ -157,7 +157,7 @@ fn dovecot_logs_in_and_delivers_through_our_listeners() {
     let mut lmtp = Dialog::tcp(front.lmtp).hello("LHLO", None);
     assert_starts(&lmtp.command("MAIL FROM:<sender@example.net>"), "250 ");
     assert_starts(&lmtp.command("RCPT TO:<new@example.org>"), "451 4.");
-    // Who was known all along still gets mail.
+    // A recipient that was known all along still gets mail.
     assert_starts(&lmtp.command(&format!("RCPT TO:<{KNOWN}>")), "250 ");
 }
 

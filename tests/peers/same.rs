@@ -247,7 +247,7 @@ impl Connection {
     }
 
     fn say(&mut self, line: &str) {
-        // Who was hung up on is told so when it listens.
+        // A client that was disconnected learns it when it reads.
         let _ = self.0.get_mut().write_all(format!("{line}\n").as_bytes());
     }
 

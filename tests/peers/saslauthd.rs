@@ -51,7 +51,7 @@ fn testsaslauthd_logs_in_and_is_refused() {
     assert_says(&ask(&mux, KNOWN, "", b""), REFUSED);
     assert_says(&ask(&mux, KNOWN, "", b"inj\"\r\nX LOGOUT"), REFUSED);
     assert_says(&ask(&mux, "", "", RIGHT), REFUSED);
-    // Who cannot tell says nothing that could be taken for a no.
+    // Where the remote gave no answer, nothing is sent that could be taken for a no.
     assert_no_answer(&ask(&mux, FAILING_LOGIN, "", RIGHT));
     dovecot.stop();
     assert_no_answer(&ask(&mux, KNOWN, "", RIGHT));

@@ -1,4 +1,4 @@
-//! Who asks, and what they must be told.
+//! The clients, and the answers that they must get.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -38,7 +38,7 @@ fn holds(reply: &Reply) {
     if let Some(code) = reply.enhanced() {
         assert_eq!(u16::from(code.class), reply.code() / 100);
         assert!(code.subject <= 999 && code.detail <= 999);
-        // Whoever wrote it, it stands in the text: but for zeros in front.
+        // The text has the code as it was received, which may have zeros in front.
         let digits = |text: &str| text.replace('0', "");
         assert!(
             digits(&reply.words()).contains(&digits(&code.to_string())),

@@ -5,8 +5,8 @@
 //! over once the remote refuses it or accepts another, or says that the account is closed. Tokens have a lifetime of their
 //! own, which only the remote knows, and of a dialog the secret is never seen: neither is kept.
 //!
-//! Whoever could compare passwords with this memory would guess at its speed, and learn whose it has. So while the remote
-//! is down, a password that is not the remembered one counts against its client as a refusal would, whether or not anything
+//! A guesser that could compare passwords with this memory would guess at its speed, and learn whose it has. So while the
+//! remote is down, a password that is not the remembered one counts against its client as a refusal would, whether or not anything
 //! is remembered of the user; the answer stays "later", for nobody has said anything about that password. Equal failures
 //! count once, and each client and session has its own count: a person whose login is not remembered gets "later" as
 //! without this memory, and nobody else's guesses count for that. Where nothing is remembered of anybody, as when vouch
