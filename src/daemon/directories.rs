@@ -55,6 +55,20 @@ pub fn members_by(
     chance: &Chance,
     change: impl Fn(&config::Directory, &mut Remote) + Send + Sync + 'static,
 ) -> Result<Vec<Arc<CachedDirectory>>, DaemonError> {
+    members_of(config, method, None, chance, change)
+}
+
+/// As [`members_by`], for an edge of a `fleet`.
+///
+/// # Errors
+/// As [`members`].
+pub fn members_of(
+    config: &Config,
+    method: Option<LoginMethod>,
+    fleet: Option<&Arc<Fleet>>,
+    chance: &Chance,
+    change: impl Fn(&config::Directory, &mut Remote) + Send + Sync + 'static,
+) -> Result<Vec<Arc<CachedDirectory>>, DaemonError> {
     let roots = tls::Roots::of_system();
     let drawn = chance.clone();
     let change: Change = Arc::new(move |directory, remote| {
@@ -65,7 +79,11 @@ pub fn members_by(
         let mut directory = directory.clone();
         directory.auth.mechanism = method.unwrap_or(directory.auth.mechanism);
         let (asked, _) = remote_of(&directory, &roots, &change)?;
-        let member = CachedDirectory::new((&directory).into(), asked, key(chance)?, chance.clone());
+        let settings = Settings {
+            sharing: fleet.map(|fleet| sharing::of(fleet, &directory, answers_of)),
+            ..(&directory).into()
+        };
+        let member = CachedDirectory::new(settings, asked, key(chance)?, chance.clone());
         Ok(Arc::new(member))
     };
     config.directory.iter().map(member).collect()

@@ -10,7 +10,7 @@ use super::directories::{Version, version};
 use crate::chance::Chance;
 use crate::config::{self, Config};
 use crate::fleet::key::{FleetKey, KeyError};
-use crate::fleet::{Fleet, FleetError, Secrets, StoreReport};
+use crate::fleet::{Fleet, FleetError, Outside, Secrets, StoreReport};
 use crate::service::privilege::account;
 use crate::session::tls;
 use crate::settings::process::DEFAULT_USER;
@@ -35,7 +35,7 @@ pub(super) fn open(config: &Config, old: Option<&Opened>) -> Result<Option<Opene
         let (fleet, from) = (old.fleet.clone(), from.clone());
         return Ok(Some(Opened { fleet, from, files }));
     }
-    let fleet = Fleet::open(from, read(from)?, &Chance::default());
+    let fleet = Fleet::open(from, read(from)?, &Outside::default());
     Ok(Some(Opened {
         fleet: Arc::new(fleet),
         from: from.clone(),

@@ -14,25 +14,26 @@ mod exchange;
 mod finding;
 pub mod key;
 mod link;
+mod outside;
 mod store;
 mod writer;
 mod wrong;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use tokio::time::Instant;
 use vouch_protocol::secret::Secret;
 
-use crate::chance::Chance;
-use crate::session::{connect::Endpoint, lookup::Host, tls};
+use crate::session::tls;
 use crate::settings::directory::Tls;
 use crate::settings::fleet::{self as settings, StoreAddress};
 pub use finding::{Finding, Said};
 use key::{FleetKey, KeyError, Source};
 use link::{State, Way};
+pub use outside::{Clock, Outside, WayTo};
 use store::Store;
 use writer::{Unwritten, Writing};
 
@@ -70,6 +71,7 @@ impl FleetError {
 /// The stores of a fleet, and its key.
 pub struct Fleet {
     key: FleetKey,
+    clock: Clock,
     stores: Vec<(u64, Store)>,
 }
 
@@ -146,34 +148,34 @@ fn password(path: &Path) -> Result<Secret<[u8]>, FleetError> {
 
 impl Fleet {
     /// Begins to connect to its stores. Needs a runtime.
-    pub fn open(keys: &settings::Fleet, secrets: Secrets, chance: &Chance) -> Self {
+    pub fn open(keys: &settings::Fleet, secrets: Secrets, outside: &Outside) -> Self {
         let Secrets { key, password, tls } = secrets;
         let stores = keys.store.iter().zip(tls).map(|(address, tls)| {
-            let endpoint = match address {
-                StoreAddress::Unix(path) => Endpoint::Unix(path.clone()),
-                StoreAddress::Tcp { host, port, .. } => Endpoint::Tcp(Host::new(host, *port)),
-            };
             let name = address.to_string();
             let place = digest::digest(&digest::SHA256, name.as_bytes());
             let way = Way {
                 peer: name.into(),
-                dial: Arc::new(endpoint),
+                dial: (outside.way)(address),
                 tls,
                 user: keys.user.clone(),
                 password: password.clone(),
                 patience: keys.patience,
                 probe: key.name(&key.source(b""), b""),
-                chance: chance.clone(),
+                chance: outside.chance.clone(),
             };
             let mut weight = [0; 8];
             for (to, from) in weight.iter_mut().zip(place.as_ref()) {
                 *to = *from;
             }
-            let writing = Writing { key: key.clone() };
+            let writing = Writing {
+                key: key.clone(),
+                clock: outside.clock.clone(),
+            };
             (u64::from_le_bytes(weight), Store::open(way, writing))
         });
         Self {
             stores: stores.collect(),
+            clock: outside.clock.clone(),
             key,
         }
     }
@@ -258,7 +260,7 @@ impl Share {
         let store = vec![StoreAddress::Unix("/nowhere/store".into())];
         let keys = settings::Fleet::new(store, PathBuf::new());
         Self::new(
-            Arc::new(Fleet::open(&keys, secrets, &Chance::default())),
+            Arc::new(Fleet::open(&keys, secrets, &Outside::default())),
             "source",
         )
     }
@@ -268,7 +270,7 @@ impl Share {
         let (fleet, name) = (&self.fleet, self.fleet.key.name(&self.source, mailbox));
         let link = &fleet.store(&name)?.link;
         let (value, left) = link.look(&name).await?;
-        let finding = finding::decode(&fleet.key, &name, &value, left, SystemTime::now());
+        let finding = finding::decode(&fleet.key, &name, &value, left, fleet.clock.now());
         match finding {
             Some(_) => link.counts.found.count(),
             None => link.counts.unusable.count(),

@@ -1,7 +1,7 @@
 //! What was found goes to the store, and nothing waits for that.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -10,6 +10,7 @@ use super::exchange::Write;
 use super::finding::{Said, encode, retention};
 use super::key::{FleetKey, Name};
 use super::link::{IN_TIME, Link, State};
+use super::outside::Clock;
 use super::wrong::Wrong;
 
 /// Bound (cache): findings that wait for the store. Beyond: they are dropped and counted. Why: the other edges ask for
@@ -34,6 +35,7 @@ pub(super) struct Unwritten {
 /// What writes for one store.
 pub(super) struct Writing {
     pub(super) key: FleetKey,
+    pub(super) clock: Clock,
 }
 
 impl Writing {
@@ -78,7 +80,7 @@ impl Writing {
         let age = what.at.elapsed();
         let (place, whole) = retention(what.kept);
         let kept = whole.checked_sub(age).filter(|left| left.as_millis() > 0)?;
-        let stamp = SystemTime::now().checked_sub(age)?;
+        let stamp = self.clock.now().checked_sub(age)?;
         Some(Write {
             name: what.name,
             value: encode(&self.key, &what.name, (what.said, what.code), place, stamp),

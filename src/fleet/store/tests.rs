@@ -7,11 +7,11 @@ use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::*;
 use crate::chance::Chance;
-use crate::fleet::Said;
 use crate::fleet::key::{FleetKey, Name};
 use crate::fleet::link::{FIRST_CONNECTION, IN_TIME, RETRY_PAUSE, STORE_CONNECT, State};
 use crate::fleet::writer::Writing;
 use crate::fleet::wrong::Wrong;
+use crate::fleet::{Clock, Said};
 use crate::session::Error;
 use crate::session::connect::{Dial, Dialled};
 
@@ -90,7 +90,8 @@ fn store(manner: Manner) -> (Store, Arc<AtomicUsize>) {
         probe: name(&key),
         chance: Chance::new(|_| false),
     };
-    (Store::open(way, Writing { key }), calls)
+    let clock = Clock::default();
+    (Store::open(way, Writing { key, clock }), calls)
 }
 
 fn name(key: &FleetKey) -> Name {

@@ -1,0 +1,69 @@
+//! What a fleet takes from the system: chance, the time of day, the way to a store. Tests have theirs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::chance::Chance;
+use crate::session::connect::{Dial, Endpoint};
+use crate::session::lookup::Host;
+use crate::settings::fleet::StoreAddress;
+
+/// The system around a fleet. By default it is the real one.
+#[derive(Clone)]
+pub struct Outside {
+    /// Pauses before a store is called again are drawn from it.
+    pub chance: Chance,
+    /// The time of day.
+    pub clock: Clock,
+    /// The way to a store.
+    pub way: Arc<WayTo>,
+}
+
+/// Gives the way to the store at an address.
+pub type WayTo = dyn Fn(&StoreAddress) -> Arc<dyn Dial> + Send + Sync;
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self {
+            chance: Chance::default(),
+            clock: Clock::default(),
+            way: Arc::new(endpoint),
+        }
+    }
+}
+
+fn endpoint(address: &StoreAddress) -> Arc<dyn Dial> {
+    Arc::new(match address {
+        StoreAddress::Unix(path) => Endpoint::Unix(path.clone()),
+        StoreAddress::Tcp { host, port, .. } => Endpoint::Tcp(Host::new(host, *port)),
+    })
+}
+
+/// A clock that says the time of day. Its clones are the same.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    /// One that says what `now` gives.
+    pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        (self.0)()
+    }
+}
+
+/// That of the system.
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(SystemTime::now)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
