@@ -17,6 +17,7 @@ mod believed;
 mod edge;
 mod failing;
 mod known;
+mod model;
 mod redis;
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]
 #[path = "../support/mod.rs"]
