@@ -33,12 +33,14 @@ impl Homes {
         self.last.get(&self.hasher.hash_one(user))
     }
 
-    /// It has accepted this user.
-    pub(super) fn note(&self, user: &UserName, directory: &Arc<str>) {
+    /// It has accepted this user; whether that is news.
+    pub(super) fn note(&self, user: &UserName, directory: &Arc<str>) -> bool {
         let user = self.hasher.hash_one(user);
-        if self.last.get(&user).as_ref() != Some(directory) {
+        let is_news = self.last.get(&user).as_ref() != Some(directory);
+        if is_news {
             self.last.insert(user, directory.clone());
         }
+        is_news
     }
 }
 
@@ -52,9 +54,10 @@ mod tests {
         let (homes, old, new) = (Homes::new(), Arc::from("old"), Arc::from("new"));
         let user = |number: usize| UserName::new(format!("u{number}@example.org").as_bytes());
         assert_eq!(homes.of(&user(1)), None);
-        homes.note(&user(1), &old);
+        assert!(homes.note(&user(1), &old));
+        assert!(!homes.note(&user(1), &old));
         assert_eq!(homes.of(&user(1)).as_ref(), Some(&old));
-        homes.note(&user(1), &new);
+        assert!(homes.note(&user(1), &new));
         assert_eq!(homes.of(&user(1)).as_ref(), Some(&new));
         assert_eq!(homes.of(&user(2)), None);
         for number in 0..2 * HOMES {

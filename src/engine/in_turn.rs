@@ -52,8 +52,7 @@ pub(super) async fn decide(
     {
         before.rotate_right(1);
     }
-    let names = members.iter().map(|member| member.name().clone()).collect();
-    let said = Arc::new(Said::new(names, account, homes, late));
+    let said = Arc::new(Said::new(members.clone(), account, homes, late));
     let mut members = members.into_iter().enumerate();
     let mut answers = FuturesUnordered::new();
     loop {
@@ -94,14 +93,14 @@ fn share_of(deadline: Instant, directories: usize) -> Instant {
 /// What each directory has answered so far; held by the asker and by each answer that may still come.
 struct Said {
     /// In the order in which they are asked.
-    names: Vec<Arc<str>>,
+    members: Vec<Arc<CachedDirectory>>,
     account: UserName,
     homes: Arc<Homes>,
     answers: Mutex<Answers>,
 }
 
 struct Answers {
-    /// By each of `names`.
+    /// By each of the members.
     by: Vec<Option<Decision>>,
     /// The asker has the answer.
     told: bool,
@@ -113,19 +112,19 @@ struct Answers {
 
 impl Said {
     fn new(
-        names: Vec<Arc<str>>,
+        members: Vec<Arc<CachedDirectory>>,
         account: UserName,
         homes: Arc<Homes>,
         hears_late: Option<HearsLate>,
     ) -> Self {
         let answers = Answers {
-            by: names.iter().map(|_| None).collect(),
+            by: members.iter().map(|_| None).collect(),
             told: false,
             late: false,
             hears_late,
         };
         Self {
-            names,
+            members,
             account,
             homes,
             answers: Mutex::new(answers),
@@ -135,8 +134,11 @@ impl Said {
     /// Notes an answer; whether it is a yes.
     fn note(&self, at: usize, decision: Decision) -> bool {
         let accepted = matches!(decision.verdict, Verdict::Accept(_));
-        if let (true, Some(name)) = (accepted, self.names.get(at)) {
-            self.homes.note(&self.account, name);
+        if let (true, Some(member)) = (accepted, self.members.get(at)) {
+            let moved = self.homes.note(&self.account, member.name());
+            if moved && decision.source != Source::Stale {
+                self.end_stale_logins(at);
+            }
         }
         let mut answers = self.answers.lock();
         answers.late |= answers.told;
@@ -146,9 +148,23 @@ impl Said {
         accepted
     }
 
+    /// The user has come to this directory: what another remembers of the user is from before, and may be a password that
+    /// was changed since.
+    fn end_stale_logins(&self, home: usize) {
+        let others = self.members.iter().enumerate().filter(|(at, _)| *at != home);
+        for (_, member) in others {
+            if let Some(stale) = &member.logins().stale {
+                stale.end_all(&self.account);
+            }
+        }
+    }
+
     /// What hears the answer of a directory for which nobody waits any more.
     fn late_answer_of(self: &Arc<Self>, at: usize) -> Option<Arc<Late<Verdict>>> {
-        let (said, directory) = (self.clone(), self.names.get(at).cloned());
+        let (said, directory) = (
+            self.clone(),
+            self.members.get(at).map(|member| member.name().clone()),
+        );
         let hears = move |verdict| {
             let source = Source::Probe;
             said.note(
@@ -164,10 +180,14 @@ impl Said {
         is_heard.then(|| Arc::new(Late::new(hears)))
     }
 
+    fn names(&self) -> Vec<Arc<str>> {
+        self.members.iter().map(|member| member.name().clone()).collect()
+    }
+
     /// What they say together, for the asker. After a yes or no nothing more is to be heard.
     fn tell(&self) -> Decision {
         let mut answers = self.answers.lock();
-        let decision = together(&self.names, &answers.by);
+        let decision = together(&self.names(), &answers.by);
         answers.told = true;
         if !matches!(decision.verdict, Verdict::Defer(_)) {
             answers.hears_late = None;
@@ -179,13 +199,14 @@ impl Said {
 impl Drop for Said {
     /// All have said what they will ever say.
     fn drop(&mut self) {
+        let names = self.names();
         let answers = self.answers.get_mut();
         if let Some(hears_late) = answers
             .hears_late
             .take()
             .filter(|_| answers.late || !answers.told)
         {
-            hears_late(together(&self.names, &answers.by));
+            hears_late(together(&names, &answers.by));
         }
     }
 }
@@ -266,10 +287,10 @@ mod tests {
     use super::*;
     use crate::chance::Chance;
     use crate::directory::{Directory, Terms};
-    use crate::verdict::{Client, Kind, Proof};
+    use crate::verdict::{Client, Kind, Proof, Reach};
 
     /// Says the same of every login, after so many seconds.
-    struct Says(&'static str, u64);
+    struct Says(Mutex<(&'static str, u64)>);
 
     impl Directory for Says {
         fn can_answer(&self, kind: &Kind) -> bool {
@@ -282,9 +303,10 @@ mod tests {
             terms: Terms,
         ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
             Box::pin(async move {
+                let (word, seconds) = *self.0.lock();
                 terms.waiters.sent();
-                sleep(Duration::from_secs(self.1)).await;
-                verdict(self.0)
+                sleep(Duration::from_secs(seconds)).await;
+                verdict(word)
             })
         }
     }
@@ -293,6 +315,10 @@ mod tests {
         match word {
             "yes" => Verdict::accept("jane"),
             "later" => Verdict::Defer(Cause::ours(Class::Unreachable, "x")),
+            "down" => Verdict::Defer(Cause {
+                reach: Reach::Away,
+                ..Cause::ours(Class::Unreachable, "x")
+            }),
             "expired" => Verdict::Reject(Cause::ours(Class::Expired, "x")),
             "disabled" => Verdict::Reject(Cause::ours(Class::Disabled, "x")),
             _ => Verdict::Reject(Cause::ours(Class::BadCredentials, "x")),
@@ -300,10 +326,16 @@ mod tests {
     }
 
     fn engine(says: &[(&'static str, u64)]) -> Engine {
-        let member = |(at, (word, seconds)): (usize, &(&'static str, u64))| {
-            let keys = keys_of_tests(&format!("d{at}"), &[]);
+        let says = says.iter().map(|says| Arc::new(Says(Mutex::new(*says))));
+        engine_of(says.collect(), None)
+    }
+
+    fn engine_of(says: Vec<Arc<Says>>, stale: Option<Duration>) -> Engine {
+        let member = |(at, directory): (usize, Arc<Says>)| {
+            let mut keys = keys_of_tests(&format!("d{at}"), &[]);
+            keys.cache.credentials.stale = stale;
+            keys.cache.entries = if stale.is_some() { 100 } else { 0 };
             let settings = cached_directory::Settings::from(&keys);
-            let directory = Arc::new(Says(word, *seconds));
             Arc::new(CachedDirectory::new(
                 settings,
                 directory,
@@ -311,7 +343,7 @@ mod tests {
                 Chance::default(),
             ))
         };
-        let members = says.iter().enumerate().map(member).collect();
+        let members = says.into_iter().enumerate().map(member).collect();
         Engine::new(members, None).asking_in_turn(true)
     }
 
@@ -385,6 +417,39 @@ mod tests {
             panic!("no answer");
         };
         assert_eq!(seconds, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_who_has_moved_leaves_no_old_password_behind() {
+        for (then, expected) in [
+            (["down", "down"], Some("d0")),
+            (["wrong", "wrong"], None),
+            (["down", "wrong"], Some("d0")),
+            (["wrong", "yes"], Some("d1")),
+            // The second was not asked.
+            (["down", "yes"], Some("d0")),
+        ] {
+            let says = [("yes", 0), ("wrong", 0)].map(|says| Arc::new(Says(Mutex::new(says))));
+            let engine = engine_of(says.clone().into(), Some(Duration::from_secs(3600)));
+            let (decision, _) = ask(&engine, 9).await.0.unwrap();
+            assert_eq!(decision.verdict, Verdict::accept("jane"));
+            for words in [then, ["down", "down"]] {
+                for (directory, word) in says.iter().zip(words) {
+                    *directory.0.lock() = (word, 0);
+                }
+                ask(&engine, 9).await;
+            }
+            let (decision, _) = ask(&engine, 9).await.0.unwrap();
+            let accepted = (decision.source == Source::Stale).then_some(decision.directory);
+            let accepted = accepted.as_ref().and_then(|name| name.as_deref());
+            assert_eq!(accepted, expected, "{then:?}");
+            *says[1].0.lock() = ("wrong", 0);
+            ask(&engine, 9).await;
+            *says[1].0.lock() = ("down", 0);
+            let (decision, _) = ask(&engine, 9).await.0.unwrap();
+            let is_left = expected == Some("d0");
+            assert_eq!(decision.source == Source::Stale, is_left, "{then:?}: at d0");
+        }
     }
 
     #[tokio::test(start_paused = true)]

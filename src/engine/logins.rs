@@ -205,7 +205,8 @@ impl Logins {
             (user, entries.collect())
         });
         let stale = self.stale.iter().flat_map(StaleLogins::entries);
-        fresh.chain(stale.filter(|(user, _)| self.fresh_of(user).is_empty()))
+        let stale = stale.filter(|(user, _)| self.fresh_of(user).is_empty());
+        fresh.chain(stale.map(|(user, entry)| (user, vec![entry])))
     }
 
     fn aged(&self, (client, since): (Option<IpAddr>, Instant)) -> Option<Entry> {

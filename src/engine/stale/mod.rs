@@ -34,6 +34,7 @@ pub(super) use outage::ServerName;
 pub(super) struct StaleLogins {
     key: hmac::Key,
     lasts: Duration,
+    /// By the user's name in lower case: the password of an account is changed for all spellings of its name.
     known: Cache<UserName, Known>,
     outages: Outages,
 }
@@ -42,11 +43,20 @@ pub(super) struct StaleLogins {
 #[derive(Clone)]
 struct Known {
     hash: [u8; 32],
-    /// From where the remote accepted it, and when; one entry of no address where none is handed on. None at all once it
-    /// was refused.
-    from: Vec<(Option<IpAddr>, Instant)>,
+    /// How the remote accepted it. None at all once it was refused.
+    accepted: Vec<Accepted>,
     /// When another took the place of it, or none did. What was asked before may have been answered by then.
     changed: Instant,
+}
+
+/// A login that the remote accepted.
+#[derive(Clone)]
+struct Accepted {
+    /// The name as it was spelled: in another case it may be another account.
+    user: UserName,
+    /// From where; `None` where no address is handed on.
+    client: Option<IpAddr>,
+    at: Instant,
 }
 
 /// What is accepted from memory.
@@ -74,11 +84,10 @@ impl StaleLogins {
     pub(super) fn knows(&self, user: &UserName, password: &Secret<[u8]>, client: Option<IpAddr>) -> bool {
         // Computed in any case: the time that it takes tells nothing of the user.
         let hash = self.hash(user, password);
-        let known = self.known.get(user);
+        let known = self.known.get(&folded(user));
         known.is_some_and(|known| {
-            let is_recent =
-                |(from, since): &(Option<IpAddr>, Instant)| *from == client && since.elapsed() < self.lasts;
-            known.is_of(&hash) && known.from.iter().any(is_recent)
+            let is_recent = |one: &Accepted| one.is_of(user, client) && one.at.elapsed() < self.lasts;
+            known.is_of(&hash) && known.accepted.iter().any(is_recent)
         })
     }
 
@@ -94,13 +103,18 @@ impl StaleLogins {
         let hash = self.hash(user, password);
         match verdict {
             Verdict::Accept(_) => {
-                let found = self.known.entry(user, None, |_, known| {
-                    known.accepted(&hash, client, asked);
+                let accepted = Accepted {
+                    user: user.clone(),
+                    client,
+                    at: Instant::now(),
+                };
+                let found = self.known.entry(&folded(user), None, |_, known| {
+                    known.accept(&hash, &accepted, asked);
                     EntryAction::Retain(())
                 });
                 if let EntryResult::Vacant(place) = found {
                     // It is refused where the user was forgotten at this moment.
-                    let _ = place.insert(Known::new(hash, client));
+                    let _ = place.insert(Known::new(hash, accepted));
                 }
             }
             Verdict::Reject(_) => self.end(user, |known| known.is_of(&hash)),
@@ -108,11 +122,17 @@ impl StaleLogins {
         }
     }
 
+    /// Ends what is remembered of a user who was accepted elsewhere since.
+    pub(super) fn end_all(&self, user: &UserName) {
+        self.end(user, |_| true);
+    }
+
     /// Ends what is remembered of a user, where it `is` what has ended.
     fn end(&self, user: &UserName, is: impl Fn(&Known) -> bool) {
+        let user = folded(user);
         // Looked up first: of most that are refused, nothing is known.
-        if self.known.get(user).is_some_and(|known| is(&known)) {
-            self.known.entry(user, None, |_, known| {
+        if self.known.get(&user).is_some_and(|known| is(&known)) {
+            self.known.entry(&user, None, |_, known| {
                 if is(known) {
                     known.is_over();
                 }
@@ -122,7 +142,7 @@ impl StaleLogins {
     }
 
     fn hash(&self, user: &UserName, password: &Secret<[u8]>) -> [u8; 32] {
-        hash::keyed(&self.key, &[user.as_bytes(), password.expose()])
+        hash::keyed(&self.key, &[folded(user).as_bytes(), password.expose()])
     }
 
     /// Notes what came of a question about a user's login at a server, whatever the proof was.
@@ -135,7 +155,7 @@ impl StaleLogins {
         if let Verdict::Reject(cause) = verdict
             && matches!(cause.class, Class::Disabled | Class::Expired)
         {
-            self.end(user, |_| true);
+            self.end_all(user);
         }
         self.outages.note(server, reach);
     }
@@ -171,40 +191,39 @@ impl StaleLogins {
 
     /// The remembered login of a user, of each address that it was accepted from where that counts.
     pub(super) fn entries_of(&self, user: &UserName) -> Vec<Entry> {
-        let known = self.known.get(user);
-        known.map(|known| self.aged(&known)).unwrap_or_default()
+        let known = self.known.get(&folded(user)).into_iter();
+        let accepted = known.flat_map(|known| known.accepted);
+        accepted
+            .filter(|one| one.user == *user)
+            .filter_map(|one| self.entry(&one))
+            .collect()
     }
 
-    /// Every user with a remembered login, and of each what [`Self::entries_of`] gives.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (UserName, Vec<Entry>)> + Send {
-        self.known.iter().map(|(user, known)| {
-            let entries = self.aged(&known);
-            (user, entries)
+    /// Every remembered login, as [`Self::entries_of`] gives it.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (UserName, Entry)> + Send {
+        let accepted = self.known.iter().flat_map(|(_, known)| known.accepted);
+        accepted.filter_map(|one| self.entry(&one).map(|entry| (one.user, entry)))
+    }
+
+    fn entry(&self, accepted: &Accepted) -> Option<Entry> {
+        let age = accepted.at.elapsed();
+        let left = self.lasts.checked_sub(age)?;
+        (!left.is_zero()).then_some(Entry {
+            verdict: "accept",
+            cause: None,
+            client: accepted.client,
+            age,
+            state: State::Stale,
+            refresh_in: None,
+            ends_in: left,
         })
-    }
-
-    fn aged(&self, known: &Known) -> Vec<Entry> {
-        let entry = |(client, since): &(Option<IpAddr>, Instant)| {
-            let age = since.elapsed();
-            let left = self.lasts.checked_sub(age)?;
-            (!left.is_zero()).then_some(Entry {
-                verdict: "accept",
-                cause: None,
-                client: *client,
-                age,
-                state: State::Stale,
-                refresh_in: None,
-                ends_in: left,
-            })
-        };
-        known.from.iter().filter_map(entry).collect()
     }
 
     /// Forgets a user; whether anything was remembered.
     pub(super) fn forget(&self, user: &UserName) -> bool {
         self.known
-            .remove(user)
-            .is_some_and(|(_, known)| !known.from.is_empty())
+            .remove(&folded(user))
+            .is_some_and(|(_, known)| !known.accepted.is_empty())
     }
 
     /// Forgets everybody.
@@ -213,14 +232,18 @@ impl StaleLogins {
     }
 }
 
+impl Accepted {
+    fn is_of(&self, user: &UserName, client: Option<IpAddr>) -> bool {
+        self.user == *user && self.client == client
+    }
+}
+
 impl Known {
-    /// Accepted now.
-    fn new(hash: [u8; 32], client: Option<IpAddr>) -> Self {
-        let now = Instant::now();
+    fn new(hash: [u8; 32], accepted: Accepted) -> Self {
         Self {
             hash,
-            from: vec![(client, now)],
-            changed: now,
+            changed: accepted.at,
+            accepted: vec![accepted],
         }
     }
 
@@ -229,27 +252,32 @@ impl Known {
     }
 
     /// Accepted now, by a remote that was asked then.
-    fn accepted(&mut self, hash: &[u8; 32], client: Option<IpAddr>, asked: Instant) {
-        let is_known = self.is_of(hash) && !self.from.is_empty();
+    fn accept(&mut self, hash: &[u8; 32], accepted: &Accepted, asked: Instant) {
+        let is_known = self.is_of(hash) && !self.accepted.is_empty();
         if !is_known && asked < self.changed {
             // Which of the two answers the remote gave last, nobody knows.
             self.is_over();
         } else if !is_known {
-            *self = Self::new(*hash, client);
+            *self = Self::new(*hash, accepted.clone());
         } else {
-            self.from.retain(|(from, _)| *from != client);
-            if self.from.len() >= ADDRESSES {
-                self.from.remove(0);
+            self.accepted
+                .retain(|one| !one.is_of(&accepted.user, accepted.client));
+            if self.accepted.len() >= ADDRESSES {
+                self.accepted.remove(0);
             }
-            self.from.push((client, Instant::now()));
+            self.accepted.push(accepted.clone());
         }
     }
 
     /// It is good no more.
     fn is_over(&mut self) {
-        self.from.clear();
+        self.accepted.clear();
         self.changed = Instant::now();
     }
+}
+
+fn folded(user: &UserName) -> UserName {
+    UserName::new(&user.as_bytes().to_ascii_lowercase())
 }
 
 #[cfg(test)]

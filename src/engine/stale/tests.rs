@@ -236,6 +236,27 @@ async fn it_is_over_once_refused_or_changed_or_closed_or_purged() {
     assert_eq!(said(&member, "jane@e.org", "good").await, YES);
 }
 
+/// At most servers a name in another case is the same account, at some it is another.
+#[tokio::test(start_paused = true)]
+async fn a_password_is_changed_for_all_spellings_of_a_name() {
+    let (remote, member) = known().await;
+    says(&remote, Verdict::accept("jane"));
+    ask(&member, "JANE@e.org", password("good")).await;
+    says(&remote, down());
+    for spelled in ["jane@e.org", "JANE@e.org"] {
+        assert_eq!(said(&member, spelled, "good").await, YES, "{spelled}");
+    }
+    assert_eq!(said(&member, "Jane@e.org", "good").await, LATER);
+    says(&remote, Verdict::accept("jane"));
+    ask(&member, "Jane@e.org", password("new")).await;
+    says(&remote, down());
+    for spelled in ["jane@e.org", "JANE@e.org"] {
+        assert_eq!(said(&member, spelled, "good").await, LATER, "{spelled}");
+        assert_eq!(said(&member, spelled, "new").await, LATER, "{spelled}");
+    }
+    assert_eq!(said(&member, "Jane@e.org", "new").await, YES);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_does_not_match_counts_and_of_whom_nothing_is_known_too() {
     let (_, member) = known().await;
