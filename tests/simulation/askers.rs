@@ -187,12 +187,9 @@ pub(crate) fn check(
             let stale = world.directory.cache.credentials.stale.unwrap_or_default();
             Some(Instant::now() - stale)
         }
-        Source::Local
-        | Source::Limit
-        | Source::Penalty
-        | Source::Access
-        | Source::UnknownRate
-        | Source::Fleet => None,
+        Source::Local | Source::Limit | Source::Penalty | Source::Access | Source::UnknownRate => None,
+        // What this edge has told it itself.
+        Source::Fleet => Some(Instant::now() - longest_memory(world, is_login, yes)),
     };
     let directory = decision.directory.as_deref().unwrap_or_default();
     // A "no" of several has the word of each, of which some may be remembered.
@@ -209,7 +206,8 @@ pub(crate) fn check(
         if *source == Source::Stale {
             check_stale(remote, name, subject, asked);
         }
-        if !since.is_some_and(|since| remote.has_said(subject, yes, since)) {
+        let is_shared = || !is_login && remote.is_known_to_the_fleet(subject, yes);
+        if !since.is_some_and(|since| remote.has_said(subject, yes, since) || is_shared()) {
             let (verdict, source) = (verdict.name(), source.name());
             world.broken(format!(
                 "{subject}: {verdict} ({source}), and {remote_name} said no such thing in time"
@@ -252,7 +250,8 @@ pub(crate) fn check_answer(
     let mut serving = world.serving(name, is_login);
     let said = |remote: &World| {
         let oldest = oldest(remote, is_login, yes);
-        remote.has_said(subject, yes, asked.checked_sub(oldest).unwrap_or(asked))
+        let is_own = remote.has_said(subject, yes, asked.checked_sub(oldest).unwrap_or(asked));
+        is_own || !is_login && remote.is_known_to_the_fleet(subject, yes)
     };
     // One yes is enough, and a "no" takes all of them.
     if !(if yes { serving.any(said) } else { serving.all(said) }) {

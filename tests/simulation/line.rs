@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::pipe::{PIPE, State};
 use crate::world::World;
@@ -164,9 +164,9 @@ impl Line {
 
     /// Answers, or fails to. What was said in full is on the ledger.
     pub(crate) async fn answer(&mut self, words: Words<'_>) -> Result<(), Over> {
-        let Words { text, about } = words;
+        let (Words { text, about }, decided) = (words, Instant::now());
         if !self.fault() {
-            return self.say(&text, about).await;
+            return self.say(&text, about, decided).await;
         }
         let chance = &self.world.chance;
         match chance.among(0, 10) {
@@ -191,7 +191,7 @@ impl Line {
             // Only behind the last command that came: see above.
             5 if self.is_idle() => {
                 let lie = self.lie();
-                self.say(&format!("{text}{lie}"), about).await
+                self.say(&format!("{text}{lie}"), about, decided).await
             }
             6 => {
                 let (part, pause) = (
@@ -200,20 +200,24 @@ impl Line {
                 );
                 self.write(&text[..part]).await?;
                 sleep(pause).await;
-                self.say(&text[part..], about).await
+                self.say(&text[part..], about, decided).await
             }
             _ => {
                 let pause: Duration = chance.ms(1, 6000);
                 sleep(pause).await;
-                self.say(&text, about).await
+                self.say(&text, about, decided).await
             }
         }
     }
 
-    async fn say(&mut self, text: &str, about: Option<(&str, bool)>) -> Result<(), Over> {
+    /// Says what was decided `then`.
+    async fn say(&mut self, text: &str, about: Option<(&str, bool)>, then: Instant) -> Result<(), Over> {
         self.write(text).await?;
         if let Some((subject, yes)) = about {
             self.world.said(subject, yes);
+            if !yes {
+                self.world.refuses(subject, then);
+            }
         }
         Ok(())
     }

@@ -15,7 +15,7 @@
 //! and those that were deleted are.
 //!
 //! Others make a remote that is down now and then, and that accepted logins before (`stale`), or two of which a map says
-//! which one knows whom (`routed`).
+//! which one knows whom (`routed`), or several edges in front of one, and their store (`fleet`).
 //!
 //! A seed that breaks one of these is named, and `VOUCH_SEED=n cargo test --test simulation -- --nocapture` plays
 //! it again and tells every event, with vouch's own log: a seed is the same day to the byte, as all that is drawn in it
@@ -26,6 +26,7 @@ mod askers;
 mod chance;
 mod clients;
 mod dial;
+mod fleet;
 mod forgetful;
 mod imap;
 mod line;

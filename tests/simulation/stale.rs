@@ -52,6 +52,12 @@ enum How {
 }
 
 impl Down {
+    /// Between these moments, in one way or another.
+    pub(crate) fn between(chance: &Chance, from: Instant, until: Instant) -> Self {
+        let how = chance.one(&[How::Refuses, How::Swallows, How::IsSilent]);
+        Self { from, until, how }
+    }
+
     pub(crate) fn is_refusing(&self) -> bool {
         self.how == How::Refuses
     }
@@ -71,8 +77,7 @@ pub(crate) fn downs(chance: &Chance, began: Instant, within: Duration) -> Vec<Do
     let mut from = began + chance.ms(1000, 15_000);
     while from < began + within {
         let until = from + chance.ms(100, 15_000);
-        let how = chance.one(&[How::Refuses, How::Swallows, How::IsSilent]);
-        downs.push(Down { from, until, how });
+        downs.push(Down::between(chance, from, until));
         from = until + chance.ms(1000, 15_000);
     }
     downs

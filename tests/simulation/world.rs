@@ -12,11 +12,12 @@ use vouch::settings::kind::Kind;
 use vouch::settings::limit::Limit;
 
 use crate::chance::Chance;
+use crate::fleet::ledger::Peers;
 use crate::several::Population;
 use crate::stale::Down;
 use crate::trace::Trace;
 
-/// Users at the remote, each with a mailbox; some exist, some do not, some come or go.
+/// Users of most remotes, each with a mailbox; some exist, some do not, some come or go.
 const USERS: u64 = 14;
 
 /// What happens at one moment happens in one order or another; much of it happens at beats.
@@ -42,6 +43,7 @@ pub(crate) struct World {
     pub(crate) chance: Chance,
     /// The remotes that serve its domains as well.
     pub(crate) siblings: Vec<Arc<World>>,
+    pub(crate) users: u64,
     pub(crate) population: Population,
     /// Every address has a mailbox.
     pub(crate) accepts_all: bool,
@@ -59,7 +61,9 @@ pub(crate) struct World {
     /// Times in which it is down to everybody.
     pub(crate) downs: Vec<Down>,
     /// From and until when it has no users.
-    losses: Vec<(Instant, Instant)>,
+    pub(crate) losses: Vec<(Instant, Instant)>,
+    /// The edges that meet it, where there is a fleet.
+    pub(crate) peers: Peers,
     pub(crate) began: Instant,
     trace: Trace,
     book: Mutex<Book>,
@@ -67,8 +71,8 @@ pub(crate) struct World {
 
 #[derive(Default)]
 struct Book {
-    /// When a user or login began to be the opposite of what it was.
-    turns: BTreeMap<u64, Instant>,
+    /// When a user or login began to be the opposite of what it was, each time.
+    turns: BTreeMap<u64, Vec<Instant>>,
     /// What the remote said about each: when, and whether it was a yes.
     said: BTreeMap<String, Vec<(Instant, bool)>>,
     /// When it heard each login.
@@ -108,7 +112,7 @@ impl World {
         let mut book = Book::default();
         for user in 0..USERS {
             if chance.once_in(200) {
-                book.turns.insert(user, began + chance.ms(0, 20_000));
+                book.turns.insert(user, vec![began + chance.ms(0, 20_000)]);
             }
         }
         let outage = chance.once_in(250).then(|| {
@@ -117,6 +121,7 @@ impl World {
         });
         Self {
             siblings: Vec::new(),
+            users: USERS,
             population: Population::TwoInThree,
             accepts_all: false,
             rate: chance.one(&[0, 15, 60, 200]),
@@ -130,6 +135,7 @@ impl World {
             outage,
             downs: Vec::new(),
             losses: Vec::new(),
+            peers: Peers::default(),
             began,
             trace,
             book: Mutex::new(book),
@@ -154,7 +160,7 @@ impl World {
         world.rate = world.rate.min(60);
         let mut turns = BTreeMap::new();
         for user in deleted {
-            turns.insert(user, began + chance.ms(0, hours * 3_600_000));
+            turns.insert(user, vec![began + chance.ms(0, hours * 3_600_000)]);
         }
         let mut losses = Vec::new();
         let mut from = began + chance.ms(600_000, 7_200_000);
@@ -191,15 +197,24 @@ impl World {
 
     /// Whether it has no users at present.
     pub(crate) fn has_lost_its_users(&self) -> bool {
-        let now = Instant::now();
+        self.had_lost_its_users(Instant::now())
+    }
+
+    /// Whether it had none then.
+    pub(crate) fn had_lost_its_users(&self, then: Instant) -> bool {
         self.losses
             .iter()
-            .any(|(from, until)| (*from..*until).contains(&now))
+            .any(|(from, until)| (*from..*until).contains(&then))
+    }
+
+    /// Has each user come and go at these moments.
+    pub(crate) fn set_turns(&self, turns: BTreeMap<u64, Vec<Instant>>) {
+        self.book().turns = turns;
     }
 
     /// Somebody to ask about, who need not exist.
     pub(crate) fn anybody(&self) -> String {
-        let user = self.chance.among(0, USERS - 1);
+        let user = self.chance.among(0, self.users - 1);
         format!("u{user}@{}.test", if user.is_multiple_of(5) { 'b' } else { 'a' })
     }
 
@@ -224,10 +239,9 @@ impl World {
     }
 
     pub(crate) fn has_turned(&self, user: u64) -> bool {
-        self.book()
-            .turns
-            .get(&user)
-            .is_some_and(|&turn| turn <= Instant::now())
+        let (book, now) = (self.book(), Instant::now());
+        let turns = book.turns.get(&user).into_iter().flatten();
+        turns.filter(|turn| **turn <= now).count() % 2 == 1
     }
 
     /// The remote has said all of its answer about `subject`.
@@ -287,7 +301,7 @@ impl World {
         for user in 0..USERS {
             if self.chance.coin() {
                 let turn = self.began + self.chance.ms(0, within.as_millis() as u64);
-                self.book().turns.insert(user, turn);
+                self.book().turns.insert(user, vec![turn]);
             }
         }
     }
@@ -300,6 +314,14 @@ impl World {
     /// Whether the remote said so about `subject` at `since` or later.
     pub(crate) fn has_said(&self, subject: &str, yes: bool, since: Instant) -> bool {
         self.has_said_by(subject, yes, since, Instant::now())
+    }
+
+    /// When the remote said so about `subject`, at `since` or later.
+    pub(crate) fn said_since(&self, subject: &str, yes: bool, since: Instant) -> Vec<Instant> {
+        let book = self.book();
+        let words = book.said.get(subject).map_or(&[][..], Vec::as_slice);
+        let is_so = |(at, said): &&(Instant, bool)| *said == yes && since <= *at;
+        words.iter().filter(is_so).map(|(at, _)| *at).collect()
     }
 
     /// Whether the remote said so about `subject` at `since` or later, until `until`.
@@ -328,7 +350,8 @@ impl World {
         if self.trace.is_wanted() {
             let at = self.began.elapsed().as_secs_f64();
             let name = &self.directory.name;
-            self.trace.line(&format!("{at:>10.3} {name}: {}", event()));
+            let edge = self.peers.edge.map(|edge| format!(" {edge}")).unwrap_or_default();
+            self.trace.line(&format!("{at:>10.3} {name}{edge}: {}", event()));
         }
     }
 

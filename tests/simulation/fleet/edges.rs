@@ -1,0 +1,282 @@
+//! An edge, and those who ask it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::time::{Instant, sleep, timeout_at};
+use vouch::address::Address;
+use vouch::config::Config;
+use vouch::daemon;
+use vouch::engine::{Decision, Engine, Source};
+use vouch::fleet::{Clock, Fleet, Outside, Secrets};
+use vouch::session::tls::Roots;
+use vouch::settings::fleet as settings;
+use vouch::verdict::{Client, Kind, Question, Verdict};
+
+use super::resp::Way;
+use super::store::Store;
+use crate::askers::{Tally, check};
+use crate::chance::Chance;
+use crate::clients::{Listeners, configured, visit};
+use crate::dial::Telephone;
+use crate::world::World;
+
+/// A refusal is held back for so long while a witness is asked about.
+const WEIGHED: Duration = Duration::from_secs(30);
+
+/// An answer comes no later than this behind its deadline.
+const LATE: Duration = Duration::from_millis(200);
+
+/// The time of day at which each day begins, in seconds since 1970.
+const MORNING: u64 = 1_800_000_000;
+
+/// What all edges have in common.
+pub(crate) struct Site {
+    pub(crate) seed: u64,
+    /// `None` where edges have no `[fleet]`.
+    pub(crate) store: Option<Arc<Store>>,
+    pub(crate) keys: settings::Fleet,
+    /// How far ahead the clock of each edge is, in seconds.
+    pub(crate) clocks: Vec<i64>,
+    /// An edge that starts anew is asked so long after.
+    pub(crate) first_question: Duration,
+}
+
+impl Site {
+    /// One whose key is in this file.
+    pub(crate) fn new(seed: u64, store: Option<Arc<Store>>, key: PathBuf, clocks: Vec<i64>) -> Self {
+        let address = settings::StoreAddress::Unix("/store".into());
+        let mut keys = settings::Fleet::new(vec![address], key);
+        keys.patience = Chance::new(seed ^ (1 << 42)).ms(1, 100);
+        Self {
+            seed,
+            store,
+            keys,
+            clocks,
+            first_question: Duration::ZERO,
+        }
+    }
+
+    /// The fleet of an edge.
+    fn fleet(&self, edge: usize, began: Instant, life: u64) -> Option<Fleet> {
+        let store = self.store.clone()?;
+        let ahead = self.clocks[edge];
+        let outside = Outside {
+            chance: Chance::of_vouch(self.seed ^ ((edge as u64 + 1) << 50) ^ (life << 56)),
+            clock: Clock::new(move || {
+                UNIX_EPOCH + Duration::from_secs(MORNING.saturating_add_signed(ahead)) + began.elapsed()
+            }),
+            way: Arc::new(move |_| {
+                Arc::new(Way {
+                    store: store.clone(),
+                    edge,
+                })
+            }),
+        };
+        let secrets = Secrets::read(&self.keys, &Roots::of_system());
+        let secrets = secrets.unwrap_or_else(|error| panic!("{error}"));
+        Some(Fleet::open(&self.keys, secrets, &outside))
+    }
+}
+
+/// What was answered, by all edges.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) tally: Arc<Tally>,
+    /// Of the accepted and of the refused, those by what the store had.
+    pub(crate) accepted: AtomicU64,
+    pub(crate) refused: AtomicU64,
+}
+
+/// A running edge.
+pub(crate) struct Edge {
+    number: usize,
+    pub(crate) world: Arc<World>,
+    site: Arc<Site>,
+    running: Mutex<Option<Arc<Running>>>,
+    answered: Mutex<Answered>,
+    counts: Arc<Counts>,
+}
+
+struct Running {
+    engine: Engine,
+    listeners: Arc<Listeners>,
+    _fleet: Option<Arc<Fleet>>,
+}
+
+/// When each recipient was last accepted and refused by the remote itself, in this life of the edge.
+#[derive(Default)]
+struct Answered {
+    accepted: BTreeMap<String, Instant>,
+    refused: BTreeMap<String, Instant>,
+}
+
+impl Edge {
+    pub(crate) fn start(
+        world: &Arc<World>,
+        number: usize,
+        site: &Arc<Site>,
+        counts: &Arc<Counts>,
+    ) -> Arc<Self> {
+        let edge = Self {
+            number,
+            world: world.clone(),
+            site: site.clone(),
+            running: Mutex::default(),
+            answered: Mutex::default(),
+            counts: counts.clone(),
+        };
+        *edge.lock() = Some(Arc::new(edge.run(0)));
+        Arc::new(edge)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Running>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, life: u64) -> Running {
+        let (world, began) = (&self.world, self.world.began);
+        let config = Config {
+            listener: configured(world.directory.kind, std::slice::from_ref(&world.directory)),
+            directory: vec![world.directory.clone()],
+            ..Config::default()
+        };
+        let fleet = self.site.fleet(self.number, began, life).map(Arc::new);
+        let chance = Chance::of_vouch(self.site.seed ^ ((self.number as u64 + 1) << 44) ^ (life << 56));
+        let called = world.clone();
+        let members = daemon::members_of(&config, None, fleet.as_ref(), &chance, move |_, remote| {
+            remote.dial = Arc::new(Telephone(called.clone()));
+        });
+        let members = members.unwrap_or_else(|error| panic!("{error}"));
+        Running {
+            listeners: Arc::new(Listeners::open(&config, &members)),
+            engine: Engine::new(members, None),
+            _fleet: fleet,
+        }
+    }
+
+    /// Ends, and starts anew with no memory of its own, once nobody asks the old one any more.
+    pub(crate) async fn restart(self: Arc<Self>) {
+        sleep(self.world.chance.ms(60_000, 600_000)).await;
+        let Some(running) = self.lock().take() else {
+            return;
+        };
+        while Arc::strong_count(&running) > 1 || Arc::strong_count(&running.listeners) > 1 {
+            sleep(Duration::from_secs(1)).await;
+        }
+        drop(running);
+        sleep(self.world.chance.ms(10_000, 60_000)).await;
+        self.world.note(|| "the edge starts anew".to_owned());
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Answered::default();
+        let running = self.run(1);
+        sleep(self.site.first_question).await;
+        *self.lock() = Some(Arc::new(running));
+    }
+
+    /// Ends.
+    pub(crate) fn stop(&self) {
+        *self.lock() = None;
+    }
+
+    /// Asks the engine, until then.
+    pub(crate) async fn ask_all_day(self: Arc<Self>, end: Instant) {
+        let chance = &self.world.chance;
+        while Instant::now() < end {
+            let running = self.lock().clone();
+            if let Some(running) = running {
+                self.ask(&running, self.world.anybody()).await;
+            }
+            sleep(chance.one(&[chance.ms(1, 500), chance.ms(100, 5000), chance.ms(1000, 30_000)])).await;
+        }
+    }
+
+    /// Comes to the listeners, until then.
+    pub(crate) async fn visit_all_day(self: Arc<Self>, end: Instant) {
+        while Instant::now() < end {
+            let listeners = self.lock().as_ref().map(|running| running.listeners.clone());
+            if let Some(listeners) = listeners {
+                visit(self.world.clone(), listeners, self.counts.tally.clone()).await;
+            }
+            sleep(self.world.chance.ms(1000, 30_000)).await;
+        }
+    }
+
+    /// Asks about a recipient that was not asked about before.
+    pub(crate) async fn ask_about_another(&self) {
+        let running = self.lock().clone();
+        let name = format!("u{}@a.test", self.counts.tally.asked.load(Ordering::Relaxed));
+        if let Some(running) = running {
+            self.ask(&running, name).await;
+        }
+    }
+
+    async fn ask(&self, running: &Running, name: String) {
+        let world = &self.world;
+        let Ok(address) = Address::from_typed(&name) else {
+            return world.broken(format!("{name} is no address"));
+        };
+        let (kind, client) = (Kind::Recipient(address), Client::default());
+        world.note(|| format!("? {name}"));
+        let asked = Instant::now();
+        let deadline = asked + world.chance.ms(100, 20_000);
+        let answer = running.engine.decide(Question { kind, client }, deadline);
+        self.counts.tally.one_more_asked();
+        match timeout_at(deadline + LATE, answer).await {
+            Ok(decision) => {
+                check(world, &self.counts.tally, &name, &name, asked, &decision);
+                self.check_own(&name, asked, &decision);
+            }
+            Err(_) => world.broken(format!("no answer about {name} {LATE:?} after the deadline")),
+        }
+    }
+
+    /// Holds an answer against what this edge was told itself.
+    fn check_own(&self, name: &str, asked: Instant, decision: &Decision) {
+        let (world, cache) = (&self.world, &self.world.directory.cache);
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_by_remote = decision.source == Source::Probe;
+        let is_remembered = |at: &&Instant, time| cache.entries > 0 && **at < asked && at.elapsed() < time;
+        match &decision.verdict {
+            Verdict::Accept(_) => {
+                if decision.source == Source::Fleet {
+                    self.counts.accepted.fetch_add(1, Ordering::Relaxed);
+                }
+                let refused = answered.refused.get(name);
+                if let Some(at) = refused.filter(|at| is_remembered(at, cache.ttl.negative))
+                    && world.losses.is_empty()
+                    && !world.was_accepted_since(name, *at - WEIGHED)
+                {
+                    let ago = at.elapsed();
+                    world.broken(format!(
+                        "{name} was refused {ago:?} ago, and is accepted by an older yes"
+                    ));
+                }
+                if is_by_remote {
+                    answered.accepted.insert(name.to_owned(), Instant::now());
+                }
+            }
+            Verdict::Reject(_) => {
+                if decision.source == Source::Fleet {
+                    self.counts.refused.fetch_add(1, Ordering::Relaxed);
+                }
+                let longest = cache.ttl.positive.max(cache.ttl.stale);
+                let accepted = answered.accepted.get(name);
+                if let Some(at) = accepted.filter(|at| is_remembered(at, longest))
+                    && !world.has_said(name, false, *at)
+                {
+                    let ago = at.elapsed();
+                    world.broken(format!(
+                        "{name} was accepted {ago:?} ago, and is refused by the word of another edge"
+                    ));
+                }
+                if is_by_remote {
+                    answered.refused.insert(name.to_owned(), Instant::now());
+                }
+            }
+            _ => {}
+        }
+    }
+}
