@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use crate::engine::{CachedDirectory, Engine};
+use crate::fleet::Fleet;
+use crate::fleet::guesses::Guesses;
 use crate::server::Listener;
 use crate::server::auth::AuthListener;
 use crate::server::current::Current;
@@ -21,8 +23,11 @@ pub fn listener(
     members: &[Arc<CachedDirectory>],
     handover: &Arc<Handover>,
 ) -> Arc<dyn Listener> {
-    AnyListener::new(keys, members, handover).as_listener()
+    AnyListener::new(keys, members, (handover, None)).as_listener()
 }
+
+/// What listeners have in common: the logins on their way to a mail process, and the other edges.
+pub(super) type Common<'a> = (&'a Arc<Handover>, Option<&'a Arc<Fleet>>);
 
 /// The server of a listener, by its protocol.
 pub(super) enum AnyListener {
@@ -37,15 +42,15 @@ impl AnyListener {
     pub(super) fn new(
         keys: &listener::Listener,
         members: &[Arc<CachedDirectory>],
-        handover: &Arc<Handover>,
+        (handover, fleet): Common<'_>,
     ) -> Self {
-        let engine = engine(keys, members);
+        let (engine, guesses) = (engine(keys, members), guesses(keys, fleet));
         match keys.protocol {
-            Protocol::Policy => Self::Policy(current(Policy::new(keys.clone(), engine, None))),
+            Protocol::Policy => Self::Policy(current(Policy::new(keys.clone(), engine, guesses, None))),
             Protocol::Auth | Protocol::Login => Self::Auth(current(AuthListener::new(
                 keys.clone(),
                 engine,
-                handover.clone(),
+                (handover.clone(), guesses),
                 None,
             ))),
             Protocol::Socketmap => Self::Socketmap(current(Socketmap::new(keys.clone(), engine, None))),
@@ -64,15 +69,17 @@ impl AnyListener {
         &self,
         keys: &listener::Listener,
         members: &[Arc<CachedDirectory>],
-        handover: &Arc<Handover>,
+        (handover, fleet): Common<'_>,
     ) {
         let (engine, handover) = (engine(keys, members), handover.clone());
+        let guesses = guesses(keys, fleet);
         match self {
             Self::Policy(listener) => {
-                listener.change(|before| Policy::new(keys.clone(), engine, Some(before)));
+                listener.change(|before| Policy::new(keys.clone(), engine, guesses, Some(before)));
             }
             Self::Auth(listener) => {
-                listener.change(|before| AuthListener::new(keys.clone(), engine, handover, Some(before)));
+                let of_all = (handover, guesses);
+                listener.change(|before| AuthListener::new(keys.clone(), engine, of_all, Some(before)));
             }
             Self::Socketmap(listener) => {
                 listener.change(|before| Socketmap::new(keys.clone(), engine, Some(before)));
@@ -112,6 +119,16 @@ fn engine(keys: &listener::Listener, members: &[Arc<CachedDirectory>]) -> Engine
     Engine::new(asked, keys.default_domain.clone())
         .asking_all(keys.any == Any::All)
         .asking_in_turn(keys.any_login == AnyLogin::InOrder)
+}
+
+/// What counts a listener's failures together with other edges: with the listener of the same name and kind.
+fn guesses(keys: &listener::Listener, fleet: Option<&Arc<Fleet>>) -> Option<Guesses> {
+    let penalty = keys.penalty.as_ref()?;
+    let kind = match keys.protocol {
+        Protocol::Policy => "recipients",
+        _ => "logins",
+    };
+    Guesses::new(fleet?.clone(), &format!("{kind} {}", keys.name), penalty.forget)
 }
 
 /// Those of `members` that a listener names, in its order.

@@ -13,7 +13,7 @@ use redis::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use vouch_protocol::secret::Secret;
 
-use super::exchange::{Driver, Write};
+use super::exchange::{Driver, Put, Write};
 use super::key::Name;
 use super::wrong::{Step, Wrong};
 use crate::wire::Stream;
@@ -140,6 +140,30 @@ impl Connection {
         let claimed: Result<Option<String>, _> = claim.query_async(&mut self.0).await;
         let claimed = claimed.map_err(|error| wrong(Step::Write, &error))?;
         Ok(claimed.is_some())
+    }
+
+    /// Puts marks into their counts, in which equal ones count once.
+    ///
+    /// # Errors
+    /// The first; the others may be put in.
+    pub(super) async fn put(&mut self, marks: &[Put]) -> Result<(), Wrong> {
+        let mut put = redis::pipe();
+        for Put { name, mark, kept } in marks {
+            put.cmd("PFADD").arg(name).arg(mark).ignore();
+            put.cmd("PEXPIRE").arg(name).arg(kept.as_millis() as u64).ignore();
+        }
+        let done: Result<(), _> = put.query_async(&mut self.0).await;
+        done.map_err(|error| wrong(Step::Put, &error))
+    }
+
+    /// How many different marks were put into these counts together.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn count(&mut self, names: &[String; 2]) -> Result<u64, Wrong> {
+        let mut count = redis::cmd("PFCOUNT");
+        let counted: Result<u64, _> = count.arg(names).query_async(&mut self.0).await;
+        counted.map_err(|error| wrong(Step::Count, &error))
     }
 }
 

@@ -21,5 +21,18 @@ pub(super) struct Write {
     pub(super) gives_way: Option<Duration>,
 }
 
+/// A mark to be put into a count.
+#[derive(Debug)]
+#[cfg_attr(
+    not(feature = "fleet"),
+    allow(dead_code, reason = "nothing reads what is never written")
+)]
+pub(super) struct Put {
+    pub(super) name: String,
+    pub(super) mark: [u8; 8],
+    /// How long the store keeps the whole count from now on.
+    pub(super) kept: Duration,
+}
+
 /// What reads and writes the stream of a connection, until that ends.
 pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;

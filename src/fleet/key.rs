@@ -166,6 +166,9 @@ pub(super) enum Purpose {
     Mark = 1,
     Source = 2,
     Checksum = 3,
+    Hint = 4,
+    Guess = 5,
+    Counted = 6,
 }
 
 /// A source of findings: a hash of what describes the server, and how its replies are read.

@@ -11,9 +11,9 @@ use tokio_util::task::AbortOnDropHandle;
 use vouch_protocol::secret::Secret;
 
 use super::client::Connection;
-use super::exchange::Driver;
+use super::exchange::{Driver, Put};
 use super::key::Name;
-use super::wrong::Wrong;
+use super::wrong::{Step, Wrong};
 use crate::chance::Chance;
 use crate::session::{bare, connect::Dial, tls};
 use crate::telemetry::counter::Counter;
@@ -88,6 +88,14 @@ pub(super) enum State {
 pub(super) struct Troubles {
     pub(super) connection: Option<Wrong>,
     pub(super) writing: Option<Wrong>,
+    pub(super) counting: Option<Wrong>,
+}
+
+impl Troubles {
+    /// The most pressing.
+    pub(super) fn first(self) -> Option<Wrong> {
+        self.connection.or(self.writing).or(self.counting)
+    }
 }
 
 /// The connection, and how it is.
@@ -140,6 +148,36 @@ impl Link {
         )
     }
 
+    /// How many different marks are in these counts, if that comes within the patience.
+    pub(super) async fn count(&self, names: &[String; 2]) -> Option<u64> {
+        // Nobody waits for the first connection: the own count will do.
+        let State::Up(mut connection) = self.state.borrow().clone() else {
+            return None;
+        };
+        match timeout(self.way.patience, connection.count(names)).await {
+            Ok(Ok(count)) => {
+                self.failures.store(0, Ordering::Relaxed);
+                self.note_counting(Step::Count, None);
+                Some(count)
+            }
+            Ok(Err(wrong)) => {
+                self.note_counting(Step::Count, Some(wrong));
+                None
+            }
+            Err(_) => self.note_failure(Wrong::Slow),
+        }
+    }
+
+    /// Notes how a step of counting ended.
+    pub(super) fn note_counting(&self, step: Step, wrong: Option<Wrong>) {
+        self.note(|troubles| match (&troubles.counting, wrong) {
+            // What has ended the connection is noted with that.
+            (_, Some(Wrong::Ended)) => {}
+            (Some(Wrong::NoRight(lacks)), None) if *lacks != step => {}
+            (_, wrong) => troubles.counting = wrong,
+        });
+    }
+
     /// Waits for the first connection, and whether the store takes writes; notes what is wrong.
     pub(super) async fn try_out(&self) {
         let mut changes = self.state.subscribe();
@@ -153,6 +191,15 @@ impl Link {
             Err(_) => Some(Wrong::Slow),
         };
         self.note(|troubles| troubles.writing = wrong);
+        let (name, mark, kept) = ("vouch1:{}:0".to_owned(), [0; 8], IN_TIME);
+        let put = [Put { name, mark, kept }];
+        if let Ok(done) = timeout(IN_TIME, connection.put(&put)).await {
+            self.note_counting(Step::Put, done.err());
+        }
+        let names = [0, 1].map(|window| format!("vouch1:{{}}:{window}"));
+        if let Ok(done) = timeout(IN_TIME, connection.count(&names)).await {
+            self.note_counting(Step::Count, done.err());
+        }
     }
 
     async fn connection(&self) -> Option<Connection> {
@@ -217,6 +264,14 @@ impl Link {
                 "the store of the fleet keeps nothing new: {wrong}. Until then, other edges ask what this one has found"
             ),
             (Some(_), None) => tracing::info!(store, "the store of the fleet keeps new findings again"),
+            _ => {}
+        }
+        match (&before.counting, &now.counting) {
+            (before, Some(wrong)) if before.as_ref() != Some(wrong) => tracing::warn!(
+                store,
+                "the store of the fleet counts no failures: {wrong}. Until then, each edge counts those of its own clients"
+            ),
+            (Some(_), None) => tracing::info!(store, "the store of the fleet counts failures again"),
             _ => {}
         }
     }

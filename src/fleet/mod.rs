@@ -12,6 +12,7 @@
 mod client;
 mod exchange;
 mod finding;
+pub mod guesses;
 pub mod key;
 mod link;
 mod outside;
@@ -180,10 +181,23 @@ impl Fleet {
         }
     }
 
+    /// One without a store.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Self {
+        Self {
+            key: FleetKey::new(&[1; 32]),
+            clock: Clock::default(),
+            stores: Vec::new(),
+        }
+    }
+
     /// The store that has the place of this name, by rendezvous hashing: where one is added or goes, no other recipient
     /// moves.
     fn store(&self, name: &key::Name) -> Option<&Store> {
-        let spread = name.spread();
+        self.store_of(name.spread())
+    }
+
+    fn store_of(&self, spread: u64) -> Option<&Store> {
         let weight = |(store, _): &&(u64, Store)| mixed(spread ^ store);
         self.stores.iter().max_by_key(weight).map(|(_, store)| store)
     }
@@ -201,7 +215,7 @@ impl Fleet {
             let (troubles, counts) = (link.troubles(), &link.counts);
             StoreReport {
                 store: link.way.peer.to_string(),
-                trouble: troubles.connection.or(troubles.writing).map(|it| it.to_string()),
+                trouble: troubles.first().map(|it| it.to_string()),
                 used: matches!(*link.state.borrow(), State::Up(_)),
                 answered: counts.answered.get(),
                 found: counts.found.get(),
@@ -252,17 +266,7 @@ impl Share {
     /// One whose store is not there.
     #[cfg(test)]
     pub(crate) fn of_nobody() -> Self {
-        let secrets = Secrets {
-            key: FleetKey::new(&[1; 32]),
-            password: None,
-            tls: vec![None],
-        };
-        let store = vec![StoreAddress::Unix("/nowhere/store".into())];
-        let keys = settings::Fleet::new(store, PathBuf::new());
-        Self::new(
-            Arc::new(Fleet::open(&keys, secrets, &Outside::default())),
-            "source",
-        )
+        Self::new(Arc::new(Fleet::of_nobody()), "source")
     }
 
     /// What some edge has found of a mailbox, if the store says so within the patience.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vouch_protocol::secret::Secret;
 
-use super::exchange::{Driver, Write};
+use super::exchange::{Driver, Put, Write};
 use super::key::Name;
 use super::wrong::{Step, Wrong};
 use crate::wire::Stream;
@@ -28,6 +28,14 @@ impl Connection {
     }
 
     pub(super) async fn write(&mut self, _: &[Write]) -> Result<(), Wrong> {
+        match self.0 {}
+    }
+
+    pub(super) async fn put(&mut self, _: &[Put]) -> Result<(), Wrong> {
+        match self.0 {}
+    }
+
+    pub(super) async fn count(&mut self, _: &[String; 2]) -> Result<u64, Wrong> {
         match self.0 {}
     }
 

@@ -12,6 +12,10 @@ pub(super) enum Step {
     Read,
     /// To keep one.
     Write,
+    /// To put a mark into a count.
+    Put,
+    /// For a count.
+    Count,
 }
 
 /// What is wrong with a store.
@@ -63,6 +67,8 @@ const fn right(step: Step) -> &'static str {
         Step::SignIn => "sign in",
         Step::Read => "read",
         Step::Write => "write",
+        Step::Put => "PFADD and PEXPIRE",
+        Step::Count => "PFCOUNT",
     }
 }
 

@@ -9,7 +9,7 @@ records! {
         store: String,
         /// It is asked; else it is left alone until it answers again.
         used: bool,
-        /// Why it is not used, or keeps nothing new.
+        /// Why it is not used, keeps nothing new, or counts no failures.
         trouble: Option<String>,
         /// Questions that it has answered, with a finding or without.
         answered: u64,

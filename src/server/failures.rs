@@ -42,6 +42,8 @@ pub(super) struct Counted {
     pub(super) before: u32,
     /// It makes them many, which is news.
     pub(super) begins: bool,
+    /// No equal one was remembered.
+    pub(super) is_new: bool,
 }
 
 #[derive(Clone)]
@@ -74,35 +76,46 @@ impl Table {
 
     /// Counts one more, unless one of the same mark is remembered.
     pub(super) fn add(&self, who: u64, mark: u64) -> Counted {
+        self.add_beside(who, mark, 0)
+    }
+
+    /// The same where so many were counted elsewhere, which stand where they are more.
+    pub(super) fn add_beside(&self, who: u64, mark: u64, elsewhere: u32) -> Counted {
         let mut failed = self.failed.lock();
         if let Some(mut failures) = failed.get_mut(&who) {
-            return self.add_to(&mut failures, mark);
+            return self.add_to(&mut failures, mark, elsewhere);
         }
         let mut failures = Failures::default();
-        let counted = self.add_to(&mut failures, mark);
+        let counted = self.add_to(&mut failures, mark, elsewhere);
         failed.insert(who, failures);
         counted
     }
 
-    fn add_to(&self, failures: &mut Failures, mark: u64) -> Counted {
+    fn add_to(&self, failures: &mut Failures, mark: u64, elsewhere: u32) -> Counted {
         failures.list.retain(|(since, _)| since.elapsed() < self.forget);
         if failures.list.is_empty() {
             failures.told = false;
         }
-        let before = failures.count(self.forget);
+        let before = failures.count(self.forget).max(elsewhere);
         if failures.list.iter().any(|(_, known)| *known == mark) {
             return Counted {
                 before,
                 begins: false,
+                is_new: false,
             };
         }
         if failures.list.len() >= self.most {
             failures.list.remove(0);
         }
         failures.list.push((Instant::now(), mark));
-        let begins = !failures.told && failures.list.len() as u64 >= u64::from(self.many);
+        let now = (failures.list.len() as u64).max(u64::from(elsewhere) + 1);
+        let begins = !failures.told && now >= u64::from(self.many);
         failures.told |= begins;
-        Counted { before, begins }
+        Counted {
+            before,
+            begins,
+            is_new: true,
+        }
     }
 
     /// Those that are remembered, as [`FAILURES`] has it.

@@ -1,11 +1,14 @@
 //! The gate in front of the engine, for the questions of every listener: access, penalty, the limits of the client's
 //! session, the engine, and then what came of it is counted and logged.
 
+use std::future::poll_fn;
 use std::hash::Hash;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::counts::{Entry, ListenerCounts};
 use super::penalty::{Failure, Offender, Penalty};
@@ -13,6 +16,7 @@ use crate::address::Domain;
 use crate::address::access::Access;
 use crate::address::network::Network;
 use crate::engine::{Decision, Engine, Source};
+use crate::fleet::guesses::Guesses;
 use crate::settings::penalty;
 use crate::verdict::{Abstention, Cause, Class, Client, Kind, Question, UserName, Verdict};
 
@@ -82,6 +86,8 @@ impl SessionLimits for Unlimited {
 #[derive(Default)]
 pub(super) struct Guards {
     pub(super) penalty: Option<penalty::Penalty>,
+    /// What counts failures with other edges.
+    pub(super) guesses: Option<Guesses>,
     pub(super) access: Access,
     /// Where logins may come from; everywhere, where it is `None`.
     pub(super) networks: Option<Vec<Network>>,
@@ -113,7 +119,7 @@ impl<L: SessionLimits> Gate<L> {
         Arc::new(Self {
             listener: listener.to_owned(),
             limits: same.map_or_else(|| Arc::new(L::new(limits)), |same| same.limits.clone()),
-            penalty: Penalty::under(listener, guards.penalty, penalty),
+            penalty: Penalty::under(listener, guards.penalty, guards.guesses, penalty),
             counts: before.map(|before| before.counts.clone()).unwrap_or_default(),
             access: guards.access,
             networks: guards.networks,
@@ -137,12 +143,51 @@ impl<L: SessionLimits> Gate<L> {
             Ok(ticket) => ticket,
             Err(refused) => return *refused,
         };
-        let decision = match late {
-            Some(late) => self.engine.decide_or_late(question, deadline, late).await,
-            None => self.engine.decide(question, deadline).await,
+        let counted = offender.filter(|_| self.guesses().is_some());
+        let counted = counted.map(|offender| (offender, user(&question.kind)));
+        let decide = async {
+            match late {
+                Some(late) => self.engine.decide_or_late(question, deadline, late).await,
+                None => self.engine.decide(question, deadline).await,
+            }
+        };
+        let decide = pin!(decide);
+        let decision = match counted {
+            Some((offender, user)) => self.count_beside(offender, user, deadline, decide).await,
+            None => decide.await,
         };
         self.limits.note(ticket, &decision);
         decision
+    }
+
+    /// The decision, and beside the question to the remote the one to other edges, how often the client and the user have
+    /// failed. What is known at once waits for nothing; of what the remote says, a refusal alone does.
+    async fn count_beside(
+        &self,
+        offender: Offender,
+        user: Option<UserName>,
+        deadline: Instant,
+        mut decide: Pin<&mut (impl Future<Output = Decision> + Send)>,
+    ) -> Decision {
+        if let Poll::Ready(decision) = poll_fn(|cx| Poll::Ready(decide.as_mut().poll(cx))).await {
+            return decision;
+        }
+        let mut look = Box::pin(async {
+            let Some(penalty) = &self.penalty else { return };
+            let account = user.map(|user| self.engine.account(&self.engine.complete(&user)));
+            let account = account.as_ref().map(UserName::as_bytes);
+            let _ = timeout_at(deadline, penalty.look(offender, account)).await;
+        });
+        tokio::select! {
+            biased;
+            decision = &mut decide => {
+                if decision.is_refusal() || decision.is_failed_attempt() {
+                    look.await;
+                }
+                decision
+            }
+            () = &mut look => decide.await,
+        }
     }
 
     /// Lets a question through to the engine, or decides on it: nobody is asked for this client then.
@@ -229,6 +274,11 @@ impl<L: SessionLimits> Gate<L> {
         self.penalty.as_ref()?.offender(client)
     }
 
+    /// What counts failures with other edges, if there are any.
+    pub(super) fn guesses(&self) -> Option<&Guesses> {
+        self.penalty.as_ref()?.guesses()
+    }
+
     /// How late the penalty has the answer; a failure is counted.
     pub(super) fn delay<T: Hash>(
         &self,
@@ -244,6 +294,14 @@ impl<L: SessionLimits> Gate<L> {
     /// Counts and logs a decision.
     pub(super) fn tell(&self, entry: &Entry<'_>) {
         self.counts.tell(&self.listener, entry);
+    }
+}
+
+/// The user of a login; `None` for a dialog, which names it later.
+fn user(kind: &Kind) -> Option<UserName> {
+    match kind {
+        Kind::Login { user, .. } if !user.as_bytes().is_empty() => Some(user.clone()),
+        Kind::Login { .. } | Kind::Recipient(_) => None,
     }
 }
 

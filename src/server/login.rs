@@ -11,6 +11,7 @@ use super::login_limits::{Attempt, Sessions};
 use super::penalty::{Failure, Offender};
 use crate::dialog::Dialog;
 use crate::engine::Decision;
+use crate::fleet::guesses::{Guesses, Hint};
 use crate::verdict::{Client, Kind, Proof, Question, UserName, Verdict};
 
 /// The gate of a listener for logins.
@@ -25,6 +26,8 @@ pub(super) struct Login {
     pub(super) began: Instant,
     offender: Option<Offender>,
     attempt: Attempt,
+    /// By which other edges tell its failure from others.
+    hint: Option<Hint>,
 }
 
 /// The user of a login.
@@ -68,6 +71,7 @@ impl Login {
                 // Before the password is the engine's.
                 tag: is_counted.then(|| gate.engine.tag(kind)).flatten(),
             },
+            hint: offender.and_then(|_| hint(gate.guesses()?, kind)),
         }
     }
 
@@ -89,6 +93,11 @@ impl Login {
         let failure = account.as_ref().map(|account| Failure {
             user: Some(account.as_bytes()),
             what: self.attempt.tag.as_ref(),
+            mark: self
+                .gate
+                .guesses()
+                .zip(self.hint)
+                .map(|(guesses, hint)| guesses.login(account.as_bytes(), hint)),
         });
         self.gate.delay(self.offender, failure)
     }
@@ -135,5 +144,16 @@ impl Login {
         // Nobody hears the answer, so there is nothing to hold back.
         let _ = self.delay(&user, decision);
         self.log(&user, decision, (self.began.elapsed(), None), "too late");
+    }
+}
+
+/// By which other edges tell a failed login from others; `None` for a dialog, which is like no other.
+fn hint(guesses: &Guesses, kind: &Kind) -> Option<Hint> {
+    match kind {
+        Kind::Login {
+            proof: Proof::Password(secret) | Proof::Token { rest: secret, .. },
+            ..
+        } => Some(guesses.hint(secret.expose())),
+        Kind::Login { .. } | Kind::Recipient(_) => None,
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod conversation;
 pub mod counts;
 pub mod current;
 mod draining_stream;
+mod elsewhere;
 pub(crate) mod failures;
 pub mod fields;
 mod gate;

@@ -8,14 +8,20 @@
 //! Every answer to an offending address is delayed, good ones too, so that response
 //! time reveals nothing. A user attacked from many addresses is different: if good answers for the
 //! user were delayed or deferred, anyone could lock the user out remotely. So only its refusals are.
+//!
+//! The edges of a fleet count together: the larger of the own count and theirs holds. Theirs is asked for beside the
+//! question, and a refusal alone waits for it, no longer than `fleet.patience`. It is of no matter to a client that has not
+//! failed here: what a store says, true or not, delays and refuses nobody by itself.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::elsewhere::Elsewhere;
 use super::failures::{Counted, Table};
 use crate::address::network::Network;
+use crate::fleet::guesses::{Guesses, Mark, Of};
 use crate::settings::penalty as keys;
 use crate::verdict::Client;
 
@@ -24,6 +30,12 @@ pub struct Penalty {
     /// The listener's name, for the log.
     listener: String,
     keys: keys::Penalty,
+    here: Arc<Here>,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// What was counted at this edge.
+struct Here {
     clients: Table,
     users: Table,
     /// Its keys are drawn anew in each life of the process.
@@ -43,34 +55,35 @@ pub struct Failure<'a, T> {
     pub user: Option<&'a [u8]>,
     /// What was refused.
     pub what: Option<T>,
+    /// What marks equal failures at all edges of a fleet, likewise.
+    pub mark: Option<Mark>,
 }
 
 impl Penalty {
     /// Nobody has failed yet.
     pub fn new(listener: &str, keys: keys::Penalty) -> Self {
-        let doublings = (0..u32::BITS).find(|&more| late(&keys, more) >= keys.max_delay);
-        let telling = keys.after.saturating_add(doublings.unwrap_or(u32::BITS));
-        let most = telling.max(keys.refuse_after.unwrap_or(0)).max(1) as usize;
-        let table = || Table::new(keys.forget, keys.after, most);
         Self {
-            clients: table(),
-            users: table(),
-            hasher: RandomState::new(),
-            unique: AtomicU64::new(0),
+            here: Arc::new(Here::new(&keys)),
+            elsewhere: None,
             listener: listener.to_owned(),
             keys,
         }
     }
 
-    /// The failures of a listener that had `before`, which continue if its settings are the same.
+    /// The failures of a listener that had `before`, which continue if its settings are the same; counted with those of
+    /// other edges, where there are any.
     pub fn under(
         listener: &str,
         keys: Option<keys::Penalty>,
+        guesses: Option<Guesses>,
         before: Option<&Arc<Self>>,
     ) -> Option<Arc<Self>> {
-        let keys = keys?;
-        let same = before.filter(|before| before.keys == keys);
-        Some(same.map_or_else(|| Arc::new(Self::new(listener, keys)), Arc::clone))
+        let mut penalty = Self::new(listener, keys?);
+        if let Some(before) = before.filter(|before| before.keys == penalty.keys) {
+            penalty.here = before.here.clone();
+        }
+        penalty.elsewhere = guesses.map(Elsewhere::new);
+        Some(Arc::new(penalty))
     }
 
     /// The address that a client's failures count for: none if it reports no address, or one
@@ -81,28 +94,62 @@ impl Penalty {
         (!exempt).then(|| Offender(Network::of_host(address)))
     }
 
+    /// What counts failures with other edges, if there are any.
+    pub(super) fn guesses(&self) -> Option<&Guesses> {
+        Some(&self.elsewhere.as_ref()?.guesses)
+    }
+
+    /// Asks what all edges have counted of the offender and the user; in vain where there is no store, or a slow one.
+    pub(super) async fn look(&self, offender: Offender, user: Option<&[u8]>) {
+        let Some(elsewhere) = &self.elsewhere else {
+            return;
+        };
+        let client = offender.name();
+        let client = elsewhere.look(Of::Client, client.as_bytes());
+        match user {
+            Some(user) => drop(tokio::join!(client, elsewhere.look(Of::User, user))),
+            None => client.await,
+        }
+    }
+
     /// Whether a question of the offender is deferred without contacting the remote.
     pub fn refuses(&self, offender: Offender) -> bool {
         let most = self.keys.refuse_after;
-        most.is_some_and(|most| self.clients.count(self.hasher.hash_one(offender.0)) >= most)
+        most.is_some_and(|most| self.failures(offender) >= most)
+    }
+
+    /// How often the offender has failed.
+    fn failures(&self, offender: Offender) -> u32 {
+        match self.here.clients.count(self.here.hasher.hash_one(offender.0)) {
+            0 => 0,
+            here => here.max(self.elsewhere(Of::Client, offender.name().as_bytes())),
+        }
+    }
+
+    fn elsewhere(&self, of: Of, who: &[u8]) -> u32 {
+        self.elsewhere.as_ref().map_or(0, |it| it.count(of, who))
     }
 
     /// How late the answer to a question of the offender is to be, by the failures before
     /// it; a failure is counted then.
     pub fn delay<T: Hash>(&self, offender: Offender, failure: Option<Failure<'_, T>>) -> Duration {
-        let client = self.hasher.hash_one(offender.0);
-        let Some(Failure { user, what }) = failure else {
-            return self.after(self.clients.count(client));
+        let Some(Failure { user, what, mark }) = failure else {
+            return self.after(self.failures(offender));
         };
+        let here = &self.here;
         // Two that are marked alike are taken for equal: with 64 bits, that does not happen.
-        let mark = what.map_or_else(
-            || self.unique.fetch_add(1, Ordering::Relaxed),
-            |what| self.hasher.hash_one(what),
+        let once = || here.hasher.hash_one(here.unique.fetch_add(1, Ordering::Relaxed));
+        let what = what.map_or_else(once, |what| here.hasher.hash_one(what));
+        let marks = (what, mark.unwrap_or_else(|| Mark::once(what)));
+        let client = offender.name();
+        let of_client = self.count(
+            Of::Client,
+            client.as_bytes(),
+            here.hasher.hash_one(offender.0),
+            marks,
         );
-        let of_client = self.clients.add(client, mark);
         if of_client.begins {
             let (listener, after) = (&self.listener, self.keys.after);
-            let client = offender.0.to_string();
             tracing::info!(
                 listener = listener,
                 client,
@@ -111,7 +158,7 @@ impl Penalty {
             );
         }
         let of_user = user.map_or_else(Counted::default, |user| {
-            let counted = self.users.add(self.hasher.hash_one(user), mark);
+            let counted = self.count(Of::User, user, here.hasher.hash_one(user), marks);
             if counted.begins {
                 let (listener, after) = (&self.listener, self.keys.after);
                 let about = &*String::from_utf8_lossy(user);
@@ -127,10 +174,45 @@ impl Penalty {
         self.after(of_client.before.max(of_user.before))
     }
 
+    /// Counts a failure of a client or user, here and elsewhere.
+    fn count(&self, of: Of, who: &[u8], hash: u64, (here, mark): (u64, Mark)) -> Counted {
+        let table = match of {
+            Of::Client => &self.here.clients,
+            Of::User => &self.here.users,
+        };
+        let counted = table.add_beside(hash, here, self.elsewhere(of, who));
+        if let Some(elsewhere) = self.elsewhere.as_ref().filter(|_| counted.is_new) {
+            elsewhere.add(of, who, mark);
+        }
+        counted
+    }
+
     /// How late the answer is behind so many failures.
     fn after(&self, failures: u32) -> Duration {
         let more = failures.checked_sub(self.keys.after);
         more.map_or(Duration::ZERO, |more| late(&self.keys, more))
+    }
+}
+
+impl Offender {
+    /// Its network, in words.
+    fn name(self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl Here {
+    fn new(keys: &keys::Penalty) -> Self {
+        let doublings = (0..u32::BITS).find(|&more| late(keys, more) >= keys.max_delay);
+        let telling = keys.after.saturating_add(doublings.unwrap_or(u32::BITS));
+        let most = telling.max(keys.refuse_after.unwrap_or(0)).max(1) as usize;
+        let table = || Table::new(keys.forget, keys.after, most);
+        Self {
+            clients: table(),
+            users: table(),
+            hasher: RandomState::new(),
+            unique: AtomicU64::new(0),
+        }
     }
 }
 
@@ -179,6 +261,7 @@ mod tests {
         let failure = Failure {
             user: Some(user.as_bytes()),
             what: Some((user, password)),
+            mark: None,
         };
         penalty.delay(offender, Some(failure)).as_millis()
     }
@@ -294,11 +377,79 @@ mod tests {
                 let failure = Failure::<()> {
                     user: None,
                     what: None,
+                    mark: None,
                 };
                 penalty.delay(mallory, Some(failure)).as_secs()
             })
             .collect();
         assert_eq!(late, [0, 0, 0, 1, 2]);
+    }
+
+    fn of_a_fleet() -> Penalty {
+        let keys = settings();
+        let guesses = Guesses::of_nobody("logins in", keys.forget);
+        Arc::into_inner(Penalty::under("in", Some(keys), guesses, None).unwrap()).unwrap()
+    }
+
+    fn learn(penalty: &Penalty, of: Of, who: &str, count: u32) {
+        penalty
+            .elsewhere
+            .as_ref()
+            .unwrap()
+            .learn(of, who.as_bytes(), count);
+    }
+
+    // Fills COUNT_USED.
+    #[tokio::test(start_paused = true)]
+    async fn the_larger_count_holds_of_those_who_have_failed_here() {
+        let (penalty, mallory) = (of_a_fleet(), "192.0.2.1");
+        learn(&penalty, Of::Client, "192.0.2.1/32", 100);
+        // Whatever a store says, somebody without a failure is neither late nor put off.
+        assert_eq!(good(&penalty, mallory), 0);
+        assert!(!penalty.refuses(offender(&penalty, mallory).unwrap()));
+        assert_eq!(
+            bad(&penalty, mallory, "jane", "x"),
+            4000,
+            "the first failure here"
+        );
+        assert_eq!(good(&penalty, mallory), 4000);
+        assert!(penalty.refuses(offender(&penalty, mallory).unwrap()));
+        assert_eq!(good(&penalty, "192.0.2.2"), 0);
+        // A smaller one changes nothing, and an old one is none.
+        learn(&penalty, Of::Client, "192.0.2.1/32", 0);
+        assert_eq!(
+            (good(&penalty, mallory), bad(&penalty, mallory, "jane", "y")),
+            (0, 0)
+        );
+        learn(&penalty, Of::Client, "192.0.2.1/32", 4);
+        assert_eq!(good(&penalty, mallory), 2000);
+        advance(super::super::elsewhere::COUNT_USED).await;
+        assert_eq!(good(&penalty, mallory), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_who_is_guessed_at_elsewhere_is_refused_late_and_accepted_at_once() {
+        let penalty = of_a_fleet();
+        learn(&penalty, Of::User, "jane", 3);
+        assert_eq!(bad(&penalty, "192.0.2.1", "jane", "typo"), 1000);
+        assert_eq!(good(&penalty, "192.0.2.1"), 0);
+        assert_eq!(bad(&penalty, "192.0.2.1", "joe", "typo"), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_counted_goes_on_over_a_change_of_the_fleet() {
+        let before = Arc::new(of_a_fleet());
+        for number in 0..4 {
+            bad(&before, "192.0.2.1", "jane", &number.to_string());
+        }
+        let now = Penalty::under("in", Some(settings()), None, Some(&before)).unwrap();
+        assert_eq!(good(&now, "192.0.2.1"), 2000);
+        let stricter = keys::Penalty {
+            after: 1,
+            ..settings()
+        };
+        let anew = Penalty::under("in", Some(stricter), None, Some(&before)).unwrap();
+        assert_eq!(good(&anew, "192.0.2.1"), 0);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::recipient_limits::{RcptAttempt, Sessions};
 use super::{Caller, hold_back};
 use crate::address::Address;
 use crate::engine::{Decision, Engine};
+use crate::fleet::guesses::Guesses;
 use crate::settings::listener;
 use crate::verdict::{Client, Kind, Question};
 
@@ -36,9 +37,16 @@ pub struct Policy {
 
 impl Policy {
     /// A listener in front of `engine`, instead of `before` where there was one.
-    pub fn new(keys: listener::Listener, engine: Engine, before: Option<&Self>) -> Self {
+    /// `guesses` counts failures with other edges.
+    pub fn new(
+        keys: listener::Listener,
+        engine: Engine,
+        guesses: Option<Guesses>,
+        before: Option<&Self>,
+    ) -> Self {
         let guards = Guards {
             penalty: keys.penalty.clone(),
+            guesses,
             access: keys.access(),
             networks: None,
         };
@@ -66,6 +74,10 @@ impl Policy {
         let failure = decision.is_refusal().then_some(Failure {
             user: None,
             what: Some(&request.recipient),
+            mark: self
+                .gate
+                .guesses()
+                .map(|guesses| guesses.recipient(&request.recipient)),
         });
         let delay = self.gate.delay(offender, failure);
         if request.stress || self.keys.action.dry_run {

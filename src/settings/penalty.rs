@@ -18,6 +18,10 @@ const LONGEST_MEMORY: Duration = DAY;
 /// More failures than these are not told apart.
 const MOST: u32 = 1000;
 
+/// Bound (cache): shortest penalty.forget of a listener whose failures are counted over all edges of a fleet. Beyond: each
+/// edge counts its own. Why: the clocks of edges differ.
+pub const LEAST_FORGET: Duration = Duration::from_secs(10);
+
 keys! {
     /// Or `penalty = "off"`. A failure is a login, or at a `policy` listener a recipient, that
     /// a directory's server refused, now or recently. It counts for the client's address (of IPv6, its /64) and for the
@@ -27,7 +31,7 @@ keys! {
     /// Every answer to an address with too many failures is delayed. For a user with too many failures, only refusals are
     /// delayed; a good login from an address without failures never is, so that no client can slow down or lock out
     /// another. No answer is delayed beyond the listener's `deadline`, and none delays another. Each listener counts the
-    /// failures of its own clients.
+    /// failures of its own clients; with a `[fleet]`, together with the listener of the same name and `forget` at other edges.
     pub struct Penalty() {
         /// Failures without a delay.
         "after" after: u32 = 10,

@@ -115,7 +115,7 @@ pub(crate) fn auth_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
     Arc::new(Current::new(AuthListener::new(
         keys,
         engine(member),
-        Arc::new(Handover::new(1)),
+        (Arc::new(Handover::new(1)), None),
         None,
     )))
 }
@@ -130,7 +130,7 @@ pub(crate) fn userdb_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> 
 }
 
 pub(crate) fn policy_socket(member: &Arc<CachedDirectory>) -> Arc<dyn Listener> {
-    let policy = Policy::new(keys(Protocol::Policy), engine(member), None);
+    let policy = Policy::new(keys(Protocol::Policy), engine(member), None, None);
     Arc::new(Current::new(policy))
 }
 

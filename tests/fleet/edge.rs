@@ -7,7 +7,7 @@ use std::time::Duration;
 use remote::{Account, Options, Protocol, Server};
 use tokio::time::{sleep, timeout};
 
-use crate::asker::{Answer, Client, Rcpt, meaning};
+use crate::asker::{Answer, Client, Login, Rcpt, meaning};
 use crate::is_available;
 use crate::redis::{PATIENCE, Redis};
 use crate::support::{Scratch, Vouch, vouch};
@@ -95,8 +95,29 @@ impl Edge {
     pub(crate) async fn with(fleet: &str, remote: &Server, keys: &str) -> Self {
         let scratch = Scratch::new();
         let config = config(&scratch, fleet, remote, keys);
+        Self::serve(scratch, config, "policy").await
+    }
+
+    /// One that checks logins for an auth listener with these keys.
+    pub(crate) async fn of_logins(redis: &Redis, key: &Key, remote: &Server, keys: &str) -> Self {
+        let scratch = Scratch::new();
+        let config = format!(
+            "{}[control]\nsocket = \"{}\"\n\
+             [listener.auth]\nprotocol = \"auth\"\nsocket = \"{}\"\ndirectory = [\"remote\"]\n\
+             deadline = \"5s\"\nlimits.auth-errors = \"unlimited\"\n{keys}\n\
+             [directory.remote]\ntype = \"imap\"\naddress = \"127.0.0.1\"\nport = {}\n\
+             lookup.domains = [\"example.org\"]\n",
+            redis.fleet(&key.path()),
+            scratch.text("control"),
+            scratch.text("auth"),
+            remote.port(),
+        );
+        Self::serve(scratch, config, "auth").await
+    }
+
+    async fn serve(scratch: Scratch, config: String, listener: &'static str) -> Self {
         let serving = tokio::task::spawn_blocking(move || {
-            let listener = scratch.path("policy");
+            let listener = scratch.path(listener);
             (Vouch::serve(&scratch, &config, &[&listener]), scratch)
         });
         let (daemon, scratch) = serving.await.unwrap();
@@ -113,6 +134,12 @@ impl Edge {
 
     pub(crate) async fn client(&self) -> Client {
         Client::connect(&self.scratch.path("policy")).await
+    }
+
+    /// Asks about a login on a connection of its own.
+    pub(crate) async fn login(&self, login: &Login<'_>) -> Answer {
+        let mut client = Client::auth(&self.scratch.path("auth")).await;
+        client.login(login).await
     }
 
     pub(crate) async fn ask(&self, recipient: &str) -> Answer {

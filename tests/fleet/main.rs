@@ -16,6 +16,7 @@ mod asker;
 mod believed;
 mod edge;
 mod failing;
+mod guesses;
 mod known;
 mod model;
 mod redis;

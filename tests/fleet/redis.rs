@@ -127,7 +127,11 @@ impl Redis {
 
 /// The table of a configuration, with the password in a file that belongs to `scratch`.
 fn fleet(address: &str, key: &Path, scratch: &Scratch) -> String {
-    let password = private(scratch, "password", PASSWORD);
+    // An edge that is starting may be reading it.
+    let password = match scratch.path("password") {
+        written if written.exists() => written,
+        _ => private(scratch, "password", PASSWORD),
+    };
     format!(
         "[fleet]\nstore = \"{address}\"\nkey-file = \"{}\"\nuser = \"vouch\"\npassword-file = \"{}\"\n\
          patience = \"500ms\"\n",

@@ -69,6 +69,8 @@ const ARROWS: [(&str, &[&str]); 24] = [
         "server",
         &[
             "engine", "verdict", "address", "wire", "vouch_protocol", "telemetry", "settings",
+            // Failures are counted over all edges, and what they count for is known here.
+            "fleet::guesses",
             // The fields that a listener adds to its answers are the configuration's, filled in for each user.
             "template", // It holds the client's end of one.
             "dialog",

@@ -76,7 +76,7 @@ fn stores(report: &Report) -> Table {
     for it in &report.fleet {
         let state = match (it.used, &it.trouble) {
             (false, _) => "not used",
-            (true, Some(_)) => "keeps nothing",
+            (true, Some(_)) => "used in part",
             (true, None) => "used",
         };
         table.row(vec![

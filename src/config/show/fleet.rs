@@ -1,9 +1,10 @@
 //! What a fleet shares, and with whom.
 
 use super::Text;
-use crate::config::{Config, Fleet};
+use crate::config::{Config, Fleet, Listener};
 use crate::settings::address::RemoteAddress;
 use crate::settings::directory::Directory;
+use crate::settings::penalty::LEAST_FORGET;
 
 pub(super) fn words(text: &mut Text, config: &Config, fleet: &Fleet) {
     text.head("Fleet");
@@ -18,7 +19,7 @@ pub(super) fn words(text: &mut Text, config: &Config, fleet: &Fleet) {
         "A question waits for the store up to {} ms; without its answer, this edge answers as it would alone.",
         fleet.patience.as_millis()
     ));
-    text.say("The store sees marks under that key and twelve bytes for each: no address, no login, no word of a server.");
+    text.say("The store sees marks under that key and twelve bytes for each: no address, no password, no word of a server.");
     let shares = |directory: &&Directory| directory.kind.knows_recipients();
     for directory in config.directory.iter().filter(shares) {
         let name = &directory.name;
@@ -34,6 +35,16 @@ pub(super) fn words(text: &mut Text, config: &Config, fleet: &Fleet) {
                 "\"{name}\" is on this machine: its answers count as those of every edge whose directory has the same address."
             ));
         }
+    }
+    let counts = |listener: &&Listener| {
+        let penalty = listener.penalty.as_ref();
+        penalty.is_some_and(|penalty| penalty.forget >= LEAST_FORGET)
+    };
+    for listener in config.listener.iter().filter(counts) {
+        text.say(format!(
+            "Listener \"{}\" counts failures (penalty) together with those of the same name and penalty.forget at other edges.",
+            listener.name
+        ));
     }
     if config.dovecot.is_some() {
         text.say("Only `vouch serve` shares, not `vouch dovecot-service`.");

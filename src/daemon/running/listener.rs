@@ -10,6 +10,7 @@ use super::{Common, JUST_ACCEPTED};
 use crate::config;
 use crate::daemon::listeners::{AnyListener, asked};
 use crate::engine::CachedDirectory;
+use crate::fleet::Fleet;
 use crate::server::Socket;
 use crate::server::admission::{Admission, Peers};
 use crate::service::bound_path::{BoundPath, Place};
@@ -40,9 +41,9 @@ impl OpenListener {
         keys: &config::Listener,
         members: &[Arc<CachedDirectory>],
         peers: Option<Peers>,
-        common: &Common,
+        (common, fleet): (&Common, Option<&Arc<Fleet>>),
     ) {
-        self.listener.change(keys, members, &common.handover);
+        self.listener.change(keys, members, (&common.handover, fleet));
         let most = keys.max_connections as usize;
         self.admission = Arc::new(self.admission.succeeded_by(&keys.name, most, peers));
         self.accepting.cancel();

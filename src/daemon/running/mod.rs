@@ -19,6 +19,7 @@ use super::troubles::Troubles;
 use super::{DaemonError, ServiceUser, drain, files, fleet, longest_deadline, status};
 use crate::config::{self, Config};
 use crate::engine::CachedDirectory;
+use crate::fleet::Fleet;
 use crate::server::admission::{Admission, Descriptors, Peers};
 use crate::server::handover::Handover;
 use crate::server::{self, Closing, Socket};
@@ -151,6 +152,7 @@ impl Running {
         remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
 
         // From here on nothing fails.
+        self.fleet = fleet;
         let (mut old, mut changes) = (std::mem::take(&mut self.listeners), Changes::default());
         for (keys, plan) in config.listener.iter().zip(plans) {
             let before = old.iter().position(|old| old.keys.socket == keys.socket);
@@ -159,7 +161,7 @@ impl Running {
                 (Some(listener), Plan::Same) => listener,
                 (Some(mut listener), Plan::Changed(peers)) => {
                     changes.changed.push(keys.name.clone());
-                    listener.change(keys, &members, peers, &self.common);
+                    listener.change(keys, &members, peers, (&self.common, self.fleet()));
                     listener
                 }
                 (Some(before), Plan::Anew(peers)) => {
@@ -181,7 +183,7 @@ impl Running {
             self.common.part_with_clients(gone.stop_accepting().closing);
         }
         let before = std::mem::replace(&mut self.directories, directories);
-        (self.config, self.fleet) = (config, fleet);
+        self.config = config;
         self.show();
         // One file may be the next one's.
         let goes_on = |old: &Built| self.members().iter().any(|new| new.remembers_with(&old.member));
@@ -246,7 +248,7 @@ impl Running {
             peers,
             common.descriptors.clone(),
         ));
-        let listener = AnyListener::new(keys, members, &common.handover);
+        let listener = AnyListener::new(keys, members, (&common.handover, self.fleet()));
         let closing = common.draining.child_token();
         let open = OpenListener {
             keys: keys.clone(),
@@ -262,6 +264,10 @@ impl Running {
         common.accept(&open);
         tracing::info!(listener = keys.name, socket = %keys.socket, protocol = %keys.protocol, "listening");
         open
+    }
+
+    fn fleet(&self) -> Option<&Arc<Fleet>> {
+        self.fleet.as_ref().map(|opened| &opened.fleet)
     }
 
     fn members(&self) -> Vec<Arc<CachedDirectory>> {
@@ -288,7 +294,7 @@ impl Running {
         self.daemon.send_replace(Arc::new(status::Daemon {
             listeners: listeners.collect(),
             directories: status::Remote::all(&self.config, &members),
-            fleet: self.fleet.as_ref().map(|opened| opened.fleet.clone()),
+            fleet: self.fleet().cloned(),
             ..self.common.starting()
         }));
     }

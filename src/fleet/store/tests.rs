@@ -7,6 +7,7 @@ use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::*;
 use crate::chance::Chance;
+use crate::fleet::guesses::{GUESSES_QUEUE, Guesses, Mark, Of};
 use crate::fleet::key::{FleetKey, Name};
 use crate::fleet::link::{FIRST_CONNECTION, IN_TIME, RETRY_PAUSE, STORE_CONNECT, State};
 use crate::fleet::writer::Writing;
@@ -149,6 +150,19 @@ async fn what_finds_no_place_in_the_queue_is_counted() {
     }
     // Nothing has run meanwhile that could have taken one out.
     assert_eq!(store.link.counts.unwritten.get(), writer::FINDINGS_QUEUE as u64);
+}
+
+// Fills GUESSES_QUEUE.
+#[tokio::test(start_paused = true)]
+async fn failures_that_find_no_place_in_the_queue_are_counted_here_alone() {
+    let (store, _) = store(Manner::Unreached);
+    let guesses = Guesses::of_nobody("logins", Duration::from_secs(600)).unwrap();
+    let counted = guesses.counted(Of::Client, b"192.0.2.1/32");
+    for number in 0..2 * GUESSES_QUEUE as u64 {
+        store.count(guesses.uncounted(&counted, Mark::once(number)));
+    }
+    assert_eq!(store.guesses.capacity(), 0);
+    assert_eq!(store.guesses.max_capacity(), GUESSES_QUEUE);
 }
 
 #[cfg(feature = "fleet")]

@@ -32,6 +32,7 @@ use super::handover::Handover;
 use super::login::{Login, LoginGate};
 use super::login_limits::{Limits, Sessions};
 use crate::engine::{Decision, Engine};
+use crate::fleet::guesses::Guesses;
 use crate::settings::listener;
 use crate::settings::mechanism::Mechanism;
 use crate::settings::protocol;
@@ -82,15 +83,16 @@ pub(crate) struct Decided {
 
 impl AuthListener {
     /// A listener in front of `engine`, instead of `before` where there was one. All listeners of one Dovecot share a
-    /// `handover`.
+    /// `handover`. `guesses` counts failures with other edges.
     pub fn new(
         keys: listener::Listener,
         engine: Engine,
-        handover: Arc<Handover>,
+        (handover, guesses): (Arc<Handover>, Option<Guesses>),
         before: Option<&Self>,
     ) -> Self {
         let guards = Guards {
             penalty: keys.penalty.clone(),
+            guesses,
             access: keys.access(),
             networks: keys.ok.allow_nets.clone(),
         };
