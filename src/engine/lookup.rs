@@ -146,9 +146,8 @@ pub(super) fn decide<L: Lookup>(
         Some((State::Stale, known)) => {
             lookups.stale.count();
             Answer::waits(async move {
-                match this.learn(&asked).await {
-                    Some((State::Fresh | State::Ageing, verdict)) => (verdict, Source::Fleet),
-                    Some((State::Stale, known)) => join_or(this, &asked, (known, Source::Fleet)).await,
+                match by_others(this, &asked).await {
+                    Some(decided) => decided,
                     None => join_or(this, &asked, (known, Source::Cache)).await,
                 }
             })
@@ -156,12 +155,8 @@ pub(super) fn decide<L: Lookup>(
         None => {
             lookups.miss.count();
             Answer::waits(async move {
-                match this.learn(&asked).await {
-                    Some((State::Fresh | State::Ageing, verdict)) => return (verdict, Source::Fleet),
-                    Some((State::Stale, known)) => {
-                        return join_or(this, &asked, (known, Source::Fleet)).await;
-                    }
-                    None => {}
+                if let Some(decided) = by_others(this, &asked).await {
+                    return decided;
                 }
                 match this.put_off(&asked.key) {
                     Some(verdict) => (verdict, Source::UnknownRate),
@@ -170,6 +165,18 @@ pub(super) fn decide<L: Lookup>(
             })
         }
     }
+}
+
+/// What other edges have found: it is refreshed, or asked for again, as if it had been remembered here.
+async fn by_others<L: Lookup>(this: &Arc<L>, asked: &Asked<L::Key>) -> Option<Decided> {
+    let (state, verdict) = this.learn(asked).await?;
+    let known = (verdict, Source::Fleet);
+    match state {
+        State::Fresh => {}
+        State::Ageing => refresh(this, asked.clone()),
+        State::Stale => return Some(join_or(this, asked, known).await),
+    }
+    Some(known)
 }
 
 /// What the remote says soon, or an old answer in its place.

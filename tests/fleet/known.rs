@@ -55,6 +55,34 @@ async fn what_is_too_old_is_asked_anew_and_serves_while_there_is_no_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_due_for_a_refresh_is_asked_again_behind_the_first_question() {
+    let Some(site) = Site::start() else {
+        return;
+    };
+    let ttl = "cache.ttl = { positive = \"1h\", refresh = \"1s\" }";
+    let a = site.edge(ttl).await;
+    let b = site.edge(ttl).await;
+    assert_eq!(a.ask(JANE).await, Answer::Yes);
+    site.redis.holds(1);
+    sleep(Duration::from_millis(1200)).await;
+    let asked = || {
+        site.remote
+            .recipients()
+            .iter()
+            .filter(|it| it.contains(JANE))
+            .count()
+    };
+    assert_eq!((asked(), b.ask(JANE).await), (1, Answer::Yes));
+    b.logged("source=fleet").await;
+    let again = async {
+        while asked() < 2 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, again).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_equal_questions_at_three_edges_are_three_probes_at_the_most() {
     let Some(site) = Site::start() else {
         return;
