@@ -142,7 +142,8 @@ async fn another_key_or_another_reading_shares_nothing() {
     let a = site.edge("").await;
     assert_eq!(a.ask(JANE).await, Answer::Yes);
     site.redis.holds(1);
-    let stranger = Edge::start(&site.redis, &Key::new(), &site.remote, "").await;
+    let another = Key::new();
+    let stranger = Edge::start(&site.redis, &another, &site.remote, "").await;
     let other = site.edge("rcpt.mail-from = \"probe@example.net\"").await;
     let forwarding = site.edge("auth.forward-client = true").await;
     for (asked, edge) in [&stranger, &other, &forwarding].into_iter().enumerate() {

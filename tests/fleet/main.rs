@@ -1,7 +1,8 @@
-//! Several edges with one memory, over a real `redis-server` under the access list of `docs/fleet.md`: what one has found
-//! the others know, and whatever becomes of the store, each answers as it would alone.
+//! Several edges with one memory, over a real `redis-server` or `valkey-server` under the access list of `docs/fleet.md`:
+//! what one has found the others know, and whatever becomes of the store, each answers as it would alone.
 //!
-//! Where there is no `redis-server`, the tests pass and say `SKIPPED`; `VOUCH_PEERS=required` fails them, `never` skips them.
+//! Where there is neither, the tests pass and say `SKIPPED`; `VOUCH_PEERS=required` fails them, `never` skips them.
+//! `VOUCH_STORE=valkey` or `redis` chooses where there are both.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,5 +27,6 @@ mod support;
 
 /// Whether the store can be run here. If not, says so past the capture of test output, or fails.
 fn is_available() -> bool {
-    support::available(&["redis-server", "redis-cli"], || None)
+    let programs = ["server", "cli"].map(redis::named);
+    support::available(&programs.each_ref().map(String::as_str), || None)
 }

@@ -13,6 +13,17 @@ const PASSWORD: &str = "PASSWORD";
 /// How long a store may take to do what it is told.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// The program of the store that is tested: `redis-server` or `valkey-server`, or the client of that name. `VOUCH_STORE`
+/// chooses (`redis` or `valkey`), else what is installed does.
+pub(crate) fn named(part: &str) -> String {
+    let is_there = |store: &str| program(&format!("{store}-server")).is_some();
+    let store = std::env::var("VOUCH_STORE").unwrap_or_else(|_| {
+        let only_valkey = is_there("valkey") && !is_there("redis");
+        if only_valkey { "valkey" } else { "redis" }.to_owned()
+    });
+    format!("{store}-{part}")
+}
+
 /// A running `redis-server` on a Unix socket.
 pub(crate) struct Redis {
     process: Process,
@@ -56,7 +67,7 @@ impl Redis {
             users.display()
         );
         let config = scratch.write("redis.conf", config);
-        let mut command = Command::new(program("redis-server").unwrap());
+        let mut command = Command::new(program(&named("server")).unwrap());
         let mut process = Process::start(scratch, "redis", command.arg(config));
         process.wait_for_socket(&scratch.path("redis.sock"));
         process
@@ -98,7 +109,7 @@ impl Redis {
 
     /// Has its administrator give a command; what it answers.
     pub(crate) fn order(&self, words: &[&str]) -> String {
-        let mut cli = Command::new(program("redis-cli").unwrap());
+        let mut cli = Command::new(program(&named("cli")).unwrap());
         cli.arg("-s").arg(self.scratch.path("redis.sock"));
         cli.args(["--user", "admin", "--pass", "admin", "--no-auth-warning", "--raw"]);
         let output = cli.args(words).output().unwrap();
