@@ -1,5 +1,6 @@
 //! The few commands that are sent to a store, by the crate `redis` over a stream of ours.
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::LazyLock;
@@ -7,14 +8,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind,
-};
+use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError, ServerError, Value};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use vouch_protocol::secret::Secret;
 
 use super::exchange::{Driver, Put, Write};
 use super::key::Name;
+use super::sign_in::{Identity, sign_in};
 use super::wrong::{Step, Wrong};
 use crate::wire::Stream;
 
@@ -51,24 +51,41 @@ impl Connection {
     /// # Errors
     /// The store refuses us, or speaks another protocol.
     pub(super) async fn open(
-        stream: Stream,
+        mut stream: Stream,
         user: Option<&str>,
         password: Option<&Secret<[u8]>>,
     ) -> Result<(Self, Driver), Wrong> {
-        let mut info = RedisConnectionInfo::default()
+        if let Some(password) = password {
+            sign_in(&mut stream, Identity { user, password }).await?;
+        }
+        let info = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP3)
             .set_skip_set_lib_name();
-        if let Some(user) = user {
-            info = info.set_username(user);
-        }
-        if let Some(password) = password {
-            info = info.set_password(String::from_utf8_lossy(password.expose()));
-        }
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let stream = Heard { stream, unasked: 0 };
         let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
         let (connection, driver) = opened.map_err(|error| wrong(Step::SignIn, &error))?;
         Ok((Self(connection), Box::pin(driver)))
+    }
+
+    /// Whether it is a store at all, and one that keeps what it is given: it tells that to anybody.
+    ///
+    /// # Errors
+    /// It is a replica, a Sentinel or part of a cluster; or the store's.
+    pub(super) async fn is_store(&mut self) -> Result<(), Wrong> {
+        let about: Result<HashMap<String, Value>, _> = redis::cmd("HELLO").query_async(&mut self.0).await;
+        let about = about.map_err(|error| wrong(Step::SignIn, &error))?;
+        let is = |name, word: &str| match about.get(name) {
+            Some(Value::BulkString(said)) => said == word.as_bytes(),
+            Some(Value::SimpleString(said)) => said == word,
+            _ => false,
+        };
+        match () {
+            () if is("mode", "sentinel") => Err(Wrong::Sentinel),
+            () if is("mode", "cluster") => Err(Wrong::Cluster),
+            () if is("role", "replica") || is("role", "slave") => Err(Wrong::Replica),
+            () => Ok(()),
+        }
     }
 
     /// A value, and for how many milliseconds more it is kept.
@@ -82,7 +99,7 @@ impl Connection {
         match looked {
             Ok((value, left)) => Ok(value.map(|value| (value, left))),
             // A list or the like, which is not ours.
-            Err(error) if code(&error).as_deref() == Some("WRONGTYPE") => Ok(None),
+            Err(error) if said(&error).is_some_and(|error| error.code() == "WRONGTYPE") => Ok(None),
             Err(error) => Err(wrong(Step::Read, &error)),
         }
     }
@@ -167,25 +184,18 @@ impl Connection {
     }
 }
 
-/// The code of the first error that the store has answered with.
-fn code(error: &RedisError) -> Option<String> {
+/// The first error that the store has answered with.
+fn said(error: &RedisError) -> Option<ServerError> {
     let errors = error.clone().into_server_errors()?;
-    errors.first().map(|(_, error)| error.code().to_owned())
+    errors.first().map(|(_, error)| error.clone())
 }
 
 /// What went wrong, in no word of the store's.
 fn wrong(step: Step, error: &RedisError) -> Wrong {
-    match (code(error).as_deref(), error.kind()) {
-        (Some("NOAUTH"), _) => Wrong::NoPassword,
-        (Some("WRONGPASS"), _) | (_, ErrorKind::AuthenticationFailed) => Wrong::Password,
-        (Some("NOPERM"), _) | (_, ErrorKind::Server(ServerErrorKind::NoPerm)) => Wrong::NoRight(step),
-        (Some("OOM"), _) => Wrong::Full,
-        (Some("READONLY"), _) | (_, ErrorKind::Server(ServerErrorKind::ReadOnly)) => Wrong::Replica,
-        (Some("LOADING"), _) | (_, ErrorKind::Server(ServerErrorKind::BusyLoading)) => Wrong::Loads,
-        (Some("MISCONF"), _) => Wrong::NoSnapshot,
-        (Some("MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT"), _) => Wrong::Cluster,
-        _ if error.is_io_error() || error.is_connection_dropped() => Wrong::Ended,
-        _ => Wrong::Strange(step),
+    match said(error) {
+        Some(error) => Wrong::by_code(step, error.code(), error.details().unwrap_or_default()),
+        None if error.is_io_error() || error.is_connection_dropped() => Wrong::Ended,
+        None => Wrong::Strange(step),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The connection to a store, and when it is left alone.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -315,17 +316,25 @@ impl Link {
         let opened = Connection::open(stream, way.user.as_deref(), way.password.as_ref());
         let opened = timeout_at(deadline, opened).await.map_err(|_| Wrong::Slow)?;
         let (connection, mut driver) = opened?;
-        tokio::select! {
+        let mut tried = pin!(timeout_at(deadline, self.try_answers(connection.clone())));
+        let answered = tokio::select! {
             biased;
-            tried = timeout_at(deadline, self.try_answers(connection.clone())) => tried.map_err(|_| Wrong::Slow)??,
-            () = &mut driver => return Err(Wrong::Ended),
-        }
+            answered = &mut tried => answered,
+            // The last that it said is known by now.
+            () = &mut driver => tried.await,
+        };
+        answered.map_err(|_| Wrong::Slow)??;
         Ok((connection, driver))
     }
 
-    /// Whether it lets us read, and is fast enough: else it would be left alone again after as many questions.
+    /// Whether it is a store, lets us read, and is fast enough: else it would be left alone again after as many questions.
     async fn try_answers(&self, mut connection: Connection) -> Result<(), Wrong> {
-        connection.get(&self.way.probe).await?;
+        connection.is_store().await?;
+        // An unknown command is answered with its arguments, which are no text; there the client ends the connection.
+        match connection.get(&self.way.probe).await {
+            Err(Wrong::Ended) => return Err(Wrong::Strange(Step::Read)),
+            answered => answered?,
+        };
         for _ in 0..LOOKUPS_FAILED {
             if let Ok(answer) = timeout(self.way.patience, connection.get(&self.way.probe)).await {
                 return answer.map(drop);

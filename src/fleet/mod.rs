@@ -16,6 +16,8 @@ pub mod guesses;
 pub mod key;
 mod link;
 mod outside;
+#[cfg(feature = "fleet")]
+mod sign_in;
 mod store;
 mod writer;
 mod wrong;

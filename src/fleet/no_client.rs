@@ -23,6 +23,10 @@ impl Connection {
         Err(Wrong::Strange(Step::SignIn))
     }
 
+    pub(super) async fn is_store(&mut self) -> Result<(), Wrong> {
+        match self.0 {}
+    }
+
     pub(super) async fn get(&mut self, _: &Name) -> Result<Option<(Vec<u8>, i64)>, Wrong> {
         match self.0 {}
     }

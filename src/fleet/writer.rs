@@ -63,6 +63,11 @@ impl Writing {
                     link.note(|troubles| troubles.writing = None);
                 }
                 Ok(Err(Wrong::Ended)) => link.counts.unwritten.add(many),
+                // It was the primary when we came. Perhaps there is another by now.
+                Ok(Err(wrong @ Wrong::Replica)) => {
+                    link.counts.unwritten.add(many);
+                    link.give_up(wrong);
+                }
                 Ok(Err(wrong)) => {
                     link.counts.unwritten.add(many);
                     link.note(|troubles| troubles.writing = Some(wrong));

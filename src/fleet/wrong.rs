@@ -44,8 +44,25 @@ pub(super) enum Wrong {
     #[error("it is full: set its maxmemory-policy to allkeys-lfu, or give it more memory")]
     Full,
     /// It is not the one that is written to.
-    #[error("it is a replica, which keeps nothing: name the primary in fleet.store")]
+    #[error("it is a replica, which keeps nothing: name the primary in fleet.store, or their Sentinels")]
     Replica,
+    /// It watches over others.
+    #[error("it is a Sentinel, which keeps nothing: write \"sentinel:NAME@HOST:PORT\" in fleet.store")]
+    Sentinel,
+    /// It wants to have replicas.
+    #[error("it keeps nothing without its replicas: start them, or set its min-replicas-to-write to 0")]
+    NoReplicas,
+    /// It lets in no other host.
+    #[error("it lets in nobody without a password from another host: give it the users of docs/fleet.md")]
+    Protected,
+    /// It has as many clients as it takes.
+    #[error("it has all the clients that it takes: raise its maxclients, or see CLIENT LIST at the store")]
+    Crowded,
+    /// It runs a script for long.
+    #[error(
+        "it is busy with a script that is not of vouch: run SCRIPT KILL at the store, and use it for vouch alone"
+    )]
+    Busy,
     /// It has only just started.
     #[error("it is still loading its data")]
     Loads,
@@ -54,12 +71,33 @@ pub(super) enum Wrong {
     NoSnapshot,
     /// It is one part of a cluster.
     #[error(
-        "it is a node of a cluster, which vouch does not speak to: name stores that stand alone in fleet.store"
+        "it is part of a cluster, which vouch does not speak to: name servers that stand alone in fleet.store"
     )]
     Cluster,
-    /// It is nothing that we know.
-    #[error("its answer is not understood: it must be Valkey or Redis, 7.0 or later")]
+    /// It is nothing that we know, or lacks a command.
+    #[error("its answer is not understood: it must be Valkey or Redis, 7.0 or later, without rename-command")]
     Strange(Step),
+}
+
+impl Wrong {
+    /// What an error of the store means that begins with this code.
+    pub(super) fn by_code(step: Step, code: &str, detail: &str) -> Self {
+        match code {
+            "NOAUTH" => Self::NoPassword,
+            "WRONGPASS" => Self::Password,
+            "NOPERM" => Self::NoRight(step),
+            "OOM" => Self::Full,
+            "READONLY" | "MASTERDOWN" => Self::Replica,
+            "NOREPLICAS" => Self::NoReplicas,
+            "LOADING" => Self::Loads,
+            "BUSY" => Self::Busy,
+            "MISCONF" => Self::NoSnapshot,
+            "DENIED" => Self::Protected,
+            "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "CROSSSLOT" => Self::Cluster,
+            "ERR" if detail.starts_with("max number of clients") => Self::Crowded,
+            _ => Self::Strange(step),
+        }
+    }
 }
 
 const fn right(step: Step) -> &'static str {
@@ -79,5 +117,63 @@ impl From<Error> for Wrong {
             _ => "fleet.store, and whether the store runs and lets this host connect",
         };
         Self::Unreachable(format!("{error}; see {keys}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Redis 7.0.15, Redis 8.0.2 and Valkey 8.1.1 have it.
+    #[test]
+    fn an_error_of_a_store_is_known_by_its_code() {
+        for (line, wrong) in [
+            ("NOAUTH Authentication required.", Wrong::NoPassword),
+            (
+                "WRONGPASS invalid username-password pair or user is disabled.",
+                Wrong::Password,
+            ),
+            (
+                "NOPERM this user has no permissions to run the 'get' command",
+                Wrong::NoRight(Step::Read),
+            ),
+            (
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                Wrong::Full,
+            ),
+            (
+                "READONLY You can't write against a read only replica.",
+                Wrong::Replica,
+            ),
+            (
+                "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+                Wrong::Replica,
+            ),
+            ("NOREPLICAS Not enough good replicas to write.", Wrong::NoReplicas),
+            ("LOADING Redis is loading the dataset in memory", Wrong::Loads),
+            (
+                "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+                Wrong::Busy,
+            ),
+            (
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+                Wrong::NoSnapshot,
+            ),
+            (
+                "DENIED Redis is running in protected mode because protected mode is enabled",
+                Wrong::Protected,
+            ),
+            ("MOVED 3999 127.0.0.1:6381", Wrong::Cluster),
+            ("CLUSTERDOWN Hash slot not served", Wrong::Cluster),
+            ("ERR max number of clients reached", Wrong::Crowded),
+            (
+                "ERR unknown command 'GET', with args beginning with: 'x'",
+                Wrong::Strange(Step::Read),
+            ),
+            ("", Wrong::Strange(Step::Read)),
+        ] {
+            let (code, detail) = line.split_once(' ').unwrap_or((line, ""));
+            assert_eq!(Wrong::by_code(Step::Read, code, detail), wrong, "{line}");
+        }
     }
 }

@@ -91,7 +91,7 @@ async fn what_is_wrong_with_a_store_is_said_with_what_to_do() {
     for (lines, access, said) in [
         (
             "",
-            "user vouch on >other ~vouch1:* +get +pttl +set +eval +hello",
+            "user vouch on >other ~vouch1:* +get +pttl +set +eval",
             [used, "fleet.password-file"],
         ),
         (
@@ -101,7 +101,7 @@ async fn what_is_wrong_with_a_store_is_said_with_what_to_do() {
         ),
         (
             "",
-            "user vouch on >PASSWORD ~other:* +get +pttl +set +eval +hello",
+            "user vouch on >PASSWORD ~other:* +get +pttl +set +eval",
             [used, "docs/fleet.md"],
         ),
         (
@@ -111,12 +111,12 @@ async fn what_is_wrong_with_a_store_is_said_with_what_to_do() {
         ),
         (
             "",
-            "user vouch on >PASSWORD ~vouch1:* +get +pttl +hello",
+            "user vouch on >PASSWORD ~vouch1:* +get +pttl",
             [keeps, "no right to write"],
         ),
         (
             "maxmemory 1\nmaxmemory-policy noeviction",
-            "user vouch on >PASSWORD ~vouch1:* +get +pttl +set +eval +hello",
+            "user vouch on >PASSWORD ~vouch1:* +get +pttl +set +eval",
             [keeps, "allkeys-lfu"],
         ),
     ] {

@@ -21,6 +21,7 @@ mod guesses;
 mod known;
 mod model;
 mod redis;
+mod refusing;
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]
 #[path = "../support/mod.rs"]
 mod support;

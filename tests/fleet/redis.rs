@@ -80,8 +80,12 @@ impl Redis {
     }
 
     pub(crate) fn start_again(&mut self) {
+        self.start_again_with("");
+    }
+
+    pub(crate) fn start_again_with(&mut self, lines: &str) {
         let _ = fs::remove_file(self.scratch.path("redis.sock"));
-        self.process = Self::run(&self.scratch, "", &access());
+        self.process = Self::run(&self.scratch, lines, &access());
     }
 
     /// Stops it in its tracks, or lets it go on.
