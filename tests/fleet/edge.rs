@@ -121,7 +121,10 @@ impl Edge {
             (Vouch::serve(&scratch, &config, &[&listener]), scratch)
         });
         let (daemon, scratch) = serving.await.unwrap();
-        Self { daemon, scratch }
+        let edge = Self { daemon, scratch };
+        // Its socket is there before it has read what the next one may write anew.
+        edge.logged(" ready ms=").await;
+        edge
     }
 
     /// Has it read another configuration.
