@@ -145,6 +145,7 @@ pub(super) fn build_all(
         let same_fleet = |old: &Built| old.fleet.as_ref().map(Arc::as_ptr) == fleet.map(Arc::as_ptr);
         let settings = Settings {
             sharing: fleet.map(|fleet| sharing::of(fleet, directory, answers_of)),
+            health: fleet.map(|fleet| sharing::health(fleet, directory, answers_of)),
             ..directory.into()
         };
         let (member, servers) = match old {

@@ -7,12 +7,28 @@ use super::routed;
 use crate::config;
 use crate::directory::judge;
 use crate::engine::Sharing;
+use crate::fleet::health::Health;
 use crate::fleet::{Fleet, Share, digest};
 use crate::settings::routes::map::Route;
 
 /// The version of vouch and of the words by which replies are read.
 static READING: LazyLock<String> =
     LazyLock::new(|| format!("{} {}", env!("CARGO_PKG_VERSION"), digest(judge::PHRASES)));
+
+/// All that the findings of a directory depend on.
+fn source(directory: &config::Directory, answers_of: impl Fn(&config::Directory) -> String) -> String {
+    let (answers, sender) = (answers_of(directory), &directory.rcpt.mail_from);
+    format!("{} {answers} mail-from={sender:?}", *READING)
+}
+
+/// What edges doubt together of a directory; of a map, of all its servers.
+pub(super) fn health(
+    fleet: &Fleet,
+    directory: &config::Directory,
+    answers_of: impl Fn(&config::Directory) -> String,
+) -> Health {
+    Health::new(fleet, &source(directory, answers_of))
+}
 
 /// The shares of a directory: findings of the same server, that were asked for and read in the same way by the same vouch.
 /// `answers_of` tells the server and the reading.
@@ -21,13 +37,7 @@ pub(super) fn of(
     directory: &config::Directory,
     answers_of: impl Fn(&config::Directory) -> String,
 ) -> Sharing {
-    let share = |directory: &config::Directory| {
-        let (answers, sender) = (answers_of(directory), &directory.rcpt.mail_from);
-        Share::new(
-            fleet.clone(),
-            &format!("{} {answers} mail-from={sender:?}", *READING),
-        )
-    };
+    let share = |directory: &config::Directory| Share::new(fleet.clone(), &source(directory, &answers_of));
     let Some(routes) = &directory.lookup.routes else {
         let share = share(directory);
         return Sharing::new(move |_| Some(share.clone()));

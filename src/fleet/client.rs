@@ -173,6 +173,31 @@ impl Connection {
         done.map_err(|error| wrong(Step::Put, &error))
     }
 
+    /// Writes a part of a value from this byte on, and has the whole kept for so long.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn tell(
+        &mut self,
+        name: &Name,
+        from: usize,
+        part: &[u8],
+        kept: Duration,
+    ) -> Result<(), Wrong> {
+        let mut tell = redis::pipe();
+        tell.cmd("SETRANGE")
+            .arg(name.bytes())
+            .arg(from)
+            .arg(part)
+            .ignore();
+        tell.cmd("PEXPIRE")
+            .arg(name.bytes())
+            .arg(kept.as_millis() as u64)
+            .ignore();
+        let told: Result<(), _> = tell.query_async(&mut self.0).await;
+        told.map_err(|error| wrong(Step::Tell, &error))
+    }
+
     /// How many different marks were put into these counts together.
     ///
     /// # Errors

@@ -169,11 +169,19 @@ pub(super) enum Purpose {
     Hint = 4,
     Guess = 5,
     Counted = 6,
+    Doubt = 7,
+    Seal = 8,
 }
 
 /// A source of findings: a hash of what describes the server, and how its replies are read.
 #[derive(Debug, Clone)]
 pub(super) struct Source([u8; 32]);
+
+impl Source {
+    pub(super) const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
 
 /// A name in the store: the beginning, four bytes of the source, sixteen of the mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -89,13 +89,13 @@ pub(super) enum State {
 pub(super) struct Troubles {
     pub(super) connection: Option<Wrong>,
     pub(super) writing: Option<Wrong>,
-    pub(super) counting: Option<Wrong>,
+    pub(super) besides: Option<Wrong>,
 }
 
 impl Troubles {
     /// The most pressing.
     pub(super) fn first(self) -> Option<Wrong> {
-        self.connection.or(self.writing).or(self.counting)
+        self.connection.or(self.writing).or(self.besides)
     }
 }
 
@@ -158,24 +158,25 @@ impl Link {
         match timeout(self.way.patience, connection.count(names)).await {
             Ok(Ok(count)) => {
                 self.failures.store(0, Ordering::Relaxed);
-                self.note_counting(Step::Count, None);
+                self.note_step(Step::Count, None);
                 Some(count)
             }
             Ok(Err(wrong)) => {
-                self.note_counting(Step::Count, Some(wrong));
+                self.note_step(Step::Count, Some(wrong));
                 None
             }
             Err(_) => self.note_failure(Wrong::Slow),
         }
     }
 
-    /// Notes how a step of counting ended.
-    pub(super) fn note_counting(&self, step: Step, wrong: Option<Wrong>) {
-        self.note(|troubles| match (&troubles.counting, wrong) {
+    /// Notes how a step besides reading and writing findings ended.
+    pub(super) fn note_step(&self, step: Step, wrong: Option<Wrong>) {
+        self.note(|troubles| match (&troubles.besides, wrong) {
             // What has ended the connection is noted with that.
             (_, Some(Wrong::Ended)) => {}
-            (Some(Wrong::NoRight(lacks)), None) if *lacks != step => {}
-            (_, wrong) => troubles.counting = wrong,
+            // What it lacks first stands until it has that.
+            (Some(Wrong::NoRight(lacks)), None | Some(Wrong::NoRight(_))) if *lacks != step => {}
+            (_, wrong) => troubles.besides = wrong,
         });
     }
 
@@ -195,11 +196,15 @@ impl Link {
         let (name, mark, kept) = ("vouch1:{}:0".to_owned(), [0; 8], IN_TIME);
         let put = [Put { name, mark, kept }];
         if let Ok(done) = timeout(IN_TIME, connection.put(&put)).await {
-            self.note_counting(Step::Put, done.err());
+            self.note_step(Step::Put, done.err());
         }
         let names = [0, 1].map(|window| format!("vouch1:{{}}:{window}"));
         if let Ok(done) = timeout(IN_TIME, connection.count(&names)).await {
-            self.note_counting(Step::Count, done.err());
+            self.note_step(Step::Count, done.err());
+        }
+        let tell = connection.tell(&self.way.probe, 0, b"", IN_TIME);
+        if let Ok(done) = timeout(IN_TIME, tell).await {
+            self.note_step(Step::Tell, done.err());
         }
     }
 
@@ -267,12 +272,12 @@ impl Link {
             (Some(_), None) => tracing::info!(store, "the store of the fleet keeps new findings again"),
             _ => {}
         }
-        match (&before.counting, &now.counting) {
+        match (&before.besides, &now.besides) {
             (before, Some(wrong)) if before.as_ref() != Some(wrong) => tracing::warn!(
                 store,
-                "the store of the fleet counts no failures: {wrong}. Until then, each edge counts those of its own clients"
+                "the store of the fleet serves in part: {wrong}. Until then, each edge counts failures and doubts refusals by itself"
             ),
-            (Some(_), None) => tracing::info!(store, "the store of the fleet counts failures again"),
+            (Some(_), None) => tracing::info!(store, "the store of the fleet serves in full again"),
             _ => {}
         }
     }

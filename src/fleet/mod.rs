@@ -13,6 +13,7 @@ mod client;
 mod exchange;
 mod finding;
 pub mod guesses;
+pub mod health;
 pub mod key;
 mod link;
 mod outside;
@@ -28,12 +29,14 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use vouch_protocol::secret::Secret;
 
 use crate::session::tls;
 use crate::settings::directory::Tls;
 use crate::settings::fleet::{self as settings, StoreAddress};
 pub use finding::{Finding, Said};
+use health::{Board, Doubting};
 use key::{FleetKey, KeyError, Source};
 use link::{State, Way};
 pub use outside::{Clock, Outside, WayTo};
@@ -76,6 +79,8 @@ pub struct Fleet {
     key: FleetKey,
     clock: Clock,
     stores: Vec<(u64, Store)>,
+    board: Arc<Board>,
+    _watch: Option<AbortOnDropHandle<()>>,
 }
 
 /// How a store is.
@@ -176,20 +181,29 @@ impl Fleet {
             };
             (u64::from_le_bytes(weight), Store::open(way, writing))
         });
-        Self {
+        let mut fleet = Self {
             stores: stores.collect(),
             clock: outside.clock.clone(),
+            board: Arc::new(Board::new(&key, outside)),
+            _watch: None,
             key,
-        }
+        };
+        let link = fleet.store(fleet.board.name()).map(|store| store.link.clone());
+        let watch = link.map(|link| tokio::spawn(fleet.board.clone().watch(link)));
+        fleet._watch = watch.map(AbortOnDropHandle::new);
+        fleet
     }
 
     /// One without a store.
     #[cfg(test)]
     pub(crate) fn of_nobody() -> Self {
+        let key = FleetKey::new(&[1; 32]);
         Self {
-            key: FleetKey::new(&[1; 32]),
+            board: Arc::new(Board::new(&key, &Outside::default())),
+            key,
             clock: Clock::default(),
             stores: Vec::new(),
+            _watch: None,
         }
     }
 
@@ -209,6 +223,11 @@ impl Fleet {
         for (_, Store { link, .. }) in &self.stores {
             link.try_out().await;
         }
+    }
+
+    /// The other edges at which canaries are refused.
+    pub fn doubting(&self) -> Vec<Doubting> {
+        self.board.report()
     }
 
     /// How each store is, in the order of the configuration.

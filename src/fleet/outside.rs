@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use nix::unistd::gethostname;
+
 use crate::chance::Chance;
 use crate::session::connect::{Dial, Endpoint};
 use crate::session::lookup::Host;
@@ -12,6 +14,8 @@ use crate::settings::fleet::StoreAddress;
 /// The system around a fleet. By default it is the real one.
 #[derive(Clone)]
 pub struct Outside {
+    /// The name of this edge, which the others show.
+    pub edge: String,
     /// Pauses before a store is called again are drawn from it.
     pub chance: Chance,
     /// The time of day.
@@ -26,6 +30,10 @@ pub type WayTo = dyn Fn(&StoreAddress) -> Arc<dyn Dial> + Send + Sync;
 impl Default for Outside {
     fn default() -> Self {
         Self {
+            edge: gethostname()
+                .ok()
+                .and_then(|name| name.into_string().ok())
+                .unwrap_or_default(),
             chance: Chance::default(),
             clock: Clock::default(),
             way: Arc::new(endpoint),

@@ -16,6 +16,8 @@ pub(super) enum Step {
     Put,
     /// For a count.
     Count,
+    /// To keep a part of a value.
+    Tell,
 }
 
 /// What is wrong with a store.
@@ -107,6 +109,7 @@ const fn right(step: Step) -> &'static str {
         Step::Write => "write",
         Step::Put => "PFADD and PEXPIRE",
         Step::Count => "PFCOUNT",
+        Step::Tell => "SETRANGE and PEXPIRE",
     }
 }
 

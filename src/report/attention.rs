@@ -51,6 +51,17 @@ pub(super) fn of(report: &Report) -> Vec<String> {
             told.push(format!("fleet: {}: {why}", it.store));
         }
     }
+    for it in &report.doubting {
+        let domains = match it.domains {
+            1 => "1 domain is".to_owned(),
+            more => format!("{more} domains are"),
+        };
+        told.push(format!(
+            "fleet: a canary of {domains} refused at the edge {}, {} ago: refusals in such a domain are deferred at all edges",
+            it.edge,
+            ago(it.ago)
+        ));
+    }
     directories().for_each(|it| certificates(it, &mut told));
     log(&report.log, &mut told);
     told

@@ -26,4 +26,14 @@ records! {
         /// Findings that were not, as it took none or too many waited.
         unwritten: u64,
     }
+
+    /// An edge that doubts.
+    Doubting {
+        /// The name of its host.
+        edge: String,
+        /// How many domains have a canary that is refused there.
+        domains: u64,
+        /// Seconds since one was refused.
+        ago: u64,
+    }
 }

@@ -21,7 +21,7 @@ pub use directory::{
     Canaries, Canary, CatchAll, Certificate, Directory, Doubt, Doubted, LastFailure, Lookups, Memory,
     NotUnderstood, Pool, Refusal, Routed, SickServer, StaleLogins, Tls, UnknownRate,
 };
-pub use fleet::Store;
+pub use fleet::{Doubting, Store};
 pub use listener::{Answers, Listener, Reason, ShareOfNo};
 
 records! {
@@ -52,6 +52,8 @@ records! {
         directories: Vec<Directory>,
         /// The stores of the fleet, in the order of the configuration.
         fleet: Vec<Store>,
+        /// Other edges of the fleet at which canaries are refused: refusals of their domains are deferred here as well.
+        doubting: Vec<Doubting>,
         ;
         /// When the process began its work, in seconds since 1970.
         began: f64,

@@ -18,6 +18,7 @@ mod believed;
 mod edge;
 mod failing;
 mod guesses;
+mod health;
 mod known;
 mod model;
 mod redis;

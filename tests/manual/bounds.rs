@@ -68,7 +68,9 @@ const NO_BOUNDS: &[&str] = &[
     // What the store of a fleet keeps, and how often it is looked after.
     "fleet::finding::FORMAT", "fleet::finding::SIGNED", "fleet::finding::VALUE", "fleet::key::KEY",
     "fleet::key::NAME", "fleet::key::TAG", "fleet::key::WORLD", "fleet::link::LOOK_AFTER",
-    "fleet::guesses::BATCH", "fleet::guesses::COUNTED", "fleet::writer::BATCH", "settings::fleet::PORT",
+    "fleet::guesses::BATCH", "fleet::guesses::COUNTED", "fleet::health::READ",
+    "fleet::health::record::PLACE", "fleet::health::record::CLEAR", "fleet::health::record::EDGE",
+    "fleet::writer::BATCH", "settings::fleet::PORT",
 ];
 
 #[test]

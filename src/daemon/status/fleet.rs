@@ -1,7 +1,7 @@
 //! The stores of a fleet in the report.
 
 use crate::fleet::{Fleet, StoreReport};
-use crate::report::Store;
+use crate::report::{Doubting, Store};
 
 pub(super) fn report(fleet: &Fleet) -> Vec<Store> {
     let store = |it: StoreReport| Store {
@@ -17,4 +17,13 @@ pub(super) fn report(fleet: &Fleet) -> Vec<Store> {
         unwritten: it.unwritten,
     };
     fleet.report().into_iter().map(store).collect()
+}
+
+pub(super) fn doubting(fleet: &Fleet) -> Vec<Doubting> {
+    let edges = fleet.doubting().into_iter().map(|it| Doubting {
+        edge: it.edge,
+        domains: it.domains,
+        ago: it.ago.as_secs(),
+    });
+    edges.collect()
 }

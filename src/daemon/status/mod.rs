@@ -77,6 +77,7 @@ impl Daemon {
             listeners: self.listeners.iter().map(Listener::report).collect(),
             directories: self.directories.iter().map(Remote::report).collect(),
             fleet: self.fleet.as_deref().map(fleet::report).unwrap_or_default(),
+            doubting: self.fleet.as_deref().map(fleet::doubting).unwrap_or_default(),
             ..Report::default()
         }
         .with_attention()

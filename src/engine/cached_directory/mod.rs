@@ -137,6 +137,7 @@ impl CachedDirectory {
             not_understood: memory.not_understood.clone(),
             unknown_rate: memory.unknown_rate.clone(),
             canaries: Canaries::new(name.clone(), lookup.canary.iter().map(canonical)),
+            health: settings.health.clone(),
             flights: Flights::default(),
             checks: Flights::default(),
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::address::Address;
 use crate::engine::domains::Domains;
 use crate::engine::shared::Sharing;
+use crate::fleet::health::Health;
 use crate::settings::directory as settings;
 
 /// What is particular to a directory's questions and their memory.
@@ -18,6 +19,8 @@ pub struct Settings {
     pub keys: settings::Directory,
     /// What it shares with other edges, if it is one of several.
     pub sharing: Option<Sharing>,
+    /// What it and other edges doubt, likewise.
+    pub health: Option<Health>,
 }
 
 impl From<&settings::Directory> for Settings {
@@ -36,6 +39,7 @@ impl From<&settings::Directory> for Settings {
                 ..directory.clone()
             },
             sharing: None,
+            health: None,
         }
     }
 }

@@ -9,7 +9,7 @@
 //!    believed.
 //!
 //! If one of these is refused as well, the refusals are deferred until it, or any recipient of the domain,
-//! is accepted again.
+//! is accepted again. So they are while a canary of the domain is refused at another edge of the fleet.
 
 pub(crate) mod canaries;
 #[cfg(test)]
@@ -30,6 +30,7 @@ use super::unknown_rate::UnknownRate;
 use super::witnesses::{Assessment, Credibility};
 use crate::address::{Address, Domain};
 use crate::directory::{Directory, Terms};
+use crate::fleet::health::Health;
 use crate::verdict::{Cause, Class, Client, Kind, Question, Verdict};
 use crate::waiting::Waiters;
 use canaries::Canaries;
@@ -46,6 +47,8 @@ pub(super) struct Confirmer {
     /// What the remote has refused lately; `None` where it may refuse any number.
     pub(super) unknown_rate: Option<Arc<UnknownRate>>,
     pub(super) canaries: Canaries,
+    /// What other edges doubt, and are told of; `None` where this is the only edge.
+    pub(super) health: Option<Health>,
     /// Questions about recipients that are under way, canaries among them.
     pub(super) flights: Flights<(Generation, RecipientKey), Verdict>,
     /// Questions about witnesses, by their domains.
@@ -99,7 +102,10 @@ impl Confirmer {
             Verdict::Reject(_) => {
                 let domain = address.domain();
                 match self.confirm_by_canaries(domain, verdict, asked.deadline).await {
-                    refusal @ Verdict::Reject(_) => self.confirm_by_witness(asked, refusal).await,
+                    refusal @ Verdict::Reject(_) => {
+                        let verdict = self.confirm_by_witness(asked, refusal).await;
+                        self.confirm_by_edges(domain, verdict)
+                    }
                     doubted => doubted,
                 }
             }
@@ -109,7 +115,28 @@ impl Confirmer {
 
     /// Whether a refusal in this domain that is remembered is not believed any more.
     pub(super) fn doubts(&self, domain: &Domain) -> bool {
-        self.canaries.any_refused(domain) || self.memory.witnesses.is_doubted(domain)
+        self.canaries.any_refused(domain)
+            || self.memory.witnesses.is_doubted(domain)
+            || self.doubted_at(domain).is_some()
+    }
+
+    /// Another edge at which a canary of this domain is refused.
+    fn doubted_at(&self, domain: &Domain) -> Option<Arc<str>> {
+        self.health.as_ref()?.doubted_at(domain.as_str())
+    }
+
+    /// A refusal is believed unless another edge doubts it.
+    fn confirm_by_edges(&self, domain: &Domain, verdict: Verdict) -> Verdict {
+        match (&verdict, self.doubted_at(domain)) {
+            (Verdict::Reject(_), Some(edge)) => {
+                let text = format!(
+                    "no refusal of {domain} is believed while a canary of it is refused at another edge, {edge}: see vouch \
+                     status there"
+                );
+                Verdict::Defer(Cause::ours(Class::NotBelieved, text))
+            }
+            _ => verdict,
+        }
     }
 
     /// Whether a refusal in this domain that another edge has heard is believed, by what is known here.
@@ -118,7 +145,7 @@ impl Confirmer {
             self.canaries.credibility(domain),
             self.memory.witnesses.credibility(domain),
         ];
-        here.iter().all(|here| *here == Credibility::Believed)
+        here.iter().all(|here| *here == Credibility::Believed) && self.doubted_at(domain).is_none()
     }
 
     /// When the remote was asked last about a recipient of this domain that it has accepted.
@@ -136,7 +163,10 @@ impl Confirmer {
     ) -> Verdict {
         let domain = nobody.domain();
         match self.confirm_by_canaries(domain, verdict, deadline).await {
-            refusal @ Verdict::Reject(_) => self.memory.witnesses.credibility(domain).of(refusal),
+            refusal @ Verdict::Reject(_) => {
+                let refusal = self.memory.witnesses.credibility(domain).of(refusal);
+                self.confirm_by_edges(domain, refusal)
+            }
             verdict => verdict,
         }
     }
@@ -191,6 +221,14 @@ impl Confirmer {
     fn weigh_canary(&self, canary: &Address, verdict: Verdict) -> Verdict {
         let refused = matches!(verdict, Verdict::Reject(_));
         let verdict = self.canaries.note(canary, verdict);
+        if let Some(health) = &self.health {
+            let domain = canary.domain();
+            if refused {
+                health.refused(domain.as_str());
+            } else if !self.canaries.any_refused(domain) {
+                health.accepted(domain.as_str());
+            }
+        }
         if refused {
             // Some of them may be from the time since the canary was last accepted.
             self.memory.forget_refusals(canary.domain());

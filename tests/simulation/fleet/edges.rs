@@ -65,6 +65,7 @@ impl Site {
         let store = self.store.clone()?;
         let ahead = self.clocks[edge];
         let outside = Outside {
+            edge: format!("edge{edge}"),
             chance: Chance::of_vouch(self.seed ^ ((edge as u64 + 1) << 50) ^ (life << 56)),
             clock: Clock::new(move || {
                 UNIX_EPOCH + Duration::from_secs(MORNING.saturating_add_signed(ahead)) + began.elapsed()
