@@ -12,6 +12,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use vouch::session::tls;
+use vouch::settings::directory::KeyExchange;
 
 use crate::clients::{auth_load, saslauthd_load};
 use crate::stage::{PASSWORD, Stage, median, options, rate, user};
@@ -126,11 +128,11 @@ fn with_tls(table: &mut Table) {
     Turns::of(ours, theirs).row(table, what, 0.6, "bare");
 }
 
-/// Trusts the authority and resumes sessions, as vouch does.
+/// Trusts the authority, offers the same groups and suites as vouch, and resumes sessions.
 pub(crate) fn connector(authority: &Authority) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(authority.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(tls::provider(KeyExchange::Hybrid));
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

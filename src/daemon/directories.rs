@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::remotes::{servers_at, servers_by};
+use super::remotes::{client, servers_at, servers_by};
 use super::{DaemonError, routed, sharing};
 use crate::chance::Chance;
 use crate::config::{self, Config};
@@ -276,7 +276,7 @@ fn remote_of(
         return Ok((Arc::new(Watched::new(built)), None));
     };
     // Of no server yet.
-    let client = tls::Client::new(&directory.tls, "localhost", roots).map_err(unusable)?;
+    let client = client(directory, "localhost", roots).map_err(unusable)?;
     let change = change.clone();
     let one = move |at: &config::Directory, client: &tls::Client, counted: &Counted| {
         let servers = servers_at(at, client, &Resolver::default(), |remote| change(at, remote))?;
@@ -297,7 +297,7 @@ pub fn routed_servers(
     let Some(routes) = &directory.lookup.routes else {
         return Ok(Vec::new());
     };
-    let client = tls::Client::new(&directory.tls, "localhost", roots)?;
+    let client = client(directory, "localhost", roots)?;
     let mut template = directory.clone();
     template.lookup.routes = None;
     let one = |server: &Arc<Server>| {

@@ -34,7 +34,7 @@ pub fn servers_by(
     change: impl Fn(&mut Remote),
 ) -> Result<Servers, tls::SettingsError> {
     let first = directory.address.servers().first();
-    let client = tls::Client::new(&directory.tls, first.map_or("localhost", host), roots)?;
+    let client = client(directory, first.map_or("localhost", host), roots)?;
     servers_at(directory, &client, resolver, change)
 }
 
@@ -90,6 +90,20 @@ pub(super) fn servers_at(
         resolver.clone(),
         Box::new(make),
     ))
+}
+
+/// TLS with the servers of a directory, whose certificate names `host` where no key names another.
+///
+/// # Errors
+/// As [`servers`].
+pub(super) fn client(
+    directory: &Directory,
+    host: &str,
+    roots: &tls::Roots,
+) -> Result<tls::Client, tls::SettingsError> {
+    let most = directory.pool.max_sessions;
+    let client = tls::Client::new(&directory.tls, host, roots)?;
+    Ok(client.with_sessions(most.logins.max(most.recipients) as usize))
 }
 
 /// The servers of a list.

@@ -1,7 +1,9 @@
 //! TLS as a client: whom we trust, and the handshake.
 
 mod files;
+mod provider;
 mod roots;
+mod tickets;
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
@@ -23,20 +25,18 @@ use super::error::{Error, HANDSHAKE, Kind};
 use super::handshake::{own_identity, trouble};
 use super::negotiate::{AT_ONCE, Cleartext, negotiate};
 use super::verifier::{Ends, Taken, Verifier};
-use crate::settings::directory::{KeyExchange, Tls};
+use crate::settings::directory::Tls;
 use crate::telemetry::counter::Counter;
 use crate::wire::Stream;
 pub use files::SettingsError;
 use files::{Own, file_error, read_certificates, read_pem};
+pub use provider::provider;
 pub use roots::Roots;
+use tickets::{FEW, MANY, Tickets};
 
 /// Bound (sessions): TLS handshake. Beyond: no answer, with a hint at tls.key-exchange. Why: some firewalls swallow
 /// the larger first message of the hybrid key exchange.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Bound (sessions): TLS tickets kept for one server. Beyond: the oldest goes. Why: rustls keeps eight for each
-/// server name, of which there is one.
-const TICKETS: usize = 16;
 
 /// How TLS begins on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +73,16 @@ pub struct Client {
     anchors: Arc<OnceLock<Arc<RootCertStore>>>,
     /// What time it is for certificates and tickets.
     clock: Arc<dyn TimeProvider>,
+    /// Puts TLS that was agreed on over its stream.
+    over: TlsConnector,
     /// Made for the first handshake, and anew when a certificate that it has seen is over: the tickets go with it,
     /// since a resumed session shows no certificate.
     connector: Mutex<Option<(TlsConnector, Arc<Ends>)>>,
     /// Whose turn it is to work on a handshake.
     turns: Arc<Semaphore>,
     counts: Arc<Counts>,
+    /// Tickets kept at most, and the directory's room for many.
+    tickets: (usize, Arc<Semaphore>),
 }
 
 /// Our own certificate, and its key.
@@ -122,12 +126,6 @@ impl Client {
     /// # Errors
     /// See [`SettingsError`].
     pub fn new(keys: &Tls, host: &str, roots: &Roots) -> Result<Self, SettingsError> {
-        let mut provider = aws_lc_rs::default_provider();
-        if keys.key_exchange == KeyExchange::Classic {
-            provider.kx_groups.retain(|group| !is_hybrid(group.name()));
-        } else {
-            provider.kx_groups.sort_by_key(|group| !is_hybrid(group.name()));
-        }
         let trust = if keys.allow_invalid_certs {
             Trust::Anybody
         } else {
@@ -147,10 +145,13 @@ impl Client {
                 Ok((read_certificates("cert-file", chain)?, private))
             });
         let name = keys.server_name.as_deref().unwrap_or(host);
+        let provider = Arc::new(provider(keys.key_exchange));
         let client = Self {
             name: server_name(name)?,
             is_named: keys.server_name.is_some(),
-            provider: Arc::new(provider),
+            over: provider::over(provider.clone())
+                .map_err(|error| SettingsError::Identity(own_identity(&error)))?,
+            provider,
             trust: Arc::new(trust),
             identity: identity.transpose()?.map(Arc::new),
             anchors: Arc::default(),
@@ -158,6 +159,7 @@ impl Client {
             connector: Mutex::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             counts: Arc::default(),
+            tickets: (FEW, Arc::new(Semaphore::new(MANY))),
         };
         // What is wrong with the identity is to be known now.
         client
@@ -192,10 +194,19 @@ impl Client {
             identity: self.identity.clone(),
             anchors: self.anchors.clone(),
             clock: self.clock.clone(),
+            over: self.over.clone(),
             connector: Mutex::default(),
             turns: self.turns.clone(),
             counts: self.counts.clone(),
+            tickets: self.tickets.clone(),
         }
+    }
+
+    /// Keeps tickets for so many sessions with each server.
+    #[must_use]
+    pub fn with_sessions(mut self, sessions: usize) -> Self {
+        self.tickets.0 = sessions;
+        self
     }
 
     /// The configuration of handshakes, with these trust anchors; it notes when the certificates that it takes end.
@@ -221,7 +232,8 @@ impl Client {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
         };
-        config.resumption = Resumption::in_memory_sessions(TICKETS);
+        let (most, room) = &self.tickets;
+        config.resumption = Resumption::store(Arc::new(Tickets::new(*most, room.clone())));
         Ok(config)
     }
 
@@ -295,7 +307,7 @@ impl Client {
         let agreed = negotiate(fresh.map_err(io::Error::other)?, &mut stream, &self.turns).await?;
         // It has nothing left to do but to take the connection.
         let take = |connection: &mut ClientConnection| *connection = agreed;
-        connector.connect_with(self.name.clone(), stream, take).await
+        self.over.connect_with(self.name.clone(), stream, take).await
     }
 
     async fn shake_hands(
@@ -354,10 +366,6 @@ impl Client {
 
 fn server_name(name: &str) -> Result<ServerName<'static>, SettingsError> {
     ServerName::try_from(name.to_owned()).map_err(|_| SettingsError::Name(name.to_owned()))
-}
-
-fn is_hybrid(group: rustls::NamedGroup) -> bool {
-    group == rustls::NamedGroup::X25519MLKEM768
 }
 
 fn details(connection: &ClientConnection) -> Details {

@@ -71,7 +71,7 @@ struct Server {
 impl Server {
     /// A server that speaks this version.
     fn new(version: &'static SupportedProtocolVersion) -> Self {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let authority = authority("authority");
         let key = KeyPair::generate().unwrap();
         let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
@@ -355,22 +355,50 @@ fn a_file_that_never_ends_is_not_read_to_its_end() {
     }
 }
 
-// Fills TICKETS.
-#[test]
-fn tickets_are_those_of_one_server() {
-    use rustls::NamedGroup::X25519;
-    use rustls::client::{ClientSessionMemoryCache, ClientSessionStore};
-
-    // What `Resumption::in_memory_sessions` makes.
-    let kept = ClientSessionMemoryCache::new(TICKETS);
-    let names = ["a.example", "b.example", "c.example"].map(|name| ServerName::try_from(name).unwrap());
-    for name in &names {
-        kept.set_kx_hint(name.clone(), X25519);
+/// Tickets that the client has: sessions that are resumed one after another, if no new tickets are read.
+async fn tickets(client: &Client, server: &Arc<ServerConfig>) -> usize {
+    let mut resumed = 0;
+    loop {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let accepted = tokio::spawn(TlsAcceptor::from(server.clone()).accept(theirs));
+        let soon = Instant::now() + Duration::from_secs(60);
+        let shaken = client
+            .handshake(&"mail".into(), Box::new(ours), Begun::AtOnce, soon)
+            .await;
+        let _unread = shaken.unwrap();
+        let accepted = accepted.await.unwrap().unwrap();
+        if accepted.get_ref().1.handshake_kind() != Some(HandshakeKind::Resumed) {
+            return resumed;
+        }
+        resumed += 1;
     }
-    assert_eq!(
-        names.iter().filter(|name| kept.kx_hint(name).is_some()).count(),
-        TICKETS / 8
-    );
+}
+
+// Fills FEW, MANY.
+#[tokio::test]
+async fn as_many_tickets_are_kept_as_sessions_are_opened_at_once() {
+    let server = Server::new(&rustls::version::TLS13);
+    let config = server.config(2 * DAY);
+    let (client, _) = client(server.roots(), DAY);
+    let client = client.with_sessions(3 * FEW);
+    let all = async |client: &Client| {
+        // Each handshake takes one and brings two.
+        for _ in 0..4 * FEW {
+            session(client, &config).await.unwrap();
+        }
+        tickets(client, &config).await
+    };
+    assert_eq!(all(&client).await, 3 * FEW);
+    // The other servers of the directory leave room for five.
+    let others = client.tickets.1.clone();
+    let _others = others
+        .acquire_many(u32::try_from(MANY - 5).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(all(&client).await, FEW + 5);
+    assert_eq!(all(&client.again()).await, FEW + 5, "what was taken leaves room");
+    let one = client.again().with_sessions(1);
+    assert_eq!(all(&one).await, FEW);
 }
 
 // Fills HANDSHAKE_TIMEOUT.
