@@ -34,22 +34,42 @@ pub struct Recipients {
     store: OnceLock<Store>,
 }
 
+/// What is kept of one recipient. There are many of them.
 #[derive(Debug, Clone)]
 struct Kept {
-    /// Boxed, since most recipients are accepted without a word.
-    said: Said,
     since: Instant,
+    /// Most are accepted without a word, and of those there is no more to tell.
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Clone)]
+struct More {
+    said: Said,
     /// It was refused at that time for the first time since, and that is not believed yet.
     refused: Option<Instant>,
 }
 
 impl Kept {
-    const fn new(said: Said, since: Instant) -> Self {
-        Self {
-            said,
-            since,
-            refused: None,
-        }
+    fn new(said: Said, since: Instant) -> Self {
+        let more = match said {
+            Said::Yes(None) => None,
+            said => Some(Box::new(More { said, refused: None })),
+        };
+        Self { since, more }
+    }
+
+    fn into_said(self) -> Said {
+        self.more.map_or(Said::Yes(None), |more| more.said)
+    }
+
+    fn is_yes(&self) -> bool {
+        self.more
+            .as_ref()
+            .is_none_or(|more| matches!(more.said, Said::Yes(_)))
+    }
+
+    fn refused(&self) -> Option<Instant> {
+        self.more.as_ref()?.refused
     }
 }
 
@@ -103,9 +123,9 @@ impl Recipients {
     /// What is remembered of `address`.
     pub(super) fn recall(&self, address: &Address) -> Option<(State, Verdict)> {
         let name = address.to_wire();
-        let Kept { said, since, .. } = self.kept.get(&*name)?;
-        let age = since.elapsed();
-        match said {
+        let kept = self.kept.get(&*name)?;
+        let age = kept.since.elapsed();
+        match kept.into_said() {
             Said::No(cause) if age < self.ttl.negative => Some((State::Fresh, Verdict::Reject(*cause))),
             Said::No(_) => None,
             Said::Yes(remark) => {
@@ -158,16 +178,17 @@ impl Recipients {
     pub(super) fn note_refusal(&self, address: &Address, at: Instant) -> Option<Instant> {
         let key = key(address);
         let kept = self.kept.get(&key)?;
-        let is_known =
-            matches!(kept.said, Said::Yes(_)) && kept.since.elapsed() < self.ttl.positive.max(self.ttl.stale);
-        if !is_known {
+        if !kept.is_yes() || kept.since.elapsed() >= self.ttl.positive.max(self.ttl.stale) {
             return None;
         }
-        if kept.refused.is_none() {
-            let refused = Some(at);
-            self.kept.insert(key, Kept { refused, ..kept });
+        let earlier = kept.refused();
+        if earlier.is_none() {
+            let since = kept.since;
+            let (said, refused) = (kept.into_said(), Some(at));
+            let more = Some(Box::new(More { said, refused }));
+            self.kept.insert(key, Kept { since, more });
         }
-        kept.refused.or(Some(at))
+        earlier.or(Some(at))
     }
 
     /// Takes in what was found so long ago, unless something was found since.
@@ -194,7 +215,7 @@ impl Recipients {
         );
         let learned = Kept::new(said, since);
         let replace = |kept: &mut Kept| {
-            let is_known = matches!(kept.said, Said::Yes(_)) && kept.since.elapsed() < longest;
+            let is_known = kept.is_yes() && kept.since.elapsed() < longest;
             let gives_way = kept.since < since && (is_yes || !is_known);
             if gives_way {
                 *kept = learned.clone();
@@ -214,13 +235,13 @@ impl Recipients {
 
     /// Forgets who was refused in `domain`, since it was for no good reason.
     pub fn forget_refusals(&self, domain: &Domain) {
-        self.forget(domain, |said| matches!(said, Said::No(_)));
+        self.forget(domain, |kept| !kept.is_yes());
     }
 
     /// Forgets who was accepted in `domain`, where everybody was.
     pub fn forget_accepts(&self, domain: &Domain) {
         self.witnesses.forget_domain(domain);
-        self.forget(domain, |said| matches!(said, Said::Yes(_)));
+        self.forget(domain, Kept::is_yes);
     }
 
     /// Whether it ever keeps anything.
@@ -246,7 +267,7 @@ impl Recipients {
     /// Each item is one entry that was looked at; `None` where it is of no such mailbox. No lock is held between two.
     pub fn known(&self) -> Option<impl Iterator<Item = Option<Address>> + Send> {
         let longest = self.ttl.positive.max(self.ttl.stale);
-        let exists = move |kept: &Kept| matches!(kept.said, Said::Yes(_)) && kept.since.elapsed() < longest;
+        let exists = move |kept: &Kept| kept.is_yes() && kept.since.elapsed() < longest;
         let looked_at = move |(key, kept): (Box<[u8]>, Kept)| if exists(&kept) { read(&key) } else { None };
         (!longest.is_zero()).then(|| self.kept.iter().map(looked_at))
     }
@@ -265,7 +286,7 @@ impl Recipients {
     fn aged(&self, kept: Kept) -> Option<Entry> {
         let (ttl, age) = (self.ttl, kept.since.elapsed());
         let left = |time: Duration| time.checked_sub(age).filter(|left| !left.is_zero());
-        let (verdict, cause, state, ends) = match kept.said {
+        let (verdict, cause, state, ends) = match kept.into_said() {
             Said::No(cause) => ("reject", Some(cause), State::Fresh, ttl.negative),
             Said::Yes(remark) => ("accept", remark, self.state(age)?, ttl.positive.max(ttl.stale)),
         };
@@ -337,10 +358,10 @@ impl Recipients {
         forgotten
     }
 
-    fn forget(&self, domain: &Domain, which: impl Fn(&Said) -> bool) {
+    fn forget(&self, domain: &Domain, which: impl Fn(&Kept) -> bool) {
         let end = end(domain);
         self.kept.retain(|key, kept| {
-            let forgotten = key.ends_with(&end) && which(&kept.said);
+            let forgotten = key.ends_with(&end) && which(kept);
             if let (true, Some(store)) = (forgotten, self.store.get()) {
                 store.forget(key.clone());
             }
@@ -424,6 +445,33 @@ mod tests {
         assert_eq!(memory.recall(&joe), Some((State::Fresh, no())));
         advance(Duration::from_secs(1)).await;
         assert_eq!(memory.recall(&jane), Some((State::Stale, yes)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_refusal_of_who_is_known_is_taken_down() {
+        let (memory, jane, full) = (
+            Recipients::new(100, TTL),
+            address("jane@e.org"),
+            address("full@e.org"),
+        );
+        let (began, second) = (Instant::now(), Duration::from_secs(1));
+        assert_eq!(memory.note_refusal(&jane, began), None);
+        let is_full = Verdict::Accept(Identity {
+            name: b"full@e.org".to_vec(),
+            remark: Some(Cause::said(Class::Full, "452 4.2.2", "full")),
+            by_backup: false,
+        });
+        let yes = Verdict::accept("jane@e.org");
+        for (address, verdict) in [(&jane, yes), (&full, is_full)] {
+            memory.keep(address, &verdict);
+            assert_eq!(memory.note_refusal(address, began), Some(began));
+            assert_eq!(memory.note_refusal(address, began + second), Some(began));
+            assert_eq!(memory.recall(address), Some((State::Fresh, verdict.clone())));
+            memory.keep(address, &verdict);
+            assert_eq!(memory.note_refusal(address, began + second), Some(began + second));
+        }
+        memory.keep(&jane, &no());
+        assert_eq!(memory.note_refusal(&jane, began), None);
     }
 
     #[tokio::test(start_paused = true)]
