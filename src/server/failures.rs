@@ -12,7 +12,7 @@ use tokio::time::Instant;
 pub(super) const FAILURES: u64 = 65_536;
 
 /// Initial room for keys.
-const EXPECTED: usize = 1024;
+pub(super) const EXPECTED: usize = 1024;
 
 /// Failures, by the hash of the key.
 pub(super) struct Table {
