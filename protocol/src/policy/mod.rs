@@ -33,7 +33,7 @@ mod action;
 mod request;
 
 use bytes::BytesMut;
-use memchr::memchr2_iter;
+use memchr::memchr_iter;
 use tokio_util::codec::{Decoder, Encoder};
 
 pub use action::{ACTION_LIMIT, Action, ActionError, REPLY_LIMIT};
@@ -61,8 +61,6 @@ pub struct Codec {
     read: usize,
     /// Bytes of it that were searched.
     searched: usize,
-    /// Where the current line's first `=` stands in it.
-    equals: Option<usize>,
 }
 
 impl Codec {
@@ -76,20 +74,16 @@ impl Codec {
         let from = self.searched;
         self.searched = buffer.len();
         let unread = buffer.get(from..).unwrap_or_default();
-        for found in memchr2_iter(b'\n', b'=', unread) {
-            let at = from + found;
-            if unread.get(found) == Some(&b'=') {
-                self.equals.get_or_insert(at);
-                continue;
-            }
+        for at in memchr_iter(b'\n', unread).map(|found| from + found) {
             let start = std::mem::replace(&mut self.read, at + 1);
             within_limits(start, at)?;
             let line = buffer.get(start..at).unwrap_or_default();
             let end = start + line.strip_suffix(b"\r").unwrap_or(line).len();
-            match self.equals.take() {
+            // Names are short: to look at each byte takes less than to begin a search.
+            match line.iter().position(|&byte| byte == b'=') {
                 Some(equals) => {
-                    let name = buffer.get(start..equals).unwrap_or_default();
-                    self.attributes.add(name, equals + 1..end);
+                    let name = line.get(..equals).unwrap_or_default();
+                    self.attributes.add(name, start + equals + 1..end);
                 }
                 None if start == end => return Ok(Some(self.read)),
                 None => return Err(DecodeError::Malformed("an attribute without \"=\"")),
