@@ -9,31 +9,26 @@
 //! input there and prints the answer, where there is no `socat`.
 
 use std::env;
-use std::error::Error;
 use std::ffi::OsStr;
-use std::io::{self, BufRead, BufReader, Read, Write, stdin, stdout};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
+use std::io::{self, BufRead, BufReader, Write, stdin, stdout};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
 
 use base64::Engine as _;
 use nix::sys::signal::{Signal, raise};
 use remote::{Account, Authority, Options, Protocol, Security, Server, State};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
-type Failed = Box<dyn Error + Send + Sync>;
+use shared::{Failed, PATIENCE, end, exchange, say};
+
+#[path = "demo/shared.rs"]
+mod shared;
 
 /// Tells a child that it is to end when its input does.
 const HELD: &str = "VOUCH_DEMO_HELD";
-
-/// Long enough for a debug build on a busy machine to start, or to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the demo's answers mean to the software that asks.
 const MEANINGS: &str = "\
@@ -126,19 +121,6 @@ fn demo() -> Result<(), Failed> {
     });
     runtime.block_on(end())?;
     daemon.stop()
-}
-
-/// Waits until somebody wants the end.
-async fn end() -> io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
-    }
-    Ok(())
 }
 
 fn configuration(folder: &Path, ca_file: &Path, [imap, smtp, lmtp]: [u16; 3]) -> String {
@@ -328,15 +310,6 @@ fn pass_on(socket: &Path) -> Result<(), Failed> {
     Ok(exchange(socket, &mut stdin().lock(), &mut stdout().lock())?)
 }
 
-fn exchange(socket: &Path, question: &mut impl Read, answer: &mut impl Write) -> io::Result<()> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    io::copy(question, &mut stream)?;
-    stream.shutdown(Shutdown::Write)?;
-    io::copy(&mut stream, answer)?;
-    answer.flush()
-}
-
 fn has_socat() -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join("socat").is_file())
@@ -351,10 +324,4 @@ fn quoted(path: &Path) -> String {
     } else {
         format!("'{}'", path.replace('\'', r"'\''"))
     }
-}
-
-fn say(text: &str) -> io::Result<()> {
-    let mut out = stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }

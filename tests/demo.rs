@@ -1,5 +1,5 @@
-//! The demo, as the README has people run it: the lines that it prints, typed
-//! into a shell, give the answers that it printed, with `socat` and without.
+//! The demos, as the README has people run them: the lines that they print, typed
+//! into a shell, give the answers that they printed, with `socat` and without.
 
 #![allow(
     clippy::panic,
@@ -10,12 +10,14 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+#[path = "demo/fleet.rs"]
+mod fleet;
 #[path = "support/skip.rs"]
 mod skip;
 
@@ -33,6 +35,19 @@ struct Shown {
 /// The demo, ended when the test is.
 struct Demo(Child);
 
+impl Demo {
+    /// Its end, once somebody has typed Ctrl-C.
+    fn interrupted(&mut self) -> ExitStatus {
+        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), Signal::SIGINT).unwrap();
+        let asked = Instant::now();
+        while self.0.try_wait().unwrap().is_none() {
+            assert!(asked.elapsed() < PATIENCE, "Ctrl-C does not end the demo");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.0.wait().unwrap()
+    }
+}
+
 impl Drop for Demo {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -41,12 +56,13 @@ impl Drop for Demo {
 }
 
 /// Cargo builds examples with all the tests, beside their folder.
-fn program() -> PathBuf {
+fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
-    let demo = tests.parent().unwrap().parent().unwrap().join("examples/demo");
+    let examples = tests.parent().unwrap().parent().unwrap().join("examples");
+    let demo = examples.join(name);
     assert!(
         demo.exists(),
-        "not built with this test alone: cargo build --example demo"
+        "not built with this test alone: cargo build --example {name}"
     );
     demo
 }
@@ -94,7 +110,7 @@ fn typed(command: &str) -> (Vec<String>, bool) {
 
 /// Runs it to its end, where programs are found in `path`. The lines hold `by`.
 fn the_lines_give_the_answers(path: &OsStr, by: &str) {
-    let child = Command::new(program())
+    let child = Command::new(program("demo"))
         .env("PATH", path)
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
@@ -135,13 +151,7 @@ fn the_lines_give_the_answers(path: &OsStr, by: &str) {
         assert!(success && !said.is_empty(), "{command}: {said:?}");
     }
 
-    kill(Pid::from_raw(i32::try_from(demo.0.id()).unwrap()), Signal::SIGINT).unwrap();
-    let asked = Instant::now();
-    while demo.0.try_wait().unwrap().is_none() {
-        assert!(asked.elapsed() < PATIENCE, "Ctrl-C does not end the demo");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert!(demo.0.wait().unwrap().success());
+    assert!(demo.interrupted().success());
 }
 
 #[test]
