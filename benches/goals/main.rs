@@ -21,6 +21,8 @@ mod attack;
 mod clients;
 mod crowd;
 mod echo;
+mod edge;
+mod fleet;
 mod from_memory;
 mod half_done;
 mod hostile;
@@ -37,6 +39,9 @@ mod people;
 #[path = "../../tests/peers/postfix.rs"]
 mod postfix;
 mod probes;
+#[allow(dead_code, reason = "the tests need more of it")]
+#[path = "../../tests/fleet/redis.rs"]
+mod redis;
 mod stage;
 mod start;
 mod steps;
@@ -53,7 +58,7 @@ use table::Table;
 type Measure = fn(&mut Table);
 
 /// Each measurement by the name of its file.
-const MEASUREMENTS: [(&str, Measure); 12] = [
+const MEASUREMENTS: [(&str, Measure); 13] = [
     ("from_memory", from_memory::measure),
     ("probes", probes::measure),
     ("new_recipient", new_recipient::measure),
@@ -66,6 +71,7 @@ const MEASUREMENTS: [(&str, Measure); 12] = [
     ("steps", steps::measure),
     ("idle_clients", idle_clients::measure),
     ("start", start::measure),
+    ("fleet", fleet::measure),
 ];
 
 fn main() {
