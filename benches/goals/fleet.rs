@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::clients::policy_load;
 use crate::edge::{Asker, Edge};
-use crate::redis::Redis;
+use crate::redis::{Redis, named};
 use crate::stage::{median, options, processor_time, runtime};
 use crate::support::Vouch;
 use crate::support::process::wait_until;
@@ -55,7 +55,8 @@ const ROWS: [(&str, Goal); 5] = [
 ];
 
 pub(crate) fn measure(table: &mut Table) {
-    if let Some(why) = yardsticks::missing(&["redis-server", "redis-cli"]) {
+    let programs = ["server", "cli"].map(named);
+    if let Some(why) = yardsticks::missing(&programs.each_ref().map(String::as_str)) {
         for (what, goal) in ROWS {
             table.skipped(what, goal, why.clone());
         }
