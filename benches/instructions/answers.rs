@@ -17,6 +17,9 @@ use crate::support::process::wait_until;
 use crate::support::{Scratch, Vouch, available};
 use crate::{Life, callgrind};
 
+/// Lives in which an edge may find its store too slow.
+const TRIES: usize = 10;
+
 /// The rows of the daemon.
 pub(crate) fn rows() -> Vec<(&'static str, Life)> {
     let (many, some) = ([2_000, 20_000], [500, 5_000]);
@@ -76,18 +79,21 @@ fn remembered_in_a_fleet(count: usize) -> u64 {
 }
 
 fn found_by_another(count: usize) -> u64 {
+    let mut tries = (0..TRIES).filter_map(|_| try_to_find(count));
+    tries.next().expect("a store that answers in time")
+}
+
+/// Nothing where the machine was so busy that the edge has asked the remote itself.
+fn try_to_find(count: usize) -> Option<u64> {
     let (remote, store) = (Remote::start(Protocol::Lmtp), Redis::start());
     let other = remote.edge(Some(&store), Vouch::serve);
     ask(&other, count, |number| number);
     store.holds(count);
+    let probes = remote.server.count("RCPT");
     let edge = remote.edge(Some(&store), counted);
     ask(&edge, count, |number| number);
-    let probes = remote.server.count("RCPT");
-    assert!(
-        probes <= (count + count / 100) as u64,
-        "{probes} of {count} were asked about, or twice"
-    );
-    collected(&edge)
+    let collected = collected(&edge);
+    (remote.server.count("RCPT") == probes).then_some(collected)
 }
 
 /// A server that accepts everybody, and where it runs.
