@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! contrib/soak --seconds 600 --clients 4000 --seed 7
+//! contrib/soak --fleet --seconds 600
 //! ```
 //!
 //! The daemon is the binary, a process of its own; clients and remotes run here. Two directories are sick: their
@@ -10,6 +11,8 @@
 //! wrong; "later" is wrong at a directory that is well, and counted elsewhere. A polite client whose question has no
 //! answer has lost it. After a warm-up, and again after everybody has left, the daemon's memory and descriptors are
 //! looked at. What is found is printed; the exit status is 1 where something was wrong, lost or grew.
+//!
+//! With `--fleet` it is another day: that of three edges and their store (`fleet`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,8 +25,12 @@
 #[path = "../../tests/simulation/chance.rs"]
 mod chance;
 mod faults;
+mod fleet;
 mod options;
 mod polite;
+#[allow(dead_code, reason = "the tests need more of it")]
+#[path = "../../tests/fleet/redis.rs"]
+mod redis;
 mod report;
 mod rude;
 mod stage;
@@ -60,6 +67,9 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
+    if options.fleet {
+        return fleet::run(&options);
+    }
     let stage = Stage::new();
     let report = stage.runtime.block_on(soak(&stage, &options));
     print!("{report}");

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::chance::Chance;
 
-pub(crate) const USAGE: &str = "contrib/soak [--debug] [--seconds N] [--seed N] [--clients N]";
+pub(crate) const USAGE: &str = "contrib/soak [--debug] [--seconds N] [--seed N] [--clients N]
+contrib/soak [--debug] --fleet [--seconds N] [--seed N]";
 
 /// Below this nothing would be measured.
 const LEAST_SECONDS: u64 = 30;
@@ -15,6 +16,8 @@ pub(crate) struct Options {
     pub(crate) time: Duration,
     pub(crate) seed: u64,
     pub(crate) clients: usize,
+    /// The day of a fleet.
+    pub(crate) fleet: bool,
 }
 
 /// Why it is not understood.
@@ -30,12 +33,16 @@ pub(crate) enum Mistyped {
 
 impl Options {
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, Mistyped> {
-        let (mut seconds, mut seed, mut clients) = (600, 1, 3000_u64);
+        let (mut seconds, mut seed, mut clients, mut fleet) = (600, 1, 3000_u64, false);
         while let Some(argument) = arguments.next() {
             let number = match argument.as_str() {
                 "--seconds" => &mut seconds,
                 "--seed" => &mut seed,
                 "--clients" => &mut clients,
+                "--fleet" => {
+                    fleet = true;
+                    continue;
+                }
                 // What cargo adds to every benchmark.
                 "--bench" => continue,
                 _ => return Err(Mistyped::Unknown(argument)),
@@ -50,6 +57,7 @@ impl Options {
             time: Duration::from_secs(seconds),
             seed,
             clients: usize::try_from(clients).unwrap_or(usize::MAX),
+            fleet,
         })
     }
 
