@@ -414,6 +414,38 @@ mod tests {
         assert_eq!(memory.recall(&jane), None);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_another_edge_has_found_gives_way_to_what_is_younger_here_and_a_no_to_every_yes() {
+        let no = || Said::No(Box::new(Cause::said(Class::UnknownUser, "550 5.1.1", "x")));
+        let yes = || Said::Yes(None);
+        advance(TTL.negative).await;
+        // What is known here, what another has found, whether that is younger, and whether it is taken.
+        for (known, found, is_younger, is_taken) in [
+            (no(), yes(), true, true),
+            (no(), yes(), false, false),
+            (no(), no(), true, true),
+            (no(), no(), false, false),
+            (yes(), yes(), true, true),
+            (yes(), yes(), false, false),
+            (yes(), no(), true, false),
+            (yes(), no(), false, false),
+        ] {
+            let (memory, jane) = (Recipients::new(100, TTL), address("jane@e.org"));
+            let (then, second) = (Instant::now() - Duration::from_secs(5), Duration::from_secs(1));
+            assert!(memory.learn(&jane, known.clone(), then));
+            let since = if is_younger { then + second } else { then - second };
+            let taken = memory.learn(&jane, found.clone(), since);
+            assert_eq!(taken, is_taken, "{known:?}, {found:?}, {is_younger}");
+        }
+        let (memory, jane) = (Recipients::new(100, TTL), address("jane@e.org"));
+        assert!(memory.learn(&jane, yes(), Instant::now()));
+        advance(TTL.stale).await;
+        assert!(
+            memory.learn(&jane, no(), Instant::now()),
+            "nobody knows it any more"
+        );
+    }
+
     // Fills directory.NAME.cache.ttl.negative.
     #[tokio::test(start_paused = true)]
     async fn a_reject_is_kept_shortly_and_overwrites_an_accept() {

@@ -244,6 +244,18 @@ mod tests {
         assert_eq!(confirmed(&shared, "one.example"), ["a@one.example"]);
     }
 
+    /// It may have been on its way while the remote refused everybody.
+    #[tokio::test(start_paused = true)]
+    async fn a_yes_that_was_asked_for_before_a_refusal_tells_nothing_of_it() {
+        let shared = shared();
+        let (began, jane) = (Instant::now(), Address::from_typed("jane@one.example").unwrap());
+        advance(Duration::from_secs(1)).await;
+        refuse(&shared, "a@one.example");
+        advance(Duration::from_secs(1)).await;
+        shared.accepted(&jane, None, began, |_| false);
+        assert_eq!(confirmed(&shared, "one.example"), ["a@one.example"]);
+    }
+
     // Fills HELD_REFUSALS.
     #[tokio::test(start_paused = true)]
     async fn no_more_refusals_are_held_than_there_is_room_for() {

@@ -22,16 +22,20 @@ use crate::wire::Stream;
 /// times what hundreds of look-ups are answered with; a store that has gone mad takes no more memory.
 const UNASKED: usize = 256 << 10;
 
-/// Keeps a no out where the store has a yes whose probe began after the no's own. ARGV: the value, for how many milliseconds
-/// to keep it, how many milliseconds ago the probe of the no began.
+/// Keeps a no out where the store has a yes whose probe began after the no's own: by the time for which the store still keeps
+/// the yes, or by the seconds that both edges have written into their values. One of both is not enough: what was long on its
+/// way is older than its times say, and clocks differ. ARGV: the value, for how many milliseconds to keep it, how many
+/// milliseconds ago the probe of the no began.
 const UNLESS_YES_IS_YOUNGER: &str = "\
+local function second(v) \
+local a, b, c, d = v:byte(5, 8) return ((a * 256 + b) * 256 + c) * 256 + d end \
 local v = redis.call('GET', KEYS[1]) \
 if v and #v == 12 then \
 local k = v:byte(1) % 16 \
 if k == 1 or k == 4 then \
 local kept = {RETENTIONS} \
 local left = redis.call('PTTL', KEYS[1]) \
-if kept[v:byte(4) % 16 + 1] * 1000 - left <= tonumber(ARGV[3]) then return 0 end \
+if kept[v:byte(4) % 16 + 1] * 1000 - left <= tonumber(ARGV[3]) or second(v) >= second(ARGV[1]) then return 0 end \
 end end \
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1";
 

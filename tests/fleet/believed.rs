@@ -1,9 +1,12 @@
 //! What is believed of the store, and what is told to it.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use remote::Fault;
+use tokio::time::sleep;
 
 use crate::asker::Answer;
-use crate::edge::{JANE, JOE, NOBODY, Site};
+use crate::edge::{Edge, JANE, JOE, NOBODY, Site};
 
 /// How often the remote was asked about this recipient.
 fn asked(remote: &remote::Server, recipient: &str) -> usize {
@@ -102,6 +105,52 @@ async fn a_no_never_replaces_a_yes_that_is_younger_and_refuses_nobody_who_is_kno
     site.remote.stop().await;
     let c = site.edge("").await;
     assert_eq!(c.ask(NOBODY).await, Answer::Yes);
+}
+
+/// Makes the no in the store, or what was made of it before, a yes of that second that was there for half an hour.
+fn make_yes(site: &Site, second: u64) {
+    let make = "local n = 0 for _, k in ipairs(redis.call('KEYS', 'vouch1:*')) do local v = redis.call('GET', k) \
+                if #v == 12 and (v:byte(1) == 18 or v:byte(4) == 8) then \
+                local yes = string.char(17, 0, 0, 8) .. struct.pack('>I4', ARGV[1]) .. v:sub(9) \
+                redis.call('SET', k, yes, 'PX', 1800000) n = n + 1 end end return n";
+    assert_eq!(site.redis.order(&["EVAL", make, "0", &second.to_string()]), "1");
+}
+
+/// Whether the store still has that yes.
+fn has_yes(site: &Site) -> bool {
+    let count = "local n = 0 for _, k in ipairs(redis.call('KEYS', 'vouch1:*')) do local v = redis.call('GET', k) \
+                 if #v == 12 and v:byte(4) == 8 then n = n + 1 end end return n";
+    site.redis.order(&["EVAL", count, "0"]) == "1"
+}
+
+/// Has an edge tell that NOBODY does not exist, between two yeses.
+async fn tells_a_no(site: &Site, edge: &Edge, people: &[String], values: usize) {
+    assert_eq!(edge.ask(NOBODY).await, Answer::No);
+    assert_eq!(edge.ask(&people[0]).await, Answer::Yes);
+    // What is told comes in its order, this one behind the no.
+    assert_eq!(edge.ask(&people[1]).await, Answer::Yes);
+    site.redis.holds(values);
+}
+
+/// What was long on its way to the store is older than the time says for which it is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_yes_of_a_later_second_is_younger_however_long_it_was_in_the_store() {
+    let Some(site) = Site::start() else {
+        return;
+    };
+    let (a, people) = (site.edge("cache.ttl.negative = \"1s\"").await, site.people(7));
+    let now = UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let forgets = || sleep(Duration::from_millis(1100));
+    assert_eq!(a.ask(&people[6]).await, Answer::Yes);
+    tells_a_no(&site, &a, &people[..2], 4).await;
+    make_yes(&site, now + 1000);
+    forgets().await;
+    tells_a_no(&site, &a, &people[2..4], 6).await;
+    assert!(has_yes(&site), "an older no has taken its place");
+    make_yes(&site, now - 1000);
+    forgets().await;
+    tells_a_no(&site, &a, &people[4..6], 8).await;
+    assert!(!has_yes(&site), "it is older by both");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use vouch::address::Address;
 use vouch::config::Config;
 use vouch::daemon;
@@ -14,7 +14,7 @@ use vouch::engine::{Decision, Engine, Source};
 use vouch::fleet::{Clock, Fleet, Outside, Secrets};
 use vouch::session::tls::Roots;
 use vouch::settings::fleet as settings;
-use vouch::verdict::{Client, Kind, Question, Verdict};
+use vouch::verdict::{Class, Client, Kind, Question, Verdict};
 
 use super::resp::Way;
 use super::store::Store;
@@ -108,7 +108,8 @@ struct Running {
     _fleet: Option<Arc<Fleet>>,
 }
 
-/// When each recipient was last accepted and refused by the remote itself, in this life of the edge.
+/// When each recipient was last accepted and refused by the remote itself, in this life of the edge. Where the edge has come to
+/// doubt refusals it has forgotten them.
 #[derive(Default)]
 struct Answered {
     accepted: BTreeMap<String, Instant>,
@@ -161,7 +162,7 @@ impl Edge {
 
     /// Ends, and starts anew with no memory of its own, once nobody asks the old one any more.
     pub(crate) async fn restart(self: Arc<Self>) {
-        sleep(self.world.chance.ms(60_000, 600_000)).await;
+        sleep_until(self.when_to_restart()).await;
         let Some(running) = self.lock().take() else {
             return;
         };
@@ -177,6 +178,16 @@ impl Edge {
         *self.lock() = Some(Arc::new(running));
     }
 
+    /// Anytime, or as soon as it is on a blocklist: it starts there, and remembers nobody.
+    fn when_to_restart(&self) -> Instant {
+        let world = &self.world;
+        let anytime = world.began + world.chance.ms(60_000, 600_000);
+        match world.losses.first() {
+            Some((from, _)) if world.chance.coin() => *from,
+            _ => anytime,
+        }
+    }
+
     /// Ends.
     pub(crate) fn stop(&self) {
         *self.lock() = None;
@@ -190,7 +201,8 @@ impl Edge {
             if let Some(running) = running {
                 self.ask(&running, self.world.anybody()).await;
             }
-            sleep(chance.one(&[chance.ms(1, 500), chance.ms(100, 5000), chance.ms(1000, 30_000)])).await;
+            let pause = chance.one(&[chance.ms(1, 500), chance.ms(100, 5000), chance.ms(1000, 30_000)]);
+            sleep(pause * self.world.peers.pace).await;
         }
     }
 
@@ -239,15 +251,14 @@ impl Edge {
         let (world, cache) = (&self.world, &self.world.directory.cache);
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         let is_by_remote = decision.source == Source::Probe;
-        let is_remembered = |at: &&Instant, time| cache.entries > 0 && **at < asked && at.elapsed() < time;
+        let is_remembered = |at: &&Instant| cache.entries > 0 && **at < asked;
         match &decision.verdict {
             Verdict::Accept(_) => {
                 if decision.source == Source::Fleet {
                     self.counts.accepted.fetch_add(1, Ordering::Relaxed);
                 }
                 let refused = answered.refused.get(name);
-                if let Some(at) = refused.filter(|at| is_remembered(at, cache.ttl.negative))
-                    && world.losses.is_empty()
+                if let Some(at) = refused.filter(is_remembered)
                     && !world.was_accepted_since(name, *at - WEIGHED)
                 {
                     let ago = at.elapsed();
@@ -265,7 +276,7 @@ impl Edge {
                 }
                 let longest = cache.ttl.positive.max(cache.ttl.stale);
                 let accepted = answered.accepted.get(name);
-                if let Some(at) = accepted.filter(|at| is_remembered(at, longest))
+                if let Some(at) = accepted.filter(|at| is_remembered(at) && at.elapsed() < longest)
                     && !world.has_said(name, false, *at)
                 {
                     let ago = at.elapsed();
@@ -277,6 +288,7 @@ impl Edge {
                     answered.refused.insert(name.to_owned(), Instant::now());
                 }
             }
+            Verdict::Defer(cause) if cause.class == Class::NotBelieved => answered.refused.clear(),
             _ => {}
         }
     }

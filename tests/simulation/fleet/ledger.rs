@@ -26,6 +26,8 @@ pub(crate) struct Peers {
     pub(crate) edge: Option<usize>,
     /// All edges, itself included; none where there is no fleet.
     all: OnceLock<Vec<Weak<World>>>,
+    /// How many times longer than others people think at this edge before they ask.
+    pub(crate) pace: u32,
     /// How much older what another edge has found may be than its age says.
     slack: Duration,
     /// When it was refused who was asked about on a blocklist.
@@ -65,11 +67,13 @@ impl World {
             world.set_turns(turns.clone());
             if world.chance.coin() {
                 let from = began + world.chance.ms(30_000, day.as_millis() as u64 / 2);
-                let until = from + BLOCKLIST + world.chance.ms(0, 300_000);
+                let until =
+                    from + BLOCKLIST + world.chance.one(&[Duration::ZERO, world.chance.ms(0, 300_000)]);
                 world.losses = vec![(from, until)];
             }
             world.peers.edge = Some(number);
             world.peers.slack = slack;
+            world.peers.pace = world.chance.one(&[1, 1, 5]);
             Arc::new(world)
         };
         let worlds: Vec<_> = (0..many).map(edge).collect();

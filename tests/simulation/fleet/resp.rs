@@ -4,10 +4,10 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 use vouch::session::connect::{Dial, Dialled};
 use vouch::session::{Error, Kind};
@@ -94,7 +94,7 @@ async fn say(store: &Store, stream: &mut DuplexStream, reply: &[u8]) -> std::io:
     }
     let part = store.chance.among(0, reply.len() as u64) as usize;
     stream.write_all(&reply[..part]).await?;
-    sleep(Duration::from_millis(1)).await;
+    yield_now().await;
     stream.write_all(&reply[part..]).await
 }
 

@@ -60,8 +60,7 @@ impl Value {
     }
 
     fn stamp(&self) -> i64 {
-        let stamp = self.bytes[4..8].try_into().unwrap_or_default();
-        i64::from(u32::from_be_bytes(stamp))
+        stamp(&self.bytes)
     }
 
     fn left(&self) -> u64 {
@@ -73,6 +72,12 @@ impl Value {
         let kept = RETENTIONS[usize::from(self.bytes[3] & 15)] * 1000;
         kept.saturating_sub(self.left())
     }
+}
+
+/// When the probe of a value began, in seconds by the clock of the edge that wrote it.
+fn stamp(value: &[u8]) -> i64 {
+    let stamp = value[4..8].try_into().unwrap_or_default();
+    i64::from(u32::from_be_bytes(stamp))
 }
 
 impl Store {
@@ -125,7 +130,7 @@ impl Store {
 
     fn answer_well(&self, edge: usize, verb: &str, words: &[&[u8]]) -> Vec<u8> {
         match (verb, words) {
-            ("HELLO", [_, b"3", ..]) => "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n".into(),
+            ("HELLO", _) => "%3\r\n+server\r\n+redis\r\n+mode\r\n+standalone\r\n+role\r\n+master\r\n".into(),
             ("PING", [_]) => "+PONG\r\n".into(),
             ("GET", [_, name]) => match self.book().values.get(*name) {
                 Some(value) => bulk(&value.bytes),
@@ -158,7 +163,7 @@ impl Store {
     fn put_unless(&self, edge: usize, name: &[u8], value: &[u8], time: u64, age: u64) -> bool {
         let present = self.book().values.get(name).cloned();
         let yes = present.filter(|present| present.verdict() == Some(true));
-        if yes.is_some_and(|yes| yes.age() <= age) {
+        if yes.is_some_and(|yes| yes.age() <= age || yes.stamp() >= stamp(value)) {
             self.kept_out.fetch_add(1, Ordering::Relaxed);
             return false;
         }
