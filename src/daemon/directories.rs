@@ -146,6 +146,7 @@ pub(super) fn build_all(
         let settings = Settings {
             sharing: fleet.map(|fleet| sharing::of(fleet, directory, answers_of)),
             health: fleet.map(|fleet| sharing::health(fleet, directory, answers_of)),
+            logins: fleet.map(|fleet| sharing::logins(fleet, directory)),
             ..directory.into()
         };
         let (member, servers) = match old {

@@ -30,6 +30,15 @@ pub(super) fn health(
     Health::new(fleet, &source(directory, answers_of))
 }
 
+/// What edges share of the logins that a directory has accepted: of the same server, or of maps of directories of one name.
+pub(super) fn logins(fleet: &Arc<Fleet>, directory: &config::Directory) -> Share {
+    let server = match &directory.lookup.routes {
+        Some(_) => format!("routes {}", directory.name),
+        None => directory.endpoint(),
+    };
+    Share::new(fleet.clone(), &format!("logins {} {server}", directory.kind))
+}
+
 /// The shares of a directory: findings of the same server, that were asked for and read in the same way by the same vouch.
 /// `answers_of` tells the server and the reading.
 pub(super) fn of(

@@ -186,6 +186,10 @@ impl Directory for Watched {
         self.directory.call(deadline)
     }
 
+    fn is_crowded(&self, kind: &Kind) -> bool {
+        self.directory.is_crowded(kind)
+    }
+
     fn away(&self) -> Option<Cause> {
         self.directory.away()
     }

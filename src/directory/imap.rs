@@ -90,6 +90,10 @@ impl Directory for Imap {
         Box::pin(self.logins.pool.call(deadline))
     }
 
+    fn is_crowded(&self, _: &Kind) -> bool {
+        self.logins.is_crowded()
+    }
+
     fn away(&self) -> Option<Cause> {
         self.logins.away()
     }

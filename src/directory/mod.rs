@@ -68,6 +68,11 @@ pub trait Directory: Send + Sync {
         None
     }
 
+    /// Whether a login would have to wait behind others.
+    fn is_crowded(&self, _kind: &Kind) -> bool {
+        false
+    }
+
     /// What its remote answered last, where somebody notes it.
     fn health(&self) -> Health {
         Health::default()
@@ -168,6 +173,11 @@ impl<S: Session<Question = session::Login>> Logins<S> {
             Ok(verdict) => verdict,
             Err(error) => judge::no_answer(&error),
         }
+    }
+
+    /// See [`Directory::is_crowded`].
+    fn is_crowded(&self) -> bool {
+        self.pool.sessions().waiting > 0
     }
 
     /// See [`Directory::away`].

@@ -162,6 +162,10 @@ impl Directory for Smtp {
         Box::pin(self.logins.pool.call(deadline))
     }
 
+    fn is_crowded(&self, _: &Kind) -> bool {
+        self.logins.is_crowded()
+    }
+
     fn away(&self) -> Option<Cause> {
         self.logins.away()
     }

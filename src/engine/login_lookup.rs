@@ -15,7 +15,8 @@ use super::lookup::{self, Answer, Asked, Decided, Lookup, STALE_PATIENCE};
 use super::lookups::Lookups;
 use super::not_understood::NotUnderstood;
 use super::stale::{ServerName, StaleLogins};
-use super::trust::Trust;
+use super::trust::{Sign, Trust};
+use super::trusted_elsewhere::TrustedElsewhere;
 use crate::directory::routed::Lead;
 use crate::directory::{Directory, Terms};
 use crate::verdict::{Abstention, Cause, Kind, Proof, Question, UserName, Verdict};
@@ -31,6 +32,8 @@ pub(super) struct LoginLookup {
     pub(super) not_understood: Arc<NotUnderstood>,
     pub(super) memory: Arc<Logins>,
     pub(super) trust: Arc<Trust>,
+    /// Whom other edges trust; `None` where this is the only one.
+    pub(super) trusted_elsewhere: Option<TrustedElsewhere>,
     /// The client's address is handed on.
     pub(super) forward_client: bool,
     pub(super) flights: Flights<(Generation, (UserName, LoginKey)), Verdict>,
@@ -91,6 +94,24 @@ impl LoginLookup {
         self.directory.away()
     }
 
+    /// Whether another edge has accepted the user lately. That is of no matter, and not asked, to a login that need not wait.
+    async fn is_trusted_elsewhere(&self, question: &Question, user: &UserName) -> bool {
+        match &self.trusted_elsewhere {
+            Some(elsewhere) if self.directory.is_crowded(&question.kind) => {
+                elsewhere.has(user, &question.client).await
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes what came of a login, here and for other edges.
+    fn note_trust(&self, question: &Question, user: &UserName, sign: &Sign, verdict: &Verdict) {
+        self.trust.note(user, sign, verdict);
+        if let Some(elsewhere) = &self.trusted_elsewhere {
+            elsewhere.note(user, &question.client, verdict);
+        }
+    }
+
     /// What a login is known by; `None` for a dialog.
     pub(super) fn tag(&self, user: &UserName, proof: &Proof) -> Option<Tag> {
         match proof {
@@ -127,20 +148,18 @@ impl Lookup for LoginLookup {
             return Verdict::Abstain(Abstention::NotOurs);
         };
         let sign = self.trust.sign(user, proof, &question.client);
-        let terms = Terms {
-            trusted: self.trust.has(user, &sign),
-            waiters,
-        };
+        let trusted = self.trust.has(user, &sign) || self.is_trusted_elsewhere(question, user).await;
+        let terms = Terms { trusted, waiters };
         let verdict = self.directory.probe(question, terms).await;
         self.not_understood.note(&question.kind, &verdict);
-        self.trust.note(user, &sign, &verdict);
+        self.note_trust(question, user, &sign, &verdict);
         // A dialog may have named nobody before it was asked: it is known by its network alone then.
         let named = match proof {
             Proof::Relay(dialog) => dialog.user().map(UserName::new),
             Proof::Password(_) | Proof::Token { .. } => None,
         };
         if let Some(named) = named.as_ref().filter(|named| *named != user) {
-            self.trust.note(named, &sign, &verdict);
+            self.note_trust(question, named, &sign, &verdict);
         }
         if let Some(stale) = &self.memory.stale {
             stale.note(self.server(question), named.as_ref().unwrap_or(user), &verdict);

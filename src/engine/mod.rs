@@ -29,6 +29,7 @@ mod shared;
 pub(crate) mod stale;
 mod store;
 mod trust;
+mod trusted_elsewhere;
 mod unknown_rate;
 mod witnesses;
 

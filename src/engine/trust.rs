@@ -19,11 +19,11 @@ use crate::verdict::{Client, Proof, UserName, Verdict};
 
 /// Bound (cache): time for which an accepted user has priority. Beyond: the user waits with all others. Why: nearly
 /// every user logs in again within it.
-const TRUST: Duration = Duration::from_secs(14 * 86_400);
+pub(super) const TRUST: Duration = Duration::from_secs(14 * 86_400);
 
 /// Bound (cache): users with priority, and as many of their networks. Beyond: some wait with all others. Why: some
 /// megabytes.
-const USERS: usize = 65_536;
+pub(super) const USERS: usize = 65_536;
 
 /// Bound (cache): passwords of one user that give priority. Beyond: the oldest is dropped. Why: each device may have
 /// its own.

@@ -98,15 +98,20 @@ impl Edge {
         Self::serve(scratch, config, "policy").await
     }
 
-    /// One that checks logins for an auth listener with these keys.
-    pub(crate) async fn of_logins(redis: &Redis, key: &Key, remote: &Server, keys: &str) -> Self {
+    /// One that checks logins for an auth listener with these keys, and with others of its directory.
+    pub(crate) async fn of_logins(
+        redis: &Redis,
+        key: &Key,
+        remote: &Server,
+        (keys, more): (&str, &str),
+    ) -> Self {
         let scratch = Scratch::new();
         let config = format!(
             "{}[control]\nsocket = \"{}\"\n\
              [listener.auth]\nprotocol = \"auth\"\nsocket = \"{}\"\ndirectory = [\"remote\"]\n\
-             deadline = \"5s\"\nlimits.auth-errors = \"unlimited\"\n{keys}\n\
+             deadline = \"30s\"\nlimits.auth-errors = \"unlimited\"\n{keys}\n\
              [directory.remote]\ntype = \"imap\"\naddress = \"127.0.0.1\"\nport = {}\n\
-             lookup.domains = [\"example.org\"]\n",
+             lookup.domains = [\"example.org\"]\n{more}\n",
             redis.fleet(&key.path()),
             scratch.text("control"),
             scratch.text("auth"),

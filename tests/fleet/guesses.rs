@@ -32,7 +32,7 @@ impl Three {
         }
         let (redis, key, remote) = (Redis::start(), Key::new(), remote());
         let keys = format!("penalty = {{ {penalty} }}");
-        let edge = || Edge::of_logins(&redis, &key, &remote, &keys);
+        let edge = || Edge::of_logins(&redis, &key, &remote, (&keys, ""));
         let edges = [edge().await, edge().await, edge().await];
         for edge in &edges {
             edge.logged("the store of the fleet is used").await;
@@ -203,7 +203,7 @@ async fn a_store_that_lets_nothing_be_counted_is_named_and_serves_otherwise() {
     for (rights, lacks) in [("+pfcount", "PFADD and PEXPIRE"), ("+pfadd +pexpire", "PFCOUNT")] {
         let access = format!("user vouch on >PASSWORD ~vouch1:* +get +pttl +set +eval {rights}");
         let (redis, key, remote) = (Redis::by("", &access), Key::new(), remote());
-        let edge = Edge::of_logins(&redis, &key, &remote, "penalty = { after = 5 }").await;
+        let edge = Edge::of_logins(&redis, &key, &remote, ("penalty = { after = 5 }", "")).await;
         edge.logged("the store of the fleet is used").await;
         for number in 0..5 {
             let password = format!("guess{number}");

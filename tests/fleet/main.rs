@@ -26,6 +26,7 @@ mod refusing;
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]
 #[path = "../support/mod.rs"]
 mod support;
+mod trusted;
 
 /// Whether the store can be run here. If not, says so past the capture of test output, or fails.
 fn is_available() -> bool {

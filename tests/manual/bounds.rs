@@ -65,7 +65,8 @@ const NO_BOUNDS: &[&str] = &[
     "directory::challenge::VALUE", "vouch_protocol::smtp::named::KEYS",
     // Where something begins.
     "server::failures::EXPECTED",
-    // What the store of a fleet keeps, and how often it is looked after.
+    // How often edges tell each other of a user.
+    "engine::trusted_elsewhere::TOLD", // What the store of a fleet keeps, and how often it is looked after.
     "fleet::finding::FORMAT", "fleet::finding::SIGNED", "fleet::finding::VALUE", "fleet::key::KEY",
     "fleet::key::NAME", "fleet::key::TAG", "fleet::key::WORLD", "fleet::link::LOOK_AFTER",
     "fleet::guesses::BATCH", "fleet::guesses::COUNTED", "fleet::health::READ",

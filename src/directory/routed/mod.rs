@@ -80,6 +80,16 @@ impl Directory for Routed {
         }
     }
 
+    fn is_crowded(&self, kind: &Kind) -> bool {
+        match self.route_of(kind) {
+            Some(Route::Server(server)) => {
+                let lease = self.servers.lease(server);
+                lease.is_ok_and(|lease| lease.directory().is_crowded(kind))
+            }
+            _ => false,
+        }
+    }
+
     fn report(&self) -> Option<super::Report> {
         Some(self.servers.sums(self.kind))
     }

@@ -22,6 +22,7 @@ use super::recipients::Recipients;
 use super::shared::Shared;
 use super::stale::{self, StaleLogins};
 use super::trust::Trust;
+use super::trusted_elsewhere::TrustedElsewhere;
 use super::unknown_rate::{Rate, UnknownRate};
 use super::witnesses::Doubt;
 use super::{Decision, Source, lookups, refusals, store};
@@ -156,6 +157,7 @@ impl CachedDirectory {
             not_understood: memory.not_understood.clone(),
             memory: memory.logins.clone(),
             trust: memory.trust.clone(),
+            trusted_elsewhere: settings.logins.clone().map(TrustedElsewhere::new),
             forward_client: settings.keys.auth.forward_client,
             flights: Flights::default(),
         });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::address::Address;
 use crate::engine::domains::Domains;
 use crate::engine::shared::Sharing;
+use crate::fleet::Share;
 use crate::fleet::health::Health;
 use crate::settings::directory as settings;
 
@@ -21,6 +22,8 @@ pub struct Settings {
     pub sharing: Option<Sharing>,
     /// What it and other edges doubt, likewise.
     pub health: Option<Health>,
+    /// Which users were accepted, likewise.
+    pub logins: Option<Share>,
 }
 
 impl From<&settings::Directory> for Settings {
@@ -40,6 +43,7 @@ impl From<&settings::Directory> for Settings {
             },
             sharing: None,
             health: None,
+            logins: None,
         }
     }
 }
