@@ -98,7 +98,7 @@ fn plain(table: &mut Table) {
     }
     let theirs = || runtime.block_on(bare_client(port, None));
     let what = "the same against a bare client that opens one session for each login";
-    Turns::of(ours, theirs).row(table, what, 0.6, "bare");
+    Turns::of(ours, theirs).row(table, what, 0.85, "bare");
 }
 
 fn with_tls(table: &mut Table) {
@@ -115,17 +115,17 @@ fn with_tls(table: &mut Table) {
     let ours = || runtime.block_on(auth_load(&stage.listener("auth"), AT_ONCE, TURN));
     let what = "logins by IMAP with TLS: logins/s against Dovecot `passdb imap` with TLS";
     match yardsticks::missing(&["dovecot"]) {
-        Some(why) => table.skipped(what, Goal::AtLeast(3.0), why),
+        Some(why) => table.skipped(what, Goal::AtLeast(3.8), why),
         None => {
             let _dovecot = yardsticks::dovecot(&scratch, port, Some(&ca_file));
             let theirs = || runtime.block_on(auth_load(&scratch.path("auth"), AT_ONCE, TURN));
-            Turns::of(ours, theirs).row(table, what, 3.0, "Dovecot");
+            Turns::of(ours, theirs).row(table, what, 3.8, "Dovecot");
         }
     }
     let connector = connector(&authority);
     let theirs = || runtime.block_on(bare_client(port, Some(connector.clone())));
     let what = "the same against a bare client with TLS that opens one session for each login";
-    Turns::of(ours, theirs).row(table, what, 0.6, "bare");
+    Turns::of(ours, theirs).row(table, what, 0.85, "bare");
 }
 
 /// Trusts the authority, offers the same groups and suites as vouch, and resumes sessions.

@@ -22,8 +22,10 @@ mod clients;
 mod crowd;
 mod echo;
 mod edge;
+mod far_logins;
 mod fleet;
 mod from_memory;
+mod gets;
 mod half_done;
 mod hostile;
 mod idle_clients;
@@ -42,6 +44,7 @@ mod probes;
 #[allow(dead_code, reason = "the tests need more of it")]
 #[path = "../../tests/fleet/redis.rs"]
 mod redis;
+mod remembered;
 mod stage;
 mod start;
 mod steps;
@@ -58,18 +61,21 @@ use table::Table;
 type Measure = fn(&mut Table);
 
 /// Each measurement by the name of its file.
-const MEASUREMENTS: [(&str, Measure); 13] = [
+const MEASUREMENTS: [(&str, Measure); 16] = [
     ("from_memory", from_memory::measure),
+    ("gets", gets::measure),
     ("probes", probes::measure),
     ("new_recipient", new_recipient::measure),
     ("logins", logins::measure),
     ("warm_login", warm_login::measure),
+    ("far_logins", far_logins::measure),
     ("crowd", crowd::measure),
     ("attack", attack::measure),
     ("half_done", half_done::measure),
     ("hostile", hostile::measure),
     ("steps", steps::measure),
     ("idle_clients", idle_clients::measure),
+    ("remembered", remembered::measure),
     ("start", start::measure),
     ("fleet", fleet::measure),
 ];
