@@ -48,6 +48,11 @@ fn it_shows_listeners_and_directories_to_people_and_to_programs() {
 
     assert_eq!(ask(&socket, JANE), "action=DUNNO\n\n");
     assert!(ask(&socket, "trouble@example.org").starts_with("action=DEFER_IF_PERMIT 4.4.3 "));
+    world
+        .vouch(&["status", "--quiet"])
+        .ended(0)
+        .says_nothing()
+        .complains_of_nothing();
     let ran = world.vouch(&["status", "--json"]).ended(0);
     let status: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(status["process"], daemon.process.id());
@@ -123,9 +128,11 @@ fn it_shows_listeners_and_directories_to_people_and_to_programs() {
 
     assert_eq!(daemon.ends_by("TERM"), Some(0));
     assert!(!control.exists());
-    let ran = world.vouch(&["status"]).ended(69);
-    ran.says_nothing()
-        .complains(&["no vouch is running", control.to_str().unwrap()]);
+    for arguments in [&["status"][..], &["status", "--quiet"]] {
+        let ran = world.vouch(arguments).ended(69);
+        ran.says_nothing()
+            .complains(&["no vouch is running", control.to_str().unwrap()]);
+    }
 }
 
 /// A daemon that is not there is waited for, and one that went away too.

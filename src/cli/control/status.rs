@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Print nothing if the daemon answers, for health checks
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    quiet: bool,
     /// Repeat every SECONDS until Ctrl-C
     #[arg(
         long,
@@ -47,6 +50,9 @@ pub(crate) fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
         Ok(answer) => answer,
         Err(error) => return fail(status::UNAVAILABLE, &format!("vouch status: {error}")),
     };
+    if arguments.quiet {
+        return ExitCode::SUCCESS;
+    }
     match print(&answer.text(arguments.json)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(status) => status,
