@@ -212,7 +212,10 @@ fn places(config: &Config, file: &Path, sockets: impl Iterator<Item = PathBuf>) 
         write: vec!["/dev/null".into()],
         ..Places::default()
     };
-    places.read.push("/dev/urandom".into());
+    // Where getrandom(2) is not to be had, and in a static program, random bytes are read here, once the first is ready.
+    places
+        .read
+        .extend(["/dev/random", "/dev/urandom"].map(PathBuf::from));
     let mut read = |file: &Path| places.read.extend(around(file));
     for file in [
         "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl/certs/ca-certificates.crt",
