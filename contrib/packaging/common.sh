@@ -171,9 +171,12 @@ confined() {
         exec chroot --userspec="$user" --groups= "$root" "$@"' - "$@"
 }
 
-# Ends such a program by SIGTERM, as an engine does: the process id of the above.
+# Ends such a program by SIGTERM, as an engine does: the process id of the above, whose grandchild it is.
 end_confined() {
-    kill "$(tr -d ' ' <"/proc/$1/task/$1/children")"
+    local between child
+    between=$(tr -d ' ' <"/proc/$1/task/$1/children")
+    child=$(tr -d ' ' <"/proc/$between/task/$between/children")
+    kill "$child"
     wait "$1" || failed "at SIGTERM it ended with $?"
     echo 'ok: it ends at SIGTERM'
 }
