@@ -38,6 +38,23 @@ async fn a_no_is_told_once_the_remote_has_accepted_somebody_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_believes_a_no_of_another_only_if_it_would_believe_its_own() {
+    let Some(site) = Site::start() else {
+        return;
+    };
+    let a = site.edge("").await;
+    assert_eq!(a.ask(JOE).await, Answer::Yes);
+    assert_eq!(a.ask(NOBODY).await, Answer::No);
+    assert_eq!(a.ask(JANE).await, Answer::Yes);
+    site.redis.holds(3);
+    // Its canary has not been accepted yet, so it asks for itself, and about the canary.
+    let b = site.edge(&format!("lookup.canary = [\"{JANE}\"]")).await;
+    assert_eq!(b.ask(NOBODY).await, Answer::No);
+    assert_eq!(asked(&site.remote, NOBODY), 2);
+    assert_eq!(asked(&site.remote, JANE), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_on_a_blocklist_says_no_for_nobody_else() {
     let Some(site) = Site::start() else {
         return;
