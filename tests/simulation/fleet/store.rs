@@ -152,9 +152,15 @@ impl Store {
                 "+OK\r\n".into()
             }
             // By the number and kind of its arguments: that of a no, which gives way to a younger yes.
-            ("EVAL", [_, _, b"1", name, value, time, age]) if value.len() == 12 => integer(i64::from(
-                self.put_unless(edge, name, value, number(time), number(age)),
-            )),
+            ("EVAL", [_, _, b"1", name, value, time, age]) if value.len() == 12 && is_number(time) => {
+                integer(i64::from(self.put_unless(
+                    edge,
+                    name,
+                    value,
+                    number(time),
+                    number(age),
+                )))
+            }
             _ => format!("-ERR unknown command '{verb}'\r\n").into(),
         }
     }
@@ -252,6 +258,10 @@ impl Store {
             _ => self.chance.one(&texts).into(),
         }
     }
+}
+
+fn is_number(text: &[u8]) -> bool {
+    text.iter().all(u8::is_ascii_digit)
 }
 
 fn number(text: &[u8]) -> u64 {
