@@ -12,6 +12,7 @@ mod listeners;
 mod metrics;
 mod ownership;
 mod prepare;
+mod purges;
 mod reload;
 pub(crate) mod remembered;
 mod remotes;
@@ -164,6 +165,7 @@ pub async fn run(
     let mut told = running.in_words();
     systemd.tell(Event::Ready, told.clone());
     tokio::spawn(systemd.clone().keep_alive());
+    tokio::spawn(purges::follow(running.daemon()));
     while next_order(&mut signals, &mut running, &mut beside, &systemd, told).await == Order::Reload {
         systemd.tell(Event::Reloading, "reads its configuration again".to_owned());
         let reloaded = reload(&mut running, file.as_deref(), &units).await;

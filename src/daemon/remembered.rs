@@ -1,5 +1,6 @@
 //! What the control socket answers about the memory of the directories.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 
 use futures_util::future::join_all;
@@ -60,8 +61,16 @@ impl Daemon {
     pub(super) async fn purge(&self, request: &Value) -> Result<Value, Refusal> {
         let whom = whom(request)?;
         let directories = self.asked(request)?;
+        // First, so that nothing of it is learned again from the store.
+        self.purge_fleet(&whom, &directories, !request["directory"].is_null());
         let purges = directories.iter().map(|remote| remote.member().purge(&whom));
         let purged = join_all(purges).await;
+        let untold = match &self.fleet {
+            Some(fleet) => fleet.tell_purges().await,
+            None => Vec::new(),
+        };
+        let untold = untold.iter();
+        let untold = untold.map(|(store, why)| json!({ "store": store, "trouble": why }));
         let sum = |number: fn(&Purged) -> usize| purged.iter().map(number).sum::<usize>();
         let waiting = directories
             .iter()
@@ -72,8 +81,8 @@ impl Daemon {
             "logins": sum(|purged| purged.logins),
             "refused-logins": sum(|purged| purged.refused_logins),
             "files-waiting": waiting.map(|(remote, _)| remote.name()).collect::<Vec<_>>(),
-            // No login is shared.
-            "fleet-remembers": self.fleet.is_some() && request["user"].is_null(),
+            "fleet": self.fleet.is_some(),
+            "stores-waiting": untold.collect::<Vec<_>>(),
         });
         tracing::info!(
             about = ["mailbox", "user", "domain"]
@@ -85,6 +94,21 @@ impl Daemon {
             "the memory was purged by order of vouch cache"
         );
         Ok(answer)
+    }
+
+    /// Has the other edges of the fleet forget the same, if there is a fleet: of these directories, which were `named`, or of
+    /// all.
+    fn purge_fleet(&self, scope: &PurgeScope, of: &[&Remote], named: bool) {
+        let Some(fleet) = &self.fleet else {
+            return;
+        };
+        let whom = of.iter().map(|remote| remote.member().whom(scope));
+        let whom: Vec<_> = whom.collect::<BTreeSet<_>>().into_iter().collect();
+        let shares = of
+            .first()
+            .filter(|_| named)
+            .and_then(|remote| remote.member().shares_of(scope));
+        fleet.purge(shares.as_deref(), &whom);
     }
 
     /// The directory that a request names, or all.

@@ -48,8 +48,7 @@ pub(super) fn of(
 ) -> Sharing {
     let share = |directory: &config::Directory| Share::new(fleet.clone(), &source(directory, &answers_of));
     let Some(routes) = &directory.lookup.routes else {
-        let share = share(directory);
-        return Sharing::new(move |_| Some(share.clone()));
+        return Sharing::one(share(directory));
     };
     let mut template = directory.clone();
     (template.lookup.routes, template.lookup.domains) = (None, Default::default());
@@ -58,8 +57,11 @@ pub(super) fn of(
     let shares: HashMap<_, _> = servers
         .map(|server| (server.clone(), share(&routed::at(&template, server))))
         .collect();
-    Sharing::new(move |address| match map.find(address.local(), address.domain()) {
-        Some(Route::Server(server)) => shares.get(server).cloned(),
-        Some(Route::Kept(_)) | None => None,
+    let all: Vec<_> = shares.values().cloned().collect();
+    Sharing::several(all, move |address| {
+        match map.find(address.local(), address.domain()) {
+            Some(Route::Server(server)) => shares.get(server).cloned(),
+            Some(Route::Kept(_)) | None => None,
+        }
     })
 }

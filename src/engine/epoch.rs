@@ -2,18 +2,10 @@
 //! that was to be forgotten.
 
 use parking_lot::RwLock;
-use tokio::time::Instant;
 
 /// Counts the purges of a memory.
 #[derive(Debug, Default)]
-pub(super) struct Epoch(RwLock<Now>);
-
-/// How many purges there were, and when the last began.
-#[derive(Debug, Default)]
-struct Now {
-    purges: u64,
-    last: Option<Instant>,
-}
+pub(super) struct Epoch(RwLock<u64>);
 
 /// When a question was asked: between two purges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,26 +14,20 @@ pub(super) struct Generation(u64);
 impl Epoch {
     /// Something is asked now.
     pub(super) fn current(&self) -> Generation {
-        Generation(self.0.read().purges)
+        Generation(*self.0.read())
     }
 
     /// A purge begins. Once this returns, nothing that was asked before is being kept, or will be.
     pub(super) fn end(&self) {
         let mut now = self.0.write();
-        now.purges = now.purges.wrapping_add(1);
-        now.last = Some(Instant::now());
-    }
-
-    /// When the last purge began.
-    pub(super) fn ended(&self) -> Option<Instant> {
-        self.0.read().last
+        *now = now.wrapping_add(1);
     }
 
     /// Keeps an answer to what was asked then, unless a purge has begun since.
     pub(super) fn keep(&self, asked: Generation, keep: impl FnOnce()) {
         // Held while it is kept: a purge that begins meanwhile waits, and finds it.
         let now = self.0.read();
-        if now.purges == asked.0 {
+        if *now == asked.0 {
             keep();
         }
     }

@@ -20,6 +20,8 @@ mod lookup;
 pub(crate) mod lookups;
 mod not_understood;
 mod phrase;
+mod purge_scope;
+mod purged;
 mod recipient_lookup;
 pub mod recipients;
 mod refusals;

@@ -151,22 +151,31 @@ impl Lookup for RecipientLookup {
         self.confirmer.ask(question, waiters).await
     }
 
-    /// A finding from before the last purge may be what was to be forgotten.
+    /// At a start, what was purged before is heard of in the moment in which the first finding comes: so it is looked twice.
     async fn learn(&self, asked: &Asked<Self::Key>) -> Option<(State, Verdict)> {
         let (shared, (address, _)) = (self.shared.as_ref()?, &asked.key);
         if self.confirmer.canaries.has(address) {
             return None;
         }
-        let (said, age) = shared.look(address).await?;
-        let (memory, since) = (&self.confirmer.memory, Instant::now().checked_sub(age)?);
-        let is_doubted = matches!(said, Said::No(_)) && !self.confirmer.believes_others(address.domain());
-        if is_doubted || memory.epoch.ended().is_some_and(|purged| since <= purged) {
-            return None;
+        let memory = &self.confirmer.memory;
+        for _ in 0..2 {
+            let generation = memory.epoch.current();
+            let (said, age) = shared.look(address).await?;
+            let since = Instant::now().checked_sub(age)?;
+            let is_doubted = matches!(said, Said::No(_)) && !self.confirmer.believes_others(address.domain());
+            if is_doubted {
+                return None;
+            }
+            let mut learned = None;
+            let learn = || learned = Some(memory.learn(address, said, since));
+            memory.epoch.keep(generation, learn);
+            match learned {
+                Some(learned) => return self.recall(&asked.key).filter(|_| learned),
+                // Something was purged meanwhile.
+                None => continue,
+            }
         }
-        let mut learned = false;
-        let learn = || learned = memory.learn(address, said, since);
-        memory.epoch.keep(asked.generation, learn);
-        self.recall(&asked.key).filter(|_| learned)
+        None
     }
 
     async fn claim(&self, (address, _): &Self::Key, time: Duration) -> bool {

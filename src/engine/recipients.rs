@@ -14,7 +14,7 @@ use super::entry::{Entry, State, in_pieces};
 use super::epoch::Epoch;
 use super::kept::{Said, end, key, read};
 use super::lookups::{self, Lookups};
-use super::store::{self, KeyScope, Store};
+use super::store::{self, KeyScope, Store, Which};
 use super::witnesses::Witnesses;
 use crate::address::{Address, Domain};
 use crate::settings::directory::Ttl;
@@ -343,6 +343,43 @@ impl Recipients {
         // At a start, the file may have been read until just now.
         self.forget_each(whom).await;
         (forgotten, written)
+    }
+
+    /// Forgets those of which this tells it, by the one form and by how long ago it was found; how many they were. What the
+    /// file is read from at a start may be missing until then, so the start is waited for, if it is that.
+    pub(super) async fn forget_those(
+        &self,
+        which: impl Fn(&[u8], Duration) -> bool,
+        at_start: bool,
+    ) -> usize {
+        self.epoch.end();
+        let forgotten = self.forget_known(&which).await;
+        let Some(store) = self.store.get().filter(|_| at_start) else {
+            return forgotten;
+        };
+        let nobody = KeyScope::Those(Which(Arc::new(|_| false)));
+        store.purge(nobody, None).await;
+        forgotten + self.forget_known(&which).await
+    }
+
+    async fn forget_known(&self, which: impl Fn(&[u8], Duration) -> bool) -> usize {
+        self.witnesses
+            .forget(|address| which(&key(address), Duration::ZERO));
+        let mut forgotten = 0;
+        let forget = |(key, kept): (Box<[u8]>, Kept)| {
+            if !which(&key, kept.since.elapsed()) {
+                return;
+            }
+            if let Some(address) = read(&key) {
+                self.witnesses.forget_one(&address);
+            }
+            forgotten += usize::from(self.kept.remove(&key).is_some());
+            if let Some(store) = self.store.get() {
+                store.forget(key);
+            }
+        };
+        in_pieces(self.kept.iter(), forget).await;
+        forgotten
     }
 
     async fn forget_each(&self, whom: &KeyScope) -> usize {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::kept::Said;
+use super::kept::{Said, read};
 use crate::address::{Address, Domain};
 use crate::fleet::{self, Finding, Share};
 use crate::settings::directory::Ttl;
@@ -29,14 +29,53 @@ const CONFIRMED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Which share a recipient belongs to: that of the server that knows it.
 #[derive(Clone)]
-pub struct Sharing(Arc<ShareOf>);
+pub struct Sharing {
+    /// `None` where all are of the one.
+    of: Option<Arc<ShareOf>>,
+    all: Arc<[Share]>,
+}
 
 type ShareOf = dyn Fn(&Address) -> Option<Share> + Send + Sync;
 
 impl Sharing {
-    /// The share of each recipient, if it has one.
-    pub fn new(of: impl Fn(&Address) -> Option<Share> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(of))
+    /// One share for all recipients.
+    pub fn one(share: Share) -> Self {
+        Self {
+            of: None,
+            all: [share].into(),
+        }
+    }
+
+    /// Of `all` shares that of each recipient, if it has one.
+    pub fn several(
+        all: impl IntoIterator<Item = Share>,
+        of: impl Fn(&Address) -> Option<Share> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            of: Some(Arc::new(of)),
+            all: all.into_iter().collect(),
+        }
+    }
+
+    /// All shares that there are.
+    pub(super) fn all(&self) -> &[Share] {
+        &self.all
+    }
+
+    /// That of a recipient.
+    fn of(&self, address: &Address) -> Option<Share> {
+        match &self.of {
+            Some(of) => of(address),
+            None => self.all.first().cloned(),
+        }
+    }
+
+    /// That of a recipient by its one form.
+    pub(super) fn of_key(&self, key: &[u8]) -> Option<Share> {
+        match &self.of {
+            Some(of) => of(&read(key)?),
+            None => self.all.first().cloned(),
+        }
     }
 }
 
@@ -75,7 +114,7 @@ impl Shared {
 
     /// What some edge has found of this recipient, and how long ago.
     pub(super) async fn look(&self, address: &Address) -> Option<(Said, Duration)> {
-        let Finding { said, code, age } = (self.sharing.0)(address)?.look(&address.to_wire()).await?;
+        let Finding { said, code, age } = self.sharing.of(address)?.look(&address.to_wire()).await?;
         let said = match said {
             fleet::Said::Yes => Said::Yes(None),
             fleet::Said::Full => Said::Yes(Some(Box::new(cause(Class::Full, code)))),
@@ -87,7 +126,7 @@ impl Shared {
 
     /// Whether this edge is the one that asks about the recipient again.
     pub(super) async fn claim(&self, address: &Address, time: Duration) -> bool {
-        match (self.sharing.0)(address) {
+        match self.sharing.of(address) {
             Some(share) => share.claim(&address.to_wire(), time).await,
             None => true,
         }
@@ -159,7 +198,7 @@ impl Shared {
     }
 
     fn tell(&self, address: &Address, what: What, kept: Duration, at: Instant) {
-        if let (false, Some(share)) = (kept.is_zero(), (self.sharing.0)(address)) {
+        if let (false, Some(share)) = (kept.is_zero(), self.sharing.of(address)) {
             share.tell(&address.to_wire(), what, kept, at);
         }
     }
@@ -192,7 +231,7 @@ mod tests {
 
     fn shared() -> Shared {
         let share = Share::of_nobody();
-        Shared::new(Sharing::new(move |_| Some(share.clone())), Ttl::new())
+        Shared::new(Sharing::one(share), Ttl::new())
     }
 
     /// Where somebody of the domain was accepted so long before.

@@ -39,6 +39,14 @@ if kept[v:byte(4) % 16 + 1] * 1000 - left <= tonumber(ARGV[3]) or second(v) >= s
 end end \
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1";
 
+/// Changes a record if it still ends as it did when it was read; one of another type is none. ARGV: the end that it had,
+/// the record, for how many milliseconds to keep it.
+const IF_UNCHANGED: &str = "\
+local v = redis.pcall('GET', KEYS[1]) \
+if type(v) ~= 'string' then v = '' end \
+if v:sub(-16) ~= ARGV[1] then return 0 end \
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1";
+
 /// The script, with the times that values are kept for.
 static SCRIPT: LazyLock<String> = LazyLock::new(|| {
     let retentions = super::finding::RETENTIONS.map(|seconds| seconds.to_string());
@@ -210,6 +218,24 @@ impl Connection {
         let mut count = redis::cmd("PFCOUNT");
         let counted: Result<u64, _> = count.arg(names).query_async(&mut self.0).await;
         counted.map_err(|error| wrong(Step::Count, &error))
+    }
+
+    /// Replaces the record that ends so by this one, to be kept for so long; `false` where another is there by now.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn replace(
+        &mut self,
+        name: &Name,
+        end: &[u8],
+        record: &[u8],
+        kept: Duration,
+    ) -> Result<bool, Wrong> {
+        let mut replace = redis::cmd("EVAL");
+        replace.arg(IF_UNCHANGED).arg(1).arg(name.bytes());
+        replace.arg(end).arg(record).arg(kept.as_millis() as u64);
+        let replaced: Result<i64, _> = replace.query_async(&mut self.0).await;
+        Ok(replaced.map_err(|error| wrong(Step::Write, &error))? == 1)
     }
 }
 

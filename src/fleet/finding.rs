@@ -3,10 +3,10 @@
 //! | bytes | |
 //! |---|---|
 //! | 1 | format (high half) and what was found |
-//! | 2 | the epoch: purges before the probe |
+//! | 2 | the epoch of [purges](super::purges) that the edge knew as its probe began: the last two bytes of it |
 //! | 1 | the remote's reply code (high half) and how long the store keeps the value |
 //! | 4 | when the probe began, in seconds since 1970 |
-//! | 4 | checksum under the fleet's key, of the name and of all before |
+//! | 4 | checksum under the fleet's key, of the name, of all before and of the whole epoch |
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -31,7 +31,7 @@ const CODES: [u16; 13] = [250, 251, 252, 421, 450, 451, 452, 550, 551, 552, 553,
 
 /// Bound (cache): how far ahead of ours the clock of another edge may be. Beyond: its findings are not believed. Why:
 /// nobody knows how old they are; clocks that are set by NTP differ by far less.
-const CLOCKS: u64 = 300;
+pub(super) const CLOCKS: u64 = 300;
 
 /// What an edge has found of a recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,15 +92,17 @@ pub(super) fn encode(
     (said, code): (Said, Option<u16>),
     retention: u8,
     stamp: SystemTime,
+    epoch: u64,
 ) -> [u8; VALUE] {
     let code = CODES.iter().position(|known| Some(*known) == code);
     let code = code.map_or(0, |place| place as u8 + 1);
+    let [.., e, f] = epoch.to_be_bytes();
     // Beyond 2106 it is too old for anybody.
     let [a, b, c, d] = u32::try_from(seconds(stamp)).unwrap_or_default().to_be_bytes();
     let signed = [
         FORMAT << 4 | said.number(),
-        0,
-        0,
+        e,
+        f,
         code << 4 | retention,
         a,
         b,
@@ -110,30 +112,30 @@ pub(super) fn encode(
     let mut value = [0; VALUE];
     for (to, from) in value
         .iter_mut()
-        .zip(signed.iter().chain(&checksum(key, name, &signed)))
+        .zip(signed.iter().chain(&checksum(key, name, &signed, epoch)))
     {
         *to = *from;
     }
     value
 }
 
-/// The finding of a value that the store keeps for so many milliseconds more; `None` where it is of no use: it is not of
-/// our fleet or of this name, or too old.
+/// The finding of a value that the store keeps for so many milliseconds more, and its epoch, where `epochs` tells those that
+/// end in two bytes; `None` where it is of no use: it is not of our fleet or of this name, too old, or of no such epoch.
 pub(super) fn decode(
     key: &FleetKey,
     name: &Name,
     value: &[u8],
     left: i64,
     now: SystemTime,
-) -> Option<Finding> {
+    epochs: impl FnOnce(u16) -> Vec<u64>,
+) -> Option<(Finding, u64)> {
     let value: &[u8; VALUE] = value.try_into().ok()?;
     let (signed, sum) = value.split_at(SIGNED);
-    if checksum(key, name, signed) != sum {
-        return None;
-    }
-    let [kind, _, _, halves, a, b, c, d] = *signed else {
+    let [kind, e, f, halves, a, b, c, d] = *signed else {
         return None;
     };
+    let mut epochs = epochs(u16::from_be_bytes([e, f])).into_iter();
+    let epoch = epochs.find(|epoch| checksum(key, name, signed, *epoch) == sum)?;
     let said = match (kind >> 4, kind & 15) {
         (FORMAT, 1) => Said::Yes,
         (FORMAT, 2) => Said::No,
@@ -152,11 +154,11 @@ pub(super) fn decode(
         return None;
     }
     let age = by_store.max(Duration::from_secs(now.saturating_sub(stamp)));
-    (age <= kept).then_some(Finding { said, code, age })
+    (age <= kept).then_some((Finding { said, code, age }, epoch))
 }
 
-fn checksum(key: &FleetKey, name: &Name, signed: &[u8]) -> [u8; 4] {
-    let [a, b, c, d, ..] = key.hash(Purpose::Checksum, &[name.bytes(), signed]);
+fn checksum(key: &FleetKey, name: &Name, signed: &[u8], epoch: u64) -> [u8; 4] {
+    let [a, b, c, d, ..] = key.hash(Purpose::Checksum, &[name.bytes(), signed, &epoch.to_be_bytes()]);
     [a, b, c, d]
 }
 
@@ -167,6 +169,7 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
+    const EPOCH: u64 = 0x6543_21ab_fffe;
 
     fn key() -> FleetKey {
         FleetKey::new(&[7; 32])
@@ -188,6 +191,7 @@ mod tests {
             (Said::Yes, Some(250)),
             retention(HOUR).0,
             at(0),
+            EPOCH,
         )
     }
 
@@ -198,7 +202,9 @@ mod tests {
             value,
             i64::try_from(left * 1000).unwrap(),
             at(now),
+            |_| vec![EPOCH],
         )
+        .map(|(finding, _)| finding)
     }
 
     #[test]
@@ -215,7 +221,10 @@ mod tests {
         );
         // One without an end, and none at all.
         for left in [-1, -2, i64::MIN] {
-            assert_eq!(decode(&key(), &name("jane"), &yes(), left, at(0)), None);
+            assert_eq!(
+                decode(&key(), &name("jane"), &yes(), left, at(0), |_| vec![EPOCH]),
+                None
+            );
         }
     }
 
@@ -224,7 +233,8 @@ mod tests {
     fn a_clock_that_is_far_ahead_is_not_believed() {
         let early = |seconds: u64| {
             let now = at(0) - Duration::from_secs(seconds);
-            decode(&key(), &name("jane"), &yes(), 3_600_000, now).map(|finding| finding.age)
+            let read = decode(&key(), &name("jane"), &yes(), 3_600_000, now, |_| vec![EPOCH]);
+            read.map(|(finding, _)| finding.age)
         };
         assert_eq!((early(CLOCKS), early(CLOCKS + 1)), (Some(Duration::ZERO), None));
     }
@@ -236,7 +246,7 @@ mod tests {
                 for wanted in RETENTIONS {
                     let (place, kept) = retention(Duration::from_secs(u64::from(wanted)));
                     assert_eq!(kept.as_secs(), u64::from(wanted));
-                    let value = encode(&key(), &name("jane"), (said, code), place, at(0));
+                    let value = encode(&key(), &name("jane"), (said, code), place, at(0), EPOCH);
                     let age = Duration::ZERO;
                     assert_eq!(read(&value, kept.as_secs(), 0), Some(Finding { said, code, age }));
                 }
@@ -244,13 +254,38 @@ mod tests {
         }
         assert_eq!(retention(Duration::ZERO).1.as_secs(), 5);
         assert_eq!(retention(Duration::MAX).1.as_secs(), 2_592_000);
-        let strange = encode(&key(), &name("jane"), (Said::Yes, Some(299)), 0, at(0));
+        let strange = encode(&key(), &name("jane"), (Said::Yes, Some(299)), 0, at(0), EPOCH);
         assert_eq!(read(&strange, 5, 0).and_then(|finding| finding.code), None);
     }
 
     #[test]
+    fn the_epoch_of_a_value_is_told_by_two_bytes_and_no_other_passes() {
+        let epoch = |of: u64, known: &[u64]| {
+            let value = encode(&key(), &name("jane"), (Said::Yes, None), 0, at(0), of);
+            let ends_so = |end: u16| {
+                known
+                    .iter()
+                    .copied()
+                    .filter(|epoch| *epoch as u16 == end)
+                    .collect()
+            };
+            let read = decode(&key(), &name("jane"), &value, 5000, at(0), ends_so);
+            read.map(|(_, epoch)| epoch)
+        };
+        let known = [EPOCH, EPOCH + 1, EPOCH + 0x1_0000, 0];
+        for one in known {
+            assert_eq!(epoch(one, &known), Some(one));
+        }
+        for strange in [EPOCH - 0x1_0000, EPOCH - 1, EPOCH + 2, EPOCH << 16, 1, 0xfffe] {
+            assert_eq!(epoch(strange, &known), None, "{strange:x}");
+        }
+    }
+
+    #[test]
     fn a_value_is_of_one_name_and_one_fleet() {
-        let of = |key: &FleetKey, name: &Name| decode(key, name, &yes(), 3_600_000, at(0)).is_some();
+        let of = |key: &FleetKey, name: &Name| {
+            decode(key, name, &yes(), 3_600_000, at(0), |_| vec![EPOCH]).is_some()
+        };
         assert!(of(&key(), &name("jane")));
         assert!(!of(&key(), &name("joe")) && !of(&FleetKey::new(&[8; 32]), &name("jane")));
         let foreign = key().name(&key().source(b"lmtp other.example.org"), b"jane");

@@ -171,6 +171,8 @@ pub(super) enum Purpose {
     Counted = 6,
     Doubt = 7,
     Seal = 8,
+    Purge = 9,
+    Record = 10,
 }
 
 /// A source of findings: a hash of what describes the server, and how its replies are read.

@@ -14,6 +14,7 @@ use vouch_protocol::secret::Secret;
 use super::client::Connection;
 use super::exchange::{Driver, Put};
 use super::key::Name;
+use super::purges::Purges;
 use super::wrong::{Step, Wrong};
 use crate::chance::Chance;
 use crate::session::{bare, connect::Dial, tls};
@@ -38,8 +39,9 @@ pub(super) const FIRST_CONNECTION: Duration = Duration::from_millis(250);
 /// while. Why: no question waits for it.
 pub(super) const IN_TIME: Duration = Duration::from_secs(1);
 
-/// How often a store without a question is looked after.
-const LOOK_AFTER: Duration = Duration::from_secs(1);
+/// How often it is asked what other edges have purged, which shows as well whether it answers: twice in the second within
+/// which all of them are to forget.
+const LOOK_AFTER: Duration = Duration::from_millis(500);
 
 /// The way to a store.
 pub(super) struct Way {
@@ -53,6 +55,8 @@ pub(super) struct Way {
     pub(super) patience: Duration,
     /// A name that is asked for to see whether the store answers.
     pub(super) probe: Name,
+    /// What no store is to make anybody forget.
+    pub(super) purges: Arc<Purges>,
     pub(super) chance: Chance,
 }
 
@@ -336,7 +340,7 @@ impl Link {
     async fn try_answers(&self, mut connection: Connection) -> Result<(), Wrong> {
         connection.is_store().await?;
         // An unknown command is answered with its arguments, which are no text; there the client ends the connection.
-        match connection.get(&self.way.probe).await {
+        match self.hear_of_purges(&mut connection).await {
             Err(Wrong::Ended) => return Err(Wrong::Strange(Step::Read)),
             answered => answered?,
         };
@@ -348,6 +352,24 @@ impl Link {
         Err(Wrong::Slow)
     }
 
+    /// Learns what other edges have purged, before any value of the store is believed; and tells what it does not know.
+    async fn hear_of_purges(&self, connection: &mut Connection) -> Result<(), Wrong> {
+        if let Err(wrong) = self.way.purges.agree(connection).await? {
+            self.note(|troubles| troubles.writing = Some(wrong));
+        }
+        Ok(())
+    }
+
+    /// Tells the store what was purged here; why not, where it does not take it now.
+    pub(super) async fn tell_purges(&self) -> Result<(), Wrong> {
+        let State::Up(mut connection) = self.state.borrow().clone() else {
+            let trouble = self.troubles().connection;
+            return Err(trouble.unwrap_or(Wrong::Slow));
+        };
+        let told = timeout(IN_TIME, self.way.purges.agree(&mut connection)).await;
+        told.map_err(|_| Wrong::Slow)??
+    }
+
     /// Returns once the connection is of no use any more.
     async fn look_after(&self, mut connection: Connection, mut driver: AbortOnDropHandle<()>) {
         loop {
@@ -356,9 +378,8 @@ impl Link {
                 _ = &mut driver => return self.give_up(Wrong::Ended),
                 () = sleep(LOOK_AFTER) => {}
             }
-            let answer = timeout(IN_TIME, connection.get(&self.way.probe)).await;
-            match answer {
-                Ok(Ok(_)) => {}
+            match timeout(IN_TIME, self.hear_of_purges(&mut connection)).await {
+                Ok(Ok(())) => {}
                 Ok(Err(wrong)) => return self.give_up(wrong),
                 Err(_) => return self.give_up(Wrong::Slow),
             }

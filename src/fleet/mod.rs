@@ -17,6 +17,7 @@ pub mod health;
 pub mod key;
 mod link;
 mod outside;
+mod purges;
 #[cfg(feature = "fleet")]
 mod sign_in;
 mod store;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use vouch_protocol::secret::Secret;
@@ -40,6 +42,8 @@ use health::{Board, Doubting};
 use key::{FleetKey, KeyError, Source};
 use link::{State, Way};
 pub use outside::{Clock, Outside, WayTo};
+use purges::Purges;
+pub use purges::{Heard, News, Whom};
 use store::Store;
 use writer::{Unwritten, Writing};
 
@@ -81,6 +85,7 @@ pub struct Fleet {
     stores: Vec<(u64, Store)>,
     board: Arc<Board>,
     _watch: Option<AbortOnDropHandle<()>>,
+    purges: Arc<Purges>,
 }
 
 /// How a store is.
@@ -158,6 +163,7 @@ impl Fleet {
     /// Begins to connect to its stores. Needs a runtime.
     pub fn open(keys: &settings::Fleet, secrets: Secrets, outside: &Outside) -> Self {
         let Secrets { key, password, tls } = secrets;
+        let purges = Arc::new(Purges::new(key.clone(), outside.clock.clone(), &outside.chance));
         let stores = keys.store.iter().zip(tls).map(|(address, tls)| {
             let name = address.to_string();
             let place = digest::digest(&digest::SHA256, name.as_bytes());
@@ -169,6 +175,7 @@ impl Fleet {
                 password: password.clone(),
                 patience: keys.patience,
                 probe: key.name(&key.source(b""), b""),
+                purges: purges.clone(),
                 chance: outside.chance.clone(),
             };
             let mut weight = [0; 8];
@@ -178,6 +185,7 @@ impl Fleet {
             let writing = Writing {
                 key: key.clone(),
                 clock: outside.clock.clone(),
+                purges: purges.clone(),
             };
             (u64::from_le_bytes(weight), Store::open(way, writing))
         });
@@ -187,6 +195,7 @@ impl Fleet {
             board: Arc::new(Board::new(&key, outside)),
             _watch: None,
             key,
+            purges,
         };
         let link = fleet.store(fleet.board.name()).map(|store| store.link.clone());
         let watch = link.map(|link| tokio::spawn(fleet.board.clone().watch(link)));
@@ -204,6 +213,11 @@ impl Fleet {
             clock: Clock::default(),
             stores: Vec::new(),
             _watch: None,
+            purges: Arc::new(Purges::new(
+                FleetKey::new(&[1; 32]),
+                Clock::default(),
+                &crate::chance::Chance::default(),
+            )),
         }
     }
 
@@ -228,6 +242,27 @@ impl Fleet {
     /// The other edges at which canaries are refused.
     pub fn doubting(&self) -> Vec<Doubting> {
         self.board.report()
+    }
+
+    /// Has what any edge has found so far forgotten by all of them: of the servers of these shares, or of all. The stores
+    /// learn of it by [`Fleet::tell_purges`], or soon.
+    pub fn purge(&self, of: Option<&[Share]>, whom: &[Whom]) {
+        let sources = of.map(|shares| shares.iter().map(|share| &share.source).collect::<Vec<_>>());
+        self.purges.add(sources.as_deref(), whom);
+    }
+
+    /// Has the stores know what was purged here. Gives those that do not take it now, and why: they will as soon as they do.
+    pub async fn tell_purges(&self) -> Vec<(String, String)> {
+        let told = self.stores.iter().map(|(_, Store { link, .. })| async {
+            let wrong = link.tell_purges().await.err()?;
+            Some((link.way.peer.to_string(), wrong.to_string()))
+        });
+        join_all(told).await.into_iter().flatten().collect()
+    }
+
+    /// Hears what is purged at any edge, from the first purge that is known.
+    pub fn purges(&self) -> Heard {
+        Heard::new(self.purges.clone())
     }
 
     /// How each store is, in the order of the configuration.
@@ -277,6 +312,23 @@ impl std::fmt::Debug for Share {
     }
 }
 
+impl News {
+    /// What is remembered may be from after the purges, which came before this edge was there to hear of them.
+    pub const fn is_first(&self) -> bool {
+        self.is_first
+    }
+
+    /// What was found of a recipient at least so long ago is to be forgotten; `None` where it is not.
+    pub fn of_recipient(&self, of: Option<&Share>, mailbox: &[u8]) -> Option<Duration> {
+        self.recipient(of.map(|share| &share.source), mailbox)
+    }
+
+    /// The same of a login.
+    pub fn of_login(&self, of: Option<&Share>, user: &[u8]) -> Option<Duration> {
+        self.login(of.map(|share| &share.source), user)
+    }
+}
+
 impl Share {
     /// The share of a directory; `source` is all that its findings depend on: edges that differ in it share nothing.
     pub fn new(fleet: Arc<Fleet>, source: &str) -> Self {
@@ -290,12 +342,20 @@ impl Share {
         Self::new(Arc::new(Fleet::of_nobody()), "source")
     }
 
+    /// The fleet that it is of.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
     /// What some edge has found of a mailbox, if the store says so within the patience.
     pub async fn look(&self, mailbox: &[u8]) -> Option<Finding> {
         let (fleet, name) = (&self.fleet, self.fleet.key.name(&self.source, mailbox));
         let link = &fleet.store(&name)?.link;
         let (value, left) = link.look(&name).await?;
-        let finding = finding::decode(&fleet.key, &name, &value, left, fleet.clock.now());
+        let epochs = |end| fleet.purges.epochs(end);
+        let decoded = finding::decode(&fleet.key, &name, &value, left, fleet.clock.now(), epochs);
+        let is_purged = |epoch| fleet.purges.is_purged(&self.source, mailbox, epoch);
+        let finding = decoded.and_then(|(finding, epoch)| (!is_purged(epoch)).then_some(finding));
         match finding {
             Some(_) => link.counts.found.count(),
             None => link.counts.unusable.count(),

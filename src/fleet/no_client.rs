@@ -47,6 +47,10 @@ impl Connection {
         match self.0 {}
     }
 
+    pub(super) async fn replace(&mut self, _: &Name, _: &[u8], _: &[u8], _: Duration) -> Result<bool, Wrong> {
+        match self.0 {}
+    }
+
     pub(super) async fn claim(&mut self, _: &Name, _: Duration) -> Result<bool, Wrong> {
         match self.0 {}
     }

@@ -11,6 +11,7 @@ use super::finding::{Said, encode, retention};
 use super::key::{FleetKey, Name};
 use super::link::{IN_TIME, Link, State};
 use super::outside::Clock;
+use super::purges::Purges;
 use super::wrong::Wrong;
 
 /// Bound (cache): findings that wait for the store. Beyond: they are dropped and counted. Why: the other edges ask for
@@ -36,6 +37,7 @@ pub(super) struct Unwritten {
 pub(super) struct Writing {
     pub(super) key: FleetKey,
     pub(super) clock: Clock,
+    pub(super) purges: Arc<Purges>,
 }
 
 impl Writing {
@@ -86,9 +88,10 @@ impl Writing {
         let (place, whole) = retention(what.kept);
         let kept = whole.checked_sub(age).filter(|left| left.as_millis() > 0)?;
         let stamp = self.clock.now().checked_sub(age)?;
+        let epoch = self.purges.epoch_at(what.at);
         Some(Write {
             name: what.name,
-            value: encode(&self.key, &what.name, (what.said, what.code), place, stamp),
+            value: encode(&self.key, &what.name, (what.said, what.code), place, stamp, epoch),
             kept,
             gives_way: (!what.said.is_yes()).then_some(age),
         })

@@ -71,6 +71,9 @@ pub(super) enum Wrong {
     /// It wants to write to a disk, and cannot.
     #[error("it keeps nothing while it cannot write its snapshot: set its save to \"\", vouch needs none")]
     NoSnapshot,
+    /// Others change what we change.
+    #[error("its record of purges is changed by others all the time: it is tried again at once")]
+    Contested,
     /// It is one part of a cluster.
     #[error(
         "it is part of a cluster, which vouch does not speak to: name servers that stand alone in fleet.store"

@@ -38,7 +38,7 @@ fn memory(page: &mut Page) {
          `stale`), and `age`, `refresh-in`, `ends-in` in seconds; how many were `found`; and `refused-logins`. `vouch \
          cache get` adds `detail`, the mail server's reply. `vouch cache purge` reports how many `recipients`, `logins` \
          and `refused-logins` were deleted, and which directories still have them in their file (`files-waiting`), for \
-         example on a full disk: they are deleted from it once it can be written. With a `[fleet]`, `fleet-remembers` is true \
-         where the store and the other edges still have the recipients.",
+         example on a full disk: they are deleted from it once it can be written. With a `[fleet]` (`fleet` is true) all \
+         edges delete the same; `stores-waiting` are the stores that do not know of it yet, each with its `trouble`.",
     );
 }

@@ -171,23 +171,6 @@ async fn a_yes_of_a_later_second_is_younger_however_long_it_was_in_the_store() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_purged_does_not_come_back_from_the_store() {
-    let Some(site) = Site::start() else {
-        return;
-    };
-    let a = site.edge("").await;
-    assert_eq!(a.ask(JANE).await, Answer::Yes);
-    site.redis.holds(1);
-    site.remote.remove_account(JANE);
-    assert_eq!(a.ask(JANE).await, Answer::Yes);
-    let purged = a.order(&["cache", "purge", JANE]);
-    assert!(purged.status.success(), "{purged:?}");
-    let said = String::from_utf8(purged.stdout).unwrap();
-    assert!(said.contains("only this edge has forgotten"), "{said}");
-    assert_eq!(a.ask(JANE).await, Answer::No);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_that_was_altered_is_not_believed() {
     let Some(site) = Site::start() else {
         return;

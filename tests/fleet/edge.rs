@@ -160,6 +160,12 @@ impl Edge {
         command(&[arguments, &["-c", &config]].concat())
     }
 
+    /// Ends it in order.
+    pub(crate) fn stop(self) {
+        let ended = self.daemon.stop();
+        assert!(ended.is_some_and(|ended| ended.success()));
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.scratch.path("vouch.log")).unwrap()
     }

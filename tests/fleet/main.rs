@@ -21,6 +21,7 @@ mod guesses;
 mod health;
 mod known;
 mod model;
+mod purge;
 mod redis;
 mod refusing;
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]

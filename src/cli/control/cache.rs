@@ -30,8 +30,8 @@ pub(crate) enum Cache {
     #[command(
         after_help = "Name what to delete; --directory alone deletes everything of that directory. What was deleted is asked \
                       again when a request comes, and an answer already under way is not cached. Deleting any login also \
-                      deletes all refused logins of the directory: they are kept as hashes, which name no user. Exit \
-                      status: 0, also if nothing was cached; 69 no daemon is running, 78 bad configuration."
+                      deletes all refused logins of the directory: they are kept as hashes, which name no user. With a \
+                      [fleet], every edge does the same. Exit status: 0, also if nothing was cached; 69 no daemon is running, 78 bad configuration."
     )]
     Purge(Purge),
 }
@@ -289,10 +289,17 @@ fn purged(answer: &Value) -> String {
         );
         warning(&mut text, &told, colour::wanted(&io::stdout()));
     }
-    if answer["fleet-remembers"] == true {
-        let told = "only this edge has forgotten recipients: the store of the fleet and the other edges still have them; to \
-                    have all forget, empty the store first, then purge on each edge";
-        warning(&mut text, told, colour::wanted(&io::stdout()));
+    if answer["fleet"] == true && each(&answer["stores-waiting"]).next().is_none() {
+        text.push_str("the other edges of the fleet do the same within a second\n");
+    }
+    for store in each(&answer["stores-waiting"]) {
+        let told = format!(
+            "{}: this store of the fleet has not taken the purge yet: {}. It is given the purge as soon as it takes it, unless \
+             vouch ends before; until then, edges that know of no other store go on with what they have",
+            word(&store["store"]),
+            word(&store["trouble"])
+        );
+        warning(&mut text, &told, colour::wanted(&io::stdout()));
     }
     text
 }
@@ -386,7 +393,14 @@ refused logins, kept as hashes only: 3
             "{told}"
         );
         assert!(!told.contains("fleet"), "{told}");
-        let told = purged(&json!({ "recipients": 1, "fleet-remembers": true }));
-        assert!(told.contains("\n! only this edge has forgotten"), "{told}");
+        let told = purged(&json!({ "recipients": 1, "fleet": true, "stores-waiting": [] }));
+        assert!(
+            told.ends_with("\nthe other edges of the fleet do the same within a second\n"),
+            "{told}"
+        );
+        let waiting = json!([{ "store": "unix:/run/redis.sock", "trouble": "it is full" }]);
+        let told = purged(&json!({ "recipients": 1, "fleet": true, "stores-waiting": waiting }));
+        assert!(told.contains("\n! unix:/run/redis.sock: this store"), "{told}");
+        assert!(!told.contains("within a second"), "{told}");
     }
 }

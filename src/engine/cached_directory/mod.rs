@@ -17,9 +17,10 @@ use super::flight::{Flights, Late};
 use super::login_lookup::LoginLookup;
 use super::logins::{Logins, Tag};
 use super::not_understood::NotUnderstood;
+use super::purge_scope::PurgeScope;
 use super::recipient_lookup::RecipientLookup;
 use super::recipients::Recipients;
-use super::shared::Shared;
+use super::shared::{Shared, Sharing};
 use super::stale::{self, StaleLogins};
 use super::trust::Trust;
 use super::trusted_elsewhere::TrustedElsewhere;
@@ -185,6 +186,11 @@ impl CachedDirectory {
         &self.memory.not_understood
     }
 
+    /// What it shares, if it is one of several edges.
+    pub(super) fn sharing(&self) -> Option<&Sharing> {
+        self.settings.sharing.as_ref()
+    }
+
     /// The recipients that it remembers.
     pub(super) fn recipients(&self) -> &Recipients {
         &self.memory.recipients
@@ -285,17 +291,23 @@ impl CachedDirectory {
         !self.settings.domains.is_empty() && somebody.is_ok_and(can_answer)
     }
 
-    /// Forgets a user, as login and as mailbox; how many verdicts these were.
+    /// Forgets a user, as login and as mailbox, at all edges; how many verdicts these were here.
     pub(super) fn forget(&self, user: &UserName) -> usize {
-        let mailbox = Address::from_unquoted(user.as_bytes()).is_ok_and(|address| {
+        let mailbox = Address::from_unquoted(user.as_bytes()).ok();
+        self.purge_in_fleet(&match &mailbox {
+            Some(address) => PurgeScope::Mailbox(address.clone()),
+            None => PurgeScope::User(user.clone()),
+        });
+        let mailbox = mailbox.is_some_and(|address| {
             let address = self.settings.canonical(address);
             self.recipients().forget_one(&address)
         });
         usize::from(mailbox) + self.logins().forget(user)
     }
 
-    /// Forgets everybody; how many verdicts these were.
+    /// Forgets everybody, at all edges; how many verdicts these were here.
     pub(super) fn forget_all(&self) -> usize {
+        self.purge_in_fleet(&PurgeScope::All);
         self.recipients().forget_all() + self.logins().forget_all()
     }
 

@@ -10,6 +10,7 @@ use crate::chance::Chance;
 use crate::fleet::guesses::{GUESSES_QUEUE, Guesses, Mark, Of};
 use crate::fleet::key::{FleetKey, Name};
 use crate::fleet::link::{FIRST_CONNECTION, IN_TIME, RETRY_PAUSE, STORE_CONNECT, State};
+use crate::fleet::purges::{Purges, Whom};
 use crate::fleet::writer::Writing;
 use crate::fleet::wrong::Wrong;
 use crate::fleet::{Clock, Said};
@@ -27,6 +28,8 @@ enum Manner {
     Silent,
     /// It answers all but what is to be written.
     Forgetful,
+    /// It answers, and a record is always changed by another edge before it is by us.
+    Contested,
     /// It answers so much later.
     Far(Duration),
 }
@@ -65,8 +68,14 @@ async fn serve(mut stream: DuplexStream, manner: Manner) {
         let text = String::from_utf8_lossy(&heard[..length]).into_owned();
         match manner {
             Manner::Silent => continue,
+            // Answers come in order: behind one that is missing there is none.
+            Manner::Forgetful if text.contains("SET") => return std::future::pending().await,
             Manner::Far(away) => sleep(away).await,
-            Manner::Unreached | Manner::Forgetful => {}
+            Manner::Contested if text.contains("EVAL") => {
+                stream.write_all(b":0\r\n").await.unwrap();
+                continue;
+            }
+            Manner::Unreached | Manner::Forgetful | Manner::Contested => {}
         }
         for (command, answer) in [("HELLO", "%1\r\n$5\r\nproto\r\n:3\r\n"), ("GET", "_\r\n:-2\r\n")] {
             for _ in text.matches(command) {
@@ -78,6 +87,11 @@ async fn serve(mut stream: DuplexStream, manner: Manner) {
 
 fn store(manner: Manner) -> (Store, Arc<AtomicUsize>) {
     let (key, calls) = (FleetKey::new(&[1; 32]), Arc::<AtomicUsize>::default());
+    let purges = Arc::new(Purges::new(
+        key.clone(),
+        Clock::default(),
+        &Chance::new(|_| false),
+    ));
     let way = Way {
         peer: "unix:/store".into(),
         dial: Arc::new(Calls {
@@ -89,10 +103,11 @@ fn store(manner: Manner) -> (Store, Arc<AtomicUsize>) {
         password: None,
         patience: PATIENCE,
         probe: name(&key),
+        purges: purges.clone(),
         chance: Chance::new(|_| false),
     };
     let clock = Clock::default();
-    (Store::open(way, Writing { key, clock }), calls)
+    (Store::open(way, Writing { key, clock, purges }), calls)
 }
 
 fn name(key: &FleetKey) -> Name {
@@ -222,4 +237,19 @@ async fn a_store_that_does_not_write_is_given_up_and_the_loss_is_counted() {
         .await
         .unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+// Fills CHANGES.
+#[cfg(feature = "fleet")]
+#[tokio::test(start_paused = true)]
+async fn a_record_that_others_change_all_the_time_is_left_for_a_while() {
+    let (store, _) = store(Manner::Contested);
+    let mut states = store.link.state.subscribe();
+    let up = states.wait_for(|state| matches!(state, State::Up(_))).await;
+    drop(up.unwrap());
+    let purges = &store.link.way.purges;
+    purges.add(None, &[Whom::Everybody]);
+    let told = timeout(IN_TIME / 2, store.link.tell_purges()).await;
+    assert_eq!(told, Ok(Err(Wrong::Contested)));
+    assert!(purges.is_purged(&FleetKey::new(&[1; 32]).source(b"source"), b"x", 0));
 }
