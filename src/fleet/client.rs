@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -63,21 +63,12 @@ impl Connection {
     /// # Errors
     /// The store refuses us, or speaks another protocol.
     pub(super) async fn open(
-        mut stream: Stream,
+        stream: Stream,
         user: Option<&str>,
         password: Option<&Secret<[u8]>>,
     ) -> Result<(Self, Driver), Wrong> {
-        if let Some(password) = password {
-            sign_in(&mut stream, Identity { user, password }).await?;
-        }
-        let info = RedisConnectionInfo::default()
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_skip_set_lib_name();
-        let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        let stream = Heard { stream, unasked: 0 };
-        let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
-        let (connection, driver) = opened.map_err(|error| wrong(Step::SignIn, &error))?;
-        Ok((Self(connection), Box::pin(driver)))
+        let (connection, driver) = start(stream, ProtocolVersion::RESP3, user, password).await?;
+        Ok((Self(connection), driver))
     }
 
     /// Whether it is a store at all, and one that keeps what it is given: it tells that to anybody.
@@ -237,6 +228,48 @@ impl Connection {
         let replaced: Result<i64, _> = replace.query_async(&mut self.0).await;
         Ok(replaced.map_err(|error| wrong(Step::Write, &error))? == 1)
     }
+}
+
+/// The primary of that name that a Sentinel knows, if it knows one: its host and its port.
+///
+/// # Errors
+/// The Sentinel's.
+pub(super) async fn primary(
+    stream: Stream,
+    name: &str,
+    user: Option<&str>,
+    password: Option<&Secret<[u8]>>,
+) -> Result<Option<(String, u16)>, Wrong> {
+    let (mut connection, mut driver) = start(stream, ProtocolVersion::RESP2, user, password).await?;
+    let mut ask = redis::cmd("SENTINEL");
+    ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+    let mut asked = pin!(ask.query_async(&mut connection));
+    let answer = tokio::select! {
+        biased;
+        answer = &mut asked => answer,
+        () = &mut driver => asked.await,
+    };
+    answer.map_err(|error| wrong(Step::Primary, &error))
+}
+
+/// Introduces us over a stream, with a password where one is given, and what then reads and writes it.
+async fn start(
+    mut stream: Stream,
+    protocol: ProtocolVersion,
+    user: Option<&str>,
+    password: Option<&Secret<[u8]>>,
+) -> Result<(MultiplexedConnection, Driver), Wrong> {
+    if let Some(password) = password {
+        sign_in(&mut stream, Identity { user, password }).await?;
+    }
+    let info = RedisConnectionInfo::default()
+        .set_protocol(protocol)
+        .set_skip_set_lib_name();
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let stream = Heard { stream, unasked: 0 };
+    let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
+    let (connection, driver) = opened.map_err(|error| wrong(Step::SignIn, &error))?;
+    Ok((connection, Box::pin(driver)))
 }
 
 /// The first error that the store has answered with.

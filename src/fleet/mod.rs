@@ -18,6 +18,7 @@ pub mod key;
 mod link;
 mod outside;
 mod purges;
+mod sentinel;
 #[cfg(feature = "fleet")]
 mod sign_in;
 mod store;
@@ -34,6 +35,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use vouch_protocol::secret::Secret;
 
+use crate::session::connect::Dial;
 use crate::session::tls;
 use crate::settings::directory::Tls;
 use crate::settings::fleet::{self as settings, StoreAddress};
@@ -41,9 +43,10 @@ pub use finding::{Finding, Said};
 use health::{Board, Doubting};
 use key::{FleetKey, KeyError, Source};
 use link::{State, Way};
-pub use outside::{Clock, Outside, WayTo};
+pub use outside::{Clock, Outside, Place, WayTo};
 use purges::Purges;
 pub use purges::{Heard, News, Whom};
+use sentinel::Sentinels;
 use store::Store;
 use writer::{Unwritten, Writing};
 
@@ -128,15 +131,23 @@ impl Secrets {
     pub fn read(keys: &settings::Fleet, roots: &tls::Roots) -> Result<Self, FleetError> {
         let key = FleetKey::read(&keys.key_file).map_err(FleetError::Key)?;
         let password = keys.password_file.as_deref().map(password);
+        let client = |host: &str| {
+            let tls = Tls {
+                ca_file: keys.ca_file.clone(),
+                server_name: keys.server_name.clone(),
+                ..Tls::new()
+            };
+            tls::Client::new(&tls, host, roots)
+                .map(Some)
+                .map_err(FleetError::Tls)
+        };
         let trust = |store: &StoreAddress| match store {
-            StoreAddress::Tcp { host, tls: true, .. } => {
-                let tls = Tls {
-                    ca_file: keys.ca_file.clone(),
-                    ..Tls::new()
-                };
-                let client = tls::Client::new(&tls, host, roots).map_err(FleetError::Tls)?;
-                Ok(Some(client))
-            }
+            StoreAddress::Tcp { host, tls: true, .. } => client(host),
+            // The names of the others and of the primary take its place.
+            StoreAddress::Sentinel(sentinels) => match sentinels.each.first() {
+                Some((host, _)) => client(host),
+                None => Ok(None),
+            },
             _ => Ok(None),
         };
         Ok(Self {
@@ -167,9 +178,18 @@ impl Fleet {
         let stores = keys.store.iter().zip(tls).map(|(address, tls)| {
             let name = address.to_string();
             let place = digest::digest(&digest::SHA256, name.as_bytes());
+            let (dial, tls): (Arc<dyn Dial>, _) = match address {
+                StoreAddress::Unix(path) => ((outside.way)(Place::Unix(path)), None),
+                StoreAddress::Tcp { host, port, .. } => ((outside.way)(Place::Tcp(host, *port)), tls),
+                StoreAddress::Sentinel(them) => {
+                    let identity = (keys.user.clone(), password.clone());
+                    let sentinels = Sentinels::new(them, tls, identity, outside.way.clone());
+                    (Arc::new(sentinels), None)
+                }
+            };
             let way = Way {
                 peer: name.into(),
-                dial: (outside.way)(address),
+                dial,
                 tls,
                 user: keys.user.clone(),
                 password: password.clone(),

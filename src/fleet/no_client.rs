@@ -55,3 +55,12 @@ impl Connection {
         match self.0 {}
     }
 }
+
+pub(super) async fn primary(
+    _: Stream,
+    _: &str,
+    _: Option<&str>,
+    _: Option<&Secret<[u8]>>,
+) -> Result<Option<(String, u16)>, Wrong> {
+    Err(Wrong::Strange(Step::Primary))
+}

@@ -1,6 +1,7 @@
 //! What a fleet takes from the system: chance, the time of day, the way to a store. Tests have theirs.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,7 +10,6 @@ use nix::unistd::gethostname;
 use crate::chance::Chance;
 use crate::session::connect::{Dial, Endpoint};
 use crate::session::lookup::Host;
-use crate::settings::fleet::StoreAddress;
 
 /// The system around a fleet. By default it is the real one.
 #[derive(Clone)]
@@ -20,12 +20,21 @@ pub struct Outside {
     pub chance: Chance,
     /// The time of day.
     pub clock: Clock,
-    /// The way to a store.
+    /// The ways to stores and Sentinels.
     pub way: Arc<WayTo>,
 }
 
-/// Gives the way to the store at an address.
-pub type WayTo = dyn Fn(&StoreAddress) -> Arc<dyn Dial> + Send + Sync;
+/// Gives the way to a store or a Sentinel.
+pub type WayTo = dyn Fn(Place<'_>) -> Arc<dyn Dial> + Send + Sync;
+
+/// Where one listens.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'a> {
+    /// At a Unix socket.
+    Unix(&'a Path),
+    /// At a port of a host.
+    Tcp(&'a str, u16),
+}
 
 impl Default for Outside {
     fn default() -> Self {
@@ -41,10 +50,10 @@ impl Default for Outside {
     }
 }
 
-fn endpoint(address: &StoreAddress) -> Arc<dyn Dial> {
-    Arc::new(match address {
-        StoreAddress::Unix(path) => Endpoint::Unix(path.clone()),
-        StoreAddress::Tcp { host, port, .. } => Endpoint::Tcp(Host::new(host, *port)),
+fn endpoint(place: Place<'_>) -> Arc<dyn Dial> {
+    Arc::new(match place {
+        Place::Unix(path) => Endpoint::Unix(path.to_path_buf()),
+        Place::Tcp(host, port) => Endpoint::Tcp(Host::new(host, port)),
     })
 }
 

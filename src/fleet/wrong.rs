@@ -18,6 +18,8 @@ pub(super) enum Step {
     Count,
     /// To keep a part of a value.
     Tell,
+    /// Of a Sentinel: for its primary.
+    Primary,
 }
 
 /// What is wrong with a store.
@@ -110,6 +112,7 @@ const fn right(step: Step) -> &'static str {
         Step::SignIn => "sign in",
         Step::Read => "read",
         Step::Write => "write",
+        Step::Primary => "ask for the primary",
         Step::Put => "PFADD and PEXPIRE",
         Step::Count => "PFCOUNT",
         Step::Tell => "SETRANGE and PEXPIRE",

@@ -24,6 +24,7 @@ mod model;
 mod purge;
 mod redis;
 mod refusing;
+mod sentinel;
 #[allow(dead_code, unused_imports, reason = "other tests need more of it")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -71,9 +71,9 @@ const NO_BOUNDS: &[&str] = &[
     "fleet::key::NAME", "fleet::key::TAG", "fleet::key::WORLD", "fleet::link::LOOK_AFTER",
     "fleet::guesses::BATCH", "fleet::guesses::COUNTED", "fleet::health::READ",
     "fleet::health::record::PLACE", "fleet::health::record::CLEAR", "fleet::health::record::EDGE",
-    "fleet::writer::BATCH", "settings::fleet::PORT", "fleet::purges::mark::MARK",
-    "fleet::purges::mark::OF_SOURCE", "fleet::purges::record::BELOW_SECONDS", "fleet::purges::record::EPOCH",
-    "fleet::purges::record::FORMAT", "fleet::purges::record::SUM",
+    "fleet::writer::BATCH", "settings::fleet::PORT", "settings::fleet::SENTINEL_PORT",
+    "fleet::purges::mark::MARK", "fleet::purges::mark::OF_SOURCE", "fleet::purges::record::BELOW_SECONDS",
+    "fleet::purges::record::EPOCH", "fleet::purges::record::FORMAT", "fleet::purges::record::SUM",
 ];
 
 #[test]

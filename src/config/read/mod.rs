@@ -210,14 +210,17 @@ fn fleet(found: &mut Findings, mut table: Table<'_>) -> Fleet {
         );
         found.problem(problem.help("name the file that holds it by `password-file`"));
     }
-    let has_tls = |store: &StoreAddress| matches!(store, StoreAddress::Tcp { tls: true, .. });
-    if let Some(file) = found.given("fleet.ca-file").map(|given| given.key.clone())
-        && !fleet.store.iter().any(has_tls)
-    {
-        found.note(
-            &file,
-            "`fleet.ca-file`: no store is at `tls://`, so there is no certificate to check",
-        );
+    let has_tls = fleet.store.iter().any(StoreAddress::may_have_tls);
+    for key in ["fleet.ca-file", "fleet.server-name"] {
+        if let (false, Some(given)) = (has_tls, found.given(key)) {
+            let place = given.key.clone();
+            found.note(
+                &place,
+                format!(
+                    "`{key}`: no store is at `tls://` or `sentinel:`, so there is no certificate to check"
+                ),
+            );
+        }
     }
     table.finish(found);
     fleet
