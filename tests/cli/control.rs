@@ -258,7 +258,14 @@ fn places(value: &Value, path: &str, told: &BTreeSet<String>, found: &mut BTreeS
             }
         }
         Value::Array(elements) => {
-            found.extend(elements.is_empty().then(|| format!("{path}[]")));
+            // Of none, what one would have is as told.
+            let each = format!("{path}[]");
+            let members: Vec<_> = told.iter().filter(|told| told.starts_with(&each)).collect();
+            if elements.is_empty() && members.is_empty() {
+                found.insert(each);
+            } else if elements.is_empty() {
+                found.extend(members.into_iter().cloned());
+            }
             elements
                 .iter()
                 .for_each(|element| places(element, &format!("{path}[]"), told, found));
