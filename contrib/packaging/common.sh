@@ -171,6 +171,17 @@ confined() {
         exec chroot --userspec="$user" --groups= "$root" "$@"' - "$@"
 }
 
+# Ends whatever the trial has started, its mail server and such a program, and waits for it.
+end_all() {
+    local process
+    # --kill-child takes the program with it.
+    if [ -n "${daemon:-}" ]; then
+        for process in $(cat "/proc/$daemon/task/$daemon/children" 2>/dev/null); do kill -KILL "$process" || true; done
+    fi
+    if [ -n "${remote:-}" ]; then kill "$remote" 2>/dev/null || true; fi
+    wait
+}
+
 # Ends such a program by SIGTERM, as an engine does: the process id of the above, whose grandchild it is.
 end_confined() {
     local between child
