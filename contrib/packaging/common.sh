@@ -171,12 +171,15 @@ confined() {
         exec chroot --userspec="$user" --groups= "$root" "$@"' - "$@"
 }
 
-# Ends whatever the trial has started, its mail server and such a program, and waits for it.
+# Ends whatever the trial has started, its mail server and such a program, and waits for it. The program has become another
+# user, and no longer ends with its parent.
 end_all() {
     local process
-    # --kill-child takes the program with it.
     if [ -n "${daemon:-}" ]; then
-        for process in $(cat "/proc/$daemon/task/$daemon/children" 2>/dev/null); do kill -KILL "$process" || true; done
+        for process in $(cat "/proc/$daemon/task/$daemon/children" 2>/dev/null); do
+            # shellcheck disable=SC2046
+            kill -KILL $(cat "/proc/$process/task/$process/children" 2>/dev/null) "$process" 2>/dev/null || true
+        done
     fi
     if [ -n "${remote:-}" ]; then kill "$remote" 2>/dev/null || true; fi
     wait
