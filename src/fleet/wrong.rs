@@ -88,6 +88,7 @@ pub(super) enum Wrong {
 
 impl Wrong {
     /// What an error of the store means that begins with this code.
+    #[cfg(feature = "fleet")]
     pub(super) fn by_code(step: Step, code: &str, detail: &str) -> Self {
         match code {
             "NOAUTH" => Self::NoPassword,
