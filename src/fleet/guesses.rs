@@ -3,7 +3,7 @@
 //!
 //! What is counted has a HyperLogLog for each window of time, under a name that is a hash of it; what is put in are marks, of
 //! which equal failures have equal ones. A mark goes over the wire, so whoever has the key of the fleet and reads along sees
-//! all that it is made of. So no mark is made of a password, but of [a hint](Hint): [`HINT_BITS`] bits of its hash, always
+//! all that it is made of. So no mark is made of a password, but of [a hint](Hint): eight bits of its hash, always
 //! the same ones of a password, whoever's it is and whenever it is tried. Who collects marks for years knows no more of it
 //! than that: one of 256 passwords has the same, as good as none of a guess is told by them. Two wrong passwords of a user
 //! with the same bits count once, which a guesser cannot choose and is no help to him.

@@ -1,8 +1,8 @@
 //! Doubts that edges share: while the remote refuses a canary at one of them, no edge believes a refusal of its domain. It is
 //! the one thing of a remote's health that is shared: that it is down may be due to the way there.
 //!
-//! In a store there is one value, the [board](Board): a place for each edge that doubts, written by that edge alone and read
-//! by all each second. What is in a place is [sealed](record) under the key of the fleet, with its own place: the store learns
+//! In a store there is one value, the board: a place for each edge that doubts, written by that edge alone and read
+//! by all each second. What is in a place is sealed under the key of the fleet, with its own place: the store learns
 //! neither the name of an edge nor a domain, and nobody forges a doubt. One that is put back is believed for as long as the
 //! canary's refusal is young, five minutes. All that a doubt can do is to make a no a "later".
 
