@@ -79,14 +79,20 @@ pub fn members_of(
         let mut directory = directory.clone();
         directory.auth.mechanism = method.unwrap_or(directory.auth.mechanism);
         let (asked, _) = remote_of(&directory, &roots, &change)?;
-        let settings = Settings {
-            sharing: fleet.map(|fleet| sharing::of(fleet, &directory, answers_of)),
-            ..(&directory).into()
-        };
-        let member = CachedDirectory::new(settings, asked, key(chance)?, chance.clone());
+        let member = CachedDirectory::new(settings(&directory, fleet), asked, key(chance)?, chance.clone());
         Ok(Arc::new(member))
     };
     config.directory.iter().map(member).collect()
+}
+
+/// What is particular to a directory, with what it shares with other edges.
+fn settings(directory: &config::Directory, fleet: Option<&Arc<Fleet>>) -> Settings {
+    Settings {
+        sharing: fleet.map(|fleet| sharing::of(fleet, directory, answers_of)),
+        health: fleet.map(|fleet| sharing::health(fleet, directory, answers_of)),
+        logins: fleet.map(|fleet| sharing::logins(fleet, directory)),
+        ..directory.into()
+    }
 }
 
 /// A directory as it was built, and what it was built from.
@@ -143,12 +149,7 @@ pub(super) fn build_all(
         let files = files_of(directory);
         let old = old.iter().find(|old| old.from.name == directory.name);
         let same_fleet = |old: &Built| old.fleet.as_ref().map(Arc::as_ptr) == fleet.map(Arc::as_ptr);
-        let settings = Settings {
-            sharing: fleet.map(|fleet| sharing::of(fleet, directory, answers_of)),
-            health: fleet.map(|fleet| sharing::health(fleet, directory, answers_of)),
-            logins: fleet.map(|fleet| sharing::logins(fleet, directory)),
-            ..directory.into()
-        };
+        let settings = settings(directory, fleet);
         let (member, servers) = match old {
             Some(old) if old.from == *directory && old.files == files && same_fleet(old) => {
                 (old.member.clone(), old.servers.clone())

@@ -23,7 +23,17 @@ pub fn listener(
     members: &[Arc<CachedDirectory>],
     handover: &Arc<Handover>,
 ) -> Arc<dyn Listener> {
-    AnyListener::new(keys, members, (handover, None)).as_listener()
+    listener_of(keys, members, handover, None)
+}
+
+/// As [`listener`], for an edge of a `fleet`.
+pub fn listener_of(
+    keys: &listener::Listener,
+    members: &[Arc<CachedDirectory>],
+    handover: &Arc<Handover>,
+    fleet: Option<&Arc<Fleet>>,
+) -> Arc<dyn Listener> {
+    AnyListener::new(keys, members, (handover, fleet)).as_listener()
 }
 
 /// What listeners have in common: the logins on their way to a mail process, and the other edges.

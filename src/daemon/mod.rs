@@ -53,8 +53,9 @@ pub use confine::{ServiceUser, log_file};
 pub use detail::show_addresses;
 pub use directories::{members, members_by, members_of, routed_servers};
 pub use fleet::{check_fleet, make_fleet_key, try_fleet};
-pub use listeners::listener;
+pub use listeners::{listener, listener_of};
 pub use prepare::{Prepared, bind, check, has_listeners};
+pub use purges::{forget_purged, purge};
 pub use remotes::{servers, servers_by};
 
 /// How often systemd is notified of the directories' state, if that has changed.

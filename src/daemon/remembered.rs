@@ -1,11 +1,10 @@
 //! What the control socket answers about the memory of the directories.
 
-use std::collections::BTreeSet;
 use std::error::Error;
 
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use super::purges;
 use super::status::{Daemon, Remote};
 use crate::control::Refusal;
 use crate::engine::remembered::{About, Entry, Listing, PurgeScope, Purged};
@@ -61,14 +60,9 @@ impl Daemon {
     pub(super) async fn purge(&self, request: &Value) -> Result<Value, Refusal> {
         let whom = whom(request)?;
         let directories = self.asked(request)?;
-        // First, so that nothing of it is learned again from the store.
-        self.purge_fleet(&whom, &directories, !request["directory"].is_null());
-        let purges = directories.iter().map(|remote| remote.member().purge(&whom));
-        let purged = join_all(purges).await;
-        let untold = match &self.fleet {
-            Some(fleet) => fleet.tell_purges().await,
-            None => Vec::new(),
-        };
+        let members: Vec<_> = directories.iter().map(|remote| remote.member()).collect();
+        let named = !request["directory"].is_null();
+        let (purged, untold) = purges::purge(self.fleet.as_deref(), &members, named, &whom).await;
         let untold = untold.iter();
         let untold = untold.map(|(store, why)| json!({ "store": store, "trouble": why }));
         let sum = |number: fn(&Purged) -> usize| purged.iter().map(number).sum::<usize>();
@@ -94,21 +88,6 @@ impl Daemon {
             "the memory was purged by order of vouch cache"
         );
         Ok(answer)
-    }
-
-    /// Has the other edges of the fleet forget the same, if there is a fleet: of these directories, which were `named`, or of
-    /// all.
-    fn purge_fleet(&self, scope: &PurgeScope, of: &[&Remote], named: bool) {
-        let Some(fleet) = &self.fleet else {
-            return;
-        };
-        let whom = of.iter().map(|remote| remote.member().whom(scope));
-        let whom: Vec<_> = whom.collect::<BTreeSet<_>>().into_iter().collect();
-        let shares = of
-            .first()
-            .filter(|_| named)
-            .and_then(|remote| remote.member().shares_of(scope));
-        fleet.purge(shares.as_deref(), &whom);
     }
 
     /// The directory that a request names, or all.

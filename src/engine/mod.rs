@@ -49,6 +49,7 @@ use flight::Late;
 use homes::Homes;
 use in_turn::HearsLate;
 pub use logins::Tag;
+pub use purge_scope::PurgeScope;
 pub use shared::Sharing;
 
 /// Answers the questions of one listener.

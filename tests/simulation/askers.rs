@@ -175,6 +175,7 @@ pub(crate) fn check(
         }
     };
     Tally::one_more(count);
+    world.check_not_purged(name, subject, yes, asked);
     let is_login = subject != name;
     let since = |world: &World, source| match source {
         Source::Shared if !yes && !is_login => Some(asked.checked_sub(WEIGHED).unwrap_or(asked)),
@@ -246,6 +247,7 @@ pub(crate) fn check_answer(
         Answer::Later => return Tally::one_more(&tally.deferred),
     };
     Tally::one_more(count);
+    world.check_not_purged(name, subject, yes, asked);
     let is_login = subject != name;
     let mut serving = world.serving(name, is_login);
     let said = |remote: &World| {

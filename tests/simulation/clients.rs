@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use vouch::config::{self, Config};
 use vouch::daemon;
 use vouch::engine::CachedDirectory;
+use vouch::fleet::Fleet;
 use vouch::server::handover::Handover;
 use vouch::server::{Caller, Listener};
 use vouch::settings::directory::Directory;
@@ -66,8 +67,20 @@ pub(crate) fn configured(kind: Kind, directories: &[Directory]) -> Vec<config::L
 
 impl Listeners {
     pub(crate) fn open(config: &Config, members: &[Arc<CachedDirectory>]) -> Self {
+        Self::open_at(config, members, None)
+    }
+
+    /// Those of an edge of a fleet.
+    pub(crate) fn open_at(
+        config: &Config,
+        members: &[Arc<CachedDirectory>],
+        fleet: Option<&Arc<Fleet>>,
+    ) -> Self {
         let handover = Arc::new(Handover::new(1));
-        let open = |keys: &config::Listener| (keys.protocol, daemon::listener(keys, members, &handover));
+        let open = |keys: &config::Listener| {
+            let listener = daemon::listener_of(keys, members, &handover, fleet);
+            (keys.protocol, listener)
+        };
         Self {
             all: config.listener.iter().map(open).collect(),
             connections: AtomicU64::new(1),

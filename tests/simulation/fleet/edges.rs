@@ -1,21 +1,23 @@
 //! An edge, and those who ask it.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 use vouch::address::Address;
 use vouch::config::Config;
 use vouch::daemon;
-use vouch::engine::{Decision, Engine, Source};
+use vouch::engine::{CachedDirectory, Engine};
 use vouch::fleet::{Clock, Fleet, Outside, Secrets};
 use vouch::session::tls::Roots;
 use vouch::settings::fleet as settings;
-use vouch::verdict::{Class, Client, Kind, Question, Verdict};
+use vouch::verdict::{Client, Kind, Question};
 
+use super::own::Own;
+use super::purges::{Orders, Whom, moments};
 use super::resp::Way;
 use super::store::Store;
 use crate::askers::{Tally, check};
@@ -23,9 +25,6 @@ use crate::chance::Chance;
 use crate::clients::{Listeners, configured, visit};
 use crate::dial::Telephone;
 use crate::world::World;
-
-/// A refusal is held back for so long while a witness is asked about.
-const WEIGHED: Duration = Duration::from_secs(30);
 
 /// An answer comes no later than this behind its deadline.
 const LATE: Duration = Duration::from_millis(200);
@@ -97,23 +96,18 @@ pub(crate) struct Edge {
     number: usize,
     pub(crate) world: Arc<World>,
     site: Arc<Site>,
+    orders: Arc<Orders>,
     running: Mutex<Option<Arc<Running>>>,
-    answered: Mutex<Answered>,
-    counts: Arc<Counts>,
+    pub(super) own: Arc<Own>,
+    pub(super) counts: Arc<Counts>,
 }
 
 struct Running {
     engine: Engine,
     listeners: Arc<Listeners>,
-    _fleet: Option<Arc<Fleet>>,
-}
-
-/// When each recipient was last accepted and refused by the remote itself, in this life of the edge. Where the edge has come to
-/// doubt refusals it has forgotten them.
-#[derive(Default)]
-struct Answered {
-    accepted: BTreeMap<String, Instant>,
-    refused: BTreeMap<String, Instant>,
+    member: Arc<CachedDirectory>,
+    fleet: Option<Arc<Fleet>>,
+    _follows: Option<AbortOnDropHandle<()>>,
 }
 
 impl Edge {
@@ -121,14 +115,16 @@ impl Edge {
         world: &Arc<World>,
         number: usize,
         site: &Arc<Site>,
+        orders: &Arc<Orders>,
         counts: &Arc<Counts>,
     ) -> Arc<Self> {
         let edge = Self {
             number,
             world: world.clone(),
             site: site.clone(),
+            orders: orders.clone(),
             running: Mutex::default(),
-            answered: Mutex::default(),
+            own: Arc::default(),
             counts: counts.clone(),
         };
         *edge.lock() = Some(Arc::new(edge.run(0)));
@@ -153,11 +149,43 @@ impl Edge {
             remote.dial = Arc::new(Telephone(called.clone()));
         });
         let members = members.unwrap_or_else(|error| panic!("{error}"));
+        let [member] = &members[..] else {
+            panic!("{} directories", members.len());
+        };
+        self.orders.begins(self.number);
+        let follows = fleet.as_ref().map(|fleet| {
+            let follows = self.own.clone().follow(fleet.purges(), member.clone());
+            AbortOnDropHandle::new(tokio::spawn(follows))
+        });
         Running {
-            listeners: Arc::new(Listeners::open(&config, &members)),
+            listeners: Arc::new(Listeners::open_at(&config, &members, fleet.as_ref())),
+            member: member.clone(),
             engine: Engine::new(members, None),
-            _fleet: fleet,
+            fleet,
+            _follows: follows,
         }
+    }
+
+    /// Purges now and then, as an administrator does.
+    pub(crate) async fn purge_all_day(self: Arc<Self>, day: Duration) {
+        for at in moments(&self.world.chance, self.world.began, day) {
+            let whom = Whom::any(&self.world);
+            sleep_until(at).await;
+            self.purge(whom).await;
+        }
+    }
+
+    async fn purge(&self, whom: Whom) {
+        let running = self.lock().clone();
+        let Some((running, scope)) = running.zip(whom.scope()) else {
+            return;
+        };
+        self.world.note(|| format!("a purge of {whom:?}"));
+        let at = Instant::now();
+        let members = [&*running.member];
+        let purge = daemon::purge(running.fleet.as_deref(), &members, false, &scope);
+        self.own.while_forgotten(purge).await;
+        self.orders.purged(self.number, whom, at);
     }
 
     /// Ends, and starts anew with no memory of its own, once nobody asks the old one any more.
@@ -170,9 +198,10 @@ impl Edge {
             sleep(Duration::from_secs(1)).await;
         }
         drop(running);
+        self.orders.ends(self.number);
         sleep(self.world.chance.ms(10_000, 60_000)).await;
         self.world.note(|| "the edge starts anew".to_owned());
-        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Answered::default();
+        self.own.forget();
         let running = self.run(1);
         sleep(self.site.first_question).await;
         *self.lock() = Some(Arc::new(running));
@@ -243,53 +272,6 @@ impl Edge {
                 self.check_own(&name, asked, &decision);
             }
             Err(_) => world.broken(format!("no answer about {name} {LATE:?} after the deadline")),
-        }
-    }
-
-    /// Holds an answer against what this edge was told itself.
-    fn check_own(&self, name: &str, asked: Instant, decision: &Decision) {
-        let (world, cache) = (&self.world, &self.world.directory.cache);
-        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_by_remote = decision.source == Source::Probe;
-        let is_remembered = |at: &&Instant| cache.entries > 0 && **at < asked;
-        match &decision.verdict {
-            Verdict::Accept(_) => {
-                if decision.source == Source::Fleet {
-                    self.counts.accepted.fetch_add(1, Ordering::Relaxed);
-                }
-                let refused = answered.refused.get(name);
-                if let Some(at) = refused.filter(is_remembered)
-                    && !world.was_accepted_since(name, *at - WEIGHED)
-                {
-                    let ago = at.elapsed();
-                    world.broken(format!(
-                        "{name} was refused {ago:?} ago, and is accepted by an older yes"
-                    ));
-                }
-                if is_by_remote {
-                    answered.accepted.insert(name.to_owned(), Instant::now());
-                }
-            }
-            Verdict::Reject(_) => {
-                if decision.source == Source::Fleet {
-                    self.counts.refused.fetch_add(1, Ordering::Relaxed);
-                }
-                let longest = cache.ttl.positive.max(cache.ttl.stale);
-                let accepted = answered.accepted.get(name);
-                if let Some(at) = accepted.filter(|at| is_remembered(at) && at.elapsed() < longest)
-                    && !world.has_said(name, false, *at)
-                {
-                    let ago = at.elapsed();
-                    world.broken(format!(
-                        "{name} was accepted {ago:?} ago, and is refused by the word of another edge"
-                    ));
-                }
-                if is_by_remote {
-                    answered.refused.insert(name.to_owned(), Instant::now());
-                }
-            }
-            Verdict::Defer(cause) if cause.class == Class::NotBelieved => answered.refused.clear(),
-            _ => {}
         }
     }
 }

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use vouch::address::Address;
 use vouch::settings::kind::Kind;
 
+use super::purges::Orders;
 use crate::chance::Chance;
 use crate::stale::Down;
 use crate::trace::Trace;
@@ -18,6 +20,9 @@ const PATIENCE: Duration = Duration::from_millis(2100);
 
 /// A blocklist that is shorter may begin after one yes and end before the next, each within a minute of a no.
 const BLOCKLIST: Duration = Duration::from_secs(125);
+
+/// A user that there is always, but for edges on a blocklist.
+pub(super) const CANARY: &str = "u1@a.test";
 
 /// What makes a world that of an edge.
 #[derive(Default)]
@@ -30,6 +35,8 @@ pub(crate) struct Peers {
     pub(crate) pace: u32,
     /// How much older what another edge has found may be than its age says.
     slack: Duration,
+    /// What was purged at which edge.
+    pub(super) orders: OnceLock<Arc<Orders>>,
     /// When it was refused who was asked about on a blocklist.
     untrue: Mutex<BTreeMap<String, Vec<Instant>>>,
 }
@@ -52,6 +59,7 @@ impl World {
         let stale = positive * plan.one(&[1, 2, 100]);
         let entries = plan.one(&[0, 1000, 1000, 1000, 1000, 1000]);
         let negative = plan.one(&[plan.ms(1000, 20_000), plan.ms(20_000, 600_000)]);
+        let has_canary = plan.coin();
         let edge = |number: usize| {
             let mut world = Self::new(seed, trace.clone());
             world.chance = Chance::new(seed ^ ((number as u64 + 1) << 44));
@@ -70,6 +78,9 @@ impl World {
                 let until =
                     from + BLOCKLIST + world.chance.one(&[Duration::ZERO, world.chance.ms(0, 300_000)]);
                 world.losses = vec![(from, until)];
+            }
+            if has_canary && world.chance.once_in(700) {
+                world.directory.lookup.canary = Address::from_typed(CANARY).into_iter().collect();
             }
             world.peers.edge = Some(number);
             world.peers.slack = slack;
@@ -126,16 +137,27 @@ impl World {
 
     /// Whether some edge was told yes then or later.
     pub(crate) fn was_accepted_since(&self, subject: &str, since: Instant) -> bool {
+        self.is_said_at_some_edge(subject, true, since)
+    }
+
+    /// Whether some edge was told so then or later.
+    pub(super) fn is_said_at_some_edge(&self, subject: &str, yes: bool, since: Instant) -> bool {
         let all = self.peers.all.get().into_iter().flatten();
         all.filter_map(Weak::upgrade)
-            .any(|world| world.has_said(subject, true, since))
+            .any(|world| world.has_said(subject, yes, since))
+    }
+
+    /// Whether a canary was refused here then or later, so that all refusals were forgotten.
+    pub(super) fn has_doubted_since(&self, since: Instant) -> bool {
+        self.has_said(CANARY, false, since - Duration::from_secs(1))
     }
 }
 
 /// Mailboxes come and go.
 fn turns(plan: &Chance, users: u64, began: Instant, day: Duration) -> BTreeMap<u64, Vec<Instant>> {
     let (mut turns, most) = (BTreeMap::new(), plan.one(&[3, 30]));
-    for user in (0..users).filter(|_| plan.coin()) {
+    // The first is a canary.
+    for user in (0..users).filter(|user| plan.coin() && *user != 1) {
         let mut moments: Vec<_> = (0..plan.among(1, most))
             .map(|_| began + plan.ms(0, day.as_millis() as u64))
             .collect();

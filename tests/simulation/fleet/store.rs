@@ -1,26 +1,20 @@
-//! A store in memory: what it has, for how long, and what it says to each command.
+//! A store in memory: what it says to each command, in each mood.
 //!
-//! Its script is not run: what it does is done here, and `tests/fleet` holds the script itself against a real store.
+//! Its scripts are not run: what they do is done here, and `tests/fleet` holds the scripts themselves against a real store.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::book::{self, Value, Values, integer, is_number, number, stamp};
 use super::weather::{Event, Mood, Weather};
 use crate::chance::Chance;
 use crate::world::World;
 
-/// How long a value may be kept, by the low half of its fourth byte.
-const RETENTIONS: [u64; 16] = [
-    5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 43_200, 86_400, 259_200, 604_800, 2_592_000,
-];
-
 /// A store that all edges share.
 pub(crate) struct Store {
-    pub(crate) weather: Weather,
+    pub(crate) weather: Arc<Weather>,
     pub(crate) chance: Chance,
     /// The remote as each edge meets it, which takes down what is wrong.
     worlds: Vec<Arc<World>>,
@@ -34,54 +28,20 @@ pub(crate) struct Store {
 }
 
 #[derive(Default)]
-struct Book {
-    values: BTreeMap<Vec<u8>, Value>,
-    copy: BTreeMap<Vec<u8>, Value>,
+pub(super) struct Book {
+    pub(super) values: Values,
+    copy: Values,
     /// Events that were.
     happened: usize,
 }
 
-#[derive(Clone)]
-struct Value {
-    bytes: Vec<u8>,
-    until: Instant,
-    /// Who wrote it.
-    edge: usize,
-}
-
-impl Value {
-    /// Whether it is a yes or a no of an edge; `None` where it is neither.
-    fn verdict(&self) -> Option<bool> {
-        match *self.bytes.first().filter(|_| self.bytes.len() == 12)? {
-            0x11 | 0x14 => Some(true),
-            0x12 | 0x13 => Some(false),
-            _ => None,
-        }
-    }
-
-    fn stamp(&self) -> i64 {
-        stamp(&self.bytes)
-    }
-
-    fn left(&self) -> u64 {
-        (self.until - Instant::now()).as_millis() as u64
-    }
-
-    /// How old it is by the time for which it is still kept, in milliseconds.
-    fn age(&self) -> u64 {
-        let kept = RETENTIONS[usize::from(self.bytes[3] & 15)] * 1000;
-        kept.saturating_sub(self.left())
-    }
-}
-
-/// When the probe of a value began, in seconds by the clock of the edge that wrote it.
-fn stamp(value: &[u8]) -> i64 {
-    let stamp = value[4..8].try_into().unwrap_or_default();
-    i64::from(u32::from_be_bytes(stamp))
-}
-
 impl Store {
-    pub(crate) fn new(weather: Weather, chance: Chance, worlds: &[Arc<World>], clocks: Vec<i64>) -> Self {
+    pub(crate) fn new(
+        weather: Arc<Weather>,
+        chance: Chance,
+        worlds: &[Arc<World>],
+        clocks: Vec<i64>,
+    ) -> Self {
         Self {
             weather,
             chance,
@@ -94,7 +54,7 @@ impl Store {
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((at, event)) = self.weather.events.get(book.happened)
             && *at <= Instant::now()
@@ -107,7 +67,8 @@ impl Store {
             }
         }
         let now = Instant::now();
-        book.values.retain(|_, value| value.until > now);
+        book.values
+            .retain(|_, value| value.until.is_none_or(|until| until > now));
         book
     }
 
@@ -115,14 +76,24 @@ impl Store {
     pub(crate) fn answer(&self, edge: usize, mood: Mood, words: &[Vec<u8>]) -> Vec<u8> {
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         let verb = String::from_utf8_lossy(words[0]).to_ascii_uppercase();
-        let (writes, hello) = (matches!(&*verb, "SET" | "EVAL"), verb == "HELLO");
+        let (hello, grows) = (
+            verb == "HELLO",
+            matches!(&*verb, "SET" | "EVAL" | "PFADD" | "SETRANGE"),
+        );
+        let writes = grows || verb == "PEXPIRE";
         let refusal = match mood {
-            Mood::Full if writes => "-OOM command not allowed when used memory > 'maxmemory'.\r\n",
-            Mood::Replica if writes => "-READONLY You can't write against a read only replica.\r\n",
-            Mood::NoRight if !hello => "-NOPERM this user has no permissions to run this command\r\n",
-            Mood::Loads if !hello => "-LOADING Redis is loading the dataset in memory\r\n",
             Mood::Babbles if self.chance.coin() => return self.babble(),
             Mood::Lies if self.chance.coin() => return self.lie(&verb, &words),
+            Mood::Replica if hello => return introduction("replica"),
+            _ if hello => return introduction("master"),
+            Mood::Full if grows => "-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+            Mood::Replica if writes => "-READONLY You can't write against a read only replica.\r\n",
+            Mood::NoRight => {
+                let verb = verb.to_ascii_lowercase();
+                return format!("-NOPERM this user has no permissions to run the '{verb}' command\r\n")
+                    .into();
+            }
+            Mood::Loads => "-LOADING Redis is loading the dataset in memory\r\n",
             _ => return self.answer_well(edge, &verb, &words),
         };
         refusal.into()
@@ -130,29 +101,14 @@ impl Store {
 
     fn answer_well(&self, edge: usize, verb: &str, words: &[&[u8]]) -> Vec<u8> {
         match (verb, words) {
-            ("HELLO", _) => "%3\r\n+server\r\n+redis\r\n+mode\r\n+standalone\r\n+role\r\n+master\r\n".into(),
-            ("PING", [_]) => "+PONG\r\n".into(),
-            ("GET", [_, name]) => match self.book().values.get(*name) {
-                Some(value) => bulk(&value.bytes),
-                None => "_\r\n".into(),
-            },
-            ("PTTL", [_, name]) => match self.book().values.get(*name) {
-                Some(value) => integer(value.left() as i64),
-                None => integer(-2),
-            },
             ("SET", [_, name, value, b"PX", time]) => {
                 self.put(edge, name, value, number(time));
                 "+OK\r\n".into()
             }
-            ("SET", [_, name, value, b"NX", b"PX", time]) => {
-                if self.book().values.contains_key(*name) {
-                    return "_\r\n".into();
-                }
-                self.put(edge, name, value, number(time));
-                "+OK\r\n".into()
-            }
             // By the number and kind of its arguments: that of a no, which gives way to a younger yes.
-            ("EVAL", [_, _, b"1", name, value, time, age]) if value.len() == 12 && is_number(time) => {
+            ("EVAL", [_, _, b"1", name, value, time, age])
+                if value.len() == 12 && is_number(time) && is_number(age) =>
+            {
                 integer(i64::from(self.put_unless(
                     edge,
                     name,
@@ -161,7 +117,7 @@ impl Store {
                     number(age),
                 )))
             }
-            _ => format!("-ERR unknown command '{verb}'\r\n").into(),
+            _ => book::answer(&mut self.book().values, edge, verb, words),
         }
     }
 
@@ -178,11 +134,7 @@ impl Store {
     }
 
     fn put(&self, edge: usize, name: &[u8], bytes: &[u8], time: u64) {
-        let value = Value {
-            bytes: bytes.to_vec(),
-            until: Instant::now() + Duration::from_millis(time),
-            edge,
-        };
+        let value = Value::new(bytes, time, edge);
         let mut book = self.book();
         if value.verdict() == Some(false) {
             self.noes.fetch_add(1, Ordering::Relaxed);
@@ -199,80 +151,11 @@ impl Store {
         }
         book.values.insert(name.to_vec(), value);
     }
-
-    /// Says something else than it should, or does not do what it says.
-    fn lie(&self, verb: &str, words: &[&[u8]]) -> Vec<u8> {
-        match verb {
-            "SET" => "+OK\r\n".into(),
-            "EVAL" => integer(1),
-            "GET" => self.altered(words[1]),
-            "PTTL" if !self.weather.is_punctual => {
-                let times = [-2, -1, 0, 1, i64::MAX, self.chance.among(0, 3_000_000_000) as i64];
-                let whole = RETENTIONS.map(|seconds| seconds as i64 * 1000);
-                integer(self.chance.one(&[&times[..], &whole[..]].concat()))
-            }
-            _ => "_\r\n".into(),
-        }
-    }
-
-    fn altered(&self, name: &[u8]) -> Vec<u8> {
-        let book = self.book();
-        let value = book.values.get(name).map(|value| value.bytes.clone());
-        let mut value = value.unwrap_or_else(|| self.random(12));
-        match self.chance.among(0, 5) {
-            // Yes for no, no for yes.
-            0 | 1 if !value.is_empty() => value[0] ^= 3,
-            2 if !value.is_empty() => {
-                let at = self.chance.among(0, value.len() as u64 - 1) as usize;
-                value[at] ^= 1 << self.chance.among(0, 7);
-            }
-            // What is true of another.
-            3 => {
-                let at = self.chance.among(0, book.values.len() as u64) as usize;
-                value = book
-                    .values
-                    .values()
-                    .nth(at)
-                    .map_or(value, |other| other.bytes.clone());
-            }
-            4 => value = self.random(self.chance.among(0, 40)),
-            _ => return "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n".into(),
-        }
-        bulk(&value)
-    }
-
-    fn random(&self, many: u64) -> Vec<u8> {
-        (0..many).map(|_| self.chance.among(0, 255) as u8).collect()
-    }
-
-    /// Anything that might come over a wire.
-    fn babble(&self) -> Vec<u8> {
-        let texts = [
-            "\r\n", "*-1\r\n", "*2147483647\r\n", "$99999999999\r\n", "$-1\r\n", "%1\r\n_\r\n_\r\n",
-            ">2\r\n+message\r\n+x\r\n", ":nothing\r\n", "+OK\r\n+OK\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n",
-        ];
-        match self.chance.among(0, 12) {
-            0 => self.random(100),
-            1 => "*1\r\n".repeat(5000).into(),
-            2 => vec![b'x'; 50_000],
-            _ => self.chance.one(&texts).into(),
-        }
-    }
 }
 
-fn is_number(text: &[u8]) -> bool {
-    text.iter().all(u8::is_ascii_digit)
-}
-
-fn number(text: &[u8]) -> u64 {
-    let text = String::from_utf8_lossy(text);
-    text.parse().unwrap_or_else(|_| panic!("no number: {text:?}"))
-}
-
-fn integer(number: i64) -> Vec<u8> {
-    format!(":{number}\r\n").into()
-}
-
-fn bulk(bytes: &[u8]) -> Vec<u8> {
-    [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+fn introduction(role: &str) -> Vec<u8> {
+    let length = role.len();
+    let about = "%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:3\r\n\
+                 $4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n";
+    format!("{about}${length}\r\n{role}\r\n$7\r\nmodules\r\n*0\r\n").into()
 }

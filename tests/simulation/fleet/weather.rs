@@ -6,6 +6,9 @@ use tokio::time::Instant;
 
 use crate::chance::Chance;
 
+/// So long after it was unwell a store is used again by every edge.
+const RECOVERY: Duration = Duration::from_secs(5);
+
 /// What a store does with an edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
@@ -54,6 +57,7 @@ struct Spell {
 
 /// What a day brings.
 pub(crate) struct Weather {
+    began: Instant,
     spells: Vec<Spell>,
     pub(crate) events: Vec<(Instant, Event)>,
     /// Times are told as they are: what is written or read takes no second, and nobody alters how long a value is kept.
@@ -84,6 +88,7 @@ impl Weather {
             at += chance.ms(1000, 240_000);
         }
         Self {
+            began,
             spells,
             events,
             is_punctual,
@@ -114,6 +119,7 @@ impl Weather {
     pub(crate) fn always(mood: Mood, from: Instant, until: Instant) -> Self {
         let edge = None;
         Self {
+            began: Instant::now(),
             spells: vec![Spell {
                 from,
                 until,
@@ -151,6 +157,26 @@ impl Weather {
             Some(spell) => (Mood::Well, Some(spell.from)),
             None => (Mood::Well, None),
         }
+    }
+
+    /// The times in which it does what it should for these edges, each of which has come back to it, and in which nothing
+    /// befalls what it has.
+    pub(crate) fn calms(&self, edges: [usize; 2]) -> Vec<(Instant, Instant)> {
+        let concerns = |spell: &&Spell| spell.edge.is_none_or(|one| edges.contains(&one));
+        let spells = self.spells.iter().filter(concerns);
+        let spells = spells.map(|spell| (spell.from, spell.until + RECOVERY));
+        let events = self.events.iter().map(|(at, _)| (*at, *at));
+        let mut breaks: Vec<_> = spells.chain(events).collect();
+        breaks.sort();
+        let (mut calms, mut from) = (Vec::new(), self.began);
+        for (begins, ends) in breaks {
+            if from < begins {
+                calms.push((from, begins));
+            }
+            from = from.max(ends);
+        }
+        calms.push((from, from + Duration::from_secs(24 * 3600)));
+        calms
     }
 
     fn of_edge(&self, edge: usize) -> impl Iterator<Item = &Spell> {
