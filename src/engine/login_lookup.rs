@@ -41,16 +41,13 @@ pub(super) struct LoginLookup {
 
 impl LoginLookup {
     /// What is remembered of a login, or what the directory says now.
-    pub(super) async fn decide(
+    pub(super) fn decide(
         self: &Arc<Self>,
         question: Question,
         deadline: Instant,
         late: Option<Arc<Late<Verdict>>>,
-    ) -> (Verdict, Source) {
-        match lookup::decide(self, self.key(&question), question, deadline, late) {
-            Answer::Known(decided) => decided,
-            Answer::Waits(decided) => decided.await,
-        }
+    ) -> Answer<'_> {
+        lookup::decide(self, self.key(&question), question, deadline, late)
     }
 
     /// `None` for a dialog, whose answer is to the challenges of this very one.

@@ -177,51 +177,55 @@ impl Engine {
         self.decide_within(question, deadline, Some(Box::new(late)))
     }
 
-    async fn decide_within(
+    /// The same, where there may be nobody to hear what comes late.
+    pub(crate) fn decide_within(
         &self,
         mut question: Question,
         deadline: Instant,
         late: Option<HearsLate>,
-    ) -> Decision {
+    ) -> impl Future<Output = Decision> + Send {
         if let Kind::Login { user, .. } = &mut question.kind {
             *user = self.complete(user);
         }
-        if self.asks_all && matches!(question.kind, Kind::Recipient(_)) {
-            let serving = self.members.iter().filter(|member| member.takes(&question.kind));
-            if let Some(decision) = Box::pin(several::decide(serving, &question, deadline)).await {
-                return decision;
+        // What is borrowed of an argument of an `async fn` would be held twice, in each idle connection, too.
+        async move {
+            if self.asks_all && matches!(question.kind, Kind::Recipient(_)) {
+                let serving = self.members.iter().filter(|member| member.takes(&question.kind));
+                if let Some(decision) = Box::pin(several::decide(serving, &question, deadline)).await {
+                    return decision;
+                }
             }
-        }
-        let Some(member) = self.route(&question.kind) else {
-            let verdict = Verdict::Abstain(Abstention::NotOurs);
-            return Decision {
-                verdict,
-                source: Source::Local,
-                directory: None,
-            };
-        };
-        if let (Some(homes), Kind::Login { user, .. }) = (&self.in_turn, &question.kind) {
-            let serving = self.members.iter().filter(|member| member.takes(&question.kind));
-            let serving = serving.cloned().collect();
-            let login = in_turn::Login {
-                account: self.account(user),
-                homes: homes.clone(),
-                question,
-                deadline,
-            };
-            return Box::pin(in_turn::decide(serving, login, late)).await;
-        }
-        let directory = member.name().clone();
-        let late = late.map(|late| {
-            Arc::new(Late::new(move |verdict| {
-                late(Decision {
+            let Some(member) = self.route(&question.kind) else {
+                let verdict = Verdict::Abstain(Abstention::NotOurs);
+                return Decision {
                     verdict,
-                    source: Source::Probe,
-                    directory: Some(directory),
-                });
-            }))
-        });
-        member.decide_or_late(question, deadline, late).await
+                    source: Source::Local,
+                    directory: None,
+                };
+            };
+            if let (Some(homes), Kind::Login { user, .. }) = (&self.in_turn, &question.kind) {
+                let serving = self.members.iter().filter(|member| member.takes(&question.kind));
+                let serving = serving.cloned().collect();
+                let login = in_turn::Login {
+                    account: self.account(user),
+                    homes: homes.clone(),
+                    question,
+                    deadline,
+                };
+                return Box::pin(in_turn::decide(serving, login, late)).await;
+            }
+            let directory = member.name().clone();
+            let late = late.map(|late| {
+                Arc::new(Late::new(move |verdict| {
+                    late(Decision {
+                        verdict,
+                        source: Source::Probe,
+                        directory: Some(directory),
+                    });
+                }))
+            });
+            member.decide_or_late(question, deadline, late).await
+        }
     }
 
     /// The directory that would be asked this question, if any.

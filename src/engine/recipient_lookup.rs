@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Source;
 use super::catch_all::{CatchAll, Change};
 use super::credibility::{Confirmer, RecipientKey};
 use super::entry::State;
@@ -33,31 +32,27 @@ pub(super) struct RecipientLookup {
 }
 
 impl RecipientLookup {
+    /// The domain of `address`, if an Accept of it is worth what [`RecipientLookup::opinion`] says.
+    pub(super) fn may_accept_everything(&self, address: &Address) -> Option<Domain> {
+        self.catch_all.as_ref().map(|_| address.domain().clone())
+    }
+
     /// What is remembered of `address`, or what the directory says now.
-    pub(super) async fn decide(
+    pub(super) fn decide(
         self: &Arc<Self>,
         address: Address,
         client: Client,
         deadline: Instant,
         late: Option<Arc<Late<Verdict>>>,
-    ) -> (Verdict, Source) {
-        let domain = self.catch_all.as_ref().map(|_| address.domain().clone());
+    ) -> Answer<'_> {
         let key = (address.clone(), client.address.filter(|_| self.forward_client));
         let kind = Kind::Recipient(address);
-        let answer = lookup::decide(self, Some(key), Question { kind, client }, deadline, late);
-        let (verdict, source) = match answer {
-            Answer::Known(decided) => decided,
-            Answer::Waits(decided) => decided.await,
-        };
-        match domain {
-            Some(domain) => (self.opinion(&domain, verdict), source),
-            None => (verdict, source),
-        }
+        lookup::decide(self, Some(key), Question { kind, client }, deadline, late)
     }
 
     /// What an Accept of `domain` is worth. The first one does not wait for the
     /// test whether the domain accepts everything.
-    fn opinion(self: &Arc<Self>, domain: &Domain, verdict: Verdict) -> Verdict {
+    pub(super) fn opinion(self: &Arc<Self>, domain: &Domain, verdict: Verdict) -> Verdict {
         let (Verdict::Accept(_), Some(catch_all)) = (&verdict, &self.catch_all) else {
             return verdict;
         };

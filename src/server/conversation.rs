@@ -151,8 +151,16 @@ async fn converse<P: Protocol>(
     // A login process of Dovecot treats a socket that it cannot write to as a wrong password: vouch signals the end, and
     // the process closes the socket itself.
     if caller.draining.is_cancelled() && P::closes_itself(&client) {
-        let _ = timeout(FAREWELL, wire.finish()).await;
+        let _ = Box::pin(timeout(FAREWELL, wire.finish())).await;
     }
+}
+
+/// What a conversation waits for.
+enum Event<M, A> {
+    /// A message; `None` once the client sends no more.
+    Message(Option<M>),
+    /// What comes of anything else.
+    Answer(Option<A>),
 }
 
 async fn exchange<P: Protocol>(
@@ -179,38 +187,46 @@ async fn exchange<P: Protocol>(
             deaf.cancel();
         }
         let reads = !client_done && later.len() < P::in_flight() + P::held(client);
-        let answer = tokio::select! {
-            // What time has come for does not wait until a busy client pauses, and what was asked before the listener
-            // closes is answered first.
-            biased;
-            () = until(P::forgets(client)) => {
-                over = !P::forget(client);
-                None
-            }
-            Some(news) = later.next(), if !later.is_empty() => P::decided(client, news),
-            message = wire.next(), if reads => match message? {
-                Some(message) => tokio::select! {
+        let answer = 'answer: {
+            // In a block of its own, so that an idle connection has room for one message, not for each step of it.
+            let message = {
+                let event = tokio::select! {
+                    // What time has come for does not wait until a busy client pauses, and what was asked before the
+                    // listener closes is answered first.
                     biased;
-                    answer = listener.get().heard(client, message) => answer,
-                    () = wire.left() => return Ok(()),
-                },
-                // A half-closed connection still wants its answers.
-                None => {
-                    client_done = true;
-                    over = wire.is_closed();
-                    None
+                    () = until(P::forgets(client)) => {
+                        over = !P::forget(client);
+                        Event::Answer(None)
+                    }
+                    Some(news) = later.next(), if !later.is_empty() => Event::Answer(P::decided(client, news)),
+                    message = wire.next(), if reads => Event::Message(message?),
+                    // From here on it is looked for a quiet moment.
+                    () = &mut quiet_now, if !closes || !under_way => {
+                        over = closes;
+                        quiet_now.set(quiet(draining));
+                        Event::Answer(None)
+                    }
+                    // Of a connection of which one half is closed, nothing tells that the other is, but that it is tried.
+                    () = async { sleep(if closes { QUIET_CHECK } else { LEFT_CHECK }).await }, if client_done || closes => {
+                        over = client_done && wire.is_closed();
+                        Event::Answer(None)
+                    }
+                };
+                match event {
+                    Event::Message(Some(message)) => message,
+                    // A half-closed connection still wants its answers.
+                    Event::Message(None) => {
+                        client_done = true;
+                        over = wire.is_closed();
+                        break 'answer None;
+                    }
+                    Event::Answer(answer) => break 'answer answer,
                 }
-            },
-            // From here on it is looked for a quiet moment.
-            () = &mut quiet_now, if !closes || !under_way => {
-                over = closes;
-                quiet_now.set(quiet(draining));
-                None
-            }
-            // Of a connection of which one half is closed, nothing tells that the other is, but that it is tried.
-            () = async { sleep(if closes { QUIET_CHECK } else { LEFT_CHECK }).await }, if client_done || closes => {
-                over = client_done && wire.is_closed();
-                None
+            };
+            tokio::select! {
+                biased;
+                answer = listener.get().heard(client, message) => answer,
+                () = wire.left() => return Ok(()),
             }
         };
         match answer {

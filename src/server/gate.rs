@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::hash::Hash;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -131,33 +131,34 @@ impl<L: SessionLimits> Gate<L> {
     }
 
     /// The decision on a question by `deadline`. What the remote says once nobody waits any more, `late` hears.
-    pub(super) async fn ask(
+    pub(super) fn ask(
         &self,
         question: Question,
         offender: Option<Offender>,
         attempt: L::Attempt<'_>,
         deadline: Instant,
         late: Option<Box<dyn FnOnce(Decision) + Send>>,
-    ) -> Decision {
-        let ticket = match self.admit(&question, offender, attempt) {
-            Ok(ticket) => ticket,
-            Err(refused) => return *refused,
-        };
-        let counted = offender.filter(|_| self.guesses().is_some());
-        let counted = counted.map(|offender| (offender, user(&question.kind)));
-        let decide = async {
-            match late {
-                Some(late) => self.engine.decide_or_late(question, deadline, late).await,
-                None => self.engine.decide(question, deadline).await,
-            }
-        };
-        let decide = pin!(decide);
-        let decision = match counted {
-            Some((offender, user)) => self.count_beside(offender, user, deadline, decide).await,
-            None => decide.await,
-        };
-        self.limits.note(ticket, &decision);
-        decision
+    ) -> impl Future<Output = Decision> + Send + use<'_, L> {
+        let admitted = self.admit(&question, offender, attempt);
+        let counting = offender.filter(|_| self.guesses().is_some());
+        let counting = counting.map(|offender| (offender, user(&question.kind)));
+        // An idle connection has room for the question once: what is borrowed above would be held twice here.
+        async move {
+            let ticket = match admitted {
+                Ok(ticket) => ticket,
+                Err(refused) => return *refused,
+            };
+            let decide = self.engine.decide_within(question, deadline, late);
+            let decision = match counting {
+                Some((offender, user)) => {
+                    let decide = Box::pin(decide);
+                    self.count_beside(offender, user, deadline, decide).await
+                }
+                None => decide.await,
+            };
+            self.limits.note(ticket, &decision);
+            decision
+        }
     }
 
     /// The decision, and beside the question to the remote the one to other edges, how often the client and the user have
@@ -167,7 +168,7 @@ impl<L: SessionLimits> Gate<L> {
         offender: Offender,
         user: Option<UserName>,
         deadline: Instant,
-        mut decide: Pin<&mut (impl Future<Output = Decision> + Send)>,
+        mut decide: Pin<Box<impl Future<Output = Decision> + Send>>,
     ) -> Decision {
         if let Poll::Ready(decision) = poll_fn(|cx| Poll::Ready(decide.as_mut().poll(cx))).await {
             return decision;

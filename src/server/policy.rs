@@ -191,20 +191,33 @@ pub(crate) struct Asker {
 }
 
 impl Policy {
-    async fn answer(&self, request: &Request, asker: &Asker) -> Action {
-        let Some(address) = self.asks_about(request) else {
-            return Action::dunno();
-        };
-        let asked = Instant::now();
+    /// To whom a failure is laid, and the decision.
+    fn ask(
+        &self,
+        request: &Request,
+        address: Address,
+        asker: &Asker,
+        deadline: Instant,
+    ) -> (Option<Offender>, impl Future<Output = Decision> + Send + use<'_>) {
         let client = client(request);
-        let deadline = asked + self.patience(request);
         let offender = self.gate.offender(&client);
         let question = Question {
             kind: Kind::Recipient(address),
             client,
         };
         let attempt = attempt(request, asker.connection);
-        let decision = self.gate.ask(question, offender, attempt, deadline, None).await;
+        let decision = self.gate.ask(question, offender, attempt, deadline, None);
+        (offender, decision)
+    }
+
+    async fn answer(&self, request: &Request, asker: &Asker) -> Action {
+        let Some(address) = self.asks_about(request) else {
+            return Action::dunno();
+        };
+        let asked = Instant::now();
+        let deadline = asked + self.patience(request);
+        let (offender, decision) = self.ask(request, address, asker, deadline);
+        let decision = decision.await;
         let decided = Instant::now();
         let delay = self.delay(request, offender, &decision);
         let delay = delay.min(deadline.saturating_duration_since(decided));
@@ -219,5 +232,29 @@ impl Policy {
         } else {
             action
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Listener;
+    use crate::settings::protocol::Protocol as Kind;
+    use crate::settings::socket::ListenAddress;
+
+    /// Each of thousands of idle connections takes this much, whether or not it ever asks.
+    #[tokio::test]
+    async fn an_idle_connection_has_no_room_for_what_is_rare() {
+        let keys = listener::Listener::new("in", Kind::Policy, ListenAddress::Dovecot, Vec::new());
+        let policy = Policy::new(keys, Engine::new(Vec::new(), None), None, None);
+        let served = Arc::new(Current::new(policy)).serve(Caller {
+            stream: Box::new(tokio::io::duplex(1).0),
+            connection: 1,
+            peer: None,
+            draining: CancellationToken::new(),
+            deaf: CancellationToken::new(),
+        });
+        let size = size_of_val(&*served);
+        assert!(size <= 2560, "{size}");
     }
 }

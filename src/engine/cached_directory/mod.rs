@@ -16,6 +16,7 @@ use super::credibility::canaries::{self, Canaries};
 use super::flight::{Flights, Late};
 use super::login_lookup::LoginLookup;
 use super::logins::{Logins, Tag};
+use super::lookup::Answer;
 use super::not_understood::NotUnderstood;
 use super::purge_scope::PurgeScope;
 use super::recipient_lookup::RecipientLookup;
@@ -365,28 +366,39 @@ impl CachedDirectory {
     }
 
     /// The same; `late` hears what the remote says when nobody waits for it any more.
-    pub(super) async fn decide_or_late(
+    pub(super) fn decide_or_late(
         &self,
         question: Question,
         deadline: Instant,
         late: Option<Arc<Late<Verdict>>>,
-    ) -> Decision {
-        let (verdict, source) = match (refusals::refuse(&question.kind), question.kind) {
-            (Some(verdict), _) => (verdict, Source::Local),
+    ) -> impl Future<Output = Decision> + Send {
+        let mut domain = None;
+        let answer = match (refusals::refuse(&question.kind), question.kind) {
+            (Some(verdict), _) => Answer::Known((verdict, Source::Local)),
             (None, Kind::Recipient(address)) => {
                 let address = self.settings.canonical(address);
-                let decided = self.recipients.decide(address, question.client, deadline, late);
-                decided.await
+                domain = self.recipients.may_accept_everything(&address);
+                self.recipients.decide(address, question.client, deadline, late)
             }
             (None, kind @ Kind::Login { .. }) => {
                 let question = Question { kind, ..question };
-                self.logins.decide(question, deadline, late).await
+                self.logins.decide(question, deadline, late)
             }
         };
-        Decision {
-            verdict,
-            source,
-            directory: Some(self.settings.name.clone()),
+        async move {
+            let (verdict, source) = match answer {
+                Answer::Known(decided) => decided,
+                Answer::Waits(decided) => decided.await,
+            };
+            let verdict = match domain {
+                Some(domain) => self.recipients.opinion(&domain, verdict),
+                None => verdict,
+            };
+            Decision {
+                verdict,
+                source,
+                directory: Some(self.settings.name.clone()),
+            }
         }
     }
 
