@@ -1,13 +1,14 @@
 //! `vouch check`: reads the configuration and explains what the daemon will do.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{ConfigFile, fail, online, print, status};
+use super::{ConfigFile, failed, online, print, status};
 use crate::config::show;
-use crate::daemon;
+use crate::daemon::{self, DaemonError};
 
 /// Arguments of `vouch check`.
 #[derive(Debug, Args)]
@@ -25,49 +26,32 @@ pub(super) struct Arguments {
 
 /// Checks the configuration: prints what it will do to standard output, and
 /// what is wrong with it to standard error.
-pub(super) fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
+pub(super) fn run(arguments: &Arguments, file: &ConfigFile) -> Result<(), ExitCode> {
     let named = arguments.named.clone().map(|config| ConfigFile { config });
     let file = named.as_ref().unwrap_or(file);
-    let (config, notes) = match file.load() {
-        Ok(read) => read,
-        Err(status) => return status,
-    };
-    if let Err(status) = print(&show::describe(&config, &notes, arguments.all)) {
-        return status;
-    }
+    let (config, notes) = file.load()?;
+    print(&show::describe(&config, &notes, arguments.all))?;
+    let unusable = |error: DaemonError| failed("check", status::CONFIG, error);
     // What would keep `serve` from starting is reported first: unknown users and groups, certificates and keys, folders of
     // sockets.
-    let machine = match daemon::check(&config, &file.config) {
-        Err(error) => return fail(status::CONFIG, &format!("vouch check: {error}")),
-        Ok(machine) => machine,
-    };
+    let machine = daemon::check(&config, &file.config).map_err(unusable)?;
     for remark in machine.remarks.iter().chain(&machine.unbindable) {
-        if let Err(status) = print(&format!("\nOn this machine: {remark}\n")) {
-            return status;
-        }
+        print(&format!("\nOn this machine: {remark}\n"))?;
     }
-    if let Err(error) = daemon::members(&config, None) {
-        return fail(status::CONFIG, &format!("vouch check: {error}"));
-    }
-    if let Err(error) = daemon::check_fleet(&config) {
-        return fail(status::CONFIG, &format!("vouch check: {error}"));
-    }
+    daemon::members(&config, None).map_err(unusable)?;
+    daemon::check_fleet(&config).map_err(unusable)?;
     if arguments.online {
-        let ended = online::run(&config);
-        if ended != ExitCode::SUCCESS {
-            return ended;
-        }
+        online::run(&config)?;
     }
+    let no_start = |status, why: &dyn Display| {
+        let why = format!("vouch serve would not start: {why}");
+        Err(failed("check", status, why))
+    };
     if let (Err(error), None) = (daemon::has_listeners(&config), &config.dovecot) {
-        let message = format!("vouch check: vouch serve would not start: {error}");
-        return fail(status::CONFIG, &message);
+        return no_start(status::CONFIG, &error);
     }
-    if machine.unbindable.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        fail(
-            status::OS_ERROR,
-            "vouch check: vouch serve would not start: a socket could not be bound, see above",
-        )
+    if !machine.unbindable.is_empty() {
+        return no_start(status::OS_ERROR, &"a socket could not be bound, see above");
     }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{fail, print, status};
+use super::{failed, print, status};
 use crate::daemon;
 
 /// Commands about a fleet.
@@ -28,19 +28,13 @@ pub(super) struct Key {
 }
 
 /// Runs one of them.
-pub(super) fn run(Fleet::Key(Key { file }): &Fleet) -> ExitCode {
-    let owner = match daemon::make_fleet_key(file) {
-        Ok(owner) => owner,
-        Err(error) => return fail(status::CANNOT_CREATE, &format!("vouch fleet key: {error}")),
-    };
+pub(super) fn run(Fleet::Key(Key { file }): &Fleet) -> Result<(), ExitCode> {
+    let owner =
+        daemon::make_fleet_key(file).map_err(|error| failed("fleet key", status::CANNOT_CREATE, error))?;
     let whose = owner.map(|name| format!(", for user {name}")).unwrap_or_default();
     let (file, quoted) = (file.display(), format!("{:?}", file.display().to_string()));
-    let text = format!(
+    print(&format!(
         "{file}: a new key{whose}. Copy the file to every edge, and name it in each vouch.toml:\n\n[fleet]\nstore = \
          \"unix:/run/redis/redis.sock\"\nkey-file = {quoted}\n"
-    );
-    match print(&text) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(status) => status,
-    }
+    ))
 }

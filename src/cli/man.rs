@@ -34,26 +34,18 @@ pub(super) struct Completions {
 }
 
 /// Prints a page for man(1) to standard output.
-pub(super) fn run(arguments: &Page) -> ExitCode {
-    let page = match arguments.page {
+pub(super) fn run(arguments: &Page) -> Result<(), ExitCode> {
+    print(&match arguments.page {
         Which::Vouch => vouch_page(),
         Which::Configuration => configuration::page(),
-    };
-    ended(print(&page))
+    })
 }
 
 /// Prints what a shell needs to complete our arguments.
-pub(super) fn complete(arguments: &Completions) -> ExitCode {
+pub(super) fn complete(arguments: &Completions) -> Result<(), ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut super::command(), "vouch", &mut script);
-    ended(print(&String::from_utf8_lossy(&script)))
-}
-
-fn ended(printed: Result<(), ExitCode>) -> ExitCode {
-    match printed {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(status) => status,
-    }
+    print(&String::from_utf8_lossy(&script))
 }
 
 fn vouch_page() -> String {

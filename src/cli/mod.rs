@@ -10,20 +10,19 @@ pub mod online;
 mod probe;
 mod serve;
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use tracing::level_filters::LevelFilter;
 
 use crate::config::read::{self, Note};
 use crate::config::{self, Config};
-use crate::daemon::show_addresses;
 use crate::service::limits::forbid_core_dumps;
-use crate::settings::process::{LogFormat, LogLevel};
-use crate::telemetry::log::{self, Format};
+use crate::telemetry::addresses;
+use crate::telemetry::log::Log;
 
 /// Exit statuses beyond 0, as sysexits(3) names them.
 pub mod status {
@@ -128,16 +127,15 @@ impl ConfigFile {
             } else {
                 "\n`vouch init` writes a first configuration"
             };
-            fail(status::CONFIG, &format!("{error}{hint}"))
+            fail(status::CONFIG, format_args!("{error}{hint}"))
         })
     }
 
     /// The same for a daemon, which reads it again at each SIGHUP.
     fn load_to_run(&self, command: &str) -> Result<(Config, Vec<Note>), ExitCode> {
         if self.is_standard_input() {
-            let message =
-                format!("vouch {command}: standard input cannot be read again at SIGHUP: give a file");
-            return Err(fail(status::USAGE, &message));
+            let why = "standard input cannot be read again at SIGHUP: give a file";
+            return Err(failed(command, status::USAGE, why));
         }
         self.load()
     }
@@ -174,7 +172,7 @@ pub fn main() -> ExitCode {
         );
     }
     let file = &arguments.file;
-    match arguments.command {
+    let done = match arguments.command {
         Command::Serve => serve::run(file),
         Command::DovecotService => dovecot_service::run(file),
         Command::Init(arguments) => init::run(*arguments, file),
@@ -186,7 +184,8 @@ pub fn main() -> ExitCode {
         Command::Fleet(fleet) => fleet::run(&fleet),
         Command::Man(page) => man::run(&page),
         Command::Completions(completions) => man::complete(&completions),
-    }
+    };
+    done.err().unwrap_or(ExitCode::SUCCESS)
 }
 
 /// The end of a command that was given the name of no directory.
@@ -202,11 +201,16 @@ fn unknown_directory(command: &str, name: &str, config: &Config) -> ExitCode {
         let names = names.join(", ");
         format!("there is no directory \"{name}\"; the directories are: {names}")
     };
-    fail(status::USAGE, &format!("vouch {command}: {why}"))
+    failed(command, status::USAGE, why)
+}
+
+/// The end of the command of that name, which says why on standard error.
+fn failed(command: &str, status: u8, why: impl Display) -> ExitCode {
+    fail(status, format_args!("vouch {command}: {why}"))
 }
 
 /// Prints to standard error; a closed one is ignored.
-fn fail(status: u8, message: &str) -> ExitCode {
+fn fail(status: u8, message: impl Display) -> ExitCode {
     let _ = writeln!(io::stderr().lock(), "{message}");
     ExitCode::from(status)
 }
@@ -233,27 +237,14 @@ fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build();
-    built.map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot start: {error}")))
+    built.map_err(|error| fail(status::OS_ERROR, format_args!("vouch: cannot start: {error}")))
 }
 
 /// Starts the log as configured; what comes of it is kept until the end.
 fn start_log(
-    start: impl FnOnce(LevelFilter, Format) -> Result<log::Log, Box<dyn std::error::Error>>,
+    start: impl FnOnce(&config::Log) -> Result<Log, Box<dyn std::error::Error>>,
     config: &config::Log,
-) -> Result<log::Log, ExitCode> {
-    let level = match config.level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let format = match config.format {
-        LogFormat::Auto => Format::Auto,
-        LogFormat::Plain => Format::Plain,
-        LogFormat::Json => Format::Json,
-        LogFormat::Journal => Format::Journal,
-    };
-    show_addresses(config);
-    start(level, format).map_err(|error| fail(status::OS_ERROR, &format!("vouch: cannot log: {error}")))
+) -> Result<Log, ExitCode> {
+    addresses::configure(config.addresses);
+    start(config).map_err(|error| fail(status::OS_ERROR, format_args!("vouch: cannot log: {error}")))
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
-use super::{fail, print, runtime, status};
+use super::{failed, print, runtime, status};
 use crate::config::{Config, Directory, Listener};
 use crate::daemon;
 use crate::session::imap::LoginSession;
@@ -38,12 +38,12 @@ const AT_ONCE: usize = 64;
 const MOST_SHOWN: usize = 20;
 
 /// Tries each server of each directory in turn, and the stores of a fleet; status 69 if one cannot be reached.
-pub fn run(config: &Config) -> ExitCode {
-    let reached = look(config, "check").and_then(|directories| Ok(stores(config)? && directories));
-    match reached {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(status::UNAVAILABLE),
-        Err(status) => status,
+pub fn run(config: &Config) -> Result<(), ExitCode> {
+    let directories = look(config, "check")?;
+    if stores(config)? && directories {
+        Ok(())
+    } else {
+        Err(status::UNAVAILABLE.into())
     }
 }
 
@@ -51,7 +51,7 @@ pub fn run(config: &Config) -> ExitCode {
 fn stores(config: &Config) -> Result<bool, ExitCode> {
     let runtime = runtime()?;
     let tried = runtime.block_on(daemon::try_fleet(config));
-    let tried = tried.map_err(|error| fail(status::CONFIG, &format!("vouch check: {error}")))?;
+    let tried = tried.map_err(|error| failed("check", status::CONFIG, error))?;
     for it in &tried {
         let text = match &it.trouble {
             None => format!(
@@ -79,8 +79,8 @@ pub(super) fn look(config: &Config, command: &str) -> Result<bool, ExitCode> {
             reachable &= look_at_map(config, directory, &roots, &runtime, command)?;
             continue;
         }
-        let servers = daemon::servers(directory, &roots)
-            .map_err(|error| fail(status::CONFIG, &format!("vouch {command}: {error}")))?;
+        let servers =
+            daemon::servers(directory, &roots).map_err(|error| failed(command, status::CONFIG, error))?;
         let several = directory.address.only().is_none();
         let each =
             runtime.block_on(async { servers.each(tokio::time::Instant::now() + PROBE_TIMEOUT).await });
@@ -140,8 +140,8 @@ fn look_at_map(
     runtime: &Runtime,
     command: &str,
 ) -> Result<bool, ExitCode> {
-    let servers = daemon::routed_servers(directory, roots)
-        .map_err(|error| fail(status::CONFIG, &format!("vouch {command}: {error}")))?;
+    let servers =
+        daemon::routed_servers(directory, roots).map_err(|error| failed(command, status::CONFIG, error))?;
     let (all, logins, began) = (servers.len(), is_asked_logins(config, directory), Instant::now());
     let tried = stream::iter(servers).map(|(at, servers)| async move {
         let unusable = match open(&at, &servers).await {

@@ -6,31 +6,26 @@ use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
 
-use super::{ConfigFile, fail, runtime, start_log, status};
+use super::{ConfigFile, failed, runtime, start_log, status};
 use crate::config::Config;
 use crate::daemon::{self, DaemonError, Prepared, ServiceUser};
 use crate::service::signals;
 use crate::telemetry::log;
 
 /// Runs the daemon until a signal ends it.
-pub(super) fn run(file: &ConfigFile) -> ExitCode {
+pub(super) fn run(file: &ConfigFile) -> Result<(), ExitCode> {
     signals::hold();
-    let (config, notes) = match file.load_to_run("serve") {
-        Ok(read) => read,
-        Err(status) => return status,
-    };
+    let (config, notes) = file.load_to_run("serve")?;
     if let Err(error) = daemon::has_listeners(&config) {
-        let message = format!("vouch serve: {}: {error}", file.config.display());
-        return fail(status::CONFIG, &message);
+        let why = format!("{}: {error}", file.config.display());
+        return Err(failed("serve", status::CONFIG, why));
     }
     // The log and the runtime start threads; the log reports the outcome of this.
     let log_file = daemon::log_file(&config);
     let prepared = prepare(&config, &file.config);
-    let start = |level, format| log::start(level, format, log_file);
-    let (_log, runtime) = match start_log(start, &config.log).and_then(|log| Ok((log, runtime()?))) {
-        Ok(started) => started,
-        Err(status) => return status,
-    };
+    let start = |keys: &_| log::start(keys, log_file);
+    let _log = start_log(start, &config.log)?;
+    let runtime = runtime()?;
     let in_file = config.log.file.is_some();
     ended(runtime, async {
         let ended = match prepared {
@@ -53,27 +48,27 @@ fn prepare(config: &Config, file: &Path) -> Result<Prepared, DaemonError> {
 }
 
 /// Runs the daemon to its end, and returns how it ended.
-pub(super) fn ended(runtime: Runtime, running: impl Future<Output = Result<(), DaemonError>>) -> ExitCode {
+pub(super) fn ended(
+    runtime: Runtime,
+    running: impl Future<Output = Result<(), DaemonError>>,
+) -> Result<(), ExitCode> {
     let ended = runtime.block_on(running);
     // A look-up that still blocks must not hold up the end.
     runtime.shutdown_background();
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("cannot start: {error}");
-            ExitCode::from(match error {
-                DaemonError::NoListener
-                | DaemonError::Directory(..)
-                | DaemonError::Fleet(_)
-                | DaemonError::User(_) => status::CONFIG,
-                DaemonError::Bind(..)
-                | DaemonError::Control(_)
-                | DaemonError::Metrics(_)
-                | DaemonError::Units(_)
-                | DaemonError::Random
-                | DaemonError::System(_)
-                | DaemonError::Dovecot(_) => status::OS_ERROR,
-            })
-        }
-    }
+    ended.map_err(|error| {
+        tracing::error!("cannot start: {error}");
+        ExitCode::from(match error {
+            DaemonError::NoListener
+            | DaemonError::Directory(..)
+            | DaemonError::Fleet(_)
+            | DaemonError::User(_) => status::CONFIG,
+            DaemonError::Bind(..)
+            | DaemonError::Control(_)
+            | DaemonError::Metrics(_)
+            | DaemonError::Units(_)
+            | DaemonError::Random
+            | DaemonError::System(_)
+            | DaemonError::Dovecot(_) => status::OS_ERROR,
+        })
+    })
 }

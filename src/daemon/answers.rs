@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::status::Daemon;
 use crate::control::Refusal;
 use crate::control::serve::Answer;
+use crate::settings::process::LogLevel;
 use crate::telemetry::level;
 
 /// Answers as the daemon is `now`.
@@ -34,11 +35,11 @@ fn set_level(set: &Value) -> Result<Value, Refusal> {
     match set {
         Value::Null => {}
         Value::String(word) if word == "reset" => level::reset(),
-        Value::String(word) => match level::named(word) {
+        Value::String(word) => match LogLevel::named(word) {
             Some(level) => level::set(level),
             None => return Err(Refusal::NoLevel(word.clone())),
         },
         _ => return Err(Refusal::NoText("set".to_owned())),
     }
-    Ok(json!({ "level": level::name(), "configured": level::configured() }))
+    Ok(json!({ "level": level::now().as_str(), "configured": level::configured().as_str() }))
 }

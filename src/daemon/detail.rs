@@ -1,9 +1,6 @@
-//! What is logged: the level by order of the administrator, and addresses by the configuration.
+//! The level of the log, by order of the administrator.
 
-use crate::config;
 use crate::service::signals::{Detail, Details};
-use crate::settings::process::LogAddresses;
-use crate::telemetry::addresses::{self, Addresses};
 use crate::telemetry::level;
 
 use super::DaemonError;
@@ -23,13 +20,4 @@ pub(super) fn follow_signals() -> Result<(), DaemonError> {
         }
     });
     Ok(())
-}
-
-/// Has the log show as much of addresses as the configuration allows.
-pub fn show_addresses(log: &config::Log) {
-    addresses::configure(match log.addresses {
-        LogAddresses::Full => Addresses::Full,
-        LogAddresses::Hashed => Addresses::Hashed,
-        LogAddresses::Domain => Addresses::Domain,
-    });
 }

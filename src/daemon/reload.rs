@@ -5,14 +5,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::confine::{DENIED, unreadable};
-use super::detail::show_addresses;
 use super::running::Running;
 use super::{DaemonError, tell};
 use crate::config::{self, Config, read};
 use crate::service::activation::Units;
 use crate::settings::socket::ListenAddress;
 use crate::telemetry::file::reopen;
-use crate::telemetry::level;
+use crate::telemetry::{addresses, level};
 
 /// Why the configuration of before stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +47,10 @@ pub(super) async fn reload(
     match try_to(running, file, units).await {
         Ok(changes) => {
             tracing::info!(ms = began.elapsed().as_millis() as u64, "reloaded: {changes}");
-            show_addresses(&running.config.log);
+            addresses::configure(running.config.log.addresses);
             let now = running.config.log.level;
             // One that a signal has changed stays, where the file says the same as before.
-            if let Some(now) = level::named(now.as_str()).filter(|_| now != level) {
+            if now != level {
                 level::configure(now);
             }
             Ok(())

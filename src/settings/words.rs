@@ -20,6 +20,11 @@ macro_rules! words {
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$word => $text,)+ }
             }
+
+            /// What this word means.
+            pub fn named(word: &str) -> Option<Self> {
+                Self::ALL.iter().find(|(known, _)| *known == word).map(|(_, named)| *named)
+            }
         }
 
         impl std::fmt::Display for $name {

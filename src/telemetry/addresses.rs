@@ -13,16 +13,7 @@ use aws_lc_rs::hmac;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-/// What is shown of an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Addresses {
-    /// All of it.
-    Full,
-    /// A hash, which is the same for the same address until the process ends.
-    Hashed,
-    /// Its domain.
-    Domain,
-}
+use crate::settings::process::LogAddresses;
 
 /// Keys whose value is a user or a mailbox.
 const NAMES: [&str; 4] = ["about", "canary", "recipient", "user"];
@@ -33,28 +24,28 @@ const HASH: usize = 16;
 /// A name of fewer characters is hidden where it is a word alone: it is part of half of all words.
 const SHORT: usize = 4;
 
-/// [`Addresses`] as it is now: a process has one log.
-static SHOWN: AtomicU8 = AtomicU8::new(Addresses::Full as u8);
+/// [`LogAddresses`] as it is now: a process has one log.
+static SHOWN: AtomicU8 = AtomicU8::new(LogAddresses::Full as u8);
 
 /// Of this process alone; none where the system gives no random bytes.
 static KEY: OnceLock<Option<hmac::Key>> = OnceLock::new();
 
 /// Shows so much of addresses from now on.
-pub(crate) fn configure(shown: Addresses) {
+pub(crate) fn configure(shown: LogAddresses) {
     SHOWN.store(shown as u8, Ordering::Relaxed);
 }
 
-fn shown() -> Addresses {
+fn shown() -> LogAddresses {
     match SHOWN.load(Ordering::Relaxed) {
-        shown if shown == Addresses::Full as u8 => Addresses::Full,
-        shown if shown == Addresses::Hashed as u8 => Addresses::Hashed,
-        _ => Addresses::Domain,
+        shown if shown == LogAddresses::Full as u8 => LogAddresses::Full,
+        shown if shown == LogAddresses::Hashed as u8 => LogAddresses::Hashed,
+        _ => LogAddresses::Domain,
     }
 }
 
 /// Whether addresses are shown whole.
 pub(crate) fn are_full() -> bool {
-    shown() == Addresses::Full
+    shown() == LogAddresses::Full
 }
 
 /// `text` about these `names`, each an address or a user's name: without them, and without what stands before their `@`.
@@ -66,7 +57,7 @@ pub(crate) fn without<'t>(text: &'t str, names: &[&str]) -> Cow<'t, str> {
 /// Records the fields of an event, of which nothing is to be shown that the configuration hides.
 pub(super) fn record(event: &Event<'_>, fields: &mut dyn Visit) {
     match shown() {
-        Addresses::Full => event.record(fields),
+        LogAddresses::Full => event.record(fields),
         hidden => event.record(&mut Hidden {
             fields,
             hiding: Hiding(hidden),
@@ -114,12 +105,12 @@ impl Visit for Hidden<'_> {
 
 /// How names are hidden.
 #[derive(Clone, Copy)]
-struct Hiding(Addresses);
+struct Hiding(LogAddresses);
 
 impl Hiding {
     /// What stands for an address or a user's name.
     fn name(self, name: &str) -> String {
-        if self.0 == Addresses::Full || matches!(name, "" | "-") {
+        if self.0 == LogAddresses::Full || matches!(name, "" | "-") {
             return name.to_owned();
         }
         let domain = name.rsplit_once('@').map_or("", |(_, domain)| domain);
@@ -133,14 +124,14 @@ impl Hiding {
             Some(hmac::Key::new(hmac::HMAC_SHA256, &key))
         });
         match (self.0, key) {
-            (Addresses::Hashed, Some(key)) => hashed(key, name),
+            (LogAddresses::Hashed, Some(key)) => hashed(key, name),
             _ => format!("@{domain}"),
         }
     }
 
     /// A text in which each address is hidden.
     fn text(self, text: &str) -> Cow<'_, str> {
-        if self.0 == Addresses::Full || !text.contains('@') {
+        if self.0 == LogAddresses::Full || !text.contains('@') {
             return Cow::Borrowed(text);
         }
         let (mut hidden, mut rest) = (String::with_capacity(text.len()), text);
@@ -157,7 +148,7 @@ impl Hiding {
     }
 
     fn without<'t>(self, text: &'t str, names: &[&str]) -> Cow<'t, str> {
-        if self.0 == Addresses::Full {
+        if self.0 == LogAddresses::Full {
             return Cow::Borrowed(text);
         }
         let mut hidden = Cow::Borrowed(text);
@@ -289,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_name_is_a_hash_or_its_domain() {
-        let (hashed, domain) = (Hiding(Addresses::Hashed), Hiding(Addresses::Domain));
+        let (hashed, domain) = (Hiding(LogAddresses::Hashed), Hiding(LogAddresses::Domain));
         for name in ODD {
             let hash = hashed.name(name);
             assert!(hash.len() == 1 + HASH && hash.starts_with('#'), "{hash}");
@@ -313,7 +304,7 @@ mod tests {
 
     #[test]
     fn each_address_of_a_text_is_hidden() {
-        let hiding = Hiding(Addresses::Domain);
+        let hiding = Hiding(LogAddresses::Domain);
         for (text, shown) in [
             ("no address", "no address"),
             ("<jane@example.org>: User unknown", "<@example.org>: User unknown"),
@@ -329,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_known_name_is_hidden_in_whatever_form_a_remote_quotes_it() {
-        let hiding = Hiding(Addresses::Domain);
+        let hiding = Hiding(LogAddresses::Domain);
         for (text, name, shown) in [
             (
                 "550 JANE: unknown user", "jane@example.org", "550 @example.org: unknown user",
@@ -348,14 +339,14 @@ mod tests {
         ] {
             assert_eq!(hiding.without(text, &[name]), shown);
         }
-        assert_eq!(Hiding(Addresses::Full).without("jane", &["jane"]), "jane");
+        assert_eq!(Hiding(LogAddresses::Full).without("jane", &["jane"]), "jane");
     }
 
     proptest! {
         #[test]
         fn no_text_keeps_a_name(before in ".{0,20}", name in "[a-zöü0-9!#$%&'*+/=?^_{|}~.-]{4,20}", after in ".{0,20}") {
             let text = format!("{before} {name}@example.org {name} {after}");
-            for hiding in [Hiding(Addresses::Hashed), Hiding(Addresses::Domain)] {
+            for hiding in [Hiding(LogAddresses::Hashed), Hiding(LogAddresses::Domain)] {
                 let hidden = hiding.without(&text, &[&format!("{name}@example.org")]);
                 let around = format!("{before} {after}");
                 prop_assert!(!hidden.contains(&name) || around.contains(&name), "{}", hidden);

@@ -7,21 +7,18 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level};
 
 use super::line;
-use super::log::{Log, init, tell_lost};
-use super::sink::Sink;
+use super::log::{self, Log};
+use crate::settings::process::LogLevel;
 
 /// Starts logging to Dovecot's log: events of `level` and above.
 ///
 /// # Errors
 /// As [`log::start`](super::log::start).
-pub(crate) fn start(level: LevelFilter) -> Result<Log, Box<dyn Error>> {
-    let sink = Sink::to(Stderr, tell_lost)?;
-    init(level, record, sink.taking())?;
-    Ok(Log(sink))
+pub(crate) fn start(level: LogLevel) -> Result<Log, Box<dyn Error>> {
+    log::to(Stderr, level, record)
 }
 
 /// A whole line.

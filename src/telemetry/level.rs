@@ -8,19 +8,12 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::reload;
 
-/// The levels, each with more detail than those before it.
-const LEVELS: [(LevelFilter, &str); 5] = [
-    (LevelFilter::ERROR, "error"),
-    (LevelFilter::WARN, "warn"),
-    (LevelFilter::INFO, "info"),
-    (LevelFilter::DEBUG, "debug"),
-    (LevelFilter::TRACE, "trace"),
-];
+use crate::settings::process::LogLevel;
 
 /// A change of the level is logged at every level.
 const TARGET: &str = "vouch::level";
 
-static LEVEL: Mutex<Levels> = Mutex::new(Levels::at(LevelFilter::INFO));
+static LEVEL: Mutex<Levels> = Mutex::new(Levels::at(LogLevel::Info));
 
 /// What lets events pass, once there is a log.
 static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
@@ -28,12 +21,12 @@ static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 /// The level that the configuration asks for, and that of now.
 #[derive(Debug, Clone, Copy)]
 struct Levels {
-    configured: LevelFilter,
-    now: LevelFilter,
+    configured: LogLevel,
+    now: LogLevel,
 }
 
 impl Levels {
-    const fn at(level: LevelFilter) -> Self {
+    const fn at(level: LogLevel) -> Self {
         Self {
             configured: level,
             now: level,
@@ -41,46 +34,39 @@ impl Levels {
     }
 
     fn more(&mut self) {
-        let more = LEVELS
-            .into_iter()
-            .map(|(level, _)| level)
-            .find(|level| *level > self.now);
-        self.now = more.unwrap_or(self.now);
+        let levels = LogLevel::ALL.iter().map(|(_, level)| *level);
+        let mut more = levels.skip_while(|level| *level != self.now).skip(1);
+        self.now = more.next().unwrap_or(self.now);
     }
 
-    /// Lets our events of the level and above pass, and the warnings of others. A log that says nothing at all (`OFF`)
-    /// is of no use to anybody.
+    /// Lets our events of the level and above pass, and the warnings of others.
     fn filter(self) -> Targets {
+        let level = match self.now {
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Trace => LevelFilter::TRACE,
+        };
         Targets::new()
             .with_default(LevelFilter::WARN)
-            .with_target("vouch", self.now.max(LevelFilter::ERROR))
+            .with_target("vouch", level)
             .with_target(TARGET, LevelFilter::INFO)
     }
 }
 
-fn name_of(level: LevelFilter) -> &'static str {
-    let found = LEVELS.iter().find(|(known, _)| *known == level);
-    found.map_or("error", |(_, name)| name)
+/// The level of what is logged now.
+pub(crate) fn now() -> LogLevel {
+    LEVEL.lock().now
 }
 
-/// The name of the level of what is logged now: `error`, `warn`, `info`, `debug` or `trace`.
-pub(crate) fn name() -> &'static str {
-    name_of(LEVEL.lock().now)
-}
-
-/// The name of the level that the configuration asks for.
-pub(crate) fn configured() -> &'static str {
-    name_of(LEVEL.lock().configured)
-}
-
-/// The level of this name.
-pub(crate) fn named(name: &str) -> Option<LevelFilter> {
-    let found = LEVELS.iter().find(|(_, known)| *known == name);
-    found.map(|(level, _)| *level)
+/// The level that the configuration asks for.
+pub(crate) fn configured() -> LogLevel {
+    LEVEL.lock().configured
 }
 
 /// Logs events of `level` and above from now on, and says so.
-pub(crate) fn set(level: LevelFilter) {
+pub(crate) fn set(level: LogLevel) {
     change(|levels| levels.now = level);
     tell();
 }
@@ -98,7 +84,7 @@ pub(crate) fn reset() {
 }
 
 /// Takes `level` as the one of the configuration, and logs by it.
-pub(crate) fn configure(level: LevelFilter) {
+pub(crate) fn configure(level: LogLevel) {
     change(|levels| *levels = Levels::at(level));
 }
 
@@ -112,7 +98,7 @@ fn change(change: impl FnOnce(&mut Levels)) {
 }
 
 fn tell() {
-    let (level, configured) = (name(), configured());
+    let (level, configured) = (now().as_str(), configured().as_str());
     tracing::info!(target: TARGET, level, configured, "the log level is now {level}");
 }
 
@@ -129,22 +115,14 @@ mod tests {
 
     #[test]
     fn a_step_at_a_time_up_to_the_end() {
-        let mut levels = Levels::at(LevelFilter::WARN);
+        let mut levels = Levels::at(LogLevel::Warn);
         let mut seen = Vec::new();
         for _ in 0..5 {
             levels.more();
-            seen.push(name_of(levels.now));
+            seen.push(levels.now.as_str());
         }
         assert_eq!(seen, ["info", "debug", "trace", "trace", "trace"]);
-        assert_eq!(name_of(levels.configured), "warn");
-    }
-
-    #[test]
-    fn a_level_has_one_name() {
-        for (level, name) in LEVELS {
-            assert_eq!((named(name), name_of(level)), (Some(level), name));
-        }
-        assert_eq!(named("off"), None);
+        assert_eq!(levels.configured, LogLevel::Warn);
     }
 
     #[test]
@@ -152,14 +130,13 @@ mod tests {
         use tracing::Level;
         let passes = |level, target, of| Levels::at(level).filter().would_enable(target, &of);
         for (level, target, of, expected) in [
-            (LevelFilter::OFF, "vouch::a", Level::ERROR, true),
-            (LevelFilter::ERROR, "vouch::a", Level::WARN, false),
-            (LevelFilter::ERROR, "rustls", Level::WARN, true),
-            (LevelFilter::ERROR, TARGET, Level::INFO, true),
-            (LevelFilter::INFO, "vouch::a", Level::INFO, true),
-            (LevelFilter::INFO, "vouch_protocol::a", Level::DEBUG, false),
-            (LevelFilter::TRACE, "vouch_protocol::a", Level::TRACE, true),
-            (LevelFilter::TRACE, "rustls", Level::INFO, false),
+            (LogLevel::Error, "vouch::a", Level::WARN, false),
+            (LogLevel::Error, "rustls", Level::WARN, true),
+            (LogLevel::Error, TARGET, Level::INFO, true),
+            (LogLevel::Info, "vouch::a", Level::INFO, true),
+            (LogLevel::Info, "vouch_protocol::a", Level::DEBUG, false),
+            (LogLevel::Trace, "vouch_protocol::a", Level::TRACE, true),
+            (LogLevel::Trace, "rustls", Level::INFO, false),
         ] {
             assert_eq!(passes(level, target, of), expected, "{level} {target} {of}");
         }

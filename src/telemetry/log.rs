@@ -17,6 +17,7 @@ use super::journal::Journal;
 use super::plain::Stderr;
 use super::sink::{self, Sink};
 use super::{addresses, faults, journal, json, level};
+use crate::settings::process::{self, LogFormat, LogLevel};
 
 /// One answered question.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ pub(crate) fn answered(answered: &Answered<'_>) {
 /// A log that was started. What still waits to be written when it is dropped is
 /// written then.
 #[must_use]
-pub(crate) struct Log(pub(super) Sink);
+pub(crate) struct Log(Sink);
 
 impl Drop for Log {
     fn drop(&mut self) {
@@ -102,79 +103,56 @@ impl Drop for Log {
     }
 }
 
-/// The shape of the log (`log.format`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// The journal where standard error leads there, else plain.
-    Auto,
-    /// Plain lines on standard error, coloured on a terminal.
-    Plain,
-    /// One JSON object a line, on standard error.
-    Json,
-    /// The journal, by its native protocol.
-    Journal,
-}
-
 /// Lines that were lost since the start of the process, since nobody read them.
 pub(crate) fn lines_lost() -> u64 {
     sink::LOST.get()
 }
 
-/// Starts logging: events of `level` and above, and the dialogs with remotes where that
-/// is `trace`; to `file`, or in the place that `format` names.
+/// Starts logging: events of the level of `keys` and above, and the dialogs with remotes where that
+/// is `trace`; to `file`, or in the place that its format names.
 ///
 /// # Errors
 /// When the system gives no thread or socket for it, or something else in the process
 /// has started a log already.
-pub(crate) fn start(
-    level: LevelFilter,
-    format: Format,
-    file: Option<LogFile>,
-) -> Result<Log, Box<dyn Error>> {
+pub(crate) fn start(keys: &process::Log, file: Option<LogFile>) -> Result<Log, Box<dyn Error>> {
+    let level = keys.level;
+    let plain = |stderr: Stderr| move |text: &mut String, event: &Event<'_>| stderr.record(text, event);
     if let Some(file) = file {
-        return start_in(level, format, file);
+        let (path, trouble) = file.trouble();
+        let log = match keys.format {
+            LogFormat::Json => to(file, level, json::record),
+            _ => to(file, level, plain(Stderr::Elsewhere)),
+        };
+        LogFile::tell_trouble(&path, trouble);
+        return log;
     }
     let stderr = Stderr::look();
-    let sink = match (format, stderr) {
-        (Format::Journal, _) | (Format::Auto, Stderr::Journal) => {
+    match (keys.format, stderr) {
+        (LogFormat::Journal, _) | (LogFormat::Auto, Stderr::Journal) => {
             let journal = Journal::at(journal::SOCKET, std::io::stderr(), stderr)?;
-            let sink = Sink::to(journal, tell_lost)?;
-            init(level, journal::record, sink.taking())?;
-            sink
+            to(journal, level, journal::record)
         }
-        (Format::Json, _) => {
-            let sink = Sink::to(std::io::stderr(), tell_lost)?;
-            init(level, json::record, sink.taking())?;
-            sink
-        }
-        (Format::Plain | Format::Auto, _) => {
-            let sink = Sink::to(std::io::stderr(), tell_lost)?;
-            init(
-                level,
-                move |text, event| stderr.record(text, event),
-                sink.taking(),
-            )?;
-            sink
-        }
-    };
-    Ok(Log(sink))
+        (LogFormat::Json, _) => to(std::io::stderr(), level, json::record),
+        (LogFormat::Plain | LogFormat::Auto, _) => to(std::io::stderr(), level, plain(stderr)),
+    }
 }
 
-fn start_in(level: LevelFilter, format: Format, file: LogFile) -> Result<Log, Box<dyn Error>> {
-    let (path, trouble) = file.trouble();
-    let sink = Sink::to(file, tell_lost)?;
-    if format == Format::Json {
-        init(level, json::record, sink.taking())?;
-    } else {
-        let plain = |text: &mut String, event: &Event<'_>| Stderr::Elsewhere.record(text, event);
-        init(level, plain, sink.taking())?;
-    }
-    LogFile::tell_trouble(&path, trouble);
+/// Starts logging events of `level` and above, each as its `record`, to `output`.
+///
+/// # Errors
+/// As [`start`].
+pub(super) fn to(
+    output: impl Write + Send + 'static,
+    level: LogLevel,
+    record: impl Fn(&mut String, &Event<'_>) + Send + Sync + 'static,
+) -> Result<Log, Box<dyn Error>> {
+    let sink = Sink::to(output, tell_lost)?;
+    init(level, record, sink.taking())?;
     Ok(Log(sink))
 }
 
 /// Says that the log is not whole: an error, so that no level hides it.
-pub(super) fn tell_lost(lines: u64) {
+fn tell_lost(lines: u64) {
     tracing::error!(
         lines,
         "{lines} log lines are lost: they came faster than the log's reader took them; a lower level writes less"
@@ -192,15 +170,15 @@ pub(crate) fn start_warnings() {
     };
     // Only a second start in one process can fail, and then there is a log already. Nor is there anybody
     // to tell that standard error cannot be written.
-    let _ = init(LevelFilter::WARN, record, |line| {
+    let _ = init(LogLevel::Warn, record, |line| {
         let _ = std::io::stderr().write_all(line.as_bytes());
     });
 }
 
 /// Has `out` take the `record` of each of our events of `level` and above, and of the
 /// warnings of others.
-pub(super) fn init(
-    level: LevelFilter,
+fn init(
+    level: LogLevel,
     record: impl Fn(&mut String, &Event<'_>) + Send + Sync + 'static,
     out: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<(), TryInitError> {

@@ -162,7 +162,7 @@ fn a_directory_that_knows_no_recipients_has_no_opinion() {
     assert_eq!(remote.accepted(), 0);
 }
 
-// Fills recipient::LONGEST_FILE.
+// Fills probe::LONGEST_FILE.
 #[test]
 fn addresses_come_from_arguments_then_from_a_file_or_standard_input() {
     let (world, _remote) = world();

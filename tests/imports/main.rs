@@ -140,7 +140,8 @@ const ARROWS: [(&str, &[&str]); 24] = [
     // It is a socket of the daemon as the listeners' are.
     ("control", &["wire", "server", "vouch_protocol::error"]),
     ("service", &["unseen"]),
-    ("telemetry", &["unseen"]),
+    // How the log is written is a table of the configuration.
+    ("telemetry", &["unseen", "settings::process"]),
     ("template", &[]),
     // One rule for the codecs, the log and a terminal.
     ("unseen", &["vouch_protocol::unseen"]),

@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use super::columns::Side::{Left, Right};
 use super::columns::{Table, each, name, paragraph, warning, word};
 use crate::address::{Address, Domain, DomainError, NotAnAddress};
-use crate::cli::{ConfigFile, fail, print, status, unknown_directory};
-use crate::control::client;
+use crate::cli::{ConfigFile, print, status, unknown_directory};
 use crate::telemetry::colour;
 use crate::telemetry::words::spoken;
 
@@ -105,13 +104,12 @@ fn mailbox(text: &str) -> Result<String, NoMailbox> {
 }
 
 /// Asks, and prints the answer.
-pub(crate) fn run(cache: &Cache, file: &ConfigFile) -> ExitCode {
-    let done = match cache {
+pub(crate) fn run(cache: &Cache, file: &ConfigFile) -> Result<(), ExitCode> {
+    match cache {
         Cache::List(list) => run_list(list, file),
         Cache::Get(get) => run_get(get, file),
         Cache::Purge(purge) => run_purge(purge, file),
-    };
-    done.unwrap_or_else(|status| status)
+    }
 }
 
 impl Common {
@@ -124,8 +122,7 @@ impl Common {
             }
             request["directory"] = name.as_str().into();
         }
-        client::ask(config.control.path(), &request)
-            .map_err(|error| fail(status::UNAVAILABLE, &format!("vouch cache: {error}")))
+        super::ask("cache", &config, &request)
     }
 
     fn show(&self, answer: &Value, shown: impl Fn(&Value) -> String) -> Result<(), ExitCode> {
@@ -137,28 +134,27 @@ impl Common {
     }
 }
 
-fn run_list(list: &List, file: &ConfigFile) -> Result<ExitCode, ExitCode> {
+fn run_list(list: &List, file: &ConfigFile) -> Result<(), ExitCode> {
     let request = json!({ "ask": "cache-list", "domain": list.domain, "limit": list.limit });
     let answer = list.common.ask(request, file)?;
-    list.common.show(&answer, listed)?;
-    Ok(ExitCode::SUCCESS)
+    list.common.show(&answer, listed)
 }
 
-fn run_get(get: &Get, file: &ConfigFile) -> Result<ExitCode, ExitCode> {
-    let mut ended = ExitCode::SUCCESS;
+fn run_get(get: &Get, file: &ConfigFile) -> Result<(), ExitCode> {
+    let mut ended = Ok(());
     for name in &get.names {
         let answer = get
             .common
             .ask(json!({ "ask": "cache-get", "name": name }), file)?;
         get.common.show(&answer, got)?;
         if each(&answer["entries"]).next().is_none() {
-            ended = ExitCode::from(status::REFUSED);
+            ended = Err(status::REFUSED.into());
         }
     }
-    Ok(ended)
+    ended
 }
 
-fn run_purge(purge: &Purge, file: &ConfigFile) -> Result<ExitCode, ExitCode> {
+fn run_purge(purge: &Purge, file: &ConfigFile) -> Result<(), ExitCode> {
     let mut request = json!({ "ask": "cache-purge" });
     match (&purge.mailbox, &purge.user, &purge.domain) {
         (Some(address), ..) => request["mailbox"] = address.as_str().into(),
@@ -168,8 +164,7 @@ fn run_purge(purge: &Purge, file: &ConfigFile) -> Result<ExitCode, ExitCode> {
         _ => request["all"] = true.into(),
     }
     let answer = purge.common.ask(request, file)?;
-    purge.common.show(&answer, purged)?;
-    Ok(ExitCode::SUCCESS)
+    purge.common.show(&answer, purged)
 }
 
 fn listed(answer: &Value) -> String {

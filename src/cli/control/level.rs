@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::columns::word;
-use crate::cli::{ConfigFile, fail, print, status};
-use crate::control::client;
+use crate::cli::{ConfigFile, print};
+use crate::settings::process::LogLevel;
 
 /// What to do with the log.
 #[derive(Debug, Subcommand)]
@@ -24,49 +25,25 @@ pub(crate) enum Log {
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The new level; reset restores the configured one [default: show the level]
-    #[arg(value_enum)]
-    level: Option<Level>,
+    #[arg(value_parser = words())]
+    level: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-    Reset,
-}
-
-impl Level {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-            Self::Reset => "reset",
-        }
-    }
+/// The levels of the configuration, and the word that goes back to it.
+fn words() -> PossibleValuesParser {
+    let levels = LogLevel::ALL.iter().map(|(word, _)| *word);
+    levels.chain(["reset"]).collect::<Vec<_>>().into()
 }
 
 /// Asks, and prints the answer.
-pub(crate) fn run(log: &Log, file: &ConfigFile) -> ExitCode {
-    let Log::Level(arguments) = log;
-    let (config, _) = match file.load() {
-        Ok(read) => read,
-        Err(status) => return status,
-    };
-    let request = json!({ "ask": "log-level", "set": arguments.level.map(Level::word) });
-    let answer = match client::ask(config.control.path(), &request) {
-        Ok(answer) => answer,
-        Err(error) => return fail(status::UNAVAILABLE, &format!("vouch log: {error}")),
-    };
-    let text = if arguments.json {
+pub(crate) fn run(Log::Level(arguments): &Log, file: &ConfigFile) -> Result<(), ExitCode> {
+    let (config, _) = file.load()?;
+    let request = json!({ "ask": "log-level", "set": arguments.level });
+    let answer = super::ask("log", &config, &request)?;
+    print(&if arguments.json {
         format!("{answer}\n")
     } else {
         format!(
@@ -74,6 +51,5 @@ pub(crate) fn run(log: &Log, file: &ConfigFile) -> ExitCode {
             word(&answer["level"]),
             word(&answer["configured"])
         )
-    };
-    print(&text).err().unwrap_or(ExitCode::SUCCESS)
+    })
 }

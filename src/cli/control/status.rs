@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::shown;
-use crate::cli::{ConfigFile, fail, print, runtime, status};
+use crate::cli::{ConfigFile, failed, print, runtime, status};
 use crate::control::client::{self, ControlError};
 use crate::report::Report;
 use crate::telemetry::colour;
@@ -37,26 +37,17 @@ pub(crate) struct Arguments {
 }
 
 /// Asks the daemon of that configuration, and prints its report.
-pub(crate) fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
-    let (config, _) = match file.load() {
-        Ok(read) => read,
-        Err(status) => return status,
-    };
+pub(crate) fn run(arguments: &Arguments, file: &ConfigFile) -> Result<(), ExitCode> {
+    let (config, _) = file.load()?;
     let socket = config.control.path();
     if let Some(seconds) = arguments.watch {
         return watch(socket, arguments.json, Duration::from_secs(seconds));
     }
-    let answer = match ask(socket) {
-        Ok(answer) => answer,
-        Err(error) => return fail(status::UNAVAILABLE, &format!("vouch status: {error}")),
-    };
+    let answer = ask(socket).map_err(|error| failed("status", status::UNAVAILABLE, error))?;
     if arguments.quiet {
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
-    match print(&answer.text(arguments.json)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(status) => status,
-    }
+    print(&answer.text(arguments.json))
 }
 
 /// The daemon's answer, and the report that it is.
@@ -85,11 +76,8 @@ impl Answer {
 }
 
 /// Asks repeatedly, whether the daemon is running or not, until Ctrl-C.
-fn watch(socket: &Path, json: bool, every: Duration) -> ExitCode {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(status) => return status,
-    };
+fn watch(socket: &Path, json: bool, every: Duration) -> Result<(), ExitCode> {
+    let runtime = runtime()?;
     let screen = !json && io::stdout().is_terminal();
     let ended = runtime.block_on(async {
         let watching = async {
@@ -111,12 +99,8 @@ fn watch(socket: &Path, json: bool, every: Duration) -> ExitCode {
     });
     // A request that still waits for its answer is dropped.
     runtime.shutdown_background();
-    match ended {
-        // The shell's next line does not begin behind its ^C.
-        Ok(()) if screen => print("\n").err().unwrap_or(ExitCode::SUCCESS),
-        Ok(()) => ExitCode::SUCCESS,
-        Err(status) => status,
-    }
+    // The shell's next line does not begin behind its ^C.
+    ended.and_then(|()| if screen { print("\n") } else { Ok(()) })
 }
 
 /// What is shown repeatedly.
@@ -147,9 +131,7 @@ impl Watch {
                 self.draw("")
             }
             // That will not change by trying.
-            Err(error @ ControlError::NotAllowed(_)) => {
-                Err(fail(status::UNAVAILABLE, &format!("vouch status: {error}")))
-            }
+            Err(error @ ControlError::NotAllowed(_)) => Err(failed("status", status::UNAVAILABLE, error)),
             Err(error) => {
                 let begins = self.gone.is_none();
                 let gone = self.gone.get_or_insert_with(Instant::now).elapsed();
@@ -162,7 +144,7 @@ impl Watch {
                     return self.draw(&format!("{error}\nRetrying for {} now.{last}\n\n", spoken(gone)));
                 }
                 if begins {
-                    fail(status::UNAVAILABLE, &format!("vouch status: {error}; retrying"));
+                    failed("status", status::UNAVAILABLE, format_args!("{error}; retrying"));
                 }
                 Ok(())
             }

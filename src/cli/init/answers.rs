@@ -212,7 +212,7 @@ fn all_there(arguments: &Arguments) -> Result<(), ExitCode> {
     let missing = missing.join(", ");
     Err(complain(
         status::USAGE,
-        &format!("no terminal to ask on; missing: {missing} (see vouch init --help)"),
+        format!("no terminal to ask on; missing: {missing} (see vouch init --help)"),
     ))
 }
 
@@ -267,7 +267,7 @@ fn fronts(arguments: &Arguments, kind: Kind, ask: &mut Ask) -> Result<Vec<Front>
         };
         return Err(complain(
             status::USAGE,
-            &format!("--front {name} asks about {asks}, which {kind} does not know: --behind must be {able}"),
+            format!("--front {name} asks about {asks}, which {kind} does not know: --behind must be {able}"),
         ));
     }
     let mut seen = Vec::new();
@@ -366,7 +366,7 @@ fn domains(
 
 fn absolute(path: &Path) -> Result<PathBuf, ExitCode> {
     let absolute = std::path::absolute(path);
-    absolute.map_err(|error| complain(status::USAGE, &format!("{}: {error}", path.display())))
+    absolute.map_err(|error| complain(status::USAGE, format!("{}: {error}", path.display())))
 }
 
 /// A word, quoted for a shell.

@@ -129,7 +129,7 @@ fn typed(prompt: &str) -> Result<String, ExitCode> {
         Ok(0) => Err(complain(status::USAGE, "the input has ended; nothing is written")),
         Err(error) => Err(complain(
             status::USAGE,
-            &format!("cannot read the answer: {error}; nothing is written"),
+            format!("cannot read the answer: {error}; nothing is written"),
         )),
     }
 }

@@ -7,6 +7,7 @@ mod lines;
 mod place;
 mod typed;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,7 +16,7 @@ use clap::{Args, ValueEnum};
 use self::answers::Answers;
 use self::ask::Ask;
 use super::probe::{login, recipient};
-use super::{ConfigFile, fail, online, print, status};
+use super::{ConfigFile, failed, online, print, status};
 use crate::config::Config;
 use crate::config::read;
 use crate::settings::kind::Kind;
@@ -146,15 +147,12 @@ impl Front {
 }
 
 /// Writes a configuration, and prints what else is to be done.
-pub(super) fn run(mut arguments: Arguments, file: &ConfigFile) -> ExitCode {
+pub(super) fn run(mut arguments: Arguments, file: &ConfigFile) -> Result<(), ExitCode> {
     let output = arguments
         .output
         .get_or_insert_with(|| file.config.clone())
         .clone();
-    match set_up(&arguments, &output) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(status) => status,
-    }
+    set_up(&arguments, &output)
 }
 
 fn set_up(arguments: &Arguments, output: &Path) -> Result<(), ExitCode> {
@@ -166,7 +164,7 @@ fn set_up(arguments: &Arguments, output: &Path) -> Result<(), ExitCode> {
     let (config, _) = read::parse(output, &text).map_err(|error| {
         complain(
             status::USAGE,
-            &format!("these answers make no configuration:\n{error}"),
+            format!("these answers make no configuration:\n{error}"),
         )
     })?;
     if !arguments.offline {
@@ -174,7 +172,7 @@ fn set_up(arguments: &Arguments, output: &Path) -> Result<(), ExitCode> {
     }
     place::write(output, &text).map_err(|error| {
         let path = output.display();
-        complain(status::CANNOT_CREATE, &format!("cannot write {path}: {error}"))
+        complain(status::CANNOT_CREATE, format!("cannot write {path}: {error}"))
     })?;
     print(&format!(
         "\nWritten: {}\n{}{}",
@@ -195,7 +193,7 @@ fn try_out(config: &Config, arguments: &Arguments, answers: &Answers, ask: &mut 
                 "nothing is written: fix the problem above, or write the file untested with --offline";
             Err(complain(
                 status::UNAVAILABLE,
-                &with_options(advice, arguments, answers, ask),
+                with_options(advice, arguments, answers, ask),
             ))
         };
     }
@@ -214,7 +212,7 @@ fn try_out(config: &Config, arguments: &Arguments, answers: &Answers, ask: &mut 
     let advice = "nothing is written: fix the problem above, or omit --try";
     Err(complain(
         status::TEMPORARY,
-        &with_options(advice, arguments, answers, ask),
+        with_options(advice, arguments, answers, ask),
     ))
 }
 
@@ -229,6 +227,6 @@ fn with_options(advice: &str, arguments: &Arguments, answers: &Answers, ask: &As
     )
 }
 
-fn complain(status: u8, what: &str) -> ExitCode {
-    fail(status, &format!("vouch init: {what}"))
+fn complain(status: u8, what: impl Display) -> ExitCode {
+    failed("init", status, what)
 }

@@ -5,18 +5,17 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Args;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use vouch_protocol::secret::Secret;
 use zeroize::Zeroizing;
 
-use super::super::{ConfigFile, fail, print, runtime, status};
-use super::{Answer, Common, Reasons, Words, line, object, status_of};
+use super::super::{ConfigFile, failed, print, runtime, status};
+use super::{Common, End, Reasons, Words, line, object};
 use crate::config::Config;
 use crate::settings::directory::LoginMethod;
-use crate::verdict::{Client, Kind, Proof, Question, UserName, Verdict};
+use crate::verdict::{Kind, Proof, UserName, Verdict};
 
 const WORDS: Words = Words {
     yes: "accepted",
@@ -56,33 +55,11 @@ fn method(name: &str) -> Result<LoginMethod, UnknownMethod> {
 }
 
 /// Asks, and prints the answer.
-pub(crate) fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
-    match answer(arguments, file) {
-        Ok(status) => ExitCode::from(status),
-        Err(status) => status,
-    }
-}
-
-fn answer(arguments: &Arguments, file: &ConfigFile) -> Result<u8, ExitCode> {
+pub(crate) fn run(arguments: &Arguments, file: &ConfigFile) -> Result<(), ExitCode> {
     let asker = arguments.common.asker(file, arguments.mechanism)?;
     let password = password("probe login", &arguments.user, arguments.password_file.as_deref())?;
-    let user = UserName::new(arguments.user.as_bytes());
-    let kind = Kind::Login {
-        user,
-        proof: Proof::Password(password),
-    };
     let runtime = runtime()?;
-    let began = Instant::now();
-    let server = asker.server_for(&kind);
-    let decision = runtime.block_on(asker.ask(Question {
-        kind,
-        client: Client::default(),
-    }));
-    let answer = Answer {
-        decision,
-        took: began.elapsed(),
-        server,
-    };
+    let answer = runtime.block_on(asker.ask(question(&arguments.user, password)));
     runtime.shutdown_background();
     let text = if arguments.common.json {
         format!("{}\n", object("user", &arguments.user, &answer))
@@ -90,7 +67,7 @@ fn answer(arguments: &Arguments, file: &ConfigFile) -> Result<u8, ExitCode> {
         line(&arguments.user, &answer, &WORDS, &mut Reasons::default())
     };
     print(&text)?;
-    Ok(status_of(&answer.decision.verdict))
+    End::from(&answer).into_status()
 }
 
 /// Asks the only directory of a configuration about one login, for `vouch init`.
@@ -102,12 +79,15 @@ pub(in crate::cli) fn once(
     user: &str,
     file: Option<&Path>,
 ) -> Result<(String, Verdict), ExitCode> {
-    let kind = Kind::Login {
+    let password = password("init", user, file)?;
+    super::once(config, user, question(user, password), &WORDS)
+}
+
+fn question(user: &str, password: Secret<[u8]>) -> Kind {
+    Kind::Login {
         user: UserName::new(user.as_bytes()),
-        proof: Proof::Password(password("init", user, file)?),
-    };
-    let client = Client::default();
-    super::once(config, user, Question { kind, client }, &WORDS)
+        proof: Proof::Password(password),
+    }
 }
 
 /// The password, from a place that others cannot see: never from an argument,
@@ -115,9 +95,10 @@ pub(in crate::cli) fn once(
 fn password(command: &str, user: &str, file: Option<&Path>) -> Result<Secret<[u8]>, ExitCode> {
     match file {
         Some(path) => read(path).map_err(|error| {
-            fail(
+            failed(
+                command,
                 status::NO_INPUT,
-                &format!("vouch {command}: {}: {error}", path.display()),
+                format_args!("{}: {error}", path.display()),
             )
         }),
         None => prompt(user).map_err(|error| {
@@ -127,7 +108,7 @@ fn password(command: &str, user: &str, file: Option<&Path>) -> Result<Secret<[u8
                     "no terminal to ask for the password on ({error}): give --password-file F, where - is standard input"
                 ),
             };
-            fail(status::USAGE, &format!("vouch {command}: {why}"))
+            failed(command, status::USAGE, why)
         }),
     }
 }

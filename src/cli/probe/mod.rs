@@ -5,6 +5,7 @@ pub(super) mod recipient;
 pub(super) mod reply;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{ConfigFile, fail, runtime, status, unknown_directory};
+use super::{ConfigFile, failed, runtime, status, unknown_directory};
 use crate::config::{Config, Directory};
 use crate::daemon;
 use crate::directory::routed::Lead;
@@ -25,11 +26,14 @@ use crate::settings::kind::Kind as Type;
 use crate::telemetry::log;
 use crate::telemetry::words::named;
 use crate::unseen::escaped;
-use crate::verdict::{Abstention, Kind, Question, Verdict};
+use crate::verdict::{Abstention, Client, Kind, Question, Verdict};
 
 /// Bound (commands): answer to vouch probe. Beyond: no answer. Why: no client hangs up meanwhile, so a slow server
 /// may take its time.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Bound (commands, bytes): file of addresses. Beyond: it is refused. Why: two million addresses fit.
+const LONGEST_FILE: u64 = 64 << 20;
 
 /// What is probed.
 #[derive(Debug, Subcommand)]
@@ -64,7 +68,7 @@ pub(super) struct Common {
 }
 
 /// Asks, and answers with the exit status.
-pub(super) fn run(probe: &Probe, file: &ConfigFile) -> ExitCode {
+pub(super) fn run(probe: &Probe, file: &ConfigFile) -> Result<(), ExitCode> {
     match probe {
         Probe::Recipient(arguments) => recipient::run(arguments, file),
         Probe::Login(arguments) => login::run(arguments, file),
@@ -85,14 +89,14 @@ impl Common {
         if let (Some(LoginMethod::LoginCommand), Some(smtp)) =
             (method, asked.find(|it| it.kind == Type::Smtp))
         {
-            let why = format!(
-                "vouch probe: login-command is of IMAP, and directory \"{}\" of type smtp; -d NAME asks another",
+            let why = format_args!(
+                "login-command is of IMAP, and directory \"{}\" of type smtp; -d NAME asks another",
                 smtp.name
             );
-            return Err(fail(status::USAGE, &why));
+            return Err(failed("probe", status::USAGE, why));
         }
-        let members = daemon::members(&config, method)
-            .map_err(|error| fail(status::CONFIG, &format!("vouch probe: {error}")))?;
+        let members =
+            daemon::members(&config, method).map_err(|error| failed("probe", status::CONFIG, error))?;
         match &self.directory {
             None => Ok(Asker::ByDomain(Engine::new(members, None))),
             Some(name) => match members.into_iter().find(|member| **member.name() == **name) {
@@ -103,55 +107,57 @@ impl Common {
     }
 }
 
-/// The lines of a file of at most `longest` bytes that are `wanted`, without the space around them; `-` is standard
-/// input.
-fn lines_of(path: &Path, longest: u64, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
+/// The lines of the file that a command was given, if any, without the space around them and without empty ones; `-` is
+/// standard input.
+fn lines_of(command: &str, path: Option<&Path>) -> Result<Vec<String>, ExitCode> {
+    let Some(path) = path else {
+        return Ok(Vec::new());
+    };
+    read_lines(path).map_err(|error| {
+        failed(
+            command,
+            status::NO_INPUT,
+            format_args!("{}: {error}", path.display()),
+        )
+    })
+}
+
+fn read_lines(path: &Path) -> io::Result<Vec<String>> {
     let input: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin())
     } else {
         Box::new(std::fs::File::open(path)?)
     };
     let mut lines = Vec::new();
-    let mut input = BufReader::new(input.take(longest + 1));
+    let mut input = BufReader::new(input.take(LONGEST_FILE + 1));
     for line in input.by_ref().lines() {
         let line = line?;
         let line = line.trim();
-        if wanted(line) {
+        if !line.is_empty() {
             lines.push(line.to_owned());
         }
     }
     if input.get_ref().limit() == 0 {
-        return Err(io::Error::other(format!("longer than {} MiB", longest >> 20)));
+        return Err(io::Error::other(format!(
+            "longer than {} MiB",
+            LONGEST_FILE >> 20
+        )));
     }
     Ok(lines)
 }
 
 /// Asks the only directory of a configuration; the answer for people, and the verdict.
-fn once(
-    config: &Config,
-    about: &str,
-    question: Question,
-    words: &Words,
-) -> Result<(String, Verdict), ExitCode> {
-    let members = daemon::members(config, None)
-        .map_err(|error| fail(status::CONFIG, &format!("vouch init: {error}")))?;
+fn once(config: &Config, about: &str, question: Kind, words: &Words) -> Result<(String, Verdict), ExitCode> {
+    let unusable = |why: &dyn Display| failed("init", status::CONFIG, why);
+    let members = daemon::members(config, None).map_err(|error| unusable(&error))?;
     let Some(member) = members.into_iter().next() else {
-        return Err(fail(status::CONFIG, "vouch init: there is no directory to ask"));
+        return Err(unusable(&"there is no directory to ask"));
     };
     let runtime = runtime()?;
-    let began = Instant::now();
-    let asker = Asker::Directory(member);
-    let server = asker.server_for(&question.kind);
-    let decision = runtime.block_on(asker.ask(question));
-    let answer = Answer {
-        decision,
-        took: began.elapsed(),
-        server,
-    };
+    let answer = runtime.block_on(Asker::Directory(member).ask(question));
     runtime.shutdown_background();
     let text = line(about, &answer, words, &mut Reasons::default());
-    let decision = answer.decision;
-    Ok((text, decision.verdict))
+    Ok((text, answer.decision.verdict))
 }
 
 /// The directories that a probe asks.
@@ -161,19 +167,24 @@ enum Asker {
 }
 
 impl Asker {
-    async fn ask(&self, question: Question) -> Decision {
-        let deadline = tokio::time::Instant::now() + DEADLINE;
-        match self {
-            Self::ByDomain(engine) => engine.decide(question, deadline).await,
-            Self::Directory(member) => member.decide(question, deadline).await,
-        }
-    }
-
-    /// The server that a map leads a question to, or why it leads to none; `None` without a map.
-    fn server_for(&self, kind: &Kind) -> Option<Lead> {
-        match self {
-            Self::ByDomain(engine) => engine.server_for(kind),
-            Self::Directory(member) => member.server_for(kind),
+    async fn ask(&self, kind: Kind) -> Answer {
+        let began = Instant::now();
+        let deadline = tokio::time::Instant::from_std(began) + DEADLINE;
+        let client = Client::default();
+        let (server, decision) = match self {
+            Self::ByDomain(engine) => (
+                engine.server_for(&kind),
+                engine.decide(Question { kind, client }, deadline).await,
+            ),
+            Self::Directory(member) => (
+                member.server_for(&kind),
+                member.decide(Question { kind, client }, deadline).await,
+            ),
+        };
+        Answer {
+            decision,
+            took: began.elapsed(),
+            server,
         }
     }
 }
@@ -182,7 +193,7 @@ impl Asker {
 struct Answer {
     decision: Decision,
     took: Duration,
-    /// The server that a map has led to, or why it has led to none.
+    /// The server that a map has led to, or why it has led to none; `None` without a map.
     server: Option<Lead>,
 }
 
@@ -283,23 +294,35 @@ fn object(kind: &str, about: &str, answer: &Answer) -> Value {
     })
 }
 
-/// The worst of several statuses: no answer, then no, then undecided, then yes.
-fn worst(one: u8, other: u8) -> u8 {
-    let rank = |status: u8| match status {
-        status::TEMPORARY => 3,
-        status::REFUSED => 2,
-        status::UNAVAILABLE => 1,
-        _ => 0,
-    };
-    if rank(other) > rank(one) { other } else { one }
+/// How a probe ends, the worst of several answers last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    Yes,
+    Undecided,
+    No,
+    NoAnswer,
 }
 
-const fn status_of(verdict: &Verdict) -> u8 {
-    match verdict {
-        Verdict::Accept(_) => 0,
-        Verdict::Reject(_) => status::REFUSED,
-        Verdict::Defer(_) => status::TEMPORARY,
-        Verdict::Abstain(_) => status::UNAVAILABLE,
+impl From<&Answer> for End {
+    fn from(answer: &Answer) -> Self {
+        match answer.decision.verdict {
+            Verdict::Accept(_) => Self::Yes,
+            Verdict::Reject(_) => Self::No,
+            Verdict::Defer(_) => Self::NoAnswer,
+            Verdict::Abstain(_) => Self::Undecided,
+        }
+    }
+}
+
+impl End {
+    fn into_status(self) -> Result<(), ExitCode> {
+        let status = match self {
+            Self::Yes => return Ok(()),
+            Self::Undecided => status::UNAVAILABLE,
+            Self::No => status::REFUSED,
+            Self::NoAnswer => status::TEMPORARY,
+        };
+        Err(status.into())
     }
 }
 
@@ -344,8 +367,7 @@ mod tests {
         let asker = Asker::Directory(members[0].clone());
         let began = Instant::now();
         let kind = verdict::Kind::Recipient(crate::address::Address::from_typed("jane@example.org").unwrap());
-        let client = verdict::Client::default();
-        let decision = asker.ask(Question { kind, client }).await;
+        let decision = asker.ask(kind).await.decision;
         assert!(matches!(decision.verdict, Verdict::Defer(_)), "{decision:?}");
         assert_eq!(began.elapsed().as_secs(), DEADLINE.as_secs());
     }

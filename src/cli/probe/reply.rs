@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::super::{ConfigFile, fail, print, status, unknown_directory};
-use super::recipient::LONGEST_FILE;
+use super::super::{ConfigFile, failed, print, status, unknown_directory};
+use super::lines_of;
 use crate::directory::judge::explain::{Command, Explanation, explain};
 use crate::directory::judge::recipient::Settings;
 use crate::directory::judge::statement::{Found, Statement};
@@ -57,28 +57,13 @@ pub(crate) struct Arguments {
 }
 
 /// Reads the replies and explains each reading.
-pub(crate) fn run(arguments: &Arguments, file: &ConfigFile) -> ExitCode {
-    match answers(arguments, file) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(status) => status,
-    }
-}
-
-fn answers(arguments: &Arguments, file: &ConfigFile) -> Result<(), ExitCode> {
+pub(crate) fn run(arguments: &Arguments, file: &ConfigFile) -> Result<(), ExitCode> {
     let (command, settings) = how(arguments, file)?;
     let mut replies = arguments.replies.clone();
-    if let Some(path) = &arguments.more {
-        let lines = super::lines_of(path, LONGEST_FILE, |line| !line.is_empty());
-        replies.extend(lines.map_err(|error| {
-            fail(
-                status::NO_INPUT,
-                &format!("vouch probe reply: {}: {error}", path.display()),
-            )
-        })?);
-    }
+    replies.extend(lines_of("probe reply", arguments.more.as_deref())?);
     for reply in &replies {
         let explanation = explain(command, &settings, arguments.asked.as_bytes(), reply)
-            .map_err(|why| fail(status::USAGE, &format!("vouch probe reply: {reply:?}: {why}")))?;
+            .map_err(|why| failed("probe reply", status::USAGE, format_args!("{reply:?}: {why}")))?;
         if arguments.json {
             print(&format!("{}\n", object(reply, &explanation)))?;
         } else {

@@ -11,9 +11,8 @@ use crate::settings::table::{Findings, Place, Table};
 /// Reads one directory. What is wrong goes to `found`, and a default stands for it.
 pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Directory {
     let word = table.peek("type").and_then(|field| field.value.as_str());
-    let kind = Kind::ALL.iter().find(|(known, _)| word == Some(known));
     // Without a usable type there is an error already; the other keys are checked all the same.
-    let kind = kind.map_or(Kind::Smtp, |(_, kind)| *kind);
+    let kind = word.and_then(Kind::named).unwrap_or(Kind::Smtp);
     table.context.kind = Some(kind);
     table.context.keys = names;
     let mut directory = Directory::new(name, kind, Addresses::nowhere());

@@ -17,8 +17,7 @@ use crate::settings::table::{Findings, Place, Table};
 /// Reads one listener; `None` when it lacks what nothing can stand for, which `found` then tells.
 pub(super) fn read(found: &mut Findings, name: &str, mut table: Table<'_>) -> Option<Listener> {
     let word = table.peek("protocol").and_then(|field| field.value.as_str());
-    let protocol = Protocol::ALL.iter().find(|(known, _)| word == Some(known));
-    let protocol = protocol.map(|(_, protocol)| *protocol);
+    let protocol = word.and_then(Protocol::named);
     table.context.protocol = protocol;
     table.context.keys = names;
     let assumed = protocol.unwrap_or(Protocol::Policy);

@@ -69,8 +69,8 @@ impl Daemon {
             },
             memory: process::resident(),
             log: Log {
-                level: level::name().to_owned(),
-                configured: level::configured().to_owned(),
+                level: level::now().to_string(),
+                configured: level::configured().to_string(),
                 lines_lost: log::lines_lost(),
             },
             sockets_lost: self.troubles.all(),
