@@ -1,28 +1,34 @@
 //! The listeners' answers and clients.
 
-use super::text::Text;
+use super::text::{Named, Text};
 use crate::report::Listener;
 
 pub(super) fn write(text: &mut Text, listeners: &[Listener]) {
+    let all = listeners.iter().map(|it| (vec![("listener", &*it.name)], it));
+    let all: Named<'_, Listener> = all.collect();
     answers(text, listeners);
+    text.counter(
+        "vouch_answers_delayed_total", "Answers that were delayed after their verdict (penalty).",
+    );
+    text.each(&all, |it| it.delayed);
     text.counter(
         "vouch_connections_accepted_total", "Connections of clients that were served.",
     );
-    each(text, listeners, |it| it.accepted);
+    text.each(&all, |it| it.accepted);
     text.counter(
         "vouch_connections_turned_away_total",
         "Connections that were closed at once because max-connections were open, or no descriptor was left.",
     );
-    each(text, listeners, |it| it.refused);
+    text.each(&all, |it| it.refused);
     text.counter(
         "vouch_connections_denied_total",
         "Connections that were closed at once because the client is not among the peers.",
     );
-    each(text, listeners, |it| it.strangers);
+    text.each(&all, |it| it.strangers);
     text.gauge("vouch_connections_open", "Connections of clients that are open.");
-    each(text, listeners, |it| it.connections);
+    text.each(&all, |it| it.connections);
     text.gauge("vouch_connections_limit", "Setting max-connections.");
-    each(text, listeners, |it| it.max_connections);
+    text.each(&all, |it| it.max_connections);
 }
 
 fn answers(text: &mut Text, listeners: &[Listener]) {
@@ -50,16 +56,5 @@ fn answers(text: &mut Text, listeners: &[Listener]) {
             let labels = [("listener", &*listener.name), ("verdict", &answers.verdict)];
             text.durations(&labels, &answers.took);
         }
-    }
-    text.counter(
-        "vouch_answers_delayed_total", "Answers that were delayed after their verdict (penalty).",
-    );
-    each(text, listeners, |it| it.delayed);
-}
-
-/// One number for each listener.
-fn each(text: &mut Text, listeners: &[Listener], number: impl Fn(&Listener) -> u64) {
-    for listener in listeners {
-        text.sample(&[("listener", &*listener.name)], number(listener));
     }
 }

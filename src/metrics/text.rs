@@ -47,6 +47,9 @@ pub(super) struct Text {
 /// Names and values that tell the samples of a family apart.
 pub(super) type Labels<'a> = [(&'static str, &'a str)];
 
+/// Things of one kind, each behind the labels that name it.
+pub(super) type Named<'a, T> = Vec<(Vec<(&'static str, &'a str)>, &'a T)>;
+
 impl Text {
     pub(super) fn new(format: Format) -> Self {
         Self {
@@ -86,6 +89,34 @@ impl Text {
         }
         self.line("_sum", labels, None, durations.sum.as_secs_f64());
         self.line("_count", labels, None, durations.count());
+    }
+
+    /// Adds the number of each thing.
+    pub(super) fn each<T, V: Display>(&mut self, things: &Named<'_, T>, number: impl Fn(&T) -> V) {
+        for (labels, thing) in things {
+            self.sample(labels, number(thing));
+        }
+    }
+
+    /// Adds the numbers of each thing, which the value of one more `label` tells apart.
+    pub(super) fn each_by<'t, T, N: IntoIterator<Item = (&'t str, u64)>>(
+        &mut self,
+        things: &Named<'t, T>,
+        label: &'static str,
+        numbers: impl Fn(&'t T) -> N,
+    ) {
+        for (labels, thing) in things {
+            for (value, number) in numbers(thing) {
+                self.sample(&[&labels[..], &[(label, value)]].concat(), number);
+            }
+        }
+    }
+
+    /// Adds the durations of each thing.
+    pub(super) fn each_took<T>(&mut self, things: &Named<'_, T>, took: impl Fn(&T) -> &Durations) {
+        for (labels, thing) in things {
+            self.durations(labels, took(thing));
+        }
     }
 
     /// All of it.
