@@ -166,11 +166,6 @@ impl<C> Wire<C> {
         self
     }
 
-    /// The codec, for what it learned on the way.
-    pub fn codec(&self) -> &C {
-        &self.codec
-    }
-
     /// Whether any byte arrived since [`Wire::listen`].
     pub fn heard(&self) -> bool {
         self.heard

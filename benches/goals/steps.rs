@@ -59,7 +59,7 @@ pub(crate) fn measure(table: &mut Table) {
     );
     row(table, "reading the longest request of a policy client", || {
         let mut buffer = BytesMut::from(request.as_bytes());
-        black_box(policy::Codec::new().decode(&mut buffer).unwrap());
+        black_box(policy::Codec::default().decode(&mut buffer).unwrap());
     });
     let secret = "x".repeat(MAX_REPLY);
     row(

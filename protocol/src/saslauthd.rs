@@ -8,7 +8,7 @@
 //! use tokio_util::codec::{Decoder, Encoder};
 //! use vouch_protocol::saslauthd::{Codec, Reply};
 //!
-//! let mut codec = Codec::new();
+//! let mut codec = Codec;
 //! let mut received = BytesMut::from(&b"\0\x04jane\0\x06secret\0\x04smtp\0\x0bexample.org"[..]);
 //! let request = codec.decode(&mut received)?.ok_or("no question")?;
 //! assert_eq!(request.login, b"jane");
@@ -80,13 +80,6 @@ impl Reply {
 /// A question is overwritten in the buffer when it was read, and when it cannot be.
 #[derive(Debug, Default)]
 pub struct Codec;
-
-impl Codec {
-    /// A codec for a new connection.
-    pub const fn new() -> Self {
-        Self
-    }
-}
 
 /// Where the string that begins at `start` ends, once it is whole; so many more are to follow.
 fn end_of(buffer: &[u8], start: usize, more: usize) -> Result<Option<usize>, DecodeError> {
@@ -207,7 +200,7 @@ mod tests {
 
     /// The question that comes in these pieces, and what is left in the buffer.
     fn read(pieces: &[&[u8]]) -> Result<(Option<Request>, BytesMut), DecodeError> {
-        let (mut codec, mut buffer) = (Codec::new(), BytesMut::new());
+        let (mut codec, mut buffer) = (Codec, BytesMut::new());
         for piece in pieces {
             buffer.extend_from_slice(piece);
             if let Some(request) = codec.decode(&mut buffer)? {
@@ -297,14 +290,14 @@ mod tests {
     fn nothing_of_a_password_is_left_in_the_buffer() {
         let mut buffer = BytesMut::from(&[FOUR, b"rest"].concat()[..]);
         let start = buffer.as_ptr();
-        Codec::new().decode(&mut buffer).unwrap().unwrap();
+        Codec.decode(&mut buffer).unwrap().unwrap();
         assert_eq!(&buffer[..], b"rest");
         assert_eq!(buffer.as_ptr() as usize - start as usize, FOUR.len());
         for mut spoiled in [
             BytesMut::from(&[&FOUR[..13], b"\xff\xff"].concat()[..]),
             BytesMut::from(&FOUR[..20]),
         ] {
-            assert!(Codec::new().decode_eof(&mut spoiled).is_err());
+            assert!(Codec.decode_eof(&mut spoiled).is_err());
             assert!(spoiled.iter().all(|&byte| byte == 0));
         }
     }
@@ -312,10 +305,10 @@ mod tests {
     #[test]
     fn writes_the_words_that_clients_look_for() {
         let mut out = BytesMut::new();
-        Codec::new().encode(Reply::Ok, &mut out).unwrap();
+        Codec.encode(Reply::Ok, &mut out).unwrap();
         assert_eq!(out, &b"\0\x10OK authenticated"[..]);
         out.clear();
-        Codec::new().encode(Reply::No, &mut out).unwrap();
+        Codec.encode(Reply::No, &mut out).unwrap();
         assert_eq!(out, &b"\0\x18NO authentication failed"[..]);
     }
 

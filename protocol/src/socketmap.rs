@@ -8,7 +8,7 @@
 //! use tokio_util::codec::{Decoder, Encoder};
 //! use vouch_protocol::socketmap::{Codec, Data, Reply};
 //!
-//! let mut codec = Codec::new();
+//! let mut codec = Codec;
 //! let mut received = BytesMut::from("27:recipients jane@example.org,");
 //! let request = codec.decode(&mut received)?.ok_or("no question")?;
 //! assert_eq!(request.map, "recipients");
@@ -90,13 +90,6 @@ impl fmt::Display for Reply {
 #[derive(Debug, Default)]
 pub struct Codec;
 
-impl Codec {
-    /// A codec for a new connection.
-    pub const fn new() -> Self {
-        Self
-    }
-}
-
 /// Where the payload begins and how long it is, once its count is whole.
 fn count(buffer: &[u8]) -> Result<Option<(usize, usize)>, DecodeError> {
     // Five digits and a colon.
@@ -166,7 +159,7 @@ mod tests {
     use crate::testing::{self, assert_cuts_read_alike};
 
     fn read(pieces: &[&[u8]]) -> Result<Vec<Request>, DecodeError> {
-        testing::read(Codec::new(), pieces)
+        testing::read(Codec, pieces)
     }
 
     fn request(map: &str, key: &str) -> Request {
@@ -259,7 +252,7 @@ mod tests {
             (Reply::Temp("why?"), "9:TEMP why?,"),
         ] {
             let mut out = BytesMut::new();
-            Codec::new().encode(reply, &mut out).unwrap();
+            Codec.encode(reply, &mut out).unwrap();
             assert_eq!(out, wire.as_bytes());
         }
     }

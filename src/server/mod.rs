@@ -39,6 +39,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use vouch_protocol::auth::Parameters;
 
 use crate::verdict::Client;
 use crate::wire::Stream;
@@ -80,6 +81,17 @@ pub struct Caller {
     /// Of a Unix socket: once this is cancelled, the client can send nothing more. What serves it chooses the moment, so
     /// that a client's words in several messages are not cut off in the middle.
     pub deaf: CancellationToken,
+}
+
+/// The client that a request of either Dovecot protocol is about.
+fn client(parameters: Parameters) -> Client {
+    let ip = parameters.remote_ip;
+    Client {
+        address: ip.and_then(|ip| Client::address_in(ip.as_bytes())),
+        port: parameters.remote_port,
+        session: parameters.session,
+        service: Some(parameters.service),
+    }
 }
 
 /// Whether Postfix or another SMTP server asks; maddy writes it in capitals.

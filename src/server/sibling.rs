@@ -156,7 +156,7 @@ mod tests {
 
     fn claim() -> Claim {
         let mut line = BytesMut::from("VERSION\t1\t1\nREQUEST\t9\t77\t5\t00ff\tsession_pid=4\n");
-        match Codec::new().decode(&mut line).unwrap().unwrap() {
+        match Codec::default().decode(&mut line).unwrap().unwrap() {
             Request::Request(claim) => claim,
             other => panic!("{other:?}"),
         }

@@ -36,7 +36,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vouch_protocol::sasl::RelayedMechanism;
+use vouch_protocol::sasl::{Mechanisms, RelayedMechanism};
 use vouch_protocol::secret::Secret;
 
 use crate::dialog::Dialog;
@@ -234,7 +234,7 @@ pub struct Credentials {
 /// What a remote offers for logins, where it is not enough.
 struct Lacking<'a> {
     /// The mechanisms that it offers.
-    offered: &'a [&'a str],
+    offered: &'a Mechanisms,
     /// Of IMAP, whether it allows the command LOGIN (`LOGINDISABLED` forbids it).
     command: Option<bool>,
     /// It offers STARTTLS, and TLS is not on.
@@ -245,7 +245,7 @@ struct Lacking<'a> {
 
 /// The remote offers no mechanism that we may use; `wanted` is the only one, if the configuration has one.
 fn no_mechanism(peer: &Arc<str>, lacking: &Lacking<'_>, wanted: Option<&str>) -> Error {
-    let mut offered = lacking.offered.join(", ");
+    let mut offered = lacking.offered.names().collect::<Vec<_>>().join(", ");
     if offered.is_empty() {
         offered.push_str("none at all");
     }

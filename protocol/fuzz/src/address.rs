@@ -44,7 +44,7 @@ fn holds(address: &Address) {
         to: wire.clone(),
         ignore_quota: false,
     };
-    let written = Codec::new().encode(&rcpt, &mut out);
+    let written = Codec::default().encode(&rcpt, &mut out);
     assert!(written.is_ok() || !sendable, "not to be written: {address}");
     assert!(written.is_err() || !has_control(address));
     if let Ok(wire) = str::from_utf8(&wire) {

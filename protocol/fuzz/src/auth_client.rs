@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 use tokio_util::codec::Encoder as _;
+use vouch_protocol::auth::Parameters;
 use vouch_protocol::auth::client::{Auth, Codec, Command, Failure, Greeting, Mech, Reply};
-use vouch_protocol::auth::{Parameters, Secured};
 use vouch_protocol::sasl::{self, Mechanism, RelayedMechanism};
 use vouch_protocol::secret::Secret;
 
@@ -17,7 +17,7 @@ const REPLY: usize = 8191;
 /// greeting with the mechanisms that the first bytes name.
 pub fn run(input: &[u8]) {
     let wire = input::stretched(input, 2 * LINE);
-    let read = pieces::read(Codec::new, &wire, LINE, true, show);
+    let read = pieces::read(Codec::default, &wire, LINE, true, show);
     for (at, command) in read.messages.iter().enumerate() {
         let in_turn = match command {
             Command::Version { major, .. } => at == 0 && *major == 1,
@@ -31,7 +31,7 @@ pub fn run(input: &[u8]) {
     let again: Vec<Vec<u8>> = read.messages.iter().map(write).collect();
     // A byte that is no text was read as three, so that a line near the limit is beyond it when it is written.
     if again.iter().all(|line| line.len() <= LINE) {
-        let again = pieces::read(Codec::new, &again.concat(), LINE, true, show);
+        let again = pieces::read(Codec::default, &again.concat(), LINE, true, show);
         assert_eq!(again.error, None);
         let shown = |messages: &[Command]| messages.iter().map(show).collect::<Vec<_>>();
         assert_eq!(shown(&again.messages), shown(&read.messages));
@@ -90,51 +90,16 @@ fn write(command: &Command) -> Vec<u8> {
 
 /// The fields of a request's parameters.
 pub fn parameters(from: &Parameters) -> Vec<Vec<u8>> {
-    let mut fields = vec![format!("service={}", from.service)];
-    for (name, value) in [
-        ("session", &from.session),
-        ("rip", &from.remote.ip),
-        ("lip", &from.local.ip),
-        ("real_rip", &from.real_remote.ip),
-        ("real_lip", &from.real_local.ip),
-        ("local_name", &from.local_name),
-        ("client_id", &from.client_id),
-        ("cert_username", &from.cert_username),
-        ("ssl_ja3_hash", &from.fingerprints.ja3),
-        ("ssl_client_cert_fp", &from.fingerprints.certificate),
-        ("ssl_client_cert_pubkey_fp", &from.fingerprints.public_key),
-    ] {
-        fields.extend(value.as_ref().map(|value| format!("{name}={value}")));
-    }
-    for (name, port) in [
-        ("rport", from.remote.port),
-        ("lport", from.local.port),
-        ("real_rport", from.real_remote.port),
-        ("real_lport", from.real_local.port),
-    ] {
-        fields.extend(port.map(|port| format!("{name}={port}")));
-    }
-    for (word, said) in [
-        ("secured", from.secured == Secured::Yes),
-        ("secured=tls", from.secured == Secured::Tls),
-        ("valid-client-cert", from.valid_client_cert),
-        ("debug", from.debug),
-        ("no-penalty", from.no_penalty),
-        ("final-resp-ok", from.final_resp_ok),
-        ("nologin", from.nologin),
-    ] {
-        fields.extend(said.then(|| word.to_owned()));
-    }
-    let mut fields: Vec<_> = fields.into_iter().map(String::into_bytes).collect();
-    let forwarded: Vec<_> = from
-        .forward_fields
-        .iter()
-        .map(|(name, value)| tabs::escaped(format!("{name}={value}").as_bytes()))
-        .collect();
-    if !forwarded.is_empty() {
-        fields.push([b"forward_fields=", &*forwarded.join(&b'\t')].concat());
-    }
-    fields
+    let text = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}={value}"));
+    let fields = [
+        Some(format!("service={}", from.service)),
+        text("session", &from.session),
+        text("rip", &from.remote_ip),
+        from.remote_port.map(|port| format!("rport={port}")),
+        from.no_penalty.then(|| "no-penalty".to_owned()),
+        from.nologin.then(|| "nologin".to_owned()),
+    ];
+    fields.into_iter().flatten().map(String::into_bytes).collect()
 }
 
 /// Replies of the parts of `wire`: one line each, which says what went in, or none at all.
@@ -179,7 +144,7 @@ fn replies(wire: &[u8]) {
         Reply::Cancelled { id: 7 },
     ] {
         let mut out = BytesMut::from("before");
-        let written = Codec::new().encode(reply.clone(), &mut out);
+        let written = Codec::default().encode(reply.clone(), &mut out);
         let line = out.strip_prefix(b"before").unwrap_or_default();
         if written.is_err() {
             assert!(line.is_empty(), "written in part");

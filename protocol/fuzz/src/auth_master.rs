@@ -14,12 +14,12 @@ const LINE: usize = 8192;
 /// Twice: requests as a client sends them; and replies of the parts between `|`.
 pub fn run(input: &[u8]) {
     let wire = input::stretched(input, 2 * LINE);
-    let read = pieces::read(Codec::new, &wire, LINE, false, show);
+    let read = pieces::read(Codec::default, &wire, LINE, false, show);
     let mut again = b"VERSION\t1\t0\n".to_vec();
     for request in &read.messages {
         again.extend(write(request));
     }
-    let again = pieces::read(Codec::new, &again, usize::MAX, false, show);
+    let again = pieces::read(Codec::default, &again, usize::MAX, false, show);
     // Written anew, with its replacement characters, a line may have become too long.
     if again.error.is_none() {
         let shown = |messages: &[Request]| messages.iter().map(show).collect::<Vec<_>>();
@@ -129,7 +129,7 @@ fn replies(wire: &[u8]) {
         },
     ] {
         let mut out = BytesMut::from("before");
-        let written = Codec::new().encode(reply.clone(), &mut out);
+        let written = Codec::default().encode(reply.clone(), &mut out);
         let line = out.strip_prefix(b"before").unwrap_or_default();
         if written.is_err() {
             assert!(line.is_empty(), "written in part");

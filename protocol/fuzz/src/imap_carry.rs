@@ -42,7 +42,7 @@ pub fn run(input: &[u8]) {
     let mut tags = Tags::new();
     let secret = initial.map(Secret::copy_from);
     let mut carry = Relay::new(&offered, &mut tags, mechanism, secret, confirm);
-    let mut remote = Remote::new(Codec::new(), said);
+    let mut remote = Remote::new(Codec::default(), said);
     let mut unsaid = initial.into_iter().chain(messages);
     let mut sent = 0;
     let (mut tag, mut last) = (String::new(), None);

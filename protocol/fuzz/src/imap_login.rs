@@ -72,14 +72,14 @@ pub fn run(input: &[u8]) {
         Ok(login) => login,
         Err(LoginError::Unsendable(_)) => return assert!(unsendable),
         Err(LoginError::NoMechanism) => {
-            assert!(!asked.may(Method::AuthenticatePlain) || !asked.offered.auth_plain);
-            assert!(!asked.may(Method::AuthenticateLogin) || !asked.offered.auth_login);
+            assert!(!asked.may(Method::AuthenticatePlain) || !asked.offered.auth.plain);
+            assert!(!asked.may(Method::AuthenticateLogin) || !asked.offered.auth.login);
             return assert!(!asked.may(Method::LoginCommand) || asked.offered.login_disabled);
         }
     };
     assert!(!unsendable, "a line end in a command");
 
-    let mut remote = Remote::new(Codec::new(), said);
+    let mut remote = Remote::new(Codec::default(), said);
     let mut told = Told::default();
     let mut step = login.start();
     for read in 0.. {
@@ -182,7 +182,7 @@ impl Told {
         let line = wire.get(self.tag.len() + 1..).unwrap_or_default();
         let carried = (asked.user, asked.password);
         let password = if let Some(rest) = line.strip_prefix(b"AUTHENTICATE PLAIN") {
-            assert!(offered.auth_plain && asked.may(Method::AuthenticatePlain));
+            assert!(offered.auth.plain && asked.may(Method::AuthenticatePlain));
             assert!(rest.starts_with(b"\r\n") || offered.sasl_ir && rest.starts_with(b" "));
             let message = rest.trim_ascii();
             self.may_go_on = message.is_empty();
@@ -191,7 +191,7 @@ impl Told {
             assert!(!self.user || base64_decode(message).is_ok_and(|found| found.expose() == expected));
             self.user
         } else if let Some(rest) = line.strip_prefix(b"AUTHENTICATE LOGIN\r\n") {
-            assert!(offered.auth_login && asked.may(Method::AuthenticateLogin));
+            assert!(offered.auth.login && asked.may(Method::AuthenticateLogin));
             let lines: Vec<_> = rest.split_inclusive(|&byte| byte == b'\n').collect();
             for (line, part) in lines.iter().zip([carried.0, carried.1]) {
                 assert!(base64_decode(line.trim_ascii()).is_ok_and(|found| found.expose() == part));

@@ -34,7 +34,7 @@ struct Seen {
 pub fn run(input: &[u8]) {
     let (settings, said) = input::line(input);
     let mut phases = input::parts(said, SECURED).into_iter();
-    let mut remote = Remote::new(Codec::new(), phases.next().unwrap_or_default());
+    let mut remote = Remote::new(Codec::default(), phases.next().unwrap_or_default());
     let mut seen = Seen {
         encryption: encryption(settings),
         told: None,
@@ -52,7 +52,7 @@ pub fn run(input: &[u8]) {
             Step::StartTls => {
                 seen.starttls();
                 let Some(phase) = phases.next() else { return };
-                remote = Remote::new(Codec::new(), phase);
+                remote = Remote::new(Codec::default(), phase);
                 step = opening.on_secured();
                 continue;
             }

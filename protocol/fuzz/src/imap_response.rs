@@ -14,7 +14,7 @@ const TEXT: usize = 200;
 /// is the same.
 pub fn run(input: &[u8]) {
     let wire = input::stretched(input, 70_000);
-    let read = pieces::read(Codec::new, &wire, LINE_LIMIT, false, |response| {
+    let read = pieces::read(Codec::default, &wire, LINE_LIMIT, false, |response| {
         format!("{response:?}")
     });
     for response in &read.messages {
@@ -61,10 +61,10 @@ fn capabilities(found: &Capabilities) {
     assert_eq!(&Capabilities::parse(&found.to_string()), found);
     assert!(!found.imap4rev2 || found.sasl_ir && found.literal_minus);
     for mechanism in RelayedMechanism::ALL {
-        let offers = |name: &str| found.auth_other.iter().any(|other| other == name);
-        assert_eq!(found.relays(mechanism), offers(mechanism.name()));
+        let offers = |name: &str| found.auth.other.iter().any(|other| other == name);
+        assert_eq!(found.auth.relays(mechanism), offers(mechanism.name()));
         assert_eq!(
-            found.binds_channels(mechanism),
+            found.auth.binds_channels(mechanism),
             offers(&format!("{}-PLUS", mechanism.name()))
         );
     }

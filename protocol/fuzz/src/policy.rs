@@ -10,7 +10,7 @@ use crate::{input, pieces};
 /// own words behind it.
 pub fn run(input: &[u8]) {
     let wire = input::stretched(input, 70_000);
-    let read = pieces::read(Codec::new, &wire, 64 * 1024, false, |request| {
+    let read = pieces::read(Codec::default, &wire, 64 * 1024, false, |request| {
         format!("{request:?}")
     });
     let mut rest = &wire[..];
@@ -19,7 +19,7 @@ pub fn run(input: &[u8]) {
         rest = behind;
         holds(request, &attributes);
         let again = write(request);
-        let again = pieces::read(Codec::new, &again, 64 * 1024, false, |request| {
+        let again = pieces::read(Codec::default, &again, 64 * 1024, false, |request| {
             format!("{request:?}")
         });
         assert_eq!(again.messages, std::slice::from_ref(request));
@@ -98,7 +98,7 @@ fn action(text: &str, remote: &str) {
     assert_eq!(told.word(), action.word());
     assert_eq!(told.is_permanent(), action.is_permanent());
     let mut out = BytesMut::new();
-    let written = Codec::new().encode(told.clone(), &mut out);
+    let written = Codec::default().encode(told.clone(), &mut out);
     assert!(written.is_ok());
     assert_eq!(out, format!("action={}\n\n", told.as_str()));
     let inside = &out[..out.len() - 2];

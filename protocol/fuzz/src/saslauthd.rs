@@ -30,7 +30,7 @@ type Strings = Result<Option<[Vec<u8>; 4]>, String>;
 
 /// What the codec makes of the wire in pieces of these lengths.
 fn read(wire: &[u8], lengths: &mut dyn FnMut() -> usize) -> (Strings, Option<Vec<u8>>) {
-    let (mut codec, mut buffer, mut rest) = (Codec::new(), BytesMut::new(), wire);
+    let (mut codec, mut buffer, mut rest) = (Codec, BytesMut::new(), wire);
     loop {
         let (piece, behind) = rest.split_at(lengths().min(rest.len()));
         buffer.extend_from_slice(piece);
@@ -112,7 +112,7 @@ fn fifth(wire: &[u8], strings: &Strings) -> Option<Vec<u8>> {
 fn answers() {
     for reply in [Reply::Ok, Reply::No] {
         let mut out = BytesMut::new();
-        assert!(Codec::new().encode(reply, &mut out).is_ok());
+        assert!(Codec.encode(reply, &mut out).is_ok());
         assert_eq!(usize::from(out[0]) * 256 + usize::from(out[1]), out.len() - 2);
         assert!(out[2..].starts_with(reply.word().as_bytes()));
     }

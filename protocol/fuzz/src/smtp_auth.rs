@@ -1,9 +1,9 @@
 //! A login by SMTP, with a server that says what it likes.
 
-use vouch_protocol::sasl::{Mechanism, base64_decode};
+use vouch_protocol::sasl::{Mechanism, Mechanisms, base64_decode};
 use vouch_protocol::secret::Secret;
 use vouch_protocol::smtp::auth::{Auth, Outcome, Step};
-use vouch_protocol::smtp::{Capabilities, Codec, Mechanisms, Reply};
+use vouch_protocol::smtp::{Capabilities, Codec, Reply};
 
 use crate::input;
 use crate::remote::Remote;
@@ -53,7 +53,7 @@ pub fn run(input: &[u8]) {
         let usable = |one| offered.auth.offers(one) && only.is_none_or(|only| only == one);
         return assert!(!usable(Mechanism::Plain) && !usable(Mechanism::Login));
     };
-    let mut remote = Remote::new(Codec::new(), said);
+    let mut remote = Remote::new(Codec::default(), said);
     let mut told = Told::default();
     let mut step = auth.start();
     for read in 0.. {

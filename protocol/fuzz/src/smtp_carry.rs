@@ -17,7 +17,7 @@ pub fn run(input: &[u8]) {
     let ([settings, messages], said) = input::lines(input);
     let (mechanism, initial, messages) = client(settings, messages);
     let mut carry = Relay::new(mechanism, initial.map(Secret::copy_from));
-    let mut remote = Remote::new(Codec::new(), said);
+    let mut remote = Remote::new(Codec::default(), said);
     let mut unsaid = initial.into_iter().chain(messages);
     let (mut sent, mut challenges, mut cancelled) = (0, 0, false);
     let mut last: Option<Reply> = None;

@@ -13,7 +13,7 @@ use crate::remote::{Remote, SECURED, command_line};
 /// The line of a command, as it leaves.
 pub fn wire(command: &Command) -> Vec<u8> {
     let mut out = BytesMut::new();
-    let written = Codec::new().encode(command, &mut out);
+    let written = Codec::default().encode(command, &mut out);
     assert!(written.is_ok(), "not written: {command}");
     command_line(&out).to_vec()
 }
@@ -28,7 +28,7 @@ pub fn run(input: &[u8]) {
         (Protocol::Smtp, "EHLO mx.example.org")
     };
     let mut phases = input::parts(said, SECURED).into_iter();
-    let mut remote = Remote::new(Codec::new(), phases.next().unwrap_or_default());
+    let mut remote = Remote::new(Codec::default(), phases.next().unwrap_or_default());
     let name = "mx.example.org".to_owned();
     let mut opening = Opening::new(Settings {
         protocol,
@@ -58,7 +58,7 @@ pub fn run(input: &[u8]) {
                 assert!(wanted && command == "STARTTLS" && code(&last) == Some(220));
                 secured = true;
                 let Some(phase) = phases.next() else { return };
-                remote = Remote::new(Codec::new(), phase);
+                remote = Remote::new(Codec::default(), phase);
                 last = None;
                 step = opening.on_secured();
                 continue;

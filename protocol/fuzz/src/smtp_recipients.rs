@@ -37,7 +37,7 @@ pub fn run(input: &[u8]) {
         ignore_quota: input::has(settings, b'q'),
         ..Capabilities::default()
     };
-    let mut remote = Remote::new(Codec::new(), parts.next().unwrap_or_default());
+    let mut remote = Remote::new(Codec::default(), parts.next().unwrap_or_default());
     let mut recipients = Recipients::new(&capabilities, sender.to_vec());
     let mut session = Session::default();
     for question in questions

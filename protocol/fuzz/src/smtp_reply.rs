@@ -15,7 +15,9 @@ const TEXT: usize = 200;
 /// Twice: a server's side of a session; and commands with the input in them.
 pub fn run(input: &[u8]) {
     let wire = input::stretched(input, 70_000);
-    let read = pieces::read(Codec::new, &wire, MAX_LINE, false, |reply| format!("{reply:?}"));
+    let read = pieces::read(Codec::default, &wire, MAX_LINE, false, |reply| {
+        format!("{reply:?}")
+    });
     for reply in &read.messages {
         holds(reply);
         // Replacement characters are longer than what they stand for.
@@ -107,7 +109,7 @@ fn commands(input: &[u8]) {
         },
     ] {
         let mut out = BytesMut::from("before");
-        let written = Codec::new().encode(&command, &mut out);
+        let written = Codec::default().encode(&command, &mut out);
         let wire = out.strip_prefix(b"before").unwrap_or_default();
         if written.is_err() {
             assert!(wire.is_empty(), "written in part");

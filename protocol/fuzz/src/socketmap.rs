@@ -9,7 +9,7 @@ use crate::{input, pieces};
 /// Twice: questions as a client sends them; and the input as what a map has.
 pub fn run(input: &[u8]) {
     let wire = input::stretched(input, 3 * REQUEST_LIMIT);
-    let read = pieces::read(Codec::new, &wire, REQUEST_LIMIT + 7, false, |request| {
+    let read = pieces::read(Codec::default, &wire, REQUEST_LIMIT + 7, false, |request| {
         format!("{request:?}")
     });
     let mut rest = &wire[..];
@@ -48,7 +48,7 @@ fn answer(text: &str) {
     for reply in [Reply::NotFound, Reply::Temp("timeout")].into_iter().chain(found) {
         let said = reply.to_string();
         let mut out = BytesMut::new();
-        assert!(Codec::new().encode(reply, &mut out).is_ok());
+        assert!(Codec.encode(reply, &mut out).is_ok());
         assert_eq!(netstring(&out), Some((said.as_bytes(), &b""[..])));
         assert!(said.trim_end() != "OK" && !said.chars().any(char::is_control));
     }

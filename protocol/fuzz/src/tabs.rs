@@ -1,7 +1,7 @@
 //! The lines of Dovecot's protocols, read and written a second time.
 
 /// A field as it is written: TAB, LF, CR, NUL and 0x01 escaped by 0x01.
-pub fn escaped(value: &[u8]) -> Vec<u8> {
+fn escaped(value: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for &byte in value {
         match byte {

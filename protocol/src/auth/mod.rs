@@ -16,7 +16,7 @@ use nom::{Parser, character::complete::u32 as decimal};
 
 use crate::error::DecodeError;
 
-pub use parameters::{Fingerprints, Host, Parameters, Secured};
+pub use parameters::Parameters;
 
 /// Begins an escape sequence.
 const ESCAPE: u8 = 0x01;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::printable;
-use crate::sasl::{RelayedMechanism, note_offered};
+use crate::sasl::Mechanisms;
 
 /// The capabilities of one moment of one session (RFC 9051 §7.2.2, RFC 3501 §7.2.1).
 ///
@@ -25,12 +25,8 @@ pub struct Capabilities {
     pub literal_plus: bool,
     /// `LITERAL-` (RFC 7888 §5): literals up to 4,096 octets need not wait. Part of `IMAP4rev2`.
     pub literal_minus: bool,
-    /// `AUTH=PLAIN`, RFC 4616.
-    pub auth_plain: bool,
-    /// `AUTH=LOGIN`.
-    pub auth_login: bool,
-    /// Names of the other `AUTH=` mechanisms in upper case, in the server's order.
-    pub auth_other: Vec<String>,
+    /// `AUTH=`: the SASL mechanisms.
+    pub auth: Mechanisms,
     /// `UNAUTHENTICATE` (RFC 8437): a login can be undone. Many servers list it only after login.
     pub unauthenticate: bool,
     /// `ID` (RFC 2971).
@@ -58,17 +54,6 @@ impl Capabilities {
         self.imap4rev1 || self.imap4rev2
     }
 
-    /// Whether this mechanism is offered.
-    pub fn relays(&self, mechanism: RelayedMechanism) -> bool {
-        self.auth_other.iter().any(|name| name == mechanism.name())
-    }
-
-    /// Whether its variant with channel binding is offered.
-    pub fn binds_channels(&self, mechanism: RelayedMechanism) -> bool {
-        let is_plus = |name: &String| name.strip_suffix("-PLUS") == Some(mechanism.name());
-        self.auth_other.iter().any(is_plus)
-    }
-
     fn note(&mut self, token: &str) {
         match token {
             "IMAP4REV1" => self.imap4rev1 = true,
@@ -82,13 +67,11 @@ impl Capabilities {
             "SASL-IR" => self.sasl_ir = true,
             "LITERAL+" => self.literal_plus = true,
             "LITERAL-" => self.literal_minus = true,
-            "AUTH=PLAIN" => self.auth_plain = true,
-            "AUTH=LOGIN" => self.auth_login = true,
             "UNAUTHENTICATE" => self.unauthenticate = true,
             "ID" => self.id = true,
             _ => {
                 if let Some(name) = token.strip_prefix("AUTH=") {
-                    note_offered(&mut self.auth_other, &printable(name));
+                    self.auth.add(&printable(name));
                 }
             }
         }
@@ -108,15 +91,13 @@ impl fmt::Display for Capabilities {
             (self.literal_minus, "LITERAL-"),
             (self.unauthenticate, "UNAUTHENTICATE"),
             (self.id, "ID"),
-            (self.auth_plain, "AUTH=PLAIN"),
-            (self.auth_login, "AUTH=LOGIN"),
         ];
         let mut separator = "";
         for (_, token) in known.iter().filter(|(has, _)| *has) {
             write!(f, "{separator}{token}")?;
             separator = " ";
         }
-        for name in &self.auth_other {
+        for name in self.auth.names() {
             write!(f, "{separator}AUTH={name}")?;
             separator = " ";
         }
@@ -189,14 +170,14 @@ mod tests {
         ] {
             let found = Capabilities::parse(list);
             assert!(found.imap4rev1, "{list}");
-            assert_ne!(found.auth_plain, found.login_disabled, "{list}");
+            assert_ne!(found.auth.plain, found.login_disabled, "{list}");
         }
     }
 
     #[test]
     fn revision_2_brings_its_parts() {
         let found = Capabilities::parse("imap4rev2 auth=plain");
-        assert!(found.is_imap4() && found.sasl_ir && found.literal_minus && found.auth_plain);
+        assert!(found.is_imap4() && found.sasl_ir && found.literal_minus && found.auth.plain);
         assert!(!found.imap4rev1 && !found.literal_plus);
     }
 
@@ -212,7 +193,7 @@ mod tests {
         );
         // A name that only begins like one we know is another one.
         let found = Capabilities::parse("IMAP4rev1x AUTH=PLAINER STARTTLSX SASL-IRX");
-        assert!(!found.is_imap4() && !found.auth_plain && !found.starttls && !found.sasl_ir);
+        assert!(!found.is_imap4() && !found.auth.plain && !found.starttls && !found.sasl_ir);
     }
 
     proptest! {

@@ -22,7 +22,7 @@
 //!      v1 NO [AUTHENTICATIONFAILED] Authentication failed.\r\n",
 //! );
 //! let mut sent = BytesMut::new();
-//! let mut codec = Codec::new();
+//! let mut codec = Codec::default();
 //!
 //! // TLS was on before the first byte.
 //! let mut dialog = Opening::new(Encryption::AlreadyOn);
@@ -114,11 +114,6 @@ pub struct Codec {
 }
 
 impl Codec {
-    /// A codec for the beginning of a session.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     fn count(&mut self, more: usize) -> Result<usize, DecodeError> {
         let too_long = || DecodeError::TooLong {
             limit: RESPONSE_LIMIT,
@@ -194,7 +189,7 @@ mod tests {
 
     /// What comes of bytes that arrive in pieces, up to the first error or the end.
     fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, Option<DecodeError>) {
-        let mut codec = Codec::new();
+        let mut codec = Codec::default();
         let mut buffer = BytesMut::new();
         let mut shown = Vec::new();
         for piece in pieces {
@@ -340,7 +335,7 @@ mod tests {
             Command::capability(tags.next_tag()),
             Command::logout(tags.next_tag()),
         ] {
-            Codec::new().encode(&command, &mut buffer).unwrap();
+            Codec::default().encode(&command, &mut buffer).unwrap();
         }
         assert_eq!(&buffer[..], b"v1 CAPABILITY\r\nv2 LOGOUT\r\n");
     }

@@ -10,7 +10,7 @@
 //! use tokio_util::codec::{Decoder, Encoder};
 //! use vouch_protocol::policy::{Action, Codec};
 //!
-//! let mut codec = Codec::new();
+//! let mut codec = Codec::default();
 //! let mut received = BytesMut::from(
 //!     "request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient=jane@example.org\n",
 //! );
@@ -64,11 +64,6 @@ pub struct Codec {
 }
 
 impl Codec {
-    /// A codec for a new connection.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Reads lines up to the empty one. The length of the request, once it is whole.
     fn read_lines(&mut self, buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
         let from = self.searched;
@@ -160,7 +155,7 @@ mod tests {
         encryption_protocol=\nencryption_cipher=\nencryption_keysize=0\npolicy_context=\n\n";
 
     fn read(pieces: &[&[u8]]) -> Result<Vec<Request>, DecodeError> {
-        testing::read(Codec::new(), pieces)
+        testing::read(Codec::default(), pieces)
     }
 
     fn postfix() -> Request {
@@ -284,7 +279,7 @@ mod tests {
     #[test]
     fn writes_an_action() {
         let mut out = BytesMut::new();
-        let mut codec = Codec::new();
+        let mut codec = Codec::default();
         codec.encode(Action::dunno(), &mut out).unwrap();
         codec
             .encode(Action::new("550 5.1.1 User unknown").unwrap(), &mut out)

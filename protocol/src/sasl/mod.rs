@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod offered;
 pub mod relayed;
 pub mod repeated;
 
@@ -32,22 +33,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+pub use offered::Mechanisms;
 pub use relayed::RelayedMechanism;
-
-/// Bound (replies): mechanisms whose names are remembered. Beyond: further ones are ignored. Why: no server offers
-/// half as many.
-pub const MECHANISMS: usize = 64;
-
-/// Bound (replies, bytes): name of a mechanism. Beyond: a longer one is ignored. Why: RFC 4422 section 3.1.
-pub const MECHANISM_NAME: usize = 20;
-
-/// Remembers the name of a mechanism that a remote offers, in upper case, once.
-pub(crate) fn note_offered(names: &mut Vec<String>, name: &str) {
-    let fits = (1..=MECHANISM_NAME).contains(&name.len()) && names.len() < MECHANISMS;
-    if fits && !names.iter().any(|known| known == name) {
-        names.push(name.to_owned());
-    }
-}
 
 use crate::secret::Secret;
 
@@ -395,23 +382,5 @@ mod tests {
                 let _ = exchange.next(secret(&bytes));
             }
         }
-    }
-
-    // Fills MECHANISMS, MECHANISM_NAME.
-    #[test]
-    fn of_what_a_remote_offers_so_many_names_are_remembered() {
-        let mut names = Vec::new();
-        for number in 0..10_000 {
-            note_offered(&mut names, &format!("M{number}"));
-            note_offered(&mut names, "SCRAM-SHA-256");
-        }
-        assert_eq!(names.len(), MECHANISMS);
-        assert!(names.iter().any(|name| name == "SCRAM-SHA-256"));
-        let mut none = Vec::new();
-        note_offered(&mut none, "");
-        note_offered(&mut none, &"M".repeat(MECHANISM_NAME + 1));
-        assert!(none.is_empty());
-        note_offered(&mut none, &"M".repeat(MECHANISM_NAME));
-        assert_eq!(none.len(), 1);
     }
 }

@@ -197,7 +197,8 @@ mod tests {
     use tokio_util::codec::Encoder as _;
 
     use super::*;
-    use crate::smtp::{Codec, Mechanisms};
+    use crate::sasl::Mechanisms;
+    use crate::smtp::Codec;
 
     const JANE: &[u8] = b"jane@example.org";
     const PLAIN_JANE: &str = "AUTH PLAIN AGphbmVAZXhhbXBsZS5vcmcAczNjcmV0";
@@ -223,7 +224,7 @@ mod tests {
             let outcome = match step {
                 Step::Send(command) => {
                     let mut line = BytesMut::new();
-                    Codec::new().encode(&command, &mut line).unwrap();
+                    Codec::default().encode(&command, &mut line).unwrap();
                     said.push(String::from_utf8(line.to_vec()).unwrap().trim_end().to_owned());
                     step = auth.on_reply(Reply::parse(remote.next().expect("a reply")).unwrap());
                     continue;
@@ -312,7 +313,7 @@ mod tests {
                 panic!("nothing to send")
             };
             let mut line = BytesMut::new();
-            Codec::new().encode(&command, &mut line).unwrap();
+            Codec::default().encode(&command, &mut line).unwrap();
             assert!(line.len() <= MAX_COMMAND);
             assert_eq!(line.len() > 12, together, "{length}");
         }

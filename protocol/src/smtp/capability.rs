@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Reply;
-use crate::sasl::{Mechanism, RelayedMechanism, note_offered};
+use crate::sasl::Mechanisms;
 
 /// The extensions of one remote that matter to us. They are forgotten when TLS
 /// starts (RFC 3207 §4.2).
@@ -25,17 +25,6 @@ pub struct Capabilities {
     pub auth: Mechanisms,
     /// `LIMITS` (RFC 9422).
     pub limits: Limits,
-}
-
-/// SASL mechanisms that a remote offers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mechanisms {
-    /// `PLAIN` (RFC 4616).
-    pub plain: bool,
-    /// `LOGIN`, which only drafts describe.
-    pub login: bool,
-    /// The names of all others in upper case, each once, in the remote's order.
-    pub other: Vec<String>,
 }
 
 /// How much a remote bears, where it says so (RFC 9422). Never 0.
@@ -60,12 +49,10 @@ impl fmt::Display for Capabilities {
             (self.smtputf8, "SMTPUTF8"),
             (self.ignore_quota, "IGNOREQUOTA"),
             (self.xclient.is_some(), "XCLIENT"),
-            (self.auth.plain, "AUTH=PLAIN"),
-            (self.auth.login, "AUTH=LOGIN"),
         ] {
             words.extend(offered.then(|| word.to_owned()));
         }
-        words.extend(self.auth.other.iter().map(|name| format!("AUTH={name}")));
+        words.extend(self.auth.names().map(|name| format!("AUTH={name}")));
         for (limit, word) in [
             (self.limits.rcpt_max, "RCPTMAX"),
             (self.limits.mail_max, "MAILMAX"),
@@ -116,36 +103,6 @@ impl Capabilities {
                     words.for_each(|name| self.auth.add(name));
                 }
             }
-        }
-    }
-}
-
-impl Mechanisms {
-    /// Whether this mechanism is offered.
-    pub fn offers(&self, mechanism: Mechanism) -> bool {
-        match mechanism {
-            Mechanism::Plain => self.plain,
-            Mechanism::Login => self.login,
-        }
-    }
-
-    /// Whether this mechanism is offered.
-    pub fn relays(&self, mechanism: RelayedMechanism) -> bool {
-        self.other.iter().any(|name| name == mechanism.name())
-    }
-
-    /// Whether its variant with channel binding is offered.
-    pub fn binds_channels(&self, mechanism: RelayedMechanism) -> bool {
-        let is_plus = |name: &String| name.strip_suffix("-PLUS") == Some(mechanism.name());
-        self.other.iter().any(is_plus)
-    }
-
-    fn add(&mut self, name: &str) {
-        let name = name.to_ascii_uppercase();
-        match name.as_str() {
-            "PLAIN" => self.plain = true,
-            "LOGIN" => self.login = true,
-            _ => note_offered(&mut self.other, &name),
         }
     }
 }

@@ -23,7 +23,7 @@
 //!      250 2.1.0 Ok\r\n550 5.1.1 User unknown\r\n",
 //! );
 //! let mut sent = BytesMut::new();
-//! let mut codec = Codec::new();
+//! let mut codec = Codec::default();
 //!
 //! let mut opening = Opening::new(Settings {
 //!     protocol: Protocol::Smtp,
@@ -79,7 +79,7 @@ pub mod recipients;
 pub mod relay;
 pub mod reply;
 
-pub use capability::{Capabilities, Limits, Mechanisms};
+pub use capability::{Capabilities, Limits};
 pub use command::Command;
 pub use reply::{EnhancedCode, Reply};
 
@@ -117,13 +117,6 @@ pub struct Codec {
     first_code: Option<u16>,
     codes_differ: bool,
     size: usize,
-}
-
-impl Codec {
-    /// A codec at the beginning of a connection.
-    pub fn new() -> Self {
-        Self::default()
-    }
 }
 
 impl Decoder for Codec {
@@ -181,7 +174,7 @@ mod tests {
     use crate::testing::{self, assert_cuts_read_alike};
 
     fn read(pieces: &[&[u8]]) -> Result<Vec<Reply>, DecodeError> {
-        testing::read(Codec::new(), pieces)
+        testing::read(Codec::default(), pieces)
     }
 
     fn shown(bytes: &[u8]) -> Vec<String> {
@@ -290,7 +283,7 @@ mod tests {
         ];
         let mut buffer = BytesMut::new();
         for command in &group {
-            Codec::new().encode(command, &mut buffer).unwrap();
+            Codec::default().encode(command, &mut buffer).unwrap();
         }
         assert_eq!(
             &buffer[..],

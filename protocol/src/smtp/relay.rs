@@ -179,7 +179,7 @@ mod tests {
             step = match step {
                 Step::Send(command) => {
                     let mut line = BytesMut::new();
-                    Codec::new().encode(&command, &mut line).unwrap();
+                    Codec::default().encode(&command, &mut line).unwrap();
                     did.push(String::from_utf8(line.to_vec()).unwrap().trim_end().to_owned());
                     carry.on_reply(Reply::parse(lines.next().unwrap_or_else(|| panic!("{did:?}"))).unwrap())
                 }

@@ -64,7 +64,9 @@ impl Reply {
         if !text.ends_with('\n') {
             buffer.extend_from_slice(b"\r\n");
         }
-        let reply = Codec::new().decode(&mut buffer)?.ok_or(DecodeError::Truncated)?;
+        let reply = Codec::default()
+            .decode(&mut buffer)?
+            .ok_or(DecodeError::Truncated)?;
         if buffer.is_empty() {
             Ok(reply)
         } else {

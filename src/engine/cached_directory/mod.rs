@@ -58,10 +58,6 @@ pub struct Report {
     pub stale: Option<stale::Report>,
     /// Domains whose remote accepts every address.
     pub catch_all_domains: usize,
-    /// Canaries that the remote refuses.
-    pub canaries_refused: usize,
-    /// Domains whose refusals are deferred, since the remote refuses a recipient that it accepted recently.
-    pub doubted_domains: usize,
 }
 
 /// A directory as the listeners see it.
@@ -210,8 +206,6 @@ impl CachedDirectory {
             logins: self.logins().report(),
             stale: self.logins().stale.as_ref().map(StaleLogins::report),
             catch_all_domains: catch_all.map_or(0, CatchAll::domains),
-            canaries_refused: self.recipients.confirmer.canaries.refused(),
-            doubted_domains: self.doubts(0).0,
         }
     }
 

@@ -161,15 +161,6 @@ impl Canaries {
         states
     }
 
-    /// Canaries that are refused at present.
-    pub(crate) fn refused(&self) -> usize {
-        self.told
-            .lock()
-            .values()
-            .filter(|told| told.refused.is_some())
-            .count()
-    }
-
     /// Takes down what the remote said of a canary, and gives back the verdict on
     /// it: a refusal of a canary is believed least of all.
     pub(crate) fn note(&self, canary: &Address, verdict: Verdict) -> Verdict {

@@ -17,9 +17,9 @@ use crate::server::conversation;
 use crate::server::counts::Entry;
 use crate::server::current::Current;
 use crate::server::handover::Connected;
-use crate::server::is_smtp;
+use crate::server::{client, is_smtp};
 use crate::settings::mechanism::Mechanism;
-use crate::verdict::{Cause, Class, Client, Kind, Proof, UserName, Verdict};
+use crate::verdict::{Cause, Class, Kind, Proof, UserName, Verdict};
 
 /// Bound (questions): logins of one connection at once. Beyond: further ones wait unread until one is answered. Why:
 /// Dovecot's login processes send thousands.
@@ -144,13 +144,8 @@ impl Connection {
             return Answer::HangUp;
         }
         let initial = auth.initial_response(self.minor);
-        let said = *auth.parameters;
-        let client = Client {
-            address: said.remote.ip.and_then(|ip| Client::address_in(ip.as_bytes())),
-            port: said.remote.port,
-            session: said.session,
-            service: Some(said.service),
-        };
+        let (nologin, no_penalty) = (auth.parameters.nologin, auth.parameters.no_penalty);
+        let client = client(*auth.parameters);
         self.smtp = is_smtp(&client);
         let Ok(initial) = initial else {
             return self.bad_base64(id, "Invalid base64 data in initial response");
@@ -163,8 +158,8 @@ impl Connection {
             id,
             mechanism: spoken,
             client,
-            nologin: said.nologin,
-            no_penalty: said.no_penalty,
+            nologin,
+            no_penalty,
         };
         self.step(asked, Exchange::start(spoken, initial))
     }

@@ -12,7 +12,6 @@ mod mask;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vouch_protocol::auth::Parameters;
 use vouch_protocol::auth::master::{Codec, Field, Lookup, Reply, Request, greeting};
 
 use super::conversation::{Answer, AnswerOf, Protocol};
@@ -20,7 +19,7 @@ use super::counts::Entry;
 use super::current::Current;
 use super::gate::{Gate, Guards, Unlimited};
 use super::handover::Handover;
-use super::{Caller, Peer, fields};
+use super::{Caller, Peer, client, fields};
 use crate::address::Address;
 use crate::engine::{Decision, Engine, Source};
 use crate::settings::listener::{self, Exists};
@@ -205,18 +204,6 @@ fn outcome(verdict: &Verdict) -> Outcome {
         Verdict::Accept(_) | Verdict::Abstain(Abstention::NoOpinion) => Outcome::Exists,
         Verdict::Reject(_) | Verdict::Abstain(Abstention::NotOurs) => Outcome::NotFound,
         Verdict::Defer(_) => Outcome::Fail,
-    }
-}
-
-fn client(parameters: Parameters) -> Client {
-    Client {
-        address: parameters
-            .remote
-            .ip
-            .and_then(|ip| Client::address_in(ip.as_bytes())),
-        port: parameters.remote.port,
-        session: parameters.session,
-        service: Some(parameters.service),
     }
 }
 

@@ -97,8 +97,7 @@ impl LoginSession {
 
     /// The mechanisms that the remote offers and that can be carried to it.
     pub fn relays(&self) -> Vec<RelayedMechanism> {
-        let offered = |mechanism: &RelayedMechanism| self.capabilities.relays(*mechanism);
-        RelayedMechanism::ALL.into_iter().filter(offered).collect()
+        self.capabilities.auth.relayed()
     }
 
     /// What the remote offered, and what TLS agreed on: for `vouch check`.
@@ -340,11 +339,8 @@ fn refused(peer: &Arc<str>, error: OpeningError) -> Error {
 }
 
 fn no_mechanism(link: &Link<Codec>, offered: &Capabilities, wanted: Option<Method>) -> Error {
-    let mut names: Vec<&str> = offered.auth_other.iter().map(String::as_str).collect();
-    names.extend(offered.auth_plain.then_some("PLAIN"));
-    names.extend(offered.auth_login.then_some("LOGIN"));
     let lacking = Lacking {
-        offered: &names,
+        offered: &offered.auth,
         command: Some(!offered.login_disabled),
         starttls: offered.starttls,
         encrypted: link.tls.is_some(),

@@ -26,11 +26,8 @@ impl LoginSession {
             tags,
             ..
         } = self;
-        let mechanism = client.mechanism;
-        let offered = (
-            capabilities.relays(mechanism),
-            capabilities.binds_channels(mechanism),
-        );
+        let (mechanism, auth) = (client.mechanism, &capabilities.auth);
+        let offered = (auth.relays(mechanism), auth.binds_channels(mechanism));
         let initial = client.begins(attempt, offered, link)?;
         let mut dialog = Relay::new(capabilities, tags, mechanism, initial, *confirm);
         let mut step = dialog.start();

@@ -45,8 +45,7 @@ impl AuthSession {
 
     /// The mechanisms that the remote offers and that can be carried to it.
     pub fn relays(&self) -> Vec<RelayedMechanism> {
-        let offered = |mechanism: &RelayedMechanism| self.opened.capabilities.auth.relays(*mechanism);
-        RelayedMechanism::ALL.into_iter().filter(offered).collect()
+        self.opened.capabilities.auth.relayed()
     }
 }
 
@@ -172,11 +171,8 @@ const fn name(mechanism: Mechanism) -> &'static str {
 
 fn no_mechanism(opened: &Opened, wanted: Option<Mechanism>) -> Error {
     let (offered, link) = (&opened.capabilities, &opened.link);
-    let mut names: Vec<&str> = offered.auth.other.iter().map(String::as_str).collect();
-    names.extend(offered.auth.plain.then_some("PLAIN"));
-    names.extend(offered.auth.login.then_some("LOGIN"));
     let lacking = Lacking {
-        offered: &names,
+        offered: &offered.auth,
         command: None,
         starttls: offered.starttls,
         encrypted: link.tls.is_some(),

@@ -188,11 +188,6 @@ impl Map {
         self.targets.is_empty()
     }
 
-    /// Patterns that are addresses.
-    pub fn addresses(&self) -> usize {
-        self.addresses
-    }
-
     /// The servers that it leads to.
     pub fn servers(&self) -> &[Arc<Server>] {
         &self.servers

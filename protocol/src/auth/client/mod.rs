@@ -19,16 +19,22 @@
 //! };
 //! assert!(greeting.to_bytes().starts_with(b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\n"));
 //!
-//! let mut codec = Codec::new();
+//! let mut codec = Codec::default();
 //! let mut received = BytesMut::from(
 //!     "VERSION\t1\t1\nCPID\t4711\nAUTH\t1\tPLAIN\tservice=smtp\tresp=AGphbmUAc2VjcmV0\n",
 //! );
 //! let mut reply = BytesMut::new();
+//! let mut version = 0;
 //! while let Some(command) = codec.decode(&mut received)? {
-//!     let Command::Auth(auth) = command else {
-//!         continue; // VERSION and CPID
+//!     let auth = match command {
+//!         Command::Version { minor, .. } => {
+//!             version = minor;
+//!             continue;
+//!         }
+//!         Command::Auth(auth) => auth,
+//!         _ => continue,
 //!     };
-//!     let message = auth.initial_response(codec.minor())?.ok_or("no initial response")?;
+//!     let message = auth.initial_response(version)?.ok_or("no initial response")?;
 //!     let login = sasl::parse_plain(message.expose())?;
 //!     assert_eq!(login.user, b"jane");
 //!     assert_eq!(login.password.expose(), b"secret");
@@ -73,7 +79,6 @@ use crate::line::LineCutter;
 pub struct Codec {
     cutter: LineCutter,
     expected: Expected,
-    minor: u32,
 }
 
 /// How far the client is in its handshake.
@@ -86,16 +91,6 @@ enum Expected {
 }
 
 impl Codec {
-    /// A codec for a new connection.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The client's minor version; 0 before it said so.
-    pub fn minor(&self) -> u32 {
-        self.minor
-    }
-
     fn read(&mut self, buffer: &mut BytesMut) -> Result<Option<Command>, DecodeError> {
         let Some(mut line) = self.cutter.cut(buffer, LINE_LIMIT)? else {
             return Ok(None);
@@ -108,10 +103,7 @@ impl Codec {
     /// `session = version cpid *(auth / cont / cancel)`
     fn advance(&mut self, command: &Command) -> Result<(), DecodeError> {
         self.expected = match (self.expected, command) {
-            (Expected::Version, &Command::Version { major: 1, minor }) => {
-                self.minor = minor;
-                Expected::Cpid
-            }
+            (Expected::Version, Command::Version { major: 1, .. }) => Expected::Cpid,
             (Expected::Version, Command::Version { .. }) => {
                 return Err(DecodeError::Malformed("a major version other than 1"));
             }
@@ -169,7 +161,7 @@ mod tests {
 
     /// The commands in words, secrets shown.
     fn read(pieces: &[&[u8]]) -> Result<Vec<String>, DecodeError> {
-        let commands = testing::read(Codec::new(), pieces)?;
+        let commands = testing::read(Codec::default(), pieces)?;
         Ok(commands.iter().map(shown).collect())
     }
 
@@ -254,14 +246,6 @@ mod tests {
     }
 
     #[test]
-    fn knows_the_minor_version() {
-        let mut codec = Codec::new();
-        assert_eq!(codec.minor(), 0);
-        codec.decode(&mut BytesMut::from("VERSION\t1\t4\n")).unwrap();
-        assert_eq!(codec.minor(), 4);
-    }
-
-    #[test]
     fn holds_no_more_than_a_line() {
         let filled = |length: usize| {
             let mut line = b"AUTH\t1\tPLAIN\tservice=x\tresp=".to_vec();
@@ -282,7 +266,7 @@ mod tests {
             "CONT\t1\tYm9i",
             &"Ym9i".repeat(LINE_LIMIT / 4),
         ] {
-            let mut codec = Codec::new();
+            let mut codec = Codec::default();
             let mut buffer = BytesMut::from(format!("{START}{rest}").as_str());
             assert!(codec.decode(&mut buffer).unwrap().is_some());
             assert!(codec.decode(&mut buffer).unwrap().is_some());
@@ -293,7 +277,7 @@ mod tests {
 
     #[test]
     fn writes_replies_one_after_the_other() {
-        let mut codec = Codec::new();
+        let mut codec = Codec::default();
         let mut out = BytesMut::new();
         codec
             .encode(Reply::Cont { id: 4, data: vec![] }, &mut out)

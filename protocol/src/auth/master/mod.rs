@@ -12,7 +12,7 @@
 //!
 //! assert_eq!(greeting(1), b"VERSION\t1\t1\nSPID\t1\n");
 //!
-//! let mut codec = Codec::new();
+//! let mut codec = Codec::default();
 //! let mut received = BytesMut::from("VERSION\t1\t1\nUSER\t7\tjane@example.org\tservice=lmtp\n");
 //! let Some(Request::User(lookup)) = codec.decode(&mut received)? else {
 //!     return Err("no lookup of a user".into());
@@ -69,13 +69,6 @@ pub struct Codec {
     version_read: bool,
 }
 
-impl Codec {
-    /// A codec for a new connection.
-    pub fn new() -> Self {
-        Self::default()
-    }
-}
-
 impl Decoder for Codec {
     type Item = Request;
     type Error = DecodeError;
@@ -120,7 +113,7 @@ mod tests {
 
     /// The requests in words.
     fn read(pieces: &[&[u8]]) -> Result<Vec<String>, DecodeError> {
-        let requests = testing::read(Codec::new(), pieces)?;
+        let requests = testing::read(Codec::default(), pieces)?;
         Ok(requests.iter().map(|request| format!("{request:?}")).collect())
     }
 

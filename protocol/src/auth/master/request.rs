@@ -264,7 +264,7 @@ mod tests {
             };
             assert_eq!((found.id, &*found.user), (0, &b"b\tb"[..]));
             assert_eq!(found.parameters.service, "lmtp");
-            assert_eq!(found.parameters.remote.ip.as_deref(), Some("192.0.2.1"));
+            assert_eq!(found.parameters.remote_ip.as_deref(), Some("192.0.2.1"));
         }
         assert!(matches!(read("USER\t1\t\tservice="), Ok(Request::User(found)) if found.user.is_empty()));
     }

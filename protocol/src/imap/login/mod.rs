@@ -286,9 +286,9 @@ fn without_echo(credentials: &Sendable, mut status: Status) -> Status {
 fn methods(offered: &Capabilities, only: Option<Method>, ascii: bool) -> VecDeque<Method> {
     let command = !offered.login_disabled;
     let mut methods: VecDeque<_> = [
-        (Method::AuthenticatePlain, offered.auth_plain),
+        (Method::AuthenticatePlain, offered.auth.plain),
         (Method::LoginCommand, command && ascii),
-        (Method::AuthenticateLogin, offered.auth_login),
+        (Method::AuthenticateLogin, offered.auth.login),
     ]
     .into_iter()
     .filter(|(method, can)| *can && only.is_none_or(|only| only == *method))
