@@ -1,15 +1,21 @@
 //! The few commands that are sent to a store, by the crate `redis` over a stream of ours.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError, ServerError, Value};
+use redis::{
+    AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, ServerError,
+    Value,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use vouch_protocol::secret::Secret;
 
 use super::exchange::{Driver, Put, Write};
@@ -53,12 +59,22 @@ static SCRIPT: LazyLock<String> = LazyLock::new(|| {
     UNLESS_YES_IS_YOUNGER.replace("RETENTIONS", &retentions.join(","))
 });
 
+/// The channel in which it is announced that something was purged. Of an unknown command a server repeats the arguments, and
+/// the client ends a connection on which comes what is no text.
+const CHANNEL: &str = "vouch1:purges";
+
+/// All commands that are sent to a store, but those that it knows if it has let us in.
+const COMMANDS: [&str; 9] = [
+    "GET", "PTTL", "SET", "EVAL", "PFADD", "PFCOUNT", "PEXPIRE", "SETRANGE", "PUBLISH",
+];
+
 /// An open connection to a store. Its clones are the same one.
 #[derive(Clone)]
 pub(super) struct Connection(MultiplexedConnection);
 
 impl Connection {
-    /// Introduces us over a stream, and what then reads and writes it.
+    /// Introduces us over a stream, and what then reads and writes it. Whatever is announced is noted in `announced`, once
+    /// [`Connection::hear`] has asked for that.
     ///
     /// # Errors
     /// The store refuses us, or speaks another protocol.
@@ -66,9 +82,59 @@ impl Connection {
         stream: Stream,
         user: Option<&str>,
         password: Option<&Secret<[u8]>>,
+        announced: Arc<Notify>,
     ) -> Result<(Self, Driver), Wrong> {
-        let (connection, driver) = start(stream, ProtocolVersion::RESP3, user, password).await?;
+        let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
+            // The words of the message are of no matter: a store is not believed, but read.
+            if push.kind == PushKind::Message {
+                announced.notify_one();
+            }
+            Ok::<(), Infallible>(())
+        });
+        let (connection, driver) = start(stream, (ProtocolVersion::RESP3, config), user, password).await?;
         Ok((Self(connection), driver))
+    }
+
+    /// Whether it has the commands that are sent to it: whoever may use them, their names without arguments are refused for
+    /// the want of those.
+    ///
+    /// # Errors
+    /// It lacks one; or the store's.
+    pub(super) async fn knows_commands(&mut self) -> Result<(), Wrong> {
+        let tried = COMMANDS.map(|command| {
+            let mut connection = self.0.clone();
+            async move {
+                let tried: Result<Value, _> = redis::cmd(command).query_async(&mut connection).await;
+                match tried {
+                    Ok(_) => Ok(()),
+                    Err(error) => match said(&error) {
+                        Some(said) if is_unknown(&said) => Err(Wrong::Lacks(command)),
+                        Some(_) => Ok(()),
+                        None => Err(wrong(Step::Read, &error)),
+                    },
+                }
+            }
+        });
+        try_join_all(tried).await.map(drop)
+    }
+
+    /// Has what other edges announce noted from now on.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn hear(&mut self) -> Result<(), Wrong> {
+        let heard = self.0.subscribe(CHANNEL).await;
+        heard.map_err(|error| wrong(Step::Announce, &error))
+    }
+
+    /// Announces to all edges that there is something to be read.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn announce(&mut self) -> Result<(), Wrong> {
+        let mut announce = redis::cmd("PUBLISH");
+        let announced: Result<Value, _> = announce.arg(CHANNEL).arg("").query_async(&mut self.0).await;
+        announced.map(drop).map_err(|error| wrong(Step::Announce, &error))
     }
 
     /// Whether it is a store at all, and one that keeps what it is given: it tells that to anybody.
@@ -240,7 +306,13 @@ pub(super) async fn primary(
     user: Option<&str>,
     password: Option<&Secret<[u8]>>,
 ) -> Result<Option<(String, u16)>, Wrong> {
-    let (mut connection, mut driver) = start(stream, ProtocolVersion::RESP2, user, password).await?;
+    let (mut connection, mut driver) = start(
+        stream,
+        (ProtocolVersion::RESP2, AsyncConnectionConfig::new()),
+        user,
+        password,
+    )
+    .await?;
     let mut ask = redis::cmd("SENTINEL");
     ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
     let mut asked = pin!(ask.query_async(&mut connection));
@@ -255,7 +327,7 @@ pub(super) async fn primary(
 /// Introduces us over a stream, with a password where one is given, and what then reads and writes it.
 async fn start(
     mut stream: Stream,
-    protocol: ProtocolVersion,
+    (protocol, config): (ProtocolVersion, AsyncConnectionConfig),
     user: Option<&str>,
     password: Option<&Secret<[u8]>>,
 ) -> Result<(MultiplexedConnection, Driver), Wrong> {
@@ -265,11 +337,18 @@ async fn start(
     let info = RedisConnectionInfo::default()
         .set_protocol(protocol)
         .set_skip_set_lib_name();
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let config = config.set_response_timeout(None);
     let stream = Heard { stream, unasked: 0 };
     let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
     let (connection, driver) = opened.map_err(|error| wrong(Step::SignIn, &error))?;
     Ok((connection, Box::pin(driver)))
+}
+
+/// Whether it is that of a command which the server does not have.
+fn is_unknown(error: &ServerError) -> bool {
+    error
+        .details()
+        .is_some_and(|it| it.starts_with("unknown command"))
 }
 
 /// The first error that the store has answered with.

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use vouch_protocol::secret::Secret;
 
 use super::client::Connection;
 use super::exchange::{Driver, Put};
 use super::key::Name;
-use super::purges::Purges;
+use super::purges::{Agreed, Purges};
 use super::wrong::{Step, Wrong};
 use crate::chance::Chance;
 use crate::session::{bare, connect::Dial, tls};
@@ -39,9 +39,17 @@ pub(super) const FIRST_CONNECTION: Duration = Duration::from_millis(250);
 /// while. Why: no question waits for it.
 pub(super) const IN_TIME: Duration = Duration::from_secs(1);
 
-/// How often it is asked what other edges have purged, which shows as well whether it answers: twice in the second within
-/// which all of them are to forget.
-const LOOK_AFTER: Duration = Duration::from_millis(500);
+/// Bound (cache): shortest time between two readings of the record of purges. Beyond: what is announced meanwhile is read at
+/// its end. Why: a store that announces purges without end has each edge read ten times a second.
+pub(super) const READINGS_APART: Duration = Duration::from_millis(100);
+
+/// How much later than it is asked to the runtime's timer may go off: it counts whole milliseconds, and sleeps for whole ones.
+const TIMER: Duration = Duration::from_millis(2);
+
+/// The wait that is over within the patience, also by a timer that is late. Half of the patience is left at the least.
+pub(super) fn wait(patience: Duration) -> Duration {
+    patience.saturating_sub(TIMER).max(patience / 2)
+}
 
 /// The way to a store.
 pub(super) struct Way {
@@ -51,8 +59,10 @@ pub(super) struct Way {
     pub(super) tls: Option<tls::Client>,
     pub(super) user: Option<String>,
     pub(super) password: Option<Secret<[u8]>>,
-    /// Of a question.
-    pub(super) patience: Duration,
+    /// For which a question waits, at most.
+    pub(super) wait: Duration,
+    /// How often the record of purges is read where none is announced, which shows as well whether the store answers.
+    pub(super) readings: Duration,
     /// A name that is asked for to see whether the store answers.
     pub(super) probe: Name,
     /// What no store is to make anybody forget.
@@ -110,6 +120,8 @@ pub(super) struct Link {
     failures: AtomicU32,
     /// The connection is of no use.
     lost: Notify,
+    /// An edge has purged something.
+    announced: Arc<Notify>,
     troubles: Mutex<Troubles>,
     pub(super) counts: Counts,
 }
@@ -122,6 +134,7 @@ impl Link {
             state: watch::Sender::new(State::Starts),
             failures: AtomicU32::new(0),
             lost: Notify::new(),
+            announced: Arc::default(),
             troubles: Mutex::default(),
             counts: Counts::default(),
         }
@@ -130,7 +143,7 @@ impl Link {
     /// A value and how many milliseconds it is kept for, if there is one and it comes within the patience.
     pub(super) async fn look(&self, name: &Name) -> Option<(Vec<u8>, i64)> {
         let mut connection = self.connection().await?;
-        match timeout(self.way.patience, connection.get(name)).await {
+        match timeout(self.way.wait, connection.get(name)).await {
             Ok(Ok(found)) => {
                 self.failures.store(0, Ordering::Relaxed);
                 self.counts.answered.count();
@@ -159,7 +172,7 @@ impl Link {
         let State::Up(mut connection) = self.state.borrow().clone() else {
             return None;
         };
-        match timeout(self.way.patience, connection.count(names)).await {
+        match timeout(self.way.wait, connection.count(names)).await {
             Ok(Ok(count)) => {
                 self.failures.store(0, Ordering::Relaxed);
                 self.note_step(Step::Count, None);
@@ -205,6 +218,9 @@ impl Link {
         let names = [0, 1].map(|window| format!("vouch1:{{}}:{window}"));
         if let Ok(done) = timeout(IN_TIME, connection.count(&names)).await {
             self.note_step(Step::Count, done.err());
+        }
+        if let Ok(announced) = timeout(IN_TIME, connection.announce()).await {
+            self.note_step(Step::Announce, announced.err());
         }
         let tell = connection.tell(&self.way.probe, 0, b"", IN_TIME);
         if let Ok(done) = timeout(IN_TIME, tell).await {
@@ -279,7 +295,7 @@ impl Link {
         match (&before.besides, &now.besides) {
             (before, Some(wrong)) if before.as_ref() != Some(wrong) => tracing::warn!(
                 store,
-                "the store of the fleet serves in part: {wrong}. Until then, each edge counts failures and doubts refusals by itself"
+                "the store of the fleet serves in part: {wrong}. Until then, each edge does that by itself: it counts failures, doubts refusals, and reads twice a second what others have purged"
             ),
             (Some(_), None) => tracing::info!(store, "the store of the fleet serves in full again"),
             _ => {}
@@ -322,7 +338,8 @@ impl Link {
         let way = &self.way;
         let deadline = Instant::now() + STORE_CONNECT;
         let stream = bare::open(&way.peer, &*way.dial, way.tls.as_ref(), deadline).await?;
-        let opened = Connection::open(stream, way.user.as_deref(), way.password.as_ref());
+        let announced = self.announced.clone();
+        let opened = Connection::open(stream, way.user.as_deref(), way.password.as_ref(), announced);
         let opened = timeout_at(deadline, opened).await.map_err(|_| Wrong::Slow)?;
         let (connection, mut driver) = opened?;
         let mut tried = pin!(timeout_at(deadline, self.try_answers(connection.clone())));
@@ -339,13 +356,10 @@ impl Link {
     /// Whether it is a store, lets us read, and is fast enough: else it would be left alone again after as many questions.
     async fn try_answers(&self, mut connection: Connection) -> Result<(), Wrong> {
         connection.is_store().await?;
-        // An unknown command is answered with its arguments, which are no text; there the client ends the connection.
-        match self.hear_of_purges(&mut connection).await {
-            Err(Wrong::Ended) => return Err(Wrong::Strange(Step::Read)),
-            answered => answered?,
-        };
+        connection.knows_commands().await?;
+        self.hear_of_purges(&mut connection).await?;
         for _ in 0..LOOKUPS_FAILED {
-            if let Ok(answer) = timeout(self.way.patience, connection.get(&self.way.probe)).await {
+            if let Ok(answer) = timeout(self.way.wait, connection.get(&self.way.probe)).await {
                 return answer.map(drop);
             }
         }
@@ -354,10 +368,20 @@ impl Link {
 
     /// Learns what other edges have purged, before any value of the store is believed; and tells what it does not know.
     async fn hear_of_purges(&self, connection: &mut Connection) -> Result<(), Wrong> {
-        if let Err(wrong) = self.way.purges.agree(connection).await? {
+        if let Err(wrong) = self.agree(connection).await? {
             self.note(|troubles| troubles.writing = Some(wrong));
         }
         Ok(())
+    }
+
+    /// Has the store know what this edge knows of purges, and the other edges hear that there is something to be read.
+    async fn agree(&self, connection: &mut Connection) -> Result<Result<(), Wrong>, Wrong> {
+        let agreed = self.way.purges.agree(connection).await?;
+        if agreed == Ok(Agreed::Changed) {
+            let announced = connection.announce().await;
+            self.note_step(Step::Announce, announced.err());
+        }
+        Ok(agreed.map(drop))
     }
 
     /// Tells the store what was purged here; why not, where it does not take it now.
@@ -366,17 +390,31 @@ impl Link {
             let trouble = self.troubles().connection;
             return Err(trouble.unwrap_or(Wrong::Slow));
         };
-        let told = timeout(IN_TIME, self.way.purges.agree(&mut connection)).await;
+        let told = timeout(IN_TIME, self.agree(&mut connection)).await;
         told.map_err(|_| Wrong::Slow)??
+    }
+
+    /// Waits until the record of purges is to be read again, where it was just now: soon, if one is announced.
+    async fn next_reading(&self) {
+        let read = Instant::now();
+        let _ = timeout_at(read + self.way.readings, self.announced.notified()).await;
+        sleep_until(read + READINGS_APART).await;
     }
 
     /// Returns once the connection is of no use any more.
     async fn look_after(&self, mut connection: Connection, mut driver: AbortOnDropHandle<()>) {
+        if let Ok(heard) = timeout(IN_TIME, connection.hear()).await {
+            // What was purged before that is read as well.
+            if heard.is_ok() {
+                self.announced.notify_one();
+            }
+            self.note_step(Step::Announce, heard.err());
+        }
         loop {
             tokio::select! {
                 () = self.lost.notified() => return,
                 _ = &mut driver => return self.give_up(Wrong::Ended),
-                () = sleep(LOOK_AFTER) => {}
+                () = self.next_reading() => {}
             }
             match timeout(IN_TIME, self.hear_of_purges(&mut connection)).await {
                 Ok(Ok(())) => {}

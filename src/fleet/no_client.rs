@@ -2,8 +2,10 @@
 //! that asks for one.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use vouch_protocol::secret::Secret;
 
 use super::exchange::{Driver, Put, Write};
@@ -19,8 +21,21 @@ impl Connection {
         _: Stream,
         _: Option<&str>,
         _: Option<&Secret<[u8]>>,
+        _: Arc<Notify>,
     ) -> Result<(Self, Driver), Wrong> {
         Err(Wrong::Strange(Step::SignIn))
+    }
+
+    pub(super) async fn knows_commands(&mut self) -> Result<(), Wrong> {
+        match self.0 {}
+    }
+
+    pub(super) async fn announce(&mut self) -> Result<(), Wrong> {
+        match self.0 {}
+    }
+
+    pub(super) async fn hear(&mut self) -> Result<(), Wrong> {
+        match self.0 {}
     }
 
     pub(super) async fn is_store(&mut self) -> Result<(), Wrong> {

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nix::unistd::gethostname;
 
 use crate::chance::Chance;
 use crate::session::connect::{Dial, Endpoint};
 use crate::session::lookup::Host;
+
+/// Twice in the second within which all edges are to forget.
+const READINGS: Duration = Duration::from_millis(500);
 
 /// The system around a fleet. By default it is the real one.
 #[derive(Clone)]
@@ -22,6 +25,8 @@ pub struct Outside {
     pub clock: Clock,
     /// The ways to stores and Sentinels.
     pub way: Arc<WayTo>,
+    /// How often an edge reads what others have purged, where no store announces it.
+    pub readings: Duration,
 }
 
 /// Gives the way to a store or a Sentinel.
@@ -46,6 +51,7 @@ impl Default for Outside {
             chance: Chance::default(),
             clock: Clock::default(),
             way: Arc::new(endpoint),
+            readings: READINGS,
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) enum Step {
     Count,
     /// To keep a part of a value.
     Tell,
+    /// To pass on that something was purged.
+    Announce,
     /// Of a Sentinel: for its primary.
     Primary,
 }
@@ -81,8 +83,13 @@ pub(super) enum Wrong {
         "it is part of a cluster, which vouch does not speak to: name servers that stand alone in fleet.store"
     )]
     Cluster,
-    /// It is nothing that we know, or lacks a command.
-    #[error("its answer is not understood: it must be Valkey or Redis, 7.0 or later, without rename-command")]
+    /// It lacks a command.
+    #[error(
+        "it has no command {0}: take that out of its rename-command; it must be Valkey or Redis, 7.0 or later"
+    )]
+    Lacks(&'static str),
+    /// It is nothing that we know.
+    #[error("its answer is not understood: it must be Valkey or Redis, 7.0 or later")]
     Strange(Step),
 }
 
@@ -117,6 +124,7 @@ const fn right(step: Step) -> &'static str {
         Step::Put => "PFADD and PEXPIRE",
         Step::Count => "PFCOUNT",
         Step::Tell => "SETRANGE and PEXPIRE",
+        Step::Announce => "PUBLISH and SUBSCRIBE in channels &vouch1:*",
     }
 }
 

@@ -201,7 +201,9 @@ async fn a_store_that_lets_nothing_be_counted_is_named_and_serves_otherwise() {
         return;
     }
     for (rights, lacks) in [("+pfcount", "PFADD and PEXPIRE"), ("+pfadd +pexpire", "PFCOUNT")] {
-        let access = format!("user vouch on >PASSWORD ~vouch1:* +get +pttl +set +eval {rights}");
+        let access = format!(
+            "user vouch on >PASSWORD ~vouch1:* &vouch1:* +get +pttl +set +eval +publish +subscribe {rights}"
+        );
         let (redis, key, remote) = (Redis::by("", &access), Key::new(), remote());
         let edge = Edge::of_logins(&redis, &key, &remote, ("penalty = { after = 5 }", "")).await;
         edge.logged("the store of the fleet is used").await;

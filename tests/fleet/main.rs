@@ -11,6 +11,7 @@
     reason = "a test stops at the first surprise and prints what it saw"
 )]
 
+mod announced;
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "../support/asker.rs"]
 mod asker;

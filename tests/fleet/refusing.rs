@@ -38,7 +38,10 @@ async fn a_server_that_is_no_store_for_us_says_why_from_its_start() {
         (
             "replicaof 127.0.0.1 1\nreplica-serve-stale-data no", UNUSED, "it is a replica",
         ),
-        ("rename-command GET \"\"", UNUSED, "its answer is not understood"),
+        ("rename-command GET \"\"", UNUSED, "it has no command GET"),
+        ("rename-command SET \"\"", UNUSED, "it has no command SET"),
+        ("rename-command EVAL \"\"", UNUSED, "it has no command EVAL"),
+        ("rename-command PUBLISH \"\"", UNUSED, "it has no command PUBLISH"),
         (
             "min-replicas-to-write 1", UNKEPT, "it keeps nothing without its replicas",
         ),
@@ -46,6 +49,14 @@ async fn a_server_that_is_no_store_for_us_says_why_from_its_start() {
         let redis = Redis::with(lines);
         let edge = Edge::start(&redis, &key, &remote, "").await;
         says(&edge, what, words).await;
+        // It is called again and again, which is no news.
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(edge.log().matches(what).count(), 1, "{}", edge.log());
+        assert!(
+            what != UNUSED || !edge.log().contains("the store of the fleet is used"),
+            "{}",
+            edge.log()
+        );
     }
 }
 

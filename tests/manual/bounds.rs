@@ -68,8 +68,8 @@ const NO_BOUNDS: &[&str] = &[
     // How often edges tell each other of a user.
     "engine::trusted_elsewhere::TOLD", // What the store of a fleet keeps, and how often it is looked after.
     "fleet::finding::FORMAT", "fleet::finding::SIGNED", "fleet::finding::VALUE", "fleet::key::KEY",
-    "fleet::key::NAME", "fleet::key::TAG", "fleet::key::WORLD", "fleet::link::LOOK_AFTER",
-    "fleet::guesses::BATCH", "fleet::guesses::COUNTED", "fleet::health::READ",
+    "fleet::key::NAME", "fleet::key::TAG", "fleet::key::WORLD", "fleet::link::TIMER",
+    "fleet::outside::READINGS", "fleet::guesses::BATCH", "fleet::guesses::COUNTED", "fleet::health::READ",
     "fleet::health::record::PLACE", "fleet::health::record::CLEAR", "fleet::health::record::EDGE",
     "fleet::writer::BATCH", "settings::fleet::PORT", "settings::fleet::SENTINEL_PORT",
     "fleet::purges::mark::MARK", "fleet::purges::mark::OF_SOURCE", "fleet::purges::record::BELOW_SECONDS",

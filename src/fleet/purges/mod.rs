@@ -35,6 +35,15 @@ const CHANGES: usize = 20;
 /// before any purge. Why: the slowest probe is long over.
 const EPOCHS_SEEN: usize = 100;
 
+/// What came of it that an edge and a store are to know the same of purges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Agreed {
+    /// They did.
+    Already,
+    /// The store has learned something, which other edges may not know either.
+    Changed,
+}
+
 /// What this edge knows of the purges of all.
 pub(super) struct Purges {
     key: FleetKey,
@@ -164,7 +173,7 @@ impl Purges {
     ///
     /// # Errors
     /// The store cannot be read: none of its values is to be believed.
-    pub(super) async fn agree(&self, connection: &mut Connection) -> Result<Result<(), Wrong>, Wrong> {
+    pub(super) async fn agree(&self, connection: &mut Connection) -> Result<Result<Agreed, Wrong>, Wrong> {
         for _ in 0..CHANGES {
             let bytes = connection
                 .get(&self.name)
@@ -173,14 +182,14 @@ impl Purges {
             let theirs = Record::decode(&self.key, &self.name, &bytes);
             let (wanted, waiting) = self.take(theirs.as_ref());
             if wanted.is_blank() || theirs.as_ref() == Some(&wanted) {
-                return Ok(Ok(()));
+                return Ok(Ok(Agreed::Already));
             }
             let seen = bytes.get(bytes.len().saturating_sub(SUM)..).unwrap_or_default();
             let record = wanted.encode(&self.key, &self.name);
             match connection.replace(&self.name, seen, &record, kept()).await {
                 Ok(true) => {
                     self.note_taken(&wanted, &waiting);
-                    return Ok(Ok(()));
+                    return Ok(Ok(Agreed::Changed));
                 }
                 Ok(false) => {}
                 Err(wrong) => return Ok(Err(wrong)),

@@ -9,7 +9,9 @@ use super::*;
 use crate::chance::Chance;
 use crate::fleet::guesses::{GUESSES_QUEUE, Guesses, Mark, Of};
 use crate::fleet::key::{FleetKey, Name};
-use crate::fleet::link::{FIRST_CONNECTION, IN_TIME, RETRY_PAUSE, STORE_CONNECT, State};
+use crate::fleet::link::{
+    FIRST_CONNECTION, IN_TIME, READINGS_APART, RETRY_PAUSE, STORE_CONNECT, State, wait,
+};
 use crate::fleet::purges::{Purges, Whom};
 use crate::fleet::writer::Writing;
 use crate::fleet::wrong::Wrong;
@@ -18,6 +20,8 @@ use crate::session::Error;
 use crate::session::connect::{Dial, Dialled};
 
 const PATIENCE: Duration = Duration::from_millis(5);
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What a store does with those that connect.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,11 +36,14 @@ enum Manner {
     Contested,
     /// It answers so much later.
     Far(Duration),
+    /// It answers, and announces a purge each millisecond.
+    Floods,
 }
 
 struct Calls {
     manner: Manner,
     calls: Arc<AtomicUsize>,
+    readings: Arc<AtomicUsize>,
 }
 
 impl Dial for Calls {
@@ -52,7 +59,7 @@ impl Dial for Calls {
             }
             let _ = deadline;
             let (ours, theirs) = duplex(1 << 16);
-            tokio::spawn(serve(theirs, self.manner));
+            tokio::spawn(serve(theirs, self.manner, self.readings.clone()));
             Ok(Dialled {
                 stream: Box::new(ours),
                 reached: None,
@@ -61,32 +68,80 @@ impl Dial for Calls {
     }
 }
 
-/// Answers each command, of which the names are enough to be told apart.
-async fn serve(mut stream: DuplexStream, manner: Manner) {
-    let mut heard = [0; 4096];
-    while let Ok(length @ 1..) = stream.read(&mut heard).await {
-        let text = String::from_utf8_lossy(&heard[..length]).into_owned();
-        match manner {
-            Manner::Silent => continue,
-            // Answers come in order: behind one that is missing there is none.
-            Manner::Forgetful if text.contains("SET") => return std::future::pending().await,
-            Manner::Far(away) => sleep(away).await,
-            Manner::Contested if text.contains("EVAL") => {
-                stream.write_all(b":0\r\n").await.unwrap();
+/// The commands that were heard, each whole.
+fn commands(mut heard: &[u8]) -> Vec<Vec<&[u8]>> {
+    let number = |heard: &mut &[u8]| -> Option<usize> {
+        let end = heard.iter().position(|byte| *byte == b'\n')?;
+        let (line, rest) = heard.split_at(end + 1);
+        *heard = rest;
+        std::str::from_utf8(&line[1..end - 1]).unwrap().parse().ok()
+    };
+    let mut commands = Vec::new();
+    while let Some(many) = number(&mut heard) {
+        let mut words = Vec::new();
+        for _ in 0..many {
+            let length = number(&mut heard).unwrap();
+            words.push(&heard[..length]);
+            heard = &heard[length + 2..];
+        }
+        commands.push(words);
+    }
+    commands
+}
+
+/// Answers each command that its manner does not leave out.
+async fn serve(mut stream: DuplexStream, manner: Manner, readings: Arc<AtomicUsize>) {
+    let (mut heard, mut floods) = ([0; 4096], false);
+    loop {
+        let read = stream.read(&mut heard);
+        let length = match timeout(if floods { MILLISECOND } else { HOUR }, read).await {
+            Ok(Ok(length @ 1..)) => length,
+            Ok(_) => return,
+            Err(_) => {
+                let _ = stream
+                    .write_all(b">3\r\n+message\r\n+vouch1:purges\r\n+\r\n")
+                    .await;
                 continue;
             }
-            Manner::Unreached | Manner::Forgetful | Manner::Contested => {}
+        };
+        match manner {
+            Manner::Silent => continue,
+            Manner::Far(away) => sleep(away).await,
+            _ => {}
         }
-        for (command, answer) in [("HELLO", "%1\r\n$5\r\nproto\r\n:3\r\n"), ("GET", "_\r\n:-2\r\n")] {
-            for _ in text.matches(command) {
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
+        for words in commands(&heard[..length]) {
+            let answer: &[u8] = match (words[0], words.len()) {
+                (b"HELLO", _) => b"%1\r\n$5\r\nproto\r\n:3\r\n",
+                (_, 1) => b"-ERR wrong number of arguments\r\n",
+                // Answers come in order: behind one that is missing there is none.
+                (b"SET", _) if manner == Manner::Forgetful => return std::future::pending().await,
+                (b"EVAL", _) if manner == Manner::Contested => b":0\r\n",
+                (b"GET", _) => {
+                    readings.fetch_add(1, Ordering::Relaxed);
+                    b"_\r\n"
+                }
+                (b"PTTL", _) => b":-2\r\n",
+                (b"PUBLISH", _) => b":1\r\n",
+                (b"SUBSCRIBE", _) => {
+                    floods = manner == Manner::Floods;
+                    b">3\r\n+subscribe\r\n+vouch1:purges\r\n:1\r\n"
+                }
+                _ => continue,
+            };
+            let _ = stream.write_all(answer).await;
         }
     }
 }
 
 fn store(manner: Manner) -> (Store, Arc<AtomicUsize>) {
+    let (store, calls, _) = store_and_readings(manner);
+    (store, calls)
+}
+
+/// A store, how often it was called, and how many values were read from it.
+fn store_and_readings(manner: Manner) -> (Store, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     let (key, calls) = (FleetKey::new(&[1; 32]), Arc::<AtomicUsize>::default());
+    let readings = Arc::<AtomicUsize>::default();
     let purges = Arc::new(Purges::new(
         key.clone(),
         Clock::default(),
@@ -97,17 +152,20 @@ fn store(manner: Manner) -> (Store, Arc<AtomicUsize>) {
         dial: Arc::new(Calls {
             manner,
             calls: calls.clone(),
+            readings: readings.clone(),
         }),
         tls: None,
         user: None,
         password: None,
-        patience: PATIENCE,
+        wait: PATIENCE,
+        readings: Duration::from_millis(500),
         probe: name(&key),
         purges: purges.clone(),
         chance: Chance::new(|_| false),
     };
     let clock = Clock::default();
-    (Store::open(way, Writing { key, clock, purges }), calls)
+    let store = Store::open(way, Writing { key, clock, purges });
+    (store, calls, readings)
 }
 
 fn name(key: &FleetKey) -> Name {
@@ -252,4 +310,27 @@ async fn a_record_that_others_change_all_the_time_is_left_for_a_while() {
     let told = timeout(IN_TIME / 2, store.link.tell_purges()).await;
     assert_eq!(told, Ok(Err(Wrong::Contested)));
     assert!(purges.is_purged(&FleetKey::new(&[1; 32]).source(b"source"), b"x", 0));
+}
+
+// Fills READINGS_APART.
+#[cfg(feature = "fleet")]
+#[tokio::test(start_paused = true)]
+async fn purges_that_are_announced_without_end_are_read_ten_times_a_second() {
+    let (store, calls, readings) = store_and_readings(Manner::Floods);
+    let mut states = store.link.state.subscribe();
+    let up = states.wait_for(|state| matches!(state, State::Up(_))).await;
+    drop(up.unwrap());
+    let (before, seconds) = (readings.load(Ordering::Relaxed), Duration::from_secs(10));
+    sleep(seconds).await;
+    let many = readings.load(Ordering::Relaxed) - before;
+    let most = (seconds.as_millis() / READINGS_APART.as_millis()) as usize;
+    assert!((most - most / 10..=most + 1).contains(&many), "{many}");
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_wait_is_over_within_the_patience_by_a_timer_that_is_late() {
+    for (patience, most) in [(1, 500), (2, 1000), (3, 1500), (5, 3000), (1000, 998_000)] {
+        assert_eq!(wait(Duration::from_millis(patience)), Duration::from_micros(most));
+    }
 }

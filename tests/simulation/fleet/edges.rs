@@ -75,6 +75,7 @@ impl Site {
                     edge,
                 })
             }),
+            ..Outside::default()
         };
         let secrets = Secrets::read(&self.keys, &Roots::of_system());
         let secrets = secrets.unwrap_or_else(|error| panic!("{error}"));

@@ -16,6 +16,9 @@ use super::store::Store;
 use super::weather::Mood;
 use crate::pipe::PIPE;
 
+/// What is said to those who have subscribed.
+const MESSAGE: &[u8] = b">3\r\n$7\r\nmessage\r\n$13\r\nvouch1:purges\r\n$0\r\n\r\n";
+
 /// The way of an edge to a store.
 pub(crate) struct Way {
     pub(crate) store: Arc<Store>,
@@ -50,7 +53,7 @@ impl Dial for Way {
 /// Answers what comes, in its order, until the other end is gone or the store ends it.
 async fn serve(store: Arc<Store>, edge: usize, mut stream: DuplexStream) {
     let _here = Here::new(&store);
-    let mut input = BytesMut::new();
+    let (mut input, mut published, mut hears) = (BytesMut::new(), store.published.subscribe(), false);
     loop {
         let (mood, until) = store.weather.now(edge);
         let change = async {
@@ -71,6 +74,10 @@ async fn serve(store: Arc<Store>, edge: usize, mut stream: DuplexStream) {
         tokio::select! {
             biased;
             () = change => continue,
+            Ok(()) = published.changed(), if hears => {
+                let _ = say(&store, &mut stream, MESSAGE).await;
+                continue;
+            }
             read = stream.read_buf(&mut input) => if !matches!(read, Ok(1..)) {
                 return;
             }
@@ -81,6 +88,7 @@ async fn serve(store: Arc<Store>, edge: usize, mut stream: DuplexStream) {
         while let Some((words, length)) = command(&input) {
             input.advance(length);
             let reply = store.answer(edge, mood, &words);
+            hears |= reply.starts_with(b">3\r\n$9\r\nsubscribe\r\n");
             // What has come is done even if nobody waits for the reply any more.
             let _ = say(&store, &mut stream, &reply).await;
         }

@@ -5,9 +5,10 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::book::{self, Value, Values, integer, is_number, number, stamp};
+use super::book::{self, Value, Values, bulk, integer, is_number, number, stamp};
 use super::weather::{Event, Mood, Weather};
 use crate::chance::Chance;
 use crate::world::World;
@@ -22,6 +23,8 @@ pub(crate) struct Store {
     clocks: Vec<i64>,
     book: Mutex<Book>,
     pub(crate) connections: AtomicUsize,
+    /// Something was published.
+    pub(super) published: watch::Sender<()>,
     pub(crate) noes: AtomicU64,
     /// Values of a yes that were kept against a no.
     pub(crate) kept_out: AtomicU64,
@@ -49,6 +52,7 @@ impl Store {
             clocks,
             book: Mutex::default(),
             connections: AtomicUsize::new(0),
+            published: watch::Sender::default(),
             noes: AtomicU64::new(0),
             kept_out: AtomicU64::new(0),
         }
@@ -83,6 +87,8 @@ impl Store {
         let writes = grows || verb == "PEXPIRE";
         let refusal = match mood {
             Mood::Babbles if self.chance.coin() => return self.babble(),
+            // As the command is known, and whoever gives it.
+            _ if words.len() == 1 && !hello => "-ERR wrong number of arguments for this command\r\n",
             Mood::Lies if self.chance.coin() => return self.lie(&verb, &words),
             Mood::Replica if hello => return introduction("replica"),
             _ if hello => return introduction("master"),
@@ -116,6 +122,13 @@ impl Store {
                     number(time),
                     number(age),
                 )))
+            }
+            ("SUBSCRIBE", [_, channel]) => {
+                [b">3\r\n$9\r\nsubscribe\r\n", &*bulk(channel), b":1\r\n"].concat()
+            }
+            ("PUBLISH", [_, _, _]) => {
+                self.published.send_replace(());
+                integer(1)
             }
             _ => book::answer(&mut self.book().values, edge, verb, words),
         }
