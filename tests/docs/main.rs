@@ -8,6 +8,7 @@
 //! - `dependencies`: each crate of a `Cargo.toml` has a row in `docs/dependencies.md`, and each row a crate.
 //! - `excerpts`: what a page shows of a file in `contrib/` is in it.
 //! - `quotes`: a line that begins with a level of the log is as vouch writes it.
+//! - `tables`: none has a paragraph as its last row.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -24,6 +25,7 @@ mod page;
 mod protocol;
 mod quotes;
 mod replies;
+mod tables;
 
 /// Fails with all that is wrong, once at least so many things were looked at.
 #[track_caller]
