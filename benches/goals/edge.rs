@@ -4,11 +4,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::clients::policy_request;
 use crate::redis::{Redis, private};
 use crate::support::process::wait_until;
+use crate::support::vouch::binary;
 use crate::support::{Scratch, Vouch};
 
 /// How long an edge may take for what it does by itself; valgrind makes it fifty times slower.
@@ -42,9 +44,10 @@ impl Edge {
             store.fleet(&key).replace("\"500ms\"", &format!("\"{patience}\""))
         });
         let config = format!(
-            "{fleet}[directory.remote]\ntype = \"{kind}\"\naddress = \"127.0.0.1\"\nport = {port}\n\
+            "{fleet}[control]\nsocket = \"{}\"\n[directory.remote]\ntype = \"{kind}\"\naddress = \"127.0.0.1\"\nport = {port}\n\
              lookup.domains = [\"example.org\"]\n{directory}\n\
              [listener.listener]\nsocket = \"{}\"\ndirectory = [\"remote\"]\n{listener}\n",
+            scratch.text("control"),
             scratch.text("listener"),
         );
         let listener = scratch.path("listener");
@@ -62,6 +65,18 @@ impl Edge {
     /// Its socket.
     pub(crate) fn listener(&self) -> PathBuf {
         self.scratch.path("listener")
+    }
+
+    /// Has it forget a recipient, and all edges of its fleet.
+    #[allow(dead_code, reason = "one that is alone shows nothing by it")]
+    pub(crate) fn purge(&self, recipient: &str) {
+        let config = self.scratch.text("vouch.toml");
+        let mut purge = Command::new(binary());
+        let purged = purge
+            .args(["cache", "purge", recipient, "-c", &config])
+            .output()
+            .unwrap();
+        assert!(purged.status.success(), "{purged:?}");
     }
 
     /// What it has printed.

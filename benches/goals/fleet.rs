@@ -1,6 +1,7 @@
 //! What a fleet costs an edge, and what its store takes: beside an edge that is alone, in front of the same remote.
 
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use remote::{Protocol, Server};
 use tokio::runtime::{Builder, Runtime};
@@ -25,6 +26,9 @@ const TURN: Duration = Duration::from_millis(500);
 const STOPS: usize = 40;
 const QUESTIONS: usize = 100;
 
+/// Purges, one after another.
+const PURGES: usize = 20;
+
 /// Groups of questions, so that other work on the machine spoils a few of them alone.
 const GROUPS: usize = 8;
 
@@ -37,7 +41,7 @@ const KEPT: usize = 100_000;
 /// How long the store and the daemon may take for what they do by themselves.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const ROWS: [(&str, Goal); 5] = [
+const ROWS: [(&str, Goal); 6] = [
     (
         "policy, answered from memory: processor time a request with `[fleet]` against without",
         Goal::AtMost(1.02),
@@ -55,6 +59,10 @@ const ROWS: [(&str, Goal); 5] = [
         Goal::AtMost(0.1),
     ),
     ("memory of Redis for a recipient", Goal::AtMost(150.0)),
+    (
+        "purge at one edge until another asks the remote again, at the longest",
+        Goal::AtMost(1000.0),
+    ),
 ];
 
 pub(crate) fn measure(table: &mut Table) {
@@ -68,6 +76,7 @@ pub(crate) fn measure(table: &mut Table) {
     let site = Site::start();
     site.own_memory(table);
     site.hits(table);
+    site.purges(table);
     site.while_it_is_stopped(table);
     site.memory_of_the_store(table);
 }
@@ -178,6 +187,29 @@ impl Site {
         let other = format!("at an edge that is alone; {STOPS} stops");
         added(table, ROWS[2], first, &other);
         added(table, ROWS[3], later, &other);
+    }
+
+    /// A recipient that two edges know is purged at one, and asked about at the other.
+    fn purges(&self, table: &mut Table) {
+        let [first, second] = &self.edges;
+        let (mut one, mut other) = (Asker::of(&first.listener()), Asker::of(&second.listener()));
+        let times = (0..PURGES).map(|number| {
+            let name = name("purged", number);
+            one.ask(&name);
+            other.ask(&name);
+            let (probes, began) = (self.remote.count("RCPT"), Instant::now());
+            first.purge(&name);
+            while self.remote.count("RCPT") == probes {
+                other.ask(&name);
+                sleep(Duration::from_millis(1));
+            }
+            began.elapsed().as_secs_f64() * 1e3
+        });
+        let times: Vec<_> = times.collect();
+        let longest = times.iter().copied().fold(0.0, f64::max);
+        let (what, goal) = ROWS[5];
+        let seen = format!("{} ms in the median of {PURGES}", short(median(times)));
+        table.row(what, goal, longest, "ms", seen);
     }
 
     fn memory_of_the_store(&self, table: &mut Table) {
