@@ -45,6 +45,7 @@ use crate::address::{Address, Domain};
 use crate::directory::routed::Lead;
 use crate::verdict::{Abstention, Kind, Question, UserName, Verdict};
 pub use cached_directory::CachedDirectory;
+pub use credibility::canaries::State as CanaryState;
 use flight::Late;
 use homes::Homes;
 use in_turn::HearsLate;

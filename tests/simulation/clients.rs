@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use vouch::config::{self, Config};
@@ -85,6 +85,22 @@ impl Listeners {
             all: config.listener.iter().map(open).collect(),
             connections: AtomicU64::new(1),
         }
+    }
+}
+
+impl Listeners {
+    /// A connection to the first that speaks this protocol.
+    pub(crate) fn connect(&self, protocol: Protocol) -> Option<DuplexStream> {
+        let (theirs, ours) = duplex(PIPE);
+        let (_, listener) = self.all.iter().find(|(spoken, _)| *spoken == protocol)?;
+        tokio::spawn(listener.clone().serve(Caller {
+            stream: Box::new(theirs),
+            connection: self.connections.fetch_add(1, Ordering::Relaxed),
+            peer: None,
+            draining: CancellationToken::new(),
+            deaf: CancellationToken::new(),
+        }));
+        Some(ours)
     }
 }
 
@@ -330,7 +346,7 @@ fn meaning(reply: &str, yes: &str, no: &str, later: &str) -> Option<Answer> {
 }
 
 /// Takes the next whole reply off the input, without what is around it.
-fn cut(protocol: Protocol, input: &mut Vec<u8>) -> Option<String> {
+pub(crate) fn cut(protocol: Protocol, input: &mut Vec<u8>) -> Option<String> {
     let text = String::from_utf8_lossy(input).into_owned();
     let (end, reply) = match protocol {
         Protocol::Policy => {

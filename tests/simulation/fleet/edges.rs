@@ -5,21 +5,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use tokio::io::DuplexStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use vouch::address::Address;
 use vouch::config::Config;
 use vouch::daemon;
-use vouch::engine::{CachedDirectory, Engine};
+use vouch::engine::{CachedDirectory, CanaryState, Decision, Engine};
+use vouch::fleet::guesses::Guesses;
 use vouch::fleet::{Clock, Fleet, Outside, Secrets};
 use vouch::session::tls::Roots;
 use vouch::settings::fleet as settings;
-use vouch::verdict::{Client, Kind, Question};
+use vouch::settings::penalty::Penalty;
+use vouch::settings::protocol::Protocol;
+use vouch::verdict::{Class, Client, Kind, Question, Verdict};
 
+use super::DAY;
+use super::doubts::Doubts;
 use super::own::Own;
 use super::purges::{Orders, Whom, moments};
 use super::resp::Way;
 use super::store::Store;
+use super::weather::Weather;
 use crate::askers::{Tally, check};
 use crate::chance::Chance;
 use crate::clients::{Listeners, configured, visit};
@@ -28,6 +35,9 @@ use crate::world::World;
 
 /// An answer comes no later than this behind its deadline.
 const LATE: Duration = Duration::from_millis(200);
+
+/// So often it is seen whether a canary is refused.
+const LOOKED_AT: Duration = Duration::from_millis(250);
 
 /// The time of day at which each day begins, in seconds since 1970.
 const MORNING: u64 = 1_800_000_000;
@@ -42,6 +52,8 @@ pub(crate) struct Site {
     pub(crate) clocks: Vec<i64>,
     /// An edge that starts anew is asked so long after.
     pub(crate) first_question: Duration,
+    /// Of its one listener, for logins; listeners have none otherwise.
+    pub(crate) penalty: Option<Penalty>,
 }
 
 impl Site {
@@ -56,6 +68,7 @@ impl Site {
             keys,
             clocks,
             first_question: Duration::ZERO,
+            penalty: None,
         }
     }
 
@@ -87,9 +100,32 @@ impl Site {
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) tally: Arc<Tally>,
+    /// Refusals that were deferred for a canary of another edge.
+    pub(crate) doubted: AtomicU64,
     /// Of the accepted and of the refused, those by what the store had.
     pub(crate) accepted: AtomicU64,
     pub(crate) refused: AtomicU64,
+}
+
+/// What all edges are held against.
+#[derive(Clone)]
+pub(crate) struct Ledgers {
+    pub(crate) orders: Arc<Orders>,
+    pub(crate) doubts: Arc<Doubts>,
+}
+
+impl Ledgers {
+    /// Of edges that share a store in that weather, or nothing.
+    pub(crate) fn new(weather: Option<Arc<Weather>>, worlds: &[Arc<World>], clocks: &[i64]) -> Self {
+        let orders = Arc::new(Orders::new(weather.clone()));
+        for world in worlds {
+            world.peers.keep_orders(orders.clone());
+        }
+        Self {
+            orders,
+            doubts: Arc::new(Doubts::new(weather, worlds, clocks)),
+        }
+    }
 }
 
 /// A running edge.
@@ -97,7 +133,7 @@ pub(crate) struct Edge {
     number: usize,
     pub(crate) world: Arc<World>,
     site: Arc<Site>,
-    orders: Arc<Orders>,
+    ledgers: Ledgers,
     running: Mutex<Option<Arc<Running>>>,
     pub(super) own: Arc<Own>,
     pub(super) counts: Arc<Counts>,
@@ -116,14 +152,14 @@ impl Edge {
         world: &Arc<World>,
         number: usize,
         site: &Arc<Site>,
-        orders: &Arc<Orders>,
+        ledgers: &Ledgers,
         counts: &Arc<Counts>,
     ) -> Arc<Self> {
         let edge = Self {
             number,
             world: world.clone(),
             site: site.clone(),
-            orders: orders.clone(),
+            ledgers: ledgers.clone(),
             running: Mutex::default(),
             own: Arc::default(),
             counts: counts.clone(),
@@ -138,8 +174,15 @@ impl Edge {
 
     fn run(&self, life: u64) -> Running {
         let (world, began) = (&self.world, self.world.began);
+        let mut listener = configured(world.directory.kind, std::slice::from_ref(&world.directory));
+        if let Some(penalty) = &self.site.penalty {
+            listener.retain(|listener| listener.protocol == Protocol::Auth);
+            listener
+                .iter_mut()
+                .for_each(|listener| listener.penalty = Some(penalty.clone()));
+        }
         let config = Config {
-            listener: configured(world.directory.kind, std::slice::from_ref(&world.directory)),
+            listener,
             directory: vec![world.directory.clone()],
             ..Config::default()
         };
@@ -153,7 +196,7 @@ impl Edge {
         let [member] = &members[..] else {
             panic!("{} directories", members.len());
         };
-        self.orders.begins(self.number);
+        self.ledgers.orders.begins(self.number);
         let follows = fleet.as_ref().map(|fleet| {
             let follows = self.own.clone().follow(fleet.purges(), member.clone());
             AbortOnDropHandle::new(tokio::spawn(follows))
@@ -164,6 +207,17 @@ impl Edge {
             engine: Engine::new(members, None),
             fleet,
             _follows: follows,
+        }
+    }
+
+    /// Takes down whether its canary is refused, until then.
+    pub(crate) async fn watch_canary(self: Arc<Self>, end: Instant) {
+        while Instant::now() < end {
+            let running = self.lock().as_ref().map(|running| running.member.clone());
+            let is_refused = |state: &CanaryState| matches!(state, CanaryState::Refused(_));
+            let refused = running.map(|member| member.canaries().iter().any(|(_, it)| is_refused(it)));
+            self.ledgers.doubts.sees(self.number, refused);
+            sleep(LOOKED_AT).await;
         }
     }
 
@@ -186,7 +240,21 @@ impl Edge {
         let members = [&*running.member];
         let purge = daemon::purge(running.fleet.as_deref(), &members, false, &scope);
         self.own.while_forgotten(purge).await;
-        self.orders.purged(self.number, whom, at);
+        self.ledgers.orders.purged(self.number, whom, at);
+    }
+
+    fn check_doubts(&self, name: &str, asked: Instant, decision: &Decision) {
+        let doubts = &self.ledgers.doubts;
+        match &decision.verdict {
+            Verdict::Reject(_) => doubts.check_refusal(self.number, name, asked),
+            Verdict::Defer(cause)
+                if cause.class == Class::NotBelieved && cause.text.contains("at another edge") =>
+            {
+                self.counts.doubted.fetch_add(1, Ordering::Relaxed);
+                doubts.check_doubt(self.number, name, &cause.text, asked);
+            }
+            _ => {}
+        }
     }
 
     /// Ends, and starts anew with no memory of its own, once nobody asks the old one any more.
@@ -199,13 +267,18 @@ impl Edge {
             sleep(Duration::from_secs(1)).await;
         }
         drop(running);
-        self.orders.ends(self.number);
+        self.ledgers.orders.ends(self.number);
         sleep(self.world.chance.ms(10_000, 60_000)).await;
         self.world.note(|| "the edge starts anew".to_owned());
         self.own.forget();
         let running = self.run(1);
         sleep(self.site.first_question).await;
-        *self.lock() = Some(Arc::new(running));
+        let running = Arc::new(running);
+        *self.lock() = Some(running.clone());
+        // Mail has waited for it.
+        for user in 0..self.world.users.min(14) {
+            self.ask(&running, format!("u{user}@a.test")).await;
+        }
     }
 
     /// Anytime, or as soon as it is on a blocklist: it starts there, and remembers nobody.
@@ -247,6 +320,21 @@ impl Edge {
         }
     }
 
+    /// A connection to its listener for logins.
+    pub(crate) fn connect(&self) -> Option<DuplexStream> {
+        let listeners = self.lock().as_ref()?.listeners.clone();
+        listeners.connect(Protocol::Auth)
+    }
+
+    /// What other edges tell a wrong password apart by.
+    pub(crate) fn hint(&self, password: &str) -> String {
+        let fleet = self.lock().as_ref().and_then(|running| running.fleet.clone());
+        let guesses = fleet.and_then(|fleet| Guesses::new(fleet, "any", DAY));
+        guesses.map_or_else(String::new, |guesses| {
+            format!("{:?}", guesses.hint(password.as_bytes()))
+        })
+    }
+
     /// Asks about a recipient that was not asked about before.
     pub(crate) async fn ask_about_another(&self) {
         let running = self.lock().clone();
@@ -271,6 +359,7 @@ impl Edge {
             Ok(decision) => {
                 check(world, &self.counts.tally, &name, &name, asked, &decision);
                 self.check_own(&name, asked, &decision);
+                self.check_doubts(&name, asked, &decision);
             }
             Err(_) => world.broken(format!("no answer about {name} {LATE:?} after the deadline")),
         }

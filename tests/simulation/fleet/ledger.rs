@@ -41,6 +41,13 @@ pub(crate) struct Peers {
     untrue: Mutex<BTreeMap<String, Vec<Instant>>>,
 }
 
+impl Peers {
+    /// Holds answers against these purges.
+    pub(super) fn keep_orders(&self, orders: Arc<Orders>) {
+        let _ = self.orders.set(orders);
+    }
+}
+
 impl World {
     /// A remote as so many edges meet it.
     pub(crate) fn of_edges(

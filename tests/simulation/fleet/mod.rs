@@ -9,14 +9,19 @@
 //! - nobody is refused by another edge whom this one knows, nor accepted by a yes that is older than its own no;
 //! - in the store, no no takes the place of a yes that was asked for later;
 //! - what was purged at one edge no edge serves that has had a second of a store that is well (`purges`);
+//! - while a canary is refused at one edge, a no of its domain is "later" at all, and nothing else is different; five minutes
+//!   after the last such refusal that is over (`doubts`);
 //! - an edge whose store cannot be reached answers as one without a fleet, at the same times;
-//! - a store that hangs costs three questions the patience.
+//! - a store that hangs costs three questions the patience;
+//! - guesses at passwords are counted over all edges as at one, and nobody else is delayed by that (`guesses`).
 //!
 //! A store lies about how long it keeps values, or does late what it is sent, only on days on which all clocks are right: of
 //! the two that tell the age of a value one must be good.
 
 mod book;
+mod doubts;
 mod edges;
+mod guesses;
 pub(crate) mod ledger;
 mod lies;
 mod own;
@@ -39,8 +44,7 @@ use tokio::time::{Instant, sleep};
 use crate::chance::Chance;
 use crate::trace::Trace;
 use crate::world::World;
-use edges::{Counts, Edge, Site};
-use purges::Orders;
+use edges::{Counts, Edge, Ledgers, Site};
 use store::Store;
 use weather::{Mood, Weather};
 
@@ -95,6 +99,8 @@ struct Sum {
     kept_out: u64,
     /// Answers about somebody who was purged before.
     purged: u64,
+    /// Refusals that were deferred for a canary of another edge.
+    doubted: u64,
 }
 
 fn play(seed: u64, with: With, key: &Path, trace: &Trace, sum: &mut Sum) -> Result<(), String> {
@@ -136,10 +142,7 @@ async fn day(seed: u64, with: With, key: &Path, trace: &Trace, sum: &mut Sum) ->
     let weather = Arc::new(weather);
     let told = matches!(with, With::AStore).then(|| weather.clone());
     let store = Arc::new(Store::new(weather, plan, &worlds, clocks.clone()));
-    let orders = Arc::new(Orders::new(told));
-    for world in &worlds {
-        let _ = world.peers.orders.set(orders.clone());
-    }
+    let ledgers = Ledgers::new(told, &worlds, &clocks);
     let used = (!matches!(with, With::Nothing)).then(|| store.clone());
     let mut site = Site::new(seed, used, key.to_path_buf(), clocks);
     if !matches!(with, With::AStore) {
@@ -147,7 +150,7 @@ async fn day(seed: u64, with: With, key: &Path, trace: &Trace, sum: &mut Sum) ->
     }
     let site = Arc::new(site);
     let counts = Arc::new(Counts::default());
-    let start = |(number, world)| Edge::start(world, number, &site, &orders, &counts);
+    let start = |(number, world)| Edge::start(world, number, &site, &ledgers, &counts);
     let edges: Vec<_> = worlds.iter().enumerate().map(start).collect();
     sleep(FIRST_QUESTION).await;
     let mut askers = JoinSet::new();
@@ -157,7 +160,8 @@ async fn day(seed: u64, with: With, key: &Path, trace: &Trace, sum: &mut Sum) ->
         }
         askers.spawn(edge.clone().visit_all_day(began + DAY));
         askers.spawn(edge.clone().purge_all_day(DAY));
-        if edge.world.chance.once_in(300) {
+        askers.spawn(edge.clone().watch_canary(began + DAY));
+        if edge.world.chance.coin() {
             askers.spawn(edge.clone().restart());
         }
     }
@@ -188,7 +192,8 @@ async fn day(seed: u64, with: With, key: &Path, trace: &Trace, sum: &mut Sum) ->
     sum.asked += counts.tally.asked.load(Ordering::Relaxed);
     sum.accepted += counts.accepted.load(Ordering::Relaxed);
     sum.refused += counts.refused.load(Ordering::Relaxed);
-    sum.purged += orders.answered();
+    sum.purged += ledgers.orders.answered();
+    sum.doubted += counts.doubted.load(Ordering::Relaxed);
     sum.noes += store.noes.load(Ordering::Relaxed);
     sum.kept_out += store.kept_out.load(Ordering::Relaxed);
     Ok(())
@@ -213,7 +218,7 @@ fn edges_tell_each_other_nothing_wrong_whatever_their_store_does() {
     eprintln!("{SEEDS} seeds: {sum:?}");
     // A store that is of no use would prove nothing.
     let of_use = sum.accepted > 20 * SEEDS && sum.refused > 2 * SEEDS && sum.noes > 20 * SEEDS;
-    let happens = sum.kept_out > 0 && sum.purged > 20 * SEEDS;
+    let happens = sum.kept_out > 0 && sum.purged > 20 * SEEDS && sum.doubted > SEEDS;
     assert!(wanted.is_some() || of_use && happens, "{sum:?}");
 }
 
@@ -286,7 +291,13 @@ fn times_with(mood: Option<Mood>, key: &Path) -> (Vec<Duration>, Duration) {
         let weather = Weather::always(mood.unwrap_or(Mood::Well), from, began + DAY);
         let store = Arc::new(Store::new(Arc::new(weather), Chance::new(1), &worlds, vec![0]));
         let site = Arc::new(Site::new(1, mood.map(|_| store), key.to_path_buf(), vec![0]));
-        let edge = Edge::start(&worlds[0], 0, &site, &Arc::default(), &Arc::default());
+        let edge = Edge::start(
+            &worlds[0],
+            0,
+            &site,
+            &Ledgers::new(None, &worlds, &[0]),
+            &Arc::default(),
+        );
         sleep(FIRST_QUESTION).await;
         let times = times(&edge, 20).await;
         assert_eq!(worlds[0].verdict(), Ok(()));

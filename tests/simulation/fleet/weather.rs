@@ -179,6 +179,14 @@ impl Weather {
         calms
     }
 
+    /// Whether it has told this edge anything but the truth since then.
+    pub(crate) fn was_untrue(&self, edge: usize, since: Instant) -> bool {
+        let now = Instant::now();
+        let is_untrue = |spell: &Spell| matches!(spell.mood, Mood::Lies | Mood::Babbles);
+        self.of_edge(edge)
+            .any(|spell| is_untrue(spell) && spell.from <= now && since <= spell.until)
+    }
+
     fn of_edge(&self, edge: usize) -> impl Iterator<Item = &Spell> {
         let is_of = move |spell: &&Spell| spell.edge.is_none_or(|one| one == edge);
         self.spells.iter().filter(is_of)
