@@ -19,6 +19,7 @@ use super::wrong::{Step, Wrong};
 use crate::chance::Chance;
 use crate::session::{bare, connect::Dial, tls};
 use crate::telemetry::counter::Counter;
+use crate::telemetry::histogram::Histogram;
 
 /// Bound (cache): look-ups of a store in a row that got no answer. Beyond: it is left alone, and called again each second.
 /// Why: a store that hangs costs three questions the patience, and no other.
@@ -75,6 +76,8 @@ pub(super) struct Way {
 pub(super) struct Counts {
     /// Look-ups that were answered, with a value or without.
     pub(super) answered: Counter,
+    /// How long these took.
+    pub(super) took: Histogram,
     /// Values that were findings of use.
     pub(super) found: Counter,
     /// Values that were none.
@@ -143,10 +146,12 @@ impl Link {
     /// A value and how many milliseconds it is kept for, if there is one and it comes within the patience.
     pub(super) async fn look(&self, name: &Name) -> Option<(Vec<u8>, i64)> {
         let mut connection = self.connection().await?;
+        let asked = Instant::now();
         match timeout(self.way.wait, connection.get(name)).await {
             Ok(Ok(found)) => {
                 self.failures.store(0, Ordering::Relaxed);
                 self.counts.answered.count();
+                self.counts.took.observe(asked.elapsed());
                 found
             }
             Ok(Err(wrong)) => self.note_failure(wrong),

@@ -39,6 +39,7 @@ use crate::session::connect::Dial;
 use crate::session::tls;
 use crate::settings::directory::Tls;
 use crate::settings::fleet::{self as settings, StoreAddress};
+use crate::telemetry::histogram::Durations;
 pub use finding::{Finding, Said};
 use health::{Board, Doubting};
 use key::{FleetKey, KeyError, Source};
@@ -102,6 +103,8 @@ pub struct StoreReport {
     pub used: bool,
     /// Look-ups that it answered, with a value or without.
     pub answered: u64,
+    /// How long these took.
+    pub took: Durations,
     /// Values of it that were findings of use.
     pub found: u64,
     /// Values that were none: too old, or not of this fleet.
@@ -295,6 +298,7 @@ impl Fleet {
                 trouble: troubles.first().map(|it| it.to_string()),
                 used: matches!(*link.state.borrow(), State::Up(_)),
                 answered: counts.answered.get(),
+                took: counts.took.get(),
                 found: counts.found.get(),
                 unusable: counts.unusable.get(),
                 failed: counts.failed.get(),

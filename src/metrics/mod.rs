@@ -49,7 +49,7 @@ impl Served {
         let (report, mut text) = ((self.reports)(), Text::new(format));
         listeners::write(&mut text, &report.listeners);
         directories::write(&mut text, &report.directories);
-        fleet::write(&mut text, &report.fleet);
+        fleet::write(&mut text, &report.fleet, &report.doubting);
         process::write(&mut text, &report);
         text.end()
     }

@@ -1,5 +1,6 @@
 //! A store of the fleet in the report.
 
+use super::Timed;
 use super::record::records;
 
 records! {
@@ -13,6 +14,8 @@ records! {
         trouble: Option<String>,
         /// Questions that it has answered, with a finding or without.
         answered: u64,
+        /// How long its answers took.
+        round_trip: Timed,
         /// Answers that were findings of use.
         found: u64,
         /// Answers that were none: too old, or not of this fleet.

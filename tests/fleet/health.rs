@@ -50,6 +50,10 @@ async fn a_canary_that_is_refused_at_one_edge_makes_refusals_doubtful_at_all() {
         "{}",
         status["attention"]
     );
+    let store = &status["fleet"][0];
+    assert!(store["round-trip"]["us"]["p50"].as_u64() > Some(0), "{store}");
+    let said = String::from_utf8(b.order(&["status"]).stdout).unwrap();
+    assert!(said.contains("\nFLEET ") && said.contains("\nused "), "{said}");
     let dump = site.redis.dump();
     for word in ["canary", "example", "nobody", &*host] {
         let found = dump

@@ -65,13 +65,14 @@ fn listeners(report: &Report) -> Table {
 fn stores(report: &Report) -> Table {
     let mut table = Table::new(&[
         ("FLEET", Left),
-        ("STATE", Left),
         ("ANSWERED", Right),
         ("FOUND", Right),
         ("FAILED", Right),
-        ("SPARED", Right),
         ("WRITTEN", Right),
         ("LOST", Right),
+        ("MEDIAN", Right),
+        ("99%", Right),
+        ("STORE", Left),
     ]);
     for it in &report.fleet {
         let state = match (it.used, &it.trouble) {
@@ -80,14 +81,15 @@ fn stores(report: &Report) -> Table {
             (true, None) => "used",
         };
         table.row(vec![
-            name(&it.store),
             plain(state),
             count(it.answered),
             count(it.found),
-            count(it.failed),
-            count(it.spared),
+            count(it.failed + it.spared),
             count(it.written),
             count(it.unwritten),
+            micros(it.round_trip.us.p50),
+            micros(it.round_trip.us.p99),
+            plain(&it.store),
         ]);
     }
     table
@@ -306,6 +308,11 @@ mod tests {
                     { "verdict": "reject", "count": 0, "us": { "p50": null, "p90": null, "p99": null } },
                 ],
             }],
+            "fleet": [{
+                "store": "unix:/r/redis.sock", "used": true, "trouble": null, "answered": 61, "found": 40,
+                "failed": 3, "spared": 2, "written": 9, "unwritten": 1,
+                "round-trip": { "count": 61, "us": { "p50": 230, "p90": 400, "p99": 1_200 } },
+            }],
             "directories": [{
                 "name": "mailbox", "type": "lmtp", "address": "mail.example.org:24", "state": "answers",
                 "sessions": { "recipients": pool }, "last-answer": 5, "unanswered": 0,
@@ -351,6 +358,9 @@ mailbox   recipients     2     1        0       4   10        3   754us  41ms
 CACHE    WHAT        ENTRIES     MAX  FRESH  AGEING  STALE  MISS
 mailbox  recipients        9  100000     40       2      1     9
 
+FLEET  ANSWERED  FOUND  FAILED  WRITTEN  LOST  MEDIAN    99%  STORE
+used         61     40       5        9     1   230us  1.2ms  unix:/r/redis.sock
+
 LAST FAILURE
 mailbox, 61 s ago: unreachable: refused
 
@@ -372,6 +382,10 @@ mailbox, 1 times, login: NO cannot? be
                 }
             }
         };
+        let mut store = report["fleet"][0].clone();
+        store["trouble"] = "x".into();
+        widest(&mut store);
+        report["fleet"].as_array_mut().unwrap().push(store);
         for list in ["listeners", "directories"] {
             let mut other = report[list][0].clone();
             other["name"] = "n".repeat(200).into();

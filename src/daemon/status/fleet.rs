@@ -9,6 +9,7 @@ pub(super) fn report(fleet: &Fleet) -> Vec<Store> {
         used: it.used,
         trouble: it.trouble,
         answered: it.answered,
+        round_trip: it.took.into(),
         found: it.found,
         unusable: it.unusable,
         failed: it.failed,

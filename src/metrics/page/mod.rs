@@ -6,6 +6,7 @@
 
 mod chart;
 mod directory;
+mod fleet;
 mod hour;
 mod html;
 mod listener;
@@ -84,6 +85,7 @@ fn cards(report: &Report, hour: &Hour, directories: &[&Directory]) -> Markup {
     html! {
         (section("Directories", directories.map(|(at, it)| directory::card(hour, at, it))))
         (section("Listeners", listeners.map(|(at, it)| listener::card(hour, at, it))))
+        (section("Fleet", fleet::cards(report)))
         (process(report))
     }
 }
