@@ -203,9 +203,11 @@ impl Fleet {
         self.run("./ask c bob@example.org")?;
         self.run(&format!("kill -CONT {mail_server}"))?;
 
-        self.part("jane is purged at a")?;
+        self.part("jane is purged at a: b has forgotten her as well, and asks the mail server again")?;
         self.run("./vouch cache purge jane@example.org -c a.toml")?;
-        self.run("./ask a jane@example.org")?;
+        self.purged("b")?;
+        self.run("./ask b jane@example.org")?;
+        self.run("grep 'order of another edge' b.log")?;
 
         self.part(
             "The store hangs: a waits for it no longer than `patience`, and after three times not at all",
@@ -219,7 +221,8 @@ impl Fleet {
         self.part("The store is back: what a has found meanwhile has waited, and b has it")?;
         self.run(&format!("kill -CONT {store}"))?;
         self.noticed("used again")?;
-        self.stored(3)?;
+        // Of three recipients, and the record of what was purged.
+        self.stored(4)?;
         self.run("./ask b user1@example.org")?;
         self.run("grep 'store of the fleet' a.log")?;
 
@@ -244,6 +247,16 @@ impl Fleet {
                 let last = lines.find_map(|line| line.split_once("the store of the fleet is "));
                 Ok(last.filter(|(_, now)| now.starts_with(state)).map(drop))
             })
+        })
+    }
+
+    /// Waits until an edge has heard of a purge at another one, which takes it a second at the most.
+    fn purged(&self, edge: &str) -> Result<(), Failed> {
+        let log = self.scratch.path(&format!("{edge}.log"));
+        within(|| {
+            Ok(fs::read_to_string(&log)?
+                .contains("order of another edge")
+                .then_some(()))
         })
     }
 

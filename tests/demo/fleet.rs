@@ -99,7 +99,7 @@ fn the_edges_do_what_the_demo_shows() {
             ["b", "jane", "DUNNO", "fleet"],
             ["c", "jane", "DUNNO", "fleet"],
             ["c", "bob", "DEFER_IF_PERMIT", "probe"],
-            ["a", "jane", "DUNNO", "probe"],
+            ["b", "jane", "DUNNO", "probe"],
             ["a", "bob", "DUNNO", "probe"],
             ["a", "user1", "DUNNO", "probe"],
             ["b", "user1", "DUNNO", "fleet"],
