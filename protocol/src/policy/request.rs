@@ -20,24 +20,14 @@ pub struct Request {
     pub client_address: Bytes,
     /// The SMTP client's port in decimal, or `unknown` (Postfix 3.0).
     pub client_port: Bytes,
-    /// The SMTP client's verified host name, or `unknown`.
-    pub client_name: Bytes,
     /// What the client said in HELO or EHLO.
     pub helo_name: Bytes,
-    /// The sender in internal form: unquoted, empty for `<>`.
-    pub sender: Bytes,
     /// The recipient in internal form: unquoted, so that the domain follows
     /// the last `@`.
     pub recipient: Bytes,
-    /// The queue id; empty for the first recipient of a message.
-    pub queue_id: Bytes,
     /// Names the message, the same for all its requests; empty outside a mail
     /// transaction.
     pub instance: Bytes,
-    /// The login that the client authenticated with.
-    pub sasl_username: Bytes,
-    /// Free text of the operator, from `main.cf` (Postfix 3.1).
-    pub policy_context: Bytes,
     /// Postfix has run out of processes and wants short answers (Postfix 2.5).
     pub stress: bool,
 }
@@ -50,14 +40,9 @@ pub(super) struct Attributes {
     protocol_state: Option<Range<usize>>,
     client_address: Option<Range<usize>>,
     client_port: Option<Range<usize>>,
-    client_name: Option<Range<usize>>,
     helo_name: Option<Range<usize>>,
-    sender: Option<Range<usize>>,
     recipient: Option<Range<usize>>,
-    queue_id: Option<Range<usize>>,
     instance: Option<Range<usize>>,
-    sasl_username: Option<Range<usize>>,
-    policy_context: Option<Range<usize>>,
     stress: Option<Range<usize>>,
 }
 
@@ -84,14 +69,9 @@ impl Attributes {
             b"protocol_state" => &mut self.protocol_state,
             b"client_address" => &mut self.client_address,
             b"client_port" => &mut self.client_port,
-            b"client_name" => &mut self.client_name,
             b"helo_name" => &mut self.helo_name,
-            b"sender" => &mut self.sender,
             b"recipient" => &mut self.recipient,
-            b"queue_id" => &mut self.queue_id,
             b"instance" => &mut self.instance,
-            b"sasl_username" => &mut self.sasl_username,
-            b"policy_context" => &mut self.policy_context,
             b"stress" => &mut self.stress,
             _ => return None,
         })
@@ -114,14 +94,9 @@ impl Attributes {
             protocol_state: value(self.protocol_state),
             client_address: value(self.client_address),
             client_port: value(self.client_port),
-            client_name: value(self.client_name),
             helo_name: value(self.helo_name),
-            sender: value(self.sender),
             recipient: value(self.recipient),
-            queue_id: value(self.queue_id),
             instance: value(self.instance),
-            sasl_username: value(self.sasl_username),
-            policy_context: value(self.policy_context),
             stress: value(self.stress) == "yes",
         })
     }
@@ -165,9 +140,9 @@ mod tests {
 
     #[test]
     fn keeps_the_first_of_duplicates() {
-        let twice = request(&["sender=", "sender=b@example.com", "recipient=a", "recipient=b"]);
+        let twice = request(&["instance=", "instance=1.2", "recipient=a", "recipient=b"]);
         assert_eq!(
-            (twice.sender.as_ref(), twice.recipient.as_ref()),
+            (twice.instance.as_ref(), twice.recipient.as_ref()),
             (&b""[..], &b"a"[..])
         );
     }
