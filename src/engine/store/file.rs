@@ -19,6 +19,10 @@ use crate::verdict::{Cause, Reach};
 /// together.
 const CACHE: usize = 8 * 1024 * 1024;
 
+/// Bound (cache, one in): recipients in cache.file beyond cache.entries. Beyond: the oldest go, until there are no more than
+/// cache.entries. Why: to look for them takes a walk through all.
+const SURPLUS: u64 = 8;
+
 /// Into how many parts the ages are cut to find the oldest.
 const SLICES: usize = 1024;
 
@@ -248,8 +252,10 @@ impl File {
                     None => table.remove(&**key)?,
                 };
             }
-            // Those that are past their use go at a start, or when their place is needed.
-            if table.len()? > self.settings.entries as u64 {
+            // Those that are past their use go at a start, or when their place is needed. To look for them takes a walk
+            // through all, so it is not done for each that is one too many.
+            let most = self.settings.entries as u64;
+            if table.len()? > most + most / SURPLUS {
                 self.prune(&mut table)?;
             }
         }
@@ -263,8 +269,7 @@ impl File {
         Ok(self.database.close()?)
     }
 
-    /// Deletes what is past its use. If too much is left, the oldest go, and an
-    /// eighth more, since to look for them takes a walk through all.
+    /// Deletes what is past its use. If too much is left, the oldest go.
     fn prune(&self, table: &mut Table<'_, &'static [u8], Row<'static>>) -> Result<(), Refusal> {
         let ttl = self.settings.ttl;
         let accept = as_millis(ttl.positive.max(ttl.stale));
@@ -285,7 +290,7 @@ impl File {
         if left <= most {
             return Ok(());
         }
-        let mut surplus = left - (most - most / 8);
+        let mut surplus = left - most;
         let mut oldest = SLICES;
         for (number, count) in slices.iter().enumerate().rev() {
             oldest = number;
