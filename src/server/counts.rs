@@ -9,7 +9,7 @@ use crate::engine::{Decision, Source};
 use crate::telemetry::counter::Counter;
 use crate::telemetry::histogram::{Durations, Histogram};
 use crate::telemetry::log::{self, Answered};
-use crate::verdict::{Abstention, Class, Client, Verdict};
+use crate::verdict::{Abstention, Class, Client, Verdict, text};
 
 /// The names of the verdicts, in the order of [`verdict`].
 const VERDICTS: [&str; 4] = ["accept", "reject", "defer", "abstain"];
@@ -96,7 +96,7 @@ impl ListenerCounts {
         log::answered(&Answered {
             listener,
             question: entry.question,
-            about: &String::from_utf8_lossy(entry.about),
+            about: &text(entry.about),
             verdict: decision.verdict.name(),
             cause: &decision.verdict.reason(),
             detail: &detail(decision),

@@ -20,7 +20,7 @@ use crate::address::Address;
 use crate::engine::{Decision, Engine};
 use crate::fleet::guesses::Guesses;
 use crate::settings::listener;
-use crate::verdict::{Client, Kind, Question};
+use crate::verdict::{Client, Kind, Question, text};
 
 /// Bound (questions): time from a recipient's question to its answer while Postfix is under stress (stress=yes).
 /// Beyond: no answer (action.defer). Why: a process of Postfix that waits serves no client.
@@ -124,7 +124,7 @@ impl Policy {
                 address: Client::address_in(&request.client_address),
                 ..Client::default()
             },
-            instance: Some(&String::from_utf8_lossy(&request.instance)),
+            instance: Some(&text(&request.instance)),
             answer: dry_run.as_deref().unwrap_or(action.as_str()),
         });
     }
@@ -143,11 +143,11 @@ fn attempt(request: &Request, connection: u64) -> RcptAttempt<'_> {
 }
 
 fn client(request: &Request) -> Client {
-    let text = |bytes: &[u8]| (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned());
+    let port = str::from_utf8(&request.client_port).ok();
     Client {
         address: Client::address_in(&request.client_address),
-        port: text(&request.client_port).and_then(|port| port.parse().ok()),
-        session: text(&request.instance),
+        port: port.and_then(|port| port.parse().ok()),
+        session: (!request.instance.is_empty()).then(|| text(&request.instance).into_owned()),
         service: Some("smtp".into()),
     }
 }

@@ -51,6 +51,12 @@ impl Visit for Fields<'_> {
         }
     }
 
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.begin(field);
+        // A string takes whatever is written to it.
+        let _ = write!(self.line, "{value}");
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.begin(field);
         let _ = write!(OneLine(self.line), "{value:?}");
@@ -63,7 +69,8 @@ fn quote(line: &mut String, value: &str) {
     let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=');
     if value.is_empty() {
         line.push('-');
-    } else if value.bytes().all(plain) {
+    } else if value.bytes().fold(true, |all, byte| all & plain(byte)) {
+        // All of it is looked at, which takes less than to stop at the first.
         line.push_str(value);
     } else {
         let _ = write!(line, "{value:?}");
