@@ -89,6 +89,8 @@ pub(super) struct Asked<K> {
     pub(super) deadline: Instant,
     /// When, and between which purges of the memory.
     pub(super) at: Instant,
+    /// When the remote answered; until it has, when it was asked. In between the question may have waited for a session.
+    pub(super) answered: Instant,
     pub(super) generation: Generation,
 }
 
@@ -135,6 +137,7 @@ pub(super) fn decide<L: Lookup>(
         question,
         deadline,
         at,
+        answered: at,
         generation,
     };
     match remembered {
@@ -248,6 +251,7 @@ async fn probe<L: Lookup>(this: Arc<L>, mut asked: Asked<L::Key>, waiters: Waite
     }
     asked.at = Instant::now();
     let verdict = this.ask(&asked.question, waiters).await;
+    asked.answered = Instant::now();
     let verdict = this.weigh(&asked, verdict).await;
     let keep = || this.keep(&asked, &verdict);
     this.epoch().keep(asked.generation, keep);

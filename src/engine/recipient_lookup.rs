@@ -99,7 +99,7 @@ impl RecipientLookup {
             }
             Verdict::Reject(cause) => {
                 let accepted = self.confirmer.last_accepted(domain);
-                shared.refused(address, cause, asked.at, accepted);
+                shared.refused(address, cause, [asked.at, asked.answered], accepted);
             }
             _ => {}
         }

@@ -97,6 +97,7 @@ struct Held {
     address: Address,
     what: What,
     at: Instant,
+    answered: Instant,
 }
 
 /// What was found, and the remote's reply code.
@@ -153,10 +154,17 @@ impl Shared {
         }
     }
 
-    /// Tells that a recipient was refused that was asked about `at` that time: at once, if the remote has accepted one of the
-    /// domain that was asked about later; or once it does, if it has accepted one shortly before. `accepted` is when the
-    /// last of those was asked about.
-    pub(super) fn refused(&self, address: &Address, cause: &Cause, at: Instant, accepted: Option<Instant>) {
+    /// Tells that a recipient was refused that was asked about `at` that time, and the remote has `answered` then: at once,
+    /// if it has accepted one of the domain that was asked about after that; or once it does, if it has accepted one shortly
+    /// before. `accepted` is when the last of those was asked about. One that was asked about in between may have overtaken
+    /// the other in the queue for a session, and says nothing of what came later.
+    pub(super) fn refused(
+        &self,
+        address: &Address,
+        cause: &Cause,
+        [at, answered]: [Instant; 2],
+        accepted: Option<Instant>,
+    ) {
         let said = match cause.class {
             Class::UnknownUser => fleet::Said::No,
             Class::Disabled => fleet::Said::Disabled,
@@ -164,8 +172,10 @@ impl Shared {
         };
         let what = (said, code(cause));
         match accepted {
-            Some(accepted) if accepted > at => return self.tell(address, what, self.ttl.negative, at),
-            Some(accepted) if at - accepted < CONFIRMED_WITHIN => {}
+            Some(accepted) if accepted > at && accepted >= answered => {
+                return self.tell(address, what, self.ttl.negative, at);
+            }
+            Some(accepted) if at.saturating_duration_since(accepted) < CONFIRMED_WITHIN => {}
             _ => return,
         }
         let mut held = self.held.lock();
@@ -176,6 +186,7 @@ impl Shared {
             address: address.clone(),
             what,
             at,
+            answered,
         });
     }
 
@@ -187,7 +198,9 @@ impl Shared {
         }
         let mut confirmed = Vec::new();
         for one in std::mem::take(&mut *held) {
-            let within = at.checked_duration_since(one.at).filter(|time| !time.is_zero());
+            let within = at
+                .checked_duration_since(one.answered)
+                .filter(|time| !time.is_zero());
             match within {
                 Some(time) if time >= CONFIRMED_WITHIN => {}
                 Some(_) if one.address.domain() == domain => confirmed.push(one),
@@ -239,7 +252,7 @@ mod tests {
         let address = Address::from_typed(address).unwrap();
         let cause = Cause::said(Class::UnknownUser, "550 5.1.1", "x");
         let now = Instant::now();
-        shared.refused(&address, &cause, now, accepted.map(|before| now - before));
+        shared.refused(&address, &cause, [now; 2], accepted.map(|before| now - before));
     }
 
     fn refuse(shared: &Shared, address: &str) {
@@ -281,6 +294,24 @@ mod tests {
         refuse_after(&shared, "c@one.example", None);
         advance(millisecond).await;
         assert_eq!(confirmed(&shared, "one.example"), ["a@one.example"]);
+    }
+
+    /// The newest question is asked first where many wait.
+    #[tokio::test(start_paused = true)]
+    async fn a_yes_that_overtook_a_refusal_in_the_queue_tells_nothing_of_it() {
+        let (shared, began) = (shared(), Instant::now());
+        let jane = Address::from_typed("jane@one.example").unwrap();
+        let cause = Cause::said(Class::UnknownUser, "550 5.1.1", "x");
+        advance(Duration::from_secs(20)).await;
+        let (asked, late) = (began + Duration::from_secs(10), Instant::now());
+        shared.refused(&jane, &cause, [began, late], Some(asked));
+        let domain = jane.domain();
+        assert!(
+            shared
+                .confirmed(domain, asked + Duration::from_secs(1))
+                .is_empty()
+        );
+        assert_eq!(shared.confirmed(domain, late + Duration::from_millis(1)).len(), 1);
     }
 
     /// It may have been on its way while the remote refused everybody.
