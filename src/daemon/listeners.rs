@@ -26,7 +26,7 @@ pub fn listener(
     listener_of(keys, members, handover, None)
 }
 
-/// As [`listener`], for an edge of a `fleet`.
+/// As [`listener()`], for an edge of a `fleet`.
 pub fn listener_of(
     keys: &listener::Listener,
     members: &[Arc<CachedDirectory>],
