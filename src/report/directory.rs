@@ -90,7 +90,7 @@ records! {
     Pool {
         /// Sessions that are asking.
         busy: u64,
-        /// Sessions that wait for a question.
+        /// Sessions that wait for a question; for logins, those that are kept ready as well.
         idle: u64,
         /// Sessions that are being opened.
         opening: u64,

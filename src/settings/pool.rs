@@ -27,11 +27,12 @@ keys! {
         // one makes room; if all are being asked, no answer (overload). Why: each has max-sessions sessions at most.
         "max-servers" max_servers: u32 = 1000,
             within 1..=100_000, hint "with lookup.routes: servers in use at once";
-        /// Sessions kept open and ready for 10 minutes after the last login; at most `max-sessions`, 0 for none.
-        // Bound (sessions, directory.NAME.pool.warm-sessions): sessions kept ready for logins. Beyond: others are
-        // closed when unused. Why: a login spends its session.
+        /// Fewest sessions kept open and ready for 10 minutes after the last login; 0 for none. An accepted login spends its
+        /// session, so more are kept ready while many are accepted: as many as come while one is opened. At most `max-sessions`.
+        // Bound (sessions, directory.NAME.pool.warm-sessions): sessions kept ready for logins, or as many as are spent while
+        // one is opened. Beyond: others are closed when unused. Why: a login spends its session.
         "warm-sessions" warm_sessions: u32 = 1,
-            within 0..=10_000, hint "kept open and ready for logins, while some arrive";
+            within 0..=10_000, hint "fewest kept open and ready for logins, while some arrive; 0: none";
         /// Questions that wait for a session; one more gets no answer at once.
         // Bound (sessions, directory.NAME.pool.queue): questions of one priority that wait for a session. Beyond: one
         // more gets no answer at once (overload). Why: what ten sessions answer within a deadline.

@@ -11,6 +11,7 @@
 )]
 
 mod both;
+mod demand;
 mod remote;
 
 use std::sync::Arc;
@@ -57,9 +58,14 @@ impl Ended {
 
     /// The time that 95 in 100 took at the most.
     fn p95(&self) -> Duration {
+        self.took(95)
+    }
+
+    /// The time that so many in 100 took at the most.
+    fn took(&self, percent: usize) -> Duration {
         let mut took: Vec<_> = self.0.iter().map(|(_, took)| *took).collect();
         took.sort_unstable();
-        took[took.len() * 95 / 100]
+        took[took.len() * percent / 100]
     }
 }
 
@@ -72,10 +78,20 @@ async fn ask(
     question: impl Fn(u64) -> Question,
 ) -> Ended {
     let began = Instant::now();
-    let asked = (0..number).map(|nth| {
+    let at = (0..number).map(|nth| began + pause * u32::try_from(nth).unwrap());
+    ask_at(member, at, patience, question).await
+}
+
+/// Asks a question at each of these times.
+async fn ask_at(
+    member: &Arc<CachedDirectory>,
+    at: impl Iterator<Item = Instant>,
+    patience: Duration,
+    question: impl Fn(u64) -> Question,
+) -> Ended {
+    let asked = (0..).zip(at).map(|(nth, arrived)| {
         let (member, question) = (member.clone(), question(nth));
         tokio::spawn(async move {
-            let arrived = began + pause * u32::try_from(nth).unwrap();
             sleep_until(arrived).await;
             let decision = member.decide(question, arrived + patience).await;
             (decision.verdict, arrived.elapsed())

@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use vouch::address::network::Network;
 use vouch::chance::Chance;
 use vouch::dialog::{Dialog, HalfDone};
@@ -41,6 +41,8 @@ pub(crate) struct Script {
     pub(crate) max_sessions: usize,
     /// A session is spent by a login that is accepted.
     pub(crate) spent: bool,
+    /// It says goodbye to a session that is asked nothing for so long.
+    pub(crate) bears_idle: Duration,
 }
 
 impl Default for Script {
@@ -53,6 +55,7 @@ impl Default for Script {
             bears: usize::MAX,
             max_sessions: MAX_SESSIONS,
             spent: true,
+            bears_idle: Duration::from_secs(60),
         }
     }
 }
@@ -65,6 +68,9 @@ pub(crate) struct Mail {
     asked: AtomicUsize,
     answered: AtomicUsize,
     turned_away: AtomicUsize,
+    called: AtomicUsize,
+    is_down: AtomicBool,
+    is_silent: AtomicBool,
 }
 
 impl Mail {
@@ -76,6 +82,9 @@ impl Mail {
             asked: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
             turned_away: AtomicUsize::new(0),
+            called: AtomicUsize::new(0),
+            is_down: AtomicBool::new(false),
+            is_silent: AtomicBool::new(false),
         })
     }
 
@@ -96,6 +105,21 @@ impl Mail {
 
     pub(crate) fn answered(&self) -> usize {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were tried, whatever came of them.
+    pub(crate) fn called(&self) -> usize {
+        self.called.load(Ordering::Relaxed)
+    }
+
+    /// From now on connections are refused, or not.
+    pub(crate) fn is_down(&self, is: bool) {
+        self.is_down.store(is, Ordering::Relaxed);
+    }
+
+    /// Connections that are made from now on are never greeted, or are.
+    pub(crate) fn is_silent(&self, is: bool) {
+        self.is_silent.store(is, Ordering::Relaxed);
     }
 
     /// Connections that were closed without a word.
@@ -122,20 +146,23 @@ enum Asked {
     Relay(Dialog),
 }
 
-async fn open(mail: Arc<Mail>) -> Result<Scripted, Error> {
+async fn open(mail: Arc<Mail>, deadline: Instant) -> Result<Scripted, Error> {
+    mail.called.fetch_add(1, Ordering::Relaxed);
+    let fails = |kind, step, why| Err(Error::new(kind, &"mail".into(), step, why));
+    if mail.is_down.load(Ordering::Relaxed) {
+        return fails(ErrorKind::Unreachable, "connect", "connection refused");
+    }
     if mail.open() >= mail.script.bears {
         mail.turned_away.fetch_add(1, Ordering::Relaxed);
-        let closed = "closed the connection";
-        return Err(Error::new(
-            ErrorKind::Unreachable,
-            &"mail".into(),
-            "greeting",
-            closed,
-        ));
+        return fails(ErrorKind::Unreachable, "greeting", "closed the connection");
     }
     let open = mail.open.fetch_add(1, Ordering::Relaxed) + 1;
     mail.most.fetch_max(open, Ordering::Relaxed);
     let connection = Connection(mail.clone());
+    if mail.is_silent.load(Ordering::Relaxed) {
+        sleep_until(deadline).await;
+        return fails(ErrorKind::Timeout, "greeting", "no answer in time");
+    }
     sleep(mail.script.open).await;
     Ok(Scripted(connection))
 }
@@ -178,7 +205,7 @@ impl Session for Scripted {
     }
 
     async fn goodbye(&mut self) {
-        std::future::pending::<()>().await;
+        sleep(self.0.0.script.bears_idle).await;
     }
 
     async fn close(self) {
@@ -258,8 +285,8 @@ pub(crate) fn member(mail: &Arc<Mail>) -> Arc<CachedDirectory> {
         refusals: Some(3),
     };
     let (remote, spent) = (mail.clone(), mail.script.spent);
-    let open: Open<Scripted> = Box::new(move |_| {
-        let opening = open(remote.clone());
+    let open: Open<Scripted> = Box::new(move |deadline| {
+        let opening = open(remote.clone(), deadline);
         Box::pin(opening) as Pin<Box<dyn Future<Output = _> + Send>>
     });
     let judge = Box::new(move |_: &Asked, good: bool| Judged {

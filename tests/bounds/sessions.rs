@@ -144,7 +144,7 @@ async fn sessions_that_say_goodbye_are_among_the_others() {
 // Fills OPENING.
 #[tokio::test(start_paused = true)]
 async fn an_opening_has_its_time_whoever_waits() {
-    assert_eq!(bound("session::pool::worker::OPENING"), "1s");
+    assert_eq!(bound("session::pool::state::OPENING"), "1s");
     let seen = Seen::new(1);
     let pool = pool(&seen, 1);
     let (short, least, long) = (

@@ -22,8 +22,8 @@ const NO_BOUNDS: &[&str] = &[
     // How often who started us is told something.
     "daemon::STATUS", // Exit statuses.
     "cli::USAGE", "cli::NO_INPUT", "cli::UNAVAILABLE", "cli::OS_ERROR", "cli::CANNOT_CREATE",
-    "cli::IO_ERROR", "cli::TEMPORARY", "cli::CONFIG", "cli::REFUSED", "session::pool::pace::WEIGHT",
-    "session::pool::quota::NETWORKS", // Parts of protocols and of texts.
+    "cli::IO_ERROR", "cli::TEMPORARY", "cli::CONFIG", "cli::REFUSED", "session::pool::demand::MARGIN",
+    "session::pool::pace::WEIGHT", "session::pool::quota::NETWORKS", // Parts of protocols and of texts.
     "vouch_protocol::auth::ESCAPE", "vouch_protocol::imap::command::draft::LITERAL_MINUS_LIMIT",
     "server::auth::connection::CANCELLED_SINCE", "server::userdb::connection::COMMAND_SHOWN",
     "service::dovecot::STATUS", "service::dovecot::DEAD", "service::dovecot::LISTEN_FIRST",

@@ -206,8 +206,9 @@ fn memory_words(text: &mut Text, config: &Config, directory: &Directory) {
         ));
         stale_words(text, config, directory);
         text.say(match directory.pool.warm_sessions {
-            1 => "Keeps 1 session ready while logins arrive.".to_owned(),
-            count => format!("Keeps {count} sessions ready while logins arrive."),
+            0 => "Opens a session when a login needs it.".to_owned(),
+            1 => "Keeps 1 session ready while logins arrive, more while many do.".to_owned(),
+            count => format!("Keeps {count} sessions ready while logins arrive, more while many do."),
         });
     }
 }

@@ -11,8 +11,8 @@
 //! end of it, so that the remote never has more of ours than `max_sessions`; a `Quota` is what a
 //! question holds while it is asked.
 //!
-//! - A question that finds too few sessions starts another task. A few sessions are kept warm where
-//!   each is spent by one question. A remote that refuses is given pauses (`pause`); one that bears
+//! - A question that finds too few sessions starts another task. Where each is spent by one question, as many are
+//!   opened ahead as are spent meanwhile (`demand`). A remote that refuses is given pauses (`pause`); one that bears
 //!   fewer sessions than we would open is given as many as it bears (`ceiling`), of all pools together (`gate`).
 //! - Logins that are trusted go first, and as many sessions as they needed of late are kept free for
 //!   them; half-done dialogs leave room for others (`quota`).
@@ -25,6 +25,7 @@ mod blame;
 pub(crate) mod ceiling;
 mod count;
 pub mod counts;
+mod demand;
 mod gate;
 mod pace;
 pub(crate) mod pause;
@@ -60,10 +61,6 @@ use shared::Shared;
 /// Bound (questions): time after the deadline for a session's error to arrive. Beyond: "no answer in time" is the
 /// reason. Why: it is more useful than "no answer in time".
 const ANSWER_GRACE: Duration = Duration::from_millis(50);
-
-/// Bound (sessions): time after the last question for which sessions are kept ready for logins. Beyond: they are
-/// closed. Why: a server should not have to hold unneeded sessions.
-const WARM_WHILE: Duration = Duration::from_secs(600);
 
 /// How many sessions, for how long, for how much.
 #[derive(Debug, Clone, Copy)]

@@ -6,17 +6,27 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::count::{Count, Held};
+use super::demand::Demand;
 use super::gate::Gate;
 use super::pause::Pause;
 use super::place::{Place, Places};
 use super::queue::{Job, Number, Queue};
 use super::quota::{Quotas, Room};
-use super::{Limits, Priority, WARM_WHILE};
+use super::{Limits, Priority};
 use crate::session::error::{Error, Kind, QUEUE};
 
 /// Bound (sessions): least wait before another session is opened for a question. Beyond: another is opened. Why:
 /// waiting so briefly costs less than a session.
 const MIN_OPENING_TIME: Duration = Duration::from_millis(20);
+
+/// Bound (sessions): least time of an opening, however soon the waiting question's deadline is. Beyond: the waiting
+/// question is answered without it. Why: what cannot be done in a moment is not the server's fault, and the session
+/// serves the next question.
+const OPENING: Duration = Duration::from_secs(1);
+
+/// Bound (sessions): time of an opening that no question waits for, in times of what the last ones took. Beyond: it is
+/// given up, and a question that has come meanwhile opens another. Why: one that hangs is not to stand in for others.
+const SLOW: u32 = 4;
 
 /// Bound (sessions, one in): of the queue's places for dialogs, those of one network. Beyond: one more gets no answer
 /// at once (overload). Why: an attacker who leaves them half done has few networks.
@@ -36,9 +46,7 @@ pub(super) struct State<Q, V> {
     retrying: Count,
     /// A session answers one question that is asked again; else all of them.
     one_each: bool,
-    /// How long it last took to open a session.
-    opening_took: Duration,
-    last_asked: Option<Instant>,
+    demand: Demand,
     last_failure: Option<Error>,
     pause: Pause,
     /// Nobody can ask any more.
@@ -83,8 +91,7 @@ impl<Q, V> State<Q, V> {
             promised: Count::default(),
             retrying: Count::default(),
             one_each,
-            opening_took: Duration::ZERO,
-            last_asked: None,
+            demand: Demand::default(),
             last_failure: None,
             pause: Pause::default(),
             is_closed: false,
@@ -98,7 +105,7 @@ impl<Q, V> State<Q, V> {
         limits: &Limits,
         peer: &Arc<str>,
     ) -> Result<Number, Error> {
-        self.last_asked = Some(job.arrived);
+        self.demand.asked(job.arrived);
         if let (0, true, Some(failure)) = (self.places.serving(), self.pause.is_long(), &self.last_failure) {
             return Err(failure.clone());
         }
@@ -232,18 +239,30 @@ impl<Q, V> State<Q, V> {
         }
     }
 
+    /// Whether fewer are ready than are likely to be spent while one more is opened. No other pool's session ends for it.
     fn lacks_warm(&self, limits: &Limits) -> bool {
         let ready = self.places.idle() + self.places.opening();
-        self.is_warm_time() && !self.pause.is_trial() && ready < limits.keys.warm_sessions as usize
+        self.keeps_beside(ready, limits) && !self.pause.is_trial() && !self.gate.is_full()
     }
 
     /// Whether one more idle session is among those that are kept.
     pub(super) fn keeps_another_idle(&self, limits: &Limits) -> bool {
-        self.is_warm_time() && self.places.idle() < limits.keys.warm_sessions as usize
+        self.keeps_beside(self.places.idle(), limits)
     }
 
-    fn is_warm_time(&self) -> bool {
-        !self.is_closed && self.last_asked.is_some_and(|asked| asked.elapsed() < WARM_WHILE)
+    fn keeps_beside(&self, others: usize, limits: &Limits) -> bool {
+        let least = limits.keys.warm_sessions as usize;
+        least > 0 && !self.is_closed && others < self.demand.ready(least, Instant::now())
+    }
+
+    /// A login was accepted, and its session is of no more use.
+    pub(super) fn spent(&mut self) {
+        self.demand.spent(Instant::now());
+    }
+
+    /// The remote ended a session that nothing was asked on.
+    pub(super) fn unwanted(&mut self) {
+        self.demand.unwanted(Instant::now());
     }
 
     /// Sessions that there may be now: where the remote bears fewer than all pools may have, what the others leave of
@@ -277,22 +296,27 @@ impl<Q, V> State<Q, V> {
         }
     }
 
-    /// The time until which the last in the queue waits.
-    pub(super) fn patience(&self) -> Option<Instant> {
-        self.queue.all().filter_map(|job| job.asker.waiters.until()).max()
+    /// Until when an opening that begins now may take: as long as the last in the queue waits. Where nobody does, one that
+    /// takes far longer than others is given up, since questions to come count on it.
+    pub(super) fn patience(&self, began: Instant, limits: &Limits) -> Instant {
+        let last = self.queue.all().filter_map(|job| job.asker.waiters.until()).max();
+        let takes = self.demand.opening_takes() * SLOW;
+        let ahead = if takes.is_zero() { limits.timeout } else { takes };
+        last.unwrap_or(began + ahead.min(limits.timeout))
+            .max(began + OPENING)
     }
 
     /// How long a session that is asking is worth waiting for: as long as another
     /// would take to open, after which the wait has cost no more than it could
     /// have saved.
     pub(super) fn worth_waiting(&self) -> Duration {
-        self.opening_took.max(MIN_OPENING_TIME)
+        self.demand.opening_takes().max(MIN_OPENING_TIME)
     }
 
     /// A session whose opening began then was opened; it takes so many questions in
     /// one go.
     pub(super) fn opened(&mut self, began: Instant, batch: usize) {
-        self.opening_took = began.elapsed();
+        self.demand.opened(began.elapsed());
         self.batch = batch;
         self.last_failure = None;
         self.pause.succeeded();

@@ -22,11 +22,6 @@ use crate::telemetry::words::named;
 /// Bound (sessions): time of a goodbye. Beyond: the connection is closed. Why: no client waits for the answer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Bound (sessions): least time of an opening, however soon the waiting question's deadline is. Beyond: the waiting
-/// question is answered without it. Why: what cannot be done in a moment is not the server's fault, and the session
-/// serves the next question.
-const OPENING: Duration = Duration::from_secs(1);
-
 impl<S: Session, V: Send + 'static> Shared<S, V> {
     /// Opens a session for nothing but its opening.
     pub(super) async fn call(this: &Arc<Self>, deadline: Instant) {
@@ -148,13 +143,9 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
         }
     }
 
-    /// Opens a session, by when those who wait for it give up.
+    /// Opens a session, for as long as that is worth waiting for.
     async fn open(&self, began: Instant) -> Result<S, Error> {
-        let patience = self.state().patience();
-        // Nobody waits for a warm one; it has the time that a command has.
-        let deadline = patience.map_or(began + self.limits.keys.max_age, |patience| {
-            patience.max(began + OPENING)
-        });
+        let deadline = self.state().patience(began, &self.limits);
         let opened = (self.open)(deadline).await;
         match opened.and_then(|session| self.reject_if_unsolicited(session)) {
             Ok(session) => {
@@ -181,6 +172,9 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                 Ok(batch) => batch,
                 Err(why) => {
                     this.counts.close(why);
+                    if why == Closed::Goodbye && served.questions == 0 {
+                        this.state().unwanted();
+                    }
                     return Some(served.session);
                 }
             };
@@ -200,6 +194,9 @@ impl<S: Session, V: Send + 'static> Shared<S, V> {
                 job.tell(Ok(verdict));
             }
             if !goes_on || (round.spent && !served.session.renew().await) {
+                if round.spent {
+                    this.state().spent();
+                }
                 let used_up = if round.spent { Closed::Spent } else { Closed::Limit };
                 this.counts.close(round.ended.unwrap_or(used_up));
                 return round.polite.then_some(served.session);
