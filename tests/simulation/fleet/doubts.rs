@@ -66,6 +66,11 @@ impl Doubts {
         last.is_some_and(|(at, last)| *at <= since && *last == Some(refused))
     }
 
+    /// Whether an edge was not there for a while. What it doubted before is then the doubt of another to it.
+    fn has_restarted(&self, edge: usize) -> bool {
+        self.seen()[edge].iter().any(|(_, seen)| seen.is_none())
+    }
+
     /// How much further ahead the clock of one edge is than that of another.
     fn ahead(&self, one: usize, other: usize) -> i64 {
         self.clocks[one] - self.clocks[other]
@@ -114,7 +119,9 @@ impl Doubts {
         let named = words
             .split_once("another edge, edge")
             .and_then(|(_, rest)| rest.split(':').next()?.parse::<usize>().ok());
-        let Some(other) = named.filter(|other| *other != edge && *other < self.worlds.len()) else {
+        let may_doubt =
+            |other: &usize| *other < self.worlds.len() && (*other != edge || self.has_restarted(edge));
+        let Some(other) = named.filter(may_doubt) else {
             return world.broken(format!("{name} is deferred by the doubt of nobody: {words}"));
         };
         if !world.has_said(name, false, then - WEIGHED) {
