@@ -16,7 +16,7 @@ use crate::settings::process::LogLevel;
 /// Starts logging to Dovecot's log: events of `level` and above.
 ///
 /// # Errors
-/// As [`log::start`](super::log::start).
+/// As [`super::log::start`].
 pub(crate) fn start(level: LogLevel) -> Result<Log, Box<dyn Error>> {
     log::to(Stderr, level, record)
 }
