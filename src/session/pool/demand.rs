@@ -23,6 +23,10 @@ const COUNTED: Duration = Duration::from_secs(5);
 /// yet. Beyond: as many as logins need. Why: a server that bears few idle sessions may end one for each that is opened.
 const WARY: Duration = Duration::from_secs(30);
 
+/// Bound (sessions): time of an average opening for which none but pool.warm-sessions are opened ahead. Beyond: as many are
+/// as logins need. Why: no user notices such a wait, and at a server so near more sessions ahead take more time than they save.
+const NEAR: Duration = Duration::from_millis(10);
+
 /// Sessions beyond the average, in standard deviations of it: of chance arrivals, one in fifty finds fewer.
 const MARGIN: u64 = 2;
 
@@ -90,7 +94,7 @@ impl Demand {
             1 => self.spent,
             _ => 0,
         };
-        if spent == 0 {
+        if spent == 0 || self.opening.get() < NEAR {
             return 0;
         }
         let opening = u64::try_from(self.opening.get().as_micros()).unwrap_or(u64::MAX);
@@ -128,6 +132,7 @@ mod tests {
         (demand, now)
     }
 
+    // Fills NEAR.
     #[test]
     fn as_many_are_ready_as_are_spent_meanwhile() {
         for (rate, opening, ready) in [
@@ -138,7 +143,8 @@ mod tests {
             // Nine and a little on the average, and twice three.
             (6000, 150, 16),
             (50_000, 150, 93),
-            (50_000, 1, 2),
+            (50_000, 10, 10),
+            (50_000, 9, 1),
             (6000, 10_000, 652),
         ] {
             let (demand, now) = demand(rate, opening);
