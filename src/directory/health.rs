@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use vouch_protocol::sasl::RelayedMechanism;
 
 use super::{Directory, Report, Terms};
+use crate::report::State;
 use crate::verdict::{Cause, Class, Kind, Proof, Question, Verdict};
 
 /// With an answer within this time, a directory is not silent: it fails in part.
@@ -36,36 +36,6 @@ pub struct Health {
     pub later: Option<(u64, Instant)>,
     /// Of several servers: what is unanswered is so of some, while others answer.
     pub in_part: bool,
-}
-
-/// How a directory is; the worst last. It is the same wherever it is shown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum State {
-    /// Nobody has asked it anything.
-    #[default]
-    #[serde(rename = "not asked")]
-    Unasked,
-    /// It answers.
-    #[serde(rename = "answers")]
-    Answers,
-    /// The last question got no answer, but others did lately; or all that it says is "later".
-    #[serde(rename = "answers in part")]
-    Falters,
-    /// It gives no answer.
-    #[serde(rename = "no answer")]
-    Silent,
-}
-
-impl State {
-    /// Its name in `vouch status`, as in the report.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unasked => "not asked",
-            Self::Answers => "answers",
-            Self::Falters => "answers in part",
-            Self::Silent => "no answer",
-        }
-    }
 }
 
 impl Health {

@@ -73,7 +73,7 @@ pub trait Directory: Send + Sync {
         false
     }
 
-    /// What its remote answered last, where somebody notes it.
+    /// What its remote answered last, where that is noted.
     fn health(&self) -> Health {
         Health::default()
     }
@@ -84,7 +84,7 @@ pub trait Directory: Send + Sync {
     }
 
     /// How the servers are that a map leads to; `None` where there is no map.
-    fn servers(&self) -> Option<routed::Report> {
+    fn servers(&self) -> Option<crate::report::Routed> {
         None
     }
 }

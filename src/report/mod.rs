@@ -10,19 +10,20 @@ mod directory;
 mod fleet;
 mod listener;
 mod record;
+mod state;
 
 pub(crate) use attention::CERTIFICATE_DAYS;
 use record::{Member, Rows, records, wholes};
 
 use crate::telemetry::histogram::Durations;
 
-pub use crate::directory::health::State;
 pub use directory::{
     Canaries, Canary, CatchAll, Certificate, Directory, Doubt, Doubted, LastFailure, Lookups, Memory,
     NotUnderstood, Pool, Refusal, Routed, SickServer, StaleLogins, Tls, UnknownRate,
 };
 pub use fleet::{Doubting, Store};
 pub use listener::{Answers, Listener, Reason, ShareOfNo};
+pub use state::State;
 
 records! {
     /// The whole report.

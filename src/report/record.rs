@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::directory::health::State;
+use super::state::State;
 
 /// Paths of members, with what their doc comments say.
 pub(crate) type Rows = Vec<(String, String)>;

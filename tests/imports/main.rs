@@ -56,8 +56,8 @@ const ARROWS: [(&str, &[&str]); 24] = [
             "vouch_protocol::encryption::Encryption", "vouch_protocol::sasl::RelayedMechanism",
         ],
     ),
-    // Plain data. How a directory is, the directory knows.
-    ("report", &["directory::health::State", "telemetry"]),
+    // A leaf of plain data: parts that are shown may fill it in.
+    ("report", &["telemetry"]),
     // It shows the report, and answers at a socket as the server's.
     (
         "metrics",
@@ -92,7 +92,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     (
         "directory",
         &[
-            "session", "verdict", "address", "vouch_protocol", "waiting", "settings",
+            "session", "verdict", "address", "vouch_protocol", "waiting", "settings", "report",
             // The user name for the remote is the configuration's, filled in for each login.
             "template", // Whether a client left its dialog is asked of it; and the test of that makes one.
             "dialog",

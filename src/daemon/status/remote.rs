@@ -8,12 +8,11 @@ use tokio::time::Instant;
 
 use crate::config::{self, Config};
 use crate::directory::health::Health;
-use crate::directory::routed;
 use crate::engine::CachedDirectory;
 use crate::engine::credibility::canaries::State;
 use crate::report::{
     self, Canaries, Canary, CatchAll, Certificate, Doubt, Doubted, LastFailure, Lookups, Memory,
-    NotUnderstood, Pool, Refusal, Routed, SickServer, StaleLogins, Timed, Tls, UnknownRate,
+    NotUnderstood, Pool, Refusal, StaleLogins, Timed, Tls, UnknownRate,
 };
 use crate::session::{Kind, certificate, pool, tls};
 use crate::telemetry::words::named;
@@ -89,7 +88,7 @@ impl Remote {
             doubted: self.doubted(),
             catch_all: self.catch_all(),
             not_understood: self.not_understood(),
-            routed: directory.servers().map(routed),
+            routed: directory.servers(),
             unknown_rate: self.member.unknown_rate().map(|(refused, rate)| UnknownRate {
                 refused: refused as u64,
                 most: rate.most.into(),
@@ -107,7 +106,7 @@ impl Remote {
         Some(LastFailure {
             ago: ago(*at),
             class: why.class.name().to_owned(),
-            // Where there is one, the words are the remote's, and may name whom it was asked about.
+            // Where there is one, the words are the remote's, and may name the user or recipient.
             status: why.status.clone(),
             why: why.to_string(),
             advice: named(why.advice(), &self.name),
@@ -198,25 +197,6 @@ impl Remote {
             count: self.member.report().catch_all_domains as u64,
             shown: domains.iter().map(ToString::to_string).collect(),
         })
-    }
-}
-
-fn routed(servers: routed::Report) -> Routed {
-    let shown = servers.shown.into_iter().map(|sick| SickServer {
-        server: sick.server,
-        state: sick.health.state(),
-        unanswered: sick.health.unanswered.map_or(0, |(count, _)| count),
-        unanswered_for: sick.health.unanswered.map(|(_, since)| ago(since)),
-        why: sick.health.failed.map(|(_, why)| why.to_string()),
-    });
-    Routed {
-        routes: servers.routes as u64,
-        servers: servers.known as u64,
-        in_use: servers.in_use as u64,
-        max: servers.most as u64,
-        refused: servers.refused,
-        sick: servers.sick as u64,
-        shown: shown.collect(),
     }
 }
 

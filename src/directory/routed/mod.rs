@@ -14,8 +14,7 @@ use crate::address::Address;
 use crate::settings::kind::Kind as Type;
 use crate::settings::routes::map::{Map, Route, Server};
 use crate::verdict::{Abstention, Cause, Class, Kind, Question, Verdict};
-pub use report::{Report, Sick};
-pub use servers::{Make, SERVER_KEPT, Servers};
+pub use servers::{Make, Servers};
 
 /// Where a map leads a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +39,7 @@ impl Routed {
         Self { kind, map, servers }
     }
 
-    /// What the map says of whom a question is about.
+    /// Where the map leads the user or recipient of a question.
     fn route_of(&self, kind: &Kind) -> Option<Route<'_>> {
         match kind {
             Kind::Recipient(address) => self.map.find(address.local(), address.domain()),
@@ -98,7 +97,7 @@ impl Directory for Routed {
         self.servers.health()
     }
 
-    fn servers(&self) -> Option<Report> {
+    fn servers(&self) -> Option<crate::report::Routed> {
         Some(self.servers.report(&self.map))
     }
 

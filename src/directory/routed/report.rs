@@ -1,11 +1,12 @@
-//! How the servers of a map are: sums, and the few that need somebody's attention.
+//! How the servers of a map are: sums, and the few that need attention.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::super::health::{Health, State};
+use super::super::health::Health;
 use super::servers::Servers;
+use crate::report::{Routed, SickServer, State};
 use crate::session::pool::{self, Sessions};
 use crate::settings::kind::Kind as Type;
 use crate::settings::routes::map::Map;
@@ -13,37 +14,9 @@ use crate::settings::routes::map::Map;
 /// Servers that are shown of those that give no answer, or not always.
 const SICK_SHOWN: usize = 5;
 
-/// How the servers of a map are.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// Lines of the map that lead to a server or keep a domain.
-    pub routes: usize,
-    /// Servers in the map.
-    pub known: usize,
-    /// Servers in use.
-    pub in_use: usize,
-    /// As many as there may be of these.
-    pub most: usize,
-    /// Questions for which there was no room.
-    pub refused: u64,
-    /// Servers in use that give no answer, or not always.
-    pub sick: usize,
-    /// The first of these, the worst first.
-    pub shown: Vec<Sick>,
-}
-
-/// A server that gives no answer, or not always.
-#[derive(Debug, Clone)]
-pub struct Sick {
-    /// As the map has it.
-    pub server: String,
-    /// How it is.
-    pub health: Health,
-}
-
 impl Servers {
     /// How they are, of the servers of `map`.
-    pub(super) fn report(&self, map: &Map) -> Report {
+    pub(super) fn report(&self, map: &Map) -> Routed {
         let table = self.table.lock();
         let mut sick: Vec<_> = table
             .entries
@@ -57,17 +30,23 @@ impl Servers {
             let since = health.unanswered.or(health.later).map(|(_, since)| since);
             (std::cmp::Reverse(health.state()), since, server.to_string())
         });
-        let shown = sick.into_iter().take(SICK_SHOWN).map(|(server, health)| Sick {
-            server: server.to_string(),
-            health,
-        });
-        Report {
-            routes: map.len(),
-            known: map.servers().len(),
-            in_use: table.entries.len(),
-            most: self.most,
+        let shown = sick
+            .into_iter()
+            .take(SICK_SHOWN)
+            .map(|(server, health)| SickServer {
+                server: server.to_string(),
+                state: health.state(),
+                unanswered: health.unanswered.map_or(0, |(count, _)| count),
+                unanswered_for: health.unanswered.map(|(_, since)| since.elapsed().as_secs()),
+                why: health.failed.map(|(_, why)| why.to_string()),
+            });
+        Routed {
+            routes: map.len() as u64,
+            servers: map.servers().len() as u64,
+            in_use: table.entries.len() as u64,
+            max: self.most as u64,
             refused: table.refused,
-            sick: count,
+            sick: count as u64,
             shown: shown.collect(),
         }
     }

@@ -7,15 +7,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-use super::super::health::State;
 use super::{Counted, Directory, no_room};
+use crate::report::State;
 use crate::session::tls;
 use crate::settings::routes::map::Server;
 use crate::verdict::{Cause, Class};
 
 /// Bound (sessions): time for which a server of a map is known that nobody asks. Beyond: its sessions are closed, and
 /// its pauses and its health are forgotten. Why: as long as sessions are kept ready for logins.
-pub const SERVER_KEPT: Duration = Duration::from_secs(600);
+const SERVER_KEPT: Duration = Duration::from_secs(600);
 
 /// How often it is looked for such servers.
 const LOOK: Duration = Duration::from_secs(60);

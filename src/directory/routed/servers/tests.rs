@@ -88,7 +88,7 @@ async fn ask(routed: &Routed, address: &str) -> String {
     }
 }
 
-fn in_use(routed: &Routed) -> usize {
+fn in_use(routed: &Routed) -> u64 {
     routed.servers().unwrap().in_use
 }
 
@@ -168,7 +168,7 @@ async fn the_longest_unused_makes_room_and_none_that_is_asked() {
     }
     assert_eq!(ask(&routed, "x@d5.example").await, "lmtp:s5");
     let report = routed.servers().unwrap();
-    assert_eq!((report.in_use, report.most, report.refused), (3, 3, 1));
+    assert_eq!((report.in_use, report.max, report.refused), (3, 3, 1));
     // What was counted of servers that are gone stays counted.
     let health = routed.health();
     assert_eq!((health.answers, health.failures), (10, 2));
