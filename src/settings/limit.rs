@@ -9,11 +9,13 @@ use super::scalar::{Bound, HOUR, MINUTE, SECOND, Scalar, Wrong, integer, quoted}
 
 /// A bound on something counted. There is no 0: it could mean "none" or "no bound", and a limit
 /// must not depend on a guess.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display)]
 pub enum Limit {
     /// No bound; `"unlimited"` in the file.
+    #[strum(to_string = "unlimited")]
     Unlimited,
     /// At most so many, at least 1.
+    #[strum(transparent)]
     At(u32),
 }
 
@@ -38,15 +40,6 @@ impl Scalar for Limit {
         match self {
             Self::Unlimited => quoted(self),
             Self::At(most) => most.to_string(),
-        }
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unlimited => f.write_str("unlimited"),
-            Self::At(most) => most.fmt(f),
         }
     }
 }

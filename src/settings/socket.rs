@@ -132,21 +132,14 @@ impl fmt::Display for Mode {
 }
 
 /// A user or group that may connect, by name or number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, strum::Display)]
 pub enum Peer {
     /// A user: `"postfix"`, `107`.
+    #[strum(transparent)]
     User(String),
     /// A group: `"@mail"`, `"@8"`.
+    #[strum(to_string = "@{0}")]
     Group(String),
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User(name) => f.write_str(name),
-            Self::Group(name) => write!(f, "@{name}"),
-        }
-    }
 }
 
 const EXAMPLE: &str = "`[\"postfix\", \"root\", \"@mail\", 107]`";

@@ -1,6 +1,6 @@
 //! A directory, in words.
 
-use super::{Text, at_most, servers};
+use super::{Text, at_most, listed, servers};
 use crate::config::Config;
 use crate::settings::address::{Addresses, RemoteAddress};
 use crate::settings::directory::{CatchAll, Code252, Directory, KeyExchange, LoginMethod, Policy, StartTls};
@@ -141,11 +141,7 @@ fn reply_words(text: &mut Text, directory: &Directory) {
         if !phrases.is_empty() {
             text.say(format!(
                 "Interprets {} as {meaning}.",
-                phrases
-                    .iter()
-                    .map(|phrase| format!("\"{phrase}\""))
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                listed(phrases.iter().map(|phrase| format!("\"{phrase}\"")))
             ));
         }
     }
@@ -305,8 +301,7 @@ fn recipient_words(text: &mut Text, directory: &Directory) {
         rcpt.mail_from
     ));
     if !lookup.canary.is_empty() {
-        let canaries: Vec<_> = lookup.canary.iter().map(ToString::to_string).collect();
-        let canaries = canaries.join(", ");
+        let canaries = listed(&lookup.canary);
         text.say(format!(
             "Must exist: {canaries}. While one is refused, refusals in its domain are deferred."
         ));

@@ -1,6 +1,6 @@
 //! What a fleet shares, and with whom.
 
-use super::Text;
+use super::{Text, listed};
 use crate::config::{Config, Fleet, Listener};
 use crate::settings::address::RemoteAddress;
 use crate::settings::directory::Directory;
@@ -8,12 +8,11 @@ use crate::settings::penalty::LEAST_FORGET;
 
 pub(super) fn words(text: &mut Text, config: &Config, fleet: &Fleet) {
     text.head("Fleet");
-    let stores: Vec<_> = fleet.store.iter().map(ToString::to_string).collect();
     let user = fleet.user.as_deref().unwrap_or("default");
     text.say(format!(
         "What is found of recipients is shared with the other edges that have the key in {}, at {}, as user {user}.",
         fleet.key_file.display(),
-        stores.join(", ")
+        listed(&fleet.store)
     ));
     text.say(format!(
         "A question waits for the store up to {} ms; without its answer, this edge answers as it would alone.",

@@ -1,6 +1,6 @@
 //! How much one client may ask, or fail, in words.
 
-use super::{Text, at_most};
+use super::{Text, at_most, listed};
 use crate::settings::limit::Limit;
 use crate::settings::listener::Listener;
 use crate::settings::protocol::Protocol;
@@ -41,10 +41,9 @@ fn login_words(text: &mut Text, listener: &Listener) {
         "A session is identified by session= where the client sends one, else by connection and client address"
     };
     let exempt = listener.penalty.clone().unwrap_or_default().exempt;
-    let exempt: Vec<_> = exempt.iter().map(ToString::to_string).collect();
     let exempt = match &exempt[..] {
         [] => String::new(),
-        some => format!(", nor are clients in {}", some.join(", ")),
+        some => format!(", nor are clients in {}", listed(some)),
     };
     text.say(format!(
         "{told}, until a login from there is accepted. Clients that report no address are not limited{exempt}."

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Text, limits, trust};
+use super::{Text, limits, listed, trust};
 use crate::address::Domain;
 use crate::config::Config;
 use crate::settings::directory::Directory;
@@ -87,10 +87,9 @@ fn socket_words(text: &mut Text, listener: &Listener) {
                 listener.mode
             ));
             if let Some(peers) = &listener.peers {
-                let peers: Vec<_> = peers.iter().map(ToString::to_string).collect();
                 text.say(format!(
                     "Of the processes that the mode admits, only {} may connect; others are disconnected.",
-                    peers.join(", ")
+                    listed(peers)
                 ));
             }
             // Postfix takes a path relative to its queue directory, inside a chroot as well.
@@ -136,11 +135,10 @@ fn routes(text: &mut Text, config: &Config, listener: &Listener) {
     }
     let in_order = logins && asks_all(listener) && routes.asked.len() > 1;
     if in_order {
-        let names: Vec<_> = routes.asked.iter().map(|name| format!("\"{name}\"")).collect();
         text.say(format!(
             "Passwords go to each of {} that serves the domain, one after another until one accepts, first to the one that \
              accepted the user last. A wrong password costs an attempt at each, and accounts of one name count as one user's.",
-            names.join(", ")
+            listed(routes.asked.iter().map(|name| format!("\"{name}\"")))
         ));
     }
     let row = listener.protocol.row();
@@ -262,8 +260,7 @@ fn named(domains: &[&Domain]) -> String {
     if domains.len() > MOST_DOMAINS {
         return format!("its {} domains", domains.len());
     }
-    let domains: Vec<_> = domains.iter().map(ToString::to_string).collect();
-    domains.join(", ")
+    listed(domains)
 }
 
 fn action_words(text: &mut Text, listener: &Listener) {
@@ -312,13 +309,7 @@ fn owner_words(text: &mut Text, listener: &Listener) {
 }
 
 fn mechanism_words(text: &mut Text, listener: &Listener) {
-    let named = |which: fn(Mechanism) -> bool| {
-        let names = listener.mechanisms.iter().filter(|it| which(**it));
-        names
-            .map(|mechanism| mechanism.name())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let named = |which: fn(Mechanism) -> bool| listed(listener.mechanisms.iter().filter(|it| which(**it)));
     text.say(format!("Offers {}.", named(|_| true)));
     let (relayed, challenged) = (
         named(Mechanism::is_relayed),
@@ -352,10 +343,9 @@ fn ok_words(text: &mut Text, listener: &Listener) {
         text.say("Adds to OK the password that was accepted, as pass: for a proxy to log in with.");
     }
     if let Some(networks) = &ok.allow_nets {
-        let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
         text.say(format!(
             "Logins from outside {} are refused without asking.",
-            networks.join(", ")
+            listed(networks)
         ));
     }
 }
@@ -376,11 +366,8 @@ fn user_words(text: &mut Text, listener: &Listener) {
 
 fn field_words(text: &mut Text, what: &str, fields: &Fields) {
     if !fields.is_empty() {
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|(name, template)| format!("{name}={template}"))
-            .collect();
-        text.say(format!("{what} {}.", fields.join(", ")));
+        let fields = fields.iter().map(|(name, template)| format!("{name}={template}"));
+        text.say(format!("{what} {}.", listed(fields)));
     }
 }
 

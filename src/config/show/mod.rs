@@ -53,6 +53,12 @@ pub fn describe(config: &Config, notes: &[Note], keys: bool) -> String {
     text.out
 }
 
+/// Items as a sentence lists them.
+fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    items.join(", ")
+}
+
 fn metrics_words(text: &mut Text, config: &Config, metrics: &Metrics) {
     text.head("Metrics");
     match &metrics.listen {

@@ -1,6 +1,6 @@
 //! Penalties and access control, in words.
 
-use super::Text;
+use super::{Text, listed};
 use crate::address::access::{Access, List};
 use crate::settings::listener::Listener;
 use crate::settings::penalty::Penalty;
@@ -36,8 +36,8 @@ fn penalty_words(text: &mut Text, penalty: &Penalty, logins: bool) {
         ));
     }
     if !penalty.exempt.is_empty() {
-        let exempt: Vec<_> = penalty.exempt.iter().map(ToString::to_string).collect();
-        text.say(format!("Clients in {} are never delayed.", exempt.join(", ")));
+        let exempt = listed(&penalty.exempt);
+        text.say(format!("Clients in {exempt} are never delayed."));
     }
 }
 
