@@ -55,7 +55,6 @@ pub struct HalfDone {
     waiting: watch::Sender<usize>,
 }
 
-/// One of them.
 struct Waits<'a>(&'a HalfDone);
 
 impl HalfDone {

@@ -45,13 +45,13 @@ impl Waiters {
         Waiter(self.clone())
     }
 
-    /// The time until which somebody waits; `None` where nobody does.
+    /// The time until which a caller waits; `None` where none does.
     pub fn until(&self) -> Option<Instant> {
         let now = self.now();
         now.until.filter(|_| now.number > 0)
     }
 
-    /// Whether somebody waits now.
+    /// Whether a caller waits now.
     pub fn any(&self) -> bool {
         self.until().is_some_and(|until| Instant::now() < until)
     }

@@ -27,7 +27,6 @@ pub(super) struct Key {
     file: PathBuf,
 }
 
-/// Runs one of them.
 pub(super) fn run(Fleet::Key(Key { file }): &Fleet) -> Result<(), ExitCode> {
     let owner =
         daemon::make_fleet_key(file).map_err(|error| failed("fleet key", status::CANNOT_CREATE, error))?;

@@ -222,7 +222,7 @@ fn print(text: &str) -> Result<(), ExitCode> {
     written.map_err(|_| ExitCode::from(status::IO_ERROR))
 }
 
-/// Whether somebody reads standard error as it is written.
+/// Whether standard error is a terminal.
 fn is_watched() -> bool {
     io::stderr().is_terminal()
 }

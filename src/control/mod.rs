@@ -45,7 +45,7 @@ pub(crate) enum Refusal {
     /// This member of it is of another type.
     #[error("{0} is no text")]
     NoText(String),
-    /// It does not say about whom.
+    /// It names no user, domain or mailbox.
     #[error("the request names nobody")]
     NamesNobody,
     /// It names a directory that there is not.

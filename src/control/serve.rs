@@ -56,7 +56,7 @@ async fn converse(stream: Stream, answer: &Answer) {
     let answered = match wire.read(Instant::now() + REQUEST_TIMEOUT).await {
         Ok(line) => answered(&line, answer).await,
         Err(WireError::Decode(DecodeError::TooLong { .. })) => Err(Refusal::TooLong),
-        // A client that left, or that says nothing, is no matter to anybody.
+        // A client that left, or that says nothing, needs no answer.
         Err(_) => return,
     };
     let answer = answered.unwrap_or_else(|refusal| json!({ "error": refusal.to_string() }));

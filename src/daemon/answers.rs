@@ -11,7 +11,6 @@ use crate::control::serve::Answer;
 use crate::settings::process::LogLevel;
 use crate::telemetry::level;
 
-/// Answers as the daemon is `now`.
 pub(super) fn answers(now: watch::Receiver<Arc<Daemon>>) -> Arc<Answer> {
     Arc::new(move |ask, request| {
         let daemon = now.borrow().clone();

@@ -32,7 +32,7 @@ pub fn members(
     config: &Config,
     method: Option<LoginMethod>,
 ) -> Result<Vec<Arc<CachedDirectory>>, DaemonError> {
-    members_by(config, method, &Chance::default(), |_, _| ())
+    members_by(config, method, None, &Chance::default(), |_, _| ())
 }
 
 /// Changes a remote, which is a server of this directory, before it is called. Those of a map each have the directory at
@@ -44,25 +44,12 @@ fn as_it_is() -> Change {
     Arc::new(|_, _| ())
 }
 
-/// As [`members`], where all that is drawn is drawn from `chance`, and `change` may change each remote first: tests have
-/// theirs in memory. Of a map it is given the directory at each server.
+/// As [`members`], for an edge of a `fleet`, if it is of one; where all that is drawn is drawn from `chance`, and `change`
+/// may change each remote first: tests have theirs in memory. Of a map it is given the directory at each server.
 ///
 /// # Errors
 /// As [`members`].
 pub fn members_by(
-    config: &Config,
-    method: Option<LoginMethod>,
-    chance: &Chance,
-    change: impl Fn(&config::Directory, &mut Remote) + Send + Sync + 'static,
-) -> Result<Vec<Arc<CachedDirectory>>, DaemonError> {
-    members_of(config, method, None, chance, change)
-}
-
-/// As [`members_by`], for an edge of a `fleet`.
-///
-/// # Errors
-/// As [`members`].
-pub fn members_of(
     config: &Config,
     method: Option<LoginMethod>,
     fleet: Option<&Arc<Fleet>>,

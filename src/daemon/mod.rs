@@ -50,7 +50,7 @@ use running::{Common, Running};
 use troubles::Troubles;
 
 pub use confine::{ServiceUser, log_file};
-pub use directories::{members, members_by, members_of, routed_servers};
+pub use directories::{members, members_by, routed_servers};
 pub use fleet::{check_fleet, make_fleet_key, try_fleet};
 pub use listeners::{listener, listener_of};
 pub use prepare::{Prepared, bind, check, has_listeners};

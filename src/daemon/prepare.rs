@@ -118,7 +118,7 @@ pub fn bind(config: &Config, user: &ServiceUser) -> Result<Prepared, DaemonError
              socket = \"systemd:{name}\", or disable its unit"
         ));
     }
-    match bind_control(config, user, &mut locks) {
+    match bind_path(config.control.path(), control_ownership(user), &mut locks) {
         Ok(control) => prepared.control = Some(control),
         Err(error) if config.control.socket.is_some() => return Err(DaemonError::Control(error)),
         Err(error) => prepared.remarks.push(format!(
@@ -135,10 +135,6 @@ fn systemd_names(config: &Config) -> impl Iterator<Item = &str> {
         ListenAddress::Systemd(name) => Some(name.as_str()),
         _ => None,
     })
-}
-
-fn bind_control(config: &Config, user: &ServiceUser, locks: &mut FolderLocks) -> Result<Bound, BindError> {
-    bind_path(config.control.path(), control_ownership(user), locks)
 }
 
 impl Prepared {

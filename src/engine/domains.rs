@@ -80,20 +80,19 @@ impl From<&Lookup> for Domains {
     }
 }
 
-/// Tests list them.
-#[cfg(test)]
-impl FromIterator<Domain> for Domains {
-    fn from_iter<I: IntoIterator<Item = Domain>>(domains: I) -> Self {
-        Self {
-            listed: Arc::new(domains.into_iter().collect()),
-            routes: None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Tests list them.
+    impl FromIterator<Domain> for Domains {
+        fn from_iter<I: IntoIterator<Item = Domain>>(domains: I) -> Self {
+            Self {
+                listed: Arc::new(domains.into_iter().collect()),
+                routes: None,
+            }
+        }
+    }
 
     #[test]
     fn recipients_need_a_listed_domain_and_logins_do_not() {

@@ -283,7 +283,8 @@ mod tests {
     use tokio::time::sleep;
     use vouch_protocol::secret::Secret;
 
-    use super::super::{Engine, cached_directory, keys_of_tests};
+    use super::super::tests::keys_of_tests;
+    use super::super::{Engine, cached_directory};
     use super::*;
     use crate::chance::Chance;
     use crate::directory::{Directory, Terms};

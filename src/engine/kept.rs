@@ -18,7 +18,6 @@ pub(super) fn key(address: &Address) -> Box<[u8]> {
     address.to_wire().into()
 }
 
-/// The address of a key.
 pub(super) fn read(key: &[u8]) -> Option<Address> {
     Address::from_typed(str::from_utf8(key).ok()?).ok()
 }

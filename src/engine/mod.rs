@@ -366,20 +366,6 @@ impl Engine {
     }
 }
 
-/// The keys of a directory that caches nothing, and takes jane+list for jane.
-#[cfg(test)]
-fn keys_of_tests(name: &str, domains: &[&str]) -> crate::settings::directory::Directory {
-    use crate::settings::{address::Addresses, directory::Directory, kind::Kind};
-    let mut keys = Directory::new(name, Kind::Smtp, Addresses::nowhere());
-    let domains = domains.iter().map(|domain| Domain::parse(domain).unwrap());
-    keys.lookup.domains.all = domains.collect();
-    keys.lookup.fold_case = true;
-    keys.lookup.recipient_delimiter = "+".into();
-    keys.cache.entries = 0;
-    keys.cache.credentials.negative = std::time::Duration::ZERO;
-    keys
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::{Future, ready};
@@ -392,6 +378,22 @@ mod tests {
     use crate::chance::Chance;
     use crate::directory::{Directory, Terms};
     use crate::verdict::{Client, Proof};
+
+    /// The keys of a directory that caches nothing, and takes jane+list for jane.
+    pub(in crate::engine) fn keys_of_tests(
+        name: &str,
+        domains: &[&str],
+    ) -> crate::settings::directory::Directory {
+        use crate::settings::{address::Addresses, directory::Directory, kind::Kind};
+        let mut keys = Directory::new(name, Kind::Smtp, Addresses::nowhere());
+        let domains = domains.iter().map(|domain| Domain::parse(domain).unwrap());
+        keys.lookup.domains.all = domains.collect();
+        keys.lookup.fold_case = true;
+        keys.lookup.recipient_delimiter = "+".into();
+        keys.cache.entries = 0;
+        keys.cache.credentials.negative = std::time::Duration::ZERO;
+        keys
+    }
 
     /// Accepts whatever it is asked and can be asked one kind of question.
     struct Yes {

@@ -57,7 +57,6 @@ impl Sharing {
         }
     }
 
-    /// All shares that there are.
     pub(super) fn all(&self) -> &[Share] {
         &self.all
     }

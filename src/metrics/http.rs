@@ -50,7 +50,7 @@ const HEAD_FIELDS: usize = 64;
 const OF_ANOTHER: &str = "vouch answers here for localhost, a loopback address or this host's name, and the Host of this \
                           request is none of them. A proxy in front of it must send one of these as Host.\n";
 
-/// Answers whoever connects to `socket`, until it is dropped.
+/// Answers the clients of `socket`, until it is dropped.
 pub async fn serve(socket: Socket, served: Arc<Served>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let let_in = |client: Accepted| {

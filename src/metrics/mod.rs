@@ -31,7 +31,7 @@ pub struct Served {
 }
 
 impl Served {
-    /// What these tell when somebody asks. The history is empty; [`Served::keep`] keeps it.
+    /// What these report. The history is empty; [`Served::keep`] keeps it.
     pub fn new(reports: Box<Reports>) -> Self {
         Self {
             reports,

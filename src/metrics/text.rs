@@ -119,7 +119,6 @@ impl Text {
         }
     }
 
-    /// All of it.
     pub(super) fn end(mut self) -> String {
         if self.format == Format::OpenMetrics {
             self.out.push_str("# EOF\n");

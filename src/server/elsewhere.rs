@@ -50,17 +50,18 @@ impl Elsewhere {
     pub(super) fn add(&self, of: Of, who: &[u8], mark: Mark) {
         self.guesses.add(&self.guesses.counted(of, who), mark);
     }
-
-    #[cfg(test)]
-    pub(super) fn learn(&self, of: Of, who: &[u8], count: u32) {
-        let counted = self.guesses.counted(of, who);
-        self.known.insert(counted, (count, Instant::now()));
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Elsewhere {
+        pub(in crate::server) fn learn(&self, of: Of, who: &[u8], count: u32) {
+            let counted = self.guesses.counted(of, who);
+            self.known.insert(counted, (count, Instant::now()));
+        }
+    }
 
     // Fills COUNTED_ELSEWHERE.
     #[tokio::test(start_paused = true)]

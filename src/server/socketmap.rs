@@ -22,7 +22,6 @@ use crate::settings::listener;
 use crate::template::Filling;
 use crate::verdict::{Abstention, Class, Client, Kind, Question, Verdict};
 
-/// A map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Map {
     /// Recipients: for `relay_recipient_maps`.

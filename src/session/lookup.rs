@@ -290,20 +290,6 @@ fn tried(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
 }
 
 #[cfg(test)]
-impl Host {
-    /// One whose addresses need not be asked for.
-    pub(super) fn at(addresses: Vec<SocketAddr>) -> Self {
-        let host = Self::new("nobody.invalid", 1);
-        host.known.state().found = Some(Found {
-            addresses,
-            at: Instant::now() + Duration::from_secs(86_400),
-            good: true,
-        });
-        host
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
     use std::sync::mpsc;
@@ -311,6 +297,19 @@ mod tests {
     use tokio::runtime::Builder;
 
     use super::*;
+
+    impl Host {
+        /// One whose addresses need not be asked for.
+        pub(in crate::session) fn at(addresses: Vec<SocketAddr>) -> Self {
+            let host = Self::new("nobody.invalid", 1);
+            host.known.state().found = Some(Found {
+                addresses,
+                at: Instant::now() + Duration::from_secs(86_400),
+                good: true,
+            });
+            host
+        }
+    }
 
     fn address(port: u16) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))

@@ -80,7 +80,6 @@ fn is_record(beginning: &[u8]) -> bool {
         .is_some_and(|first| (0x14..=0x18).contains(first))
 }
 
-/// Sends what there is to send.
 async fn send(tls: &mut ClientConnection, stream: &mut Stream) -> io::Result<()> {
     let mut records = Vec::new();
     while tls.wants_write() {

@@ -25,7 +25,6 @@ pub struct Servers {
     source: Which,
 }
 
-/// Which they are.
 enum Which {
     /// Those of the configuration.
     Listed(Vec<Arc<Server>>),

@@ -94,7 +94,7 @@ pub(crate) struct Problem {
     label: String,
     others: Vec<(Range<usize>, String)>,
     help: Option<String>,
-    /// What to do is told in one line as well.
+    /// The summary in one line includes the help.
     help_in_brief: bool,
     denied: bool,
 }

@@ -15,16 +15,9 @@ const MAX_DURATION: Duration = Duration::from_secs(3650 * 86_400);
 /// with the NUL at its end.
 const LONGEST_SOCKET_PATH: usize = 107;
 
-/// A second.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
-
-/// A minute.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
-
-/// An hour.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
-
-/// A day.
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 /// The shortest duration that is not 0.

@@ -34,9 +34,7 @@ pub(crate) struct Findings {
 /// Where a key is given.
 #[derive(Debug, Clone)]
 pub(crate) struct Given {
-    /// The key.
     pub(crate) key: Place,
-    /// Its value.
     pub(crate) value: Place,
     /// Of a list, each item that was taken.
     pub(crate) items: Vec<Place>,

@@ -49,7 +49,7 @@ pub(crate) fn are_full() -> bool {
 }
 
 /// `text` about these `names`, each an address or a user's name: without them, and without what stands before their `@`.
-/// With what remotes say, as they quote whom they were asked about.
+/// For the replies of remotes, which quote the user or recipient.
 pub(crate) fn without<'t>(text: &'t str, names: &[&str]) -> Cow<'t, str> {
     Hiding(shown()).without(text, names)
 }

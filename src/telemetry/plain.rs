@@ -14,7 +14,7 @@ use super::{clock, colour, line};
 pub(super) enum Stderr {
     /// To the journal, by a stream.
     Journal,
-    /// To somebody's eyes.
+    /// A terminal.
     Terminal {
         /// It distinguishes the levels.
         coloured: bool,

@@ -69,7 +69,7 @@ impl Sink {
         Ok(Self(shared))
     }
 
-    /// What takes lines for it, each with its end; it never waits for anybody who reads them.
+    /// What takes lines for it, each with its end; it never waits for their reader.
     pub(super) fn taking(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let shared = self.0.clone();
         move |line| shared.add(line.as_bytes())

@@ -73,7 +73,7 @@ fn directory(kind: &str, remote: &Arc<Here>) -> Arc<CachedDirectory> {
     let text = text.replace("KIND", kind);
     let config = read::parse(Path::new("both.toml"), &text).unwrap().0;
     let remote = remote.clone();
-    let members = daemon::members_by(&config, None, &Chance::default(), move |_, to| {
+    let members = daemon::members_by(&config, None, None, &Chance::default(), move |_, to| {
         to.dial = remote.clone();
     });
     members.unwrap().into_iter().next().unwrap()

@@ -131,10 +131,16 @@ impl Hour {
         let (mailboxes, imap) = (Remote::new(Protocol::Lmtp), Remote::new(Protocol::Imap));
         let remotes = [mailboxes.clone(), imap.clone()];
         let names: Vec<_> = config.directory.iter().map(|it| it.name.clone()).collect();
-        let members = daemon::members_by(&config, None, &Chance::default(), move |directory, remote| {
-            let at = names.iter().position(|name| *name == directory.name).unwrap();
-            remote.dial = Arc::new(remotes[at.min(1)].clone());
-        })
+        let members = daemon::members_by(
+            &config,
+            None,
+            None,
+            &Chance::default(),
+            move |directory, remote| {
+                let at = names.iter().position(|name| *name == directory.name).unwrap();
+                remote.dial = Arc::new(remotes[at.min(1)].clone());
+            },
+        )
         .unwrap();
         let (listeners, shown) = listeners(&config, &members);
         let [recipients, logins] = &listeners[..] else {

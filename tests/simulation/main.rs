@@ -216,7 +216,7 @@ fn members(
     chance: &vouch::chance::Chance,
 ) -> Result<Vec<Arc<CachedDirectory>>, String> {
     let worlds = worlds.to_vec();
-    let members = daemon::members_by(config, None, chance, move |directory, remote| {
+    let members = daemon::members_by(config, None, None, chance, move |directory, remote| {
         let is_at = |world: &&Arc<World>| {
             (&world.directory.name, &world.directory.address) == (&directory.name, &directory.address)
         };

@@ -101,7 +101,7 @@ impl Stage {
                 calls: caller.clone(),
             });
         };
-        let members = daemon::members_by(&config, None, &Chance::default(), dial);
+        let members = daemon::members_by(&config, None, None, &Chance::default(), dial);
         let members = members.map_err(|error| error.to_string())?;
         Ok(Self {
             listeners: listeners(&config, &members),

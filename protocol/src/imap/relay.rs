@@ -196,7 +196,7 @@ impl<'t> Relay<'t> {
                 }
                 Accepted::Done(outcome) => self.done(outcome),
             },
-            // It has not heard yet whom this is about.
+            // It does not know the user yet.
             _ if self.sent == 0 => self.done(Outcome::Unsupported(status)),
             _ => self.done(Outcome::Status {
                 status,

@@ -88,7 +88,7 @@ impl Relay {
         match reply.code() {
             334 => self.on_challenge(reply),
             200..=299 if self.sent < self.mechanism.proof_within() => self.done(Outcome::Surprise(reply)),
-            // It has not heard yet whom this is about.
+            // It does not know the user yet.
             500 | 502 | 504 if self.sent == 0 => self.done(Outcome::Unsupported(reply)),
             _ if self.sent == 0 => self.done(Outcome::Early(reply)),
             _ => self.done(Outcome::Reply(reply)),
@@ -135,14 +135,9 @@ impl Relay {
         Step::Send(Command::AuthData(data))
     }
 
-    /// Whether a text of the server quotes the client's last message. Servers quote the line
-    /// that they did not understand.
-    fn is_repeated_in(&self, text: &str) -> bool {
-        repeats(text, &self.last)
-    }
-
+    /// Without the client's last message: servers quote the line that they did not understand.
     fn without_echo(&self, reply: Reply) -> Reply {
-        if !self.is_repeated_in(&reply.words()) {
+        if !repeats(&reply.words(), &self.last) {
             return reply;
         }
         let code = reply.enhanced().map_or(String::new(), |code| format!("{code} "));

@@ -7,7 +7,6 @@ use super::columns::{Table, count, micros, name, paragraph, plain, warning};
 use crate::report::{Directory, Report, State};
 use crate::telemetry::words::spoken;
 
-/// All of it.
 pub(super) fn text(report: &Report, coloured: bool) -> String {
     let mut text = head(report);
     if !report.attention.is_empty() {

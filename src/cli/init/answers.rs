@@ -17,7 +17,6 @@ const QUEUE: &str = "/var/spool/postfix";
 /// Where the sockets for all others are; the systemd unit creates this folder.
 pub(super) const RUN: &str = "/run/vouch";
 
-/// All of them.
 #[derive(Debug)]
 pub(super) struct Answers {
     pub(super) kind: Kind,

@@ -52,7 +52,6 @@ pub(super) fn domain(text: &str) -> Result<String, Mistyped> {
     Ok(domain.to_string())
 }
 
-/// A port.
 pub(super) fn port(text: &str) -> Result<u16, Mistyped> {
     let port = text.parse().ok().filter(|port| *port != 0);
     port.ok_or(Mistyped::Port)

@@ -35,7 +35,6 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Bound (commands, bytes): file of addresses. Beyond: it is refused. Why: two million addresses fit.
 const LONGEST_FILE: u64 = 64 << 20;
 
-/// What is probed.
 #[derive(Debug, Subcommand)]
 pub(super) enum Probe {
     /// Ask whether recipients exist
@@ -216,7 +215,7 @@ fn line(about: &str, answer: &Answer, words: &Words, said: &mut Reasons) -> Stri
         took,
         server,
     } = answer;
-    // A name may come from a file of somebody else's.
+    // A name may come from an untrusted file.
     let about = &*escaped(about);
     let word = match &decision.verdict {
         Verdict::Accept(_) => words.yes,
@@ -360,7 +359,7 @@ mod tests {
     async fn a_probe_has_its_own_patience() {
         let text = "[directory.a]\ntype = 'lmtp'\naddress = 'a.example'\ntimeout = '1h'\n";
         let (config, _) = read::parse(Path::new("a.toml"), text).unwrap();
-        let members = daemon::members_by(&config, None, &Default::default(), |_, remote| {
+        let members = daemon::members_by(&config, None, None, &Default::default(), |_, remote| {
             remote.dial = Arc::new(Nowhere);
         });
         let members = members.unwrap();

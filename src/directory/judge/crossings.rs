@@ -3,7 +3,8 @@
 use vouch_protocol::smtp::recipients::Answer;
 use vouch_protocol::smtp::reply::Reply;
 
-use super::phrases::{Phrases, Says};
+use super::phrases::Says;
+use super::phrases::tests::texts;
 use super::recipient::{self, Settings};
 use super::replies::Replies;
 use super::statement::{About, What};
@@ -54,7 +55,7 @@ fn login(user: &str, reply: &str) -> Verdict {
 }
 
 fn phrases(fits: impl Fn(Says) -> bool) -> Vec<String> {
-    let texts = Phrases::get().texts();
+    let texts = texts();
     texts
         .into_iter()
         .filter(|(says, _)| fits(*says))
@@ -134,7 +135,7 @@ fn what_an_operator_declares_reaches_no_further() {
         "reject"
     );
     let mut wrong = Vec::new();
-    for (says, phrase) in Phrases::get().texts() {
+    for (says, phrase) in texts() {
         let Some((about, _)) = says.filter(|(about, _)| *about != About::Recipient) else {
             continue;
         };

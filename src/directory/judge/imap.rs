@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn replies_of_real_servers() {
-        super::super::real_replies(include_str!("imap-replies.txt"), |reply| judged(reply).verdict);
+        super::super::tests::real_replies(include_str!("imap-replies.txt"), |reply| judged(reply).verdict);
     }
 
     /// What a log leaves out of a long text may be what it is about.

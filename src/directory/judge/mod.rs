@@ -81,39 +81,38 @@ fn reach(error: &session::Error) -> Reach {
     }
 }
 
-/// Holds a judge against what real servers say: each row of a table is a class, a
-/// reply and its source. To the client, all classes that defer a question are the same.
-#[cfg(test)]
-fn real_replies(table: &str, judge: impl Fn(&str) -> Verdict) {
-    let mut wrong = Vec::new();
-    let rows = table
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    for (number, row) in rows.enumerate() {
-        let mut columns = row.split('\t');
-        let (Some(class), Some(reply), Some(_source)) = (columns.next(), columns.next(), columns.next())
-        else {
-            panic!("row {number} has no three columns: {row}");
-        };
-        let expected = match class {
-            "ok" | "exists" | "full" => "accept",
-            "unknown" | "bad" | "disabled" | "expired" => "reject",
-            "policy" | "temp" | "config" | "sender-refused" => "defer",
-            other => panic!("row {number} has an unknown class {other}"),
-        };
-        let verdict = judge(reply);
-        if verdict.name() != expected {
-            wrong.push(format!("{class}: {reply}\n    judged {verdict:?}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
+
+    /// Holds a judge against what real servers say: each row of a table is a class, a
+    /// reply and its source. To the client, all classes that defer a question are the same.
+    pub(super) fn real_replies(table: &str, judge: impl Fn(&str) -> Verdict) {
+        let mut wrong = Vec::new();
+        let rows = table
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        for (number, row) in rows.enumerate() {
+            let mut columns = row.split('\t');
+            let (Some(class), Some(reply), Some(_source)) = (columns.next(), columns.next(), columns.next())
+            else {
+                panic!("row {number} has no three columns: {row}");
+            };
+            let expected = match class {
+                "ok" | "exists" | "full" => "accept",
+                "unknown" | "bad" | "disabled" | "expired" => "reject",
+                "policy" | "temp" | "config" | "sender-refused" => "defer",
+                other => panic!("row {number} has an unknown class {other}"),
+            };
+            let verdict = judge(reply);
+            if verdict.name() != expected {
+                wrong.push(format!("{class}: {reply}\n    judged {verdict:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
+    }
 
     /// Whatever the class of the cause is, by which nothing of this can be told: some kinds share one.
     #[test]

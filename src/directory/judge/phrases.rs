@@ -31,8 +31,6 @@ pub(super) struct Phrases {
     in_web_addresses: HashSet<String>,
     /// Nouns for a recipient.
     nouns: HashSet<String>,
-    #[cfg(test)]
-    texts: Vec<(Says, String)>,
 }
 
 /// Phrases that begin alike share their beginning.
@@ -89,7 +87,6 @@ impl Phrases {
         &PHRASES
     }
 
-    /// Reads a table.
     fn read(table: &str) -> Self {
         let mut phrases = Self {
             all: Tree::default(),
@@ -97,8 +94,6 @@ impl Phrases {
             words: HashSet::new(),
             in_web_addresses: HashSet::new(),
             nouns: HashSet::new(),
-            #[cfg(test)]
-            texts: Vec::new(),
         };
         for (says, line) in lines(table) {
             if let Some(word) = line.strip_prefix("www ") {
@@ -125,8 +120,6 @@ impl Phrases {
             self.others.add(says, pieces);
         }
         self.all.add(says, pieces);
-        #[cfg(test)]
-        self.texts.push((says, text_of(pieces)));
     }
 
     /// What a word is to the table: see [`Text::new`].
@@ -256,25 +249,6 @@ impl Phrases {
         self.walk(&self.others, 0, words, at, &mut |_, _, _| says = true);
         says
     }
-
-    /// Every phrase of the table as a text that has it, with what it says. A gap is left empty.
-    #[cfg(test)]
-    pub(super) fn texts(&self) -> Vec<(Says, String)> {
-        let mut texts = self.texts.clone();
-        texts.sort_by(|a, b| a.1.cmp(&b.1));
-        texts.dedup();
-        texts
-    }
-}
-
-#[cfg(test)]
-fn text_of(pieces: &[Piece]) -> String {
-    let words = pieces.iter().filter_map(|piece| match piece {
-        Piece::Word(word) if word == END => Some(":"),
-        Piece::Word(word) | Piece::Stem(word) => Some(word.as_str()),
-        Piece::Gap | Piece::SmallGap | Piece::Begin | Piece::End => None,
-    });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 impl Tree {
@@ -345,7 +319,6 @@ fn lines(table: &str) -> Vec<(Says, String)> {
     found
 }
 
-/// The nouns of a table.
 fn nouns(table: &str) -> Vec<&str> {
     let lists = table.lines().filter_map(list);
     lists
@@ -395,8 +368,28 @@ fn pieces(line: &str) -> Vec<Piece> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Every phrase of the table as a text that has it, with what it says. A gap is left empty.
+    pub(in crate::directory::judge) fn texts() -> Vec<(Says, String)> {
+        let written = |(says, line): (Says, String)| {
+            (says, text_of(&pieces(line.strip_prefix("www ").unwrap_or(&line))))
+        };
+        let mut texts: Vec<_> = lines(TABLE).into_iter().map(written).collect();
+        texts.sort_by(|a, b| a.1.cmp(&b.1));
+        texts.dedup();
+        texts
+    }
+
+    fn text_of(pieces: &[Piece]) -> String {
+        let words = pieces.iter().filter_map(|piece| match piece {
+            Piece::Word(word) if word == END => Some(":"),
+            Piece::Word(word) | Piece::Stem(word) => Some(word.as_str()),
+            Piece::Gap | Piece::SmallGap | Piece::Begin | Piece::End => None,
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
 
     #[test]
     fn every_line_is_read() {

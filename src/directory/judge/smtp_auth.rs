@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn replies_of_real_servers() {
-        super::super::real_replies(include_str!("smtp-auth-replies.txt"), |reply| {
+        super::super::tests::real_replies(include_str!("smtp-auth-replies.txt"), |reply| {
             judged(&reply.replace("\\n", "\r\n")).verdict
         });
     }

@@ -54,7 +54,7 @@ fn member(remote: &Arc<Remote>) -> CachedDirectory {
 }
 
 fn member_with(remote: &Arc<Remote>, logins: settings::Credentials) -> CachedDirectory {
-    let mut keys = crate::engine::keys_of_tests("m", &[]);
+    let mut keys = crate::engine::tests::keys_of_tests("m", &[]);
     keys.cache.entries = 100;
     keys.cache.ttl = settings::Ttl {
         positive: hours(4),
@@ -388,7 +388,7 @@ async fn a_large_memory_is_listed_and_purged_in_pieces() {
 #[tokio::test(start_paused = true)]
 async fn without_entries_nothing_is_remembered() {
     let remote = Arc::new(Remote::default());
-    let mut keys = crate::engine::keys_of_tests("m", &[]);
+    let mut keys = crate::engine::tests::keys_of_tests("m", &[]);
     keys.cache.entries = 0;
     keys.cache.credentials.positive = hours(1);
     keys.cache.credentials.negative = hours(1);

@@ -9,7 +9,8 @@ use crate::chance::Chance;
 use crate::directory::{Directory, Terms};
 use crate::engine::cached_directory::{CachedDirectory, Settings};
 use crate::engine::remembered::PurgeScope;
-use crate::engine::{Decision, Source, keys_of_tests};
+use crate::engine::tests::keys_of_tests;
+use crate::engine::{Decision, Source};
 use crate::verdict::{Client, Kind, Proof, Question};
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -158,28 +158,32 @@ impl Inbox {
 }
 
 #[cfg(test)]
-impl Inbox {
-    /// One on whose thread the disk hangs.
-    pub(super) fn stuck(most: usize) -> Self {
-        let inbox = Self::new(most, None);
-        inbox.waiting().working = true;
-        inbox
-    }
+mod tests {
+    use super::*;
 
-    /// How many orders wait.
-    pub(super) fn length(&self) -> usize {
-        self.waiting().orders.len()
-    }
+    impl Inbox {
+        /// One on whose thread the disk hangs.
+        pub(in crate::engine::store) fn stuck(most: usize) -> Self {
+            let inbox = Self::new(most, None);
+            inbox.waiting().working = true;
+            inbox
+        }
 
-    /// As once the file is closed.
-    pub(super) fn shut(&self) {
-        let mut waiting = self.waiting();
-        waiting.closed = true;
-        waiting.orders.clear();
-    }
+        /// How many orders wait.
+        pub(in crate::engine::store) fn length(&self) -> usize {
+            self.waiting().orders.len()
+        }
 
-    /// Whether a thread is at work.
-    pub(super) fn works(&self) -> bool {
-        self.waiting().working
+        /// As once the file is closed.
+        pub(in crate::engine::store) fn shut(&self) {
+            let mut waiting = self.waiting();
+            waiting.closed = true;
+            waiting.orders.clear();
+        }
+
+        /// Whether a thread is at work.
+        pub(in crate::engine::store) fn works(&self) -> bool {
+            self.waiting().working
+        }
     }
 }

@@ -62,10 +62,10 @@ pub(super) fn fact(name: &str, value: &Markup) -> Markup {
     html! { tr { th scope="row" { (name) } td { (value) } } }
 }
 
-/// How a row begins that somebody should do something about.
+/// The start of a row that needs attention.
 pub(super) const WARNING: &str = "<tr class=\"warning\">";
 
-/// A row of a table of facts that somebody should do something about.
+/// A row of a table of facts that needs attention.
 pub(super) fn warning(name: &str, value: &Markup) -> Markup {
     html! { tr.warning { th scope="row" { (name) } td { (sign(State::Falters)) (value) } } }
 }

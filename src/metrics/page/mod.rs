@@ -44,7 +44,7 @@ pub(super) fn policy() -> String {
 pub(super) fn page(report: &Report, history: &History, host: Option<&str>, refreshes: bool) -> String {
     let hour = Hour::new(history, Instant::now());
     let mut directories: Vec<_> = report.directories.iter().collect();
-    // What somebody should see to comes first.
+    // What needs attention comes first.
     directories.sort_by_key(|it| std::cmp::Reverse(it.state.max(State::Answers)));
     let states: Vec<_> = directories.iter().map(|it| it.state).collect();
     let main = cards(report, &hour, &directories);

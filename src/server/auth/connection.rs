@@ -39,7 +39,6 @@ const CANCELLED_SINCE: u32 = 4;
 /// What comes of a request: a challenge is an answer too.
 pub(super) type Answer = conversation::Answer<Reply, Turn>;
 
-/// A connection.
 pub(crate) struct Connection {
     listener: Arc<Current<AuthListener>>,
     cookie: [u8; 16],

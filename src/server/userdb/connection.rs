@@ -24,7 +24,6 @@ const COMMAND_SHOWN: usize = 80;
 
 pub(super) type Answer = conversation::Answer<Reply, Reply>;
 
-/// A connection.
 pub(crate) struct Connection {
     pub(super) peer: Option<Peer>,
     /// A command that is not known was complained of.

@@ -20,9 +20,9 @@ pub(super) enum Found {
     Nothing,
     /// A socket that a process which is gone has left behind.
     Stale,
-    /// A socket on which somebody listens: which process, where it can be told.
+    /// A socket on which a process listens: which one, where that is known.
     Listening(Option<Process>),
-    /// One on which somebody listens who has no room for another client.
+    /// One on which a process listens that has no room for another client.
     Busy,
 }
 
@@ -32,7 +32,6 @@ pub(super) struct Process {
     name: String,
 }
 
-/// Looks what is there.
 pub(super) fn look(path: &Path) -> Result<Found, Problem> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
@@ -132,7 +131,7 @@ pub(super) fn not_given(why: impl std::fmt::Display) -> Problem {
     format!("cannot give it to its owner or group: {why}").into()
 }
 
-/// What would keep an address from being listened on, but for somebody who does already: it may be a vouch.
+/// What would keep an address from being listened on, other than a process that listens there: it may be a vouch.
 pub fn address_obstacle(address: SocketAddr) -> Option<BindError> {
     let bound = || -> io::Result<()> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;

@@ -11,7 +11,6 @@ use crate::session::error::Error;
 
 /// A session that was lost over a batch.
 pub(super) struct Loss<'a> {
-    /// How.
     pub(super) error: &'a Error,
     /// Questions of this kind may be asked again after that.
     pub(super) may_ask_again: bool,

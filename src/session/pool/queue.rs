@@ -39,7 +39,6 @@ pub(super) struct Job<Q, V> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Number(u64);
 
-/// The queue.
 pub(super) struct Queue<Q, V> {
     lanes: [BTreeMap<Number, Job<Q, V>>; Priority::ALL.len()],
     /// Those that only a session may be asked which was asked nothing else before.
@@ -217,7 +216,6 @@ impl<Q, V> Queue<Q, V> {
         self.lanes.iter().map(BTreeMap::len).sum::<usize>() + self.again.len()
     }
 
-    /// All of them.
     pub(super) fn all(&self) -> impl Iterator<Item = &Job<Q, V>> {
         let lanes = self.lanes.iter().chain([&self.again]);
         lanes.flat_map(BTreeMap::values)

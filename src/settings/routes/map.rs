@@ -240,7 +240,6 @@ impl Builder {
         self.lines.get(pattern).copied()
     }
 
-    /// A pattern leads to a server.
     pub(super) fn lead(&mut self, pattern: String, line: usize, server: Server) {
         let next = self.map.servers.len() as u32;
         let place = *self.servers.entry(server).or_insert_with_key(|server| {
@@ -302,7 +301,6 @@ impl Builder {
         self.map.targets.insert(pattern, target);
     }
 
-    /// The map.
     pub(super) fn finish(mut self) -> Map {
         self.map.targets.shrink_to_fit();
         self.map.servers.shrink_to_fit();

@@ -60,10 +60,16 @@ impl<'a> Stage<'a> {
         let text = configuration(protocol, mode, &ca_file, cases.len(), keys);
         let (config, _) = read::parse(Path::new("study.toml"), &text).unwrap();
         let called = thieves.clone();
-        let members = daemon::members_by(&config, None, &Chance::default(), move |directory, remote| {
-            let case: usize = directory.name.parse().unwrap();
-            remote.dial = Arc::new(Elsewhere(called[case].clone()));
-        });
+        let members = daemon::members_by(
+            &config,
+            None,
+            None,
+            &Chance::default(),
+            move |directory, remote| {
+                let case: usize = directory.name.parse().unwrap();
+                remote.dial = Arc::new(Elsewhere(called[case].clone()));
+            },
+        );
         let members = members.unwrap();
         let handover = Arc::new(Handover::new(1));
         let listeners = config

@@ -189,7 +189,7 @@ impl Edge {
         let fleet = self.site.fleet(self.number, began, life).map(Arc::new);
         let chance = Chance::of_vouch(self.site.seed ^ ((self.number as u64 + 1) << 44) ^ (life << 56));
         let called = world.clone();
-        let members = daemon::members_of(&config, None, fleet.as_ref(), &chance, move |_, remote| {
+        let members = daemon::members_by(&config, None, fleet.as_ref(), &chance, move |_, remote| {
             remote.dial = Arc::new(Telephone(called.clone()));
         });
         let members = members.unwrap_or_else(|error| panic!("{error}"));

@@ -272,7 +272,7 @@ fn a_refused_sender_is_never_a_word_about_the_recipient() {
 
 #[test]
 fn replies_of_real_servers() {
-    super::super::real_replies(include_str!("../recipient-replies.txt"), |reply| {
+    super::super::tests::real_replies(include_str!("../recipient-replies.txt"), |reply| {
         judged(&careful(), &reply.replace("\\n", "\r\n")).verdict
     });
 }

@@ -66,7 +66,7 @@ impl Directory for Remote {
 
 fn settings(canaries: &[&str], detect_catch_all: bool) -> cached_directory::Settings {
     let hours = |hours: u64| Duration::from_secs(3600 * hours);
-    let mut keys = crate::engine::keys_of_tests("m", &["e.org"]);
+    let mut keys = crate::engine::tests::keys_of_tests("m", &["e.org"]);
     let canaries = canaries.iter().map(|canary| Address::from_typed(canary).unwrap());
     keys.lookup.canary = canaries.collect();
     if detect_catch_all {
