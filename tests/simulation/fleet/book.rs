@@ -22,7 +22,7 @@ pub(super) struct Value {
     marks: Option<BTreeSet<Vec<u8>>>,
     /// For ever, where it is `None`.
     pub(super) until: Option<Instant>,
-    /// Who wrote it.
+    /// The edge that wrote it.
     pub(super) edge: usize,
 }
 
