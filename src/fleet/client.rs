@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -14,19 +12,15 @@ use redis::{
     AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, ServerError,
     Value,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use vouch_protocol::secret::Secret;
 
+use super::bounded::Bounded;
 use super::exchange::{Driver, Put, Write};
 use super::key::Name;
 use super::sign_in::{Identity, sign_in};
 use super::wrong::{Step, Wrong};
 use crate::wire::Stream;
-
-/// Bound (cache, bytes): what a store may send before anything more is asked of it. Beyond: the connection ends. Why: many
-/// times what hundreds of look-ups are answered with; a store that has gone mad takes no more memory.
-const UNASKED: usize = 256 << 10;
 
 /// Keeps a no out where the store has a yes whose probe began after the no's own: by the time for which the store still keeps
 /// the yes, or by the seconds that both edges have written into their values. One of both is not enough: what was long on its
@@ -338,7 +332,7 @@ async fn start(
         .set_protocol(protocol)
         .set_skip_set_lib_name();
     let config = config.set_response_timeout(None);
-    let stream = Heard { stream, unasked: 0 };
+    let stream = Bounded::new(stream);
     let opened = MultiplexedConnection::new_with_config(&info, stream, config).await;
     let (connection, driver) = opened.map_err(|error| wrong(Step::SignIn, &error))?;
     Ok((connection, Box::pin(driver)))
@@ -363,67 +357,5 @@ fn wrong(step: Step, error: &RedisError) -> Wrong {
         Some(error) => Wrong::by_code(step, error.code(), error.details().unwrap_or_default()),
         None if error.is_io_error() || error.is_connection_dropped() => Wrong::Ended,
         None => Wrong::Strange(step),
-    }
-}
-
-/// A stream that ends where far more comes than anybody has asked for.
-struct Heard {
-    stream: Stream,
-    unasked: usize,
-}
-
-impl AsyncRead for Heard {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.unasked += buf.filled().len() - before;
-        if self.unasked > UNASKED {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Heard {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.unasked = 0;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-
-    use super::*;
-
-    // Fills UNASKED.
-    #[tokio::test]
-    async fn a_store_that_sends_without_end_is_given_up() {
-        let (ours, mut theirs) = duplex(UNASKED);
-        let mut heard = Heard {
-            stream: Box::new(ours),
-            unasked: 0,
-        };
-        let mut half = vec![0; UNASKED / 2 + 1];
-        for _ in 0..3 {
-            heard.write_all(b"x").await.unwrap();
-            theirs.write_all(&half).await.unwrap();
-            heard.read_exact(&mut half).await.unwrap();
-        }
-        theirs.write_all(&half).await.unwrap();
-        assert!(heard.read_exact(&mut half).await.is_err());
     }
 }

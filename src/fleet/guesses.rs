@@ -224,7 +224,7 @@ pub(super) async fn write(link: Arc<Link>, clock: Clock, mut queue: mpsc::Receiv
             continue;
         }
         match timeout(IN_TIME, connection.put(&marks)).await {
-            Ok(done) => link.note_step(Step::Put, done.err()),
+            Ok(done) => link.troubles.note_step(Step::Put, done.err()),
             Err(_) => link.give_up(Wrong::Slow),
         }
     }

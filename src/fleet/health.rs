@@ -211,7 +211,7 @@ impl Board {
         };
         let told = connection.tell(&self.name, place * PLACE, &value, DOUBTED_FOR);
         if let Ok(told) = timeout(IN_TIME, told).await {
-            link.note_step(Step::Tell, told.err());
+            link.troubles.note_step(Step::Tell, told.err());
         }
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -15,6 +14,7 @@ use super::client::Connection;
 use super::exchange::{Driver, Put};
 use super::key::Name;
 use super::purges::{Agreed, Purges};
+use super::troubles::Noted;
 use super::wrong::{Step, Wrong};
 use crate::chance::Chance;
 use crate::session::{bare, connect::Dial, tls};
@@ -101,21 +101,6 @@ pub(super) enum State {
     Down,
 }
 
-/// What is wrong at present.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Troubles {
-    pub(super) connection: Option<Wrong>,
-    pub(super) writing: Option<Wrong>,
-    pub(super) besides: Option<Wrong>,
-}
-
-impl Troubles {
-    /// The most pressing.
-    pub(super) fn first(self) -> Option<Wrong> {
-        self.connection.or(self.writing).or(self.besides)
-    }
-}
-
 /// The connection, and how it is.
 pub(super) struct Link {
     pub(super) way: Way,
@@ -125,7 +110,7 @@ pub(super) struct Link {
     lost: Notify,
     /// An edge has purged something.
     announced: Arc<Notify>,
-    troubles: Mutex<Troubles>,
+    pub(super) troubles: Noted,
     pub(super) counts: Counts,
 }
 
@@ -133,13 +118,13 @@ impl Link {
     /// One that is not there yet.
     pub(super) fn new(way: Way) -> Self {
         Self {
-            way,
             state: watch::Sender::new(State::Starts),
             failures: AtomicU32::new(0),
             lost: Notify::new(),
             announced: Arc::default(),
-            troubles: Mutex::default(),
+            troubles: Noted::new(way.peer.clone()),
             counts: Counts::default(),
+            way,
         }
     }
 
@@ -180,26 +165,15 @@ impl Link {
         match timeout(self.way.wait, connection.count(names)).await {
             Ok(Ok(count)) => {
                 self.failures.store(0, Ordering::Relaxed);
-                self.note_step(Step::Count, None);
+                self.troubles.note_step(Step::Count, None);
                 Some(count)
             }
             Ok(Err(wrong)) => {
-                self.note_step(Step::Count, Some(wrong));
+                self.troubles.note_step(Step::Count, Some(wrong));
                 None
             }
             Err(_) => self.note_failure(Wrong::Slow),
         }
-    }
-
-    /// Notes how a step besides reading and writing findings ended.
-    pub(super) fn note_step(&self, step: Step, wrong: Option<Wrong>) {
-        self.note(|troubles| match (&troubles.besides, wrong) {
-            // What has ended the connection is noted with that.
-            (_, Some(Wrong::Ended)) => {}
-            // What it lacks first stands until it has that.
-            (Some(Wrong::NoRight(lacks)), None | Some(Wrong::NoRight(_))) if *lacks != step => {}
-            (_, wrong) => troubles.besides = wrong,
-        });
     }
 
     /// Waits for the first connection, and whether the store takes writes; notes what is wrong.
@@ -214,22 +188,22 @@ impl Link {
             Ok(Err(wrong)) => Some(wrong),
             Err(_) => Some(Wrong::Slow),
         };
-        self.note(|troubles| troubles.writing = wrong);
+        self.troubles.note(|troubles| troubles.writing = wrong);
         let (name, mark, kept) = ("vouch1:{}:0".to_owned(), [0; 8], IN_TIME);
         let put = [Put { name, mark, kept }];
         if let Ok(done) = timeout(IN_TIME, connection.put(&put)).await {
-            self.note_step(Step::Put, done.err());
+            self.troubles.note_step(Step::Put, done.err());
         }
         let names = [0, 1].map(|window| format!("vouch1:{{}}:{window}"));
         if let Ok(done) = timeout(IN_TIME, connection.count(&names)).await {
-            self.note_step(Step::Count, done.err());
+            self.troubles.note_step(Step::Count, done.err());
         }
         if let Ok(announced) = timeout(IN_TIME, connection.announce()).await {
-            self.note_step(Step::Announce, announced.err());
+            self.troubles.note_step(Step::Announce, announced.err());
         }
         let tell = connection.tell(&self.way.probe, 0, b"", IN_TIME);
         if let Ok(done) = timeout(IN_TIME, tell).await {
-            self.note_step(Step::Tell, done.err());
+            self.troubles.note_step(Step::Tell, done.err());
         }
     }
 
@@ -267,49 +241,9 @@ impl Link {
             is_up
         });
         if was_up {
-            self.note(|troubles| troubles.connection = Some(wrong));
+            self.troubles.note(|troubles| troubles.connection = Some(wrong));
             self.lost.notify_one();
         }
-    }
-
-    /// Notes what is wrong or right again, and logs what is news.
-    pub(super) fn note(&self, change: impl FnOnce(&mut Troubles)) {
-        let (before, now) = {
-            let mut troubles = self.troubles.lock();
-            let before = troubles.clone();
-            change(&mut troubles);
-            (before, troubles.clone())
-        };
-        let store = &*self.way.peer;
-        match (&before.connection, &now.connection) {
-            (before, Some(wrong)) if before.as_ref() != Some(wrong) => tracing::warn!(
-                store,
-                "the store of the fleet is not used: {wrong}. Until then, this edge answers as it would alone"
-            ),
-            (Some(_), None) => tracing::info!(store, "the store of the fleet is used again"),
-            _ => {}
-        }
-        match (&before.writing, &now.writing) {
-            (before, Some(wrong)) if before.as_ref() != Some(wrong) => tracing::warn!(
-                store,
-                "the store of the fleet keeps nothing new: {wrong}. Until then, other edges ask what this one has found"
-            ),
-            (Some(_), None) => tracing::info!(store, "the store of the fleet keeps new findings again"),
-            _ => {}
-        }
-        match (&before.besides, &now.besides) {
-            (before, Some(wrong)) if before.as_ref() != Some(wrong) => tracing::warn!(
-                store,
-                "the store of the fleet serves in part: {wrong}. Until then, each edge does that by itself: it counts failures, doubts refusals, and reads twice a second what others have purged"
-            ),
-            (Some(_), None) => tracing::info!(store, "the store of the fleet serves in full again"),
-            _ => {}
-        }
-    }
-
-    /// What is wrong at present.
-    pub(super) fn troubles(&self) -> Troubles {
-        self.troubles.lock().clone()
     }
 
     /// Connects, and connects again whenever the connection is lost.
@@ -322,15 +256,15 @@ impl Link {
                     // What was lost before is over.
                     let _ = timeout(Duration::ZERO, self.lost.notified()).await;
                     self.state.send_replace(State::Up(connection.clone()));
-                    if self.troubles().connection.is_none() {
+                    if self.troubles.present().connection.is_none() {
                         tracing::info!(store = &*self.way.peer, "the store of the fleet is used");
                     }
-                    self.note(|troubles| troubles.connection = None);
+                    self.troubles.note(|troubles| troubles.connection = None);
                     self.look_after(connection, driver).await;
                 }
                 Err(wrong) => {
                     // In this order: a waiter for the state finds the reason.
-                    self.note(|troubles| troubles.connection = Some(wrong));
+                    self.troubles.note(|troubles| troubles.connection = Some(wrong));
                     self.state.send_replace(State::Down);
                 }
             }
@@ -374,7 +308,7 @@ impl Link {
     /// Learns what other edges have purged, before any value of the store is believed; and tells what it does not know.
     async fn hear_of_purges(&self, connection: &mut Connection) -> Result<(), Wrong> {
         if let Err(wrong) = self.agree(connection).await? {
-            self.note(|troubles| troubles.writing = Some(wrong));
+            self.troubles.note(|troubles| troubles.writing = Some(wrong));
         }
         Ok(())
     }
@@ -384,7 +318,7 @@ impl Link {
         let agreed = self.way.purges.agree(connection).await?;
         if agreed == Ok(Agreed::Changed) {
             let announced = connection.announce().await;
-            self.note_step(Step::Announce, announced.err());
+            self.troubles.note_step(Step::Announce, announced.err());
         }
         Ok(agreed.map(drop))
     }
@@ -392,7 +326,7 @@ impl Link {
     /// Tells the store what was purged here; why not, where it does not take it now.
     pub(super) async fn tell_purges(&self) -> Result<(), Wrong> {
         let State::Up(mut connection) = self.state.borrow().clone() else {
-            let trouble = self.troubles().connection;
+            let trouble = self.troubles.present().connection;
             return Err(trouble.unwrap_or(Wrong::Slow));
         };
         let told = timeout(IN_TIME, self.agree(&mut connection)).await;
@@ -413,7 +347,7 @@ impl Link {
             if heard.is_ok() {
                 self.announced.notify_one();
             }
-            self.note_step(Step::Announce, heard.err());
+            self.troubles.note_step(Step::Announce, heard.err());
         }
         loop {
             tokio::select! {

@@ -8,6 +8,8 @@
 //! [`Fleet`] has the stores, [`Share`] is the part of one directory. What is believed of it, and what is shared, the engine
 //! decides.
 
+#[cfg(feature = "fleet")]
+mod bounded;
 #[cfg_attr(not(feature = "fleet"), path = "no_client.rs")]
 mod client;
 mod exchange;
@@ -19,19 +21,19 @@ mod link;
 mod outside;
 mod purges;
 mod sentinel;
+mod share;
 #[cfg(feature = "fleet")]
 mod sign_in;
 mod store;
+mod troubles;
 mod writer;
 mod wrong;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lc_rs::digest;
 use futures_util::future::join_all;
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use vouch_protocol::secret::Secret;
 
@@ -42,14 +44,15 @@ use crate::settings::fleet::{self as settings, StoreAddress};
 use crate::telemetry::histogram::Durations;
 pub use finding::{Finding, Said};
 use health::{Board, Doubting};
-use key::{FleetKey, KeyError, Source};
+use key::{FleetKey, KeyError};
 use link::{State, Way};
 pub use outside::{Clock, Outside, Place, WayTo};
 use purges::Purges;
 pub use purges::{Heard, News, Whom};
 use sentinel::Sentinels;
+pub use share::Share;
 use store::Store;
-use writer::{Unwritten, Writing};
+use writer::Writing;
 
 /// Bound (cache, bytes): password of the store. Beyond: it is refused at the start. Why: no password is that long.
 const MOST_PASSWORD: u64 = 1024;
@@ -292,7 +295,7 @@ impl Fleet {
     /// How each store is, in the order of the configuration.
     pub fn report(&self) -> Vec<StoreReport> {
         let stores = self.stores.iter().map(|(_, Store { link, .. })| {
-            let (troubles, counts) = (link.troubles(), &link.counts);
+            let (troubles, counts) = (link.troubles.present(), &link.counts);
             StoreReport {
                 store: link.way.peer.to_string(),
                 trouble: troubles.first().map(|it| it.to_string()),
@@ -322,94 +325,6 @@ const fn mixed(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
-}
-
-/// What one directory shares with the same directory of other edges.
-#[derive(Clone)]
-pub struct Share {
-    fleet: Arc<Fleet>,
-    source: Source,
-}
-
-impl std::fmt::Debug for Share {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Share")
-    }
-}
-
-impl News {
-    /// What is remembered may be from after the purges, which came before this edge was there to hear of them.
-    pub const fn is_first(&self) -> bool {
-        self.is_first
-    }
-
-    /// What was found of a recipient at least so long ago is to be forgotten; `None` where it is not.
-    pub fn of_recipient(&self, of: Option<&Share>, mailbox: &[u8]) -> Option<Duration> {
-        self.recipient(of.map(|share| &share.source), mailbox)
-    }
-
-    /// The same of a login.
-    pub fn of_login(&self, of: Option<&Share>, user: &[u8]) -> Option<Duration> {
-        self.login(of.map(|share| &share.source), user)
-    }
-}
-
-impl Share {
-    /// The share of a directory; `source` is all that its findings depend on: edges that differ in it share nothing.
-    pub fn new(fleet: Arc<Fleet>, source: &str) -> Self {
-        let source = fleet.key.source(source.as_bytes());
-        Self { fleet, source }
-    }
-
-    /// One whose store is not there.
-    #[cfg(test)]
-    pub(crate) fn of_nobody() -> Self {
-        Self::new(Arc::new(Fleet::of_nobody()), "source")
-    }
-
-    /// The fleet that it is of.
-    pub fn fleet(&self) -> &Fleet {
-        &self.fleet
-    }
-
-    /// What some edge has found of a mailbox, if the store says so within the patience.
-    pub async fn look(&self, mailbox: &[u8]) -> Option<Finding> {
-        let (fleet, name) = (&self.fleet, self.fleet.key.name(&self.source, mailbox));
-        let link = &fleet.store(&name)?.link;
-        let (value, left) = link.look(&name).await?;
-        let epochs = |end| fleet.purges.epochs(end);
-        let decoded = finding::decode(&fleet.key, &name, &value, left, fleet.clock.now(), epochs);
-        let is_purged = |epoch| fleet.purges.is_purged(&self.source, mailbox, epoch);
-        let finding = decoded.and_then(|(finding, epoch)| (!is_purged(epoch)).then_some(finding));
-        match finding {
-            Some(_) => link.counts.found.count(),
-            None => link.counts.unusable.count(),
-        }
-        finding
-    }
-
-    /// Whether this edge is the one to ask about a mailbox again, for so long.
-    pub async fn claim(&self, mailbox: &[u8], time: Duration) -> bool {
-        let name = self.fleet.key.name(&self.source, mailbox);
-        match self.fleet.store(&name) {
-            Some(store) => store.link.claim(&name, time).await,
-            None => true,
-        }
-    }
-
-    /// Has the others know what a probe has found that began `at` that time, and is of use for `kept`. Waits for nothing.
-    pub fn tell(&self, mailbox: &[u8], (said, code): (Said, Option<u16>), kept: Duration, at: Instant) {
-        let name = self.fleet.key.name(&self.source, mailbox);
-        if let Some(store) = self.fleet.store(&name) {
-            store.write(Unwritten {
-                name,
-                said,
-                code,
-                kept,
-                at,
-            });
-        }
-    }
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl Writing {
             match timeout(IN_TIME, connection.write(&values)).await {
                 Ok(Ok(())) => {
                     link.counts.written.add(many);
-                    link.note(|troubles| troubles.writing = None);
+                    link.troubles.note(|troubles| troubles.writing = None);
                 }
                 Ok(Err(Wrong::Ended)) => link.counts.unwritten.add(many),
                 // It was the primary when we came. Perhaps there is another by now.
@@ -72,7 +72,7 @@ impl Writing {
                 }
                 Ok(Err(wrong)) => {
                     link.counts.unwritten.add(many);
-                    link.note(|troubles| troubles.writing = Some(wrong));
+                    link.troubles.note(|troubles| troubles.writing = Some(wrong));
                 }
                 Err(_) => {
                     link.counts.unwritten.add(many);

@@ -209,7 +209,7 @@ async fn a_store_that_says_nothing_is_called_again_and_asked_nothing() {
     let began = Instant::now();
     assert_eq!(store.link.look(&name(&FleetKey::new(&[1; 32]))).await, None);
     assert_eq!(began.elapsed(), Duration::ZERO);
-    assert_eq!(store.link.troubles().connection, Some(Wrong::Slow));
+    assert_eq!(store.link.troubles.present().connection, Some(Wrong::Slow));
     sleep(RETRY_PAUSE + Duration::from_millis(1)).await;
     assert_eq!(calls.load(Ordering::Relaxed), 2);
 }
@@ -247,7 +247,7 @@ async fn a_store_is_used_if_it_answers_within_the_patience_and_else_never() {
         let up = states.wait_for(|state| matches!(state, State::Up(_)));
         assert_eq!(timeout(Duration::from_secs(60), up).await.is_ok(), is_used);
         let slow = (!is_used).then_some(Wrong::Slow);
-        assert_eq!(store.link.troubles().connection, slow);
+        assert_eq!(store.link.troubles.present().connection, slow);
         assert_eq!(calls.load(Ordering::Relaxed) == 1, is_used);
     }
 }
