@@ -361,7 +361,8 @@ mod tests {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let late = heard.clone();
         let hears = move |decision| late.lock().push(decision);
-        let decided = engine.decide_or_late(question(), began + Duration::from_secs(8), hears);
+        let decided =
+            engine.decide_or_late(question(), began + Duration::from_secs(8), Some(Box::new(hears)));
         let decision = timeout_at(began + Duration::from_secs(patience), decided)
             .await
             .ok();

@@ -164,22 +164,12 @@ impl Engine {
 
     /// The one answer to `question`, by `deadline`.
     pub fn decide(&self, question: Question, deadline: Instant) -> impl Future<Output = Decision> + Send {
-        self.decide_within(question, deadline, None)
+        self.decide_or_late(question, deadline, None)
     }
 
     /// The same. What the remote says when its asker does not wait any more, be it that the deadline
-    /// has passed or that this was dropped, `late` hears: the remote has counted the question.
+    /// has passed or that this was dropped, `late` hears, if given: the remote has counted the question.
     pub fn decide_or_late(
-        &self,
-        question: Question,
-        deadline: Instant,
-        late: impl FnOnce(Decision) + Send + 'static,
-    ) -> impl Future<Output = Decision> + Send {
-        self.decide_within(question, deadline, Some(Box::new(late)))
-    }
-
-    /// The same, where there may be nobody to hear what comes late.
-    pub(crate) fn decide_within(
         &self,
         mut question: Question,
         deadline: Instant,

@@ -148,7 +148,7 @@ impl<L: SessionLimits> Gate<L> {
                 Ok(ticket) => ticket,
                 Err(refused) => return *refused,
             };
-            let decide = self.engine.decide_within(question, deadline, late);
+            let decide = self.engine.decide_or_late(question, deadline, late);
             let decision = match counting {
                 Some((offender, user)) => {
                     let decide = Box::pin(decide);

@@ -21,7 +21,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use vouch::dialog::dialog;
-use vouch::engine::{CachedDirectory, Engine};
+use vouch::engine::{CachedDirectory, Decision, Engine};
 use vouch::verdict::{Client, Kind, Proof, Question, UserName, Verdict};
 use vouch_protocol::sasl::RelayedMechanism;
 use vouch_protocol::secret::Secret;
@@ -180,9 +180,10 @@ async fn every_guess_that_the_remote_judges_is_counted() {
             sleep(ms(5) * u32::try_from(nth).unwrap()).await;
             let late = counted.clone();
             let guess = login(&format!("sprayed{nth}"), "guess");
-            let asking = engine.decide_or_late(guess, Instant::now() + ms(3000), move |decision| {
+            let hears = move |decision: Decision| {
                 late.fetch_add(usize::from(decision.is_failed_attempt()), Ordering::Relaxed);
-            });
+            };
+            let asking = engine.decide_or_late(guess, Instant::now() + ms(3000), Some(Box::new(hears)));
             // Every third has left by then.
             let patience = if nth % 3 == 0 { ms(1000) } else { ms(60_000) };
             if let Ok(decision) = timeout(patience, asking).await {

@@ -95,7 +95,7 @@ async fn ask(world: &World, engine: &Engine, tally: &Tally) {
     let heard_late = Arc::new(AtomicU64::new(0));
     let late = heard_late.clone();
     let hears = move |_| Tally::one_more(&late);
-    let answer = engine.decide_or_late(Question { kind, client }, deadline, hears);
+    let answer = engine.decide_or_late(Question { kind, client }, deadline, Some(Box::new(hears)));
     let leaves = world.chance.once_in(150);
     let patience = if leaves {
         asked + world.chance.ms(0, 500)
