@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use vouch::address::Address;
@@ -15,6 +15,7 @@ use vouch::verdict::{Client, Kind, Question, Verdict};
 use crate::askers::{Tally, check};
 use crate::chance::Chance;
 use crate::members;
+use crate::paused;
 use crate::trace::Trace;
 use crate::world::World;
 
@@ -37,14 +38,7 @@ const TRIES: usize = 60;
 #[test]
 fn nobody_is_refused_by_a_remote_that_has_lost_its_users() {
     for seed in 1..=SEEDS {
-        let runtime = Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build();
-        let played = match runtime {
-            Ok(runtime) => runtime.block_on(day(seed)),
-            Err(error) => Err(error.to_string()),
-        };
+        let played = paused::run(day(seed));
         if let Err(why) = played {
             panic!("seed {seed}: {why}");
         }

@@ -30,6 +30,7 @@ mod fleet;
 mod forgetful;
 mod imap;
 mod line;
+mod paused;
 mod pipe;
 mod routed;
 mod several;
@@ -43,7 +44,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use vouch::config::{Config, Directory};
@@ -138,12 +139,7 @@ fn a_draw_of_the_system_is_another_day() {
 /// Plays a seed to its end, or says what does not hold.
 fn play(seed: u64, vouch: vouch::chance::Chance, trace: Trace) -> Result<Arc<Tally>, String> {
     let _log = trace.takes_the_log();
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    runtime.block_on(day(seed, vouch, trace))
+    paused::run(day(seed, vouch, trace))
 }
 
 async fn day(seed: u64, vouch: vouch::chance::Chance, trace: Trace) -> Result<Arc<Tally>, String> {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
 use vouch::address::Domain;
 use vouch::config::{Directory, read};
 use vouch::settings::address::RemoteAddress;
@@ -19,6 +18,7 @@ use vouch::settings::kind::Kind;
 use crate::askers::Tally;
 use crate::chance::Chance;
 use crate::lived;
+use crate::paused;
 use crate::stale::downs;
 use crate::trace::Trace;
 use crate::world::World;
@@ -96,12 +96,7 @@ fn a_map_leads_each_question_to_its_own_remote() {
 }
 
 fn day(seed: u64, trace: &Trace, folder: &Path) -> Result<Arc<Tally>, String> {
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    runtime.block_on(async {
+    paused::run(async {
         let world = Arc::new(World::with_a_map(seed, trace));
         world.note(|| format!("seed {seed}: {:#?}", world.directory));
         let directory = world.directory_by_map(folder)?;

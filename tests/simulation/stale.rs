@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use vouch::config::Config;
@@ -20,6 +20,7 @@ use vouch::settings::kind::Kind;
 use crate::askers::{Tally, ask_some};
 use crate::chance::Chance;
 use crate::members;
+use crate::paused;
 use crate::trace::Trace;
 use crate::world::World;
 
@@ -171,14 +172,7 @@ fn who_was_let_in_before_is_let_in_while_the_remote_is_down() {
         let traced = std::env::var("VOUCH_STALE").is_ok_and(|wanted| wanted == seed.to_string());
         let trace = if traced { Trace::Told } else { Trace::Nowhere };
         let _log = trace.takes_the_log();
-        let runtime = Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build();
-        let played = match runtime {
-            Ok(runtime) => runtime.block_on(day(seed, trace.clone())),
-            Err(error) => Err(error.to_string()),
-        };
+        let played = paused::run(day(seed, trace.clone()));
         match played {
             Ok(tally) => {
                 stale += tally.stale.load(Ordering::Relaxed);

@@ -29,7 +29,7 @@ impl Mechanisms {
         }
     }
 
-    /// Whether this mechanism is offered.
+    /// Whether this mechanism, whose messages are only carried, is offered.
     pub fn relays(&self, mechanism: RelayedMechanism) -> bool {
         self.other.iter().any(|name| name == mechanism.name())
     }

@@ -3,7 +3,7 @@
 //!
 //! - A refusal is as late as if all guesses had come to one edge, as long as the store is well; never later, unless the store
 //!   lies; and never earlier than this edge's own count has it.
-//! - Whoever has not failed at an edge is accepted there at once, and never put off, whatever the store says.
+//! - A user who has not failed at an edge is accepted there at once and never delayed, whatever the store says.
 //! - Without its store an edge answers as one without a fleet.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,6 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 use vouch::settings::kind::Kind;
 use vouch::settings::penalty::Penalty;
@@ -27,6 +26,7 @@ use super::{DAY, FIRST_QUESTION, Key, NIGHT, With};
 use crate::askers::Answer;
 use crate::chance::Chance;
 use crate::clients::cut;
+use crate::paused;
 use crate::trace::Trace;
 use crate::world::World;
 
@@ -57,13 +57,13 @@ impl Login {
     fn any(chance: &Chance, number: u64) -> Self {
         let user = chance.one(&USERS);
         let (address, user, password) = match chance.among(0, 9) {
-            // Who guesses at anybody, from one address.
+            // Guesses at any user, from one address.
             0..=3 => (
                 format!("192.0.2.{}", chance.among(1, 2)),
                 user,
                 format!("guess-{number}"),
             ),
-            // Who guesses at one user, from everywhere.
+            // Guesses at one user, from everywhere.
             4 | 5 => (
                 format!("198.51.{}.{}", chance.among(0, 255), chance.among(0, 255)),
                 USERS[0],
@@ -323,12 +323,7 @@ async fn day(seed: u64, with: With, key: &Path, trace: &Trace) -> Result<(Answer
 
 fn play(seed: u64, with: With, key: &Path, trace: &Trace) -> Result<(Answers, u64), String> {
     let _log = trace.takes_the_log();
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    runtime.block_on(day(seed, with, key, trace))
+    paused::run(day(seed, with, key, trace))
 }
 
 // Fills COUNT_USED.

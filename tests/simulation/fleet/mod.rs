@@ -37,11 +37,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::chance::Chance;
+use crate::paused;
 use crate::trace::Trace;
 use crate::world::World;
 use edges::{Counts, Edge, Ledgers, Site};
@@ -105,12 +106,7 @@ struct Sum {
 
 fn play(seed: u64, with: With, key: &Path, trace: &Trace, sum: &mut Sum) -> Result<(), String> {
     let _log = trace.takes_the_log();
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    runtime.block_on(day(seed, with, key, trace, sum))
+    paused::run(day(seed, with, key, trace, sum))
 }
 
 async fn day(seed: u64, with: With, key: &Path, trace: &Trace, sum: &mut Sum) -> Result<(), String> {
@@ -279,12 +275,7 @@ async fn times(edge: &Edge, many: u64) -> Vec<Duration> {
 
 /// The times of questions to an edge of a remote that fails nobody, the first ones from before the store is so.
 fn times_with(mood: Option<Mood>, key: &Path) -> (Vec<Duration>, Duration) {
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
-    let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
-    runtime.block_on(async {
+    paused::run(async {
         let began = Instant::now();
         let from = began + FIRST_QUESTION + QUESTIONS_BEFORE * PAUSE;
         let worlds = World::without_faults();
